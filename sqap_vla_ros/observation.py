@@ -1,0 +1,100 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What goes into a policy and what comes out of it.
+
+These plain records are the seam between robots (ROS, simulator, bags) and networks: both sides
+import this module and neither imports the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import ObservationError
+from .tokens import TokenSelection
+
+STATE_NAMES = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'gripper')
+
+
+@dataclass(frozen=True)
+class ProtectedPoints:
+    """
+    Image points whose surrounding patches pruning must keep.
+
+    pixels: float64 [M, 2] (u, v) in image pixels, integers are pixel centres.
+    radii_px: float64 [M], extra radius from known uncertainty, in image pixels.
+    names: one TF frame name a point.
+    """
+
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    radii_px: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        """Raise ObservationError unless pixels, radii and names agree in number."""
+        count = len(self.names)
+        if np.shape(self.pixels) != (count, 2) or np.shape(self.radii_px) != (count,):
+            raise ObservationError(
+                f'protected points: {count} names need pixels [{count}, 2] and radii [{count}], '
+                f'found {np.shape(self.pixels)} and {np.shape(self.radii_px)}')
+
+
+@dataclass(frozen=True)
+class Observation:
+    """
+    One synchronised look at the robot.
+
+    image: uint8 [H, W, 3] RGB.  stamp: seconds, the time the image was taken.
+    instruction: what to do, in words.  protected: see ProtectedPoints.
+    state: float32 [S] proprioception as `end_effector_state` builds it, or None.
+    """
+
+    image: np.ndarray
+    stamp: float
+    instruction: str
+    protected: ProtectedPoints = field(default_factory=ProtectedPoints)
+    state: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """
+    The answer to one observation.
+
+    actions: float32 [T, A] in the units of the checkpoint's action space, row i is meant for
+    stamp + i * dt.  dt: seconds.  names: one name a column.  stamp: that of the image answered.
+    timings: milliseconds by stage.  selection: the visual tokens kept, None without pruning.
+    """
+
+    actions: np.ndarray
+    dt: float
+    names: tuple[str, ...]
+    stamp: float
+    timings: dict[str, float]
+    selection: TokenSelection | None = None
+
+
+def end_effector_state(position, quaternion_xyzw, gripper_open: float) -> np.ndarray:
+    """
+    Build the proprioception vector that the bundled policy takes.
+
+    position: [3] metres and quaternion_xyzw: [4], both of the end effector in the base frame;
+    gripper_open: 0 closed .. 1 open.  Returns float32 [8] in the order of STATE_NAMES with
+    qw >= 0 (q and -q are one rotation).  Raises ObservationError for non-finite values.
+    """
+    quaternion = np.asarray(quaternion_xyzw, dtype=np.float64)
+    norm = np.linalg.norm(quaternion)
+    state = np.concatenate([
+        np.asarray(position, dtype=np.float64),
+        quaternion / (norm if norm > 0 else np.nan),
+        [np.clip(gripper_open, 0.0, 1.0)]])
+    if state.shape != (8,) or not np.isfinite(state).all():
+        raise ObservationError(
+            f'end-effector state is not finite: position {position}, quaternion '
+            f'{quaternion_xyzw}, gripper {gripper_open}')
+    if state[6] < 0:
+        state[3:7] = -state[3:7]
+    return state.astype(np.float32)

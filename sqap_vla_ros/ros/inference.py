@@ -1,0 +1,150 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The way of one image to its chunk: asked on the executor thread, answered there too.
+
+In between, on the inference thread, the observation is made and the policy is run. Answers to
+questions that were asked before a reset, a stop or a deactivation never come back.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+import time
+
+from sqap_vla_ros.errors import ConfigError, ObservationError
+
+from .inputs import Frame
+from .messages import selection_message
+from .overlay import overlay_message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What became of one image.
+
+    problem: why there is no chunk, in words; bug: whether that was not the input's fault.
+    infer_ms: time in the policy.  waited_ms: time the image waited for the thread, which was
+    busy with an earlier one.  warnings: what the observation had to do without.
+    """
+
+    frame: Frame
+    instruction: str
+    epoch: int
+    observation: object = None
+    chunk: object = None
+    problem: str = ''
+    bug: bool = False
+    infer_ms: float = 0.0
+    observe_ms: float = 0.0
+    waited_ms: float = 0.0
+    warnings: list = field(default_factory=list)
+
+
+class Inference:
+    """Ask the policy, on its thread."""
+
+    def __init__(self, node, worker, policy, observer, results, on_answer):
+        """on_answer(answer) is called on the executor thread."""
+        self._node = node
+        self._worker = worker
+        self._policy = policy
+        self._observer = observer
+        self._results = results
+        self._on_answer = on_answer
+        self._answers = deque()
+        self._epoch = 0
+        self._reset_due = True
+        self._free_since = time.perf_counter()
+        self._asked_ns = None
+        self._guard = None
+
+    def setup(self):
+        """Make the way back to the executor thread."""
+        self._guard = self._node.create_guard_condition(self._deliver)
+
+    def teardown(self):
+        """Let no answer come back any more."""
+        self.forget()
+        self._node.destroy_guard_condition(self._guard)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether an image waits for the thread to become free."""
+        return self._worker.has_waiting_job
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an image has been asked about and not been answered."""
+        return self._asked_ns is not None
+
+    @property
+    def busy_s(self) -> float:
+        """How long the image in hand has taken so far, in seconds."""
+        return self._worker.busy_s
+
+    def ask(self, frame: Frame, instruction: str):
+        """Infer on a frame, instead of any that still waits."""
+        epoch = self._epoch
+        self._asked_ns = frame.stamp_ns
+        self._worker.offer(lambda: self._infer(frame, instruction, epoch))
+
+    def forget(self):
+        """Drop what is asked; its answer will not come."""
+        self._epoch += 1
+        self._asked_ns = None
+        self._worker.withdraw()
+
+    def reset(self):
+        """Forget, and reset the policy before the next image."""
+        self.forget()
+        self._reset_due = True
+
+    def crashed(self, text: str):
+        """Take the traceback of a bug, on the inference thread."""
+        self._answers.append(Answer(None, '', self._epoch, problem=text, bug=True))
+        self._guard.trigger()
+
+    def _infer(self, frame, instruction, epoch):
+        started_s = time.perf_counter()
+        waited_ms = max(0.0, self._free_since - frame.heard_s) * 1e3
+        if self._reset_due:
+            self._reset_due = False
+            self._policy.reset()
+            self._observer.reset()
+        answer = self._answer(frame, instruction, epoch, started_s, waited_ms)
+        self._answers.append(answer)
+        self._guard.trigger()
+        if answer.chunk is not None and answer.chunk.selection is not None:
+            self._publish_selection(answer)
+        self._free_since = time.perf_counter()
+
+    def _answer(self, frame, instruction, epoch, started_s, waited_ms) -> Answer:
+        try:
+            observation = self._observer.observe(frame, instruction)
+            observed_s = time.perf_counter()
+            chunk = self._policy.infer(observation)
+        except (ObservationError, ConfigError) as error:
+            return Answer(frame, instruction, epoch, problem=str(error))
+        return Answer(
+            frame, instruction, epoch, observation, chunk,
+            infer_ms=(time.perf_counter() - observed_s) * 1e3,
+            observe_ms=(observed_s - started_s) * 1e3, waited_ms=waited_ms,
+            warnings=list(self._observer.warnings))
+
+    def _publish_selection(self, answer):
+        """Publish what was kept, and draw it if somebody looks; the command does not wait for it."""
+        header = answer.frame.message.header
+        self._results.selection.publish(
+            selection_message(answer.chunk.selection, answer.observation, header))
+        if self._results.overlay_is_wanted:
+            self._results.overlay.publish(overlay_message(
+                answer.observation, answer.chunk.selection, self._policy.image_transform, header))
+
+    def _deliver(self):
+        while self._answers:
+            answer = self._answers.popleft()
+            if answer.epoch == self._epoch:
+                if answer.bug or answer.frame.stamp_ns == self._asked_ns:
+                    self._asked_ns = None
+                self._on_answer(answer)

@@ -1,0 +1,143 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the node hears: the newest image, camera_info, instruction and joint positions.
+
+Callbacks only store and notify; nothing is converted here, so that the executor thread is
+free for commands. The inference thread reads the fields: each is replaced as a whole, so it
+needs no lock, only `arrived` to wait for what is still on its way.
+"""
+
+from dataclasses import dataclass
+import threading
+import time
+
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import String
+
+from . import qos
+
+JOINT_HISTORY = 64
+
+
+def stamp_ns(message) -> int:
+    """Return a stamped message's time in nanoseconds."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image as it came in; heard_s: time.perf_counter() at the callback's entry."""
+
+    message: object
+    stamp_ns: int
+    heard_s: float
+
+
+class Inputs:
+    """Subscriptions of vla_node and the newest message of each."""
+
+    def __init__(self, node, config, on_frame, on_instruction, report):
+        """
+        Keep what setup() needs.
+
+        on_frame(frame) and on_instruction(text) are called on the executor thread;
+        report(topic, message) takes what is wrong with a topic, None when it is well again.
+        """
+        self._node = node
+        self._config = config
+        self._on_frame = on_frame
+        self._on_instruction = on_instruction
+        self._report = report
+        self._subscriptions = []
+        self.arrived = threading.Condition()
+        self._forget()
+
+    def setup(self):
+        """Subscribe to everything."""
+        compressed = self._config.image_transport == 'compressed'
+        image_topic = 'image/compressed' if compressed else 'image'
+        self._image = self._subscribe(CompressedImage if compressed else Image, image_topic,
+                                      self._image_heard, qos.SENSOR)
+        self._info = self._subscribe(CameraInfo, 'camera_info', self._info_heard, qos.SENSOR)
+        self._text = self._subscribe(String, 'instruction', self._instruction_heard,
+                                     qos.INSTRUCTION)
+        # A publisher that latches reaches a late subscriber only through this one, and one
+        # that does not never matches it: hence both, and no report about the mismatch.
+        self._subscriptions.append(self._node.create_subscription(
+            String, 'instruction', self._instruction_heard, qos.INSTRUCTION_LATCHED,
+            event_callbacks=qos.silent_subscription_events()))
+        self._subscribe(JointState, 'joint_states', self._joints_heard, qos.JOINT_STATES)
+
+    def teardown(self):
+        """Unsubscribe and forget all messages."""
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+        self._forget()
+
+    def forget_moving(self):
+        """Forget what has a time, after time has jumped back."""
+        self.frame = None
+        self.joints = ()  # (stamp_ns, {joint: position}), oldest first
+
+    @property
+    def image_topic(self) -> str:
+        """The resolved name of the image topic."""
+        return self._image.topic_name
+
+    @property
+    def info_topic(self) -> str:
+        """The resolved name of the camera_info topic."""
+        return self._info.topic_name
+
+    def doubled_topics(self) -> dict:
+        """Return {topic: publishers' names} for topics that must have one publisher only."""
+        doubled = {}
+        for subscription in (self._image, self._info, self._text):
+            topic = subscription.topic_name
+            if self._node.count_publishers(topic) > 1:
+                infos = self._node.get_publishers_info_by_topic(topic)
+                doubled[topic] = sorted(info.node_name for info in infos)
+        return doubled
+
+    def is_camera_topic(self, topic: str) -> bool:
+        """Return whether it is the image or camera_info topic."""
+        return topic in (self._image.topic_name, self._info.topic_name)
+
+    def _forget(self):
+        self.camera_info = None
+        self.instruction = None
+        self.forget_moving()
+
+    def _subscribe(self, kind, topic, callback, profile):
+        name = self._node.resolve_topic_name(topic)
+        subscription = self._node.create_subscription(
+            kind, topic, callback, profile,
+            event_callbacks=qos.subscription_events(name, self._report))
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def _image_heard(self, message):
+        heard_s = time.perf_counter()
+        self.frame = Frame(message, stamp_ns(message), heard_s)
+        self._on_frame(self.frame)
+
+    def _info_heard(self, message):
+        self.camera_info = message
+        self._notify()
+
+    def _instruction_heard(self, message):
+        self._report(self._text.topic_name, None)
+        text = message.data.strip()
+        if text != self.instruction:
+            self.instruction = text
+            self._on_instruction(text)
+
+    def _joints_heard(self, message):
+        positions = dict(zip(message.name, message.position))
+        self.joints = (*self.joints[1 - JOINT_HISTORY:], (stamp_ns(message), positions))
+        self._notify()
+
+    def _notify(self):
+        with self.arrived:
+            self.arrived.notify_all()

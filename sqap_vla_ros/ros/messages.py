@@ -1,0 +1,53 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Our records as ROS messages."""
+
+from array import array
+
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TwistStamped
+import numpy as np
+from sqap_vla_ros.msg import ActionChunk, TokenSelection
+from std_msgs.msg import Header
+
+
+def time_message(time_ns: int) -> Time:
+    """Return nanoseconds as a builtin_interfaces/Time."""
+    return Time(sec=time_ns // 10**9, nanosec=time_ns % 10**9)
+
+
+def twist_message(command, time_ns: int, frame_id: str) -> TwistStamped:
+    """Return a Command's twist, m/s and rad/s in frame_id."""
+    message = TwistStamped(header=Header(stamp=time_message(time_ns), frame_id=frame_id))
+    linear, angular = message.twist.linear, message.twist.angular
+    linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, command.twist)
+    return message
+
+
+def chunk_message(chunk, space, header, instruction: str, stages_ms: dict) -> ActionChunk:
+    """Return an ActionChunk; stages_ms: times by stage, whose `total` becomes latency_ms."""
+    return ActionChunk(
+        header=header, instruction=instruction, kind=space.kind, names=list(chunk.names),
+        horizon=chunk.actions.shape[0], dim=chunk.actions.shape[1], dt=float(chunk.dt),
+        data=_array('f', chunk.actions, np.float32), latency_ms=float(stages_ms.get('total', 0)),
+        stage_names=list(stages_ms), stage_ms=array('f', stages_ms.values()))
+
+
+def selection_message(selection, observation, header) -> TokenSelection:
+    """Return a TokenSelection for the observation that it was made for."""
+    rows, cols = selection.grid
+    protected = observation.protected
+    return TokenSelection(
+        header=header, image_width=observation.image.shape[1],
+        image_height=observation.image.shape[0], rows=int(rows), cols=int(cols),
+        kept=_array('i', selection.kept, np.int32), reason=_array('B', selection.reason, np.uint8),
+        frames=list(protected.names), protected_u=_array('f', protected.pixels[:, 0], np.float32),
+        protected_v=_array('f', protected.pixels[:, 1], np.float32),
+        protected_radius_px=_array('f', protected.radii_px, np.float32))
+
+
+def _array(code, values, dtype):
+    """Return numbers as the type that messages take without looking at each of them."""
+    result = array(code)
+    result.frombytes(np.ascontiguousarray(values, dtype=dtype).tobytes())
+    return result

@@ -1,0 +1,54 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Quality of service of each topic, and the event that says two sides do not fit."""
+
+from rclpy.qos import (
+    DurabilityPolicy, HistoryPolicy, qos_policy_name_from_kind, QoSProfile, ReliabilityPolicy)
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+
+def _profile(reliability, depth, durability=DurabilityPolicy.VOLATILE):
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability,
+                      durability=durability)
+
+
+SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
+CLOCK = SENSOR
+JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 10)
+COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1)
+INSTRUCTION = _profile(ReliabilityPolicy.RELIABLE, 1)
+INSTRUCTION_LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
+RESULT = _profile(ReliabilityPolicy.RELIABLE, 5)
+DIAGNOSTICS = _profile(ReliabilityPolicy.RELIABLE, 10)
+TF = _profile(ReliabilityPolicy.RELIABLE, 100)
+TF_STATIC = _profile(ReliabilityPolicy.RELIABLE, 100, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def _policy(event) -> str:
+    """Return what an incompatible-QoS event is about, such as 'RELIABILITY'."""
+    return qos_policy_name_from_kind(event.last_policy_kind).rpartition('.')[2]
+
+
+def subscription_events(topic: str, report) -> SubscriptionEventCallbacks:
+    """Call report(topic, message) when a publisher turns up whose messages can't be received."""
+    def incompatible(event):
+        report(topic, f'a publisher on {topic} offers an incompatible {_policy(event)}: nothing '
+               'of it is received; change its QoS')
+    return SubscriptionEventCallbacks(incompatible_qos=incompatible)
+
+
+def silent_subscription_events() -> SubscriptionEventCallbacks:
+    """Say nothing about publishers that another subscription on the topic receives."""
+    return SubscriptionEventCallbacks(use_default_callbacks=False)
+
+
+def publisher_events(topic: str, report) -> PublisherEventCallbacks:
+    """Call report(topic, message) when a subscriber turns up that can't receive commands."""
+    def incompatible(event):
+        report(topic, f'a subscriber of {topic} asks for an incompatible {_policy(event)}: it '
+               'receives no commands; change its QoS')
+    return PublisherEventCallbacks(incompatible_qos=incompatible)

@@ -1,0 +1,314 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Behaviour cloning of the bundled policy: `sqap-vla train`.
+
+Trains the engine's own model classes.  Starts on a coarse grid (2 x 2 patches averaged, four
+times fewer tokens) and goes on with the full one; keeps an exponential moving average of the
+weights; resumes from its own state file.  No token dropout and no quantization-aware training:
+pruning and quantization must work on a model that has never seen them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+from ..errors import ConfigError
+
+POINT_WEIGHT, SPACE_WEIGHT = 0.1, 0.3
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla train`."""
+    parser.add_argument('data', help='directory of shards that `sqap-vla collect` wrote')
+    parser.add_argument('out', help='directory for the checkpoint, the curves and the state')
+    parser.add_argument('--coarse-steps', type=int, default=6000)
+    parser.add_argument('--fine-steps', type=int, default=6000)
+    parser.add_argument('--batch-size', type=int, default=32)
+    parser.add_argument('--learning-rate', type=float, default=8e-4)
+    parser.add_argument('--vit-depth', type=int, default=3)
+    parser.add_argument('--llm-layers', type=int, default=4)
+    parser.add_argument('--width', type=int, default=256)
+    parser.add_argument('--stem', choices=('linear', 'conv'), default='conv')
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
+    parser.add_argument('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
+                        help='auto: bfloat16 where a matrix product is measured to be faster')
+    parser.add_argument('--threads', type=int, default=0, help='torch threads, 0: its default')
+    parser.add_argument('--max-minutes', type=float, default=150, help='stop and save then')
+    parser.add_argument('--name', default='libero_goal_bowl', help='unnorm_key of the checkpoint')
+    parser.add_argument('--seed', type=int, default=0)
+
+
+def run(args) -> int:
+    """Train, or go on with an interrupted training in the same directory."""
+    import torch
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    trainer = Trainer(args)
+    trainer.resume()
+    trainer.loop()
+    return 0
+
+
+class Trainer:
+    """Everything that lives as long as one training run."""
+
+    def __init__(self, args):
+        """Load the data and make model, auxiliary read-outs and optimizer."""
+        import torch
+        from ..model.prompt import Prompt, word_tokenizer
+        from ..model.vla import VLA
+        from .auxiliary import Auxiliary
+        from .collect import load_shards
+        torch.manual_seed(args.seed)
+        self.args, self.out = args, Path(args.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.data = load_shards(args.data)
+        if not len(self.data.state):
+            raise ConfigError(f'{args.data} holds no samples: run `sqap-vla collect` first')
+        self.norm = normalisation(self.data)
+        self.tokenizer = word_tokenizer(self.data.instructions)
+        self.config = self._config()
+        prompt = Prompt(self.tokenizer, self.config.model.text_length)
+        self.token_ids = torch.tensor(
+            [[prompt.bos_id, *prompt.encode(text)] for text in self.data.instructions]).numpy()
+        self.device = _device(args.device)
+        self.dtype = _dtype(args.dtype, self.device)
+        self.model = VLA(self.config.model).to(self.device)
+        _initialise(self.model)
+        self.auxiliary = Auxiliary(
+            self.config.model.llm.hidden_size, len(self.data.point_names)).to(self.device)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        parameters = [*self.model.parameters(), *self.auxiliary.parameters()]
+        decay = [p for p in parameters if p.ndim > 1]
+        self.optimizer = torch.optim.AdamW(
+            [{'params': decay, 'weight_decay': 0.05},
+             {'params': [p for p in parameters if p.ndim <= 1], 'weight_decay': 0.0}],
+            lr=args.learning_rate, betas=(0.9, 0.98))
+        self.step, self.seconds, self.log = 0, 0.0, []
+
+    @property
+    def total_steps(self) -> int:
+        """Coarse and fine steps together."""
+        return self.args.coarse_steps + self.args.fine_steps
+
+    def _config(self):
+        from ..model.checkpoint import ActionSpace, CheckpointConfig
+        from ..model.heads import ChunkHeadConfig
+        from ..model.llama import LlamaConfig
+        from ..model.vit import ViTConfig
+        from ..model.vla import VLAConfig
+        args, data = self.args, self.data
+        model = VLAConfig(
+            vision=ViTConfig(data.frame_shape[0], 14, args.width, args.vit_depth,
+                             args.width // 64, 4 * args.width, args.stem),
+            llm=LlamaConfig(self.tokenizer.get_vocab_size(), args.width, 2 * args.width,
+                            args.llm_layers, args.width // 64, max(1, args.width // 128), 1e-5),
+            head=ChunkHeadConfig(data.chunks.shape[1], data.chunks.shape[2]),
+            text_length=12, state_dim=data.state.shape[1])
+        return CheckpointConfig(
+            model=model, action_space=ActionSpace(), instructions=tuple(data.instructions),
+            unnorm_key=args.name)
+
+    def _batches(self, rows, size, seed, augment=True):
+        from .batches import Batches
+        return Batches(self.data, rows, self.token_ids, self.norm, size, seed, augment)
+
+    def losses(self, batch, model, pool: int) -> tuple:
+        """Return the loss to minimise and a dict of plain figures."""
+        import torch
+        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        cast = (torch.autocast(self.device, self.dtype) if self.dtype != torch.float32
+                else contextlib.nullcontext())
+        with cast:
+            actions, visual, summary = model(
+                batch['pixels'], batch['token_ids'], batch['state'], pool)
+            rows, cols = self.config.model.vision.grid
+            points, pixel_error = self.auxiliary.image_points(
+                visual, batch['points_px'], batch['points_seen'], (rows // pool, cols // pool),
+                self.config.model.vision.image_size)
+            space, space_error = self.auxiliary.space_loss(summary, batch['points_xyz'])
+        error = (actions.float() - batch['actions']).abs()
+        loss = error.mean() + POINT_WEIGHT * points + SPACE_WEIGHT * space
+        return loss, {'action_l1': error.mean().item(), 'pixel_error': pixel_error.item(),
+                      'space_error_m': space_error.item()}
+
+    def loop(self) -> None:
+        """Run to the last step or the time limit, saving every few minutes."""
+        from tqdm import tqdm
+        episodes = self.data.episode
+        held = episodes % 20 == 0
+        rows = [index for index in range(len(episodes)) if not held[index]]
+        self.held = self._batches(
+            [index for index in range(len(episodes)) if held[index]], 64, 1, augment=False)
+        self.held_batches = [self.held.next() for _ in range(6)]
+        batches = self._batches(rows, self.args.batch_size, self.args.seed + self.step)
+        began, saved = time.time() - self.seconds, time.time()
+        deadline = time.time() + self.args.max_minutes * 60
+        bar = tqdm(total=self.total_steps, initial=self.step, unit='step', mininterval=10)
+        while self.step < self.total_steps and time.time() < deadline:
+            figures = self._train_step(batches.next())
+            bar.update()
+            self.seconds = time.time() - began
+            if self.step % 250 == 0:
+                self._record(figures, bar)
+            if time.time() - saved > 300:
+                self.save()
+                saved = time.time()
+        bar.close()
+        self.save()
+
+    def _train_step(self, batch) -> dict:
+        import torch
+        rate = self.args.learning_rate * schedule(self.step, self.total_steps)
+        for group in self.optimizer.param_groups:
+            group['lr'] = rate
+        pool = 2 if self.step < self.args.coarse_steps else 1
+        loss, figures = self.losses(batch, self.model, pool)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(0.999, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
+        return figures
+
+    def held_out(self, blank: bool = False) -> dict:
+        """Return figures of the averaged weights on held-out episodes."""
+        import torch
+        pool = 2 if self.step <= self.args.coarse_steps else 1
+        total: dict[str, float] = {}
+        with torch.no_grad():
+            for batch in self.held_batches:
+                if blank:
+                    batch = {**batch, 'pixels': torch.zeros_like(batch['pixels'])}
+                for name, value in self.losses(batch, self.average, pool)[1].items():
+                    total[name] = total.get(name, 0) + value / len(self.held_batches)
+        return total
+
+    def _record(self, figures: dict, bar) -> None:
+        row = {'step': self.step, 'samples': self.step * self.args.batch_size,
+               'minutes': round(self.seconds / 60, 2), 'train': figures,
+               'held_out': self.held_out(), 'blank': self.held_out(blank=True)}
+        self.log.append(row)
+        held = row['held_out']
+        bar.write(f'{row["samples"]:8d} samples {row["minutes"]:6.1f} min: action L1 '
+                  f'{held["action_l1"]:.4f} (train {figures["action_l1"]:.4f}, blank '
+                  f'{row["blank"]["action_l1"]:.4f}), image {held["pixel_error"]:.1f} px, '
+                  f'space {held["space_error_m"] * 100:.1f} cm')
+
+    def save(self) -> None:
+        """Write the checkpoint (averaged weights, fp16), the curves and the resumable state."""
+        import torch
+        from ..model import checkpoint
+        config = dataclasses.replace(self.config, training={
+            'step': self.step, 'samples': self.step * self.args.batch_size,
+            'minutes': round(self.seconds / 60, 1), 'arguments': vars_of(self.args),
+            'episodes': int(self.data.episode.max()) + 1, 'rows': len(self.data.episode)})
+        weights = {name: tensor.detach().to('cpu', torch.float16)
+                   for name, tensor in self.average.state_dict().items()}
+        checkpoint.save(self.out / 'checkpoint', config, weights,
+                        {self.args.name: norm_stats(self.norm)}, self.tokenizer)
+        partial = self.out / 'state.pt.part'
+        torch.save({'model': self.model.state_dict(), 'average': self.average.state_dict(),
+                    'auxiliary': self.auxiliary.state_dict(), 'step': self.step,
+                    'optimizer': self.optimizer.state_dict(), 'seconds': self.seconds,
+                    'log': self.log, 'vocabulary': self.tokenizer.get_vocab()}, partial)
+        os.replace(partial, self.out / 'state.pt')
+        (self.out / 'curves.json').write_text(json.dumps(self.log, indent=1))
+        if self.log:
+            from .curves import plot_curves
+            plot_curves(self.log, self.out / 'curves.png')
+
+    def resume(self) -> None:
+        """Go on from state.pt if there is one; raise ConfigError if it is of another shape."""
+        import torch
+        path = self.out / 'state.pt'
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True, map_location=self.device)
+        try:
+            for name in ('model', 'average', 'auxiliary', 'optimizer'):
+                getattr(self, name).load_state_dict(state[name])
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f'{path} is of another model: give another output directory ({error})') from error
+        self.step, self.seconds, self.log = state['step'], state['seconds'], state['log']
+        print(f'resuming at step {self.step}')
+
+
+def vars_of(args) -> dict:
+    """Return the plain options of a parsed command line, without paths."""
+    return {name: value for name, value in vars(args).items()
+            if isinstance(value, (int, float, str)) and name not in ('data', 'out', 'command')}
+
+
+def normalisation(data) -> dict:
+    """Return mean/std of the state and low/range of the actions, from the data."""
+    import numpy as np
+    std = np.maximum(data.state.std(0), 1e-2)
+    limit = np.maximum(np.abs(data.chunks[..., :6]).max((0, 1)), 1e-3)
+    low = np.append(-limit, 0).astype(np.float32)
+    high = np.append(limit, 1).astype(np.float32)
+    return {'state_mean': data.state.mean(0), 'state_std': std,
+            'action_low': low, 'action_range': high - low}
+
+
+def norm_stats(norm: dict) -> dict:
+    """Return the norm_stats.json entry of a normalisation."""
+    high = norm['action_low'] + norm['action_range']
+    return {'action': {'q01': norm['action_low'].tolist(), 'q99': high.tolist(),
+                       'mask': [True] * len(high)},
+            'state': {'mean': norm['state_mean'].tolist(), 'std': norm['state_std'].tolist()}}
+
+
+def schedule(step: int, total: int) -> float:
+    """Return the learning-rate factor: 300 steps of warm-up, then a cosine to 2 %."""
+    return min(1.0, (step + 1) / 300) * (0.51 + 0.49 * math.cos(math.pi * step / total))
+
+
+def _initialise(model) -> None:
+    """Give linear layers and embeddings the small normal weights that transformers use."""
+    from torch import nn
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.5 / math.sqrt(module.in_features))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.5)
+
+
+def _device(name: str) -> str:
+    import torch
+    if name == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    return name
+
+
+def _dtype(name: str, device: str):
+    """Return the type of matrix products; 'auto' measures one on a CPU."""
+    import torch
+    if name != 'auto':
+        return getattr(torch, name)
+    if device == 'cuda':
+        return torch.bfloat16
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left, right = torch.randn(512, 256).to(dtype), torch.randn(256, 256).to(dtype)
+        left @ right
+        began = time.perf_counter()
+        for _ in range(10):
+            left @ right
+        seconds[dtype] = time.perf_counter() - began
+    return min(seconds, key=seconds.get)

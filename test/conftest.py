@@ -1,0 +1,59 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What every test run needs: the ROS environment, a ROS domain of its own, reasons for skips.
+
+`pytest` works from a plain shell: before anything is collected it starts itself again with
+the variables of `sqap_vla_ros.ros.environment`, since LD_LIBRARY_PATH has to be there when a
+process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only.
+"""
+from importlib.util import find_spec
+import os
+import random
+import sys
+
+import pytest
+
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ros.environment import built_prefixes, ros_environment
+
+STARTED_AGAIN = 'SQAP_VLA_TEST_ENVIRONMENT'
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start this process again inside the ROS environment, once."""
+    if STARTED_AGAIN in os.environ:
+        return
+    capture = config.pluginmanager.getplugin('capturemanager')
+    if capture is not None:  # the terminal must be stdout again before the exec
+        capture.stop_global_capturing()
+    # 1 to 101: above that, DDS ports can meet Linux's ephemeral ports.
+    environment = ros_environment(
+        domain_id=random.randint(1, 101), discovery_range='LOCALHOST')
+    environment[STARTED_AGAIN] = '1'
+    os.execve(sys.executable, sys.orig_argv, environment)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `ros` where ROS is missing, and say what is missing."""
+    if item.get_closest_marker('ros'):
+        reason = missing_ros()
+        if reason:
+            pytest.skip(reason)
+
+
+def missing_ros() -> str:
+    """Return why ROS tests cannot run here; empty if they can."""
+    if find_spec('rclpy') is None:
+        return 'rclpy is not installed: run `make setup`, or source a ROS 2 installation'
+    try:
+        built = bool(built_prefixes()) or find_spec('sqap_vla_ros.msg') is not None
+    except ConfigError as error:
+        return str(error)
+    return '' if built else 'sqap_vla_ros.msg is not built: run `make setup` or colcon build'
+
+
+@pytest.fixture(scope='session')
+def ros_process_environment() -> dict[str, str]:
+    """Return the variables for a node process: this run's ROS domain, this machine only."""
+    return ros_environment()

@@ -1,0 +1,147 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-ins for the simulator's two sides: an environment without MuJoCo, a scripted policy."""
+import threading
+import time
+
+import numpy as np
+
+
+class PointEnv:
+    """A point that moves as it is told; the instruction is fulfilled at x >= 0.1 m."""
+
+    dt = 0.05
+
+    def __init__(self, settings):
+        self.size = (settings.image_height, settings.image_width)
+        self.position, self.opening = np.zeros(3), 1.0
+        self.executed = []
+        self.goal = None
+        self.closed = False
+
+    def reset(self, seed, instruction):
+        self.position = np.random.default_rng(seed).uniform(-0.05, 0.05, 3)
+        self.goal = instruction
+        self.opening = 1.0
+
+    def step(self, twist, gripper_open):
+        self.executed.append((np.array(twist), gripper_open))
+        self.position = self.position + self.dt * np.asarray(twist[:3])
+        self.opening = gripper_open
+        return bool(self.position[0] >= 0.1)
+
+    def render(self):
+        image = np.full((*self.size, 3), 90, np.uint8)
+        image[0, :3] = np.clip(128 + 1000 * self.position[:, None], 0, 255)
+        return image
+
+    def camera_intrinsics(self):
+        return np.array([[300.0, 0, 111.5], [0, 310.0, 111.0], [0, 0, 1]])
+
+    def camera_pose(self):
+        pose = np.eye(4)
+        pose[:3, :3] = [[0, 0, -1], [1, 0, 0], [0, -1, 0]]
+        pose[:3, 3] = [1.0, 0.1, 0.5]
+        return pose
+
+    def end_effector_pose(self):
+        pose = np.eye(4)
+        pose[:3, :3] = np.diag([1, -1, -1])
+        pose[:3, 3] = self.position
+        return pose
+
+    def joint_state(self):
+        names = [f'joint{i}' for i in range(7)] + ['finger1', 'finger2']
+        return names, np.arange(9.0), np.zeros(9)
+
+    def gripper_open(self):
+        return self.opening
+
+    def close(self):
+        self.closed = True
+
+
+class ScriptedPolicy:
+    """
+    A node named vla_node that answers each tick of /clock with answer(stamp, count, image).
+
+    answer returns a TwistStamped to send, or None for silence. It runs on a thread of its own
+    until `close`; `messages` keeps what arrived by topic, in order.
+    """
+
+    def __init__(self, answer, gripper=lambda count: 1.0):
+        import rclpy
+        from geometry_msgs.msg import TwistStamped
+        from rclpy.executors import SingleThreadedExecutor
+        from rosgraph_msgs.msg import Clock
+        from sensor_msgs.msg import CameraInfo, Image, JointState
+        from std_msgs.msg import Float64, String
+        from std_srvs.srv import Trigger
+        from tf2_msgs.msg import TFMessage
+
+        from sqap_vla_ros.ros import qos
+        self._float64, self._answer, self._gripper_value = Float64, answer, gripper
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node('vla_node', context=self._context)
+        self.twists = self.node.create_publisher(TwistStamped, 'delta_twist_cmds', 1)
+        self._gripper = self.node.create_publisher(Float64, 'gripper_command', 1)
+        self.node.create_service(Trigger, '~/reset', self._on_reset)
+        self.messages, self.resets, self.ticks = {}, 0, 0
+        for kind, topic, profile in (
+                (Image, 'image', 10), (CameraInfo, 'camera_info', 10),
+                (JointState, 'joint_states', 10), (TFMessage, '/tf', 10),
+                (TFMessage, '/tf_static', qos.TF_STATIC), (String, 'instruction', qos.INSTRUCTION_LATCHED),
+                (String, '/libero_sim/episode', 100), (Image, '/libero_sim/final_image', 10),
+                (Clock, '/clock', 10)):
+            self.node.create_subscription(kind, topic, self._keeper(topic), profile)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin)
+        self._thread.start()
+
+    def wait_for(self, topic, count=1, timeout_s=5.0):
+        """Return the messages of a topic once there are at least `count`."""
+        give_up_at = time.monotonic() + timeout_s
+        while len(self.messages[topic]) < count and time.monotonic() < give_up_at:
+            time.sleep(0.005)
+        assert len(self.messages[topic]) >= count, topic
+        return self.messages[topic]
+
+    def close(self):
+        """End the thread and the node."""
+        self._executor.shutdown()
+        self._context.try_shutdown()
+        self._thread.join(10)
+
+    def _on_reset(self, request, response):
+        self.resets += 1
+        response.success = True
+        return response
+
+    def _keeper(self, topic):
+        self.messages[topic] = []
+
+        def keep(message):
+            self.messages[topic].append(message)
+            if topic == '/clock':
+                self._on_clock(message.clock)
+        return keep
+
+    def _on_clock(self, stamp):
+        count, self.ticks = self.ticks, self.ticks + 1
+        images = self.messages['image']
+        twist = self._answer(stamp, count, images[-1] if images else None)
+        if twist is not None:
+            self._gripper.publish(self._float64(data=self._gripper_value(count)))
+            self.twists.publish(twist)
+
+
+def twist_message(stamp, linear=(0.0, 0.0, 0.0), frame_id='base'):
+    """Return a TwistStamped."""
+    from geometry_msgs.msg import TwistStamped
+    message = TwistStamped()
+    message.header.stamp, message.header.frame_id = stamp, frame_id
+    vector = message.twist.linear
+    vector.x, vector.y, vector.z = map(float, linear)
+    return message
