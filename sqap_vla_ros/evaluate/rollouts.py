@@ -37,9 +37,7 @@ def observe(env, instruction: str, control: str = 'none') -> Observation:
     """Look at the simulator as the node looks at the robot's topics."""
     image = env.render()
     pose = env.end_effector_pose()
-    height, width = image.shape[:2]
-    camera = CameraModel(width, height, env.camera_intrinsics())
-    pixels, valid = project(camera, points_in_camera(pose[None, :3, 3], env.camera_pose()))
+    pixels, valid = project_points(env, pose[None, :3, 3], image.shape[:2])
     protected = (ProtectedPoints(pixels, np.zeros(1), ('end_effector',)) if valid[0]
                  else ProtectedPoints())
     state = end_effector_state(pose[:3, 3], _quaternion_xyzw(pose[:3, :3]), env.gripper_open())
@@ -48,6 +46,13 @@ def observe(env, instruction: str, control: str = 'none') -> Observation:
     if control == 'no-state':
         state = np.zeros_like(state)
     return Observation(image, env.time, instruction, protected, state)
+
+
+def project_points(env, points_base, image_size) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels [M, 2] and valid [M] of base-frame points [M, 3] in the env's camera."""
+    height, width = image_size
+    camera = CameraModel(width, height, env.camera_intrinsics())
+    return project(camera, points_in_camera(points_base, env.camera_pose()))
 
 
 def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',

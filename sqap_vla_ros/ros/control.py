@@ -8,6 +8,7 @@ nothing may move. The two ways of keeping time stand in realtime.py and lockstep
 """
 
 from dataclasses import dataclass
+import time
 
 from sqap_vla_ros.actions import ChunkPlayer, SafetyGate
 
@@ -26,6 +27,7 @@ class Parts:
     steady_clock: object
     inputs: object
     transforms: object
+    inference: object
     output: object
     results: object
     diagnostics: object
@@ -35,21 +37,20 @@ class Control:
     """Base of RealTimeControl and LockstepControl."""
 
     def __init__(self, config, space, parts: Parts):
-        """space: the policy's actions.ActionSpace; inference is set before setup()."""
+        """Take the parameters and the policy's actions.ActionSpace."""
         self.config = config
         self.space = space
         self.parts = parts
-        self.inference = None
         self.gate = SafetyGate(config.limits)
         self.player = ChunkPlayer(config.execute_steps or space.execute_steps, config.lockstep)
         self.is_active = False
-        self.chunks = 0
-        self.overhead_ms, self.latency_ms = Recent(), Recent()
-        self._asked_ns = None
-        self._problem = None
+        self._asked_ns = None  # stamp of the newest image that was asked about
+        self._problem = None  # why the newest image got no chunk
         self._topic_problems = {}
         self._doubled = {}
-        self._said = None
+        self._said = (OK, 'inactive')
+        self._chunks = 0
+        self._overhead_ms, self._inference_ms = Recent(), Recent()
 
     def start(self):
         """Begin to command (activation)."""
@@ -57,7 +58,6 @@ class Control:
         self._start_over()
         self._check_timer = self.parts.node.create_timer(
             CHECK_PERIOD_S, self.check, clock=self.parts.steady_clock)
-        self.check()
 
     def halt(self):
         """Stop the arm and wait until it knows (deactivation, shutdown)."""
@@ -68,12 +68,12 @@ class Control:
         self._start_over()
         self.parts.output.stop(self.now_ns())
         self.parts.output.flush()
-        self._say(WARN, 'inactive')
+        self._say(OK, 'inactive')
 
     def stop(self) -> str:
         """Stop until resume; returns what to tell the caller."""
         self.gate.latch('stopped by ~/stop')
-        self._command_again()
+        self._command_now()
         return f'{self.gate.fault}; call ~/resume to go on'
 
     def resume(self) -> str:
@@ -99,49 +99,49 @@ class Control:
         self.gate.limits = config.limits
 
     def now_ns(self) -> int:
-        """Return the node clock's time."""
+        """Return the time that commands are stamped with."""
         return self.parts.node.get_clock().now().nanoseconds
 
     def on_frame(self, frame):
         """Take a new image."""
         raise NotImplementedError
 
-    def on_instruction(self, text: str):
-        """Take a new instruction."""
+    def on_instruction(self):
+        """Take notice that the instruction has changed."""
         raise NotImplementedError
 
     def on_answer(self, answer):
         """Take the policy's answer: a chunk, or the reason why there is none."""
         if answer.bug:
-            self.gate.latch('the policy crashed, see the log')
             self.parts.node.get_logger().error(answer.problem)
-        elif answer.problem:
+            self.gate.latch('the policy crashed, its traceback is in the log')
+        elif answer.chunk is None:
             self._problem = answer.problem
             self.player.clear()
         else:
             self._problem = None
-            commands = self.space.commands(answer.chunk.actions)
-            if self.gate.admit_chunk(commands):
-                self.player.load(commands, answer.frame.stamp_ns, answer.chunk.dt)
+            self._load(answer)
+        self._command_now()
+        if answer.chunk is not None:
+            self._publish_chunk(answer)
         self._say_inference(answer)
-        self._command_again()
 
     def on_topic_problem(self, topic: str, message):
         """Take what is wrong with a topic; None when it is well again."""
-        if message is None:
-            self._topic_problems.pop(topic, None)
-        else:
-            self._topic_problems[topic] = message
+        if message is None and topic not in self._topic_problems:
+            return
+        self._topic_problems[topic] = message
         self._say_inputs()
 
     def check(self):
-        """Look at what no callback tells: publishers' number and what has gone quiet."""
+        """Look at what no callback tells: the number of publishers, and silence."""
         self._doubled = self.parts.inputs.doubled_topics()
         self._say_inputs()
         self._say_state()
+        self.parts.diagnostics.set('commands', *self._said, **self._values())
 
-    def why_not(self):
-        """Return (level, text) if nothing may move whatever the chunk says, else None."""
+    def why_not_ask(self):
+        """Return (level, text) if it is no use to infer on any image, else None."""
         inputs = self.parts.inputs
         if self.gate.fault:
             return ERROR, f'{self.gate.fault}; call ~/resume when it is safe'
@@ -151,68 +151,84 @@ class Control:
                                'camera is it? Stop all but one')
         if not inputs.instruction:
             return WARN, f'no instruction: publish one on {inputs.instruction_topic}'
-        if inputs.frame is None:
-            return WARN, f'no image has come in on {inputs.image_topic}'
-        if self.inference.busy_s > self.config.inference_timeout:
+        return None
+
+    def why_not(self):
+        """Return (level, text) if nothing may move whatever the chunk says, else None."""
+        reason = self.why_not_ask()
+        if reason is not None:
+            return reason
+        if self.parts.inputs.frame is None:
+            return WARN, f'no image has come in on {self.parts.inputs.image_topic}'
+        if self.parts.inference.busy_s > self.config.inference_timeout:
             return ERROR, (f'inference takes more than {self.config.inference_timeout:g} s: use a '
                            'lower precision, fewer tokens or a faster machine')
         if self._problem:
             return ERROR, self._problem
         return None
 
-    def publish_chunk(self, answer, sent_s: float):
-        """Publish ~/action_chunk and note what ROS added to the inference."""
-        chunk = answer.chunk
-        total_ms = (sent_s - answer.frame.heard_s) * 1e3
-        overhead_ms = max(0.0, total_ms - answer.infer_ms - answer.waited_ms)
-        self.overhead_ms.add(overhead_ms)
-        self.latency_ms.add(answer.infer_ms)
-        self.chunks += 1
-        stages = {**chunk.timings, 'observation': answer.observe_ms, 'ros_overhead': overhead_ms}
-        self.parts.results.chunk.publish(chunk_message(
-            chunk, self.space, answer.frame.message.header, answer.instruction, stages))
+    def _load(self, answer):
+        commands = self.space.commands(answer.chunk.actions)
+        if self.gate.admit_chunk(commands):
+            self.player.load(commands, answer.frame.stamp_ns, answer.chunk.dt)
 
     def _ask(self, frame):
         self._asked_ns = frame.stamp_ns
-        self.inference.ask(frame, self.parts.inputs.instruction)
+        self.parts.inference.ask(frame, self.parts.inputs.instruction)
 
     def _start_over(self):
         self.player.clear()
         self._asked_ns = None
         self._problem = None
-        self.inference.reset()
+        self.parts.inference.reset()
 
-    def _command_again(self):
-        """Say now what is to be done, without waiting for the next tick."""
+    def _command_now(self):
+        """Say what is to be done, without waiting for the next tick."""
         raise NotImplementedError
 
     def _say_state(self):
+        """Set the status `commands` to what holds now."""
         raise NotImplementedError
 
+    def _publish_chunk(self, answer):
+        """Publish ~/action_chunk and note what ROS added to the inference."""
+        total_ms = (time.perf_counter() - answer.frame.heard_s) * 1e3
+        overhead_ms = max(0.0, total_ms - answer.infer_ms - answer.waited_ms)
+        self._overhead_ms.add(overhead_ms)
+        self._inference_ms.add(answer.infer_ms)
+        self._chunks += 1
+        stages = {**answer.chunk.timings, 'observation': answer.observe_ms,
+                  'ros_overhead': overhead_ms}
+        self.parts.results.chunk.publish(chunk_message(
+            answer.chunk, self.space, answer.frame.message.header, answer.instruction, stages))
+
     def _say(self, level, text):
-        """Set the status `commands`; cheap when nothing has changed."""
+        """Set the status `commands`; costs nothing when nothing has changed."""
         if (level, text) != self._said:
             self._said = (level, text)
             self.parts.diagnostics.set('commands', level, text, **self._values())
 
     def _values(self):
-        return {'fault': self.gate.fault or '', 'commands_shortened': self.gate.clamped,
-                'chunks': self.chunks, 'ros_overhead_ms_p50': self.overhead_ms.percentile(50),
-                'ros_overhead_ms_p99': self.overhead_ms.percentile(99),
-                'inference_ms_p50': self.latency_ms.percentile(50),
-                'inference_ms_p95': self.latency_ms.percentile(95)}
+        return {'fault': self.gate.fault or '', 'shortened': self.gate.clamped,
+                'chunks': self._chunks, 'ros_overhead_ms_p50': self._overhead_ms.percentile(50),
+                'ros_overhead_ms_p99': self._overhead_ms.percentile(99),
+                'inference_ms_p50': self._inference_ms.percentile(50),
+                'inference_ms_p95': self._inference_ms.percentile(95)}
 
     def _say_inference(self, answer):
-        if answer.problem:
-            self.parts.diagnostics.set('inference', ERROR, answer.problem)
+        diagnostics = self.parts.diagnostics
+        if answer.bug:
+            diagnostics.set('inference', ERROR, 'crashed: ' + answer.problem.splitlines()[-1])
+        elif answer.chunk is None:
+            diagnostics.set('inference', ERROR, answer.problem)
         elif answer.warnings:
-            self.parts.diagnostics.set('inference', WARN, '; '.join(answer.warnings))
+            diagnostics.set('inference', WARN, '; '.join(answer.warnings))
         else:
-            self.parts.diagnostics.set('inference', OK, 'answering', **answer.chunk.timings)
+            diagnostics.set('inference', OK, 'answering', **answer.chunk.timings)
 
     def _say_inputs(self):
         problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}'
                     for topic, nodes in self._doubled.items()]
-        problems += self._topic_problems.values()
+        problems += [message for message in self._topic_problems.values() if message]
         level = WARN if problems else OK
         self.parts.diagnostics.set('inputs', level, '; '.join(problems) or 'well')

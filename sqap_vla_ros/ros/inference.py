@@ -14,8 +14,7 @@ import time
 from sqap_vla_ros.errors import ConfigError, ObservationError
 
 from .inputs import Frame
-from .messages import selection_message
-from .overlay import overlay_message
+from .messages import overlay_message, selection_message
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,14 @@ class Answer:
 class Inference:
     """Ask the policy, on its thread."""
 
-    def __init__(self, node, worker, policy, observer, results, on_answer):
-        """on_answer(answer) is called on the executor thread."""
+    def __init__(self, node, worker, policy, observer, results):
+        """Take the Worker that has loaded the policy, and whom to tell the selections."""
         self._node = node
         self._worker = worker
         self._policy = policy
         self._observer = observer
         self._results = results
-        self._on_answer = on_answer
+        self._on_answer = None
         self._answers = deque()
         self._epoch = 0
         self._reset_due = True
@@ -59,8 +58,9 @@ class Inference:
         self._asked_ns = None
         self._guard = None
 
-    def setup(self):
-        """Make the way back to the executor thread."""
+    def setup(self, on_answer):
+        """Make the way back: on_answer(answer) is called on the executor thread."""
+        self._on_answer = on_answer
         self._guard = self._node.create_guard_condition(self._deliver)
 
     def teardown(self):

@@ -37,24 +37,23 @@ class Frame:
 class Inputs:
     """Subscriptions of vla_node and the newest message of each."""
 
-    def __init__(self, node, config, on_frame, on_instruction, report):
-        """
-        Keep what setup() needs.
-
-        on_frame(frame) and on_instruction(text) are called on the executor thread;
-        report(topic, message) takes what is wrong with a topic, None when it is well again.
-        """
+    def __init__(self, node, config):
+        """Keep what setup() needs."""
         self._node = node
         self._config = config
-        self._on_frame = on_frame
-        self._on_instruction = on_instruction
-        self._report = report
+        self._listener = None
         self._subscriptions = []
         self.arrived = threading.Condition()
         self._forget()
 
-    def setup(self):
-        """Subscribe to everything."""
+    def setup(self, listener):
+        """
+        Subscribe to everything.
+
+        listener: has on_frame(frame), on_instruction() and on_topic_problem(topic, message or
+        None), all of which are called on the executor thread.
+        """
+        self._listener = listener
         compressed = self._config.image_transport == 'compressed'
         image_topic = 'image/compressed' if compressed else 'image'
         self._image = self._subscribe(CompressedImage if compressed else Image, image_topic,
@@ -90,6 +89,11 @@ class Inputs:
         """The resolved name of the camera_info topic."""
         return self._info.topic_name
 
+    @property
+    def instruction_topic(self) -> str:
+        """The resolved name of the instruction topic."""
+        return self._text.topic_name
+
     def doubled_topics(self) -> dict:
         """Return {topic: publishers' names} for topics that must have one publisher only."""
         doubled = {}
@@ -113,25 +117,25 @@ class Inputs:
         name = self._node.resolve_topic_name(topic)
         subscription = self._node.create_subscription(
             kind, topic, callback, profile,
-            event_callbacks=qos.subscription_events(name, self._report))
+            event_callbacks=qos.subscription_events(name, self._listener.on_topic_problem))
         self._subscriptions.append(subscription)
         return subscription
 
     def _image_heard(self, message):
         heard_s = time.perf_counter()
         self.frame = Frame(message, stamp_ns(message), heard_s)
-        self._on_frame(self.frame)
+        self._listener.on_frame(self.frame)
 
     def _info_heard(self, message):
         self.camera_info = message
         self._notify()
 
     def _instruction_heard(self, message):
-        self._report(self._text.topic_name, None)
+        self._listener.on_topic_problem(self._text.topic_name, None)
         text = message.data.strip()
         if text != self.instruction:
             self.instruction = text
-            self._on_instruction(text)
+            self._listener.on_instruction()
 
     def _joints_heard(self, message):
         positions = dict(zip(message.name, message.position))

@@ -21,11 +21,12 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.sim_commands import SimCommands
 from sqap_vla_ros.ros.sim_episodes import Episode, EpisodeRecord, plan_episodes
 from sqap_vla_ros.ros.sim_pacing import Lockstep, PolicyTimeout, RealTime
 from sqap_vla_ros.ros.sim_parameters import declare_sim_settings, SimSettings
-from sqap_vla_ros.ros.sim_publishers import SimPublishers, time_message
+from sqap_vla_ros.ros.sim_publishers import SimPublishers
 
 SIGNAL_LATENCY_S = 0.1  # Python handles a signal when rclpy's wait returns
 RESET_ANSWER_S = 1.0  # a first answer can get lost while the two nodes discover each other

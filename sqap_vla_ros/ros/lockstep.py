@@ -5,7 +5,7 @@ Lockstep: the simulator waits at each tick of /clock for the command stamped wit
 
 So time can stand still until a tick's inputs are complete, and two runs with one seed are the
 same. A tick without an answer is sent again by the simulator; the answer is then repeated, and
-the same image is never inferred on twice. Time-outs here are wall time.
+the same image is never answered twice. Time-outs here are wall time.
 """
 
 import time
@@ -24,17 +24,13 @@ class LockstepControl(Control):
     def __init__(self, config, space, parts):
         """See Control."""
         super().__init__(config, space, parts)
-        self._tick_ns = None
-        self._heard_s = 0.0
-        self._repeats = 0
-        self._answered_ns = None
-        self._answer = STOP
-        self._unpublished = None
         self._clock = None
+        self._forget_ticks()
 
     def start(self):
         """Listen to /clock."""
         super().start()
+        self._forget_ticks()
         self._clock = self.parts.node.create_subscription(
             Clock, '/clock', self._on_clock, qos.CLOCK)
 
@@ -44,85 +40,79 @@ class LockstepControl(Control):
             self.parts.node.destroy_subscription(self._clock)
             self._clock = None
         super().halt()
-        self._tick_ns = None
 
     def now_ns(self) -> int:
         """Return the time of the tick."""
         return super().now_ns() if self._tick_ns is None else self._tick_ns
 
+    def resume(self) -> str:
+        """Clear a stop or fault; the rows of the chunk still belong to their ticks."""
+        told = super().resume()
+        self._retry()
+        return told
+
     def on_frame(self, frame):
-        """Ask about the image, unless a row for its tick is there or it is being asked."""
-        if not self.is_active or self.why_not_ask() is not None:
-            return
-        in_hand = self._asked_ns == frame.stamp_ns and self.inference.is_busy
-        if not in_hand and self.player.row_at(frame.stamp_ns) is None:
+        """Ask about the image, unless its tick has a row or it is being asked about."""
+        in_hand = self._asked_ns == frame.stamp_ns and self.parts.inference.is_busy
+        if (self.is_active and not in_hand and not self.why_not_ask() and
+                self.player.row_at(frame.stamp_ns) is None):
             self._ask(frame)
 
-    def on_instruction(self, text: str):
-        """Take it with the next image; a tick that waits for it goes on."""
+    def on_instruction(self):
+        """Take it with the next image; a tick that waited for it goes on."""
         if self.is_active:
-            self._play()
-
-    def on_answer(self, answer):
-        """Answer the tick that waits, then publish the chunk."""
-        self._unpublished = answer if answer.chunk is not None else None
-        super().on_answer(answer)
-
-    def why_not_ask(self):
-        """Return (level, text) if it is no use to infer, else None."""
-        problem, self._problem = self._problem, None
-        try:
-            return self.why_not()
-        finally:
-            self._problem = problem
+            self._problem = None
+            self._retry()
 
     def _on_clock(self, message):
         tick_ns = message.clock.sec * 10**9 + message.clock.nanosec
         if self._tick_ns is not None and tick_ns < self._tick_ns:
             self.time_jumped_back()
-            self._answered_ns = None
+            self._forget_ticks()
         if tick_ns == self._tick_ns:
             self._repeats += 1
         else:
             self._tick_ns, self._repeats, self._heard_s = tick_ns, 0, time.perf_counter()
         if tick_ns == self._answered_ns:
-            self._send(self._answer)
+            self.parts.output.send(self._answer, tick_ns)
         else:
             self._play()
 
     def _play(self):
-        """Answer the tick if that is possible now."""
+        """Answer the tick if its command is known by now."""
         if self._tick_ns is None or self._tick_ns == self._answered_ns:
             return
         command = self.player.command_at(self._tick_ns)
-        if command is not None:
-            command = self.gate.admit(command)
-        if self.gate.fault:
+        command = command and self.gate.admit(command)
+        if self.gate.fault or (command is None and self._is_between_images()):
             command = STOP
         if command is not None:
-            self._send(command)
-            return
+            self.parts.output.send(command, self._tick_ns)
+            self._answered_ns, self._answer = self._tick_ns, command
+        self._say_state()
+
+    _command_now = _play
+
+    def _retry(self):
+        """Ask again about the image of the tick that waits."""
         frame = self.parts.inputs.frame
-        if frame is not None and frame.stamp_ns == self._tick_ns:
+        if frame is not None and frame.stamp_ns == self._tick_ns != self._answered_ns:
             self.on_frame(frame)
-        elif self._repeats and time.perf_counter() - self._heard_s > self.config.image_timeout:
-            self._send(STOP)  # joined in the middle of a run: let time go on to the next image
-        self._say_state()
 
-    def _send(self, command):
-        self.parts.output.send(command, self._tick_ns)
-        self._answered_ns, self._answer = self._tick_ns, command
-        if self._unpublished is not None:
-            answer, self._unpublished = self._unpublished, None
-            self.publish_chunk(answer, time.perf_counter())
-        self._say_state()
+    def _is_between_images(self):
+        """
+        Return whether the tick is sent again and again and has no image.
 
-    def _command_again(self):
-        self._play()
+        So it is for a node that joins in the middle of a run: time must go on.
+        """
+        frame = self.parts.inputs.frame
+        has_image = frame is not None and frame.stamp_ns == self._tick_ns
+        waited_s = time.perf_counter() - self._heard_s
+        return not has_image and self._repeats and waited_s > self.config.image_timeout
 
-    def _start_over(self):
-        super()._start_over()
-        self._unpublished = None
+    def _forget_ticks(self):
+        self._tick_ns, self._repeats, self._heard_s = None, 0, 0.0
+        self._answered_ns, self._answer = None, STOP
 
     def _say_state(self):
         why_not = self.why_not()
@@ -133,4 +123,4 @@ class LockstepControl(Control):
         elif self._answered_ns == self._tick_ns:
             self._say(OK, 'moving')
         elif time.perf_counter() - self._heard_s > self.config.image_timeout:
-            self._say(WARN, 'a tick waits for its image and its chunk')
+            self._say(WARN, 'a tick waits for its image or its chunk')

@@ -8,7 +8,10 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TwistStamped
 import numpy as np
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
+from sqap_vla_ros.overlay import draw_overlay
 from std_msgs.msg import Header
+
+from .images import rgb_to_message
 
 
 def time_message(time_ns: int) -> Time:
@@ -44,6 +47,12 @@ def selection_message(selection, observation, header) -> TokenSelection:
         frames=list(protected.names), protected_u=_array('f', protected.pixels[:, 0], np.float32),
         protected_v=_array('f', protected.pixels[:, 1], np.float32),
         protected_radius_px=_array('f', protected.radii_px, np.float32))
+
+
+def overlay_message(observation, selection, transform, header):
+    """Return a picture of what was kept, stamped as the image that it shows."""
+    picture = draw_overlay(observation.image, selection, transform, observation.protected)
+    return rgb_to_message(picture, header)
 
 
 def _array(code, values, dtype):

@@ -8,8 +8,8 @@ robot must get the newest, never an old one. All publishers are silent unless th
 node is active, so nothing moves before activation or after deactivation.
 """
 
-from rclpy.duration import Duration
 from geometry_msgs.msg import TwistStamped
+from rclpy.duration import Duration
 from sensor_msgs.msg import Image
 from sqap_vla_ros.actions import STOP
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
@@ -23,19 +23,15 @@ ACKNOWLEDGE_S = 0.5  # how long a last stop command may take to arrive
 class TwistOutput:
     """delta_twist_cmds (geometry_msgs/TwistStamped) and gripper_command (std_msgs/Float64)."""
 
-    def __init__(self, node, frame_id: str, report):
-        """
-        Keep what setup() needs.
-
-        frame_id: of the twists; report(topic, message): takes what is wrong with a topic.
-        """
+    def __init__(self, node, frame_id: str):
+        """Keep what setup() needs; frame_id: of the twists."""
         self._node = node
         self._frame_id = frame_id
-        self._report = report
         self._publishers = []
 
-    def setup(self):
-        """Create the publishers."""
+    def setup(self, listener):
+        """Create the publishers; listener: has on_topic_problem(topic, message)."""
+        self._listener = listener
         self._twist = self._publisher(TwistStamped, 'delta_twist_cmds')
         self._gripper = self._publisher(Float64, 'gripper_command')
 
@@ -61,7 +57,8 @@ class TwistOutput:
     def _publisher(self, kind, topic):
         name = self._node.resolve_topic_name(topic)
         publisher = self._node.create_lifecycle_publisher(
-            kind, topic, qos.COMMAND, event_callbacks=qos.publisher_events(name, self._report))
+            kind, topic, qos.COMMAND,
+            event_callbacks=qos.publisher_events(name, self._listener.on_topic_problem))
         self._publishers.append(publisher)
         return publisher
 

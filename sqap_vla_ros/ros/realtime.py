@@ -23,10 +23,10 @@ class RealTimeControl(Control):
 
     def start(self):
         """Begin to command."""
-        node = self.parts.node
         super().start()
+        node = self.parts.node
         self._timer = node.create_timer(
-            1.0 / self.config.control_rate, self.tick, clock=self.parts.steady_clock)
+            1.0 / self.config.control_rate, self._tick, clock=self.parts.steady_clock)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
         self._jumps = node.get_clock().create_jump_callback(
             threshold, post_callback=lambda _: self.time_jumped_back())
@@ -46,69 +46,51 @@ class RealTimeControl(Control):
 
     def on_frame(self, frame):
         """Ask about the image if it is due, or newer than one that still waits."""
-        if not self.is_active:
+        if not self.is_active or self.why_not_ask():
             return
-        inputs_are_bad = self._blocked()
-        due = (self._problem is not None or self.inference.is_pending or
-               self.player.wants_image(frame.stamp_ns, self._asked_ns, self.space.dt))
-        if due and not inputs_are_bad:
+        if (self._problem or self.parts.inference.is_pending or
+                self.player.wants_image(frame.stamp_ns, self._asked_ns, self.space.dt)):
             self._ask(frame)
 
-    def on_instruction(self, text: str):
-        """Stop what belongs to the old instruction and ask with the new one."""
+    def on_instruction(self):
+        """Stop what belongs to the old instruction; the next image is asked with the new one."""
         if self.is_active:
             self._start_over()
-            self.tick()
+            self._tick()
 
-    def on_answer(self, answer):
-        """Play the chunk at once."""
-        super().on_answer(answer)
-        if answer.chunk is not None:
-            self.publish_chunk(answer, self._sent_s)
-
-    def tick(self):
+    def _tick(self):
         """Send the command for now."""
         now_ns = self.now_ns()
-        why_not = self.why_not() or self._too_old(now_ns)
-        command = self.player.command_at(now_ns)
-        if why_not is None and command is not None:
-            command = self.gate.admit(command)
-        if why_not is None and command is not None:
+        why_not = self.why_not() or self._why_stale(now_ns)
+        command = None if why_not else self.player.command_at(now_ns)
+        command = command and self.gate.admit(command)
+        if command is not None:
             self.parts.output.send(command, now_ns)
-            self._sent_s = time.perf_counter()
             self._say(OK, 'moving')
-            return
-        self.parts.output.stop(now_ns)
-        self._sent_s = time.perf_counter()
-        self._say(*(why_not or self.why_not() or self._no_row()))
+        else:
+            self.parts.output.stop(now_ns)
+            self._say(*(why_not or self.why_not_ask() or self._why_no_row()))
 
-    def _command_again(self):
-        self.tick()
+    _command_now = _tick
 
     def _say_state(self):
-        """Nothing to add: tick() says it at the control rate."""
+        """Nothing to do: each tick says it."""
 
-    def _blocked(self):
-        """Return whether it is no use to infer: fault, two cameras, or nothing to do."""
-        inputs = self.parts.inputs
-        return (self.gate.fault or not inputs.instruction or
-                any(inputs.is_camera_topic(topic) for topic in self._doubled))
-
-    def _too_old(self, now_ns):
+    def _why_stale(self, now_ns):
         frame, limit_s = self.parts.inputs.frame, self.config.image_timeout
-        age_s = (now_ns - frame.stamp_ns) * 1e-9
         topic = self.parts.inputs.image_topic
+        age_s = (now_ns - frame.stamp_ns) * 1e-9
         if time.perf_counter() - frame.heard_s > limit_s:
             return ERROR, f'no image on {topic} for more than {limit_s:g} s'
         if age_s > limit_s:
             return ERROR, (f'images on {topic} are more than {limit_s:g} s old when they come in: '
-                           'are the clocks of both machines the same?')
+                           'synchronize the clocks, or use a faster connection')
         if age_s < -FUTURE_S:
             return ERROR, (f'images on {topic} are stamped more than {FUTURE_S:g} s in the '
                            'future: synchronize the clocks, or check use_sim_time')
         return None
 
-    def _no_row(self):
+    def _why_no_row(self):
         if self.player.stamp_ns is None:
             return WARN, 'waiting for the first action chunk'
-        return WARN, 'the action chunk has ended before the next one: inference is too slow'
+        return WARN, 'the action chunk ended before the next one came: inference is too slow'

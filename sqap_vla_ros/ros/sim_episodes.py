@@ -68,8 +68,8 @@ def plan_episodes(
     """
     Return the episodes of a run; the same arguments give the same scenes under every control.
 
-    instructions: those of the scene; they take turns unless `instruction` fixes one of them.
-    Episode i is placed with seed + i. Raises ConfigError for an instruction that the scene does
+    instructions: those of the scene; they take turns with the seed unless `instruction` fixes
+    one of them. Episode i is placed with seed + i. Raises ConfigError for an instruction that the scene does
     not have, an unknown control, or 'other-instruction' in a scene with a single one.
     """
     if instruction and instruction not in instructions:
@@ -81,7 +81,7 @@ def plan_episodes(
     goals = [instruction] if instruction else list(instructions)
     plan = []
     for index in range(episodes):
-        goal = goals[index % len(goals)]
+        goal = goals[(seed + index) % len(goals)]
         told = goal
         if control == 'other-instruction':
             told = instructions[(instructions.index(goal) + 1) % len(instructions)]

@@ -13,9 +13,10 @@ import time
 import numpy as np
 from rclpy.clock import Clock
 
+from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.sim_commands import SimCommands
 from sqap_vla_ros.ros.sim_parameters import SimSettings
-from sqap_vla_ros.ros.sim_publishers import NANOSECONDS, SimPublishers, time_message
+from sqap_vla_ros.ros.sim_publishers import NANOSECONDS, SimPublishers
 
 GAP_TICKS = 20  # of simulated time between episodes: no transform spans two of them
 MOST_BEHIND_S = 0.25  # real time: what is lost beyond this is not caught up

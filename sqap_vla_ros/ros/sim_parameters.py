@@ -37,12 +37,12 @@ class SimSettings:
     seed: int = _parameter(
         0, 'Placement seed of the first episode; episode i takes seed + i.', 0, 2**31 - 1)
     max_steps: int = _parameter(
-        160, 'Control steps of 0.05 s after which an episode has failed.', 1, 100000)
+        200, 'Control steps of 0.05 s after which an episode has failed.', 1, 100000)
     placement_m: float = _parameter(
         0.14, 'Side of the square in which each object is placed at random [m].', 0.0, 0.3)
     camera: str = _parameter('agentview', 'Camera of the scene.')
-    image_width: int = _parameter(224, 'Image width [px].', 16, 2048)
-    image_height: int = _parameter(224, 'Image height [px].', 16, 2048)
+    image_width: int = _parameter(256, 'Image width [px].', 16, 2048)
+    image_height: int = _parameter(256, 'Image height [px].', 16, 2048)
     image_every: int = _parameter(4, 'Control steps from one image to the next.', 1, 100)
     base_frame: str = _parameter(
         'base', 'TF frame of the robot base, in which twists are expressed.')

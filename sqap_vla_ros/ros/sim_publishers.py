@@ -26,11 +26,6 @@ QUEUE = QoSProfile(depth=10)  # reliable: fits subscriptions of either kind
 REPORTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def time_message(nanoseconds: int) -> Time:
-    """Return a time message for a whole number of nanoseconds."""
-    return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
-
-
 def nanoseconds_of(stamp: Time) -> int:
     """Return the whole number of nanoseconds of a time message."""
     return stamp.sec * NANOSECONDS + stamp.nanosec

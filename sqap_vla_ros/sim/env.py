@@ -41,13 +41,14 @@ class LiberoEnv:
     def __init__(self, instructions=INSTRUCTIONS, suite='libero_goal', placement_m=0.14,
                  image_size=(256, 256), camera='agentview'):
         self.instructions = tuple(instructions)
+        self.image_size = tuple(image_size)
         self._tasks = scenes.parse_tasks(suite, self.instructions)
         self._scene = scenes.build_scene(suite, self.instructions[0])
         self._placement_m = placement_m
         self._arm = ArmPose(self._scene)
         self.model = self._scene.sim.model._model
         self.data = self._scene.sim.data._data
-        self._camera = SceneCamera(self.model, self.data, camera, image_size)
+        self._camera = SceneCamera(self.model, self.data, camera, self.image_size)
         self._body_ids = dict(self._scene.obj_body_id)
         self._movable = list(self._scene.objects_dict)
         self.instruction = self.instructions[0]
@@ -175,9 +176,18 @@ class LiberoEnv:
         """Return the name of the region where the instruction's object belongs."""
         return self._tasks[self.instruction]['goal_state'][0][2]
 
+    def table_height(self):
+        """Return the height of the table's top in the base frame, m."""
+        return float(self._to_base(self.data.site('table_top').xpos)[2])
+
     def place_target(self):
         """Return xyz float64 [3] of the goal region's centre in the base frame."""
         return self._to_base(self.data.site(self.goal_region()).xpos)
+
+    def task_points(self):
+        """Return float64 [3, 3]: object, place and end effector in the base frame, m."""
+        return np.array([self.object_positions()[GRASPED_OBJECT], self.place_target(),
+                         self.end_effector_pose()[:3, 3]])
 
     def geom_ids(self, prefix):
         """Return the ids of the geoms whose names start with a prefix."""

@@ -18,7 +18,7 @@ from sqap_vla_ros.sim.env import GRASPED_OBJECT
 
 # End effector relative to the bowl's origin (middle of its underside) at the grasp: over the
 # rim on the +y side, the fingers on both sides of it.
-GRASP_OFFSET_M = np.array([0.0, 0.048, 0.030])
+GRASP_OFFSET_M = np.array([0.0, 0.050, 0.042])
 
 
 # How high the bowl's origin comes to rest above the goal region's site.
@@ -43,11 +43,15 @@ class ExpertConfig:
     approach_height: float = 0.13
     carry_height: float = 0.06
     funnel_slope: float = 2.5
-    funnel_radius: float = 0.015
+    funnel_radius: float = 0.02
     lift_slack: float = 0.03
     lift_span: float = 0.05
-    grasp_tolerance: float = 0.012
+    grasp_tolerance: float = 0.014
     missed_opening: float = 0.02
+    held_opening: float = 0.2
+    held_tolerance: float = 0.02
+    lift_speed: float = 0.06
+    lift_gain: float = 4.0
     reopen_height: float = 0.06
     place_tolerance: float = 0.03
     place_height: float = 0.008
@@ -71,7 +75,7 @@ class Expert:
         end_effector, opening = pose[:3, 3], self._env.gripper_open()
         if self._is_placed(bowl - place):
             linear, gripper = self._release(end_effector, opening, place), 1.0
-        elif self._env.touches(GRASPED_OBJECT):
+        elif self._is_held(bowl + GRASP_OFFSET_M - end_effector, opening):
             linear, gripper = self._carry(bowl, place), 0.0
         else:
             linear, gripper = self._grasp(bowl + GRASP_OFFSET_M - end_effector, opening)
@@ -86,10 +90,23 @@ class Expert:
         config = self._config
         return _horizontal(offset) < config.place_tolerance and offset[2] < config.place_height
 
+    def _is_held(self, error, opening):
+        """Return whether the bowl is between closed fingers; contact alone flickers."""
+        config = self._config
+        if not config.missed_opening < opening < config.held_opening:
+            return False
+        return np.abs(error).max() < config.held_tolerance or self._env.touches(GRASPED_OBJECT)
+
+    def _is_at_grasp(self, error, opening):
+        """Return whether the fingers may close; the more they have, the less stops them."""
+        config = self._config
+        sideways = config.grasp_tolerance * (2 - opening)
+        return np.abs(error[:2]).max() < sideways and abs(error[2]) < config.grasp_tolerance
+
     def _grasp(self, error, opening):
         """Return (velocity, gripper): come from above with open fingers, close at the rim."""
         config = self._config
-        if np.abs(error).max() < config.grasp_tolerance:
+        if self._is_at_grasp(error, opening):
             if opening < config.missed_opening:
                 return np.array([0, 0, config.max_speed]), 1.0
             return self._towards(error), 0.0
@@ -104,7 +121,8 @@ class Expert:
         error[2] += self._funnel(error, config.carry_height) - config.press
         below = max(error[2] - config.lift_slack, 0.0)
         error[:2] *= np.clip(1 - below / config.lift_span, 0.0, 1.0)
-        return self._towards(error)
+        lifted = max(bowl[2] - self._env.table_height(), 0.0)
+        return self._towards(error, config.lift_speed + config.lift_gain * lifted)
 
     def _release(self, end_effector, opening, place):
         """Return the velocity after the bowl stands: wait for the fingers, then go up."""
@@ -120,16 +138,18 @@ class Expert:
         far = max(_horizontal(error) - config.funnel_radius, 0.0)
         return min(height, config.funnel_slope * far)
 
-    def _towards(self, error):
-        """Return the velocity [3] along an error [3], m, limited in speed."""
-        velocity = self._config.gain * error
-        return velocity * min(1.0, self._config.max_speed / max(np.linalg.norm(velocity), 1e-9))
+    def _towards(self, error, max_speed=np.inf):
+        """Return the velocity [3] along an error [3], m, limited in speed (m/s)."""
+        return _limited(self._config.gain * error, min(max_speed, self._config.max_speed))
 
     def _turn(self, rotation):
         """Return the angular velocity [3] back to the orientation that every grasp has."""
         error = Rotation.from_matrix(self._env.nominal_rotation() @ rotation.T).as_rotvec()
-        turn = self._config.turn_gain * error
-        return turn * min(1.0, self._config.max_turn / max(np.linalg.norm(turn), 1e-9))
+        return _limited(self._config.turn_gain * error, self._config.max_turn)
+
+
+def _limited(vector, length):
+    return vector * min(1.0, length / max(np.linalg.norm(vector), 1e-9))
 
 
 def _horizontal(error):

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import torch
 
-MAX_SHIFT_PX = 3
+MAX_SHIFT_PX = 2
 
 
 class Batches:
     """
     An endless, seeded stream of augmented batches.
 
-    data: what `collect.load_shards` returns.  token_ids: int64 [I, 1 + L], one row an
+    data: `shards.Demonstrations`.  token_ids: int64 [I, 1 + L], one row an
     instruction.  Batches hold pixels [B, 3, h, w], state [B, S] normalised (zero where dropped
     out), token_ids, actions [B, T, A] normalised, points_px [B, P, 2], points_seen [B, P],
     points_xyz [B, P, 3].
@@ -31,10 +31,12 @@ class Batches:
         self._batch_size, self._augment, self._dropout = batch_size, augment, state_dropout
         self._rng = np.random.default_rng(seed)
         self._queue: queue.Queue = queue.Queue(maxsize=ahead)
-        threading.Thread(target=self._fill, daemon=True).start()
+        self._thread = threading.Thread(target=self._fill, daemon=True)
 
     def next(self) -> dict:
-        """Return the next batch."""
+        """Return the next batch, prepared ahead on a thread of its own."""
+        if not self._thread.ident:
+            self._thread.start()
         item = self._queue.get()
         if isinstance(item, BaseException):
             raise item
@@ -43,21 +45,23 @@ class Batches:
     def _fill(self) -> None:
         try:
             while True:
-                rows = self._rng.choice(self._rows, self._batch_size)
-                self._queue.put(self.make(rows))
+                self._queue.put(self.make(self.draw()))
         except Exception as error:  # handed to the training thread, which raises it
             self._queue.put(error)
+
+    def draw(self) -> np.ndarray:
+        """Return the row numbers of a random batch."""
+        return self._rng.choice(self._rows, self._batch_size)
 
     def make(self, rows) -> dict:
         """Build the batch of the given rows."""
         data, norm = self._data, self._norm
         points = data.points_px[rows].astype(np.float32)
-        frames = np.empty((len(rows), *data.frame_shape), np.uint8)
+        frames = np.stack([data.frame(row) for row in rows])
         state = (data.state[rows] - norm['state_mean']) / norm['state_std']
-        for place, row in enumerate(rows):
-            frames[place] = data.frame(row)
-            if self._augment:
-                shift = self._rng.integers(-MAX_SHIFT_PX, MAX_SHIFT_PX + 1, 2)
+        if self._augment:
+            for place, shift in enumerate(
+                    self._rng.integers(-MAX_SHIFT_PX, MAX_SHIFT_PX + 1, (len(rows), 2))):
                 frames[place] = shifted(frames[place], shift)
                 points[place] += shift
         pixels = frames.astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
@@ -67,8 +71,8 @@ class Batches:
             pixels = pixels * gain + bias
             state = state + self._rng.normal(0, 0.03, state.shape)
             state[self._rng.random(len(rows)) < self._dropout] = 0
-        actions = (data.chunks[rows] - norm['action_low']) / norm['action_range'] * 2 - 1
-        height, width = data.frame_shape[:2]
+        actions = (data.chunks(rows) - norm['action_low']) / norm['action_range'] * 2 - 1
+        height, width = frames.shape[1:3]
         seen = ((points >= 0) & (points < (width, height))).all(-1)
         arrays = {
             'pixels': pixels, 'state': state.astype(np.float32),

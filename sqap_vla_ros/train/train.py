@@ -43,6 +43,7 @@ def add_arguments(parser) -> None:
     parser.add_argument('--threads', type=int, default=0, help='torch threads, 0: its default')
     parser.add_argument('--max-minutes', type=float, default=150, help='stop and save then')
     parser.add_argument('--name', default='libero_goal_bowl', help='unnorm_key of the checkpoint')
+    parser.add_argument('--log-every', type=int, default=250, help='steps between held-out figures')
     parser.add_argument('--seed', type=int, default=0)
 
 
@@ -66,13 +67,12 @@ class Trainer:
         from ..model.prompt import Prompt, word_tokenizer
         from ..model.vla import VLA
         from .auxiliary import Auxiliary
-        from .collect import load_shards
+        from .shards import load_shards, POINT_NAMES
         torch.manual_seed(args.seed)
         self.args, self.out = args, Path(args.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.data = load_shards(args.data)
-        if not len(self.data.state):
-            raise ConfigError(f'{args.data} holds no samples: run `sqap-vla collect` first')
+        self.frame_size = self.data.frame(0).shape[0]
         self.norm = normalisation(self.data)
         self.tokenizer = word_tokenizer(self.data.instructions)
         self.config = self._config()
@@ -84,7 +84,7 @@ class Trainer:
         self.model = VLA(self.config.model).to(self.device)
         _initialise(self.model)
         self.auxiliary = Auxiliary(
-            self.config.model.llm.hidden_size, len(self.data.point_names)).to(self.device)
+            self.config.model.llm.hidden_size, len(POINT_NAMES)).to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         parameters = [*self.model.parameters(), *self.auxiliary.parameters()]
         decay = [p for p in parameters if p.ndim > 1]
@@ -107,11 +107,11 @@ class Trainer:
         from ..model.vla import VLAConfig
         args, data = self.args, self.data
         model = VLAConfig(
-            vision=ViTConfig(data.frame_shape[0], 14, args.width, args.vit_depth,
+            vision=ViTConfig(self.frame_size, 14, args.width, args.vit_depth,
                              args.width // 64, 4 * args.width, args.stem),
             llm=LlamaConfig(self.tokenizer.get_vocab_size(), args.width, 2 * args.width,
                             args.llm_layers, args.width // 64, max(1, args.width // 128), 1e-5),
-            head=ChunkHeadConfig(data.chunks.shape[1], data.chunks.shape[2]),
+            head=ChunkHeadConfig(*data.chunks([0]).shape[1:]),
             text_length=12, state_dim=data.state.shape[1])
         return CheckpointConfig(
             model=model, action_space=ActionSpace(), instructions=tuple(data.instructions),
@@ -143,12 +143,11 @@ class Trainer:
     def loop(self) -> None:
         """Run to the last step or the time limit, saving every few minutes."""
         from tqdm import tqdm
-        episodes = self.data.episode
-        held = episodes % 20 == 0
-        rows = [index for index in range(len(episodes)) if not held[index]]
-        self.held = self._batches(
-            [index for index in range(len(episodes)) if held[index]], 64, 1, augment=False)
-        self.held_batches = [self.held.next() for _ in range(6)]
+        import numpy as np
+        held = self.data.seed % 20 < 2  # both instructions, one episode in ten
+        rows, held_rows = np.flatnonzero(~held), np.flatnonzero(held)
+        held_out = self._batches(held_rows if len(held_rows) else rows, 64, 1, augment=False)
+        self.held_batches = [held_out.make(held_out.draw()) for _ in range(6)]
         batches = self._batches(rows, self.args.batch_size, self.args.seed + self.step)
         began, saved = time.time() - self.seconds, time.time()
         deadline = time.time() + self.args.max_minutes * 60
@@ -157,7 +156,7 @@ class Trainer:
             figures = self._train_step(batches.next())
             bar.update()
             self.seconds = time.time() - began
-            if self.step % 250 == 0:
+            if self.step % self.args.log_every == 0:
                 self._record(figures, bar)
             if time.time() - saved > 300:
                 self.save()
@@ -214,7 +213,8 @@ class Trainer:
         config = dataclasses.replace(self.config, training={
             'step': self.step, 'samples': self.step * self.args.batch_size,
             'minutes': round(self.seconds / 60, 1), 'arguments': vars_of(self.args),
-            'episodes': int(self.data.episode.max()) + 1, 'rows': len(self.data.episode)})
+            'episodes': self.data.episodes, 'frames': len(self.data),
+            'skipped_shards': len(self.data.skipped)})
         weights = {name: tensor.detach().to('cpu', torch.float16)
                    for name, tensor in self.average.state_dict().items()}
         checkpoint.save(self.out / 'checkpoint', config, weights,
@@ -223,7 +223,8 @@ class Trainer:
         torch.save({'model': self.model.state_dict(), 'average': self.average.state_dict(),
                     'auxiliary': self.auxiliary.state_dict(), 'step': self.step,
                     'optimizer': self.optimizer.state_dict(), 'seconds': self.seconds,
-                    'log': self.log, 'vocabulary': self.tokenizer.get_vocab()}, partial)
+                    'log': self.log, 'norm': {name: torch.as_tensor(value)
+                                              for name, value in self.norm.items()}}, partial)
         os.replace(partial, self.out / 'state.pt')
         (self.out / 'curves.json').write_text(json.dumps(self.log, indent=1))
         if self.log:
@@ -231,7 +232,11 @@ class Trainer:
             plot_curves(self.log, self.out / 'curves.png')
 
     def resume(self) -> None:
-        """Go on from state.pt if there is one; raise ConfigError if it is of another shape."""
+        """
+        Go on from state.pt if there is one; raise ConfigError if it is of another shape.
+
+        New shards may have been added since; the normalisation stays that of the first start.
+        """
         import torch
         path = self.out / 'state.pt'
         if not path.is_file():
@@ -244,6 +249,7 @@ class Trainer:
             raise ConfigError(
                 f'{path} is of another model: give another output directory ({error})') from error
         self.step, self.seconds, self.log = state['step'], state['seconds'], state['log']
+        self.norm = {name: value.numpy() for name, value in state['norm'].items()}
         print(f'resuming at step {self.step}')
 
 
@@ -257,7 +263,7 @@ def normalisation(data) -> dict:
     """Return mean/std of the state and low/range of the actions, from the data."""
     import numpy as np
     std = np.maximum(data.state.std(0), 1e-2)
-    limit = np.maximum(np.abs(data.chunks[..., :6]).max((0, 1)), 1e-3)
+    limit = np.maximum(np.abs(data.chunks(np.arange(len(data)))[..., :6]).max((0, 1)), 1e-3)
     low = np.append(-limit, 0).astype(np.float32)
     high = np.append(limit, 1).astype(np.float32)
     return {'state_mean': data.state.mean(0), 'state_std': std,

@@ -11,10 +11,8 @@ that the picture also reads in grey.
 import cv2
 import numpy as np
 
-from sqap_vla_ros.geometry import patch_centers
-from sqap_vla_ros.tokens import FILLED, PRESERVED, PROTECTED, REASONS, SAMPLED
-
-from .images import rgb_to_message
+from .geometry import patch_centers
+from .tokens import FILLED, PRESERVED, PROTECTED, REASONS, SAMPLED
 
 COLORS = {PRESERVED: (230, 159, 0), PROTECTED: (86, 180, 233), SAMPLED: (0, 158, 115),
           FILLED: (204, 121, 167)}
@@ -45,12 +43,6 @@ def draw_overlay(image, selection, transform, protected=None) -> np.ndarray:
     if protected is not None:
         _draw_points(picture, scale * (protected.pixels + 0.5))
     return np.concatenate([picture, _legend(picture.shape[1], selection)])
-
-
-def overlay_message(observation, selection, transform, header):
-    """Return the overlay as a sensor_msgs/Image, stamped as the image that it shows."""
-    picture = draw_overlay(observation.image, selection, transform, observation.protected)
-    return rgb_to_message(picture, header)
 
 
 def _patch_corners(image_size, grid, transform):

@@ -1,0 +1,39 @@
+# make demo [ARGS="--episodes 10 --precision w4a4"]   the simulated arm, driven through ROS 2
+# make test [ARGS="test/test_tokens.py"]              all tests
+# Each does all of its set-up first; what is done already is not done again.
+#
+# Where a ROS 2 installation is sourced, it is used. Elsewhere ROS 2 comes from Python wheels:
+#   make test ROS_DISTRO=kilted    (own directories: .venv-kilted, build-kilted, install-kilted)
+
+PYTHON ?= python3
+ROS_DISTRO ?= jazzy
+ARGS ?=
+SET_UP = $(PYTHON) scripts/set_up --ros-distro $(ROS_DISTRO)
+
+.PHONY: help setup demo test lint colcon-test clean distclean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+setup:
+	@$(SET_UP)
+
+demo:
+	@$(SET_UP) -- sqap-vla demo $(ARGS)
+
+test:
+	@$(SET_UP) -- pytest -rs $(ARGS)
+
+lint:
+	@$(SET_UP) -- pytest -q -m linter
+
+# The way of a ROS workspace: built with tests, installed as copies, tested by colcon.
+colcon-test:
+	@$(SET_UP) -- scripts/colcon_test
+
+clean:
+	rm -rf build* install* log .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv*

@@ -1,0 +1,65 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Start vla_node with a configuration and a checkpoint.
+
+    ros2 launch sqap_vla_ros vla_node.launch.py config:=my_arm.yaml checkpoint:=/path image:=/cam
+"""
+import os
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterFile
+
+SHARE = get_package_share_directory('sqap_vla_ros')
+FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+TOPICS = {
+    'image': 'Image topic.', 'camera_info': 'CameraInfo topic.',
+    'joint_states': 'JointState topic.', 'instruction': 'Topic of the instruction.',
+    'delta_twist_cmds': 'Twists for MoveIt Servo.', 'gripper_command': 'Opening, 0 to 1.'}
+OVERRIDES = {
+    'checkpoint': ('', 'Checkpoint directory or bundled model; empty: as configured.'),
+    'precision': ('', 'fp, w4a16, w8a8, w4a8 or w4a4; empty: as configured.'),
+    'keep_tokens': ('', 'Visual tokens to keep; empty: as configured.')}
+
+
+def vla_node(context):
+    """Return the node, with the arguments that were given laid over the configuration."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
+    overrides = {name: value for name, value in given.items() if value}
+    if 'keep_tokens' in overrides:
+        overrides['keep_tokens'] = int(overrides['keep_tokens'])
+    for name in ('autostart', 'use_sim_time', 'lockstep'):
+        overrides[name] = LaunchConfiguration(name).perform(context).lower() == 'true'
+    return [LifecycleNode(
+        package='sqap_vla_ros', executable='vla_node', output='screen',
+        name=LaunchConfiguration('name'), namespace=LaunchConfiguration('namespace'),
+        parameters=[ParameterFile(LaunchConfiguration('config')), overrides],
+        remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS])]
+
+
+def generate_launch_description():
+    """Return the launch description."""
+    arguments = [
+        DeclareLaunchArgument(
+            'config', default_value=os.path.join(SHARE, 'config', 'libero_sim.yaml'),
+            description='YAML file of parameters, one a robot.'),
+        DeclareLaunchArgument('name', default_value='vla_node', description='Node name.'),
+        DeclareLaunchArgument('namespace', default_value='', description='Namespace.'),
+        DeclareLaunchArgument(
+            'autostart', default_value='true', description='Configure and activate at start.'),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='false', description='Take the time from /clock.'),
+        DeclareLaunchArgument(
+            'lockstep', default_value='false', description='One command a tick of /clock.')]
+    arguments += [DeclareLaunchArgument(name, default_value=default, description=description)
+                  for name, (default, description) in OVERRIDES.items()]
+    arguments += [DeclareLaunchArgument(name, default_value=name, description=description)
+                  for name, description in TOPICS.items()]
+    profile = os.path.join(SHARE, 'config', 'fastdds.xml')
+    environment = [] if any(map(os.environ.get, FASTDDS_VARIABLES)) else [
+        SetEnvironmentVariable(name, profile) for name in FASTDDS_VARIABLES]
+    return LaunchDescription([*arguments, *environment, OpaqueFunction(function=vla_node)])

@@ -1,0 +1,92 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian/Ubuntu packages that pip cannot bring: a compiler and off-screen rendering."""
+import ctypes
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from steps import execute, progress, SetUpError
+
+if TYPE_CHECKING:
+    from target import Target
+
+# Library that must load -> package that has it. MuJoCo renders through OSMesa or EGL.
+RENDERING = {
+    'libOSMesa.so.8': 'libosmesa6',
+    'libEGL.so.1': 'libegl1',
+    'libGL.so.1': 'libgl1',
+    'libGLX_mesa.so.0': 'libglx-mesa0',
+    'libEGL_mesa.so.0': 'libegl-mesa0',
+    'libGLESv2.so.2': 'libgles2',
+}
+PYTHON_PARTS = """
+import pathlib, sys, sysconfig
+header = pathlib.Path(sysconfig.get_paths()['include'], 'Python.h')
+print('' if header.is_file() else 'python3-dev')
+try:
+    import ensurepip
+except ImportError:
+    print('python3-venv')
+if sys.version_info < (3, 10):
+    sys.exit('Python 3.10 or newer is needed, not ' + sys.version.split()[0])
+"""
+
+
+def install_debian_packages(target: 'Target') -> None:
+    """
+    Install missing Debian packages as root; name them and the command for other users.
+
+    Raises SetUpError if one is missing without which nothing can be built. Without the
+    rendering libraries only the simulator does not work: that is a warning.
+    """
+    needed = _missing_build_packages(target.python)
+    rendering = _missing_rendering_packages()
+    if not needed + rendering:
+        return
+    if os.geteuid() == 0 and shutil.which('apt-get'):
+        with progress(f'Debian packages {" ".join(needed + rendering)}'):
+            _apt_install(target, needed + rendering)
+        needed, rendering = _missing_build_packages(target.python), _missing_rendering_packages()
+    command = 'apt-get install -y --no-install-recommends ' + ' '.join(needed + rendering)
+    if needed:
+        raise SetUpError(f'Debian/Ubuntu packages are missing; as root, run\n    {command}')
+    if rendering:
+        print('warning: the simulator may not render, since libraries are missing; as root, run\n'
+              f'    {command}')
+
+
+def _missing_build_packages(python: str) -> list[str]:
+    result = subprocess.run(
+        [python, '-c', PYTHON_PARTS], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SetUpError(f'{python}: {result.stderr.strip().splitlines()[-1]}')
+    return ([] if shutil.which('c++') else ['g++']) + result.stdout.split()
+
+
+def _missing_rendering_packages() -> list[str]:
+    return [package for library, package in RENDERING.items() if not _loads(library)]
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _apt_install(target: 'Target', packages: list[str]) -> None:
+    """Install those of the packages that this release has."""
+    environment = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
+    execute(target, ['apt-get', 'update'], environment)
+    there = [name for name in packages if _apt_knows(name)]
+    if there:
+        execute(target, ['apt-get', 'install', '-y', '--no-install-recommends', *there],
+                environment)
+
+
+def _apt_knows(package: str) -> bool:
+    result = subprocess.run(['apt-cache', 'show', package], capture_output=True, check=False)
+    return result.returncode == 0

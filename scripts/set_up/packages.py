@@ -1,0 +1,132 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual environment and the Python packages in it, ROS 2 wheels among them."""
+import os
+from pathlib import Path
+import re
+import shutil
+import subprocess
+
+from steps import execute, Step
+from target import Target
+
+BUILD_TOOLS = ('colcon-common-extensions', 'cmake')
+# Printed by the environment's interpreter: what the wheels' CMake files should name.
+INCLUDES = "import numpy, sysconfig; print(sysconfig.get_paths()['include'], numpy.get_include())"
+BUILD_MACHINE_PYTHON = re.compile(r'/opt/python/cp\w+-cp\w+/include/python3\.\d+')
+BUILD_MACHINE_NUMPY = re.compile(r'/opt/python/cp\w+-cp\w+/lib/[\w./-]*?/numpy/_?core/include')
+
+
+def package_steps(target: Target) -> list[Step]:
+    """Return the steps up to a working `sqap-vla` command."""
+    version = _output([target.python, '-c', 'import sys; print(sys.version, sys.base_prefix)'])
+    kind = f'{target.root} {version} {target.sourced}'
+    common = target.root / 'constraints/common.txt'
+    wheels = [] if target.sourced else [target.root / f'constraints/ros-{target.distro}.txt']
+    metadata = [target.root / 'setup.py', target.root / 'sqap_vla_ros/__init__.py']
+    steps = [
+        Step('virtual environment', lambda: create_environment(target), [kind]),
+        Step('PyTorch', lambda: install_torch(target), [kind, pinned('torch', common)]),
+        Step('Python packages', lambda: install_packages(target),
+             [kind, common, *wheels, *metadata], [target.environment / 'bin/sqap-vla']),
+    ]
+    if not target.sourced:
+        steps.append(Step('CMake files of the wheels', lambda: correct_cmake_files(target),
+                          [kind, common, *wheels]))
+    return steps
+
+
+def create_environment(target: Target) -> None:
+    """Make the virtual environment, or keep one that is already as it should be."""
+    stamped = (target.environment / 'set_up_stamps').exists()
+    if not stamped and _is_usable(target):
+        return
+    shutil.rmtree(target.environment, ignore_errors=True)
+    shutil.rmtree(target.install, ignore_errors=True)
+    for package in ('sqap_vla_ros', 'tf2_msgs'):
+        shutil.rmtree(target.build / package, ignore_errors=True)
+    options = ['--system-site-packages'] if target.sourced else []
+    execute(target, [target.python, '-m', 'venv', *options, str(target.environment)])
+
+
+def install_torch(target: Target) -> None:
+    """
+    Install torch before everything else, by its exact version.
+
+    Left to a resolver, a build with gigabytes of CUDA packages may be chosen where a CPU build
+    of the same version is offered. With a sourced ROS, a torch that is there (Jetson) is kept.
+    """
+    if target.sourced and _imports(target, 'torch'):
+        return
+    pin = pinned('torch', target.root / 'constraints/common.txt')
+    pip(target, [pin], target.root / 'constraints/common.txt')
+
+
+def install_packages(target: Target) -> None:
+    """Install this package (editable), the simulator, test tools and the ROS wheels."""
+    own = ['-e', '.[sim,dev]', *BUILD_TOOLS]
+    common = target.root / 'constraints/common.txt'
+    if target.sourced:
+        pip(target, [*own, *_versions_of_system(target)], None)
+    else:
+        pip(target, [*own, '-r', f'constraints/ros-{target.distro}.txt'], common)
+    # robosuite brings opencv-python, which lies in the same directory as the headless one and
+    # needs a graphics library just to be imported: the headless one is to be there last.
+    version = _output([target.environment_python, '-c', 'from importlib import metadata; '
+                       "print(metadata.version('opencv-python-headless'))"])
+    pip(target, ['--force-reinstall', '--no-deps', f'opencv-python-headless=={version}'], None)
+
+
+def correct_cmake_files(target: Target) -> None:
+    """Write this machine's include paths over those of the machine that built the wheels."""
+    python, numpy = _output([target.environment_python, '-c', INCLUDES]).split()
+    for path in target.environment.glob('share/*/cmake/*.cmake'):
+        text = path.read_text()
+        corrected = BUILD_MACHINE_PYTHON.sub(python, BUILD_MACHINE_NUMPY.sub(numpy, text))
+        if corrected != text:
+            path.write_text(corrected)
+
+
+def pip(target: Target, arguments: list[str], constraints: Path | None) -> None:
+    """Run pip install; constraints also hold for the tools that build source packages."""
+    environment = dict(os.environ)
+    if constraints:
+        environment.update(PIP_CONSTRAINT=str(constraints), PIP_BUILD_CONSTRAINT=str(constraints))
+    command = [target.environment_python, '-m', 'pip', '--disable-pip-version-check', 'install',
+               '--no-input', '--progress-bar', 'off']
+    execute(target, command + arguments, environment)
+
+
+def pinned(package: str, constraints: Path) -> str:
+    """Return the line of a constraints file for a package, e.g. 'torch==2.13.0'."""
+    return next(line for line in constraints.read_text().splitlines()
+                if line.startswith(f'{package}=='))
+
+
+def _versions_of_system(target: Target) -> list[str]:
+    """Return pins that keep NumPy as the sourced ROS was built for."""
+    if not _imports(target, 'numpy'):
+        return []
+    version = _output([target.environment_python, '-c', 'import numpy; print(numpy.__version__)'])
+    return [f'numpy=={version}']
+
+
+def _is_usable(target: Target) -> bool:
+    """Return whether the environment has the Python and the site packages that we would give."""
+    settings = target.environment / 'pyvenv.cfg'
+    if not settings.is_file() or not Path(target.environment_python).exists():
+        return False
+    system = 'include-system-site-packages = true' in settings.read_text()
+    version = 'import sys; print(sys.version, sys.base_prefix)'
+    same = _output([target.environment_python, '-c', version]) == _output(
+        [target.python, '-c', version])
+    return same and system == bool(target.sourced)
+
+
+def _imports(target: Target, module: str) -> bool:
+    command = [target.environment_python, '-c', f'import {module}']
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

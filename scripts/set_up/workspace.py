@@ -1,0 +1,51 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The colcon build: our messages and nodes, and tf2_msgs where no prefix has it."""
+import os
+import shutil
+
+from steps import execute, Step
+from target import has_package, Target
+
+BUILT_FROM = ('package.xml', 'CMakeLists.txt', 'msg/*.msg', 'scripts/node.py.in',
+              'interfaces/tf2_msgs/**/*')
+# With symlinks in the install directory, only new and deleted files need a build.
+INSTALLED_FROM = ('sqap_vla_ros/**/*.py', 'config/**/*', 'launch/**/*', 'models/**/*')
+
+
+def workspace_steps(target: Target) -> list[Step]:
+    """Return the step that builds the workspace."""
+    contents = sorted(path for pattern in BUILT_FROM for path in target.root.glob(pattern)
+                      if path.is_file())
+    names = sorted(str(path) for pattern in INSTALLED_FROM for path in target.root.glob(pattern)
+                   if '__pycache__' not in path.parts)
+    prefixes = [str(prefix) for prefix in target.prefixes()]
+    built = target.install / 'sqap_vla_ros/share/sqap_vla_ros/package.xml'
+    return [Step('colcon build', lambda: build(target), [*contents, *names, *prefixes], [built])]
+
+
+def build(target: Target) -> None:
+    """Build with symlinks, so that edits of Python files need no further build."""
+    sources = ['.']
+    if any(has_package(prefix, 'tf2_msgs') for prefix in target.prefixes()):
+        shutil.rmtree(target.install / 'tf2_msgs', ignore_errors=True)
+    else:
+        sources.append('interfaces/tf2_msgs')
+    execute(target, [
+        str(target.environment / 'bin/colcon'), '--log-base', f'{target.build}/log', 'build',
+        '--base-paths', *sources, '--build-base', str(target.build),
+        '--install-base', str(target.install), '--symlink-install',
+        '--cmake-args', f'-DPython3_EXECUTABLE={target.environment_python}',
+        '-DBUILD_TESTING=OFF', '--no-warn-unused-cli',
+    ], build_environment(target))
+
+
+def build_environment(target: Target) -> dict[str, str]:
+    """Return the variables for colcon: the prefixes to build upon, our tools first."""
+    prefixes = os.pathsep.join(str(prefix) for prefix in target.prefixes())
+    return {
+        **os.environ,
+        'AMENT_PREFIX_PATH': prefixes,
+        'CMAKE_PREFIX_PATH': prefixes,
+        'PATH': f'{target.environment / "bin"}{os.pathsep}{os.environ["PATH"]}',
+    }

@@ -1,0 +1,172 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the demo is asked for: options, their checks, the command lines that follow."""
+import argparse
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import shutil
+import sys
+
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.resources import config_file, model_directory
+
+CONTROLS = ('none', 'blank-image', 'other-instruction', 'random-tokens')
+SMALLEST_FREE_MB = 50
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """
+    The options of `sqap-vla demo`, each as `add_arguments` explains it.
+
+    Raises ConfigError, naming the option, for a value that no checkpoint can make sense of.
+    """
+
+    instruction: str = ''
+    precision: str = 'w4a4'
+    keep: int = 154
+    episodes: int = 10
+    seed: int = 0
+    real_time: bool = False
+    control: str = 'none'
+    out: Path = Path('demo_output')
+    checkpoint: str = 'libero_goal_bowl'
+    max_steps: int = 200
+    video: bool = True
+    video_episodes: int = 6
+
+    def __post_init__(self):
+        """Check numbers and names."""
+        for name, low, high in (('keep', 0, 4096), ('episodes', 1, 100000),
+                                ('seed', 0, 2**31 - 1), ('max_steps', 1, 100000),
+                                ('video_episodes', 1, 100000)):
+            if not low <= getattr(self, name) <= high:
+                option = name.replace('_', '-')
+                raise ConfigError(
+                    f'--{option} must be {low} to {high}, not {getattr(self, name)}')
+        if self.control not in CONTROLS:
+            raise ConfigError(
+                f'--control must be one of {", ".join(CONTROLS)}, not {self.control!r}')
+        if self.control == 'random-tokens' and not self.keep:
+            raise ConfigError('--control random-tokens needs --keep above 0: with all tokens '
+                              'kept there is nothing to choose')
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> 'DemoOptions':
+        """Return the options of parsed arguments; raises ConfigError."""
+        values = {name: getattr(args, name) for name in cls.__dataclass_fields__ if
+                  hasattr(args, name)}
+        return cls(**values)
+
+    @property
+    def mode(self) -> str:
+        """'lockstep' or 'real_time'."""
+        return 'real_time' if self.real_time else 'lockstep'
+
+    @property
+    def checkpoint_directory(self) -> Path:
+        """The checkpoint's directory; raises CheckpointError for a name that is not bundled."""
+        path = Path(self.checkpoint)
+        is_path = len(path.parts) > 1 or path.is_dir()
+        return path.resolve() if is_path else model_directory(self.checkpoint)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sqap-vla demo`."""
+    add, default = parser.add_argument, DemoOptions()
+    add('--instruction', default=default.instruction,
+        help='what to do; default: the instructions of the checkpoint take turns')
+    add('--precision', default=default.precision, help='fp, w4a16, w8a8, w4a8 or w4a4')
+    add('--keep', type=int, default=default.keep, metavar='K',
+        help='visual tokens to keep; 0 keeps all')
+    add('--episodes', type=int, default=default.episodes, metavar='N', help='episodes to run')
+    add('--seed', type=int, default=default.seed,
+        help='placement seed of the first episode; training uses 10000 and above')
+    add('--real-time', action='store_true',
+        help='wall clock: physics does not wait for the policy, so latency costs success')
+    add('--control', choices=CONTROLS, default=default.control,
+        help='control experiment: black images, another instruction than the one that is '
+             'judged, or tokens kept at random')
+    add('--out', type=Path, default=default.out, metavar='DIR', help='directory for results')
+    add('--checkpoint', default=default.checkpoint, metavar='NAME_OR_DIR',
+        help='a bundled model or a checkpoint directory')
+    add('--max-steps', type=int, default=default.max_steps, metavar='N',
+        help='control steps (20 a second) after which an episode has failed')
+    add('--no-video', dest='video', action='store_false', help='write no video and no overview')
+    add('--video-episodes', type=int, default=default.video_episodes, metavar='N',
+        help='episodes that go into the video')
+
+
+def check_against_checkpoint(options: DemoOptions, config) -> None:
+    """
+    Raise ConfigError for options that a checkpoint does not serve.
+
+    config: the checkpoint's CheckpointConfig (see model/checkpoint.py).
+    """
+    from sqap_vla_ros.quant import PRECISIONS
+    known, total = config.instructions, config.model.num_visual
+    if options.instruction and known and options.instruction not in known:
+        raise ConfigError(f'--instruction {options.instruction!r} is unknown to the checkpoint: '
+                          'use one of ' + ', '.join(repr(text) for text in known))
+    if options.precision not in PRECISIONS:
+        raise ConfigError(
+            f'--precision must be one of {", ".join(PRECISIONS)}, not {options.precision!r}')
+    if options.keep > total:
+        raise ConfigError(f'--keep {options.keep} is more than the {total} visual tokens of the '
+                          'checkpoint')
+
+
+def prepare_output(directory: Path) -> None:
+    """
+    Make the output directory with its logs/ and try it out.
+
+    Raises ConfigError when it cannot be written or the disk is (nearly) full.
+    """
+    try:
+        (directory / 'logs').mkdir(parents=True, exist_ok=True)
+        probe = directory / '.probe'
+        probe.write_bytes(bytes(2**16))
+        probe.unlink()
+        free_mb = shutil.disk_usage(directory).free / 2**20
+    except OSError as error:
+        raise ConfigError(f'cannot write to --out {directory}: {error.strerror or error}; '
+                          'choose another directory') from error
+    if free_mb < SMALLEST_FREE_MB:
+        raise ConfigError(f'the disk of --out {directory} has only {free_mb:.0f} MiB left, '
+                          f'{SMALLEST_FREE_MB} are needed; choose another directory')
+
+
+def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str, list[str]]:
+    """
+    Return the command line of each process by its name, in the order to start them.
+
+    config: the checkpoint's CheckpointConfig.  frames: directory for recorded images, None for
+    none.
+    """
+    python = [sys.executable, '-m']
+    recorder = [*python, 'sqap_vla_ros.ros.demo_recorder']
+    policy = {
+        'autostart': True, 'checkpoint': str(options.checkpoint_directory),
+        'precision': options.precision, 'keep_tokens': options.keep,
+        'selection_method': 'random' if options.control == 'random-tokens' else 'sqap',
+        'lockstep': not options.real_time, 'use_sim_time': not options.real_time}
+    simulator = {
+        'lockstep': not options.real_time, 'instruction': options.instruction,
+        'control': 'none' if options.control == 'random-tokens' else options.control,
+        'episodes': options.episodes, 'seed': options.seed, 'max_steps': options.max_steps,
+        'image_every': config.action_space.execute_steps}
+    if config.instructions:
+        simulator['instructions'] = list(config.instructions)
+    return {
+        'recorder': recorder + (['--frames', str(frames)] if frames else []),
+        'vla_node': [*python, 'sqap_vla_ros.ros.vla_node', '--ros-args', '--params-file',
+                     str(config_file('libero_sim.yaml')), *_parameters(policy)],
+        'simulator': [*python, 'sqap_vla_ros.ros.libero_sim_node', '--ros-args',
+                      *_parameters(simulator)]}
+
+
+def _parameters(values: dict) -> list[str]:
+    """Return ROS arguments; JSON is YAML, so quotes and colons in texts survive."""
+    return [part for name, value in values.items()
+            for part in ('-p', f'{name}:={json.dumps(value)}')]

@@ -1,0 +1,187 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Choose the backend of a quantized linear layer: check that it is exact, then time it.
+
+The choice is made once for each shape, bit widths, row count and thread count, takes some
+milliseconds, and is logged with the times of all candidates and of a plain float32 layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+import logging
+import time
+
+import torch
+from torch.nn import functional as F
+
+from ..errors import ConfigError
+from .base import Kernel, LinearSpec, Unavailable
+from .cpu import INTEGER_KERNELS, WEIGHT_ONLY_KERNELS
+from .reference import ReferenceKernel
+
+__all__ = ['Choice', 'choose', 'Kernel', 'LinearSpec', 'make_kernel', 'Unavailable']
+
+_log = logging.getLogger(__name__)
+_LARGEST_TIMED = 2048
+_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """
+    The kernel class taken for a kind of layer, and why.
+
+    times_ms: of every candidate that is exact.  float32_ms: of a plain float32 layer of the
+    same (timed) size.  rejected: name to reason.
+    """
+
+    kernel: type[Kernel]
+    times_ms: dict[str, float]
+    float32_ms: float
+    rejected: dict[str, str]
+
+    @property
+    def speedup(self) -> float:
+        """Plain float32 time over the chosen kernel's."""
+        return self.float32_ms / self.times_ms[self.kernel.name]
+
+
+def extreme_inputs(in_features: int, bits: int, rows_random: int = 2) -> torch.Tensor:
+    """Return float integers [4 + rows, K]: all lowest, all highest, alternating, random."""
+    low, high = -2 ** (bits - 1), 2 ** (bits - 1) - 1
+    generator = torch.Generator().manual_seed(0)
+    alternating = torch.full((in_features,), float(high))
+    alternating[::2] = low
+    rows = [torch.full((in_features,), float(low)), torch.full((in_features,), float(high)),
+            alternating, -alternating.clamp(-high, high)]
+    rows += [torch.randint(low, high + 1, (in_features,), generator=generator).float()
+             for _ in range(rows_random)]
+    return torch.stack(rows)
+
+
+@lru_cache(maxsize=None)
+def check_exact(kernel: type[Kernel], in_features: int, weight_bits: int, act_bits: int) -> str:
+    """Return '' if the kernel's integer product equals the reference's, else the reason."""
+    weight = extreme_inputs(in_features, weight_bits, 12).to(torch.int8)  # [16, K]
+    spec = LinearSpec(in_features, len(weight), weight_bits, act_bits)
+    ones = torch.ones(len(weight))
+    grid = extreme_inputs(in_features, min(act_bits, 8))
+    try:
+        found = kernel(spec, weight, ones).product(grid.clone())
+    except (Unavailable, RuntimeError, NotImplementedError) as error:
+        return str(error).splitlines()[0]
+    expected = ReferenceKernel(spec, weight, ones).product(grid)
+    if torch.equal(found, expected):
+        return ''
+    off = (found - expected).abs().max().item()
+    return f'its integer product is off by up to {off:g} (int16 saturation without VNNI?)'
+
+
+def _seconds(function, x, limit: float) -> float:
+    function(x)
+    best = float('inf')
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        function(x)
+        best = min(best, time.perf_counter() - start)
+        if best > limit:
+            break
+    return best
+
+
+@lru_cache(maxsize=None)
+def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> Choice:
+    """Check and time the candidates on random weights; see choose."""
+    timed = dataclasses.replace(
+        spec, in_features=min(spec.in_features, _LARGEST_TIMED), hadamard_block=1,
+        out_features=min(spec.out_features, _LARGEST_TIMED), hadamard_stride=1)
+    x = torch.randn(rows, timed.in_features)
+    low = -2 ** (spec.weight_bits - 1)
+    weight = torch.randint(low, -low, (timed.out_features, timed.in_features)).to(torch.int8)
+    scale = torch.full((timed.out_features,), 0.01)
+    plain = weight.float()
+    float32 = _seconds(lambda x: F.linear(x, plain), x, float('inf'))
+    times, kinds, rejected, best = {}, {}, {}, float('inf')
+    for kernel in WEIGHT_ONLY_KERNELS if spec.act_bits == 16 else INTEGER_KERNELS:
+        if max_bits is not None and kernel.bits_in_memory > max_bits:
+            rejected[kernel.name] = f'{kernel.bits_in_memory} bits a weight in memory'
+            continue
+        reason = check_exact(kernel, spec.in_features, spec.weight_bits, spec.act_bits)
+        if reason:
+            rejected[kernel.name] = reason
+            continue
+        seconds = _seconds(kernel(timed, weight, scale), x, 3 * best)
+        best = min(best, seconds)
+        times[kernel.name], kinds[kernel.name] = seconds * 1e3, kernel
+    if not times:
+        times, kinds = {'reference': float('nan')}, {'reference': ReferenceKernel}
+    name = min(times, key=times.get)
+    return Choice(kinds[name], times, float32 * 1e3, rejected)
+
+
+@lru_cache(maxsize=None)
+def _report(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> None:
+    """Log a choice once; warn where it is slower than plain float32 or only the reference."""
+    choice = _choose(spec, rows, max_bits, threads)
+    name = choice.kernel.name
+    others = ', '.join(f'{other} {ms:.3f}' for other, ms in choice.times_ms.items())
+    rejected = '; '.join(f'{other} rejected: {why}' for other, why in choice.rejected.items())
+    _log.info(
+        'w%da%d %dx%d, %d rows, %d threads: %s, %.2fx of float32 (ms: %s, float32 %.3f), '
+        '%d bits a weight in memory%s', spec.weight_bits, spec.act_bits, spec.in_features,
+        spec.out_features, rows, threads, name, choice.speedup, others, choice.float32_ms,
+        choice.kernel.bits_in_memory, '; ' + rejected if rejected else '')
+    if not choice.speedup >= 1.0 and spec.act_bits != 16:
+        _log.warning(
+            'w%da%d %dx%d runs at %.2fx of plain float32 on this CPU (%s)', spec.weight_bits,
+            spec.act_bits, spec.in_features, spec.out_features, choice.speedup,
+            rejected or 'every backend is slower')
+
+
+def choose(spec: LinearSpec, rows: int = 256, max_bits: int | None = None) -> Choice:
+    """
+    Return the fastest CPU backend that computes `spec` exactly.
+
+    rows: about how many tokens a call brings (rounded to a power of two for the timing).
+    max_bits: most bits a weight may take in memory (8 excludes the float backends).
+    """
+    rows = 2 ** max(0, round(torch.tensor(float(max(rows, 1))).log2().item()))
+    key = (spec, rows, max_bits, torch.get_num_threads())
+    _report(*key)
+    return _choose(*key)
+
+
+@lru_cache(maxsize=None)
+def _warn_reference(device: str) -> None:
+    _log.warning('no kernel for device %s yet: the slow reference backend serves it', device)
+
+
+def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
+                max_bits: int | None = None, backend: str | None = None) -> Kernel:
+    """
+    Make the kernel of one layer on the device of q_weight.
+
+    q_weight: int8 [N, K].  scale: float32 [N].  bias: [N] or None.  backend: a name, instead
+    of the measured choice.  Raises ConfigError for a backend that does not exist or is not
+    exact here.
+    """
+    if backend is not None:
+        return _named_kernel(backend, spec)(spec, q_weight, scale, bias)
+    if q_weight.device.type != 'cpu':
+        _warn_reference(q_weight.device.type)
+        return ReferenceKernel(spec, q_weight, scale, bias)
+    return choose(spec, rows, max_bits).kernel(spec, q_weight, scale, bias)
+
+
+def _named_kernel(name: str, spec: LinearSpec) -> type[Kernel]:
+    kinds = {kind.name: kind
+             for kind in (ReferenceKernel, *INTEGER_KERNELS, *WEIGHT_ONLY_KERNELS)}
+    if name not in kinds:
+        raise ConfigError(f'kernel backend {name!r} is unknown: use one of {sorted(kinds)}')
+    reason = check_exact(kinds[name], spec.in_features, spec.weight_bits, spec.act_bits)
+    if reason:
+        raise ConfigError(f'kernel backend {name!r} cannot be used here: {reason}')
+    return kinds[name]

@@ -1,0 +1,98 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What every backend of a quantized linear layer is, and the scheme that all share.
+
+    grid = hadamard(x) / s_x                      one scale a token (or one for all)
+    y = (round(grid) @ q_w^T) * s_x * s_w + bias  the product is exact in integers
+
+With 16-bit activations there is no s_x, and the product is an ordinary one in floats.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from ..quant.hadamard import check_block, hadamard_transform
+from ..quant.int4 import activation_scale, integer_range
+
+
+@dataclass(frozen=True)
+class LinearSpec:
+    """
+    What a kernel has to compute, without the weights.
+
+    weight_bits: 4 or 8.  act_bits: 4, 8, or 16 for activations that stay floats.
+    hadamard_block, hadamard_stride: online transform of the input, block 1 for none.
+    """
+
+    in_features: int
+    out_features: int
+    weight_bits: int
+    act_bits: int
+    hadamard_block: int = 1
+    hadamard_stride: int = 1
+    per_token: bool = True
+
+    def __post_init__(self):
+        """Raise ConfigError for bits or a Hadamard block that are not available."""
+        integer_range(self.weight_bits)
+        if self.act_bits != 16:
+            integer_range(self.act_bits)
+        check_block(self.in_features, self.hadamard_block, self.hadamard_stride)
+
+    @property
+    def largest_sum(self) -> int:
+        """Bound on the magnitude of an integer product's partial sums."""
+        if self.act_bits == 16:
+            return 0
+        low_w, low_x = integer_range(self.weight_bits)[0], integer_range(self.act_bits)[0]
+        return self.in_features * low_w * low_x
+
+
+class Unavailable(Exception):
+    """A backend cannot serve a layer on this machine; the message says why."""
+
+
+class Kernel(ABC):
+    """
+    One layer's weights in a backend's own layout.
+
+    bits_in_memory says how many bits a weight takes there, whatever it takes on disk.
+    """
+
+    name = ''
+    bits_in_memory = 0
+
+    def __init__(self, spec: LinearSpec, q_weight, scale, bias=None):
+        """
+        Lay out q_weight int8 [N, K], scale float32 [N] and bias [N]; raise Unavailable.
+
+        Subclasses call this first and then keep q_weight in their own form.
+        """
+        self.spec = spec
+        self.scale = scale
+        self.bias = bias
+
+    @abstractmethod
+    def product(self, grid: torch.Tensor) -> torch.Tensor:
+        """Return round(grid) @ q_w^T * s_w as floats [M, N] for grid [M, K]."""
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the online Hadamard to x [M, K]."""
+        return hadamard_transform(x, self.spec.hadamard_block, self.spec.hadamard_stride)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x [M, K] to [M, N] of the same floating type."""
+        spec = self.spec
+        if spec.hadamard_block > 1:
+            x = self.transform(x)
+        if spec.act_bits == 16:
+            y = self.product(x)
+        else:
+            row_scale = activation_scale(x, spec.act_bits, spec.per_token)
+            y = self.product(x / row_scale).mul_(row_scale)
+        return y if self.bias is None else y.add_(self.bias)

@@ -1,0 +1,28 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The reference: plain torch on any device, exact in integers, made to be right and not fast."""
+
+from __future__ import annotations
+
+import torch
+
+from .base import Kernel
+
+
+class ReferenceKernel(Kernel):
+    """Products in float64, which holds every integer sum that can occur exactly."""
+
+    name = 'reference'
+    bits_in_memory = 8
+
+    def __init__(self, spec, q_weight, scale, bias=None):
+        """Keep the integers as they are."""
+        super().__init__(spec, q_weight, scale, bias)
+        self.q_weight = q_weight
+
+    def product(self, grid):
+        """Return round(grid) @ q_w^T * s_w; with 16-bit activations grid is not rounded."""
+        if self.spec.act_bits != 16:
+            grid = grid.round()
+        y = grid.double() @ self.q_weight.double().t()
+        return (y * self.scale.double()).to(grid.dtype)

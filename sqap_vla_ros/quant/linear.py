@@ -1,0 +1,179 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""QuantLinear: packed weights as buffers, and a kernel chosen when it first runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..errors import ConfigError
+from ..kernels import Kernel, LinearSpec, make_kernel
+from .hadamard import hadamard_transform
+from .int4 import pack_int4, quantize_weight, unpack_int4
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bits of weights and activations; 16 bits means floats that are left alone."""
+
+    name: str
+    weight_bits: int
+    act_bits: int
+
+
+_TABLE = {p.name: p for p in (
+    Precision('fp', 16, 16), Precision('w4a16', 4, 16), Precision('w8a8', 8, 8),
+    Precision('w4a8', 4, 8), Precision('w4a4', 4, 4))}
+PRECISIONS = tuple(_TABLE)
+
+
+def parse_precision(name: str) -> Precision:
+    """Return the precision of that name; raise ConfigError listing the known ones."""
+    if name not in _TABLE:
+        raise ConfigError(f'precision {name!r} is unknown: use one of {PRECISIONS}')
+    return _TABLE[name]
+
+
+class QuantLinear(nn.Module):
+    """
+    A linear layer with integer weights, dynamic activation scales and an optional Hadamard.
+
+    Buffers: `weight` uint8 [out, in / 2] (4 bits) or int8 [out, in] (8 bits), `scale` float32
+    [out], `bias` [out] or None.  The weights of a layer with an online Hadamard are stored
+    transformed, so that the layer computes the plain one's function.
+    """
+
+    def __init__(self, in_features: int, out_features: int, precision: str, bias: bool = False,
+                 hadamard_block: int = 1, hadamard_stride: int = 1, per_token: bool = True):
+        """Make empty buffers; raise ConfigError for 'fp', an odd width or a block that fails."""
+        super().__init__()
+        bits = parse_precision(precision)
+        if bits.weight_bits == 16:
+            raise ConfigError(f'precision {precision!r} needs no QuantLinear')
+        if bits.weight_bits == 4 and in_features % 2:
+            raise ConfigError(
+                f'a layer of {in_features} inputs cannot be packed to 4 bits: the width must '
+                'be even (override it with w8a8 or fp)')
+        self.precision = precision
+        self.spec = LinearSpec(in_features, out_features, bits.weight_bits, bits.act_bits,
+                               hadamard_block, hadamard_stride, per_token)
+        packed = bits.weight_bits == 4
+        self.register_buffer('weight', torch.zeros(
+            out_features, in_features // (2 if packed else 1),
+            dtype=torch.uint8 if packed else torch.int8))
+        self.register_buffer('scale', torch.ones(out_features))
+        self.register_buffer('bias', torch.zeros(out_features) if bias else None)
+        self._kernel: Kernel | None = None
+        self._group: tuple | None = None
+
+    @classmethod
+    def from_linear(cls, linear: nn.Linear, precision: str, hadamard_block: int = 1,
+                    hadamard_stride: int = 1, per_token: bool = True) -> QuantLinear:
+        """Quantize a float layer, folding the online Hadamard into its weights first."""
+        layer = cls(linear.in_features, linear.out_features, precision,
+                    linear.bias is not None, hadamard_block, hadamard_stride, per_token)
+        layer.to(linear.weight.device)
+        weight = linear.weight.detach().float()
+        if hadamard_block > 1:
+            weight = hadamard_transform(weight, hadamard_block, hadamard_stride)
+        integers, scale = quantize_weight(weight, layer.spec.weight_bits)
+        layer.weight.copy_(pack_int4(integers) if layer.spec.weight_bits == 4 else integers)
+        layer.scale.copy_(scale)
+        if linear.bias is not None:
+            layer.bias.copy_(linear.bias.detach())
+        return layer
+
+    def integers(self) -> torch.Tensor:
+        """Return the weights as int8 [out, in]; raise ConfigError once they are released."""
+        if self.weight is None:
+            raise ConfigError('the packed weights were released after load: load them again')
+        return unpack_int4(self.weight) if self.spec.weight_bits == 4 else self.weight
+
+    def dequantized(self) -> torch.Tensor:
+        """Return the float32 weights [out, in] of the plain layer that this one stands for."""
+        weight = self.integers().float() * self.scale[:, None]
+        return hadamard_transform(weight, self.spec.hadamard_block, self.spec.hadamard_stride)
+
+    def prepare(self, rows: int = 256, max_bits: int | None = None,
+                backend: str | None = None, release: bool = False) -> Kernel:
+        """
+        Choose and build the kernel; see kernels.make_kernel.
+
+        release drops the packed buffer, so that only the kernel's copy stays in memory.
+        """
+        self._kernel = make_kernel(self.spec, self.integers(), self.scale, self.bias, rows,
+                                   max_bits, backend)
+        if release:
+            self.weight = None
+        return self._kernel
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel in use, None before the first call."""
+        return self._kernel
+
+    def forward(self, x):
+        """Map x [..., in] to [..., out]; the first call chooses the kernel for its rows."""
+        rows = x.reshape(-1, x.shape[-1])
+        if self._kernel is None:
+            self.prepare(len(rows))
+        return self._kernel(rows).view(*x.shape[:-1], self.spec.out_features)
+
+    def _apply(self, fn, recurse=True):
+        """Forget the kernel when the module moves or is cast."""
+        self._kernel = self._group = None
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        """Forget the kernel when other weights are loaded."""
+        self._kernel = self._group = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def extra_repr(self) -> str:
+        """Describe the layer as nn.Linear does."""
+        spec = self.spec
+        hadamard = (f', hadamard={spec.hadamard_block}x{spec.hadamard_stride}'
+                    if spec.hadamard_block > 1 else '')
+        return f'{spec.in_features}, {spec.out_features}, {self.precision}{hadamard}'
+
+
+def _joint_kernel(layers, rows: int) -> Kernel:
+    """Make one kernel with the layers' outputs side by side."""
+    spec = layers[0].spec
+    joint = LinearSpec(spec.in_features, sum(layer.spec.out_features for layer in layers),
+                       spec.weight_bits, spec.act_bits, spec.hadamard_block,
+                       spec.hadamard_stride, spec.per_token)
+    bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
+    return make_kernel(joint, torch.cat([layer.integers() for layer in layers]),
+                       torch.cat([layer.scale for layer in layers]), bias, rows)
+
+
+def _joinable(layers) -> bool:
+    """Return whether all layers read their input in the same quantized form."""
+    if not all(isinstance(layer, QuantLinear) for layer in layers):
+        return False
+    form = {(layer.precision, layer.spec.in_features, layer.spec.hadamard_block,
+             layer.spec.hadamard_stride, layer.spec.per_token, layer.bias is None)
+            for layer in layers}
+    return len(form) == 1
+
+
+def together(layers, x) -> tuple[torch.Tensor, ...]:
+    """
+    Return each layer's output for the same x [..., in].
+
+    Quantized layers of one precision share one quantization of x and one product; any others
+    are simply called one by one.
+    """
+    layers = tuple(layers)
+    if not _joinable(layers):
+        return tuple(layer(x) for layer in layers)
+    first = layers[0]
+    rows = x.reshape(-1, x.shape[-1])
+    if first._group is None or first._group[0] != layers:
+        first._group = (layers, _joint_kernel(layers, len(rows)))
+    y = first._group[1](rows).view(*x.shape[:-1], -1)
+    return y.split([layer.spec.out_features for layer in layers], dim=-1)

@@ -1,0 +1,124 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Demonstrations on disk: shards of a few episodes, frames compressed, actions of every step.
+
+A shard is one .npz (never pickled) with, for F frames, S control steps and E episodes:
+    jpeg uint8 [bytes], jpeg_offsets int64 [F + 1]   the frames at the network's input size
+    state float32 [F, 8]                             as observation.end_effector_state builds it
+    points_px float32 [F, P, 2], points_xyz float32 [F, P, 3]
+                                 the points of POINT_NAMES: pixels of the frame, metres in base
+    frame_step int32 [F], frame_episode int32 [F]    control step and row of the episode
+    actions float32 [S, 7]       the expert's clean action at every step: twist (SI), gripper 0..1
+    action_offsets int64 [E + 1], instruction int32 [E], seed int64 [E]
+    instructions str [I], failed_seeds int64 [...]
+"""
+import io
+import os
+from pathlib import Path
+import zipfile
+
+import numpy as np
+
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.observation import end_effector_state
+
+POINT_NAMES = ('object', 'place', 'end_effector')
+_PER_FRAME = ('state', 'points_px', 'points_xyz', 'frame_step')
+
+
+def write_shard(path, arrays):
+    """Write a shard so that it is there whole or not at all."""
+    path = Path(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    part = path.with_suffix(f'.{os.getpid()}.part')
+    part.write_bytes(buffer.getvalue())
+    part.replace(path)
+
+
+class Demonstrations:
+    """
+    All frames of some shards, decoded when asked for.
+
+    state float32 [F, 8]; points_px [F, P, 2]; points_xyz [F, P, 3]; frame_step int32 [F];
+    instruction int32 [F] (index into instructions), seed int64 [F] of the frame's episode;
+    skipped: the shards that could not be read, with the reason.
+    """
+
+    def __init__(self, shards, skipped=()):
+        self.skipped = tuple(skipped)
+        self.instructions = tuple(str(name) for name in shards[0]['instructions'])
+        for name in _PER_FRAME:
+            setattr(self, name, np.concatenate([shard[name] for shard in shards]))
+        self.state = np.stack([end_effector_state(row[:3], row[3:7], row[7])
+                               for row in self.state])  # whatever sign it was written with
+        self.instruction = np.concatenate(
+            [shard['instruction'][shard['frame_episode']] for shard in shards])
+        self.seed = np.concatenate([shard['seed'][shard['frame_episode']] for shard in shards])
+        self.episodes = sum(len(shard['seed']) for shard in shards)
+        self._actions = np.concatenate([shard['actions'] for shard in shards])
+        self._frames = [shard['jpeg'][start:end] for shard in shards for start, end in
+                        zip(shard['jpeg_offsets'][:-1], shard['jpeg_offsets'][1:])]
+        self._rows = self._action_rows(shards)
+
+    def _action_rows(self, shards):
+        """Return int64 [F, 2]: each frame's row in the actions, and its episode's last row."""
+        rows, base = [], 0
+        for shard in shards:
+            start, end = shard['action_offsets'][:-1], shard['action_offsets'][1:]
+            episode = shard['frame_episode']
+            rows.append(base + np.column_stack(
+                [start[episode] + shard['frame_step'], end[episode] - 1]))
+            base += len(shard['actions'])
+        return np.concatenate(rows)
+
+    def __len__(self):
+        """Return the number of frames."""
+        return len(self._frames)
+
+    def frame(self, index):
+        """Return one frame, uint8 [h, w, 3] RGB."""
+        import cv2
+        return cv2.imdecode(self._frames[index], cv2.IMREAD_COLOR_RGB)
+
+    def chunks(self, indices, horizon=8):
+        """
+        Return float32 [n, horizon, 7]: the expert's actions from each frame's step on.
+
+        Past the end of an episode its last action is repeated.
+        """
+        rows = self._rows[np.asarray(indices)]
+        steps = np.minimum(rows[:, :1] + np.arange(horizon), rows[:, 1:])
+        return self._actions[steps]
+
+
+def load_shards(directory):
+    """
+    Return the Demonstrations of all readable shards of a directory, in the order of names.
+
+    A shard that cannot be read is skipped and listed in `skipped`. Raises ConfigError when none
+    can be read.
+    """
+    shards, skipped = [], []
+    for path in sorted(Path(directory).glob('*.npz')):
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                shard = dict(archive)
+            _check_shard(shard)
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            skipped.append((path.name, str(error)))
+        else:
+            shards.append(shard)
+    if not shards:
+        raise ConfigError(f'no readable shard (*.npz) in {directory} ({len(skipped)} unreadable):'
+                          ' collect demonstrations first with `sqap-vla collect`')
+    return Demonstrations(shards, skipped)
+
+
+def _check_shard(shard):
+    frames = len(shard['jpeg_offsets']) - 1
+    if any(len(shard[name]) != frames for name in (*_PER_FRAME, 'frame_episode')):
+        raise ValueError('the arrays of the shard differ in length')
+    if len(shard['actions']) != shard['action_offsets'][-1]:
+        raise ValueError('the shard lacks actions')

@@ -1,0 +1,265 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A robot's side of the topics, and policies whose answers tests know beforehand."""
+
+from array import array
+import threading
+import time
+from types import SimpleNamespace
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped, TwistStamped
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from sqap_vla_ros.actions import ActionSpace
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.geometry import protected_distances
+from sqap_vla_ros.image_transform import ImageTransform
+from sqap_vla_ros.msg import ActionChunk as ActionChunkMessage
+from sqap_vla_ros.msg import TokenSelection as TokenSelectionMessage
+from sqap_vla_ros.observation import ActionChunk
+from sqap_vla_ros.ros.messages import time_message
+from sqap_vla_ros.ros.vla_node import VlaNode
+from sqap_vla_ros.tokens import select_tokens, SelectionConfig
+from std_msgs.msg import Float64, String
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+
+INSTRUCTION = 'put the bowl on the stove'
+WAIT_S = 10.0
+SPEED = 0.1
+PARAMETERS = {
+    'base_frame': 'base', 'end_effector_frames': ['end_effector'], 'keep_tokens': 8,
+    'image_timeout': 0.4, 'tf_timeout': 0.1, 'inference_timeout': 0.5}
+
+
+class KnownPolicy:
+    """Answers every image with the same chunk: SPEED m/s along x, gripper half open."""
+
+    def __init__(self, config):
+        self.config = SimpleNamespace(action_space=ActionSpace())
+        self.instructions = (INSTRUCTION,)
+        self.precision, self.grid, self.kept_tokens = 'fp', (4, 4), 8
+        self.state_names = ()
+        self.image_transform = ImageTransform((64, 64))
+        self.actions = np.tile(np.float32([SPEED, 0, 0, 0, 0, 0, 0.5]), (8, 1))
+        self.selection = SelectionConfig(keep=8, preserve_top_k=2)
+        self.delay_s = 0.0
+        self.observations = []
+        self.resets = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.threads = {threading.get_ident()}
+
+    def reset(self):
+        self.resets += 1
+
+    def infer(self, observation):
+        self.threads.add(threading.get_ident())
+        self.observations.append(observation)
+        self.gate.wait(WAIT_S)
+        if observation.instruction not in self.instructions:
+            raise ObservationError(f'the policy does not know {observation.instruction!r}')
+        protected = observation.protected
+        distance = protected_distances(
+            protected.pixels, protected.radii_px, observation.image.shape[:2],
+            self.image_transform, self.grid, 1.0)
+        selection = select_tokens(np.arange(16.0), distance, self.grid, self.selection)
+        space = self.config.action_space
+        return ActionChunk(self.actions.copy(), space.dt, space.names, observation.stamp,
+                           {'total': 1.0}, selection)
+
+
+class Robot(Node):
+    """Camera, transforms and controller of a robot that stands still."""
+
+    def __init__(self, context, **options):
+        super().__init__('robot', context=context, **options)
+        self.twists, self.grippers, self.chunks, self.selections = [], [], [], []
+        self.diagnostics = {}
+        self.history = []
+        best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        reliable = QoSProfile(depth=10)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.image = self.create_publisher(Image, 'image', best_effort)
+        self.info = self.create_publisher(CameraInfo, 'camera_info', best_effort)
+        self.tf = self.create_publisher(TFMessage, '/tf', reliable)
+        self.tf_static = self.create_publisher(TFMessage, '/tf_static', latched)
+        self.joints = self.create_publisher(JointState, 'joint_states', reliable)
+        self.clock_publisher = self.create_publisher(Clock, '/clock', best_effort)
+        self.instruction = self.create_publisher(String, 'instruction', reliable)
+        self.create_subscription(TwistStamped, 'delta_twist_cmds', self.twists.append, reliable)
+        self.create_subscription(Float64, 'gripper_command', self.grippers.append, reliable)
+        self.create_subscription(
+            ActionChunkMessage, 'vla_node/action_chunk', self.chunks.append, reliable)
+        self.create_subscription(
+            TokenSelectionMessage, 'vla_node/token_selection', self.selections.append, reliable)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, reliable)
+        self.size, self.encoding, self.frame_id = (48, 64), 'rgb8', 'camera'
+        self.publishes = {'image', 'info', 'tf'}
+
+    def say(self, text=INSTRUCTION):
+        """Publish an instruction."""
+        self.instruction.publish(String(data=text))
+
+    def look(self, stamp_ns=None):
+        """Publish TF, camera_info and an image, in this order, with one stamp."""
+        stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
+        if 'tf' in self.publishes:
+            self.tf.publish(TFMessage(transforms=[
+                transform('base', 'end_effector', (0.1, 0.0, 1.0), stamp_ns),
+                transform('base', 'camera', (0.0, 0.0, 0.0), stamp_ns)]))
+        if 'info' in self.publishes:
+            self.info.publish(self.camera_info(stamp_ns))
+        if 'image' in self.publishes:
+            self.image.publish(self.picture(stamp_ns))
+
+    def now_ns(self):
+        """Return the time."""
+        return self.get_clock().now().nanoseconds
+
+    def picture(self, stamp_ns):
+        """Return a grey image."""
+        height, width = self.size
+        message = Image(height=height, width=width, encoding=self.encoding, step=3 * width,
+                        data=array('B', bytes([128]) * (3 * width * height)))
+        message.header.frame_id, message.header.stamp = self.frame_id, time_message(stamp_ns)
+        return message
+
+    def camera_info(self, stamp_ns):
+        """Return the calibration of a plain pinhole."""
+        height, width = 48, 64
+        message = CameraInfo(
+            height=height, width=width, distortion_model='plumb_bob', d=[0.0] * 5,
+            k=[60.0, 0.0, 31.5, 0.0, 60.0, 23.5, 0.0, 0.0, 1.0],
+            p=[60.0, 0.0, 31.5, 0.0, 0.0, 60.0, 23.5, 0.0, 0.0, 0.0, 1.0, 0.0])
+        message.header.frame_id, message.header.stamp = self.frame_id, time_message(stamp_ns)
+        return message
+
+    def tick(self, stamp_ns):
+        """Publish /clock."""
+        self.clock_publisher.publish(Clock(clock=time_message(stamp_ns)))
+
+    def said(self, name):
+        """Return (level, message) of a status of vla_node."""
+        status = self.diagnostics.get(f'vla_node: {name}')
+        return (None, '') if status is None else (status.level, status.message)
+
+    def _diagnosed(self, message):
+        for status in message.status:
+            self.diagnostics[status.name] = status
+            self.history.append((status.name, status.message))
+
+
+def transform(parent, child, translation, stamp_ns):
+    """Return a TransformStamped without rotation."""
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id, message.header.stamp = parent, time_message(stamp_ns)
+    t = message.transform.translation
+    t.x, t.y, t.z = translation
+    message.transform.rotation.w = 1.0
+    return message
+
+
+class World:
+    """A robot and a vla_node on one executor, so that tests need no threads and no sleeps."""
+
+    def __init__(self, policy_factory=KnownPolicy, parameters=(), node_options=None):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.robot = Robot(self.context)
+        self.policy = None
+
+        def factory(config):
+            self.policy = policy_factory(config)
+            return self.policy
+
+        overrides = {**PARAMETERS, **dict(parameters)}
+        self.node = VlaNode(
+            factory, context=self.context,
+            parameter_overrides=[Parameter(name, value=value)
+                                 for name, value in overrides.items()], **(node_options or {}))
+        self.executor.add_node(self.robot)
+        self.executor.add_node(self.node)
+
+    def close(self):
+        """Stop everything."""
+        if self.policy is not None and hasattr(self.policy, 'gate'):
+            self.policy.gate.set()
+        self.node.take_apart()
+        self.executor.shutdown()
+        self.robot.destroy_node()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def until(self, condition, timeout_s=WAIT_S, meanwhile=None, period_s=0.02):
+        """Spin until a condition holds, doing something every period; fail after a time."""
+        end, due = time.monotonic() + timeout_s, 0.0
+        while not condition():
+            assert time.monotonic() < end, (
+                f'waited {timeout_s} s in vain; diagnostics: '
+                f'{[(name, s.message) for name, s in self.robot.diagnostics.items()]}')
+            if meanwhile is not None and time.monotonic() >= due:
+                meanwhile()
+                due = time.monotonic() + period_s
+            self.executor.spin_once(timeout_sec=0.01)
+
+    def spin(self, seconds, meanwhile=None):
+        """Spin for a time, to see that something does not happen."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end, seconds + WAIT_S, meanwhile)
+
+    def start(self):
+        """Configure and activate, and wait until the topics have found each other."""
+        assert self.node.start(), self.node.problem
+        robot = self.robot
+        self.until(lambda: all(
+            publisher.get_subscription_count() >= count for publisher, count in
+            ((robot.image, 1), (robot.info, 1), (robot.tf, 1), (robot.instruction, 1)))
+            and self.node.count_subscribers('delta_twist_cmds') and robot.diagnostics)
+
+    def move(self):
+        """Say an instruction and show images until the arm moves."""
+        self.robot.say()
+        self.until(self.is_moving, meanwhile=self.robot.look, period_s=0.03)
+
+    def is_moving(self):
+        """Return whether the last command is other than zero."""
+        return bool(self.robot.twists) and speed(self.robot.twists[-1]) > 0
+
+    def stands_still(self):
+        """Return whether the last command is zero."""
+        return bool(self.robot.twists) and speed(self.robot.twists[-1]) == 0
+
+    def stays_still(self, seconds=0.3, meanwhile=None):
+        """Assert that commands keep coming and that all of them are zero."""
+        self.robot.twists.clear()
+        self.spin(seconds, meanwhile)
+        assert self.robot.twists and not any(map(speed, self.robot.twists))
+
+    def says(self, name, text):
+        """Return whether a status contains a text."""
+        return text in self.robot.said(name)[1]
+
+    def call(self, service):
+        """Call one of the node's Trigger services; returns the response."""
+        client = self.robot.create_client(Trigger, f'vla_node/{service}')
+        self.until(client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        self.until(future.done)
+        self.robot.destroy_client(client)
+        return future.result()
+
+
+def speed(twist):
+    """Return the largest number in a TwistStamped; NaN is counted as infinite."""
+    linear, angular = twist.twist.linear, twist.twist.angular
+    numbers = np.abs([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+    return float(np.nan_to_num(numbers, nan=np.inf).max())

@@ -1,0 +1,266 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong on the topics: each ends in a clear message and no motion."""
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
+pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
+
+from lifecycle_msgs.msg import State  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+from ros_harness import KnownPolicy, SPEED, speed, World  # noqa: E402
+from sensor_msgs.msg import Image, JointState  # noqa: E402
+from sqap_vla_ros.observation import STATE_NAMES  # noqa: E402
+from sqap_vla_ros.ros.vla_node import load_configured_policy  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
+
+pytestmark = pytest.mark.ros
+
+
+class StatePolicy(KnownPolicy):
+    """Needs the end effector's pose and the gripper."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.state_names = STATE_NAMES
+
+
+@pytest.fixture
+def make_world():
+    """Return a maker of worlds, which are closed at the end."""
+    worlds = []
+
+    def make(*args):
+        worlds.append(World(*args))
+        return worlds[-1]
+    yield make
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def world(request, make_world):
+    """Return an active node; a test's parameter `world` gives the node's parameters."""
+    world = make_world(KnownPolicy, getattr(request, 'param', {}))
+    world.start()
+    return world
+
+
+def assert_stopped(world, text, status='commands'):
+    """Assert that a message says why and that nothing moves although images come in."""
+    world.until(lambda: world.says(status, text), meanwhile=world.robot.look)
+    world.until(world.stands_still, meanwhile=world.robot.look)
+    world.stays_still(meanwhile=world.robot.look)
+    assert world.says(status, text)
+
+
+def test_no_camera_info(world):
+    world.robot.publishes.remove('info')
+    world.robot.say()
+    assert_stopped(world, 'no camera_info has come in on /camera_info')
+    world.robot.publishes.add('info')
+    world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+@pytest.mark.parametrize('world', [{'require_localization': False}], indirect=True)
+def test_no_camera_info_is_only_a_warning_where_that_is_wanted(world):
+    world.robot.publishes.remove('info')
+    world.move()
+    world.until(lambda: world.says('inference', 'no protected tokens'),
+                meanwhile=world.robot.look)
+    assert world.policy.observations[-1].protected.names == ()
+
+
+def test_an_uncalibrated_camera(world):
+    calibrated = world.robot.camera_info
+
+    def uncalibrated(stamp_ns):
+        message = calibrated(stamp_ns)
+        message.k = [0.0] * 9
+        return message
+    world.robot.camera_info = uncalibrated
+    world.robot.say()
+    assert_stopped(world, 'the camera is not calibrated')
+
+
+@pytest.mark.parametrize('encoding', ['16UC1', '32FC1', 'nonsense', ''])
+def test_a_wrong_encoding(world, encoding):
+    world.move()
+    world.robot.encoding = encoding
+    assert_stopped(world, f"encoding '{encoding}' can't be used")
+    world.robot.encoding = 'rgb8'
+    world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+def test_an_image_whose_data_is_truncated(world):
+    world.move()
+    whole = world.robot.picture
+
+    def truncated(stamp_ns):
+        message = whole(stamp_ns)
+        message.data = message.data[:-1]
+        return message
+    world.robot.picture = truncated
+    assert_stopped(world, 'do not fit together')
+
+
+def test_another_image_size_in_the_middle_of_a_run(world):
+    world.move()
+    world.robot.size = (96, 128)
+    assert_stopped(world, 'the image is 128 x 96 pixels now and was 64 x 48 before')
+    world.call('reset')
+    world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+def test_an_image_of_another_aspect_than_camera_info(world):
+    world.robot.size = (48, 100)
+    world.robot.say()
+    assert_stopped(world, 'which is another aspect')
+
+
+def test_no_transforms(world):
+    world.robot.publishes.remove('tf')
+    world.robot.say()
+    assert_stopped(world, "frame 'camera' was never heard of")
+
+
+def test_transforms_that_stopped_coming(world):
+    world.move()
+    world.robot.publishes.remove('tf')
+    assert_stopped(world, 'after the newest one heard')
+    world.robot.publishes.add('tf')
+    world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+def test_no_instruction_and_an_empty_one(world):
+    assert_stopped(world, 'no instruction: publish one on /instruction')
+    world.move()
+    world.robot.say('   ')
+    assert_stopped(world, 'no instruction')
+
+
+def test_an_instruction_that_the_policy_does_not_know(world):
+    world.move()
+    world.robot.say('make coffee')
+    assert_stopped(world, "the policy does not know 'make coffee'")
+
+
+def test_two_publishers_of_the_image(world):
+    world.move()
+    second = world.robot.create_publisher(Image, 'image', 1)
+    assert_stopped(world, '2 publishers on /image (robot, robot): which camera is it?')
+    world.robot.destroy_publisher(second)
+    world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+def test_two_publishers_of_the_instruction_are_reported(world):
+    world.move()
+    second = world.robot.create_publisher(String, 'instruction', 1)
+    world.until(lambda: world.says('inputs', '2 publishers on /instruction: robot, robot'))
+    world.robot.destroy_publisher(second)
+    world.until(lambda: world.says('inputs', 'well'))
+
+
+def test_an_instruction_with_incompatible_qos(world):
+    world.robot.destroy_publisher(world.robot.instruction)
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    world.robot.instruction = world.robot.create_publisher(String, 'instruction', best_effort)
+    world.robot.say()
+    world.until(lambda: world.says(
+        'inputs', 'a publisher on /instruction offers an incompatible RELIABILITY'))
+    assert_stopped(world, 'no instruction')
+
+
+def test_a_controller_that_cannot_receive_commands_is_reported(world):
+    from geometry_msgs.msg import TwistStamped
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    world.robot.create_subscription(
+        TwistStamped, 'delta_twist_cmds', lambda message: None, latched)
+    world.until(lambda: world.says(
+        'inputs', 'a subscriber of /delta_twist_cmds asks for an incompatible DURABILITY'))
+
+
+def test_a_camera_that_falls_silent(world):
+    world.move()
+    world.until(lambda: world.says('commands', 'no image on /image for more than 0.4 s'))
+    world.stays_still()
+
+
+def test_a_camera_whose_clock_is_behind_or_ahead(world):
+    world.robot.say()
+    for offset_s, text in ((-1.0, 's old when they come in'), (1.0, 'in the future')):
+        def look():
+            world.robot.look(world.robot.now_ns() + int(offset_s * 1e9))
+        world.until(lambda: world.says('commands', text), meanwhile=look)
+        world.stays_still(meanwhile=look)
+
+
+def test_no_joint_states_for_a_policy_that_needs_them(make_world):
+    world = make_world(StatePolicy, {'gripper_joint': 'finger'})
+    world.start()
+    world.robot.say()
+    assert_stopped(world, "joint_states has not told the position of 'finger'")
+
+    def look():
+        stamp_ns = world.robot.now_ns()
+        joints = JointState(name=['finger'], position=[0.03])
+        joints.header.stamp.sec, joints.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        world.robot.joints.publish(joints)
+        world.robot.look(stamp_ns)
+    world.until(world.is_moving, meanwhile=look)
+    state = world.policy.observations[-1].state
+    assert state == pytest.approx([0.1, 0, 1, 0, 0, 0, 1, 0.75])
+
+
+@pytest.mark.parametrize('parameters, text', [
+    ({'output': 'pose'}, "parameter output is 'pose', which this version does not offer"),
+    ({'selection_method': 'best'}, 'parameter selection_method'),
+    ({'lockstep': True}, 'use_sim_time is false'),
+    ({'end_effector_frames': ['']}, 'end_effector_frames'),
+    ({'gripper_open_position': 0.0}, 'gripper_closed_position are both')])
+def test_parameters_that_cannot_be_used_fail_configure(make_world, parameters, text):
+    world = make_world(KnownPolicy, parameters)
+    assert_unconfigured(world, text)
+
+
+def test_a_policy_with_a_state_that_the_node_cannot_build_fails_configure(make_world):
+    world = make_world(StatePolicy)
+    assert not world.node.start()
+    assert 'parameter gripper_joint is empty' in world.node.problem
+
+
+@pytest.mark.parametrize('checkpoint, text', [
+    ('', 'parameter checkpoint is empty'), ('no_such_model', "no bundled model 'no_such_model'"),
+    ('{tmp}/nothing', 'is not a checkpoint'), ('{tmp}', 'config.json')])
+def test_a_missing_checkpoint(make_world, tmp_path, checkpoint, text):
+    world = make_world(load_configured_policy, {'checkpoint': checkpoint.format(tmp=tmp_path)})
+    assert_unconfigured(world, text)
+
+
+@pytest.mark.parametrize('name, text', [
+    ('model.safetensors', 'truncated or damaged'), ('config.json', 'is not valid JSON')])
+def test_a_truncated_checkpoint(make_world, tmp_path, name, text):
+    save_tiny_checkpoint(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:len(content) // 2])
+    world = make_world(load_configured_policy, {'checkpoint': str(tmp_path)})
+    assert_unconfigured(world, text)
+    (tmp_path / name).write_bytes(content)
+    assert world.node.start(), world.node.problem
+
+
+def assert_unconfigured(world, text):
+    """Assert that configure fails with a message, and that it can be tried again."""
+    for _ in range(2):
+        assert not world.node.start()
+        assert text in world.node.problem
+    world.until(lambda: world.says('policy', text))
+    assert world.node._state_machine.current_state[0] == State.PRIMARY_STATE_UNCONFIGURED
+    assert not world.robot.twists
+
+
+def test_the_robot_of_these_tests_moves_at_all(world):
+    world.move()
+    assert speed(world.robot.twists[-1]) == pytest.approx(SPEED)

@@ -1,0 +1,104 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Image messages to RGB: every encoding that cameras send, by each converter there is."""
+
+from array import array
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
+
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sqap_vla_ros.errors import ObservationError  # noqa: E402
+from sqap_vla_ros.ros import images  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+pytestmark = pytest.mark.ros
+HEIGHT, WIDTH = 6, 8
+WITH_CV_BRIDGE = pytest.param('cv_bridge', marks=pytest.mark.skipif(
+    images.CONVERTER != 'cv_bridge', reason='cv_bridge is not installed, or does not work here'))
+RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+BAYER = {'rggb': ((0, 1), (1, 2)), 'bggr': ((2, 1), (1, 0)), 'gbrg': ((1, 2), (0, 1)),
+         'grbg': ((1, 0), (2, 1))}
+
+
+def message(pixels, encoding, padding=0, width=WIDTH):
+    """Return pixels as an Image whose rows are followed by some bytes of padding."""
+    rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1)
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
+    return Image(height=len(rows), width=width, encoding=encoding, step=padded.shape[1],
+                 data=array('B', padded.tobytes()))
+
+
+@pytest.mark.parametrize('converter', ['numpy', WITH_CV_BRIDGE])
+@pytest.mark.parametrize('padding', [0, 4])
+@pytest.mark.parametrize('encoding, pixels', [
+    ('rgb8', RGB), ('bgr8', RGB[..., ::-1]), ('rgba8', np.dstack([RGB, RGB[..., 0]])),
+    ('bgra8', np.dstack([RGB[..., ::-1], RGB[..., 0]]))])
+def test_colours_come_out_as_they_went_in(encoding, pixels, padding, converter):
+    found = images.image_to_rgb(message(pixels, encoding, padding), converter)
+    np.testing.assert_array_equal(found, RGB)
+    assert found.flags['C_CONTIGUOUS']
+
+
+@pytest.mark.parametrize('converter', ['numpy', WITH_CV_BRIDGE])
+def test_grey_becomes_three_equal_channels(converter):
+    found = images.image_to_rgb(message(RGB[..., 0], 'mono8', 3), converter)
+    np.testing.assert_array_equal(found, np.repeat(RGB[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize('converter', ['numpy', WITH_CV_BRIDGE])
+@pytest.mark.parametrize('pattern', BAYER)
+def test_a_bayer_mosaic_of_one_colour_gives_that_colour(pattern, converter):
+    mosaic = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for row, channels in enumerate(BAYER[pattern]):
+        for column, channel in enumerate(channels):
+            mosaic[row::2, column::2] = (200, 120, 40)[channel]
+    found = images.image_to_rgb(message(mosaic, f'bayer_{pattern}8'), converter)
+    np.testing.assert_array_equal(found[1:-1, 1:-1], np.full((HEIGHT - 2, WIDTH - 2, 3),
+                                                            (200, 120, 40)))
+
+
+@pytest.mark.parametrize('converter', ['numpy', WITH_CV_BRIDGE])
+@pytest.mark.parametrize('encoding, order', [('yuv422', 'UYVY'), ('yuv422_yuy2', 'YUYV'),
+                                             ('uyvy', 'UYVY'), ('yuyv', 'YUYV')])
+def test_yuv_is_decoded_by_its_byte_order(encoding, order, converter):
+    y, u, v = cv2.cvtColor(np.uint8([[[200, 120, 40]]]), cv2.COLOR_RGB2YUV)[0, 0]
+    pixels = np.tile(np.uint8([{'Y': y, 'U': u, 'V': v}[c] for c in order]), (HEIGHT, WIDTH // 2))
+    found = images.image_to_rgb(message(pixels, encoding), converter)
+    assert np.abs(found.astype(int) - (200, 120, 40)).max() <= 8
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.png'])
+def test_compressed_images_are_decoded_as_opencv_does(extension):
+    smooth = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC)
+    _, data = cv2.imencode(extension, smooth[..., ::-1])
+    found = images.compressed_to_rgb(CompressedImage(format='jpeg', data=data.tobytes()))
+    tolerance = 0 if extension == '.png' else 40
+    assert np.abs(found.astype(int) - smooth).max() <= tolerance
+
+
+@pytest.mark.parametrize('data', [b'', b'no image', b'\xff\xd8\xff\xe0'])
+def test_bytes_that_are_no_image_are_refused(data):
+    with pytest.raises(ObservationError, match='no JPEG, PNG or WebP'):
+        images.compressed_to_rgb(CompressedImage(format='jpeg', data=data))
+
+
+@pytest.mark.parametrize('changes', [
+    {'encoding': '16UC1'}, {'encoding': '8UC3'}, {'encoding': ''}, {'step': 23}, {'height': 7},
+    {'width': 0}, {'height': 0}, {'data': array('B')}])
+def test_messages_that_contradict_themselves_are_refused(changes):
+    broken = message(RGB, 'rgb8')
+    for name, value in changes.items():
+        setattr(broken, name, value)
+    with pytest.raises(ObservationError, match='^image: '):
+        images.image_to_rgb(broken)
+
+
+def test_an_image_survives_the_way_into_a_message_and_back():
+    header = Header(frame_id='camera')
+    sent = images.rgb_to_message(RGB[:, ::-1], header)
+    assert (sent.header, sent.encoding, sent.step) == (header, 'rgb8', 3 * WIDTH)
+    np.testing.assert_array_equal(images.image_to_rgb(sent), RGB[:, ::-1])

@@ -1,0 +1,118 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""vla_node as a process of its own: how it ends, and what it leaves on the wire."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
+pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
+
+import rclpy  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from ros_harness import Robot, speed, World  # noqa: E402
+
+pytestmark = pytest.mark.ros
+NODE = '''
+import sys
+from ros_harness import KnownPolicy
+from sqap_vla_ros.ros import vla_node
+vla_node.VlaNode.__init__.__defaults__ = (KnownPolicy, 'vla_node')
+sys.exit(vla_node.main())
+'''
+CAMERA = '''
+import rclpy, time
+from ros_harness import Robot
+context = rclpy.Context()
+rclpy.init(context=context)
+robot = Robot(context)
+while True:
+    robot.say()
+    robot.look()
+    time.sleep(0.03)
+'''
+ARGUMENTS = ['--ros-args', '-p', 'base_frame:=base', '-p', 'end_effector_frames:=[end_effector]',
+             '-p', 'keep_tokens:=8', '-p', 'autostart:=true', '-p', 'image_timeout:=0.4']
+
+
+class Outside(World):
+    """A robot in this process; the node is in another."""
+
+    def __init__(self):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.robot = Robot(self.context)
+        self.executor.add_node(self.robot)
+
+    def close(self):
+        self.executor.shutdown()
+        self.robot.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def outside():
+    """Return a robot that spins here."""
+    world = Outside()
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def start(ros_process_environment):
+    """Return a function that starts Python code as a process; all are killed at the end."""
+    processes = []
+
+    def start_process(code, *arguments):
+        environment = dict(ros_process_environment)
+        environment['PYTHONPATH'] = f'{sys.path[0]}:{environment.get("PYTHONPATH", "")}'
+        processes.append(subprocess.Popen(
+            [sys.executable, '-c', code, *arguments], env=environment, stderr=subprocess.PIPE,
+            text=True))
+        return processes[-1]
+    yield start_process
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_arm_before_the_node_ends_with_success(outside, start, number):
+    process = start(NODE, *ARGUMENTS)
+    outside.robot.say()
+    outside.until(lambda: outside.robot.instruction.get_subscription_count(), 20)
+    outside.move()
+    process.send_signal(number)
+    outside.until(lambda: process.poll() is not None, meanwhile=outside.robot.look)
+    outside.spin(0.2)
+    assert process.returncode == 0
+    assert speed(outside.robot.twists[-1]) == 0.0
+    assert 'Traceback' not in process.stderr.read()
+
+
+def test_a_killed_camera_process_stops_the_arm(outside, start):
+    for publisher in (outside.robot.image, outside.robot.info, outside.robot.instruction):
+        outside.robot.destroy_publisher(publisher)
+    start(NODE, *ARGUMENTS)
+    camera = start(CAMERA)
+    outside.until(outside.is_moving, 20)
+    camera.kill()
+    outside.until(lambda: outside.says('commands', 'no image on /image for more than 0.4 s'))
+    outside.stays_still()
+
+
+@pytest.mark.parametrize('arguments, text', [
+    (['-p', 'autostart:=true', '-p', 'checkpoint:=/no/such/checkpoint'], '/no/such/checkpoint'),
+    (['-p', 'autostart:=true'], 'parameter checkpoint is empty'),
+    (['-p', 'control_rate:=20'], 'control_rate'), (['-p', 'control_rate:=5.0'], 'control_rate')])
+def test_it_exits_with_an_error_and_a_message_where_it_cannot_start(start, arguments, text):
+    process = start('import sys; from sqap_vla_ros.ros import vla_node; sys.exit(vla_node.main())',
+                    '--ros-args', *arguments)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert text in errors.splitlines()[-1]
+    assert 'Traceback' not in errors

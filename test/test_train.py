@@ -1,0 +1,145 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training learns, resumes, and writes checkpoints that the policy loads."""
+import argparse
+import json
+
+import numpy as np
+import pytest
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.observation import end_effector_state, Observation
+from sqap_vla_ros.policy import load_policy
+from sqap_vla_ros.train import train
+from sqap_vla_ros.train.auxiliary import PointReadout
+from sqap_vla_ros.train.batches import Batches, shifted
+from sqap_vla_ros.train.collect import pack_shard
+from sqap_vla_ros.train.shards import load_shards, write_shard
+import torch
+
+INSTRUCTIONS = ('go left', 'go right')
+SIZE = 56
+
+
+def make_record(rng, instruction, steps=12):
+    """Draw an episode: a white square whose place and the instruction decide the action."""
+    import cv2
+    record = {name: [] for name in
+              ('jpeg', 'state', 'points_px', 'points_xyz', 'frame_step', 'actions')}
+    for step in range(steps):
+        place = rng.uniform(8, SIZE - 8, 2)
+        image = np.zeros((SIZE, SIZE, 3), np.uint8)
+        cv2.circle(image, tuple(int(v) for v in place), 5, (255, 255, 255), -1)
+        record['jpeg'].append(cv2.imencode('.jpg', image)[1].ravel())
+        record['state'].append(end_effector_state(rng.normal(0, 0.1, 3), [1.0, 0, 0, 0], 1.0))
+        record['points_px'].append(np.stack([place] * 3).astype(np.float32))
+        record['points_xyz'].append(np.zeros((3, 3), np.float32))
+        record['frame_step'].append(step)
+        sign = 1 if instruction else -1
+        action = [sign * 0.1, (place[0] - SIZE / 2) / 200, 0, 0, 0, 0, instruction]
+        record['actions'].append(np.array(action, np.float32))
+    return record
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Write two shards of a task that can be learned in seconds."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp('data')
+    for shard in range(2):
+        records = [(k % 2, make_record(rng, k % 2)) for k in range(10)]
+        seeds = [10000 + 10 * shard + k for k in range(10)]
+        write_shard(path / f'shard_{shard}.npz', pack_shard(records, seeds, [], INSTRUCTIONS))
+    return path
+
+
+def options(data, out, *extra):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    return parser.parse_args([
+        str(data), str(out), '--width', '64', '--vit-depth', '1', '--llm-layers', '3',
+        '--batch-size', '16', '--dtype', 'float32', '--log-every', '10', '--name', 'toy',
+        '--device', 'cpu', *extra])
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp('run')
+    train.run(options(data, out, '--coarse-steps', '40', '--fine-steps', '40'))
+    return out
+
+
+def test_training_learns_and_draws_its_curves(trained):
+    log = json.loads((trained / 'curves.json').read_text())
+    assert [row['step'] for row in log] == list(range(10, 90, 10))
+    assert log[-1]['held_out']['action_l1'] < 0.5 * log[0]['held_out']['action_l1']
+    assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_policy_loads_what_training_wrote_and_obeys_the_instruction(trained):
+    policy = load_policy(trained / 'checkpoint', keep=10)
+    assert policy.instructions == INSTRUCTIONS and policy.config.unnorm_key == 'toy'
+    state = end_effector_state([0, 0, 0], [1.0, 0, 0, 0], 1.0)
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    left, right = (policy.infer(Observation(image, 0.0, text, state=state)).actions
+                   for text in INSTRUCTIONS)
+    assert left[0, 0] < 0 < right[0, 0]
+
+
+def test_training_goes_on_where_it_was(data, trained, capsys):
+    train.run(options(data, trained, '--coarse-steps', '40', '--fine-steps', '50'))
+    assert 'resuming at step 80' in capsys.readouterr().out
+    log = json.loads((trained / 'curves.json').read_text())
+    assert log[-1]['step'] == 90
+    config = json.loads((trained / 'checkpoint' / 'config.json').read_text())
+    assert config['training']['samples'] == 90 * 16 and config['training']['episodes'] == 20
+    assert 'data' not in config['training']['arguments']
+
+
+def test_a_run_of_another_shape_is_not_resumed(data, trained):
+    with pytest.raises(ConfigError, match='of another model'):
+        train.run(options(data, trained, '--width', '128'))
+
+
+def test_a_directory_without_shards_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match='sqap-vla collect'):
+        train.run(options(tmp_path, tmp_path / 'out'))
+
+
+def test_a_shifted_image_takes_its_points_along(data):
+    shards = load_shards(data)
+    norm = train.normalisation(shards)
+    rows = np.arange(20)
+    plain = Batches(shards, rows, np.zeros((2, 3), np.int64), norm, 20, 0, augment=False)
+    moved = Batches(shards, rows, np.zeros((2, 3), np.int64), norm, 20, 0, augment=True)
+    before, after = plain.make(rows)['points_px'], moved.make(rows)['points_px']
+    shift = (after - before)[:, 0]
+    assert (shift == shift.round()).all() and shift.abs().max() == 2
+    image = shards.frame(0)
+    np.testing.assert_array_equal(shifted(image, (2, -1))[5:-5, 5:-5], image[6:-4, 3:-7])
+
+
+def test_a_batch_thread_that_fails_says_so(data):
+    batches = Batches(load_shards(data), np.array([10 ** 6]), None, {}, 4, 0)
+    with pytest.raises(IndexError):
+        batches.next()
+
+
+def test_the_point_readout_finds_a_point_that_its_features_show():
+    torch.manual_seed(0)
+    readout = PointReadout(24, 2)
+    optimizer = torch.optim.Adam(readout.parameters(), lr=0.1)
+    grid, seen = (4, 6), torch.ones(8, 2, dtype=torch.bool)
+    pixels = torch.rand(8, 2, 2) * torch.tensor([59.0, 59.0])
+    features = torch.eye(24).expand(8, 24, 24)
+    pixels = pixels[:1].expand(8, -1, -1)  # one place a patch: learnable from identity features
+    first, error_first = readout(features, pixels, seen, grid, 60)
+    for _ in range(200):
+        loss, error = readout(features, pixels, seen, grid, 60)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.3 * first and error < 1.0
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    rates = [train.schedule(step, 1000) for step in (0, 299, 500, 999)]
+    assert rates[0] < 0.01 and rates[1] > 0.7 and rates[1] > rates[2] > rates[3] > 0.019
