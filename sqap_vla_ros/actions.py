@@ -72,14 +72,16 @@ class ActionSpace:
         missing = [name for name in NAMES_BY_KIND[self.kind] if name not in self.names]
         unknown = set(self.names) - set(NAMES_BY_KIND[self.kind]) - {'gripper'}
         if missing or unknown or len(set(self.names)) != len(self.names):
-            raise ConfigError(f'action space {self.kind!r}: names are {list(self.names)}, expected '
-                              f'each of {list(NAMES_BY_KIND[self.kind])} once, and gripper if any')
+            raise ConfigError(
+                f'action space {self.kind!r}: names are {list(self.names)}, expected each of '
+                f'{list(NAMES_BY_KIND[self.kind])} once, and gripper if there is one')
         if not (np.isfinite(self.dt) and self.dt > 0):
             raise ConfigError(f'action space: dt is {self.dt}, expected seconds > 0')
         if self.frame not in FRAMES:
             raise ConfigError(f'action space: frame is {self.frame!r}, expected one of {FRAMES}')
         if self.execute_steps < 1:
-            raise ConfigError(f'action space: execute_steps is {self.execute_steps}, expected >= 1')
+            raise ConfigError(
+                f'action space: execute_steps is {self.execute_steps}, expected at least 1')
         if self.gripper_open == self.gripper_closed:
             raise ConfigError('action space: gripper_open and gripper_closed are both '
                               f'{self.gripper_open}')

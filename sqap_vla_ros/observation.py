@@ -82,8 +82,10 @@ def end_effector_state(position, quaternion_xyzw, gripper_open: float) -> np.nda
     Build the proprioception vector that the bundled policy takes.
 
     position: [3] metres and quaternion_xyzw: [4], both of the end effector in the base frame;
-    gripper_open: 0 closed .. 1 open.  Returns float32 [8] in the order of STATE_NAMES with
-    qw >= 0 (q and -q are one rotation).  Raises ObservationError for non-finite values.
+    gripper_open: 0 closed .. 1 open.  Returns float32 [8] in the order of STATE_NAMES.  Of q and
+    -q, which are one rotation, it takes the one whose largest component is positive: a hand
+    that points down has qw near 0, where a rule on qw would flip the sign at random.
+    Raises ObservationError for non-finite values.
     """
     quaternion = np.asarray(quaternion_xyzw, dtype=np.float64)
     norm = np.linalg.norm(quaternion)
@@ -95,6 +97,6 @@ def end_effector_state(position, quaternion_xyzw, gripper_open: float) -> np.nda
         raise ObservationError(
             f'end-effector state is not finite: position {position}, quaternion '
             f'{quaternion_xyzw}, gripper {gripper_open}')
-    if state[6] < 0:
+    if state[3 + np.abs(state[3:7]).argmax()] < 0:
         state[3:7] = -state[3:7]
     return state.astype(np.float32)

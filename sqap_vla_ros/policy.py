@@ -189,8 +189,8 @@ class Policy:
 
     def _pixels(self, image) -> torch.Tensor:
         """Return normalised pixels [1, 3, h, w]."""
-        small = np.ascontiguousarray(self.image_transform.apply(image))
-        pixels = torch.from_numpy(small).permute(2, 0, 1).float()
+        small = self.image_transform.apply(image).astype(np.float32)
+        pixels = torch.from_numpy(small).permute(2, 0, 1)
         return ((pixels - self._mean) / self._std)[None].contiguous()
 
     def _state(self, state) -> torch.Tensor | None:

@@ -87,8 +87,9 @@ def select_tokens(scores, protected_distance, grid, config, step=0):
         nothing is protected (geometry.protected_distances), or None. grid: (rows, cols).
     step: makes random draws differ from step to step, and repeatable.
 
-    In 'sqap', preservation takes the best scores first; protected tokens are the nearest,
-    at most K/2, as far as the budget goes; the rest is sampled or filled. Ties go to the
+    In 'sqap', protected tokens are the nearest, at most K/2; preservation takes the best scores
+    (a token may be both, and then counts as preserved) in the room that leaves, at most
+    preserve_top_k; the rest is sampled or filled. Ties go to the
     lower index. Raises ConfigError for a budget above N and ValueError for shapes that don't
     fit the grid or scores that are not finite (the model is broken).
     """
@@ -145,12 +146,14 @@ def farthest_points(grid, start, count):
 
 def _select_sqap(reason, scores, distance, grid, config, step):
     """Write the reasons of the three strategies, then of the fill, into reason [N]."""
-    if config.preserve:
-        reason[_best(scores, min(config.preserve_top_k, config.keep))] = PRESERVED
+    near = np.zeros(0, np.int64)
     if config.protect:
         near = np.argsort(distance, kind='stable')[:config.keep // 2]
-        near = near[np.isfinite(distance[near]) & (reason[near] == _FREE)]
-        reason[near[:config.keep - np.count_nonzero(reason != _FREE)]] = PROTECTED
+        near = near[np.isfinite(distance[near])]
+    if config.preserve:
+        room = config.keep - len(near)  # a small budget must not crowd the robot out
+        reason[_best(scores, min(config.preserve_top_k, room))] = PRESERVED
+    reason[near[reason[near] == _FREE]] = PROTECTED
     taken = np.flatnonzero(reason != _FREE)
     missing = config.keep - len(taken)
     if config.sample:

@@ -28,7 +28,6 @@ class DemoPolicy(ScriptedPolicy):
     def __init__(self):
         super().__init__(lambda stamp, count, image: twist_message(stamp, (0.2, 0, 0)))
         from sqap_vla_ros.msg import ActionChunk, TokenSelection
-        from std_msgs.msg import String  # noqa: F401
         self._chunk_type, self._selection_type = ActionChunk, TokenSelection
         self._chunks = self.node.create_publisher(ActionChunk, '~/action_chunk', 5)
         self._selections = self.node.create_publisher(TokenSelection, '~/token_selection', 5)
@@ -36,6 +35,8 @@ class DemoPolicy(ScriptedPolicy):
 
     def _on_clock(self, stamp):
         images = self.messages['image']
+        if not self.messages['instruction']:
+            return  # the tick will be repeated
         if images and images[-1].header.stamp == stamp != self._looked_at:
             self._looked_at = stamp
             self._tell(images[-1])
@@ -69,10 +70,22 @@ def policy() -> int:
     return 0
 
 
+class LoadingEnv(PointEnv):
+    """A PointEnv whose first frame takes a while, as the simulator's does."""
+
+    loaded = False
+
+    def render(self):
+        if not self.loaded:
+            time.sleep(2.0)
+        self.loaded = True
+        return super().render()
+
+
 def simulator(arguments) -> int:
     """Run libero_sim_node with a PointEnv."""
     from sqap_vla_ros.ros.libero_sim_node import main
-    return main(arguments, PointEnv)
+    return main(arguments, LoadingEnv)
 
 
 def dying() -> int:

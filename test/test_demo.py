@@ -58,18 +58,18 @@ def robot_configuration(monkeypatch):
     monkeypatch.setattr('sqap_vla_ros.demo.options.config_file', Path)
 
 
-def processes_of(marker):
-    """Return the ids of living processes (no zombies) whose command line has a word."""
-    found = []
-    for path in Path('/proc').glob('[0-9]*'):
-        try:
-            words = (path / 'cmdline').read_bytes().split(b'\0')
-            state = (path / 'stat').read_text().rpartition(')')[2].split()[0]
-        except OSError:
-            continue
-        if state != 'Z' and any(marker in word.decode(errors='replace') for word in words):
-            found.append(int(path.name))
-    return found
+def descendants(pid):
+    """Return the ids of all processes below one that this test has started (or itself)."""
+    try:
+        words = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    except OSError:
+        return []
+    return [found for child in map(int, words) for found in (child, *descendants(child))]
+
+
+def are_gone(pids):
+    """Return whether none of the processes lives on."""
+    return not any(Path(f'/proc/{pid}').exists() for pid in pids)
 
 
 def wait_until(condition, timeout_s=10.0):
@@ -159,10 +159,11 @@ def test_a_run_is_recorded_from_start_to_end(tmp_path, ros_process_environment):
         (0, 'started'), (0, 'finished'), (1, 'started'), (1, 'finished')]
     assert all(episode['success'] for episode in records.episodes)
     images = sum(-(-episode['steps'] // 4) for episode in records.episodes)
-    assert len(records.chunks) == len(records.selections) == len(records.frames) == images
+    counts = [len(lines) for lines in (records.chunks, records.selections, records.frames)]
+    assert counts == [images] * 3
     assert [line['episode'] for line in records.final_frames] == [0, 1]
     assert all(memory['peak'] >= memory['rss'] > 10 for memory in records.memory_mb.values())
-    assert not processes_of(str(tmp_path)) and not processes_of('demo_nodes.py')
+    assert descendants(os.getpid()) == []
 
     summary = command.write_results(options, CONFIG, records)
     assert summary == json.loads((tmp_path / 'summary.json').read_text())
@@ -194,7 +195,7 @@ def test_a_node_that_dies_ends_the_demo_with_its_last_words(tmp_path, ros_proces
     commands = double_commands(options_for(tmp_path), vla_node='dying')
     with pytest.raises(ChildDied, match='(?s)vla_node ended with status 3.*checkpoint is broken'):
         run_session(tmp_path, ros_process_environment, commands)
-    assert not processes_of('demo_nodes.py')
+    assert descendants(os.getpid()) == []
 
 
 @pytest.mark.ros
@@ -205,21 +206,22 @@ def test_a_killed_simulator_ends_the_demo(tmp_path, ros_process_environment):
 
     class Killing(Session):
         def _measure_memory(self, at_once=False):
-            for pid in processes_of('stubborn'):
-                os.kill(pid, signal.SIGKILL)
+            for child in self._children:
+                if child.name == 'simulator' and child.process.poll() is None:
+                    child.process.kill()
     with pytest.raises(ChildDied, match='simulator ended with signal SIGKILL'):
         Killing(commands, ros_process_environment, tmp_path / 'logs', 2, told.append).run()
-    assert not processes_of('demo_nodes.py')
+    assert descendants(os.getpid()) == []
 
 
 def test_a_child_that_ignores_signals_is_killed_and_so_are_its_children(tmp_path, monkeypatch):
     monkeypatch.setattr('sqap_vla_ros.demo.processes.GRACE_S', 0.3)
-    marker = f'sleep-{os.getpid()}'
-    script = f'trap "" INT TERM; bash -c "trap \'\' INT TERM; sleep 100; : {marker}"; : {marker}'
+    stubborn = 'trap "" INT TERM; bash -c "trap \'\' INT TERM; sleep 100; true"; true'
     with Children(os.environ, tmp_path) as children:
-        children.start('stubborn', ['bash', '-c', script])
-        assert wait_until(lambda: len(processes_of(marker)) == 2)
-    assert not processes_of(marker)
+        child = children.start('stubborn', ['bash', '-c', stubborn])
+        assert wait_until(lambda: len(descendants(child.process.pid)) == 2)
+        started = [child.process.pid, *descendants(child.process.pid)]
+    assert wait_until(lambda: are_gone(started))
 
 
 SCRIPT = '''
@@ -250,15 +252,14 @@ def test_no_process_is_left_however_the_demo_is_stopped(tmp_path, how):
                             stderr=subprocess.PIPE, text=True, start_new_session=True)
     lines = iter(demo.stdout.readline, '')
     assert any(line == 'running\n' for line in lines), demo.stderr.read()
-    children = [int(pid) for pid in Path(
-        f'/proc/{demo.pid}/task/{demo.pid}/children').read_text().split()]
+    children = descendants(demo.pid)
     assert len(children) == 3
     if how == 'group':  # Ctrl-C in a terminal
         os.killpg(demo.pid, signal.SIGINT)
     else:
         demo.send_signal(getattr(signal, how))
     _, errors = demo.communicate(timeout=15)
-    assert wait_until(lambda: not any(Path(f'/proc/{pid}').exists() for pid in children))
+    assert wait_until(lambda: are_gone(children))
     assert demo.returncode == (-signal.SIGKILL if how == 'SIGKILL' else 130)
     assert 'Traceback' not in errors
 

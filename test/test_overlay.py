@@ -46,8 +46,9 @@ def test_a_crop_leaves_dark_what_the_network_does_not_see():
 
 
 def test_small_images_are_enlarged_and_all_reasons_are_in_the_legend():
-    small = draw_overlay(GREY[:48, :64], selection([0, 1, 2, 3], range(4)), ImageTransform((64, 64)),
-                         ProtectedPoints(np.array([[10.0, 10.0]]), np.zeros(1), ('tool',)))
+    points = ProtectedPoints(np.array([[10.0, 10.0]]), np.zeros(1), ('tool',))
+    small = draw_overlay(GREY[:48, :64], selection([0, 1, 2, 3], range(4)),
+                         ImageTransform((64, 64)), points)
     assert small.shape[1] == 640 and small.shape[0] > 480
     legend = small[480:].reshape(-1, 3)
     for color in COLORS.values():

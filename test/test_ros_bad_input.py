@@ -7,7 +7,6 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
-from lifecycle_msgs.msg import State  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from ros_harness import KnownPolicy, SPEED, speed, World  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
@@ -89,7 +88,7 @@ def test_an_uncalibrated_camera(world):
 def test_a_wrong_encoding(world, encoding):
     world.move()
     world.robot.encoding = encoding
-    assert_stopped(world, f"encoding '{encoding}' can't be used")
+    assert_stopped(world, f"encoding '{encoding}' cannot be used")
     world.robot.encoding = 'rgb8'
     world.until(world.is_moving, meanwhile=world.robot.look)
 
@@ -257,7 +256,7 @@ def assert_unconfigured(world, text):
         assert not world.node.start()
         assert text in world.node.problem
     world.until(lambda: world.says('policy', text))
-    assert world.node._state_machine.current_state[0] == State.PRIMARY_STATE_UNCONFIGURED
+    assert world.node._state_machine.current_state[1] == 'unconfigured'
     assert not world.robot.twists
 
 

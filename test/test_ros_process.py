@@ -16,14 +16,14 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from ros_harness import Robot, speed, World  # noqa: E402
 
 pytestmark = pytest.mark.ros
-NODE = '''
+NODE = """
 import sys
 from ros_harness import KnownPolicy
 from sqap_vla_ros.ros import vla_node
 vla_node.VlaNode.__init__.__defaults__ = (KnownPolicy, 'vla_node')
 sys.exit(vla_node.main())
-'''
-CAMERA = '''
+"""
+CAMERA = """
 import rclpy, time
 from ros_harness import Robot
 context = rclpy.Context()
@@ -33,7 +33,7 @@ while True:
     robot.say()
     robot.look()
     time.sleep(0.03)
-'''
+"""
 ARGUMENTS = ['--ros-args', '-p', 'base_frame:=base', '-p', 'end_effector_frames:=[end_effector]',
              '-p', 'keep_tokens:=8', '-p', 'autostart:=true', '-p', 'image_timeout:=0.4']
 

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node over real DDS: its lifecycle, its commands, its services and what it publishes."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -10,7 +13,7 @@ pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `m
 
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_harness import INSTRUCTION, speed, SPEED, World  # noqa: E402
+from ros_harness import INSTRUCTION, SPEED, speed, World  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from sqap_vla_ros.ros.vla_node import VlaNode  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
@@ -159,9 +162,13 @@ def test_deactivation_sends_zero_and_then_nothing_and_activation_goes_on(world):
     world.until(world.is_moving, meanwhile=world.robot.look)
 
 
-def test_cleanup_leaves_the_topics_and_configure_comes_back(world):
+def test_cleanup_frees_policy_and_topics_and_configure_comes_back(world):
+    world.move()
+    policy, world.policy = weakref.ref(world.policy), None
     world.node.trigger_deactivate()
     world.node.trigger_cleanup()
+    gc.collect()
+    assert policy() is None
     assert world.node.count_publishers('delta_twist_cmds') == 0
     world.start()
     world.move()

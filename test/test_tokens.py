@@ -116,9 +116,14 @@ def test_protection_takes_at_most_half_the_budget_and_the_nearest_first():
     assert kept_for(selection, PROTECTED) == set(range(224, 256))
 
 
-def test_a_budget_below_the_preserved_number_is_all_preserved():
+def test_a_budget_below_the_preserved_number_leaves_the_robot_its_half():
     scores, distance = scene()
     selection = checked(select_tokens(scores, distance, GRID, SelectionConfig(5)), 5)
+    near = set(np.argsort(distance, kind='stable')[:2].tolist())
+    assert near <= set(selection.kept.tolist())
+    assert kept_for(selection, PRESERVED) == set(np.argsort(-scores)[:3].tolist())
+    nothing = np.full(len(scores), np.inf)
+    selection = checked(select_tokens(scores, nothing, GRID, SelectionConfig(5)), 5)
     assert kept_for(selection, PRESERVED) == set(np.argsort(-scores)[:5].tolist())
 
 

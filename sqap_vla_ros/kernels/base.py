@@ -79,7 +79,11 @@ class Kernel(ABC):
 
     @abstractmethod
     def product(self, grid: torch.Tensor) -> torch.Tensor:
-        """Return round(grid) @ q_w^T * s_w as floats [M, N] for grid [M, K]."""
+        """
+        Return round(grid) @ q_w^T * s_w as floats [M, N] for float32 grid [M, K].
+
+        It may overwrite grid, except with 16-bit activations, which it does not round.
+        """
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the online Hadamard to x [M, K]."""
@@ -87,7 +91,8 @@ class Kernel(ABC):
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Map x [M, K] to [M, N] of the same floating type."""
-        spec = self.spec
+        spec, dtype = self.spec, x.dtype
+        x = x.float()
         if spec.hadamard_block > 1:
             x = self.transform(x)
         if spec.act_bits == 16:
@@ -95,4 +100,6 @@ class Kernel(ABC):
         else:
             row_scale = activation_scale(x, spec.act_bits, spec.per_token)
             y = self.product(x / row_scale).mul_(row_scale)
-        return y if self.bias is None else y.add_(self.bias)
+        if self.bias is not None:
+            y.add_(self.bias)
+        return y.to(dtype)

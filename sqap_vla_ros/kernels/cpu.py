@@ -4,7 +4,8 @@
 CPU backends on the integer and float products that torch brings along.
 
 Which one is fastest, and whether it is exact, differs between processors (VNNI or not, AMD or
-Intel): `kernels.choose_kernel` checks and times them.  Products may overwrite their input.
+Intel): `kernels.choose_kernel` checks and times them.  A kernel's
+product works in float32 on [M, K].
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class CpuKernel(Kernel):
     def transform(self, x):
         """Apply the online Hadamard to x [M, K]."""
         block, stride = self.spec.hadamard_block, self.spec.hadamard_stride
-        if stride == 1 and x.dtype == torch.float32:
+        if stride == 1:
             stride = min(block, _INNER_BLOCK)
             inner = _inner_transform(stride, torch.get_num_threads())
             x, block = inner(x.reshape(-1, stride)).view(x.shape), block // stride
@@ -90,7 +91,7 @@ class IntMMKernel(CpuKernel):
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w."""
         total = torch._int_mm(grid.round_().to(torch.int8), self.weight)
-        return total.to(grid.dtype).mul_(self.scale)
+        return total.float().mul_(self.scale)
 
 
 class OnednnKernel(CpuKernel):
@@ -104,7 +105,7 @@ class OnednnKernel(CpuKernel):
         super().__init__(spec, q_weight, scale, bias)
         if spec.act_bits == 16 or not hasattr(torch.ops.onednn, 'qlinear_pointwise'):
             raise Unavailable('this torch has no onednn.qlinear_pointwise for these types')
-        self.weight = torch.ops.onednn.qlinear_prepack(q_weight.contiguous().t(), None)
+        self.weight = torch.ops.onednn.qlinear_prepack(q_weight.contiguous(), None)
         self.zeros = torch.zeros(spec.out_features, dtype=torch.int32)
 
     def product(self, grid):
@@ -112,7 +113,7 @@ class OnednnKernel(CpuKernel):
         unsigned = grid.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
         return torch.ops.onednn.qlinear_pointwise(
             unsigned, 1.0, 128, self.weight, self.scale, self.zeros, None, 1.0, 0,
-            torch.float32, 'none', [], '').to(grid.dtype)
+            torch.float32, 'none', [], '')
 
 
 class FbgemmKernel(CpuKernel):
@@ -143,7 +144,7 @@ class FbgemmKernel(CpuKernel):
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w."""
         return torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            grid.float(), 1.0, self.zero_point, self.weight).to(grid.dtype)
+            grid, 1.0, self.zero_point, self.weight)
 
 
 class FloatKernel(CpuKernel):
@@ -167,10 +168,10 @@ class FloatKernel(CpuKernel):
         return lambda x: F.linear(x, weight)
 
     def product(self, grid):
-        """Return round(grid) @ q_w^T * s_w; 16-bit activations are not rounded."""
+        """Return round(grid) @ q_w^T * s_w, or grid @ weight^T."""
         if not self.rounds:
-            return self.multiply(grid.float()).to(grid.dtype)
-        return self.multiply(grid.float().round_()).mul_(self.scale).to(grid.dtype)
+            return self.multiply(grid)
+        return self.multiply(grid.round_()).mul_(self.scale)
 
 
 class OnednnFloatKernel(FloatKernel):
@@ -198,7 +199,7 @@ class ConvertingKernel(CpuKernel):
 
     def product(self, grid):
         """Return grid @ q_w^T * s_w."""
-        return F.linear(grid, self.weight.to(grid.dtype)).mul_(self.scale)
+        return F.linear(grid, self.weight.float()).mul_(self.scale)
 
 
 INTEGER_KERNELS = (FbgemmKernel, OnednnKernel, IntMMKernel, OnednnFloatKernel, FloatKernel)

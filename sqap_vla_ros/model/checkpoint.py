@@ -17,6 +17,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..actions import ActionSpace
 from ..errors import CheckpointError, ConfigError
 from .heads import ChunkHeadConfig
 from .llama import LlamaConfig
@@ -25,27 +26,6 @@ from .vla import VLA, VLAConfig
 
 FORMAT = 'sqap_vla_ros/1'
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
-
-
-@dataclass(frozen=True)
-class ActionSpace:
-    """
-    Meaning of an action's columns.
-
-    kind 'twist': m/s and rad/s; 'delta': m and rad per step of dt seconds.  frame 'base' or
-    'end_effector'.  The last column is the gripper, 0 closed .. 1 open.
-    """
-
-    kind: str = 'twist'
-    frame: str = 'base'
-    dt: float = 0.05
-    execute_steps: int = 4
-    names: tuple[str, ...] = ('vx', 'vy', 'vz', 'wx', 'wy', 'wz', 'gripper')
-
-    def __post_init__(self):
-        """Raise ConfigError for an unknown kind or frame."""
-        if self.kind not in ('twist', 'delta') or self.frame not in ('base', 'end_effector'):
-            raise ConfigError(f'action space {self.kind!r} in frame {self.frame!r} is unknown')
 
 
 @dataclass(frozen=True)
@@ -79,12 +59,11 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
         parts = {'vision': ViTConfig, 'llm': LlamaConfig, 'head': ChunkHeadConfig}
         for name, kind in parts.items():
             model[name] = kind(**model[name])
-        space = dict(content.pop('action_space'))
-        space['names'] = tuple(space['names'])
+        space = ActionSpace.from_config(content.pop('action_space'))
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
         return CheckpointConfig(
-            model=VLAConfig(**model), action_space=ActionSpace(**space), **content)
+            model=VLAConfig(**model), action_space=space, **content)
     except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f'{source}: {error}') from error
 

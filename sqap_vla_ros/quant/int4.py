@@ -90,13 +90,13 @@ def quantize_weight(weight: torch.Tensor, bits: int) -> tuple[torch.Tensor, torc
 
 def activation_scale(x: torch.Tensor, bits: int, per_token: bool = True) -> torch.Tensor:
     """
-    Return the scale of x [..., K]: [..., 1] a token, or [1, ..., 1] for the whole tensor.
+    Return the float32 scale of x [..., K]: [..., 1] a token, [1, ..., 1] for the whole tensor.
 
     round(x / scale) lies in -7..7 (-127..127) without clipping.  A non-finite x gives a
     non-finite scale, so that it is not hidden by the rounding.
     """
     _, high = integer_range(bits)
-    magnitude = x.abs()
+    magnitude = x.float().abs()
     largest = (magnitude.amax(dim=-1, keepdim=True) if per_token
                else magnitude.amax().reshape((1,) * x.dim()))
     return largest.clamp_min_(_TINY).mul_(1.0 / (high + _HEADROOM))
@@ -105,4 +105,4 @@ def activation_scale(x: torch.Tensor, bits: int, per_token: bool = True) -> torc
 def quantize_activation(x: torch.Tensor, bits: int, per_token: bool = True):
     """Return integers int8 [..., K] and scale [..., 1] of finite x; x ~ integers * scale."""
     scale = activation_scale(x, bits, per_token)
-    return (x / scale).round_().to(torch.int8), scale
+    return (x.float() / scale).round_().to(torch.int8), scale

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from operator import is_
 
 import torch
 from torch import nn
@@ -112,8 +114,8 @@ class QuantLinear(nn.Module):
 
     @property
     def kernel(self) -> Kernel | None:
-        """The kernel in use, None before the first call."""
-        return self._kernel
+        """The kernel in use, perhaps joint with other layers; None before the first call."""
+        return self._kernel if self._group is None else self._group[1]
 
     def forward(self, x):
         """Map x [..., in] to [..., out]; the first call chooses the kernel for its rows."""
@@ -126,6 +128,10 @@ class QuantLinear(nn.Module):
         """Forget the kernel when the module moves or is cast."""
         self._kernel = self._group = None
         return super()._apply(fn, recurse)
+
+    def __getstate__(self):
+        """Leave the kernel out of copies: it is made again when it is needed."""
+        return {**self.__dict__, '_kernel': None, '_group': None}
 
     def _load_from_state_dict(self, *args, **kwargs):
         """Forget the kernel when other weights are loaded."""
@@ -140,40 +146,53 @@ class QuantLinear(nn.Module):
         return f'{spec.in_features}, {spec.out_features}, {self.precision}{hadamard}'
 
 
-def _joint_kernel(layers, rows: int) -> Kernel:
-    """Make one kernel with the layers' outputs side by side."""
-    spec = layers[0].spec
-    joint = LinearSpec(spec.in_features, sum(layer.spec.out_features for layer in layers),
-                       spec.weight_bits, spec.act_bits, spec.hadamard_block,
-                       spec.hadamard_stride, spec.per_token)
-    bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
-    return make_kernel(joint, torch.cat([layer.integers() for layer in layers]),
-                       torch.cat([layer.scale for layer in layers]), bias, rows)
-
-
-def _joinable(layers) -> bool:
-    """Return whether all layers read their input in the same quantized form."""
+def joinable(layers) -> bool:
+    """Return whether all layers are quantized and read their input in the same form."""
     if not all(isinstance(layer, QuantLinear) for layer in layers):
         return False
-    form = {(layer.precision, layer.spec.in_features, layer.spec.hadamard_block,
-             layer.spec.hadamard_stride, layer.spec.per_token, layer.bias is None)
-            for layer in layers}
-    return len(form) == 1
+    return len({(dataclasses.replace(layer.spec, out_features=0), layer.bias is None)
+                for layer in layers}) == 1
+
+
+def prepare_joint(layers, rows: int = 256, max_bits: int | None = None,
+                  backend: str | None = None, release: bool = False) -> Kernel:
+    """
+    Make one kernel that computes all outputs side by side, for `together`.
+
+    Raises ConfigError for layers that are not joinable; see QuantLinear.prepare.
+    """
+    layers = tuple(layers)
+    if not joinable(layers):
+        raise ConfigError(f'these layers read their input in different forms: {layers}')
+    first = layers[0]
+    spec = dataclasses.replace(
+        first.spec, out_features=sum(layer.spec.out_features for layer in layers))
+    bias = None if first.bias is None else torch.cat([layer.bias for layer in layers])
+    kernel = make_kernel(spec, torch.cat([layer.integers() for layer in layers]),
+                         torch.cat([layer.scale for layer in layers]), bias, rows, max_bits,
+                         backend)
+    for layer in layers:
+        layer._group = (layers, kernel)
+        if release:
+            layer.weight = None
+    return kernel
 
 
 def together(layers, x) -> tuple[torch.Tensor, ...]:
     """
     Return each layer's output for the same x [..., in].
 
-    Quantized layers of one precision share one quantization of x and one product; any others
-    are simply called one by one.
+    Quantized layers of one form share one quantization of x and one product; any others are
+    simply called one by one.
     """
     layers = tuple(layers)
-    if not _joinable(layers):
-        return tuple(layer(x) for layer in layers)
-    first = layers[0]
+    group = getattr(layers[0], '_group', None)
     rows = x.reshape(-1, x.shape[-1])
-    if first._group is None or first._group[0] != layers:
-        first._group = (layers, _joint_kernel(layers, len(rows)))
-    y = first._group[1](rows).view(*x.shape[:-1], -1)
+    if group is not None and len(group[0]) == len(layers) and all(map(is_, group[0], layers)):
+        kernel = group[1]
+    elif joinable(layers):
+        kernel = prepare_joint(layers, len(rows))
+    else:
+        return tuple(layer(x) for layer in layers)
+    y = kernel(rows).view(*x.shape[:-1], -1)
     return y.split([layer.spec.out_features for layer in layers], dim=-1)

@@ -55,6 +55,7 @@ class Control:
     def start(self):
         """Begin to command (activation)."""
         self.is_active = True
+        self._doubled = self.parts.inputs.doubled_topics()
         self._start_over()
         self._check_timer = self.parts.node.create_timer(
             CHECK_PERIOD_S, self.check, clock=self.parts.steady_clock)
@@ -138,7 +139,7 @@ class Control:
         self._doubled = self.parts.inputs.doubled_topics()
         self._say_inputs()
         self._say_state()
-        self.parts.diagnostics.set('commands', *self._said, **self._values())
+        self.parts.diagnostics.report('commands', *self._said, **self._values())
 
     def why_not_ask(self):
         """Return (level, text) if it is no use to infer on any image, else None."""
@@ -206,7 +207,7 @@ class Control:
         """Set the status `commands`; costs nothing when nothing has changed."""
         if (level, text) != self._said:
             self._said = (level, text)
-            self.parts.diagnostics.set('commands', level, text, **self._values())
+            self.parts.diagnostics.report('commands', level, text, **self._values())
 
     def _values(self):
         return {'fault': self.gate.fault or '', 'shortened': self.gate.clamped,
@@ -218,17 +219,18 @@ class Control:
     def _say_inference(self, answer):
         diagnostics = self.parts.diagnostics
         if answer.bug:
-            diagnostics.set('inference', ERROR, 'crashed: ' + answer.problem.splitlines()[-1])
+            diagnostics.report('inference', ERROR, 'crashed: ' + answer.problem.splitlines()[-1])
         elif answer.chunk is None:
-            diagnostics.set('inference', ERROR, answer.problem)
+            diagnostics.report('inference', ERROR, answer.problem)
         elif answer.warnings:
-            diagnostics.set('inference', WARN, '; '.join(answer.warnings))
+            diagnostics.report('inference', WARN, '; '.join(answer.warnings))
         else:
-            diagnostics.set('inference', OK, 'answering', **answer.chunk.timings)
+            diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
 
     def _say_inputs(self):
         problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}'
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
-        level = WARN if problems else OK
-        self.parts.diagnostics.set('inputs', level, '; '.join(problems) or 'well')
+        self.parts.diagnostics.report(
+            'inputs', WARN if problems else OK, '; '.join(problems) or 'well',
+            images=self.parts.inputs.images)

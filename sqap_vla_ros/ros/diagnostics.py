@@ -3,11 +3,11 @@
 """
 What the node tells people: /diagnostics, once a second and at once when something changes.
 
-A message that starts to hold is logged too, once, so that a terminal shows the reason why the
-arm stands still.
+A message that starts to hold is logged too, so that a terminal shows why the arm stands still.
 """
 
 import re
+import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
@@ -15,6 +15,7 @@ from . import qos
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 PERIOD_S = 1.0
+LOG_PERIOD_S = 5.0
 
 
 class Diagnostics:
@@ -24,11 +25,12 @@ class Diagnostics:
         """Publish for as long as the node lives; clock: a steady one, for the period."""
         self._node = node
         self._statuses = {}
+        self._logged = {}
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=clock)
 
-    def set(self, name: str, level: bytes, message: str, **values):
+    def report(self, name: str, level: bytes, message: str, **values):
         """Set one status; published and logged at once if level or message is new."""
         old = self._statuses.get(name)
         status = DiagnosticStatus(
@@ -51,8 +53,12 @@ class Diagnostics:
         self._publisher.publish(array)
 
     def _log(self, name, level, message):
+        """Log, unless the same was said a moment ago (states may alternate with every image)."""
+        text, now_s = f'{name}: {message}', time.monotonic()
         logger = self._node.get_logger()
-        text = f'{name}: {message}'
+        if now_s - self._logged.get(_wording(text), -LOG_PERIOD_S) < LOG_PERIOD_S:
+            return
+        self._logged[_wording(text)] = now_s
         if level == OK:
             logger.info(text)
         elif level == WARN:

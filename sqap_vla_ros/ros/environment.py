@@ -85,8 +85,8 @@ def _wheel_prefix() -> list[Path]:
 
 def _library_directories(prefixes: Iterable[Path]) -> list[Path]:
     libraries = [prefix / 'lib' for prefix in prefixes]
-    bundled = [path for site in _site_packages(_wheel_prefix()) for path in site.glob('ros_*.libs')]
-    return libraries + sorted(bundled)
+    of_wheels = _site_packages(_wheel_prefix())
+    return libraries + sorted(path for site in of_wheels for path in site.glob('ros_*.libs'))
 
 
 def _site_packages(prefixes: Iterable[Path]) -> list[Path]:

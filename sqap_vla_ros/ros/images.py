@@ -93,7 +93,7 @@ def rgb_to_message(pixels: np.ndarray, header) -> Image:
 def _check(message):
     channels = BYTES_PER_PIXEL.get(message.encoding)
     if channels is None:
-        raise ObservationError(f'image: encoding {message.encoding!r} can\'t be used, expected '
+        raise ObservationError(f'image: encoding {message.encoding!r} cannot be used, expected '
                                f'one of {sorted(BYTES_PER_PIXEL)}')
     found = (message.width, message.height, message.step, len(message.data))
     if (message.width < 1 or message.height < 1 or message.step < message.width * channels

@@ -53,7 +53,7 @@ class Inference:
         self._on_answer = None
         self._answers = deque()
         self._epoch = 0
-        self._reset_due = True
+        self._policy_epoch = None  # belongs to the inference thread
         self._free_since = time.perf_counter()
         self._asked_ns = None
         self._guard = None
@@ -65,7 +65,7 @@ class Inference:
 
     def teardown(self):
         """Let no answer come back any more."""
-        self.forget()
+        self.reset()
         self._node.destroy_guard_condition(self._guard)
 
     @property
@@ -89,16 +89,11 @@ class Inference:
         self._asked_ns = frame.stamp_ns
         self._worker.offer(lambda: self._infer(frame, instruction, epoch))
 
-    def forget(self):
-        """Drop what is asked; its answer will not come."""
+    def reset(self):
+        """Drop what is asked; the policy and the image's size start over with the next image."""
         self._epoch += 1
         self._asked_ns = None
         self._worker.withdraw()
-
-    def reset(self):
-        """Forget, and reset the policy before the next image."""
-        self.forget()
-        self._reset_due = True
 
     def crashed(self, text: str):
         """Take the traceback of a bug, on the inference thread."""
@@ -108,8 +103,8 @@ class Inference:
     def _infer(self, frame, instruction, epoch):
         started_s = time.perf_counter()
         waited_ms = max(0.0, self._free_since - frame.heard_s) * 1e3
-        if self._reset_due:
-            self._reset_due = False
+        if epoch != self._policy_epoch:
+            self._policy_epoch = epoch
             self._policy.reset()
             self._observer.reset()
         answer = self._answer(frame, instruction, epoch, started_s, waited_ms)
@@ -133,7 +128,7 @@ class Inference:
             warnings=list(self._observer.warnings))
 
     def _publish_selection(self, answer):
-        """Publish what was kept, and draw it if somebody looks; the command does not wait for it."""
+        """Publish what was kept, drawn too if somebody looks; commands do not wait for it."""
         header = answer.frame.message.header
         self._results.selection.publish(
             selection_message(answer.chunk.selection, answer.observation, header))

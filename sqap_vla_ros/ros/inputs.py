@@ -81,17 +81,17 @@ class Inputs:
 
     @property
     def image_topic(self) -> str:
-        """The resolved name of the image topic."""
+        """Return the resolved name of the image topic."""
         return self._image.topic_name
 
     @property
     def info_topic(self) -> str:
-        """The resolved name of the camera_info topic."""
+        """Return the resolved name of the camera_info topic."""
         return self._info.topic_name
 
     @property
     def instruction_topic(self) -> str:
-        """The resolved name of the instruction topic."""
+        """Return the resolved name of the instruction topic."""
         return self._text.topic_name
 
     def doubled_topics(self) -> dict:
@@ -109,6 +109,7 @@ class Inputs:
         return topic in (self._image.topic_name, self._info.topic_name)
 
     def _forget(self):
+        self.images = 0
         self.camera_info = None
         self.instruction = None
         self.forget_moving()
@@ -123,6 +124,7 @@ class Inputs:
 
     def _image_heard(self, message):
         heard_s = time.perf_counter()
+        self.images += 1
         self.frame = Frame(message, stamp_ns(message), heard_s)
         self._listener.on_frame(self.frame)
 

@@ -25,8 +25,8 @@ POLL_S = 0.005  # tf2 does not say when something came in
 
 def image_size_changed(old, new) -> str:
     """Return the message for an image that is not the size of those before it."""
-    return (f'the image is {new[1]} x {new[0]} pixels now and was {old[1]} x {old[0]} before: is it '
-            'another camera? Call ~/reset to go on with it')
+    return (f'the image is {new[1]} x {new[0]} pixels now and was {old[1]} x {old[0]} before: is '
+            'it another camera? Call ~/reset to go on with it')
 
 
 class Observer:
@@ -38,8 +38,8 @@ class Observer:
             raise ConfigError(f'the policy needs the state {tuple(state_names)}, this node offers '
                               f'{STATE_NAMES}')
         if state_names and not config.gripper_joint:
-            raise ConfigError('parameter gripper_joint is empty, but the policy needs to know '
-                              'the gripper\'s opening: name its joint in joint_states')
+            raise ConfigError('parameter gripper_joint is empty, but the policy needs to know how '
+                              'far the gripper is open: name its joint in joint_states')
         self.config = config
         self._inputs = inputs
         self._transforms = transforms

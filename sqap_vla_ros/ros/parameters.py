@@ -116,12 +116,12 @@ class NodeConfig:
 
     @property
     def limits(self) -> CommandLimits:
-        """What the safety gate lets through."""
+        """Return what the safety gate lets through."""
         return CommandLimits(self.max_linear_speed, self.max_angular_speed, self.reject_factor)
 
     @property
     def selection(self):
-        """The SelectionConfig, or None to keep all tokens."""
+        """Return the SelectionConfig, or None to keep all tokens."""
         if not self.keep_tokens:
             return None
         return SelectionConfig(
@@ -136,7 +136,7 @@ class NodeConfig:
 
     @property
     def checkpoint_directory(self) -> Path:
-        """The directory to load; raises ConfigError or CheckpointError if none is named."""
+        """Return the directory to load; raises ConfigError or CheckpointError if none is named."""
         if not self.checkpoint:
             raise ConfigError('parameter checkpoint is empty: set it to a checkpoint directory '
                               'or to the name of a bundled model')

@@ -93,4 +93,4 @@ class RealTimeControl(Control):
     def _why_no_row(self):
         if self.player.stamp_ns is None:
             return WARN, 'waiting for the first action chunk'
-        return WARN, 'the action chunk ended before the next one came: inference is too slow'
+        return WARN, 'the action chunk ended before the next one: inference or camera is too slow'

@@ -4,6 +4,7 @@
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -86,8 +87,9 @@ class SimPublishers:
             self._settings.camera_frame)]))
 
     def send_instruction(self, text: str) -> None:
-        """Latch the instruction."""
+        """Latch the instruction, and wait until those who listen have it."""
         self._instruction.publish(String(data=text))
+        self._instruction.wait_for_all_acked(Duration(seconds=1))
 
     def sense(self, stamp: Time) -> list[tuple]:
         """Return (publisher, message) pairs of the robot's state now: TF and joint_states."""

@@ -119,7 +119,7 @@ class VlaNode(LifecycleNode):
             return SUCCESS
         except (ConfigError, CheckpointError) as error:
             self.problem = str(error)
-            self._diagnostics.set('policy', ERROR, self.problem)
+            self._diagnostics.report('policy', ERROR, self.problem)
             self.take_apart()
             return FAILURE
         except Exception:  # rclpy would swallow it without a word
@@ -134,7 +134,7 @@ class VlaNode(LifecycleNode):
         space = _action_space(policy.config.action_space)
         transforms = self._assemble(config, policy, space)
         self.problem = ''
-        self._diagnostics.set(
+        self._diagnostics.report(
             'policy', OK, f'{config.checkpoint or "policy"} is loaded', precision=policy.precision,
             tokens=f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
             instructions='; '.join(policy.instructions), action=' '.join(space.names),

@@ -167,7 +167,8 @@ def missing_shards(config):
 
 def _work(config, shards, done):
     """Collect shards in a worker process; report (episodes, failures, frames) of each."""
-    os.nice(config.niceness)
+    if os.nice(0) == 0:
+        os.nice(config.niceness)
     from sqap_vla_ros.sim.env import LiberoEnv
     env = LiberoEnv(placement_m=config.placement_m)
     for shard in shards:

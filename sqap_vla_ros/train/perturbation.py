@@ -24,10 +24,10 @@ class PerturbationConfig:
     the expert stands still; it is whole where the expert moves at full_speed (m/s).
     """
 
-    linear: float = 0.07
+    linear: float = 0.09
     angular: float = 0.10
     correlation: float = 0.85
-    push_rate: float = 0.014
+    push_rate: float = 0.02
     push_speed: float = 0.20
     push_steps: tuple = (3, 9)
     slip_rate: float = 0.0015

@@ -100,7 +100,8 @@ class Trainer:
         return self.args.coarse_steps + self.args.fine_steps
 
     def _config(self):
-        from ..model.checkpoint import ActionSpace, CheckpointConfig
+        from ..actions import ActionSpace
+        from ..model.checkpoint import CheckpointConfig
         from ..model.heads import ChunkHeadConfig
         from ..model.llama import LlamaConfig
         from ..model.vit import ViTConfig
@@ -279,8 +280,9 @@ def norm_stats(norm: dict) -> dict:
 
 
 def schedule(step: int, total: int) -> float:
-    """Return the learning-rate factor: 300 steps of warm-up, then a cosine to 2 %."""
-    return min(1.0, (step + 1) / 300) * (0.51 + 0.49 * math.cos(math.pi * step / total))
+    """Return the learning-rate factor: a short warm-up, then a cosine to 2 %."""
+    warm_up = min(300, max(1, total // 10))
+    return min(1.0, (step + 1) / warm_up) * (0.51 + 0.49 * math.cos(math.pi * step / total))
 
 
 def _initialise(model) -> None:

@@ -1,0 +1,181 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Fold rotations into a Llama-style decoder so that outliers spread over many channels.
+
+In full precision the rotated model computes the same function (QuaRot's places, see Ashkboos
+et al., arXiv 2404.00456):
+- the scale of every RMSNorm goes into the layers that read it, so that the norm commutes with
+  rotations;
+- one random orthogonal Q rotates the residual stream: whatever writes to it writes x Q, and
+  whatever reads it multiplies by Q^T first;
+- a Hadamard on each head of V, undone in o_proj.
+The online transforms in front of o_proj and down_proj belong to QuantLinear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..errors import ConfigError
+from .hadamard import hadamard_transform, largest_power_of_two, random_orthogonal
+
+
+@dataclass
+class ResidualStream:
+    """
+    A decoder and everything that writes to or reads from its residual stream.
+
+    layers: blocks with Hugging Face's Llama names.  norm: the final RMSNorm, with its owner
+    and attribute name.  writers: nn.Embedding, nn.Linear (its outputs) or nn.Parameter
+    [..., D] beside the blocks' own o_proj and down_proj.  readers: nn.Linear that read the
+    normed final vector; None where something else reads it, which then gets it un-rotated.
+    """
+
+    layers: Sequence[nn.Module]
+    owner: nn.Module
+    norm_name: str
+    head_dim: int
+    writers: list = field(default_factory=list)
+    readers: list[nn.Linear] | None = None
+
+    @property
+    def norm(self) -> nn.Module:
+        """The final RMSNorm."""
+        return getattr(self.owner, self.norm_name)
+
+    @property
+    def width(self) -> int:
+        """Width D of the residual stream."""
+        return self.norm.weight.shape[0]
+
+
+class UnrotatedNorm(nn.Module):
+    """The final norm, then back to the unrotated basis in one product."""
+
+    def __init__(self, norm: nn.Module, matrix: torch.Tensor):
+        """Take over a norm without scale; matrix [D, D] undoes Q and applies the scale."""
+        super().__init__()
+        self.norm = norm
+        self.register_buffer('matrix', matrix)
+
+    def forward(self, x):
+        """Map the rotated x [..., D] to the plain model's normed vector."""
+        return F.linear(self.norm(x), self.matrix)
+
+
+def vla_stream(model) -> ResidualStream:
+    """
+    Describe our VLA (model/vla.py): raise ConfigError for a model without the parts.
+
+    Writers are the embedding, the projector's last layer, the state token and the head's
+    learned queries; the reader is the head's first linear layer.
+    """
+    try:
+        llm, projector, head = model.llm, model.projector, model.head
+    except AttributeError as error:
+        raise ConfigError(f'{type(model).__name__} is no VLA: {error}') from error
+    writers = [llm.embed_tokens, projector[-1]]
+    if getattr(model, 'state_embed', None) is not None:
+        writers.append(model.state_embed)
+    if isinstance(getattr(head, 'queries', None), nn.Parameter):
+        writers.append(head.queries)
+    first = getattr(head, 'fc1', None)
+    readers = [first] if isinstance(first, nn.Linear) else None
+    return ResidualStream(llm.layers, llm, 'norm', llm.config.head_dim, writers, readers)
+
+
+def _write(parameter: nn.Parameter, value: torch.Tensor) -> None:
+    parameter.data.copy_(value.to(parameter.dtype))
+
+
+def _rotate_outputs(target, q: torch.Tensor) -> None:
+    """Make an embedding, a linear layer or a parameter give x Q instead of x."""
+    if isinstance(target, nn.Linear):
+        _write(target.weight, q.t() @ target.weight.data.double())
+        if target.bias is not None:
+            _write(target.bias, target.bias.data.double() @ q)
+        return
+    parameter = target.weight if isinstance(target, nn.Embedding) else target
+    _write(parameter, parameter.data.double() @ q)
+
+
+def _rotate_inputs(linear: nn.Linear, q: torch.Tensor) -> None:
+    """Make a linear layer take x Q instead of x."""
+    _write(linear.weight, linear.weight.data.double() @ q)
+
+
+def _fold_norm(norm: nn.Module, readers: Sequence[nn.Linear]) -> None:
+    """Move a norm's scale into the layers that read it."""
+    scale = norm.weight.data.double()
+    for linear in readers:
+        _write(linear.weight, linear.weight.data.double() * scale)
+    norm.weight.data.fill_(1.0)
+
+
+def _rotate_values(attention: nn.Module, head_dim: int) -> None:
+    """Fold a Hadamard a head into v_proj's outputs and o_proj's inputs."""
+    value, block = attention.v_proj, largest_power_of_two(head_dim)
+    columns = value.weight.data.double().t().contiguous()  # [D, G * head_dim]
+    _write(value.weight, hadamard_transform(columns, block).t())
+    if value.bias is not None:
+        _write(value.bias, hadamard_transform(value.bias.data.double(), block))
+    output = attention.o_proj
+    _write(output.weight, hadamard_transform(output.weight.data.double(), block))
+
+
+def _untie(stream: ResidualStream) -> None:
+    """Give a reader that shares a writer's weight a copy of its own."""
+    shared = {id(target.weight) for target in stream.writers
+              if isinstance(target, (nn.Embedding, nn.Linear))}
+    for linear in stream.readers or ():
+        if id(linear.weight) in shared:
+            linear.weight = nn.Parameter(linear.weight.data.clone(),
+                                         requires_grad=linear.weight.requires_grad)
+
+
+@torch.no_grad()
+def rotate_model(stream: ResidualStream, seed: int = 0) -> dict:
+    """
+    Rotate a decoder in place, in float64, and return what was done for config.json.
+
+    seed: of the residual rotation.  With stream.readers None the final norm becomes an
+    UnrotatedNorm, and the readers see what they saw before.
+    """
+    device = stream.norm.weight.device
+    q = random_orthogonal(stream.width, seed).to(device)
+    _untie(stream)
+    if stream.readers is None:
+        matrix = stream.norm.weight.data.double()[:, None] * q  # diag(scale) Q
+        stream.norm.weight.data.fill_(1.0)
+        matrix = matrix.to(stream.norm.weight.dtype)
+        setattr(stream.owner, stream.norm_name, UnrotatedNorm(stream.norm, matrix))
+    else:
+        _fold_norm(stream.norm, stream.readers)
+    for layer in stream.layers:
+        _rotate_block(layer, q, stream.head_dim)
+    for target in stream.writers:
+        _rotate_outputs(target, q)
+    for linear in stream.readers or ():
+        _rotate_inputs(linear, q)
+    return {'residual': 'orthogonal', 'seed': seed, 'unrotated_final': stream.readers is None,
+            'value_block': largest_power_of_two(stream.head_dim)}
+
+
+def _rotate_block(layer: nn.Module, q: torch.Tensor, head_dim: int) -> None:
+    """Fold norms, residual rotation and value Hadamard into one decoder block."""
+    attention, mlp = layer.self_attn, layer.mlp
+    from_attention_norm = (attention.q_proj, attention.k_proj, attention.v_proj)
+    from_mlp_norm = (mlp.gate_proj, mlp.up_proj)
+    _fold_norm(layer.input_layernorm, from_attention_norm)
+    _fold_norm(layer.post_attention_layernorm, from_mlp_norm)
+    for linear in (*from_attention_norm, *from_mlp_norm):
+        _rotate_inputs(linear, q)
+    _rotate_values(attention, head_dim)
+    for linear in (attention.o_proj, mlp.down_proj):
+        _rotate_outputs(linear, q)

@@ -1,0 +1,178 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The LIBERO environment: camera against its own frames, resets, goals, physics."""
+import subprocess
+import sys
+
+from libero_scene import libero_env, SEED
+import numpy as np
+import pytest
+
+from sqap_vla_ros.errors import ConfigError
+
+STOVE, CABINET = 'put the bowl on the stove', 'put the bowl on top of the cabinet'
+BOWL = 'akita_black_bowl_1'
+
+
+def pixel_of(env, point):
+    """Return the pixel (u, v) of a point in the base frame, by the pinhole equation."""
+    camera = env.camera_pose()
+    x, y, z = camera[:3, :3].T @ (point - camera[:3, 3])
+    u, v, w = env.camera_intrinsics() @ [x / z, y / z, 1]
+    assert z > 0 and w == 1
+    return np.array([u, v])
+
+
+def mask_of(env, *prefixes):
+    """Return bool [H, W]: where geoms with these name prefixes are seen."""
+    return np.isin(env.segment(), [geom for prefix in prefixes for geom in env.geom_ids(prefix)])
+
+
+def test_importing_the_package_loads_no_simulator():
+    code = ('import sys, os, sqap_vla_ros.sim; '
+            'assert not {"mujoco", "robosuite", "torch"} & set(sys.modules); '
+            'assert os.environ["MUJOCO_GL"]')
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize('seed', [SEED, 4])
+def test_the_projected_end_effector_falls_between_the_rendered_fingertips(seed):
+    env = libero_env()
+    env.reset(seed)
+    tips = []
+    for finger in ('gripper0_finger1_visual', 'gripper0_finger2_visual'):
+        rows, columns = np.nonzero(mask_of(env, finger))
+        lowest = rows >= rows.max() - 2
+        tips.append([columns[lowest].mean(), rows.max()])
+    fingertips = np.mean(tips, axis=0)
+    assert np.linalg.norm(pixel_of(env, env.end_effector_pose()[:3, 3]) - fingertips) < 3
+
+
+def test_the_projected_bowl_falls_on_the_rendered_bowl():
+    env = libero_env()
+    for seed in range(3):
+        env.reset(seed)
+        u, v = np.round(pixel_of(env, env.object_positions()[BOWL] + [0, 0, 0.025])).astype(int)
+        assert mask_of(env, BOWL)[v, u]
+
+
+def test_a_points_pixel_is_the_one_that_opencv_computes():
+    cv2 = pytest.importorskip('cv2')
+    env = libero_env()
+    points = np.array(list(env.object_positions().values()))
+    inverse = np.linalg.inv(env.camera_pose())
+    rotation, _ = cv2.Rodrigues(inverse[:3, :3])
+    expected, _ = cv2.projectPoints(points, rotation, inverse[:3, 3],
+                                    env.camera_intrinsics(), None)
+    found = [pixel_of(env, point) for point in points]
+    np.testing.assert_allclose(found, expected[:, 0], atol=1e-6)
+
+
+def test_frames_are_upright_rgb():
+    env = libero_env()
+    env.reset(SEED)
+    frame = env.render()
+    assert frame.shape == (256, 256, 3) and frame.dtype == np.uint8
+    table, wall = frame[-20:, 100:150].mean((0, 1)), frame[:20, :60].mean((0, 1))
+    assert table[0] > table[2] + 15  # wood is warm, and it is below
+    assert np.ptp(wall) < 15
+
+
+def test_one_seed_gives_one_episode_whatever_came_before():
+    env = libero_env()
+
+    def episode():
+        env.reset(7, STOVE)
+        for _ in range(5):
+            env.step([0.1, 0.05, -0.1, 0, 0, 0.2], 0.0)
+        return env.data.qpos.copy(), env.render()
+    first = episode()
+    env.reset(8, CABINET)
+    for _ in range(3):
+        env.step([0, 0, -0.2, 0, 0, 0], 0.0)
+    second = episode()
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_resets_leave_numpys_global_generator_alone():
+    env = libero_env()
+    np.random.seed(0)
+    expected = np.random.random(2)
+    np.random.seed(0)
+    first = np.random.random()
+    env.reset(SEED)
+    assert [first, np.random.random()] == list(expected)
+
+
+def test_placements_cover_most_of_a_14_cm_square():
+    env = libero_env()
+    bowls, starts = [], []
+    for seed in range(25):
+        env.reset(seed)
+        bowls.append(env.object_positions()[BOWL][:2])
+        starts.append(env.end_effector_pose()[:3, 3])
+    assert (np.ptp(bowls, axis=0) > 0.09).all() and (np.ptp(bowls, axis=0) <= 0.15).all()
+    assert (np.ptp(starts, axis=0) > 0.07).all()
+
+
+def test_each_instruction_has_the_benchmarks_own_success():
+    env = libero_env()
+    env.reset(SEED, STOVE)
+    assert not env.success
+    place = env.place_target()
+    address = env.model.joint(f'{BOWL}_joint0').qposadr[0]
+    base = env.data.body('robot0_base').xpos
+    env.data.qpos[address:address + 3] = base + place + [0, 0, 0.025]
+    reached = [env.step(np.zeros(6), 1.0) for _ in range(10)]
+    assert reached[-1] and env.success
+    env._scene.parsed_problem['goal_state'] = env._tasks[CABINET]['goal_state']
+    assert not env.step(np.zeros(6), 1.0)
+
+
+def test_time_and_joints_are_reported():
+    env = libero_env()
+    env.reset(SEED)
+    for _ in range(4):
+        env.step(np.zeros(6), 0.0)
+    names, positions, velocities = env.joint_state()
+    assert env.time == pytest.approx(0.2)
+    assert len(names) == len(positions) == len(velocities) == 9
+    assert len(set(names)) == 9
+    assert 0.1 < env.gripper_open() < 0.9
+
+
+def test_the_lean_control_step_follows_robosuites_own():
+    from sqap_vla_ros.sim.physics import control_step
+    env = libero_env()
+    action = np.array([0.4, -0.2, -0.5, 0, 0.1, 0.1, 1.0])
+    paths = []
+    for step in (env._scene.step, lambda action: control_step(env._scene, action)):
+        env.reset(SEED)
+        for _ in range(5):
+            step(action)
+        paths.append(env.data.qpos[:9].copy())
+    np.testing.assert_allclose(paths[0], paths[1], atol=1e-5)
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'suite': 'libero_gaol'}, 'libero_goal'),
+    ({'instructions': ['put the bowl on the roof']}, STOVE),
+    ({'instructions': []}, STOVE)])
+def test_a_wrong_suite_or_instruction_is_named_with_the_right_ones(options, message):
+    libero_env()
+    from sqap_vla_ros.sim.env import LiberoEnv
+    with pytest.raises(ConfigError, match=message):
+        LiberoEnv(**options)
+
+
+def test_an_unknown_camera_is_named_with_the_right_ones():
+    env = libero_env()
+    from sqap_vla_ros.sim.render import SceneCamera
+    with pytest.raises(ConfigError, match='agentview'):
+        SceneCamera(env.model, env.data, 'agentveiw', (64, 64))
+
+
+def test_an_instruction_that_is_not_served_is_refused():
+    with pytest.raises(ConfigError, match=STOVE):
+        libero_env().reset(0, 'open the drawer')

@@ -1,0 +1,77 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""SI twists against the speeds that the benchmark's controller really reaches."""
+from hypothesis import given, strategies as st
+from libero_scene import libero_env, SEED
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from sqap_vla_ros.sim.units import (
+    ANGULAR_SCALE, gripper_to_unit, LINEAR_SCALE, twist_to_unit, unit_to_twist)
+
+finite = st.floats(-100, 100)
+unit = st.floats(-1, 1).map(lambda value: round(value, 6))
+
+
+def settled_speed(axis, speed):
+    """Command a steady twist along one axis and return the speed it settles to."""
+    env = libero_env()
+    env.reset(SEED)
+    twist = np.zeros(6)
+    twist[axis] = speed
+    poses = []
+    for _ in range(10):
+        env.step(twist, 1.0)
+        poses.append(env.end_effector_pose())
+    before, after = poses[-4], poses[-1]
+    if axis < 3:
+        moved = (after - before)[axis, 3]
+    else:
+        moved = Rotation.from_matrix(after[:3, :3] @ before[:3, :3].T).as_rotvec()[axis - 3]
+    return moved / (3 * env.dt)
+
+
+@pytest.mark.parametrize('axis, speed', [
+    (0, 0.1), (0, -0.2), (1, 0.1), (1, 0.2), (2, 0.1), (2, 0.2)])
+def test_the_end_effector_settles_to_the_commanded_linear_velocity(axis, speed):
+    assert settled_speed(axis, speed) == pytest.approx(speed, rel=0.10)
+
+
+@pytest.mark.parametrize('axis, speed', [(3, 0.25), (4, 0.25), (5, 0.25), (5, -0.25)])
+def test_the_end_effector_settles_to_the_commanded_angular_velocity(axis, speed):
+    assert settled_speed(axis, speed) == pytest.approx(speed, rel=0.10)
+
+
+def test_a_zero_twist_holds_the_arm_still():
+    env = libero_env()
+    env.reset(SEED)
+    before = env.end_effector_pose()
+    for _ in range(40):
+        env.step(np.zeros(6), 1.0)
+    np.testing.assert_allclose(env.end_effector_pose(), before, atol=1e-3)
+
+
+@given(st.lists(unit, min_size=6, max_size=6))
+def test_unit_actions_survive_the_way_to_si_and_back(values):
+    np.testing.assert_allclose(twist_to_unit(unit_to_twist(values)), values, atol=1e-8)
+
+
+@given(st.lists(finite, min_size=6, max_size=6))
+def test_no_twist_leaves_the_controllers_range(twist):
+    assert np.abs(twist_to_unit(twist)).max() <= 1
+
+
+def test_a_unit_action_is_one_scale():
+    np.testing.assert_allclose(unit_to_twist(np.ones(6)), [LINEAR_SCALE] * 3
+                               + [ANGULAR_SCALE] * 3)
+
+
+@pytest.mark.parametrize('twist', [[0] * 5, [0, 0, 0, 0, 0, np.nan], [np.inf] + [0] * 5])
+def test_a_twist_that_is_not_six_finite_numbers_is_refused(twist):
+    with pytest.raises(ValueError, match='six finite numbers'):
+        twist_to_unit(twist)
+
+
+def test_the_gripper_threshold_is_half_open():
+    assert [gripper_to_unit(value) for value in (0.0, 0.5, 0.51, 1.0)] == [1, 1, -1, -1]
