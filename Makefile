@@ -22,10 +22,10 @@ demo:
 	@$(SET_UP) -- sqap-vla demo $(ARGS)
 
 test:
-	@$(SET_UP) -- pytest -rs $(ARGS)
+	@$(SET_UP) -- python -m pytest -rs $(ARGS)
 
 lint:
-	@$(SET_UP) -- pytest -q -m linter
+	@$(SET_UP) -- python -m pytest -q -m linter
 
 # The way of a ROS workspace: built with tests, installed as copies, tested by colcon.
 colcon-test:

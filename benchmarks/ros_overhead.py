@@ -176,11 +176,11 @@ class Camera:
 
 def measure(seconds, infer_ms, busy):
     """Return the results of one run, as a dictionary."""
-    node = subprocess.Popen(
-        [sys.executable, __file__, '--role', 'node', '--infer-ms', str(infer_ms)]
-        + ['--busy'] * busy + ['--ros-args', '-p', 'autostart:=true', '-p', 'base_frame:=base',
-                               '-p', 'end_effector_frames:=[end_effector]', '-p', 'execute_steps:=1',
-                               '-p', 'keep_tokens:=154'])
+    parameters = ['autostart:=true', 'base_frame:=base', 'end_effector_frames:=[end_effector]',
+                  'execute_steps:=1', 'keep_tokens:=154']
+    node = subprocess.Popen([
+        sys.executable, __file__, '--role', 'node', '--infer-ms', str(infer_ms),
+        *['--busy'] * busy, '--ros-args', *(word for value in parameters for word in ('-p', value))])
     try:
         camera = Camera()
         number = 1
@@ -243,6 +243,7 @@ def machine():
     return {
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'cpu': model,
         'cores': os.cpu_count(), 'load_average_before': round(os.getloadavg()[0], 2),
+        'scheduler': 'other' if os.sched_getscheduler(0) == os.SCHED_OTHER else 'real-time',
         'python': platform.python_version(), 'torch': torch.__version__,
         'ros_distro': os.environ.get('ROS_DISTRO', 'jazzy (wheels)'),
         'rmw': rclpy.get_rmw_implementation_identifier(),

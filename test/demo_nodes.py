@@ -33,14 +33,14 @@ class DemoPolicy(ScriptedPolicy):
         self._selections = self.node.create_publisher(TokenSelection, '~/token_selection', 5)
         self._looked_at = None
 
-    def _on_clock(self, stamp):
-        images = self.messages['image']
+    def _on_tick(self, stamp):
         if not self.messages['instruction']:
             return  # the tick will be repeated
-        if images and images[-1].header.stamp == stamp != self._looked_at:
+        image = self.messages['image'][-1]
+        if image.header.stamp == stamp != self._looked_at:
             self._looked_at = stamp
-            self._tell(images[-1])
-        super()._on_clock(stamp)
+            self._tell(image)
+        super()._on_tick(stamp)
 
     def _tell(self, image):
         generator = np.random.default_rng(image.header.stamp.nanosec)

@@ -32,7 +32,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 INSTRUCTION = 'put the bowl on the stove'
-WAIT_S = 10.0
+WAIT_S = 30.0
 SPEED = 0.1
 PARAMETERS = {
     'base_frame': 'base', 'end_effector_frames': ['end_effector'], 'keep_tokens': 8,
@@ -109,12 +109,16 @@ class Robot(Node):
         self.instruction.publish(String(data=text))
 
     def look(self, stamp_ns=None):
-        """Publish TF, camera_info and an image, in this order, with one stamp."""
+        """Publish what `publishes` lists, the image last, with one stamp."""
         stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
         if 'tf' in self.publishes:
             self.tf.publish(TFMessage(transforms=[
                 transform('base', 'end_effector', (0.1, 0.0, 1.0), stamp_ns),
                 transform('base', 'camera', (0.0, 0.0, 0.0), stamp_ns)]))
+        if 'joints' in self.publishes:
+            joints = JointState(name=['finger'], position=[0.03])
+            joints.header.stamp = time_message(stamp_ns)
+            self.joints.publish(joints)
         if 'info' in self.publishes:
             self.info.publish(self.camera_info(stamp_ns))
         if 'image' in self.publishes:
@@ -239,7 +243,8 @@ class World:
         return bool(self.robot.twists) and speed(self.robot.twists[-1]) == 0
 
     def stays_still(self, seconds=0.3, meanwhile=None):
-        """Assert that commands keep coming and that all of them are zero."""
+        """Wait for a zero command; assert that more come and that all of them are zero."""
+        self.until(self.stands_still, meanwhile=meanwhile)
         self.robot.twists.clear()
         self.spin(seconds, meanwhile)
         assert self.robot.twists and not any(map(speed, self.robot.twists))

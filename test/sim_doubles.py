@@ -61,12 +61,17 @@ class PointEnv:
         self.closed = True
 
 
+IMAGE_PERIOD_NS = 200_000_000
+
+
 class ScriptedPolicy:
     """
     A node named vla_node that answers each tick of /clock with answer(stamp, count, image).
 
-    answer returns a TwistStamped to send, or None for silence. It runs on a thread of its own
-    until `close`; `messages` keeps what arrived by topic, in order.
+    At a tick that carries an image it waits for that image, as vla_node does: topics have no
+    order among each other. answer returns a TwistStamped to send, or None for silence. All runs
+    on a thread of its own until `close`; `messages` keeps what arrived by topic, in order;
+    hooks: topic -> function of each message there.
     """
 
     def __init__(self, answer, gripper=lambda count: 1.0):
@@ -87,7 +92,8 @@ class ScriptedPolicy:
         self.twists = self.node.create_publisher(TwistStamped, 'delta_twist_cmds', 1)
         self._gripper = self.node.create_publisher(Float64, 'gripper_command', 1)
         self.node.create_service(Trigger, '~/reset', self._on_reset)
-        self.messages, self.resets, self.ticks = {}, 0, 0
+        self.messages, self.hooks, self.resets, self.ticks = {}, {}, 0, 0
+        self._tick = None
         for kind, topic, profile in (
                 (Image, 'image', 10), (CameraInfo, 'camera_info', 10),
                 (JointState, 'joint_states', 10), (TFMessage, '/tf', 10),
@@ -111,8 +117,9 @@ class ScriptedPolicy:
     def close(self):
         """End the thread and the node."""
         self._executor.shutdown()
-        self._context.try_shutdown()
         self._thread.join(10)
+        self.node.destroy_node()
+        self._context.try_shutdown()
 
     def _on_reset(self, request, response):
         self.resets += 1
@@ -125,13 +132,24 @@ class ScriptedPolicy:
         def keep(message):
             self.messages[topic].append(message)
             if topic == '/clock':
-                self._on_clock(message.clock)
+                self._tick = message.clock
+            if topic in ('/clock', 'image') and self._is_complete():
+                tick, self._tick = self._tick, None
+                self._on_tick(tick)
+            self.hooks.get(topic, bool)(message)
         return keep
 
-    def _on_clock(self, stamp):
-        count, self.ticks = self.ticks, self.ticks + 1
+    def _is_complete(self):
+        """Return whether there is a tick to answer, with its image if it has one."""
+        if self._tick is None:
+            return False
         images = self.messages['image']
-        twist = self._answer(stamp, count, images[-1] if images else None)
+        has_image = (self._tick.sec * 10**9 + self._tick.nanosec) % IMAGE_PERIOD_NS == 0
+        return not has_image or bool(images and images[-1].header.stamp == self._tick)
+
+    def _on_tick(self, stamp):
+        count, self.ticks = self.ticks, self.ticks + 1
+        twist = self._answer(stamp, count, self.messages['image'][-1])
         if twist is not None:
             self._gripper.publish(self._float64(data=self._gripper_value(count)))
             self.twists.publish(twist)

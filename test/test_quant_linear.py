@@ -6,7 +6,7 @@ import copy
 import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.quant import (
-    parse_precision, PRECISIONS, Precision, QuantLinear, together)
+    parse_precision, Precision, PRECISIONS, QuantLinear, together)
 import torch
 from torch import nn
 
@@ -17,7 +17,7 @@ def outlier_layer(width=1024, seed=0):
     linear = nn.Linear(width, width, bias=False)
     linear.weight.data = torch.randn(width, width, generator=generator) * width ** -0.5
     x = torch.randn(64, width, generator=generator)
-    x[:, [3, width - 20]] *= 50
+    x[:, [3, width - 20]] *= 20
     return linear, x
 
 
@@ -28,14 +28,14 @@ def relative_error(linear, x, precision, **options):
 
 
 @torch.inference_mode()
-def test_hadamard_halves_the_error_of_w4a4_with_outlier_channels():
+def test_hadamard_makes_the_error_of_w4a4_with_outlier_channels_three_times_smaller():
     linear, x = outlier_layer()
     plain = relative_error(linear, x, 'w4a4')
     blocks = [relative_error(linear, x, 'w4a4', hadamard_block=size)
               for size in (16, 64, 256, 1024)]
-    assert plain > 0.4
+    assert plain > 0.5
     assert blocks == sorted(blocks, reverse=True)
-    assert blocks[-1] < 0.5 * plain and blocks[-1] < 0.22
+    assert blocks[-1] < 0.2
 
 
 @torch.inference_mode()

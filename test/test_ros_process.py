@@ -84,7 +84,7 @@ def start(ros_process_environment):
 def test_a_signal_stops_the_arm_before_the_node_ends_with_success(outside, start, number):
     process = start(NODE, *ARGUMENTS)
     outside.robot.say()
-    outside.until(lambda: outside.robot.instruction.get_subscription_count(), 20)
+    outside.until(lambda: outside.robot.instruction.get_subscription_count(), 60)
     outside.move()
     process.send_signal(number)
     outside.until(lambda: process.poll() is not None, meanwhile=outside.robot.look)
@@ -99,7 +99,7 @@ def test_a_killed_camera_process_stops_the_arm(outside, start):
         outside.robot.destroy_publisher(publisher)
     start(NODE, *ARGUMENTS)
     camera = start(CAMERA)
-    outside.until(outside.is_moving, 20)
+    outside.until(outside.is_moving, 60)
     camera.kill()
     outside.until(lambda: outside.says('commands', 'no image on /image for more than 0.4 s'))
     outside.stays_still()
@@ -112,7 +112,7 @@ def test_a_killed_camera_process_stops_the_arm(outside, start):
 def test_it_exits_with_an_error_and_a_message_where_it_cannot_start(start, arguments, text):
     process = start('import sys; from sqap_vla_ros.ros import vla_node; sys.exit(vla_node.main())',
                     '--ros-args', *arguments)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert text in errors.splitlines()[-1]
     assert 'Traceback' not in errors

@@ -40,9 +40,12 @@ class Wire(World):
         self.tf_static = self.node.create_publisher(TFMessage, '/tf_static', qos.TF_STATIC)
         self.robot = type('Nobody', (), {'diagnostics': {}})
         self.source = source(self.node, threading.Condition())
-        self.source.setup()
+        self.source.setup(self)
         self.until(lambda: self.tf.get_subscription_count()
                    and self.tf_static.get_subscription_count())
+
+    def on_topic_problem(self, topic, message):
+        raise AssertionError(f'{topic}: {message}')
 
     def close(self):
         self.source.teardown()

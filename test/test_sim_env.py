@@ -35,17 +35,35 @@ def test_importing_the_package_loads_no_simulator():
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
-@pytest.mark.parametrize('seed', [SEED, 4])
-def test_the_projected_end_effector_falls_between_the_rendered_fingertips(seed):
+FINGERS = ('gripper0_finger1_visual', 'gripper0_finger2_visual')
+
+
+def finger_length_below(env):
+    """Return how far (m) the fingers' meshes reach below the end effector, along its z."""
+    vertices = []
+    for name in FINGERS:
+        geom, mesh = env.model.geom(name).id, env.model.geom(name).dataid[0]
+        start, count = env.model.mesh_vertadr[mesh], env.model.mesh_vertnum[mesh]
+        in_world = env.model.mesh_vert[start:start + count] @ env.data.geom_xmat[geom].reshape(
+            3, 3).T + env.data.geom_xpos[geom]
+        site = env.data.site('gripper0_grip_site')
+        vertices.append((in_world - site.xpos) @ site.xmat.reshape(3, 3)[:, 2])
+    return np.max(vertices)
+
+
+@pytest.mark.parametrize('seed', [SEED, 4, 5])
+def test_the_projected_end_effector_falls_on_the_rendered_gripper_within_3_px(seed):
     env = libero_env()
     env.reset(seed)
     tips = []
-    for finger in ('gripper0_finger1_visual', 'gripper0_finger2_visual'):
+    for finger in FINGERS:
         rows, columns = np.nonzero(mask_of(env, finger))
-        lowest = rows >= rows.max() - 2
-        tips.append([columns[lowest].mean(), rows.max()])
-    fingertips = np.mean(tips, axis=0)
-    assert np.linalg.norm(pixel_of(env, env.end_effector_pose()[:3, 3]) - fingertips) < 3
+        tips.append([columns[rows >= rows.max() - 2].mean(), rows.max()])
+    pose = env.end_effector_pose()
+    fingertips = pose[:3, 3] + pose[:3, 2] * finger_length_below(env)
+    assert np.linalg.norm(pixel_of(env, fingertips) - np.mean(tips, axis=0)) < 3
+    u, v = pixel_of(env, pose[:3, 3])
+    assert tips[0][1] - 8 < v < tips[0][1] and min(tips)[0] < u < max(tips)[0]
 
 
 def test_the_projected_bowl_falls_on_the_rendered_bowl():

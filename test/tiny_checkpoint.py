@@ -18,7 +18,7 @@ def save_tiny_checkpoint(directory, instructions=('put the bowl on the stove',),
     model = VLAConfig(
         vision=ViTConfig(112, 14, 64, 2, 2, 128, 'conv'),
         llm=LlamaConfig(tokenizer.get_vocab_size(), 64, 128, 4, 4, 2),
-        head=ChunkHeadConfig(8, 7), text_length=8, state_dim=8)
+        head=ChunkHeadConfig(8, 7), text_length=12, state_dim=8)
     config = checkpoint.CheckpointConfig(
         model=model, instructions=tuple(instructions), unnorm_key='test')
     stats = {'test': {

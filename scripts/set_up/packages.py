@@ -23,12 +23,12 @@ def package_steps(target: Target) -> list[Step]:
     kind = f'{target.root} {version} {target.sourced}'
     common = target.root / 'constraints/common.txt'
     wheels = [] if target.sourced else [target.root / f'constraints/ros-{target.distro}.txt']
-    metadata = [target.root / 'setup.py', target.root / 'sqap_vla_ros/__init__.py']
     steps = [
         Step('virtual environment', lambda: create_environment(target), [kind]),
         Step('PyTorch', lambda: install_torch(target), [kind, pinned('torch', common)]),
         Step('Python packages', lambda: install_packages(target),
-             [kind, common, *wheels, *metadata], [target.environment / 'bin/sqap-vla']),
+             [kind, common, *wheels, target.root / 'setup.py'],
+             [target.environment / 'bin/sqap-vla']),
     ]
     if not target.sourced:
         steps.append(Step('CMake files of the wheels', lambda: correct_cmake_files(target),

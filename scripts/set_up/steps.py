@@ -79,8 +79,11 @@ def execute(
         log.write(f'\n$ {" ".join(command)}\n')
         log.flush()
         start = log.tell()
-        process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=target.root)
+        try:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=target.root)
+        except FileNotFoundError as error:
+            raise SetUpError(f'there is no command {command[0]!r} to run') from error
         try:
             _wait(process)
         except KeyboardInterrupt:

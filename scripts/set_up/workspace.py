@@ -32,7 +32,7 @@ def build(target: Target) -> None:
     else:
         sources.append('interfaces/tf2_msgs')
     execute(target, [
-        str(target.environment / 'bin/colcon'), '--log-base', f'{target.build}/log', 'build',
+        'colcon', '--log-base', f'{target.build}/log', 'build',
         '--base-paths', *sources, '--build-base', str(target.build),
         '--install-base', str(target.install), '--symlink-install',
         '--cmake-args', f'-DPython3_EXECUTABLE={target.environment_python}',

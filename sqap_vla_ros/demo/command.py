@@ -52,7 +52,7 @@ def run_nodes(options: DemoOptions, commands: dict[str, list[str]]) -> Records:
     environment = ros_environment(domain_id=domain_id, discovery_range='LOCALHOST')
     environment['PYTHONUNBUFFERED'] = '1'
     print(f'starting the simulator and the policy node (ROS_DOMAIN_ID={domain_id}, logs in '
-          f'{options.out / "logs"}); the first run compiles and loads for a while', flush=True)
+          f'{options.out / "logs"}); loading takes a while', flush=True)
     progress = Progress(options.episodes)
     session = Session(commands, environment, options.out / 'logs', options.episodes,
                       progress.on_episode)

@@ -17,10 +17,10 @@ import time
 import torch
 from torch.nn import functional as F
 
-from ..errors import ConfigError
 from .base import Kernel, LinearSpec, Unavailable
 from .cpu import INTEGER_KERNELS, WEIGHT_ONLY_KERNELS
 from .reference import ReferenceKernel
+from ..errors import ConfigError
 
 __all__ = ['Choice', 'choose', 'Kernel', 'LinearSpec', 'make_kernel', 'Unavailable']
 
@@ -96,8 +96,8 @@ def _seconds(function, x, limit: float) -> float:
 def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> Choice:
     """Check and time the candidates on random weights; see choose."""
     timed = dataclasses.replace(
-        spec, in_features=min(spec.in_features, _LARGEST_TIMED), hadamard_block=1,
-        out_features=min(spec.out_features, _LARGEST_TIMED), hadamard_stride=1)
+        spec, in_features=min(spec.in_features, _LARGEST_TIMED),
+        out_features=min(spec.out_features, _LARGEST_TIMED))
     x = torch.randn(rows, timed.in_features)
     low = -2 ** (spec.weight_bits - 1)
     weight = torch.randint(low, -low, (timed.out_features, timed.in_features)).to(torch.int8)
@@ -149,6 +149,7 @@ def choose(spec: LinearSpec, rows: int = 256, max_bits: int | None = None) -> Ch
     max_bits: most bits a weight may take in memory (8 excludes the float backends).
     """
     rows = 2 ** max(0, round(torch.tensor(float(max(rows, 1))).log2().item()))
+    spec = dataclasses.replace(spec, hadamard_block=1, hadamard_stride=1)  # the same for all
     key = (spec, rows, max_bits, torch.get_num_threads())
     _report(*key)
     return _choose(*key)

@@ -17,8 +17,8 @@ import warnings
 import torch
 from torch.nn import functional as F
 
-from ..quant.hadamard import hadamard_matrix, left_multiply
 from .base import Kernel, Unavailable
+from ..quant.hadamard import hadamard_matrix, left_multiply
 
 _FLOAT32_EXACT = 2 ** 24
 _INNER_BLOCK = 64

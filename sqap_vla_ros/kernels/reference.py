@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from .base import Kernel
 
 

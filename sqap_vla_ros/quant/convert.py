@@ -17,11 +17,11 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
-from ..errors import CheckpointError, ConfigError
 from .hadamard import hadamard_transform, is_power_of_two, largest_power_of_two
 from .int4 import activation_scale, integer_range
 from .linear import joinable, parse_precision, prepare_joint, QuantLinear
 from .rotate import rotate_model, UnrotatedNorm, vla_stream
+from ..errors import CheckpointError, ConfigError
 
 BACKBONE = 'llm.layers.*'
 TOGETHER = (('q_proj', 'k_proj', 'v_proj'), ('gate_proj', 'up_proj'))

@@ -11,10 +11,10 @@ from operator import is_
 import torch
 from torch import nn
 
-from ..errors import ConfigError
-from ..kernels import Kernel, LinearSpec, make_kernel
 from .hadamard import hadamard_transform
 from .int4 import pack_int4, quantize_weight, unpack_int4
+from ..errors import ConfigError
+from ..kernels import Kernel, LinearSpec, make_kernel
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class QuantLinear(nn.Module):
 
     @property
     def kernel(self) -> Kernel | None:
-        """The kernel in use, perhaps joint with other layers; None before the first call."""
+        """Return the kernel in use, perhaps a joint one; None before the first call."""
         return self._kernel if self._group is None else self._group[1]
 
     def forward(self, x):

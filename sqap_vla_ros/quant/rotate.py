@@ -22,8 +22,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import ConfigError
 from .hadamard import hadamard_transform, largest_power_of_two, random_orthogonal
+from ..errors import ConfigError
 
 
 @dataclass
@@ -46,12 +46,12 @@ class ResidualStream:
 
     @property
     def norm(self) -> nn.Module:
-        """The final RMSNorm."""
+        """Return the final RMSNorm."""
         return getattr(self.owner, self.norm_name)
 
     @property
     def width(self) -> int:
-        """Width D of the residual stream."""
+        """Return the width D of the residual stream."""
         return self.norm.weight.shape[0]
 
 

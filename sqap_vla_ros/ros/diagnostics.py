@@ -27,7 +27,8 @@ class Diagnostics:
         self._statuses = {}
         self._logged = {}
         self._publisher = node.create_publisher(
-            DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+            DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS,
+            event_callbacks=qos.SILENT_PUBLISHER)
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=clock)
 
     def report(self, name: str, level: bytes, message: str, **values):

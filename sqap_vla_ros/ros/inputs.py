@@ -65,7 +65,7 @@ class Inputs:
         # that does not never matches it: hence both, and no report about the mismatch.
         self._subscriptions.append(self._node.create_subscription(
             String, 'instruction', self._instruction_heard, qos.INSTRUCTION_LATCHED,
-            event_callbacks=qos.silent_subscription_events()))
+            event_callbacks=qos.SILENT_SUBSCRIPTION))
         self._subscribe(JointState, 'joint_states', self._joints_heard, qos.JOINT_STATES)
 
     def teardown(self):

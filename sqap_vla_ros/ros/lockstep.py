@@ -32,7 +32,7 @@ class LockstepControl(Control):
         super().start()
         self._forget_ticks()
         self._clock = self.parts.node.create_subscription(
-            Clock, '/clock', self._on_clock, qos.CLOCK)
+            Clock, '/clock', self._on_clock, qos.CLOCK, event_callbacks=qos.SILENT_SUBSCRIPTION)
 
     def halt(self):
         """Stop the arm."""

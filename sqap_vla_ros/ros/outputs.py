@@ -88,6 +88,7 @@ class Results:
         return self.overlay.get_subscription_count() > 0
 
     def _publisher(self, kind, topic):
-        publisher = self._node.create_lifecycle_publisher(kind, topic, qos.RESULT)
+        publisher = self._node.create_lifecycle_publisher(
+            kind, topic, qos.RESULT, event_callbacks=qos.SILENT_PUBLISHER)
         self._publishers.append(publisher)
         return publisher

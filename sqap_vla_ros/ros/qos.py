@@ -33,17 +33,18 @@ def _policy(event) -> str:
     return qos_policy_name_from_kind(event.last_policy_kind).rpartition('.')[2]
 
 
+# Each kind of event is one more thing that the executor waits for, and it rebuilds that list
+# in Python for every message; hence only the events that are reported.
+SILENT_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
+SILENT_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
+
+
 def subscription_events(topic: str, report) -> SubscriptionEventCallbacks:
     """Call report(topic, message) when a publisher turns up whose messages can't be received."""
     def incompatible(event):
         report(topic, f'a publisher on {topic} offers an incompatible {_policy(event)}: nothing '
                'of it is received; change its QoS')
-    return SubscriptionEventCallbacks(incompatible_qos=incompatible)
-
-
-def silent_subscription_events() -> SubscriptionEventCallbacks:
-    """Say nothing about publishers that another subscription on the topic receives."""
-    return SubscriptionEventCallbacks(use_default_callbacks=False)
+    return SubscriptionEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False)
 
 
 def publisher_events(topic: str, report) -> PublisherEventCallbacks:
@@ -51,4 +52,4 @@ def publisher_events(topic: str, report) -> PublisherEventCallbacks:
     def incompatible(event):
         report(topic, f'a subscriber of {topic} asks for an incompatible {_policy(event)}: it '
                'receives no commands; change its QoS')
-    return PublisherEventCallbacks(incompatible_qos=incompatible)
+    return PublisherEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False)

@@ -38,13 +38,14 @@ class OwnTransforms:
         self._buffer = TransformBuffer()
         self._subscriptions = []
 
-    def setup(self):
-        """Subscribe."""
+    def setup(self, listener):
+        """Subscribe; listener: has on_topic_problem(topic, message)."""
         for topic, profile, static in (('/tf', qos.TF, False),
                                        ('/tf_static', qos.TF_STATIC, True)):
             self._subscriptions.append(self._node.create_subscription(
                 TFMessage, topic, lambda message, static=static: self._insert(message, static),
-                profile))
+                profile,
+                event_callbacks=qos.subscription_events(topic, listener.on_topic_problem)))
 
     def teardown(self):
         """Unsubscribe and forget."""
@@ -86,8 +87,8 @@ class Tf2Transforms:
         self._buffer = tf2_ros.Buffer()
         self._listener = None
 
-    def setup(self):
-        """Subscribe, on the node's own executor."""
+    def setup(self, listener):
+        """Subscribe, on the node's own executor; tf2 itself logs what is wrong with a topic."""
         self._listener = tf2_ros.TransformListener(self._buffer, self._node, spin_thread=False)
 
     def teardown(self):

@@ -165,7 +165,7 @@ class VlaNode(LifecycleNode):
         self._parts.output.setup(control)
         results.setup()
         self._parts.inference.setup(control.on_answer)
-        transforms.setup()
+        transforms.setup(control)
         inputs.setup(control)
         self._control = control
         return transforms

@@ -29,12 +29,12 @@ class ArmPose:
 
     @property
     def base_position(self):
-        """The base body's origin in the world, m."""
+        """Return the base body's origin in the world, m."""
         return self._data.xpos[self._base]
 
     @property
     def base_rotation(self):
-        """The base body's rotation [3, 3] in the world."""
+        """Return the base body's rotation [3, 3] in the world."""
         return self._data.xmat[self._base].reshape(3, 3)
 
     def end_effector(self):

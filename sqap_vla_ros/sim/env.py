@@ -62,11 +62,12 @@ class LiberoEnv:
         The same seed gives the same episode, whatever came before. Raises ConfigError for an
         instruction that this environment does not serve.
         """
-        self.instruction = self.instruction if instruction is None else instruction
-        if self.instruction not in self._tasks:
-            raise ConfigError(f'no instruction {self.instruction!r} in this scene: '
+        instruction = self.instruction if instruction is None else instruction
+        if instruction not in self._tasks:
+            raise ConfigError(f'no instruction {instruction!r} in this scene: '
                               f'use one of {list(self.instructions)}')
-        task = self._tasks[self.instruction]
+        self.instruction = instruction
+        task = self._tasks[instruction]
         self._scene.parsed_problem['goal_state'] = task['goal_state']
         for attempt in range(RESET_TRIES):
             if self._try_reset(np.random.default_rng([seed, attempt]), task):

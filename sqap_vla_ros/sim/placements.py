@@ -41,7 +41,7 @@ class Box:
     y1: float
 
     def distance(self, point):
-        """Return the distance (m) from a point (x, y) to the box, 0 inside it."""
+        """Return how far (m) a point (x, y) is from the box, 0 inside it."""
         dx = max(self.x0 - point[0], 0.0, point[0] - self.x1)
         dy = max(self.y0 - point[1], 0.0, point[1] - self.y1)
         return float(np.hypot(dx, dy))

@@ -6,6 +6,8 @@ A camera of a MuJoCo scene: frames, segmentation, intrinsics and pose.
 Rendering in software is bound by geometry, not by pixels, so what costs most is off: shadows,
 reflections, multisampling and the collision geometry (group 0).
 """
+import os
+
 import mujoco
 import numpy as np
 
@@ -68,10 +70,19 @@ class SceneCamera:
             self._renderer.close()
             self._renderer = None
 
+    def _open_renderer(self):
+        try:
+            return mujoco.Renderer(self._model, *self.image_size)
+        except (mujoco.FatalError, AttributeError, ImportError) as error:
+            raise ConfigError(
+                f'no off-screen rendering (MUJOCO_GL={os.environ.get("MUJOCO_GL")!r}): {error}. '
+                'Import sqap_vla_ros.sim before mujoco, and install libosmesa6 or set '
+                'MUJOCO_GL=egl on a machine with a GPU') from error
+
     def _ready(self):
         if self._renderer is None:
             self._model.vis.quality.offsamples = 0
-            self._renderer = mujoco.Renderer(self._model, *self.image_size)
+            self._renderer = self._open_renderer()
             flags = self._renderer.scene.flags
             flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0

@@ -51,8 +51,8 @@ class Demonstrations:
         self.instructions = tuple(str(name) for name in shards[0]['instructions'])
         for name in _PER_FRAME:
             setattr(self, name, np.concatenate([shard[name] for shard in shards]))
-        self.state = np.stack([end_effector_state(row[:3], row[3:7], row[7])
-                               for row in self.state])  # whatever sign it was written with
+        self.state = np.array(  # whatever sign the quaternions were written with
+            [end_effector_state(row[:3], row[3:7], row[7]) for row in self.state])
         self.instruction = np.concatenate(
             [shard['instruction'][shard['frame_episode']] for shard in shards])
         self.seed = np.concatenate([shard['seed'][shard['frame_episode']] for shard in shards])
@@ -98,7 +98,7 @@ def load_shards(directory):
     Return the Demonstrations of all readable shards of a directory, in the order of names.
 
     A shard that cannot be read is skipped and listed in `skipped`. Raises ConfigError when none
-    can be read.
+    can be read, or when shards of different instructions are mixed.
     """
     shards, skipped = [], []
     for path in sorted(Path(directory).glob('*.npz')):
@@ -110,10 +110,17 @@ def load_shards(directory):
             skipped.append((path.name, str(error)))
         else:
             shards.append(shard)
+            _check_instructions(path, shard, shards[0])
     if not shards:
         raise ConfigError(f'no readable shard (*.npz) in {directory} ({len(skipped)} unreadable):'
                           ' collect demonstrations first with `sqap-vla collect`')
     return Demonstrations(shards, skipped)
+
+
+def _check_instructions(path, shard, first):
+    if list(shard['instructions']) != list(first['instructions']):
+        raise ConfigError(f'{path} holds other instructions ({list(shard["instructions"])}) than '
+                          'the shards before it: keep them in another folder')
 
 
 def _check_shard(shard):

@@ -15,12 +15,14 @@ import contextlib
 import copy
 import dataclasses
 import json
-import math
 import os
 import time
 from pathlib import Path
 
 from ..errors import ConfigError
+from .recipe import (
+    choose_device, choose_dtype, initialise, norm_stats, normalisation, plain_options, schedule)
+from .shards import load_shards, POINT_NAMES
 
 POINT_WEIGHT, SPACE_WEIGHT = 0.1, 0.3
 
@@ -67,7 +69,6 @@ class Trainer:
         from ..model.prompt import Prompt, word_tokenizer
         from ..model.vla import VLA
         from .auxiliary import Auxiliary
-        from .shards import load_shards, POINT_NAMES
         torch.manual_seed(args.seed)
         self.args, self.out = args, Path(args.out)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -79,10 +80,10 @@ class Trainer:
         prompt = Prompt(self.tokenizer, self.config.model.text_length)
         self.token_ids = torch.tensor(
             [[prompt.bos_id, *prompt.encode(text)] for text in self.data.instructions]).numpy()
-        self.device = _device(args.device)
-        self.dtype = _dtype(args.dtype, self.device)
+        self.device = choose_device(args.device)
+        self.dtype = choose_dtype(args.dtype, self.device)
         self.model = VLA(self.config.model).to(self.device)
-        _initialise(self.model)
+        initialise(self.model)
         self.auxiliary = Auxiliary(
             self.config.model.llm.hidden_size, len(POINT_NAMES)).to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -132,8 +133,10 @@ class Trainer:
             actions, visual, summary = model(
                 batch['pixels'], batch['token_ids'], batch['state'], pool)
             rows, cols = self.config.model.vision.grid
+            seen = batch['points_seen'].clone()
+            seen[:, POINT_NAMES.index('place')] = False  # the image does not know which place
             points, pixel_error = self.auxiliary.image_points(
-                visual, batch['points_px'], batch['points_seen'], (rows // pool, cols // pool),
+                visual, batch['points_px'], seen, (rows // pool, cols // pool),
                 self.config.model.vision.image_size)
             space, space_error = self.auxiliary.space_loss(summary, batch['points_xyz'])
         error = (actions.float() - batch['actions']).abs()
@@ -213,7 +216,7 @@ class Trainer:
         from ..model import checkpoint
         config = dataclasses.replace(self.config, training={
             'step': self.step, 'samples': self.step * self.args.batch_size,
-            'minutes': round(self.seconds / 60, 1), 'arguments': vars_of(self.args),
+            'minutes': round(self.seconds / 60, 1), 'arguments': plain_options(self.args),
             'episodes': self.data.episodes, 'frames': len(self.data),
             'skipped_shards': len(self.data.skipped)})
         weights = {name: tensor.detach().to('cpu', torch.float16)
@@ -252,71 +255,3 @@ class Trainer:
         self.step, self.seconds, self.log = state['step'], state['seconds'], state['log']
         self.norm = {name: value.numpy() for name, value in state['norm'].items()}
         print(f'resuming at step {self.step}')
-
-
-def vars_of(args) -> dict:
-    """Return the plain options of a parsed command line, without paths."""
-    return {name: value for name, value in vars(args).items()
-            if isinstance(value, (int, float, str)) and name not in ('data', 'out', 'command')}
-
-
-def normalisation(data) -> dict:
-    """Return mean/std of the state and low/range of the actions, from the data."""
-    import numpy as np
-    std = np.maximum(data.state.std(0), 1e-2)
-    limit = np.maximum(np.abs(data.chunks(np.arange(len(data)))[..., :6]).max((0, 1)), 1e-3)
-    low = np.append(-limit, 0).astype(np.float32)
-    high = np.append(limit, 1).astype(np.float32)
-    return {'state_mean': data.state.mean(0), 'state_std': std,
-            'action_low': low, 'action_range': high - low}
-
-
-def norm_stats(norm: dict) -> dict:
-    """Return the norm_stats.json entry of a normalisation."""
-    high = norm['action_low'] + norm['action_range']
-    return {'action': {'q01': norm['action_low'].tolist(), 'q99': high.tolist(),
-                       'mask': [True] * len(high)},
-            'state': {'mean': norm['state_mean'].tolist(), 'std': norm['state_std'].tolist()}}
-
-
-def schedule(step: int, total: int) -> float:
-    """Return the learning-rate factor: a short warm-up, then a cosine to 2 %."""
-    warm_up = min(300, max(1, total // 10))
-    return min(1.0, (step + 1) / warm_up) * (0.51 + 0.49 * math.cos(math.pi * step / total))
-
-
-def _initialise(model) -> None:
-    """Give linear layers and embeddings the small normal weights that transformers use."""
-    from torch import nn
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.5 / math.sqrt(module.in_features))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.5)
-
-
-def _device(name: str) -> str:
-    import torch
-    if name == 'auto':
-        return 'cuda' if torch.cuda.is_available() else 'cpu'
-    return name
-
-
-def _dtype(name: str, device: str):
-    """Return the type of matrix products; 'auto' measures one on a CPU."""
-    import torch
-    if name != 'auto':
-        return getattr(torch, name)
-    if device == 'cuda':
-        return torch.bfloat16
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left, right = torch.randn(512, 256).to(dtype), torch.randn(256, 256).to(dtype)
-        left @ right
-        began = time.perf_counter()
-        for _ in range(10):
-            left @ right
-        seconds[dtype] = time.perf_counter() - began
-    return min(seconds, key=seconds.get)

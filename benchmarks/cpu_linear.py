@@ -1,0 +1,144 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Time quantized linear layers against plain float32 ones on this CPU, in pairs in one run.
+
+    python benchmarks/cpu_linear.py --rows 64 178 300 --threads 1 2 --out FILE.json
+
+Every call of one side is followed by one of the other, so that both see the same load.  A
+quantized time includes the online Hadamard, the activation scales and the rounding.  `block`
+rows are the seven layers of a decoder block, its online Hadamards in front of o_proj and
+down_proj.  float32 is torch's own linear (MKL); onednn is the same product by oneDNN with
+packed weights, which is faster on some AMD processors.
+"""
+import argparse
+import json
+import logging
+from pathlib import Path
+import platform
+import time
+
+import numpy as np
+from sqap_vla_ros.kernels.cpu import onednn_linear, Unavailable
+from sqap_vla_ros.quant import QuantLinear, together
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+SHAPES = ((256, 256), (256, 1024), (1024, 256), (512, 512), (2048, 2048), (2048, 8192))
+BLOCKS = ((256, 1024), (512, 2048), (2048, 8192))
+
+
+def machine() -> dict:
+    """Return processor, versions and instruction set."""
+    lines = Path('/proc/cpuinfo')
+    text = lines.read_text() if lines.exists() else ''
+    models = [line.split(':')[1].strip() for line in text.splitlines() if 'model name' in line]
+    return {'processor': models[0] if models else platform.processor(), 'cores': len(models),
+            'vnni': 'avx512_vnni' in text or 'avx_vnni' in text,
+            'torch': torch.__version__, 'torch_cpu': torch.backends.cpu.get_cpu_capability(),
+            'python': platform.python_version()}
+
+
+def paired_times(functions: dict, seconds: float) -> dict:
+    """Return milliseconds a call (p50, p95, best) by name; the calls alternate."""
+    times = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+        function()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[next(iter(times))]) < 5:
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: {'p50': float(np.percentile(ms, 50)), 'p95': float(np.percentile(ms, 95)),
+                   'best': min(ms), 'calls': len(ms)} for name, ms in times.items()}
+
+
+def layer_functions(inputs: int, outputs: int, rows: int, precision: str) -> dict:
+    """Return the sides for one layer: plain, by oneDNN, quantized with and without Hadamard."""
+    linear, x = nn.Linear(inputs, outputs, bias=False), torch.randn(rows, inputs)
+    functions = {'float32': lambda: linear(x)}
+    try:
+        packed = onednn_linear(linear.weight.detach(), rows)
+        functions['onednn'] = lambda: packed(x)
+    except Unavailable:
+        pass
+    block = inputs & -inputs
+    for name, size in ((precision, 1), (f'{precision}+hadamard', block)):
+        layer = QuantLinear.from_linear(linear, precision, hadamard_block=size)
+        functions[name] = lambda layer=layer: layer(x)
+    return functions
+
+
+class Block(nn.Module):
+    """The linear layers of one decoder block, without the attention between."""
+
+    def __init__(self, width: int, inner: int, precision: str | None):
+        """Make float layers, or quantized ones with their online Hadamards."""
+        super().__init__()
+
+        def layer(inputs, outputs, block=1):
+            linear = nn.Linear(inputs, outputs, bias=False)
+            return linear if precision is None else QuantLinear.from_linear(
+                linear, precision, hadamard_block=block)
+        self.qkv = nn.ModuleList(layer(width, width) for _ in range(3))
+        self.o = layer(width, width, width & -width)
+        self.gate_up = nn.ModuleList(layer(width, inner) for _ in range(2))
+        self.down = layer(inner, width, inner & -inner)
+
+    def forward(self, x):
+        """Run all seven layers on x [rows, width]."""
+        _, _, v = together(self.qkv, x)
+        gate, up = together(self.gate_up, self.o(v.contiguous()))
+        return self.down(F.silu(gate) * up)
+
+
+def block_functions(width: int, inner: int, rows: int, precision: str) -> dict:
+    """Return both sides for the layers of a decoder block."""
+    x = torch.randn(rows, width)
+    plain, quantized = Block(width, inner, None), Block(width, inner, precision)
+    return {'float32': lambda: plain(x), precision: lambda: quantized(x)}
+
+
+def row(kind: str, shape, rows: int, threads: int, times: dict) -> dict:
+    """Print one line and return it as a dictionary."""
+    ratios = {name: {which: times['float32'][which] / t[which] for which in ('p50', 'best')}
+              for name, t in times.items() if name != 'float32'}
+    cells = ', '.join(f'{name} {t["p50"]:.3f}/{t["p95"]:.3f}' for name, t in times.items())
+    gains = ', '.join(f'{name} {r["p50"]:.2f}x ({r["best"]:.2f}x)' for name, r in ratios.items())
+    print(f'{kind} {shape[0]}x{shape[1]}, {rows} rows, {threads} threads: {cells} ms | '
+          f'faster than float32: {gains}', flush=True)
+    return {'kind': kind, 'shape': list(shape), 'rows': rows, 'threads': threads,
+            'times_ms': times, 'ratio': ratios}
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure everything that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--rows', type=int, nargs='+', default=[64, 178, 300])
+    parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
+    parser.add_argument('--precision', default='w4a4')
+    parser.add_argument('--seconds', type=float, default=0.3, help='per line')
+    parser.add_argument('--largest', type=int, default=8192, help='skip wider layers')
+    parser.add_argument('--out', type=Path)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format='%(message)s')
+    results = {'machine': machine(), 'precision': args.precision, 'rows': []}
+    print(results['machine'], 'times p50/p95; ratios by p50 and (by the best call)', sep='\n')
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        for kind, shapes, make in (('layer', SHAPES, layer_functions),
+                                   ('block', BLOCKS, block_functions)):
+            for shape in (shape for shape in shapes if max(shape) <= args.largest):
+                for rows in args.rows:
+                    times = paired_times(make(*shape, rows, args.precision), args.seconds)
+                    results['rows'].append(row(kind, shape, rows, threads, times))
+    if args.out:
+        args.out.write_text(json.dumps(results, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,77 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Normalisation, learning rate, initial weights and hardware choices of a training run."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+def plain_options(args) -> dict:
+    """Return the plain options of a parsed command line, without paths."""
+    return {name: value for name, value in vars(args).items()
+            if isinstance(value, (int, float, str)) and name not in ('data', 'out', 'command')}
+
+
+def normalisation(data) -> dict:
+    """Return mean/std of the state and low/range of the actions, from the data."""
+    import numpy as np
+    std = np.maximum(data.state.std(0), 1e-2)
+    limit = np.maximum(np.abs(data.chunks(np.arange(len(data)))[..., :6]).max((0, 1)), 1e-3)
+    low = np.append(-limit, 0).astype(np.float32)
+    high = np.append(limit, 1).astype(np.float32)
+    return {'state_mean': data.state.mean(0), 'state_std': std,
+            'action_low': low, 'action_range': high - low}
+
+
+def norm_stats(norm: dict) -> dict:
+    """Return the norm_stats.json entry of a normalisation."""
+    high = norm['action_low'] + norm['action_range']
+    return {'action': {'q01': norm['action_low'].tolist(), 'q99': high.tolist(),
+                       'mask': [True] * len(high)},
+            'state': {'mean': norm['state_mean'].tolist(), 'std': norm['state_std'].tolist()}}
+
+
+def schedule(step: int, total: int) -> float:
+    """Return the learning-rate factor: a short warm-up, then a cosine to 2 %."""
+    warm_up = min(300, max(1, total // 10))
+    return min(1.0, (step + 1) / warm_up) * (0.51 + 0.49 * math.cos(math.pi * step / total))
+
+
+def initialise(model) -> None:
+    """Give linear layers and embeddings the small normal weights that transformers use."""
+    from torch import nn
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.5 / math.sqrt(module.in_features))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.5)
+
+
+def choose_device(name: str) -> str:
+    """Return the device; 'auto' takes CUDA where there is one."""
+    import torch
+    if name == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    return name
+
+
+def choose_dtype(name: str, device: str):
+    """Return the type of matrix products; 'auto' measures one on a CPU."""
+    import torch
+    if name != 'auto':
+        return getattr(torch, name)
+    if device == 'cuda':
+        return torch.bfloat16
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left, right = torch.randn(512, 256).to(dtype), torch.randn(256, 256).to(dtype)
+        left @ right
+        began = time.perf_counter()
+        for _ in range(10):
+            left @ right
+        seconds[dtype] = time.perf_counter() - began
+    return min(seconds, key=seconds.get)

@@ -1,0 +1,166 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations: recorded with clean labels, stored whole or not at all, loaded in part."""
+import argparse
+
+from libero_scene import libero_env
+import numpy as np
+import pytest
+
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.train.collect import (
+    add_arguments, collect_shard, CollectConfig, missing_shards, pack_shard, run, shard_path)
+from sqap_vla_ros.train.perturbation import Perturbation, PerturbationConfig
+from sqap_vla_ros.train.shards import load_shards, POINT_NAMES, write_shard
+
+UPRIGHT = np.array([0.4, 0.1, 0.2, 0.707, 0.707, 0.01, 0.01, 1.0], np.float32)
+
+
+def record(steps, stride=2):
+    """Return an episode's record whose action at step t is [t, t, ...]."""
+    cv2 = pytest.importorskip('cv2')
+    frame_steps = list(range(0, steps, stride))
+    jpeg = cv2.imencode('.jpg', np.full((8, 8, 3), 90, np.uint8))[1]
+    count = len(frame_steps)
+    return {'jpeg': [jpeg] * count, 'state': [UPRIGHT] * count,
+            'points_px': [np.zeros((3, 2), np.float32)] * count,
+            'points_xyz': [np.zeros((3, 3), np.float32)] * count, 'frame_step': frame_steps,
+            'actions': [np.full(7, step, np.float32) for step in range(steps)]}
+
+
+def shard(lengths, first_seed=10_000):
+    """Return a shard's arrays with episodes of these many steps."""
+    return pack_shard([(i % 2, record(length)) for i, length in enumerate(lengths)],
+                      list(range(first_seed, first_seed + len(lengths))), [], ('stove', 'cabinet'))
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory):
+    """Return one real episode's shard arrays, collected at a small size."""
+    config = CollectConfig(out=tmp_path_factory.mktemp('recorded'), episodes=1, shard_episodes=1, input_size=64,
+                           frame_stride=20)
+    return collect_shard(libero_env(), config, 0)
+
+
+def test_a_recorded_episode_holds_frames_states_points_and_every_clean_action(recorded):
+    arrays = recorded
+    assert len(arrays['seed']) == 1 and not len(arrays['failed_seeds'])
+    steps = arrays['action_offsets'][-1]
+    assert len(arrays['actions']) == steps and 50 < steps < 200
+    assert set(arrays['actions'][:, 6]) == {0.0, 1.0}
+    assert np.abs(arrays['actions'][:, :3]).max() < 0.25
+    assert (np.diff(arrays['frame_step']) == 20).all()
+    assert arrays['state'].shape == (len(arrays['frame_step']), 8)
+
+
+def test_recorded_points_are_where_the_camera_sees_them(recorded):
+    arrays = recorded
+    pixels, end_effector = arrays['points_px'], POINT_NAMES.index('end_effector')
+    assert ((pixels > 0) & (pixels < 64)).all()
+    np.testing.assert_allclose(arrays['points_xyz'][:, end_effector], arrays['state'][:, :3],
+                               atol=1e-5)
+
+
+def test_recorded_labels_are_the_experts_own_at_the_start(recorded):
+    from sqap_vla_ros.sim.expert import Expert
+    arrays = recorded
+    env = libero_env()
+    env.reset(int(arrays['seed'][0]), env.instructions[int(arrays['instruction'][0])])
+    twist, gripper = Expert(env).act()
+    np.testing.assert_allclose(arrays['actions'][0], [*twist, gripper], atol=1e-6)
+
+
+def test_a_chunk_starts_at_its_frames_step_and_repeats_the_last_action(tmp_path):
+    write_shard(tmp_path / 'a.npz', shard([6, 10]))
+    write_shard(tmp_path / 'b.npz', shard([4], 10_002))
+    data = load_shards(tmp_path)
+    assert len(data) == 3 + 5 + 2 and data.episodes == 3
+    rows = data.chunks(np.arange(len(data)), horizon=4)[:, :, 0]
+    np.testing.assert_array_equal(rows[:3], [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 5, 5]])
+    np.testing.assert_array_equal(rows[7:], [[8, 9, 9, 9], [0, 1, 2, 3], [2, 3, 3, 3]])
+    np.testing.assert_array_equal(data.instruction, [0] * 3 + [1] * 5 + [0] * 2)
+    np.testing.assert_array_equal(data.seed, [10_000] * 3 + [10_001] * 5 + [10_002] * 2)
+    assert data.frame(9).shape == (8, 8, 3) and data.instructions == ('stove', 'cabinet')
+
+
+def test_a_truncated_shard_is_skipped_and_named(tmp_path):
+    write_shard(tmp_path / 'good.npz', shard([6]))
+    whole = (tmp_path / 'good.npz').read_bytes()
+    (tmp_path / 'cut.npz').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'empty.npz').write_bytes(b'')
+    data = load_shards(tmp_path)
+    assert len(data) == 3 and [name for name, _ in data.skipped] == ['cut.npz', 'empty.npz']
+
+
+def test_shards_of_unlike_instructions_are_refused(tmp_path):
+    write_shard(tmp_path / 'a.npz', shard([6]))
+    write_shard(tmp_path / 'b.npz', {**shard([6]), 'instructions': np.array(['plate', 'rack'])})
+    with pytest.raises(ConfigError, match='b.npz'):
+        load_shards(tmp_path)
+
+
+def test_a_folder_without_shards_says_how_to_make_them(tmp_path):
+    with pytest.raises(ConfigError, match='sqap-vla collect'):
+        load_shards(tmp_path)
+
+
+def test_a_shard_without_a_single_success_loads_as_no_frames(tmp_path):
+    write_shard(tmp_path / 'a.npz', pack_shard([], [], [10_000], ('stove', 'cabinet')))
+    write_shard(tmp_path / 'b.npz', shard([6]))
+    assert len(load_shards(tmp_path)) == 3
+
+
+def test_finished_shards_are_not_collected_again(tmp_path):
+    config = CollectConfig(out=tmp_path, episodes=25, shard_episodes=10)
+    assert missing_shards(config) == [0, 1, 2]
+    write_shard(shard_path(config, 1), shard([6]))
+    assert missing_shards(config) == [0, 2]
+    assert [path.name for path in tmp_path.iterdir()] == [shard_path(config, 1).name]
+
+
+@pytest.mark.parametrize('options', [
+    {'seed': 999}, {'episodes': 0}, {'workers': 0}, {'frame_stride': 0}])
+def test_held_out_seeds_and_empty_work_are_refused(tmp_path, options):
+    with pytest.raises(ConfigError):
+        CollectConfig(out=tmp_path, **options)
+
+
+def test_the_command_does_nothing_where_all_is_there(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(['--out', str(tmp_path), '--episodes', '2', '--shard-episodes', '2'])
+    write_shard(tmp_path / 'shard_0010000.npz', shard([6, 6]))
+    assert run(args) == 0
+    assert 'added 0 episodes' in capsys.readouterr().out
+
+
+def test_a_perturbation_is_decided_by_its_generator():
+    def path(seed):
+        perturbation = Perturbation(np.random.default_rng(seed))
+        return [perturbation.apply(np.full(6, 0.1), 1.0) for _ in range(50)]
+    for (one, first), (other, second) in zip(path(1), path(1)):
+        np.testing.assert_array_equal(one, other)
+        assert first == second
+    assert any(np.abs(one - other).max() > 1e-3 for (one, _), (other, _) in zip(path(1), path(2)))
+
+
+def test_disturbances_average_out_and_are_weaker_where_the_expert_stands_still():
+    config = PerturbationConfig(push_rate=0.0, slip_rate=0.0)
+
+    def spread(speed):
+        noise = []
+        for seed in range(300):
+            perturbation = Perturbation(np.random.default_rng(seed), config)
+            for _ in range(20):
+                twist, gripper = perturbation.apply([speed, 0, 0, 0, 0, 0], 1.0)
+            noise.append(twist[1])
+            assert gripper == 1.0
+        assert abs(np.mean(noise)) < 0.01
+        return np.std(noise)
+    assert spread(0.0) == pytest.approx(config.still * spread(0.2), rel=0.01)
+
+
+def test_a_slip_turns_the_gripper_command_round_for_its_length():
+    config = PerturbationConfig(slip_rate=1e9)
+    perturbation = Perturbation(np.random.default_rng(0), config)
+    assert [perturbation.apply(np.zeros(6), 1.0)[1] for _ in range(3)] == [0.0] * 3
