@@ -180,7 +180,8 @@ def measure(seconds, infer_ms, busy):
                   'execute_steps:=1', 'keep_tokens:=154']
     node = subprocess.Popen([
         sys.executable, __file__, '--role', 'node', '--infer-ms', str(infer_ms),
-        *['--busy'] * busy, '--ros-args', *(word for value in parameters for word in ('-p', value))])
+        *['--busy'] * busy, '--ros-args',
+        *(word for value in parameters for word in ('-p', value))])
     try:
         camera = Camera()
         number = 1

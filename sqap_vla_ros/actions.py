@@ -10,6 +10,7 @@ float of seconds since 1970 no longer tells two control periods' boundaries apar
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+import math
 
 import numpy as np
 
@@ -260,7 +261,7 @@ class SafetyGate:
         for name, part, unit in (('linear', command.twist[:3], 'm/s'),
                                  ('angular', command.twist[3:], 'rad/s')):
             limit = getattr(self.limits, name) * self.limits.reject_factor
-            length = float(np.linalg.norm(part))
+            length = math.hypot(*part)
             if length > limit:
                 return (f'has a {name} speed of {length:.3g} {unit}, more than '
                         f'{self.limits.reject_factor:g} times the limit of '
@@ -269,5 +270,5 @@ class SafetyGate:
 
 
 def _shortened(vector: np.ndarray, limit: float) -> np.ndarray:
-    length = float(np.linalg.norm(vector))
+    length = math.hypot(*vector)
     return vector if length <= limit else vector * (limit / length)

@@ -8,7 +8,7 @@ frame that changes its parent forgets its past, where tf2 keeps both.
 """
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -93,12 +93,15 @@ class TransformBuffer:
                           if not self._edges[child].static]
                 stamp_ns = min(newest, default=0)
             pose = self._along(up, stamp_ns)
-            return _compose(_inverse(self._along(down, stamp_ns)), pose, stamp_ns)
+            if down:
+                pose = _compose(_inverse(self._along(down, stamp_ns)), pose, stamp_ns)
+            return replace(pose, stamp_ns=stamp_ns)
 
     def _along(self, children, stamp_ns):
         pose = IDENTITY
         for child in children:
-            pose = _compose(self._edges[child].at(child, stamp_ns), pose, stamp_ns)
+            step = self._edges[child].at(child, stamp_ns)
+            pose = step if pose is IDENTITY else _compose(step, pose, stamp_ns)
         return pose
 
     def _paths(self, source, target):
@@ -194,13 +197,14 @@ def _inverse(pose):
 
 
 def _rotated(quaternion, vector):
-    axis, w = quaternion[:3], quaternion[3]
-    twice = 2 * np.cross(axis, vector)
-    return vector + w * twice + np.cross(axis, twice)
+    (x, y, z, w), (a, b, c) = quaternion.tolist(), vector.tolist()  # np.cross is slow for one
+    p, q, r = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
+    return np.array([a + w * p + y * r - z * q, b + w * q + z * p - x * r,
+                     c + w * r + x * q - y * p])
 
 
 def _product(left, right):
-    (x1, y1, z1, w1), (x2, y2, z2, w2) = left, right
+    (x1, y1, z1, w1), (x2, y2, z2, w2) = left.tolist(), right.tolist()
     return np.array([
         w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
         w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,

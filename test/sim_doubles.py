@@ -90,7 +90,7 @@ class ScriptedPolicy:
         rclpy.init(context=self._context)
         self.node = rclpy.create_node('vla_node', context=self._context)
         self.twists = self.node.create_publisher(TwistStamped, 'delta_twist_cmds', 1)
-        self._gripper = self.node.create_publisher(Float64, 'gripper_command', 1)
+        self.gripper = self.node.create_publisher(Float64, 'gripper_command', 1)
         self.node.create_service(Trigger, '~/reset', self._on_reset)
         self.messages, self.hooks, self.resets, self.ticks = {}, {}, 0, 0
         self._tick = None
@@ -151,7 +151,7 @@ class ScriptedPolicy:
         count, self.ticks = self.ticks, self.ticks + 1
         twist = self._answer(stamp, count, self.messages['image'][-1])
         if twist is not None:
-            self._gripper.publish(self._float64(data=self._gripper_value(count)))
+            self.gripper.publish(self._float64(data=self._gripper_value(count)))
             self.twists.publish(twist)
 
 

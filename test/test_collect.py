@@ -37,8 +37,8 @@ def shard(lengths, first_seed=10_000):
 @pytest.fixture(scope='module')
 def recorded(tmp_path_factory):
     """Return one real episode's shard arrays, collected at a small size."""
-    config = CollectConfig(out=tmp_path_factory.mktemp('recorded'), episodes=1, shard_episodes=1, input_size=64,
-                           frame_stride=20)
+    config = CollectConfig(out=tmp_path_factory.mktemp('recorded'), episodes=1,
+                           shard_episodes=1, input_size=64, frame_stride=20)
     return collect_shard(libero_env(), config, 0)
 
 

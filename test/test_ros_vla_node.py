@@ -37,6 +37,7 @@ def test_it_moves_once_it_has_an_instruction_an_image_and_transforms(world):
     twist = world.robot.twists[-1]
     assert speed(twist) == pytest.approx(SPEED)
     assert twist.header.frame_id == 'base'
+    world.until(lambda: world.robot.grippers)
     assert world.robot.grippers[-1].data == 0.5
     age_ns = world.robot.now_ns() - twist.header.stamp.sec * 10**9 - twist.header.stamp.nanosec
     assert 0 <= age_ns < 0.5e9

@@ -140,6 +140,8 @@ def test_the_point_readout_finds_a_point_that_its_features_show():
     assert loss < 0.3 * first and error < 1.0
 
 
-def test_the_learning_rate_warms_up_and_falls():
-    rates = [train.schedule(step, 1000) for step in (0, 99, 500, 999)]
-    assert rates[0] < 0.02 and rates[1] > 0.9 and rates[1] > rates[2] > rates[3] > 0.019
+def test_the_learning_rate_warms_up_and_falls_twice():
+    rates = [train.schedule(step, 600, 400) for step in (0, 99, 300, 599, 600, 999)]
+    assert rates[0] < 0.02 and rates[1] > 0.9
+    assert rates[1] > rates[2] > rates[3] > 0.29
+    assert rates[4] == 0.5 and 0.019 < rates[5] < 0.03

@@ -66,7 +66,7 @@ class DemoOptions:
 
     @property
     def checkpoint_directory(self) -> Path:
-        """The checkpoint's directory; raises CheckpointError for a name that is not bundled."""
+        """Return the checkpoint's directory; raises CheckpointError for a name that is not bundled."""
         path = Path(self.checkpoint)
         is_path = len(path.parts) > 1 or path.is_dir()
         return path.resolve() if is_path else model_directory(self.checkpoint)

@@ -97,7 +97,7 @@ class Session:
 
     @property
     def problems(self) -> list[str]:
-        """What diagnostics last complained about."""
+        """Return what diagnostics last complained about."""
         return self._records.problems
 
     @property

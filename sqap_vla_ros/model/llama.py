@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import ConfigError
+from ..quant.linear import together
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,8 @@ class Attention(nn.Module):
         """
         batch, length, _ = x.shape
         head_dim = self.config.head_dim
-        q = self.q_proj(x).view(batch, length, -1, head_dim).transpose(1, 2)  # [B, H, S, d]
-        k = self.k_proj(x).view(batch, length, -1, head_dim).transpose(1, 2)  # [B, G, S, d]
-        v = self.v_proj(x).view(batch, length, -1, head_dim).transpose(1, 2)
+        q, k, v = (y.view(batch, length, -1, head_dim).transpose(1, 2)  # [B, H or G, S, d]
+                   for y in together((self.q_proj, self.k_proj, self.v_proj), x))
         q = self.qk_transform(apply_rotary(q, cos, sin))
         k = self.qk_transform(apply_rotary(k, cos, sin))
         grouped = q.shape[1] != k.shape[1]
@@ -130,7 +130,8 @@ class MLP(nn.Module):
 
     def forward(self, x):
         """Map x [..., D] to [..., D]."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = together((self.gate_proj, self.up_proj), x)
+        return self.down_proj(F.silu(gate) * up)
 
 
 class DecoderLayer(nn.Module):

@@ -22,7 +22,8 @@ class SimCommands:
 
     Only the thread that spins the node touches this object, so it needs no lock. The gripper's
     subscription is made first: messages that are there together are then read in the order in
-    which the policy node sends them, gripper before twist.
+    which the policy node sends them, gripper before twist. has_heard_gripper: whether the
+    gripper's topic is connected.
     """
 
     def __init__(self, node: Node, base_frame: str):
@@ -31,6 +32,7 @@ class SimCommands:
         self._executed = False
         self._logger = node.get_logger()
         self.gripper_open = 1.0
+        self.has_heard_gripper = False
         self.refused: Counter = Counter()
         self._subscriptions = [
             node.create_subscription(Float64, 'gripper_command', self._on_gripper, 1),
@@ -90,6 +92,7 @@ class SimCommands:
             self._twist, self._executed = message, False
 
     def _on_gripper(self, message: Float64) -> None:
+        self.has_heard_gripper = True
         if math.isfinite(message.data):
             self.gripper_open = min(max(message.data, 0.0), 1.0)
         else:

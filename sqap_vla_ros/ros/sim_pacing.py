@@ -19,6 +19,7 @@ from sqap_vla_ros.ros.sim_parameters import SimSettings
 from sqap_vla_ros.ros.sim_publishers import NANOSECONDS, SimPublishers
 
 GAP_TICKS = 20  # of simulated time between episodes: no transform spans two of them
+CONNECTION_TRIES = 4
 MOST_BEHIND_S = 0.25  # real time: what is lost beyond this is not caught up
 
 
@@ -82,6 +83,7 @@ class Lockstep(Pacing):
         super().__init__(*args)
         self._dt_ns = round(self._env.dt * NANOSECONDS)
         self._tick = 0
+        self._tries_left = CONNECTION_TRIES
 
     def begin(self) -> None:
         """Start an episode."""
@@ -91,7 +93,7 @@ class Lockstep(Pacing):
 
     @property
     def stamp_ns(self) -> int:
-        """Simulated time of the current tick [ns]."""
+        """Return the simulated time of the current tick [ns]."""
         return self._tick * self._dt_ns
 
     def command(self, step: int) -> tuple[np.ndarray, float]:
@@ -103,7 +105,7 @@ class Lockstep(Pacing):
         messages = self._messages()
         give_up_at = time.monotonic() + self._settings.policy_timeout_s
         twist = self._answer(messages)
-        while twist is None:
+        while twist is None or not self._is_connected():
             if time.monotonic() > give_up_at:
                 raise PolicyTimeout(
                     f'no delta_twist_cmds stamped {self.stamp_ns / 1e9:.2f} s came for '
@@ -112,9 +114,20 @@ class Lockstep(Pacing):
                     'with lockstep and use_sim_time? Its reason is in /diagnostics')
             self.counts.repeated_ticks += 1
             twist = self._answer(messages)
-        self._drain()  # a gripper command that was sent before this twist
         self._tick += 1
         return twist, self._commands.gripper_open
+
+    def _is_connected(self) -> bool:
+        """
+        Read the gripper command sent before the twist; return whether one ever came.
+
+        While two nodes discover each other the twist's topic may be connected first. Then the
+        tick is sent again, or the run would depend on that race; but not for ever, because a
+        node that has stopped for safety sends no gripper commands.
+        """
+        self._drain()
+        self._tries_left -= not self._commands.has_heard_gripper
+        return self._commands.has_heard_gripper or self._tries_left <= 0
 
     def _messages(self) -> list[tuple]:
         stamp = time_message(self.stamp_ns)
@@ -155,7 +168,7 @@ class RealTime(Pacing):
 
     @property
     def stamp_ns(self) -> int:
-        """Wall time [ns]."""
+        """Return the wall time [ns]."""
         return self._clock.now().nanoseconds
 
     def command(self, step: int) -> tuple[np.ndarray, float]:

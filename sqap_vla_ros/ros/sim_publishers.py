@@ -125,7 +125,7 @@ class SimPublishers:
 
     @property
     def reports(self) -> tuple:
-        """The publishers whose last messages must arrive before the process may end."""
+        """Return the publishers whose last messages must arrive before the process may end."""
         return self._final_image, self._episode
 
     def _joint_state(self, stamp: Time) -> JointState:

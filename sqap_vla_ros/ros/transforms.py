@@ -16,8 +16,10 @@ from . import qos
 
 try:
     import tf2_ros
-except ImportError:
+    WHY_OWN = ''
+except ImportError as error:  # not installed, or installed with parts missing: say which
     tf2_ros = None
+    WHY_OWN = f'own buffer ({error})'
 
 
 def make_transforms(node, arrived):
@@ -29,7 +31,7 @@ def make_transforms(node, arrived):
 class OwnTransforms:
     """A TransformBuffer fed from the two topics."""
 
-    kind = 'own buffer (tf2_ros is not installed)'
+    kind = WHY_OWN or 'own buffer'
 
     def __init__(self, node, arrived):
         """Keep the node; `arrived` is a threading.Condition."""

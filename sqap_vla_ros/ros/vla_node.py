@@ -134,12 +134,16 @@ class VlaNode(LifecycleNode):
         space = _action_space(policy.config.action_space)
         transforms = self._assemble(config, policy, space)
         self.problem = ''
+        facts = {
+            'precision': policy.precision,
+            'tokens': f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
+            'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
+            'action_kind': space.kind, 'action_frame': space.frame,
+            'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
+            'control_period_s': space.dt, 'transforms': transforms.kind, 'images': CONVERTER}
         self._diagnostics.report(
-            'policy', OK, f'{config.checkpoint or "policy"} is loaded', precision=policy.precision,
-            tokens=f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
-            instructions='; '.join(policy.instructions), action=' '.join(space.names),
-            action_kind=space.kind, action_frame=space.frame, control_period_s=space.dt,
-            transforms=transforms.kind, images=CONVERTER)
+            'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
+        self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
 
     def _load(self, config):
         """Return the policy, loaded on the inference thread; an interrupt ends the wait."""

@@ -167,11 +167,12 @@ def missing_shards(config):
 
 def _work(config, shards, done):
     """Collect shards in a worker process; report (episodes, failures, frames) of each."""
-    if os.nice(0) == 0:
-        os.nice(config.niceness)
+    os.nice(config.niceness)
     from sqap_vla_ros.sim.env import LiberoEnv
     env = LiberoEnv(placement_m=config.placement_m)
     for shard in shards:
+        if not multiprocessing.parent_process().is_alive():
+            return
         arrays = collect_shard(env, config, shard)
         write_shard(shard_path(config, shard), arrays)
         done.put((len(arrays['seed']), len(arrays['failed_seeds']), len(arrays['state'])))

@@ -33,10 +33,20 @@ def norm_stats(norm: dict) -> dict:
             'state': {'mean': norm['state_mean'].tolist(), 'std': norm['state_std'].tolist()}}
 
 
-def schedule(step: int, total: int) -> float:
-    """Return the learning-rate factor: a short warm-up, then a cosine to 2 %."""
-    warm_up = min(300, max(1, total // 10))
-    return min(1.0, (step + 1) / warm_up) * (0.51 + 0.49 * math.cos(math.pi * step / total))
+def schedule(step: int, coarse: int, fine: int) -> float:
+    """
+    Return the learning-rate factor of a step.
+
+    Two cosines after a short warm-up: 1 to 0.3 on the coarse grid, 0.5 to 0.02 on the fine
+    one, which has to get used to four times as many tokens.
+    """
+    if step < coarse:
+        high, low, done = 1.0, 0.3, step / coarse
+    else:
+        high, low, done = 0.5, 0.02, (step - coarse) / max(1, fine)
+    warm_up = min(300, max(1, (coarse + fine) // 10))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return min(1.0, (step + 1) / warm_up) * (low + (high - low) * cosine)
 
 
 def initialise(model) -> None:

@@ -170,17 +170,20 @@ class Trainer:
 
     def _train_step(self, batch) -> dict:
         import torch
-        rate = self.args.learning_rate * schedule(self.step, self.total_steps)
+        args = self.args
+        rate = args.learning_rate * schedule(self.step, args.coarse_steps, args.fine_steps)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        pool = 2 if self.step < self.args.coarse_steps else 1
+        is_coarse = self.step < args.coarse_steps
+        pool = 2 if is_coarse else 1
         loss, figures = self.losses(batch, self.model, pool)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        keep = min(0.999, (1 + self.step) / (10 + self.step))
+        since = self.step if is_coarse else self.step - args.coarse_steps  # average anew
+        keep = min(0.999 if is_coarse else 0.99, (1 + since) / (10 + since))
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
