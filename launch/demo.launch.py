@@ -3,7 +3,7 @@
 """
 Start the LIBERO simulator and vla_node together; the launch ends with the last episode.
 
-    ros2 launch sqap_vla_ros demo.launch.py instruction:='put the bowl on the stove' episodes:=3
+    ros2 launch sqap_vla_ros demo.launch.py task:='put the bowl on the stove' episodes:=3
 
 `sqap-vla demo` runs the same two nodes and measures them.
 """
@@ -18,9 +18,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = get_package_share_directory('sqap_vla_ros')
-# name: (type of the simulator's parameter, default, description)
+# argument: (type of the simulator's parameter, default, description); `task` is its parameter
+# `instruction`, a name that vla_node.launch.py has for the topic
 SIMULATOR = {
-    'instruction': (str, '', 'What to do; empty: the instructions take turns.'),
+    'task': (str, '', 'Instruction to follow; empty: the instructions take turns.'),
     'episodes': (int, '10', 'Number of episodes.'),
     'seed': (int, '0', 'Placement seed of the first episode.'),
     'max_steps': (int, '200', 'Control steps after which an episode has failed.'),
@@ -48,6 +49,7 @@ def generate_launch_description():
     simulator = Node(
         package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
         output='screen', on_exit=[Shutdown()],
-        parameters=[{name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                     for name, (kind, _, _) in SIMULATOR.items()}])
+        parameters=[{'instruction' if name == 'task' else name: ParameterValue(
+            LaunchConfiguration(name), value_type=kind)
+            for name, (kind, _, _) in SIMULATOR.items()}])
     return LaunchDescription([*arguments, policy, simulator])

@@ -12,8 +12,8 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
+import time
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class Policy:
 
     @property
     def config(self) -> checkpoint.CheckpointConfig:
-        """The checkpoint's config.json."""
+        """Return the checkpoint's config.json."""
         return self._config
 
     @property
@@ -126,7 +126,7 @@ class Policy:
 
     @property
     def kept_tokens(self) -> int:
-        """Number of visual tokens that reach the pruned layers."""
+        """Return the number of visual tokens that reach the pruned layers."""
         return self._config.model.num_visual if self._selection is None else self._selection.keep
 
     def reset(self) -> None:

@@ -97,7 +97,8 @@ class ScriptedPolicy:
         for kind, topic, profile in (
                 (Image, 'image', 10), (CameraInfo, 'camera_info', 10),
                 (JointState, 'joint_states', 10), (TFMessage, '/tf', 10),
-                (TFMessage, '/tf_static', qos.TF_STATIC), (String, 'instruction', qos.INSTRUCTION_LATCHED),
+                (TFMessage, '/tf_static', qos.TF_STATIC),
+                (String, 'instruction', qos.INSTRUCTION_LATCHED),
                 (String, '/libero_sim/episode', 100), (Image, '/libero_sim/final_image', 10),
                 (Clock, '/clock', 10)):
             self.node.create_subscription(kind, topic, self._keeper(topic), profile)

@@ -63,6 +63,23 @@ def test_layers_equal_the_reference(kernel, weight_bits, act_bits, rows, per_tok
     assert (found - expected).norm() < 0.01 * expected.norm()
 
 
+@pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS[:2])
+@torch.inference_mode()
+def test_backends_agree_to_the_last_bit_so_that_the_fastest_one_changes_no_result(
+        weight_bits, act_bits):
+    spec = LinearSpec(512, 256, weight_bits, act_bits)
+    weight, scale, _ = random_layer(spec)
+    kinds = [kind for kind in INTEGER_KERNELS
+             if not kernels.check_exact(kind, 512, weight_bits, act_bits)]
+    layers = [kind(spec, weight, scale) for kind in kinds]
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(200):  # ties between two integers are rare
+        x = torch.randn(64, 512, generator=generator)
+        results = [layer(x) for layer in layers]
+        for kind, result in zip(kinds[1:], results[1:]):
+            assert torch.equal(result, results[0]), f'{kind.name} differs from {kinds[0].name}'
+
+
 @pytest.mark.parametrize('kernel', WEIGHT_ONLY_KERNELS, ids=lambda kind: kind.name)
 @torch.inference_mode()
 def test_weight_only_layers_equal_the_reference(kernel):

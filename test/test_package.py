@@ -68,6 +68,7 @@ def test_every_subcommand_exists_and_shows_its_help_without_heavy_imports(tmp_pa
 
 def test_a_user_error_is_one_line_and_another_error_keeps_its_traceback(monkeypatch, capsys):
     class Module:
+
         @staticmethod
         def add_arguments(parser):
             parser.add_argument('--fail', choices=['user', 'bug'])

@@ -312,6 +312,7 @@ def test_in_real_time_a_twist_from_long_ago_or_of_the_future_is_refused(simulato
 
 def test_slow_rendering_is_reported_and_made_up_for(simulator, policy):
     class SlowEnv(PointEnv):
+
         def render(self):
             time.sleep(0.12)
             return super().render()

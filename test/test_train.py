@@ -120,7 +120,7 @@ def test_a_shifted_image_takes_its_points_along(data):
 def test_a_batch_thread_that_fails_says_so(data):
     batches = Batches(load_shards(data), np.array([10 ** 6]), None, {}, 4, 0)
     with pytest.raises(IndexError):
-        batches.next()
+        batches.take()
 
 
 def test_the_point_readout_finds_a_point_that_its_features_show():

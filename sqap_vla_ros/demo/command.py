@@ -3,10 +3,10 @@
 """From options to results: what `sqap-vla demo` does, in order."""
 import argparse
 import json
+from pathlib import Path
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from sqap_vla_ros.demo.options import (
     check_against_checkpoint, DemoOptions, node_commands, prepare_output)

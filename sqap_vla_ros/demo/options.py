@@ -30,7 +30,7 @@ class DemoOptions:
     seed: int = 0
     real_time: bool = False
     control: str = 'none'
-    out: Path = Path('demo_output')
+    out: Path = Path('out/demo')
     checkpoint: str = 'libero_goal_bowl'
     max_steps: int = 200
     video: bool = True
@@ -66,7 +66,7 @@ class DemoOptions:
 
     @property
     def checkpoint_directory(self) -> Path:
-        """Return the checkpoint's directory; raises CheckpointError for a name that is not bundled."""
+        """Return the checkpoint's directory; raises CheckpointError for an unknown name."""
         path = Path(self.checkpoint)
         is_path = len(path.parts) > 1 or path.is_dir()
         return path.resolve() if is_path else model_directory(self.checkpoint)

@@ -18,7 +18,7 @@ import subprocess
 import time
 
 PR_SET_PDEATHSIG = 1
-GRACE_S = 5.0
+GRACE_S = 8.0
 LAST_LINES = 25
 # Above 101 the ports of a ROS domain meet Linux's ephemeral ports.
 DOMAINS = range(1, 102)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
-import platform
 from pathlib import Path
+import platform
 
-from ..errors import ConfigError
 from .rollouts import CONTROLS, wilson_interval
+from ..errors import ConfigError
 
 # variant: precision, pruned, selection method
 VARIANTS = {

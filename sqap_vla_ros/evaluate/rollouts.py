@@ -8,8 +8,8 @@ A lockstep run through ROS with the same seed gives the same episodes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+import math
 
 import numpy as np
 

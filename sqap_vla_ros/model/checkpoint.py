@@ -12,17 +12,17 @@ Checkpoint directories: the only place in `model/` that knows of files.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
 import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..actions import ActionSpace
-from ..errors import CheckpointError, ConfigError
 from .heads import ChunkHeadConfig
 from .llama import LlamaConfig
 from .vit import ViTConfig
 from .vla import VLA, VLAConfig
+from ..actions import ActionSpace
+from ..errors import CheckpointError, ConfigError
 
 FORMAT = 'sqap_vla_ros/1'
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')

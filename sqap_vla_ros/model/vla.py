@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from ..errors import ConfigError
 from .heads import ChunkHead, ChunkHeadConfig
 from .llama import Llama, LlamaConfig
 from .vit import ViT, ViTConfig
+from ..errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class VLAConfig:
 
     @property
     def num_visual(self) -> int:
-        """Number of visual tokens N."""
+        """Return the number of visual tokens N."""
         rows, cols = self.vision.grid
         return rows * cols
 

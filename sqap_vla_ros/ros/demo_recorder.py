@@ -22,11 +22,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
-
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
 from sqap_vla_ros.ros.images import image_to_rgb
 from sqap_vla_ros.ros.sim_publishers import nanoseconds_of, REPORTS
+from std_msgs.msg import String
 
 QUEUE = QoSProfile(depth=50)
 JPEG_QUALITY = 95

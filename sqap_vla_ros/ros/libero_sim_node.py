@@ -18,8 +18,6 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from std_srvs.srv import Trigger
-
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.sim_commands import SimCommands
@@ -27,6 +25,7 @@ from sqap_vla_ros.ros.sim_episodes import Episode, EpisodeRecord, plan_episodes
 from sqap_vla_ros.ros.sim_pacing import Lockstep, PolicyTimeout, RealTime
 from sqap_vla_ros.ros.sim_parameters import declare_sim_settings, SimSettings
 from sqap_vla_ros.ros.sim_publishers import SimPublishers
+from std_srvs.srv import Trigger
 
 SIGNAL_LATENCY_S = 0.1  # Python handles a signal when rclpy's wait returns
 RESET_ANSWER_S = 1.0  # a first answer can get lost while the two nodes discover each other
@@ -191,6 +190,8 @@ def main(args=None, make_env=make_libero_env) -> int:
         print(f'libero_sim_node: {error}', file=sys.stderr)
         return 1
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # Ctrl-C and `ros2 launch` may both send one
         if node is not None:
             node.close()
         rclpy.try_shutdown()

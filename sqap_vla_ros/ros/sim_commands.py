@@ -8,9 +8,8 @@ from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import Float64
-
 from sqap_vla_ros.ros.sim_publishers import nanoseconds_of
+from std_msgs.msg import Float64
 
 # Why a command is not executed. Only 'late' may be caused by a policy node without a mistake.
 REFUSALS = ('non_finite', 'wrong_frame', 'wrong_stamp', 'late')

@@ -69,8 +69,8 @@ def plan_episodes(
     Return the episodes of a run; the same arguments give the same scenes under every control.
 
     instructions: those of the scene; they take turns with the seed unless `instruction` fixes
-    one of them. Episode i is placed with seed + i. Raises ConfigError for an instruction that the scene does
-    not have, an unknown control, or 'other-instruction' in a scene with a single one.
+    one of them. Episode i is placed with seed + i. Raises ConfigError for an instruction that
+    the scene does not have, an unknown control, or 'other-instruction' in a scene with one.
     """
     if instruction and instruction not in instructions:
         raise ConfigError(f'instruction {instruction!r} is none of the scene: {instructions}')

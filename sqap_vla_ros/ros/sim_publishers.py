@@ -10,13 +10,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header, String
-from tf2_msgs.msg import TFMessage
-
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.images import rgb_to_message
 from sqap_vla_ros.ros.sim_episodes import EpisodeRecord
 from sqap_vla_ros.ros.sim_parameters import SimSettings
+from std_msgs.msg import Header, String
+from tf2_msgs.msg import TFMessage
 
 NANOSECONDS = 1_000_000_000
 # As the drivers of a real Panda publish them: both fingers at half the hand's opening.

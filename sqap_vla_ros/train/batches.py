@@ -33,7 +33,7 @@ class Batches:
         self._queue: queue.Queue = queue.Queue(maxsize=ahead)
         self._thread = threading.Thread(target=self._fill, daemon=True)
 
-    def next(self) -> dict:
+    def take(self) -> dict:
         """Return the next batch, prepared ahead on a thread of its own."""
         if not self._thread.ident:
             self._thread.start()

@@ -16,13 +16,13 @@ import copy
 import dataclasses
 import json
 import os
-import time
 from pathlib import Path
+import time
 
-from ..errors import ConfigError
 from .recipe import (
     choose_device, choose_dtype, initialise, norm_stats, normalisation, plain_options, schedule)
 from .shards import load_shards, POINT_NAMES
+from ..errors import ConfigError
 
 POINT_WEIGHT, SPACE_WEIGHT = 0.1, 0.3
 
@@ -45,7 +45,8 @@ def add_arguments(parser) -> None:
     parser.add_argument('--threads', type=int, default=0, help='torch threads, 0: its default')
     parser.add_argument('--max-minutes', type=float, default=150, help='stop and save then')
     parser.add_argument('--name', default='libero_goal_bowl', help='unnorm_key of the checkpoint')
-    parser.add_argument('--log-every', type=int, default=250, help='steps between held-out figures')
+    parser.add_argument('--log-every', type=int, default=250,
+                        help='steps between held-out figures')
     parser.add_argument('--seed', type=int, default=0)
 
 
@@ -157,7 +158,7 @@ class Trainer:
         deadline = time.time() + self.args.max_minutes * 60
         bar = tqdm(total=self.total_steps, initial=self.step, unit='step', mininterval=10)
         while self.step < self.total_steps and time.time() < deadline:
-            figures = self._train_step(batches.next())
+            figures = self._train_step(batches.take())
             bar.update()
             self.seconds = time.time() - began
             if self.step % self.args.log_every == 0:
