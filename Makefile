@@ -22,7 +22,7 @@ demo:
 	@$(SET_UP) -- sqap-vla demo $(ARGS)
 
 test:
-	@$(SET_UP) -- python -m pytest -rs $(ARGS)
+	@$(SET_UP) -- python -m pytest -rfEs $(ARGS)
 
 lint:
 	@$(SET_UP) -- python -m pytest -q -m linter

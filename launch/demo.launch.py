@@ -44,7 +44,7 @@ def generate_launch_description():
         PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla_node.launch.py')),
         launch_arguments={
             'config': os.path.join(SHARE, 'config', 'libero_sim.yaml'),
-            'lockstep': lockstep, 'use_sim_time': lockstep,
+            'autostart': 'true', 'lockstep': lockstep, 'use_sim_time': lockstep,
             **{name: LaunchConfiguration(name) for name in POLICY}}.items())
     simulator = Node(
         package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',

@@ -23,7 +23,10 @@ TOPICS = {
 OVERRIDES = {
     'checkpoint': ('', 'Checkpoint directory or bundled model; empty: as configured.'),
     'precision': ('', 'fp, w4a16, w8a8, w4a8 or w4a4; empty: as configured.'),
-    'keep_tokens': ('', 'Visual tokens to keep; empty: as configured.')}
+    'keep_tokens': ('', 'Visual tokens to keep; empty: as configured.'),
+    'autostart': ('', 'true: configure and activate at start; empty: as configured.'),
+    'use_sim_time': ('', 'true: take the time from /clock; empty: as configured.'),
+    'lockstep': ('', 'true: one command a tick of /clock; empty: as configured.')}
 
 
 def vla_node(context):
@@ -32,8 +35,8 @@ def vla_node(context):
     overrides = {name: value for name, value in given.items() if value}
     if 'keep_tokens' in overrides:
         overrides['keep_tokens'] = int(overrides['keep_tokens'])
-    for name in ('autostart', 'use_sim_time', 'lockstep'):
-        overrides[name] = LaunchConfiguration(name).perform(context).lower() == 'true'
+    for name in {'autostart', 'use_sim_time', 'lockstep'} & set(overrides):
+        overrides[name] = overrides[name].lower() == 'true'
     return [LifecycleNode(
         package='sqap_vla_ros', executable='vla_node', output='screen',
         name=LaunchConfiguration('name'), namespace=LaunchConfiguration('namespace'),
@@ -48,13 +51,7 @@ def generate_launch_description():
             'config', default_value=os.path.join(SHARE, 'config', 'libero_sim.yaml'),
             description='YAML file of parameters, one a robot.'),
         DeclareLaunchArgument('name', default_value='vla_node', description='Node name.'),
-        DeclareLaunchArgument('namespace', default_value='', description='Namespace.'),
-        DeclareLaunchArgument(
-            'autostart', default_value='true', description='Configure and activate at start.'),
-        DeclareLaunchArgument(
-            'use_sim_time', default_value='false', description='Take the time from /clock.'),
-        DeclareLaunchArgument(
-            'lockstep', default_value='false', description='One command a tick of /clock.')]
+        DeclareLaunchArgument('namespace', default_value='', description='Namespace.')]
     arguments += [DeclareLaunchArgument(name, default_value=default, description=description)
                   for name, (default, description) in OVERRIDES.items()]
     arguments += [DeclareLaunchArgument(name, default_value=name, description=description)

@@ -16,7 +16,7 @@ def run(args) -> int:
     """Print architecture, sizes by part, precision, action space and instructions."""
     from .model import checkpoint
     config = checkpoint.read_config(args.checkpoint)
-    stats = checkpoint.read_norm_stats(args.checkpoint, config.unnorm_key)
+    stats = checkpoint.read_norm_stats(args.checkpoint, config.unnorm_key, config.model)
     weights = checkpoint.read_weights(args.checkpoint)
     model, space = config.model, config.action_space
     rows, cols = model.vision.grid
@@ -34,7 +34,7 @@ def run(args) -> int:
     print(f'actions        {space.kind} in frame {space.frame}, {space.names}, every '
           f'{space.dt} s; chunk of {model.head.chunk_length}, {space.execute_steps} executed')
     print(f'unnorm_key     {config.unnorm_key}')
-    for name, low, high in zip(space.names, stats['action']['q01'], stats['action']['q99']):
+    for name, low, high in zip(space.names, stats['low'], stats['high']):
         print(f'  {name:12} {low:8.3f} .. {high:.3f}')
     print('instructions   ' + '\n               '.join(config.instructions or ('any',)))
     return 0

@@ -50,7 +50,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
     if threads:
         torch.set_num_threads(threads)
     config = checkpoint.read_config(directory)
-    stats = checkpoint.read_norm_stats(directory, unnorm_key or config.unnorm_key)
+    stats = checkpoint.read_norm_stats(
+        directory, unnorm_key or config.unnorm_key, config.model)
     stored = config.quantization.get('precision', 'fp')
     precision = precision or stored
     if precision not in PRECISIONS:
@@ -92,12 +93,7 @@ class Policy:
         self._selection, self._radius_patches = selection, radius_patches
         self._mean = torch.tensor(config.pixel_mean).view(3, 1, 1) * 255
         self._std = torch.tensor(config.pixel_std).view(3, 1, 1) * 255
-        action, state = stats['action'], stats.get('state')
-        self._low = np.asarray(action['q01'], dtype=np.float32)
-        self._high = np.asarray(action['q99'], dtype=np.float32)
-        self._mask = np.asarray(action.get('mask', [True] * len(self._low)))
-        self._state_scale = None if state is None else (
-            np.asarray(state['mean'], np.float32), np.asarray(state['std'], np.float32))
+        self._stats = stats
         self._step = 0
         self._token_ids: dict[str, torch.Tensor] = {}
         self.precision = precision
@@ -203,7 +199,7 @@ class Policy:
                 f'the policy needs the state {self.state_names}, found shape {found}')
         if not np.isfinite(state).all():
             raise ObservationError(f'the state is not finite: {state}')
-        mean, std = self._state_scale
+        mean, std = self._stats['state_mean'], self._stats['state_std']
         return torch.from_numpy((np.asarray(state, np.float32) - mean) / std)[None]
 
     def _select(self, scores, observation: Observation):
@@ -219,8 +215,9 @@ class Policy:
 
     def _unnormalise(self, normalised: np.ndarray) -> np.ndarray:
         """Map [-1, 1] to q01..q99 where the mask says so."""
-        scaled = 0.5 * (normalised + 1) * (self._high - self._low) + self._low
-        return np.where(self._mask, scaled, normalised).astype(np.float32)
+        low, high, mask = (self._stats[name] for name in ('low', 'high', 'mask'))
+        scaled = 0.5 * (normalised + 1) * (high - low) + low
+        return np.where(mask, scaled, normalised).astype(np.float32)
 
 
 class _Stopwatch:

@@ -67,6 +67,13 @@ def descendants(pid):
     return [found for child in map(int, words) for found in (child, *descendants(child))]
 
 
+@pytest.fixture
+def left_over():
+    """Return a function that lists processes which this test has started and not ended."""
+    earlier = set(descendants(os.getpid()))  # e.g. multiprocessing's tracker of another test
+    return lambda: set(descendants(os.getpid())) - earlier
+
+
 def are_gone(pids):
     """Return whether none of the processes lives on."""
     return not any(Path(f'/proc/{pid}').exists() for pid in pids)
@@ -149,7 +156,7 @@ def run_session(directory, environment, commands, episodes=2):
 
 
 @pytest.mark.ros
-def test_a_run_is_recorded_from_start_to_end(tmp_path, ros_process_environment):
+def test_a_run_is_recorded_from_start_to_end(tmp_path, ros_process_environment, left_over):
     frames = tmp_path / 'frames'
     frames.mkdir()
     options = options_for(tmp_path)
@@ -163,7 +170,7 @@ def test_a_run_is_recorded_from_start_to_end(tmp_path, ros_process_environment):
     assert counts == [images] * 3
     assert [line['episode'] for line in records.final_frames] == [0, 1]
     assert all(memory['peak'] >= memory['rss'] > 10 for memory in records.memory_mb.values())
-    assert descendants(os.getpid()) == []
+    assert left_over() == set()
 
     summary = command.write_results(options, CONFIG, records)
     assert summary == json.loads((tmp_path / 'summary.json').read_text())
@@ -191,15 +198,16 @@ def check_pictures(directory, images):
 
 
 @pytest.mark.ros
-def test_a_node_that_dies_ends_the_demo_with_its_last_words(tmp_path, ros_process_environment):
+def test_a_node_that_dies_ends_the_demo_with_its_last_words(
+        tmp_path, ros_process_environment, left_over):
     commands = double_commands(options_for(tmp_path), vla_node='dying')
     with pytest.raises(ChildDied, match='(?s)vla_node ended with status 3.*checkpoint is broken'):
         run_session(tmp_path, ros_process_environment, commands)
-    assert descendants(os.getpid()) == []
+    assert left_over() == set()
 
 
 @pytest.mark.ros
-def test_a_killed_simulator_ends_the_demo(tmp_path, ros_process_environment):
+def test_a_killed_simulator_ends_the_demo(tmp_path, ros_process_environment, left_over):
     commands = double_commands(options_for(tmp_path), simulator='stubborn')
     told = []
     (tmp_path / 'logs').mkdir()
@@ -212,7 +220,7 @@ def test_a_killed_simulator_ends_the_demo(tmp_path, ros_process_environment):
                     child.process.kill()
     with pytest.raises(ChildDied, match='simulator ended with signal SIGKILL'):
         Killing(commands, ros_process_environment, tmp_path / 'logs', 2, told.append).run()
-    assert descendants(os.getpid()) == []
+    assert left_over() == set()
 
 
 def test_a_child_that_ignores_signals_is_killed_and_so_are_its_children(tmp_path, monkeypatch):

@@ -169,6 +169,48 @@ def test_broken_json_and_an_unknown_unnorm_key_are_refused(directory, tmp_path):
         load_policy(path.parent)
 
 
+def edited(directory, tmp_path, file, change):
+    path = copy_of(directory, tmp_path) / file
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path.parent
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda s: s['action'].update(q01=[-1.0]), 'q01 must be 7'),
+    (lambda s: s['action'].update(mask=[True]), 'mask must be 7'),
+    (lambda s: s['action'].update(q99=[float('nan')] * 7), 'q99 must be 7 finite'),
+    (lambda s: s['action'].update(q99=['fast'] * 7), 'no numbers'),
+    (lambda s: s['action'].update(q99=[-9.0] * 7), 'must not exceed'),
+    (lambda s: s['state'].update(std=[0.0] * 8), 'std must be above 0'),
+    (lambda s: s['state'].update(mean=[0.0]), 'state mean must be 8'),
+    (lambda s: s.pop('action'), 'action'), (lambda s: s.pop('state'), 'mean')])
+def test_statistics_of_another_size_or_without_sense_are_refused(
+        directory, tmp_path, change, message):
+    path = edited(directory, tmp_path, 'norm_stats.json', lambda c: change(c['test']))
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(path)
+
+
+def test_an_action_without_a_name_is_refused(directory, tmp_path):
+    path = edited(directory, tmp_path, 'config.json',
+                  lambda c: c['model']['head'].update(action_dim=6))
+    with pytest.raises(CheckpointError, match='head gives 6 values'):
+        load_policy(path)
+
+
+@pytest.mark.parametrize('file', checkpoint.FILES)
+@pytest.mark.parametrize('damage', [
+    lambda data: data[:len(data) // 2], lambda data: b'', lambda data: b'[1, 2]',
+    lambda data: b'\xff\xfe' + data])
+def test_any_damaged_file_is_named(directory, tmp_path, file, damage):
+    path = copy_of(directory, tmp_path) / file
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=file):
+        load_policy(path.parent)
+
+
 @pytest.mark.parametrize('options, message', [
     ({'precision': 'w3a3'}, 'w3a3'), ({'keep': 65}, '1..64'), ({'keep': 0}, 'keep')])
 def test_options_that_do_not_fit_are_refused(directory, options, message):

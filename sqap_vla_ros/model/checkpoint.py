@@ -17,12 +17,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from .heads import ChunkHeadConfig
 from .llama import LlamaConfig
 from .vit import ViTConfig
 from .vla import VLA, VLAConfig
 from ..actions import ActionSpace
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError
 
 FORMAT = 'sqap_vla_ros/1'
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
@@ -62,17 +64,23 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
         space = ActionSpace.from_config(content.pop('action_space'))
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
-        return CheckpointConfig(
-            model=VLAConfig(**model), action_space=space, **content)
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f'{source}: {error}') from error
+        config = CheckpointConfig(model=VLAConfig(**model), action_space=space, **content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    if len(space.names) != config.model.head.action_dim:
+        raise CheckpointError(f'{source}: the head gives {config.model.head.action_dim} values, '
+                              f'action_space names {len(space.names)}: {space.names}')
+    return config
 
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:  # also text that is not UTF-8
         raise CheckpointError(f'{path} is not valid JSON ({error}): copy it again') from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object')
+    return content
 
 
 def read_config(directory) -> CheckpointConfig:
@@ -87,20 +95,59 @@ def read_config(directory) -> CheckpointConfig:
         _read_json(directory / 'config.json'), str(directory / 'config.json'))
 
 
-def read_norm_stats(directory, unnorm_key: str) -> dict:
-    """Return the statistics of one data set; raise CheckpointError listing the known keys."""
+def read_norm_stats(directory, unnorm_key: str, model: VLAConfig) -> dict:
+    """
+    Return the statistics of one data set as arrays, checked against the model's sizes.
+
+    Keys: low, high float32 [A], mask bool [A] of the actions; state_mean, state_std float32
+    [S].  Raises CheckpointError for an unknown key (listing the known ones), for another
+    number of values than the model has, and for values that are not finite or not in order.
+    """
     stats = _read_json(Path(directory) / 'norm_stats.json')
     if unnorm_key not in stats:
         raise CheckpointError(
             f'{directory}: unnorm_key {unnorm_key!r} is not in norm_stats.json, '
             f'which has {sorted(stats)}')
-    return stats[unnorm_key]
+    source = f'{directory}/norm_stats.json, {unnorm_key}'
+    try:
+        action, state = stats[unnorm_key]['action'], stats[unnorm_key].get('state', {})
+        width = model.head.action_dim
+        found = {
+            'low': _numbers(action['q01'], width, source, 'q01'),
+            'high': _numbers(action['q99'], width, source, 'q99'),
+            'mask': _numbers(action.get('mask', [True] * width), width, source, 'mask') != 0}
+        if model.state_dim:
+            for name in ('mean', 'std'):
+                found[f'state_{name}'] = _numbers(
+                    state[name], model.state_dim, source, f'state {name}')
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    if (found['low'] > found['high']).any() or (found.get('state_std', 1.0) <= np.float32(0)).any():
+        raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be above 0')
+    return found
+
+
+def _numbers(values, width: int, source: str, name: str) -> np.ndarray:
+    """Return float32 [width]; raise CheckpointError naming what was found."""
+    try:
+        array = np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f'{source}: {name} holds no numbers ({error})') from error
+    if array.shape != (width,) or not np.isfinite(array).all():
+        raise CheckpointError(
+            f'{source}: {name} must be {width} finite numbers, found {values}')
+    return array
 
 
 def read_tokenizer(directory):
-    """Return the `tokenizers.Tokenizer` of a checkpoint directory."""
+    """Return the `tokenizers.Tokenizer` of a checkpoint; raise CheckpointError if damaged."""
     from tokenizers import Tokenizer
-    return Tokenizer.from_str((Path(directory) / 'tokenizer.json').read_text())
+    path = Path(directory) / 'tokenizer.json'
+    _read_json(path)
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(f'{path} is not a tokenizers file ({error})') from error
 
 
 def read_weights(directory) -> dict:
