@@ -13,7 +13,6 @@ import dataclasses
 import json
 import multiprocessing
 from pathlib import Path
-import platform
 
 from .rollouts import CONTROLS, wilson_interval
 from ..errors import ConfigError
@@ -124,14 +123,11 @@ def _print_table(table, args) -> None:
 
 
 def _write(args, table, rows) -> None:
-    import mujoco
-    import torch
+    from ..demo.report import machine, versions
     episodes = [{'variant': variant, 'control': control, **dataclasses.asdict(result)}
                 for (variant, control), results in rows.items() for result in results]
-    versions = {'python': platform.python_version(), 'torch': torch.__version__,
-                'mujoco': mujoco.__version__}
     content = {'keep': args.keep, 'seed': args.seed, 'placement_m': args.placement,
-               'machine': platform.processor() or platform.machine(), 'versions': versions,
-               'table': table, 'episodes': sorted(
+               'machine': machine(), 'versions': versions(), 'table': table,
+               'episodes': sorted(
                    episodes, key=lambda e: (e['variant'], e['control'], e['seed']))}
     Path(args.out).write_text(json.dumps(content, indent=1) + '\n')
