@@ -147,6 +147,11 @@ class ChunkPlayer:
             self.stamp_ns = stamp_ns
             self._dt_ns = round(dt * 1e9)
 
+    @property
+    def duration_ns(self) -> int:
+        """Return the length of the chunk, all of its rows."""
+        return len(self._commands) * self._dt_ns
+
     def row_at(self, time_ns: int) -> int | None:
         """Return the row for this time, None where the chunk says nothing about it."""
         if self.stamp_ns is None:

@@ -113,6 +113,13 @@ def test_nothing_is_played_before_a_chunk_came_or_after_it_was_cleared():
     assert player.command_at(START_NS) is None
 
 
+def test_the_duration_of_a_chunk_is_that_of_all_of_its_rows():
+    player = ChunkPlayer(execute_steps=4, lockstep=False)
+    assert player.duration_ns == 0
+    player.load(rows(8), START_NS, 0.05)
+    assert player.duration_ns == 8 * DT_NS
+
+
 def test_an_older_chunk_never_replaces_a_newer_one():
     player = ChunkPlayer(execute_steps=4, lockstep=False)
     player.load(rows(8), START_NS, 0.05)

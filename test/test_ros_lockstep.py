@@ -9,6 +9,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
 from ros_harness import KnownPolicy, SPEED, speed, World  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
 
 pytestmark = pytest.mark.ros
 DT_NS = 50_000_000
@@ -148,3 +149,49 @@ def test_reset_drops_the_chunk_and_the_next_episode_begins_with_an_image(world):
     assert world.call('reset').success
     assert play(world, 24) == pytest.approx(0.02)
     assert world.policy.resets == resets + 1
+
+
+def test_rows_are_not_played_while_there_are_two_cameras_or_no_instruction(world):
+    assert play(world, 4) > 0
+    second = world.robot.create_publisher(Image, 'image', 1)
+    world.until(lambda: world.says('commands', 'which camera is it?'))
+    assert play(world, 5) == 0.0
+    world.robot.destroy_publisher(second)
+    world.until(lambda: world.says('commands', 'moving'))
+    assert play(world, 6) > 0
+    world.robot.say('')
+    world.until(lambda: world.says('commands', 'no instruction'))
+    assert play(world, 7) == 0.0
+
+
+def test_a_tick_that_is_repeated_after_a_stop_is_answered_with_zero(world):
+    assert play(world, 4) > 0
+    world.call('stop')
+    count = len(answers(world, 4))
+    world.until(lambda: len(answers(world, 4)) > count, meanwhile=lambda: show(world, 4))
+    assert not any(map(speed, answers(world, 4)[count:]))
+
+
+def test_a_clock_that_dies_stops_the_arm_once_and_answers_no_tick(world):
+    assert play(world, 4) > 0
+    world.until(lambda: world.says('commands', '/clock is silent'))
+    world.spin(0.5)
+    assert len(answers(world, 4)) == 1 and len(world.robot.twists) == 2
+    assert world.stands_still()
+    assert play(world, 5) > 0
+
+
+def test_an_answer_for_the_old_instruction_is_dropped_and_the_tick_asked_again(world):
+    world.policy.instructions += ('another',)
+    world.policy.gate.clear()
+    show(world, 4)
+    world.until(lambda: world.policy.observations)
+    world.robot.say('another')
+    world.until(lambda: world.node._control.parts.inputs.instruction == 'another')
+    world.policy.gate.set()
+    world.until(lambda: answers(world, 4))
+    assert [seen.instruction for seen in world.policy.observations][1:] == ['another']
+    world.spin(0.1)
+    assert len(answers(world, 4)) == 1
+    world.until(lambda: world.robot.chunks)
+    assert {chunk.instruction for chunk in world.robot.chunks} == {'another'}

@@ -17,7 +17,9 @@ from ros_harness import Robot, speed, World  # noqa: E402
 
 pytestmark = pytest.mark.ros
 NODE = """
+import signal
 import sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored where tests run
 from ros_harness import KnownPolicy
 from sqap_vla_ros.ros import vla_node
 vla_node.VlaNode.__init__.__defaults__ = (KnownPolicy, 'vla_node')
@@ -80,7 +82,7 @@ def start(ros_process_environment):
         process.communicate()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_the_arm_before_the_node_ends_with_success(outside, start, number):
     process = start(NODE, *ARGUMENTS)
     outside.robot.say()

@@ -115,6 +115,14 @@ def test_a_crash_of_the_policy_stops_it_and_is_reported(world):
     world.stays_still(meanwhile=world.robot.look)
 
 
+def test_a_crash_is_reported_even_if_a_reset_came_in_between(world):
+    world.move()
+    inference = world.node._control.parts.inference
+    inference.crashed('Traceback\nAttributeError: nonsense')
+    inference.reset()
+    world.until(lambda: world.says('commands', 'the policy crashed'))
+
+
 def test_stop_holds_until_resume(world):
     world.move()
     assert 'call ~/resume' in world.call('stop').message

@@ -45,6 +45,7 @@ class Control:
         self.player = ChunkPlayer(config.execute_steps or space.execute_steps, config.lockstep)
         self.is_active = False
         self._asked_ns = None  # stamp of the newest image that was asked about
+        self._chunk_heard_s = 0.0  # perf_counter() when the image of the chunk came in
         self._problem = None  # why the newest image got no chunk
         self._topic_problems = {}
         self._doubled = {}
@@ -56,7 +57,7 @@ class Control:
         """Begin to command (activation)."""
         self.is_active = True
         self._doubled = self.parts.inputs.doubled_topics()
-        self._start_over()
+        self._start_over(forget_image_size=True)
         self._check_timer = self.parts.node.create_timer(
             CHECK_PERIOD_S, self.check, clock=self.parts.steady_clock)
 
@@ -85,7 +86,7 @@ class Control:
 
     def reset(self) -> str:
         """Drop the chunk and begin an episode; returns what to tell the caller."""
-        self._start_over()
+        self._start_over(forget_image_size=True)
         return 'the policy starts over with the next image'
 
     def time_jumped_back(self):
@@ -172,16 +173,18 @@ class Control:
         commands = self.space.commands(answer.chunk.actions)
         if self.gate.admit_chunk(commands):
             self.player.load(commands, answer.frame.stamp_ns, answer.chunk.dt)
+            if self.player.stamp_ns == answer.frame.stamp_ns:
+                self._chunk_heard_s = answer.frame.heard_s
 
     def _ask(self, frame):
         self._asked_ns = frame.stamp_ns
         self.parts.inference.ask(frame, self.parts.inputs.instruction)
 
-    def _start_over(self):
+    def _start_over(self, forget_image_size=False):
         self.player.clear()
         self._asked_ns = None
         self._problem = None
-        self.parts.inference.reset()
+        self.parts.inference.reset(forget_image_size)
 
     def _command_now(self):
         """Say what is to be done, without waiting for the next tick."""
@@ -228,9 +231,12 @@ class Control:
             diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
 
     def _say_inputs(self):
-        problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}'
+        inputs = self.parts.inputs
+        problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}' +
+                    ('; stop all but this node, or they move the arm in turns'
+                     if inputs.is_command_topic(topic) else '')
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
         self.parts.diagnostics.report(
             'inputs', WARN if problems else OK, '; '.join(problems) or 'well',
-            images=self.parts.inputs.images)
+            images=inputs.images)

@@ -4,7 +4,8 @@
 The way of one image to its chunk: asked on the executor thread, answered there too.
 
 In between, on the inference thread, the observation is made and the policy is run. Answers to
-questions that were asked before a reset, a stop or a deactivation never come back.
+questions that were asked before a reset, a stop or a deactivation never come back, but the
+news that the policy crashed always does.
 """
 
 from collections import deque
@@ -53,7 +54,9 @@ class Inference:
         self._on_answer = None
         self._answers = deque()
         self._epoch = 0
-        self._policy_epoch = None  # belongs to the inference thread
+        self._camera_epoch = 0
+        self._policy_epoch = None  # these two belong to the inference thread
+        self._observer_epoch = None
         self._free_since = time.perf_counter()
         self._asked_ns = None
         self._guard = None
@@ -85,13 +88,14 @@ class Inference:
 
     def ask(self, frame: Frame, instruction: str):
         """Infer on a frame, instead of any that still waits."""
-        epoch = self._epoch
+        epochs = self._epoch, self._camera_epoch
         self._asked_ns = frame.stamp_ns
-        self._worker.offer(lambda: self._infer(frame, instruction, epoch))
+        self._worker.offer(lambda: self._infer(frame, instruction, *epochs))
 
-    def reset(self):
-        """Drop what is asked; the policy and the image's size start over with the next image."""
+    def reset(self, forget_image_size: bool = False):
+        """Drop what is asked; the policy, and the image's size if asked to, start over."""
         self._epoch += 1
+        self._camera_epoch += forget_image_size
         self._asked_ns = None
         self._worker.withdraw()
 
@@ -100,12 +104,14 @@ class Inference:
         self._answers.append(Answer(None, '', self._epoch, problem=text, bug=True))
         self._guard.trigger()
 
-    def _infer(self, frame, instruction, epoch):
+    def _infer(self, frame, instruction, epoch, camera_epoch):
         started_s = time.perf_counter()
         waited_ms = max(0.0, self._free_since - frame.heard_s) * 1e3
         if epoch != self._policy_epoch:
             self._policy_epoch = epoch
             self._policy.reset()
+        if camera_epoch != self._observer_epoch:
+            self._observer_epoch = camera_epoch
             self._observer.reset()
         answer = self._answer(frame, instruction, epoch, started_s, waited_ms)
         self._answers.append(answer)
@@ -139,7 +145,8 @@ class Inference:
     def _deliver(self):
         while self._answers:
             answer = self._answers.popleft()
-            if answer.epoch == self._epoch:
-                if answer.bug or answer.frame.stamp_ns == self._asked_ns:
-                    self._asked_ns = None
+            is_current = answer.epoch == self._epoch
+            if is_current and (answer.bug or answer.frame.stamp_ns == self._asked_ns):
+                self._asked_ns = None
+            if is_current or answer.bug:
                 self._on_answer(answer)

@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from . import qos
 
 JOINT_HISTORY = 64
+COMMAND_TOPICS = ('delta_twist_cmds', 'gripper_command')
 
 
 def stamp_ns(message) -> int:
@@ -97,8 +98,9 @@ class Inputs:
     def doubled_topics(self) -> dict:
         """Return {topic: publishers' names} for topics that must have one publisher only."""
         doubled = {}
-        for subscription in (self._image, self._info, self._text):
-            topic = subscription.topic_name
+        inputs = [subscription.topic_name
+                  for subscription in (self._image, self._info, self._text)]
+        for topic in (*inputs, *self._command_topics()):
             if self._node.count_publishers(topic) > 1:
                 infos = self._node.get_publishers_info_by_topic(topic)
                 doubled[topic] = sorted(info.node_name for info in infos)
@@ -107,6 +109,13 @@ class Inputs:
     def is_camera_topic(self, topic: str) -> bool:
         """Return whether it is the image or camera_info topic."""
         return topic in (self._image.topic_name, self._info.topic_name)
+
+    def is_command_topic(self, topic: str) -> bool:
+        """Return whether it is one on which this node commands the arm."""
+        return topic in self._command_topics()
+
+    def _command_topics(self):
+        return [self._node.resolve_topic_name(topic) for topic in COMMAND_TOPICS]
 
     def _forget(self):
         self.images = 0

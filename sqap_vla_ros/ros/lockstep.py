@@ -5,7 +5,8 @@ Lockstep: the simulator waits at each tick of /clock for the command stamped wit
 
 So time can stand still until a tick's inputs are complete, and two runs with one seed are the
 same. A tick without an answer is sent again by the simulator; the answer is then repeated, and
-the same image is never answered twice. Time-outs here are wall time.
+the same image is never answered twice. Time-outs here are wall time: when /clock falls silent, one
+zero command goes out that is not stamped with a tick, so that it is no tick's answer.
 """
 
 import time
@@ -64,6 +65,22 @@ class LockstepControl(Control):
             self._problem = None
             self._retry()
 
+    def on_answer(self, answer):
+        """Take an answer, unless the instruction has changed since it was asked for."""
+        if answer.bug or answer.instruction == self.parts.inputs.instruction:
+            super().on_answer(answer)
+        else:
+            self._retry()
+
+    def check(self):
+        """Stop the arm when /clock has died, too."""
+        limit_s = max(self.config.image_timeout, self.config.inference_timeout)
+        silent_s = time.perf_counter() - self._alive_s
+        if self._tick_ns is not None and not self._is_silent and silent_s > limit_s:
+            self._is_silent = True
+            self.parts.output.stop(abs(self._tick_ns - 1))  # 1 ns off: no tick's answer
+        super().check()
+
     def _on_clock(self, message):
         tick_ns = message.clock.sec * 10**9 + message.clock.nanosec
         if self._tick_ns is not None and tick_ns < self._tick_ns:
@@ -73,7 +90,10 @@ class LockstepControl(Control):
             self._repeats += 1
         else:
             self._tick_ns, self._repeats, self._heard_s = tick_ns, 0, time.perf_counter()
+        self._note_life()
         if tick_ns == self._answered_ns:
+            if self.why_not_ask():
+                self._answer = STOP
             self.parts.output.send(self._answer, tick_ns)
         else:
             self._play()
@@ -84,11 +104,13 @@ class LockstepControl(Control):
             return
         command = self.player.command_at(self._tick_ns)
         command = command and self.gate.admit(command)
-        if self.gate.fault or (command is None and self._is_between_images()):
+        must_stop = self.gate.fault or (command is not None and self.why_not_ask())
+        if must_stop or (command is None and self._is_between_images()):
             command = STOP
         if command is not None:
             self.parts.output.send(command, self._tick_ns)
             self._answered_ns, self._answer = self._tick_ns, command
+            self._note_life()
         self._say_state()
 
     _command_now = _play
@@ -113,6 +135,11 @@ class LockstepControl(Control):
     def _forget_ticks(self):
         self._tick_ns, self._repeats, self._heard_s = None, 0, 0.0
         self._answered_ns, self._answer = None, STOP
+        self._note_life()
+
+    def _note_life(self):
+        """Note that /clock was heard, or a tick answered."""
+        self._alive_s, self._is_silent = time.perf_counter(), False
 
     def _say_state(self):
         why_not = self.why_not()
@@ -120,6 +147,8 @@ class LockstepControl(Control):
             self._say(*why_not)
         elif self._tick_ns is None:
             self._say(WARN, 'waiting for /clock')
+        elif self._is_silent:
+            self._say(WARN, '/clock is silent: has the simulator stopped?')
         elif self._answered_ns == self._tick_ns:
             self._say(OK, 'moving')
         elif time.perf_counter() - self._heard_s > self.config.image_timeout:

@@ -19,6 +19,7 @@ from sqap_vla_ros.observation import (
 from sqap_vla_ros.transform_buffer import TransformLookupError
 
 from .images import compressed_to_rgb, image_to_rgb
+from .inputs import stamp_ns as message_stamp_ns
 
 POLL_S = 0.005  # tf2 does not say when something came in
 
@@ -89,7 +90,7 @@ class Observer:
     def _protected(self, frame, image_size, deadline):
         """Project the end effector frames into the image [H, W]."""
         height, width = image_size
-        info = self._wait(self._camera_info, deadline)
+        info = self._wait(lambda: self._camera_info(frame), deadline)
         camera = camera_model(info, self.config.camera_rectified).for_image(width, height)
         camera_frame = self.config.camera_frame or frame.message.header.frame_id
         if not camera_frame:
@@ -113,11 +114,22 @@ class Observer:
             pixels = np.array([width - 1, height - 1]) - pixels
         return ProtectedPoints(pixels[valid], radii[valid], names)
 
-    def _camera_info(self):
-        if self._inputs.camera_info is None:
+    def _camera_info(self, frame):
+        """Return the newest camera_info; raises ObservationError if it is not the image's."""
+        info = self._inputs.camera_info
+        if info is None:
             raise ObservationError(f'no camera_info has come in on {self._inputs.info_topic}: '
                                    'publish it, or set require_localization to false')
-        return self._inputs.camera_info
+        frames = frame.message.header.frame_id, info.header.frame_id
+        if all(frames) and frames[0] != frames[1]:
+            raise ObservationError(f'the image has frame_id {frames[0]!r}, camera_info has '
+                                   f'{frames[1]!r}: is it of another camera?')
+        off_s = abs(frame.stamp_ns - message_stamp_ns(info)) * 1e-9
+        if message_stamp_ns(info) and off_s > self.config.camera_info_max_age:
+            raise ObservationError(
+                f'camera_info on {self._inputs.info_topic} is {off_s:.1f} s off the image (limit: '
+                f'camera_info_max_age, {self.config.camera_info_max_age:g} s)')
+        return info
 
     def _state(self, stamp_ns, deadline):
         pose, _ = self._pose(self.config.end_effector_frames[0], stamp_ns, deadline)

@@ -97,6 +97,9 @@ class NodeConfig:
     tf_max_age: float = _parameter(
         0.1, 'Use TF or joint_states older than the image by at most this [s].',
         0.0, 10.0, live=True)
+    camera_info_max_age: float = _parameter(
+        10.0, "Refuse a camera_info whose stamp is further from the image's; one without a stamp "
+        'is always taken [s].', 0.0, 86400.0, live=True)
     inference_timeout: float = _parameter(
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 

@@ -46,8 +46,10 @@ class RealTimeControl(Control):
 
     def on_frame(self, frame):
         """Ask about the image if it is due, or newer than one that still waits."""
-        if not self.is_active or self.why_not_ask():
+        if not self.is_active or self.why_not_ask() or self._why_stale(self.now_ns()):
             return
+        if self._is_before_asked(frame):
+            self._start_over()
         if (self._problem or self.parts.inference.is_pending or
                 self.player.wants_image(frame.stamp_ns, self._asked_ns, self.space.dt)):
             self._ask(frame)
@@ -58,10 +60,15 @@ class RealTimeControl(Control):
             self._start_over()
             self._tick()
 
+    def _is_before_asked(self, frame):
+        """Return whether the camera's clock was set back, or no image would be due for long."""
+        return (self._asked_ns is not None and
+                (self._asked_ns - frame.stamp_ns) * 1e-9 > self.config.image_timeout)
+
     def _tick(self):
         """Send the command for now."""
         now_ns = self.now_ns()
-        why_not = self.why_not() or self._why_stale(now_ns)
+        why_not = self.why_not() or self._why_stale(now_ns) or self._why_outlived()
         command = None if why_not else self.player.command_at(now_ns)
         command = command and self.gate.admit(command)
         if command is not None:
@@ -88,6 +95,16 @@ class RealTimeControl(Control):
         if age_s < -FUTURE_S:
             return ERROR, (f'images on {topic} are stamped more than {FUTURE_S:g} s in the '
                            'future: synchronize the clocks, or check use_sim_time')
+        return None
+
+    def _why_outlived(self):
+        """Return why the chunk is over by wall time, though the node's clock has a row for now."""
+        if self.player.stamp_ns is None:
+            return None
+        limit_s = self.player.duration_ns * 1e-9 + self.config.image_timeout
+        if time.perf_counter() - self._chunk_heard_s > limit_s:
+            return ERROR, ('the action chunk is over by wall time: inference is too slow, or the '
+                           "node's clock stands still or is slow (/clock, with use_sim_time)")
         return None
 
     def _why_no_row(self):

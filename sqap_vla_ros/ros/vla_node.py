@@ -9,7 +9,6 @@ puts the parts together: see control.py for what decides.
 """
 
 from concurrent.futures import wait
-import dataclasses
 import signal
 import sys
 import threading
@@ -22,7 +21,6 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
-from sqap_vla_ros.actions import ActionSpace
 from sqap_vla_ros.errors import CheckpointError, ConfigError
 from std_srvs.srv import Trigger
 
@@ -41,6 +39,7 @@ from .worker import Worker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def load_configured_policy(config):
@@ -131,7 +130,7 @@ class VlaNode(LifecycleNode):
         config = self._config = read_parameters(self)
         self._worker = Worker(lambda text: self._parts.inference.crashed(text))
         policy = self._load(config)
-        space = _action_space(policy.config.action_space)
+        space = policy.config.action_space
         transforms = self._assemble(config, policy, space)
         self.problem = ''
         facts = {
@@ -211,13 +210,6 @@ class VlaNode(LifecycleNode):
         return response
 
 
-def _action_space(space) -> ActionSpace:
-    """Return the checkpoint's action space with what commands need to know."""
-    if isinstance(space, ActionSpace):
-        return space
-    return ActionSpace.from_config(dataclasses.asdict(space))
-
-
 def spin(node) -> bool:
     """Run a node until it is interrupted; returns False if autostart failed."""
     executor = SingleThreadedExecutor(context=node.context)
@@ -236,19 +228,22 @@ def spin(node) -> bool:
 
 def main(args=None) -> int:
     """
-    Run vla_node; returns 0 after SIGINT or SIGTERM, 1 if it could not start.
+    Run vla_node; returns 0 after SIGINT, SIGTERM or SIGHUP, 1 if it could not start.
 
     rclpy's own signal handlers would shut the context down before the last zero command, so
-    ours only raise a flag.
+    ours only raise a flag. SIGHUP stays ignored where it was (nohup).
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = VlaNode()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: node.interrupted.set())
+        for number in STOP_SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda *_: node.interrupted.set())
         try:
             started = spin(node)
         finally:
+            for number in STOP_SIGNALS:  # `ros2 launch` sends a second one
+                signal.signal(number, signal.SIG_IGN)
             if rclpy.ok():
                 node.take_apart()
             node.destroy_node()
