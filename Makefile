@@ -13,7 +13,7 @@ SET_UP = $(PYTHON) scripts/set_up --ros-distro $(ROS_DISTRO)
 .PHONY: help setup demo test lint colcon-test clean distclean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '1,6s/^# \{0,1\}//p' Makefile
 
 setup:
 	@$(SET_UP)

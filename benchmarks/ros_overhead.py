@@ -248,7 +248,8 @@ def machine():
         'python': platform.python_version(), 'torch': torch.__version__,
         'ros_distro': os.environ.get('ROS_DISTRO', 'jazzy (wheels)'),
         'rmw': rclpy.get_rmw_implementation_identifier(),
-        'fastdds_profile': bool(os.environ.get('FASTRTPS_DEFAULT_PROFILES_FILE'))}
+        'fastdds_profile': any(
+            os.environ.get(f'{name}_DEFAULT_PROFILES_FILE') for name in ('FASTRTPS', 'FASTDDS'))}
 
 
 def main():

@@ -13,9 +13,9 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterFile
+from sqap_vla_ros.ros.environment import fastdds_profile
 
 SHARE = get_package_share_directory('sqap_vla_ros')
-FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 TOPICS = {
     'image': 'Image topic.', 'camera_info': 'CameraInfo topic.',
     'joint_states': 'JointState topic.', 'instruction': 'Topic of the instruction.',
@@ -56,7 +56,6 @@ def generate_launch_description():
                   for name, (default, description) in OVERRIDES.items()]
     arguments += [DeclareLaunchArgument(name, default_value=name, description=description)
                   for name, description in TOPICS.items()]
-    profile = os.path.join(SHARE, 'config', 'fastdds.xml')
-    environment = [] if any(map(os.environ.get, FASTDDS_VARIABLES)) else [
-        SetEnvironmentVariable(name, profile) for name in FASTDDS_VARIABLES]
+    environment = [SetEnvironmentVariable(name, profile)
+                   for name, profile in fastdds_profile(os.environ).items()]
     return LaunchDescription([*arguments, *environment, OpaqueFunction(function=vla_node)])

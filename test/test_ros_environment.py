@@ -7,7 +7,8 @@ import sys
 
 import pytest
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.ros.environment import FASTDDS_VARIABLES, install_name, ros_environment
+from sqap_vla_ros.ros.environment import (
+    fastdds_profile, FASTDDS_VARIABLES, install_name, ros_environment)
 
 
 def test_applying_it_twice_is_applying_it_once():
@@ -23,10 +24,16 @@ def test_what_the_user_has_sourced_is_kept_behind_ours():
         assert environment[name].split(':')[-1] == value
 
 
-def test_both_fast_dds_variables_name_the_profile_with_large_shared_memory():
-    environment = ros_environment({})
-    for name in FASTDDS_VARIABLES:
-        assert '<segment_size>16777216</segment_size>' in Path(environment[name]).read_text()
+@pytest.mark.parametrize(('package', 'variables'), [
+    ('fastrtps', FASTDDS_VARIABLES[:1]), ('fastdds', FASTDDS_VARIABLES[1:]),
+    ('other', FASTDDS_VARIABLES)])
+def test_the_fast_dds_that_is_there_gets_the_profile_with_large_shared_memory(
+        package, variables, tmp_path):
+    (tmp_path / 'share' / package).mkdir(parents=True)
+    profile = fastdds_profile({'AMENT_PREFIX_PATH': f'/elsewhere:{tmp_path}'})
+    assert tuple(profile) == variables
+    for path in profile.values():
+        assert '<segment_size>16777216</segment_size>' in Path(path).read_text()
 
 
 def test_a_profile_of_the_user_is_kept():
@@ -64,5 +71,5 @@ def test_each_virtual_environment_has_its_install_directory(environment, install
 def test_as_a_command_it_runs_another_one():
     module = [sys.executable, '-m', 'sqap_vla_ros.ros.environment']
     shown = subprocess.run([*module, 'env'], capture_output=True, text=True, check=True).stdout
-    assert f'{FASTDDS_VARIABLES[0]}=' in shown
+    assert 'DEFAULT_PROFILES_FILE=' in shown
     assert subprocess.run(module, capture_output=True, check=False).returncode == 2

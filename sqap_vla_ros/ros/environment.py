@@ -44,10 +44,26 @@ def ros_environment(
     _prepend(environment, 'PATH', [Path(sys.prefix) / 'bin'])
     if wheels:  # their bootstrap would set LD_LIBRARY_PATH and start Python again
         environment['_ROS_WHEELS_BOOTSTRAP_COMPLETE'] = '1'
-    if not any(environment.get(name) for name in FASTDDS_VARIABLES):
-        environment.update(dict.fromkeys(FASTDDS_VARIABLES, str(config_file('fastdds.xml'))))
+    environment.update(fastdds_profile(environment))
     environment.update(_network(environment, domain_id, discovery_range))
     return environment
+
+
+def fastdds_profile(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables that name our Fast DDS profile; none if the user has named one.
+
+    Fast DDS 2 (Humble, Jazzy) reads the first of FASTDDS_VARIABLES, Fast DDS 3 (Kilted) the
+    second and warns about the first. Which of them is there is looked up in the prefixes of
+    AMENT_PREFIX_PATH; both are set where it is found in none.
+    """
+    if any(environment.get(name) for name in FASTDDS_VARIABLES):
+        return {}
+    shares = [Path(entry, 'share')
+              for entry in environment.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
+    there = [any((share / name).is_dir() for share in shares) for name in ('fastrtps', 'fastdds')]
+    names = [name for name, found in zip(FASTDDS_VARIABLES, there) if found]
+    return dict.fromkeys(names or FASTDDS_VARIABLES, str(config_file('fastdds.xml')))
 
 
 def built_prefixes() -> list[Path]:
