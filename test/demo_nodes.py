@@ -71,13 +71,18 @@ def policy() -> int:
 
 
 class LoadingEnv(PointEnv):
-    """A PointEnv whose first frame takes a while, as the simulator's does."""
+    """
+    A PointEnv whose first frame takes a while, as the simulator's does.
+
+    Two DDS participants that miss each other's first announcement meet with the next one, 3 s
+    later; images sent before that never reach the recorder.
+    """
 
     loaded = False
 
     def render(self):
         if not self.loaded:
-            time.sleep(2.0)
+            time.sleep(6.0)
         self.loaded = True
         return super().render()
 

@@ -122,7 +122,8 @@ def read_norm_stats(directory, unnorm_key: str, model: VLAConfig) -> dict:
                     state[name], model.state_dim, source, f'state {name}')
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
-    if (found['low'] > found['high']).any() or (found.get('state_std', 1.0) <= np.float32(0)).any():
+    std = found.get('state_std', np.ones(1))
+    if (found['low'] > found['high']).any() or (std <= 0).any():
         raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be above 0')
     return found
 
