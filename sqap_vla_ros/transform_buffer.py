@@ -142,8 +142,10 @@ class _Edge:
         return self._stamps[-1]
 
     def insert(self, pose, cache_ns):
-        if self.static:
+        """Take a pose, and forget those more than cache_ns older than the newest."""
+        if self.static:  # the newest one holds for all times
             self._stamps.clear()
+            self._poses.clear()
         if pose.stamp_ns in self._poses and not self.static:
             return  # tf2 too keeps the first of two with one stamp
         insort(self._stamps, pose.stamp_ns)
@@ -152,6 +154,7 @@ class _Edge:
             del self._poses[self._stamps.pop(0)]
 
     def at(self, child, stamp_ns):
+        """Return the pose at a time, between two if need be; raise TransformLookupError."""
         if self.static:
             return self._poses[self._stamps[0]]
         after = bisect_left(self._stamps, stamp_ns)

@@ -50,3 +50,10 @@ def test_it_starts_one_lifecycle_node(entities):
     function, = [entity for entity in entities if isinstance(entity, OpaqueFunction)]
     node, = function.execute(context)
     assert isinstance(node, LifecycleNode)
+
+
+def test_an_argument_that_is_not_given_leaves_the_configuration_alone(entities):
+    defaults = {entity.name: ''.join(part.text for part in entity.default_value)
+                for entity in entities if isinstance(entity, DeclareLaunchArgument)}
+    for name in ('autostart', 'use_sim_time', 'lockstep', 'checkpoint', 'keep_tokens'):
+        assert defaults[name] == '', f'{name} would overrule the YAML file of a robot'
