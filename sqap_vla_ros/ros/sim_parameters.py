@@ -8,8 +8,7 @@ from rclpy.node import Node
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.parameters import descriptor
 from sqap_vla_ros.ros.sim_episodes import CONTROLS
-
-INSTRUCTIONS = ('put the bowl on the stove', 'put the bowl on top of the cabinet')
+from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 
 
 def _parameter(default, description, low=None, high=None, choices=()):
@@ -27,7 +26,8 @@ class SimSettings:
         'clock, physics never waits.')
     suite: str = _parameter('libero_goal', 'LIBERO suite that the scene comes from.')
     instructions: tuple[str, ...] = _parameter(
-        INSTRUCTIONS, 'Tasks of the suite, by instruction; all in one scene.')
+        INSTRUCTIONS, 'Tasks of the suite, by instruction; one in another scene than the last '
+        'is built when its turn comes (seconds).')
     instruction: str = _parameter(
         '', 'The one of instructions to ask for; empty: they take turns.')
     control: str = _parameter(
@@ -37,10 +37,25 @@ class SimSettings:
     seed: int = _parameter(
         0, 'Placement seed of the first episode; episode i takes seed + i.', 0, 2**31 - 1)
     max_steps: int = _parameter(
-        200, 'Control steps of 0.05 s after which an episode has failed.', 1, 100000)
+        300, 'Control steps of 0.05 s after which an episode has failed.', 1, 100000)
     placement_m: float = _parameter(
-        0.14, 'Side of the square in which each object is placed at random [m].', 0.0, 0.3)
+        PLACEMENT_M, 'Side of the square in which each object is placed at random [m].', 0.0, 0.3)
+    initial_states: bool = _parameter(
+        False, "Start from the benchmark's official states, number seed modulo 50; placement_m "
+        'does not apply.')
+    yaw_rad: float = _parameter(
+        0.0, 'Objects are turned at random by up to this, either way [rad].', 0.0, 3.14159)
+    distractors: int = _parameter(0, 'Objects added to the scene, of no goal.', 0, 12)
     camera: str = _parameter('agentview', 'Camera of the scene.')
+    camera_pose: tuple[float, ...] = _parameter(
+        (0.0,) * 6, 'x, y, z of the camera and of what it looks at, base frame [m]; all zero: '
+        "the scene's own.")
+    camera_jitter_m: float = _parameter(
+        0.0, 'The camera is moved by up to this along its axes in each episode [m].', 0.0, 1.0)
+    camera_jitter_rad: float = _parameter(
+        0.0, 'The camera is turned by up to this about its axes in each episode [rad].', 0.0, 1.0)
+    light_jitter: float = _parameter(
+        0.0, 'How much brightness and direction of the lights change in each episode.', 0.0, 1.0)
     image_width: int = _parameter(256, 'Image width [px].', 16, 2048)
     image_height: int = _parameter(256, 'Image height [px].', 16, 2048)
     image_every: int = _parameter(4, 'Control steps from one image to the next.', 1, 100)
@@ -65,6 +80,9 @@ class SimSettings:
                 raise ConfigError(f'parameter {name} of libero_sim_node must not be empty')
         if self.control not in CONTROLS:
             raise ConfigError(f'parameter control is {self.control!r}: use one of {CONTROLS}')
+        if len(self.camera_pose) != 6:
+            raise ConfigError(f'parameter camera_pose has {len(self.camera_pose)} numbers: give '
+                              'x, y, z of the camera and of what it looks at')
 
     @property
     def camera_frame(self) -> str:
@@ -88,5 +106,6 @@ def declare_sim_settings(node: Node) -> SimSettings:
     for item in fields(SimSettings):
         default = list(item.default) if isinstance(item.default, tuple) else item.default
         values[item.name] = node.declare_parameter(item.name, default, descriptor(item)).value
-    values['instructions'] = tuple(values['instructions'])
+    for name in ('instructions', 'camera_pose'):
+        values[name] = tuple(values[name])
     return SimSettings(**values)

@@ -77,18 +77,23 @@ class ArmPose:
         yaw = Rotation.from_rotvec([0, 0, rng.uniform(-1, 1) * _START_YAW_RAD])
         goal[:3, :3] = yaw.as_matrix() @ goal[:3, :3]
         reached = self._solve_ik(goal)
-        self._open_gripper()
+        self._data.qpos[self._fingers] = np.array([0.5, -0.5]) * FINGER_TRAVEL_M
         self._data.qvel[:] = 0
-        self._data.qacc_warmstart[:] = 0  # left over from wherever the last episode ended
+        self.hold()
+        return reached and not self._robot_touches()
+
+    def forget(self):
+        """Take away what an earlier episode left: gripper command, the solver's warm start."""
+        self._robot.gripper.current_action = np.zeros(2)  # robosuite integrates it
+        self._data.qacc_warmstart[:] = 0
+
+    def hold(self):
+        """Make the controller hold the arm where it is and the gripper open, from now on."""
+        self.forget()
+        self._robot.gripper.current_action = np.array([1.0, -1.0])
         mujoco.mj_forward(self._model, self._data)
         self._robot.controller.update(force=True)
         self._robot.controller.reset_goal()
-        return reached and not self._robot_touches()
-
-    def _open_gripper(self):
-        """Open the fingers, and the command that robosuite integrates over the episodes."""
-        self._robot.gripper.current_action = np.array([1.0, -1.0])
-        self._data.qpos[self._fingers] = np.array([0.5, -0.5]) * FINGER_TRAVEL_M
 
     def _solve_ik(self, goal):
         """Move the arm's joints, damped least squares, until the end effector is at goal."""

@@ -6,54 +6,77 @@ LIBERO as a robot: SI twists in, frames and poses out, success by the benchmark'
 One MuJoCo scene serves every instruction that shares it; only the goal is exchanged. All poses
 are in the robot's base frame (robosuite's robot base body), metres.
 """
-import mujoco
+import gc
+
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.sim import scene as scenes
-from sqap_vla_ros.sim.arm import ArmPose
+from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 from sqap_vla_ros.sim.physics import control_step
-from sqap_vla_ros.sim.placements import sample_placements
-from sqap_vla_ros.sim.render import SceneCamera
+from sqap_vla_ros.sim.reset import start_at_random, start_officially
+from sqap_vla_ros.sim.scene import Scene
+from sqap_vla_ros.sim.tasks import find_tasks
 from sqap_vla_ros.sim.units import CONTROL_PERIOD_S, gripper_to_unit, twist_to_unit
+from sqap_vla_ros.sim.variation import Looks, Variation
 
-INSTRUCTIONS = ('put the bowl on the stove', 'put the bowl on top of the cabinet')
-GRASPED_OBJECT = 'akita_black_bowl_1'
-SETTLE_STEPS = 12
-SETTLED_SHIFT_M = 0.01
-RESET_TRIES = 20
-END_EFFECTOR_OFFSET_M = (0.08, 0.08, 0.06)
+
+def tasks_of(suite, instructions=None):
+    """
+    Return {instruction: Task} of a LiberoEnv; for its arguments see there.
+
+    Raises ConfigError for an unknown suite or instruction.
+    """
+    if instructions is None and suite == 'libero_goal':
+        instructions = INSTRUCTIONS
+    return find_tasks(suite, instructions)
 
 
 class LiberoEnv:
     """
     A Panda arm at the benchmark's table, 20 control steps a second.
 
-    instructions: those that the environment serves; they must share one scene.
-    placement_m: side of the square in which each movable object is placed; 0 for the
-        benchmark's own 2 cm squares.
+    instructions: those that the environment serves, or names of their task files; None for
+        INSTRUCTIONS of libero_goal, and for all tasks of another suite. Those that share a scene
+        should: another scene is built when it is first asked for (5 s, 1.5 GB), and takes the
+        place of the last one.
+    placement_m: side of the square in which each movable object is placed, round its stock
+        place (moved where the arm would not reach); 0 for the benchmark's own squares.
     image_size: (height, width) of the frames. camera: a camera of the scene.
-    Raises ConfigError for an unknown suite, instruction or camera.
+    initial_states: start from the benchmark's official states: seed s takes number s modulo
+        their count (50), and placement_m does not apply.
+    variation: what else may differ from the benchmark's look.
+    Raises ConfigError for an unknown suite, instruction or camera, and for options that exclude
+    each other.
     """
 
     dt = CONTROL_PERIOD_S
 
-    def __init__(self, instructions=INSTRUCTIONS, suite='libero_goal', placement_m=0.14,
-                 image_size=(256, 256), camera='agentview'):
-        self.instructions = tuple(instructions)
+    def __init__(self, instructions=None, suite='libero_goal', placement_m=PLACEMENT_M,
+                 image_size=(256, 256), camera='agentview', initial_states=False,
+                 variation=Variation()):
+        if initial_states and (variation.distractors or variation.yaw_rad):
+            raise ConfigError('official initial states leave no room for distractors or yaw: '
+                              'turn initial_states off, or those')
+        self._tasks = tasks_of(suite, instructions)
+        self._problems = {name: task.parse() for name, task in self._tasks.items()}
+        self._states = {name: task.initial_states() if initial_states else None
+                        for name, task in self._tasks.items()}
+        self.instructions = tuple(self._tasks)
         self.image_size = tuple(image_size)
-        self._tasks = scenes.parse_tasks(suite, self.instructions)
-        self._scene = scenes.build_scene(suite, self.instructions[0])
-        self._placement_m = placement_m
-        self._arm = ArmPose(self._scene)
-        self.model = self._scene.sim.model._model
-        self.data = self._scene.sim.data._data
-        self._camera = SceneCamera(self.model, self.data, camera, self.image_size)
-        self._body_ids = dict(self._scene.obj_body_id)
-        self._movable = list(self._scene.objects_dict)
-        self.instruction = self.instructions[0]
-        self.time = 0.0
-        self.success = False
+        self._placement_m, self._variation, self._camera_name = placement_m, variation, camera
+        self.scene = None
+        self.time, self.success = 0.0, False
+        self._use(self.instructions[0])
+
+    @property
+    def model(self):
+        """Return the mujoco.MjModel of the present scene."""
+        return self.scene.model
+
+    @property
+    def data(self):
+        """Return the mujoco.MjData of the present scene."""
+        return self.scene.data
 
     def reset(self, seed, instruction=None):
         """
@@ -64,56 +87,31 @@ class LiberoEnv:
         """
         instruction = self.instruction if instruction is None else instruction
         if instruction not in self._tasks:
-            raise ConfigError(f'no instruction {instruction!r} in this scene: '
+            raise ConfigError(f'no instruction {instruction!r} in this environment: '
                               f'use one of {list(self.instructions)}')
-        self.instruction = instruction
-        task = self._tasks[instruction]
-        self._scene.parsed_problem['goal_state'] = task['goal_state']
-        for attempt in range(RESET_TRIES):
-            if self._try_reset(np.random.default_rng([seed, attempt]), task):
-                break
+        self._use(instruction)
+        states = self._states[instruction]
+        self._looks.vary(seed)
+        if states is not None:
+            start_officially(self.scene, states, seed)
         else:
-            raise RuntimeError(f'seed {seed}: objects do not come to rest')
+            start_at_random(self.scene, self._problem, seed, self._placement_m,
+                            self._variation.yaw_rad)
         self.time = 0.0
-        self.success = bool(self._scene._check_success())
+        self.success = self.scene.fulfils(self._problem['goal_state'])
 
-    def _try_reset(self, rng, task):
-        """Return whether one random start has come to rest where it was put."""
-        self._reset_scene(int(rng.integers(2**31)))
-        if self._placement_m > 0:
-            self._place_objects(rng, task)
-        if not self._arm.offset(rng, END_EFFECTOR_OFFSET_M):
-            return False
-        before = self.object_positions()
-        for _ in range(SETTLE_STEPS):
-            control_step(self._scene, np.array([0, 0, 0, 0, 0, 0, gripper_to_unit(1.0)]))
-        after = self.object_positions()
-        return all(np.abs(after[name] - before[name])[:2].max() < SETTLED_SHIFT_M
-                   for name in self._movable)
-
-    def _reset_scene(self, seed):
-        """Reset the benchmark's scene, which draws from NumPy's global generator."""
-        state = np.random.get_state()
-        np.random.seed(seed)
-        try:
-            self._scene.reset()
-        finally:
-            np.random.set_state(state)
-
-    def _place_objects(self, rng, task):
-        centers = scenes.placement_centers(task)
-        names = list(centers)
-        footprints = [scenes.body_footprint(self.model, self.data, self._body_ids[name], name)
-                      for name in names]
-        fixtures = [scenes.body_box(self.model, self.data, self._body_ids[name])
-                    for name in self._scene.fixtures_dict]
-        positions = sample_placements(rng, list(centers.values()), self._placement_m,
-                                      footprints, fixtures, GRASPED_OBJECT)
-        for name, position in zip(names, positions):
-            joint = self._scene.objects_dict[name].joints[-1]
-            address = self.model.joint(joint).qposadr[0]
-            self.data.qpos[address:address + 2] = position
-        mujoco.mj_forward(self.model, self.data)
+    def _use(self, instruction):
+        """Make an instruction the present one; build its scene where another one stands."""
+        task, problem = self._tasks[instruction], self._problems[instruction]
+        if self.scene is None or not _share_scene(problem, self._problem):
+            if self.scene is not None:
+                self.scene.close()
+                self.scene = self._looks = None
+                gc.collect()  # the benchmark's objects refer to each other
+            self.scene = Scene(task, self._camera_name, self.image_size,
+                               self._variation.distractors)
+            self._looks = Looks(self.scene, self._variation)
+        self.instruction, self._problem = instruction, problem
 
     def step(self, twist, gripper_open):
         """
@@ -123,72 +121,106 @@ class LiberoEnv:
         the controller can do; gripper_open: 0 closed .. 1 open.
         """
         unit = twist_to_unit(twist)  # the base is not rotated in the world
-        control_step(self._scene, np.append(unit, gripper_to_unit(gripper_open)))
+        control_step(self.scene.benchmark, np.append(unit, gripper_to_unit(gripper_open)))
         self.time += self.dt
-        self.success = bool(self._scene._check_success())
+        self.success = self.scene.fulfils(self._problem['goal_state'])
         return self.success
 
     def render(self):
         """Return the camera's frame uint8 [H, W, 3], RGB, upright."""
-        return self._camera.render()
+        return self.scene.camera.render()
 
     def segment(self):
         """Return int32 [H, W]: MuJoCo's geom id at each pixel, -1 where there is none."""
-        return self._camera.segment()
+        return self.scene.camera.segment()
 
     def camera_intrinsics(self):
         """Return K float64 [3, 3]; integer pixels are pixel centres."""
-        return self._camera.intrinsics()
+        return self.scene.camera.intrinsics()
 
     def camera_pose(self):
-        """Return 4x4: the camera's optical frame in the base frame."""
-        return self._in_base(self._camera.pose_in_world())
+        """Return 4x4: the camera's optical frame in the base frame, in this episode."""
+        return self.scene.in_base(self.scene.camera.pose_in_world())
 
     def end_effector_pose(self):
         """Return 4x4: the controller's end effector (between the fingertips) in the base frame."""
-        return self._in_base(self._arm.end_effector())
+        return self.scene.in_base(self.scene.arm.end_effector())
 
     def joint_state(self):
         """Return (names, positions, velocities): 7 arm joints (rad), 2 fingers (m)."""
-        return self._arm.joint_state()
+        return self.scene.arm.joint_state()
 
     def gripper_open(self):
         """Return how far the gripper is open, 0 closed .. 1 open."""
-        return self._arm.gripper_open()
+        return self.scene.arm.gripper_open()
 
     def touches(self, name):
         """Return whether both fingers touch an object."""
-        return self._arm.holds(self._scene.objects_dict[name])
+        return self.scene.arm.holds(self.scene.benchmark.objects_dict[name])
 
     def object_positions(self):
         """Return {name: xyz float64 [3]} of all objects and fixtures in the base frame."""
-        return {name: self._to_base(self.data.xpos[body])
-                for name, body in self._body_ids.items()}
+        return self.scene.positions()
 
-    def object_rotation(self, name):
-        """Return the rotation [3, 3] of an object in the base frame."""
-        return self._arm.base_rotation.T @ self.data.xmat[self._body_ids[name]].reshape(3, 3)
+    def object_points(self, name):
+        """Return float64 [n, 3]: an object's surface, from its origin, in the base's axes, m."""
+        return self.scene.points(name)
 
     def nominal_rotation(self):
         """Return the end effector's rotation [3, 3] at the benchmark's own start."""
-        return self._arm.base_rotation.T @ self._arm.start_rotation
+        return self.scene.arm.base_rotation.T @ self.scene.arm.start_rotation
 
-    def goal_region(self):
-        """Return the name of the region where the instruction's object belongs."""
-        return self._tasks[self.instruction]['goal_state'][0][2]
+    def goal(self):
+        """Return the benchmark's goal: [[predicate, object, and mostly a place], ...]."""
+        return self._problem['goal_state']
 
-    def table_height(self):
-        """Return the height of the table's top in the base frame, m."""
-        return float(self._to_base(self.data.site('table_top').xpos)[2])
+    def target_object(self):
+        """Return the name of the object that the instruction is about."""
+        return self.goal()[0][1]
 
-    def place_target(self):
-        """Return xyz float64 [3] of the goal region's centre in the base frame."""
-        return self._to_base(self.data.site(self.goal_region()).xpos)
+    def target_place(self):
+        """Return the name of the region or object where it belongs; None for other goals."""
+        return (self.goal()[0] + [None])[2]
+
+    def target_body(self):
+        """Return the object or fixture at which the target place is; None for the table."""
+        return self.scene.place_body(self.target_place())
+
+    def place_position(self):
+        """Return xyz float64 [3] of the origin of the target place in the base frame, m."""
+        return self.scene.place_position(self.target_place())
 
     def task_points(self):
         """Return float64 [3, 3]: object, place and end effector in the base frame, m."""
-        return np.array([self.object_positions()[GRASPED_OBJECT], self.place_target(),
+        return np.array([self.object_positions()[self.target_object()], self.place_position(),
                          self.end_effector_pose()[:3, 3]])
+
+    def object_centers(self):
+        """
+        Return {name: xyz float64 [3]}: the middles of the movable objects, base frame, m.
+
+        They are those of all instructions, not numbers where the present scene lacks them;
+        distractors are none of them.
+        """
+        centers = {name: np.full(3, np.nan) for problem in self._problems.values()
+                   for names in problem['objects'].values() for name in names}
+        positions = self.object_positions()
+        for name in set(self.scene.movable).intersection(centers):
+            points = self.object_points(name)
+            centers[name] = positions[name] + (points.min(axis=0) + points.max(axis=0)) / 2
+        return centers
+
+    def movable_objects(self):
+        """Return the names of the objects that are not fixed to the table."""
+        return self.scene.movable
+
+    def fixtures(self):
+        """Return the Boxes of what stands fixed on the table, base frame."""
+        return self.scene.fixtures()
+
+    def table_height(self):
+        """Return the height of the table's top in the base frame, m."""
+        return self.scene.table_height()
 
     def geom_ids(self, prefix):
         """Return the ids of the geoms whose names start with a prefix."""
@@ -197,15 +229,10 @@ class LiberoEnv:
 
     def close(self):
         """Free the rendering context and the scene."""
-        self._camera.close()
-        self._scene.close()
+        self.scene.close()
 
-    def _to_base(self, position):
-        return self._arm.base_rotation.T @ (position - self._arm.base_position)
 
-    def _in_base(self, pose):
-        rotation = self._arm.base_rotation
-        result = np.eye(4)
-        result[:3, :3] = rotation.T @ pose[:3, :3]
-        result[:3, 3] = self._to_base(pose[:3, 3])
-        return result
+def _share_scene(problem, other):
+    """Return whether two parsed tasks differ in their goals alone."""
+    return all(problem[key] == other[key] for key in
+               ('problem_name', 'fixtures', 'objects', 'initial_state', 'regions'))

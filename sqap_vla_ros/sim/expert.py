@@ -1,28 +1,25 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A scripted expert that puts the bowl where the instruction says, from privileged poses.
+A scripted expert that picks an object up and puts it where the instruction says.
 
-Its action is a function of the present state alone (poses, gripper opening, finger contact): no
-timers, no hidden phases. So every state that a learner reaches has one right answer, and a
-dropped or missed bowl is picked up again without further code. The path bends smoothly: a target
-height that falls with the horizontal distance makes the arm come from above and go over what
-stands in between.
+It knows all poses. Its action is a function of the present state alone (poses, gripper opening,
+finger contact): no timers, no hidden phases. So every state that a learner reaches has one right
+answer, and a dropped or missed object is picked up again without further code. The path bends
+smoothly: the hand keeps above what stands between it and its target (clearance.py) and comes
+down in a funnel over the target.
 """
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sqap_vla_ros.sim.env import GRASPED_OBJECT
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.sim.clearance import Clearance, MARGIN_M
+from sqap_vla_ros.sim.grasps import grasps_of
+from sqap_vla_ros.sim.resting import place_of
 
-# End effector relative to the bowl's origin (middle of its underside) at the grasp: over the
-# rim on the +y side, the fingers on both sides of it.
-GRASP_OFFSET_M = np.array([0.0, 0.050, 0.042])
-
-
-# How high the bowl's origin comes to rest above the goal region's site.
-RESTING_HEIGHT_M = {'flat_stove_1_cook_region': 0.022, 'wooden_cabinet_1_top_side': 0.001}
+FINGER_TRAVEL_M = 0.08
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,11 @@ class ExpertConfig:
 
     approach_height, carry_height: kept above the target until the horizontal distance is below
     them divided by funnel_slope, plus funnel_radius. lift_slack, lift_span: sideways motion
-    begins lift_slack + lift_span below the carrying height and is full lift_slack below it.
-    press: how far below its resting height the bowl is lowered, until it touches.
+    begins lift_slack + lift_span below the height that is kept and is full lift_slack below it.
+    well_slope, well_radius: the same as the funnel's, inside of a container's walls.
+    press: how far below its resting height an object is lowered, until it touches.
+    open_slack, retreat_slack: how much wider (of 0..1) than an object the fingers may be and
+    still hold it, and have to be before they leave it.
     """
 
     max_speed: float = 0.24
@@ -44,108 +44,150 @@ class ExpertConfig:
     carry_height: float = 0.06
     funnel_slope: float = 2.5
     funnel_radius: float = 0.02
+    well_slope: float = 10.0
+    well_radius: float = 0.015
     lift_slack: float = 0.03
     lift_span: float = 0.05
     grasp_tolerance: float = 0.014
+    grasp_turn: float = 0.15
     missed_opening: float = 0.02
-    held_opening: float = 0.2
+    open_slack: float = 0.125
     held_tolerance: float = 0.02
     lift_speed: float = 0.06
     lift_gain: float = 4.0
     reopen_height: float = 0.06
-    place_tolerance: float = 0.03
+    region_tolerance: float = 0.03
+    object_tolerance: float = 0.015
     place_height: float = 0.008
     press: float = 0.01
-    retreat_opening: float = 0.4
+    retreat_slack: float = 0.3
     retreat_height: float = 0.10
 
 
 class Expert:
-    """Acts in a LiberoEnv whose instruction puts the bowl somewhere."""
+    """Acts in a LiberoEnv whose instruction puts an object somewhere."""
 
     def __init__(self, env, config=ExpertConfig()):
         self._env = env
         self._config = config
 
     def act(self):
-        """Return (twist float64 [6] m/s and rad/s in the base frame, gripper 0 or 1)."""
-        pose = self._env.end_effector_pose()
-        bowl = self._env.object_positions()[GRASPED_OBJECT]
-        place = self.place_position()
-        end_effector, opening = pose[:3, 3], self._env.gripper_open()
-        if self._is_placed(bowl - place):
-            linear, gripper = self._release(end_effector, opening, place), 1.0
-        elif self._is_held(bowl + GRASP_OFFSET_M - end_effector, opening):
-            linear, gripper = self._carry(bowl, place), 0.0
-        else:
-            linear, gripper = self._grasp(bowl + GRASP_OFFSET_M - end_effector, opening)
-        return np.concatenate([linear, self._turn(pose[:3, :3])]), gripper
+        """
+        Return (twist float64 [6] m/s and rad/s in the base frame, gripper 0 or 1).
 
-    def place_position(self):
-        """Return xyz [3] of the bowl's origin once it rests on the goal, base frame, m."""
-        return self._env.place_target() + [0, 0, RESTING_HEIGHT_M[self._env.goal_region()]]
+        Raises ConfigError when the instruction is not about putting an object somewhere.
+        """
+        env, name = self._env, self._env.target_object()
+        if name not in env.movable_objects() or env.target_place() is None:
+            raise ConfigError(f'the expert can only put objects somewhere, not '
+                              f'{env.instruction!r}: leave this instruction out')
+        points, origin = env.object_points(name), env.object_positions()[name]
+        grasps, bottom = grasps_of(points), points[:, 2].min()
+        place = place_of(env, grasps[0].offset[2] - bottom)
+        goal = place.origin + [0, 0, place.height - bottom]
+        pose, opening = env.end_effector_pose(), env.gripper_open()
+        hand, yaw = pose[:3, 3], grasps[0].yaw
+        if self._is_placed(origin - goal):
+            linear, gripper = self._release(hand, opening, goal, grasps[0]), 1.0
+        elif any(self._is_held(origin + grasp.offset - hand, opening, grasp, name)
+                 for grasp in grasps):
+            linear, gripper, yaw = self._carry(hand, origin, goal, bottom, place.wall), 0.0, 0.0
+        else:
+            grasp = self._free_grasp(grasps, origin)
+            error, yaw = origin + grasp.offset - hand, grasp.yaw
+            turn = np.abs(self._turn_error(pose, yaw)).max()
+            linear, gripper = self._grasp(hand, error, opening, turn)
+        turning = _limited(self._config.turn_gain * self._turn_error(pose, yaw),
+                           self._config.max_turn)
+        return np.concatenate([linear, turning]), gripper
+
+    def _free_grasp(self, grasps, origin):
+        """Return the first grasp at which nothing is in the fingers' way, else the first."""
+        if len(grasps) == 1:
+            return grasps[0]
+        clearance = self._clearance(self._env.target_object())
+        return next((grasp for grasp in grasps
+                     if clearance.leaves_room(origin + grasp.offset)), grasps[0])
 
     def _is_placed(self, offset):
-        """Return whether the bowl, `offset` from its resting place, may be let go."""
-        config = self._config
-        return _horizontal(offset) < config.place_tolerance and offset[2] < config.place_height
+        """Return whether the object, `offset` from its resting place, may be let go."""
+        config, on_object = self._config, self._env.target_place() in self._env.movable_objects()
+        tolerance = config.object_tolerance if on_object else config.region_tolerance
+        return _horizontal(offset) < tolerance and offset[2] < config.place_height
 
-    def _is_held(self, error, opening):
-        """Return whether the bowl is between closed fingers; contact alone flickers."""
-        config = self._config
-        if not config.missed_opening < opening < config.held_opening:
+    def _is_held(self, error, opening, grasp, name):
+        """Return whether the object is between closed fingers; contact alone flickers."""
+        config, width = self._config, grasp.width / FINGER_TRAVEL_M
+        if not config.missed_opening < opening < width + config.open_slack:
             return False
-        return np.abs(error).max() < config.held_tolerance or self._env.touches(GRASPED_OBJECT)
+        return np.abs(error).max() < config.held_tolerance or self._env.touches(name)
 
-    def _is_at_grasp(self, error, opening):
+    def _is_at_grasp(self, error, opening, turn):
         """Return whether the fingers may close; the more they have, the less stops them."""
         config = self._config
         sideways = config.grasp_tolerance * (2 - opening)
-        return np.abs(error[:2]).max() < sideways and abs(error[2]) < config.grasp_tolerance
+        return (np.abs(error[:2]).max() < sideways and abs(error[2]) < config.grasp_tolerance
+                and turn < config.grasp_turn * (2 - opening))
 
-    def _grasp(self, error, opening):
-        """Return (velocity, gripper): come from above with open fingers, close at the rim."""
+    def _grasp(self, hand, error, opening, turn):
+        """Return (velocity, gripper): come from above with open fingers, close when there."""
         config = self._config
-        if self._is_at_grasp(error, opening):
+        if self._is_at_grasp(error, opening, turn):
             if opening < config.missed_opening:
                 return np.array([0, 0, config.max_speed]), 1.0
             return self._towards(error), 0.0
-        height = self._funnel(error, config.approach_height)
-        height = max(height, config.reopen_height * (1 - opening))
-        return self._towards(error + [0, 0, height]), 1.0
+        clear = self._clearance(self._env.target_object()).hand_height(hand, hand + error)
+        height = max(config.approach_height, clear - (hand + error)[2])
+        height = max(self._funnel(error, height), config.reopen_height * (1 - opening))
+        return self._towards(self._rise_first(error + [0, 0, height])), 1.0
 
-    def _carry(self, bowl, place):
-        """Return the velocity that lifts the bowl, moves it over its place and lowers it."""
+    def _carry(self, hand, origin, goal, bottom, wall):
+        """Return the velocity that lifts the object, moves it over its place and lowers it."""
         config = self._config
-        error = place - bowl
-        error[2] += self._funnel(error, config.carry_height) - config.press
-        below = max(error[2] - config.lift_slack, 0.0)
-        error[:2] *= np.clip(1 - below / config.lift_span, 0.0, 1.0)
-        lifted = max(bowl[2] - self._env.table_height(), 0.0)
-        return self._towards(error, config.lift_speed + config.lift_gain * lifted)
+        error = goal - origin
+        clear = self._clearance(self._env.target_object(), self._env.target_body()).held_height(
+            hand, hand + error, origin[2] + bottom)
+        height = max(config.carry_height, clear - (hand + error)[2])
+        if wall > 0:
+            height = max(height, wall + MARGIN_M)
+            error[2] += self._funnel(error, height, config.well_slope, config.well_radius)
+        else:
+            error[2] += self._funnel(error, height) - config.press
+        lifted = max(origin[2] + bottom - self._env.table_height(), 0.0)
+        return self._towards(self._rise_first(error),
+                             config.lift_speed + config.lift_gain * lifted)
 
-    def _release(self, end_effector, opening, place):
-        """Return the velocity after the bowl stands: wait for the fingers, then go up."""
+    def _clearance(self, *ignored):
+        return Clearance(self._env, ignored)
+
+    def _rise_first(self, error):
+        """Return the error with less sideways motion the further it is still to rise."""
+        below = max(error[2] - self._config.lift_slack, 0.0)
+        sideways = np.clip(1 - below / self._config.lift_span, 0.0, 1.0)
+        return error * [sideways, sideways, 1.0]
+
+    def _release(self, hand, opening, place, grasp):
+        """Return the velocity after the object stands: wait for the fingers, then go up."""
         config = self._config
-        if opening < config.retreat_opening:
+        if opening < grasp.width / FINGER_TRAVEL_M + config.retreat_slack:
             return np.zeros(3)
-        rise = place[2] + GRASP_OFFSET_M[2] + config.retreat_height - end_effector[2]
+        rise = (place + grasp.offset)[2] + config.retreat_height - hand[2]
         return self._towards(np.array([0, 0, max(rise, 0.0)]))
 
-    def _funnel(self, error, height):
+    def _funnel(self, error, height, slope=None, radius=None):
         """Return the height to keep above a target that is `error` away."""
-        config = self._config
-        far = max(_horizontal(error) - config.funnel_radius, 0.0)
-        return min(height, config.funnel_slope * far)
+        slope = self._config.funnel_slope if slope is None else slope
+        radius = self._config.funnel_radius if radius is None else radius
+        return min(height, slope * max(_horizontal(error) - radius, 0.0))
 
     def _towards(self, error, max_speed=np.inf):
         """Return the velocity [3] along an error [3], m, limited in speed (m/s)."""
         return _limited(self._config.gain * error, min(max_speed, self._config.max_speed))
 
-    def _turn(self, rotation):
-        """Return the angular velocity [3] back to the orientation that every grasp has."""
-        error = Rotation.from_matrix(self._env.nominal_rotation() @ rotation.T).as_rotvec()
-        return _limited(self._config.turn_gain * error, self._config.max_turn)
+    def _turn_error(self, pose, yaw):
+        """Return the rotation vector [3] (rad) to the nominal orientation turned by yaw."""
+        wanted = Rotation.from_rotvec([0, 0, yaw]).as_matrix() @ self._env.nominal_rotation()
+        return Rotation.from_matrix(wanted @ pose[:3, :3].T).as_rotvec()
 
 
 def _limited(vector, length):

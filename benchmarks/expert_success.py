@@ -1,0 +1,144 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How often the scripted expert fulfils a suite's instructions, task by task.
+
+    python benchmarks/expert_success.py --suite libero_goal --episodes 200 [--processes 2]
+
+Episodes that the output file holds already are not run again, so a stopped or time-limited
+(`--minutes`) run is continued by the same command.
+"""
+import argparse
+from concurrent.futures import as_completed, ProcessPoolExecutor
+import json
+import multiprocessing
+from pathlib import Path
+import time
+
+import numpy as np
+from sqap_vla_ros.demo.report import machine, versions
+from sqap_vla_ros.evaluate.rollouts import wilson_interval
+from sqap_vla_ros.files import write_whole
+
+RESULTS = Path(__file__).resolve().parent / 'results'
+OPTIONS = ('suite', 'seed', 'placement_m', 'yaw_rad', 'distractors', 'initial_states',
+           'disturbed', 'max_steps')
+_worker = {}
+
+
+def arguments():
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument('--suite', default='libero_goal')
+    parser.add_argument('--instructions', nargs='+', metavar='TEXT',
+                        help='default: five of libero_goal, all of another suite')
+    parser.add_argument('--episodes', type=int, default=200, help='over all instructions')
+    parser.add_argument('--seed', type=int, default=0, help='of the first episode of each')
+    parser.add_argument('--placement-m', type=float, default=0.25)
+    parser.add_argument('--yaw-rad', type=float, default=0.0)
+    parser.add_argument('--distractors', type=int, default=0)
+    parser.add_argument('--initial-states', action='store_true',
+                        help='start from the official states (no placement, no yaw)')
+    parser.add_argument('--disturbed', action='store_true',
+                        help='execute disturbed actions, as in data collection')
+    parser.add_argument('--max-steps', type=int, default=300)
+    parser.add_argument('--processes', type=int, default=1)
+    parser.add_argument('--minutes', type=float, default=float('inf'),
+                        help='begin no episode after this time')
+    parser.add_argument('--out', type=Path)
+    args = parser.parse_args()
+    args.out = args.out or RESULTS / f'expert_{args.suite}.json'
+    return args
+
+
+def make_env(args):
+    """Return the environment of a command line."""
+    from sqap_vla_ros.sim.env import LiberoEnv
+    from sqap_vla_ros.sim.variation import Variation
+    return LiberoEnv(
+        args.instructions, args.suite, args.placement_m, initial_states=args.initial_states,
+        variation=Variation(yaw_rad=args.yaw_rad, distractors=args.distractors))
+
+
+def run_episode(args, instruction, seed):
+    """Return the control steps that one episode took, None for a failure or no time left."""
+    from sqap_vla_ros.sim.expert import Expert
+    from sqap_vla_ros.train.perturbation import Perturbation
+    if time.time() > args.end:
+        return instruction, seed, 'not run'
+    if not _worker:
+        _worker['env'] = make_env(args)
+    env = _worker['env']
+    env.reset(seed, instruction)
+    expert = Expert(env)
+    perturbation = Perturbation(np.random.default_rng([seed, 1]))
+    for step in range(args.max_steps):
+        action = expert.act()
+        if env.step(*(perturbation.apply(*action) if args.disturbed else action)):
+            return instruction, seed, step + 1
+    return instruction, seed, None
+
+
+def summary(args, steps):
+    """Return the results {instruction: {seed: steps or None}} with rates and intervals."""
+    tasks = {}
+    for instruction, episodes in steps.items():
+        taken = [count for count in episodes.values() if count is not None]
+        tasks[instruction] = {
+            'episodes': len(episodes), 'successes': len(taken),
+            'wilson95': wilson_interval(len(taken), len(episodes)),
+            'steps_mean': float(np.mean(taken)) if taken else None,
+            'steps_max': max(taken, default=None), 'steps': episodes}
+    episodes = sum(task['episodes'] for task in tasks.values())
+    successes = sum(task['successes'] for task in tasks.values())
+    return {'options': {name: getattr(args, name) for name in OPTIONS},
+            'machine': machine(), 'versions': versions(), 'episodes': episodes,
+            'successes': successes, 'wilson95': wilson_interval(successes, episodes),
+            'tasks': tasks}
+
+
+def finished(args):
+    """Return {instruction: {seed: steps or None}} of the output file, if there is one."""
+    if not args.out.is_file():
+        return {}
+    stored = json.loads(args.out.read_text())
+    if stored['options'] != {name: getattr(args, name) for name in OPTIONS}:
+        raise SystemExit(f'{args.out} holds episodes with other options '
+                         f'({stored["options"]}): give another --out, or delete it')
+    return {instruction: {int(seed): count for seed, count in task['steps'].items()}
+            for instruction, task in stored['tasks'].items()}
+
+
+def main():
+    """Run what is missing, print the table, write the JSON."""
+    args = arguments()
+    args.end = time.time() + 60 * args.minutes
+    from sqap_vla_ros.sim.env import tasks_of
+    instructions = list(tasks_of(args.suite, args.instructions))
+    steps = {name: {} for name in instructions} | finished(args)
+    seeds = range(args.seed, args.seed + -(-args.episodes // len(instructions)))
+    jobs = [(name, seed) for name in instructions for seed in seeds if seed not in steps[name]]
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(args.processes, context) as pool:
+        for future in as_completed([pool.submit(run_episode, args, *job) for job in jobs]):
+            name, seed, count = future.result()
+            if count != 'not run':
+                steps[name][seed] = count
+                write_whole(args.out, (json.dumps(summary(args, steps), indent=1) + '\n').encode())
+    report(summary(args, steps))
+
+
+def report(result):
+    """Print a summary as a table."""
+    print(f'{result["options"]}\n{result["machine"]}\n{result["versions"]}')
+    rows = {**result['tasks'], 'all': result}
+    for name, row in rows.items():
+        low, high = row['wilson95']
+        failed = [seed for seed, count in row.get('steps', {}).items() if count is None]
+        print(f'{row["successes"]:4}/{row["episodes"]:4}  [{low:.3f}, {high:.3f}]  '
+              f'{row.get("steps_mean") or 0:5.0f} steps  {name}'
+              + (f'  failed: {failed}' if failed else ''))
+
+
+if __name__ == '__main__':
+    main()
