@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Demonstrations: recorded with clean labels, stored whole or not at all, loaded in part."""
 import argparse
+import errno
+from functools import lru_cache
 
 from libero_scene import libero_env
 import numpy as np
 import pytest
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.train import collect
 from sqap_vla_ros.train.collect import (
     add_arguments, collect_shard, CollectConfig, missing_shards, pack_shard, run, shard_path)
 from sqap_vla_ros.train.perturbation import Perturbation, PerturbationConfig
@@ -31,7 +34,8 @@ def record(steps, stride=2):
 def shard(lengths, first_seed=10_000):
     """Return a shard's arrays with episodes of these many steps."""
     return pack_shard([(i % 2, record(length)) for i, length in enumerate(lengths)],
-                      list(range(first_seed, first_seed + len(lengths))), [], ('stove', 'cabinet'))
+                      list(range(first_seed, first_seed + len(lengths))), [], ('stove', 'cabinet'),
+                      POINT_NAMES)
 
 
 @pytest.fixture(scope='module')
@@ -56,6 +60,8 @@ def test_a_recorded_episode_holds_frames_states_points_and_every_clean_action(re
 def test_recorded_points_are_where_the_camera_sees_them(recorded):
     arrays = recorded
     pixels, end_effector = arrays['points_px'], POINT_NAMES.index('end_effector')
+    assert tuple(arrays['point_names']) == (*POINT_NAMES, *libero_env().object_centers())
+    assert pixels.shape[1] == len(arrays['point_names'])
     assert ((pixels > 0) & (pixels < 64)).all()
     np.testing.assert_allclose(arrays['points_xyz'][:, end_effector], arrays['state'][:, :3],
                                atol=1e-5)
@@ -105,7 +111,8 @@ def test_a_folder_without_shards_says_how_to_make_them(tmp_path):
 
 
 def test_a_shard_without_a_single_success_loads_as_no_frames(tmp_path):
-    write_shard(tmp_path / 'a.npz', pack_shard([], [], [10_000], ('stove', 'cabinet')))
+    nothing = pack_shard([], [], [10_000], ('stove', 'cabinet'), POINT_NAMES)
+    write_shard(tmp_path / 'a.npz', nothing)
     write_shard(tmp_path / 'b.npz', shard([6]))
     assert len(load_shards(tmp_path)) == 3
 
@@ -132,6 +139,31 @@ def test_the_command_does_nothing_where_all_is_there(tmp_path, capsys):
     write_shard(tmp_path / 'shard_0010000.npz', shard([6, 6]))
     assert run(args) == 0
     assert 'added 0 episodes' in capsys.readouterr().out
+
+
+def test_a_full_disk_stops_the_collection_and_leaves_no_half_shard(tmp_path, monkeypatch):
+    config = CollectConfig(out=tmp_path, episodes=1, shard_episodes=1)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(collect, '_environment', lru_cache(lambda scene: None))
+    monkeypatch.setattr(collect, 'collect_shard', lambda *_: shard([6]))
+    monkeypatch.setattr('os.replace', full)
+    with pytest.raises(ConfigError, match='free .* MiB and start the same command again'):
+        collect._work(config, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_add_up_what_they_collect(tmp_path, monkeypatch):
+    config = CollectConfig(out=tmp_path, episodes=25, shard_episodes=10)
+    write_shard(shard_path(config, 0), shard([6]))
+    asked = []
+
+    def run_jobs(function, jobs, processes):
+        asked.extend(jobs)
+        yield from ((job, (4, 1, 50)) for job in jobs)
+    monkeypatch.setattr(collect, 'run_jobs', run_jobs)
+    assert collect.collect(config) == (8, 2, 100) and asked == [1, 2]
 
 
 def test_a_perturbation_is_decided_by_its_generator():

@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Training learns, resumes, and writes checkpoints that the policy loads."""
-import argparse
 import json
 
 import numpy as np
@@ -12,52 +11,16 @@ from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.train import train
 from sqap_vla_ros.train.auxiliary import PointReadout
 from sqap_vla_ros.train.batches import Batches, shifted
-from sqap_vla_ros.train.collect import pack_shard
-from sqap_vla_ros.train.shards import load_shards, write_shard
+from sqap_vla_ros.train.recipe import normalisation, schedule
+from sqap_vla_ros.train.shards import load_shards
 import torch
-
-INSTRUCTIONS = ('go left', 'go right')
-SIZE = 56
-
-
-def make_record(rng, instruction, steps=12):
-    """Draw an episode: a white square whose place and the instruction decide the action."""
-    import cv2
-    record = {name: [] for name in
-              ('jpeg', 'state', 'points_px', 'points_xyz', 'frame_step', 'actions')}
-    for step in range(steps):
-        place = rng.uniform(8, SIZE - 8, 2)
-        image = np.zeros((SIZE, SIZE, 3), np.uint8)
-        cv2.circle(image, tuple(int(v) for v in place), 5, (255, 255, 255), -1)
-        record['jpeg'].append(cv2.imencode('.jpg', image)[1].ravel())
-        record['state'].append(end_effector_state(rng.normal(0, 0.1, 3), [1.0, 0, 0, 0], 1.0))
-        record['points_px'].append(np.stack([place] * 3).astype(np.float32))
-        record['points_xyz'].append(np.zeros((3, 3), np.float32))
-        record['frame_step'].append(step)
-        sign = 1 if instruction else -1
-        action = [sign * 0.1, (place[0] - SIZE / 2) / 200, 0, 0, 0, 0, instruction]
-        record['actions'].append(np.array(action, np.float32))
-    return record
+from training_data import INSTRUCTIONS, options, SIZE, write_data
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     """Write two shards of a task that can be learned in seconds."""
-    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp('data')
-    for shard in range(2):
-        records = [(k % 2, make_record(rng, k % 2)) for k in range(10)]
-        seeds = [10000 + 10 * shard + k for k in range(10)]
-        write_shard(path / f'shard_{shard}.npz', pack_shard(records, seeds, [], INSTRUCTIONS))
-    return path
-
-
-def options(data, out, *extra):
-    parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
-    return parser.parse_args([
-        str(data), str(out), '--width', '64', '--vit-depth', '1', '--llm-layers', '3',
-        '--batch-size', '16', '--dtype', 'float32', '--log-every', '10', '--name', 'toy',
-        '--device', 'cpu', '--learning-rate', '3e-3', *extra])
+    return write_data(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture(scope='module')
@@ -106,7 +69,7 @@ def test_a_directory_without_shards_is_refused(tmp_path):
 
 def test_a_shifted_image_takes_its_points_along(data):
     shards = load_shards(data)
-    norm = train.normalisation(shards)
+    norm = normalisation(shards)
     rows = np.arange(20)
     plain = Batches(shards, rows, np.zeros((2, 3), np.int64), norm, 20, 0, augment=False)
     moved = Batches(shards, rows, np.zeros((2, 3), np.int64), norm, 20, 0, augment=True)
@@ -141,7 +104,7 @@ def test_the_point_readout_finds_a_point_that_its_features_show():
 
 
 def test_the_learning_rate_warms_up_and_falls_twice():
-    rates = [train.schedule(step, 600, 400) for step in (0, 99, 300, 599, 600, 999)]
+    rates = [schedule(step, 600, 400) for step in (0, 99, 300, 599, 600, 999)]
     assert rates[0] < 0.02 and rates[1] > 0.9
     assert rates[1] > rates[2] > rates[3] > 0.29
     assert rates[4] == 0.5 and 0.019 < rates[5] < 0.03

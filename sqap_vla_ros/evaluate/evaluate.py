@@ -3,131 +3,148 @@
 """
 Success of a checkpoint by variant and control: `sqap-vla eval`.
 
-All variants run on the same initial states (paired by seed) in two processes; the table has
-Wilson intervals and every run's controls, since a policy that does not look has no result.
+All rows run on the same initial states (paired by seed), so that differences between them have
+paired intervals; controls show whether the policy looks and listens at all.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 import dataclasses
+import hashlib
 import json
-import multiprocessing
 from pathlib import Path
 
-from .rollouts import CONTROLS, wilson_interval
+from .plan import BASELINE, Job, plan_rows, VARIANTS
+from .rollouts import CONTROLS, MAX_STEPS
+from .seeds import episode_seeds, TEST_SEEDS, VALIDATION_SEEDS
+from .table import summarize, table_text
 from ..errors import ConfigError
-
-# variant: precision, pruned, selection method
-VARIANTS = {
-    'fp': ('fp', False, 'sqap'), 'w4a4': ('w4a4', False, 'sqap'),
-    'prune': ('fp', True, 'sqap'), 'random-prune': ('fp', True, 'random'),
-    'sqap': ('w4a4', True, 'sqap'), 'w4a4-random-prune': ('w4a4', True, 'random'),
-}
+from ..sim.options import add_scene_arguments, scene_options
+from ..tokens import TIES
 
 
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla eval`."""
-    parser.add_argument('checkpoint', help='checkpoint directory')
-    parser.add_argument('--variants', default='fp,sqap', help=f'of {", ".join(VARIANTS)}')
-    parser.add_argument('--controls', default='none', help=f'of {", ".join(CONTROLS)}')
-    parser.add_argument('--episodes', type=int, default=50, help='in all, over the instructions')
-    parser.add_argument('--keep', type=int, default=154, help='visual tokens kept when pruning')
-    parser.add_argument('--seed', type=int, default=0, help='first seed; training uses >= 10000')
-    parser.add_argument('--placement', type=float, default=0.14,
-                        help='side of the squares the objects are placed in, m')
-    parser.add_argument('--processes', type=int, default=2)
-    parser.add_argument('--out', help='write the results to this JSON file')
+    add = parser.add_argument
+    add('checkpoint', help='checkpoint directory')
+    add('--instructions', nargs='+', metavar='TEXT',
+        help="the tasks, of one scene; the checkpoint's own unless given")
+    add('--episodes-per-task', type=int, default=10)
+    add('--variants', default='fp,sqap', help=f'of {", ".join(VARIANTS)}')
+    add('--keep', default='154',
+        help='numbers of visual tokens that each pruning variant keeps, such as 154,102,64')
+    add('--ties', choices=TIES, default=TIES[-1],
+        help='which of equally far tokens sampling takes first: the lowest index, or evenly '
+        'spread ones')
+    add('--controls', default='none', help='what the policy is given instead of the truth: '
+        + '; '.join(f'{name}: {text}' for name, text in CONTROLS.items()))
+    add('--control-variants', default=BASELINE,
+        help="variants or rows (as 'sqap@154') that the controls are run for")
+    add('--seed', type=int, default=TEST_SEEDS[0],
+        help=f'first seed; test seeds are {TEST_SEEDS[0]} to {TEST_SEEDS[-1]}, training picks '
+        f'its best checkpoint on {VALIDATION_SEEDS[0]} to {VALIDATION_SEEDS[-1]}')
+    add('--max-steps', type=int, default=MAX_STEPS, help='control steps (0.05 s) of an episode')
+    add('--processes', type=int, default=2)
+    add('--out', help='write the results to this JSON file; the same command goes on with an '
+        'interrupted run')
+    add_scene_arguments(parser)
 
 
 def run(args) -> int:
-    """Evaluate every variant under every control and print one table."""
-    from tqdm import tqdm
-    variants, controls = _names(args.variants, VARIANTS), _names(args.controls, CONTROLS)
-    jobs = [(variant, control, args.seed + index)
-            for control in controls for variant in variants for index in range(args.episodes)]
-    context = multiprocessing.get_context('spawn')
-    rows: dict[tuple, list] = {}
-    with context.Pool(args.processes, _start_worker, (args,)) as pool:
-        for variant, control, result in tqdm(
-                pool.imap_unordered(_run_job, jobs), total=len(jobs), unit='episode'):
-            rows.setdefault((variant, control), []).append(result)
-    table = [_summary(variant, control, rows[variant, control])
-             for control in controls for variant in variants]
-    _print_table(table, args)
-    if args.out:
-        _write(args, table, rows)
+    """Evaluate every row, or what an interrupted run left of them, and print one table."""
+    from .progress import Progress
+    options = plan_options(args)
+    rows = plan_rows(*(options[name] for name in
+                       ('variants', 'keep', 'controls', 'control_variants')))
+    seeds = episode_seeds(args.seed, len(options['instructions']), args.episodes_per_task)
+    jobs = [Job(row, seed) for row in rows for seed in seeds]
+    out = Path(args.out) if args.out else None
+    progress = Progress(out and out.with_name(out.name + '.part.jsonl'), options)
+    try:
+        _run_missing(jobs, progress, args, options)
+    except KeyboardInterrupt:
+        print(f'\ninterrupted: {len(progress.finished)} of {len(jobs)} episodes '
+              + ('are kept, the same command goes on' if out else 'are lost without --out'))
+        raise
+    results = {row: [progress.finished[Job(row, seed).key] for seed in seeds] for row in rows}
+    table = summarize(rows, results, options['instructions'])
+    print(table_text(table, options['instructions']))
+    if out:
+        _write(out, options, table, results)
+        progress.remove()
     return 0
 
 
-def _names(text: str, known) -> list[str]:
-    names = text.split(',')
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConfigError(f'{unknown} unknown: choose from {", ".join(known)}')
-    return names
+def plan_options(args) -> dict:
+    """
+    Return everything that decides the results, as plain values.
+
+    Raises CheckpointError, ConfigError or ObservationError for what cannot be run.
+    """
+    from ..model import checkpoint
+    from ..model.prompt import Prompt
+    from .workers import require_simulator
+    require_simulator()
+    config = checkpoint.read_config(args.checkpoint)
+    prompt = Prompt(checkpoint.read_tokenizer(args.checkpoint), config.model.text_length)
+    instructions = list(args.instructions or config.instructions)
+    if not instructions:
+        raise ConfigError(f'{args.checkpoint} names no instructions: give --instructions')
+    for text in instructions:
+        prompt.encode(text)
+    digest = hashlib.sha256()
+    for name in checkpoint.FILES:
+        digest.update((Path(args.checkpoint) / name).read_bytes())
+    return {
+        'checkpoint': Path(args.checkpoint).resolve().name,
+        'checkpoint_sha256': digest.hexdigest(), **scene_options(args, instructions).values(),
+        'variants': args.variants.split(','),
+        'keep': parse_keep(args.keep, config.model.num_visual),
+        'ties': args.ties, 'controls': args.controls.split(','),
+        'control_variants': args.control_variants.split(','),
+        'episodes_per_task': args.episodes_per_task, 'seed': args.seed,
+        'max_steps': args.max_steps}
 
 
-_worker: dict = {}
+def parse_keep(text: str, total: int) -> list[int]:
+    """Return the numbers of kept tokens; raise ConfigError unless each is in 1..total."""
+    try:
+        keeps = [int(part) for part in text.split(',')]
+    except ValueError:
+        keeps = []
+    if not keeps or not all(1 <= keep <= total for keep in keeps) or len(set(keeps)) < len(keeps):
+        raise ConfigError(f'--keep {text}: give different numbers of 1..{total} tokens, such as '
+                          f'{total * 3 // 5},{total * 2 // 5}')
+    return keeps
 
 
-def _start_worker(args) -> None:
-    """Make this process's simulator; policies are loaded as they are asked for."""
-    import torch
-    from ..sim.env import LiberoEnv
-    torch.set_num_threads(1)
-    _worker.update(args=args, policies={}, env=LiberoEnv(placement_m=args.placement))
+def _run_missing(jobs, progress, args, options) -> None:
+    """Run the jobs that are not finished yet, with a progress bar."""
+    from tqdm import tqdm
+    from .workers import run_episodes, Scene
+    missing = [job for job in jobs if job.key not in progress.finished]
+    if not missing:
+        return
+    scene = Scene(
+        args.checkpoint, scene_options(args, options['instructions']), args.max_steps,
+        args.ties)
+    with closing(run_episodes(missing, scene, args.processes)) as finished, tqdm(
+            total=len(jobs), initial=len(jobs) - len(missing), unit='episode',
+            smoothing=0.05) as bar:
+        for job, result in finished:
+            progress.add(job, result)
+            bar.set_postfix_str(f'{job.row.name} {job.row.control}')
+            bar.update()
 
 
-def _policy(variant: str):
-    from ..policy import load_policy
-    from ..tokens import SelectionConfig
-    if variant not in _worker['policies']:
-        args = _worker['args']
-        precision, pruned, method = VARIANTS[variant]
-        selection = SelectionConfig(keep=args.keep, method=method) if pruned else None
-        _worker['policies'][variant] = load_policy(
-            args.checkpoint, precision, selection=selection)
-    return _worker['policies'][variant]
-
-
-def _run_job(job):
-    from .rollouts import run_episode
-    variant, control, seed = job
-    env = _worker['env']
-    instruction = env.instructions[seed % len(env.instructions)]
-    return variant, control, run_episode(env, _policy(variant), seed, instruction, control)
-
-
-def _summary(variant: str, control: str, results) -> dict:
-    successes = sum(result.success for result in results)
-    low, high = wilson_interval(successes, len(results))
-    solved = [result.steps for result in results if result.success]
-    by_instruction: dict[str, list[int]] = {}
-    for result in results:
-        entry = by_instruction.setdefault(result.instruction, [0, 0])
-        entry[0] += result.success
-        entry[1] += 1
-    return {'variant': variant, 'control': control, 'episodes': len(results),
-            'successes': successes, 'wilson95': [low, high], 'by_instruction': by_instruction,
-            'mean_steps': sum(solved) / len(solved) if solved else None,
-            'infer_ms': sum(result.infer_ms for result in results) / len(results)}
-
-
-def _print_table(table, args) -> None:
-    print(f'{"variant":18}{"control":19}{"success":>10}  95 % interval   steps  infer')
-    for row in table:
-        low, high = row['wilson95']
-        steps = '-' if row['mean_steps'] is None else f'{row["mean_steps"]:.0f}'
-        print(f'{row["variant"]:18}{row["control"]:19}{row["successes"]:4d}/{row["episodes"]:<5d}'
-              f'  {low:5.0%} .. {high:4.0%}  {steps:>6}  {row["infer_ms"]:.1f} ms')
-
-
-def _write(args, table, rows) -> None:
+def _write(out: Path, options: dict, table: list[dict], results: dict) -> None:
+    """Write the results to a JSON file, whole or not at all."""
     from ..demo.report import machine, versions
-    episodes = [{'variant': variant, 'control': control, **dataclasses.asdict(result)}
-                for (variant, control), results in rows.items() for result in results]
-    content = {'keep': args.keep, 'seed': args.seed, 'placement_m': args.placement,
-               'machine': machine(), 'versions': versions(), 'table': table,
-               'episodes': sorted(
-                   episodes, key=lambda e: (e['variant'], e['control'], e['seed']))}
-    Path(args.out).write_text(json.dumps(content, indent=1) + '\n')
+    from ..files import saving_to, write_whole
+    episodes = [{'variant': row.name, 'control': row.control, **dataclasses.asdict(result)}
+                for row, of_row in results.items() for result in of_row]
+    content = json.dumps({**options, 'machine': machine(), 'versions': versions(),
+                          'table': table, 'episodes': episodes}, indent=1).encode() + b'\n'
+    with saving_to(out.parent, len(content), 'the finished episodes are kept'):
+        write_whole(out, content)

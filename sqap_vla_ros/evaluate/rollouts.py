@@ -16,10 +16,18 @@ import numpy as np
 from ..camera import CameraModel, project
 from ..errors import ConfigError
 from ..geometry import points_in_camera
+from ..model.prompt import PAD
 from ..observation import end_effector_state, Observation, ProtectedPoints
 
-CONTROLS = ('none', 'blank-image', 'other-instruction', 'no-state')
-MAX_STEPS = 200
+# what the policy is given instead of the truth
+CONTROLS = {
+    'none': 'everything as it is',
+    'blank-image': 'a black image; instruction and proprioception as they are',
+    'other-instruction': "another task's instruction than the one that is judged",
+    'no-state': 'the mean proprioception of the training data',
+    'state-only': 'a black image and an empty instruction; proprioception as it is',
+}
+MAX_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -33,18 +41,22 @@ class EpisodeResult:
     infer_ms: float
 
 
-def observe(env, instruction: str, control: str = 'none') -> Observation:
-    """Look at the simulator as the node looks at the robot's topics."""
+def observe(env, instruction: str, control: str = 'none', mean_state=None) -> Observation:
+    """
+    Look at the simulator as the node looks at the robot's topics, but for what a control hides.
+
+    mean_state: float32 [S], shown under 'no-state' instead of the measured one.
+    """
     image = env.render()
     pose = env.end_effector_pose()
     pixels, valid = project_points(env, pose[None, :3, 3], image.shape[:2])
     protected = (ProtectedPoints(pixels, np.zeros(1), ('end_effector',)) if valid[0]
                  else ProtectedPoints())
     state = end_effector_state(pose[:3, 3], _quaternion_xyzw(pose[:3, :3]), env.gripper_open())
-    if control == 'blank-image':
+    if control in ('blank-image', 'state-only'):
         image = np.zeros_like(image)
     if control == 'no-state':
-        state = np.zeros_like(state)
+        state = np.asarray(mean_state, np.float32)
     return Observation(image, env.time, instruction, protected, state)
 
 
@@ -60,27 +72,38 @@ def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',
     """
     Run one episode in lockstep: infer, execute the first rows of the chunk, look again.
 
-    'other-instruction' tells the policy another instruction than the one that is judged.
+    control: one of CONTROLS.  Raises ConfigError for one that this environment or policy cannot
+    serve.
     """
+    mean_state = policy.statistics.get('state_mean')
+    if control == 'no-state' and mean_state is None:
+        raise ConfigError('no-state needs a policy with proprioception')
     env.reset(seed, instruction)
     policy.reset()
-    told = instruction
-    if control == 'other-instruction':
-        others = [text for text in env.instructions if text != instruction]
-        if not others:
-            raise ConfigError('other-instruction needs an environment with two instructions')
-        told = others[seed % len(others)]
+    told = told_instruction(env.instructions, instruction, control, seed)
     execute = policy.config.action_space.execute_steps
     spent, count, chunk, row = 0.0, 0, None, 0
     for step in range(max_steps):
         if chunk is None or row == execute:
-            chunk, row = policy.infer(observe(env, told, control)), 0
+            chunk, row = policy.infer(observe(env, told, control, mean_state)), 0
             spent, count = spent + chunk.timings['total'], count + 1
         action = chunk.actions[row]
         row += 1
         if env.step(action[:6].astype(np.float64), float(action[6])):
             return EpisodeResult(seed, instruction, True, step + 1, spent / count)
     return EpisodeResult(seed, instruction, False, max_steps, spent / count)
+
+
+def told_instruction(instructions, judged: str, control: str, seed: int) -> str:
+    """Return what the policy is told; raise ConfigError where there is no other instruction."""
+    if control == 'state-only':
+        return PAD
+    if control != 'other-instruction':
+        return judged
+    others = [text for text in instructions if text != judged]
+    if not others:
+        raise ConfigError('other-instruction needs an environment with two instructions')
+    return others[seed // len(instructions) % len(others)]
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:

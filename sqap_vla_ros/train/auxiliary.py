@@ -55,15 +55,16 @@ class PointReadout(nn.Module):
 class Auxiliary(nn.Module):
     """Image points from the visual tokens, and 3-D points from the action token."""
 
-    def __init__(self, width: int, points: int):
-        """Make both read-outs for `points` named points."""
+    def __init__(self, width: int, points: int, task_points: int):
+        """Make the read-outs: of all points in the image, of the first task_points in space."""
         super().__init__()
         self.image_points = PointReadout(width, points)
         self.space_points = nn.Sequential(
-            nn.Linear(width, width), nn.GELU(), nn.Linear(width, 3 * points))
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, 3 * task_points))
 
     def space_loss(self, summary, xyz):
         """Return the L1 loss (in decimetres) and mean error (m) for xyz [B, P, 3] in metres."""
-        found = self.space_points(summary).float().view_as(xyz)
+        found = self.space_points(summary).float().unflatten(-1, (-1, 3))  # [B, task points, 3]
+        xyz = xyz[:, :found.shape[1]]
         error = (found - xyz * 10).abs()
         return error.mean(), (found / 10 - xyz).norm(dim=-1).mean().detach()

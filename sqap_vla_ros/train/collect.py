@@ -5,22 +5,24 @@ Collect demonstrations of the scripted expert in the simulator (`sqap-vla collec
 
 Disturbed actions are executed, the expert's own are recorded. Episode k of a run has the seed
 `seed + k` and the instruction k modulo their number; a shard that is already there is kept, so a
-stopped run goes on where it was. Seeds below 1000 are for evaluation only.
+stopped run goes on where it was. Seeds of evaluate/seeds.py are never used.
 """
-import argparse
+from contextlib import closing
 from dataclasses import dataclass
-import multiprocessing
+from functools import lru_cache, partial
 import os
 from pathlib import Path
-import time
 
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
+from sqap_vla_ros.files import saving_to
 from sqap_vla_ros.observation import end_effector_state
-from sqap_vla_ros.train.shards import write_shard
+from sqap_vla_ros.processes import run_jobs
+from sqap_vla_ros.sim.options import add_scene_arguments, scene_options, SceneOptions
+from sqap_vla_ros.train.shards import POINT_NAMES, write_shard
 
-HELD_OUT_SEEDS = 1000
 JPEG_QUALITY = 95
 
 
@@ -29,20 +31,21 @@ class CollectConfig:
     """
     What to collect.
 
+    scene: of the simulator; its instructions share one scene, none for its own choice.
     frame_stride: control steps from one frame to the next; input_size: side of the stored,
     square frames (the network's input); max_steps: an episode is given up after these;
     tail_steps: what is recorded after success, for the release.
     """
 
     out: Path
+    scene: SceneOptions = SceneOptions()
     episodes: int = 1000
     seed: int = 10_000
     shard_episodes: int = 25
     workers: int = 2
     frame_stride: int = 2
     input_size: int = 224
-    placement_m: float = 0.14
-    max_steps: int = 200
+    max_steps: int = 300
     tail_steps: int = 16
     niceness: int = 10
 
@@ -51,8 +54,8 @@ class CollectConfig:
         for name in ('episodes', 'shard_episodes', 'workers', 'frame_stride', 'max_steps'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'{name} must be at least 1, found {getattr(self, name)}')
-        if self.seed < HELD_OUT_SEEDS:
-            raise ConfigError(f'seeds below {HELD_OUT_SEEDS} are held out for evaluation: '
+        if self.seed < FIRST_TRAINING_SEED:
+            raise ConfigError(f'seeds below {FIRST_TRAINING_SEED} are kept for evaluation: '
                               f'use a larger seed than {self.seed}')
 
 
@@ -86,7 +89,7 @@ def _record_frame(record, env, step, transform):
     import cv2
     image = transform.apply(env.render())
     jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    points = env.task_points()
+    points = np.array([*env.task_points(), *env.object_centers().values()])
     record['jpeg'].append(jpeg)
     record['state'].append(environment_state(env))
     record['points_xyz'].append(points.astype(np.float32))
@@ -118,7 +121,7 @@ def collect_shard(env, config, shard):
     transform = ImageTransform((config.input_size, config.input_size))
     expert, records, seeds, failed = Expert(env), [], [], []
     first = shard * config.shard_episodes
-    for episode in range(first, min(first + config.shard_episodes, config.episodes)):
+    for episode in range(first, first + episodes_of(config, shard)):
         seed = config.seed + episode
         env.reset(seed, env.instructions[episode % len(env.instructions)])
         perturbation = Perturbation(np.random.default_rng([seed, 1]))
@@ -128,10 +131,11 @@ def collect_shard(env, config, shard):
         else:
             records.append((episode % len(env.instructions), record))
             seeds.append(seed)
-    return pack_shard(records, seeds, failed, env.instructions)
+    point_names = (*POINT_NAMES, *env.object_centers())
+    return pack_shard(records, seeds, failed, env.instructions, point_names)
 
 
-def pack_shard(records, seeds, failed, instructions):
+def pack_shard(records, seeds, failed, instructions, point_names):
     """Return a shard's arrays (see shards.py) of [(instruction index, record), ...]."""
     def joined(name, shape):
         values = [value for _, record in records for value in record[name]]
@@ -141,8 +145,8 @@ def pack_shard(records, seeds, failed, instructions):
         'jpeg': np.concatenate(frames) if frames else np.zeros(0, np.uint8),
         'jpeg_offsets': np.cumsum([0] + [len(frame) for frame in frames]),
         'state': joined('state', (8,)),
-        'points_px': joined('points_px', (3, 2)),
-        'points_xyz': joined('points_xyz', (3, 3)),
+        'points_px': joined('points_px', (len(point_names), 2)),
+        'points_xyz': joined('points_xyz', (len(point_names), 3)),
         'frame_step': joined('frame_step', ()).astype(np.int32),
         'frame_episode': np.repeat(np.arange(len(records), dtype=np.int32),
                                    [len(record['jpeg']) for _, record in records]),
@@ -151,12 +155,17 @@ def pack_shard(records, seeds, failed, instructions):
         'instruction': np.array([instruction for instruction, _ in records], np.int32),
         'seed': np.array(seeds, np.int64),
         'failed_seeds': np.array(failed, np.int64),
-        'instructions': np.array(instructions)}
+        'instructions': np.array(instructions), 'point_names': np.array(point_names)}
 
 
 def shard_path(config, shard):
     """Return where the shard of this number belongs; the name holds its first seed."""
     return config.out / f'shard_{config.seed + shard * config.shard_episodes:07d}.npz'
+
+
+def episodes_of(config, shard):
+    """Return how many episodes the shard of this number has; the last one may have fewer."""
+    return min(config.shard_episodes, config.episodes - shard * config.shard_episodes)
 
 
 def missing_shards(config):
@@ -165,86 +174,66 @@ def missing_shards(config):
     return [shard for shard in range(count) if not shard_path(config, shard).exists()]
 
 
-def _work(config, shards, done):
-    """Collect shards in a worker process; report (episodes, failures, frames) of each."""
-    os.nice(config.niceness)
-    from sqap_vla_ros.sim.env import LiberoEnv
-    env = LiberoEnv(placement_m=config.placement_m)
-    for shard in shards:
-        if not multiprocessing.parent_process().is_alive():
-            return
-        arrays = collect_shard(env, config, shard)
+@lru_cache(maxsize=1)
+def _environment(scene):
+    """Return this process's environment, made for its first shard."""
+    return scene.environment()
+
+
+def _work(config, shard):
+    """Collect a shard in a worker process; return (episodes, failures, frames)."""
+    if not _environment.cache_info().currsize:
+        os.nice(config.niceness)
+    arrays = collect_shard(_environment(config.scene), config, shard)
+    size = sum(array.nbytes for array in arrays.values())
+    with saving_to(config.out, size, 'finished shards are kept'):
         write_shard(shard_path(config, shard), arrays)
-        done.put((len(arrays['seed']), len(arrays['failed_seeds']), len(arrays['state'])))
+    return len(arrays['seed']), len(arrays['failed_seeds']), len(arrays['state'])
 
 
 def collect(config):
     """
     Collect what is missing, with a progress bar; return (episodes, failures, frames) added.
 
-    Raises RuntimeError when a worker process dies.
+    Raises ConfigError when the disk is full and RuntimeError when a worker process dies.
     """
     from tqdm import tqdm
     config.out.mkdir(parents=True, exist_ok=True)
-    shards = missing_shards(config)
-    context = multiprocessing.get_context('spawn')
-    done = context.Queue()
-    workers = [context.Process(target=_work, daemon=True,
-                               args=(config, shards[i::config.workers], done))
-               for i in range(min(config.workers, len(shards)))]
-    for worker in workers:
-        worker.start()
-    totals = np.zeros(3, int)
-    with tqdm(total=len(shards) * config.shard_episodes, unit='episode', mininterval=5) as bar:
-        for _ in shards:
-            counts = np.array(_next_report(done, workers))
+    shards, totals = missing_shards(config), np.zeros(3, int)
+    jobs = run_jobs(partial(_work, config), shards, config.workers)
+    with closing(jobs), tqdm(total=config.episodes, initial=config.episodes - sum(
+            episodes_of(config, shard) for shard in shards), unit='episode') as bar:
+        for shard, counts in jobs:
             totals += counts
-            bar.update(int(counts[0] + counts[1]))
+            bar.update(episodes_of(config, shard))
             bar.set_postfix(failed=totals[1], frames=totals[2])
-    for worker in workers:
-        worker.join()
     return tuple(totals.tolist())
-
-
-def _next_report(done, workers):
-    """Return the next report, unless a worker has died."""
-    while done.empty():
-        if any(worker.exitcode for worker in workers):
-            raise RuntimeError('a collecting process died; its message stands above. Start '
-                               'again: finished shards are kept')
-        time.sleep(0.5)
-    return done.get()
 
 
 def add_arguments(parser):
     """Add the options of `sqap-vla collect` to an argparse parser."""
     parser.add_argument('--out', type=Path, default=Path('data'), help='folder for the shards')
     for name, text in (
-            ('episodes', 'episodes in all, over both instructions'),
-            ('seed', f'seed of the first episode, at least {HELD_OUT_SEEDS}'),
+            ('episodes', 'episodes in all, over the instructions'),
+            ('seed', f'seed of the first episode, at least {FIRST_TRAINING_SEED}'),
             ('workers', 'processes'),
             ('shard_episodes', 'episodes in one file'),
             ('frame_stride', 'control steps (0.05 s) from one frame to the next'),
             ('input_size', 'side of the stored frames, px')):
         parser.add_argument('--' + name.replace('_', '-'), type=int, help=text,
                             default=getattr(CollectConfig, name))
-    parser.add_argument('--placement-m', type=float, default=CollectConfig.placement_m,
-                        help='side of the square each object is placed in, m')
+    parser.add_argument('--instructions', nargs='+', default=(), metavar='TEXT',
+                        help='tasks of the suite, all in one scene; default: five of libero_goal')
+    add_scene_arguments(parser)
 
 
 def run(args):
     """Run `sqap-vla collect`; return the exit status."""
     config = CollectConfig(
-        out=args.out, episodes=args.episodes, seed=args.seed, workers=args.workers,
-        shard_episodes=args.shard_episodes, frame_stride=args.frame_stride,
-        input_size=args.input_size, placement_m=args.placement_m)
+        out=args.out, scene=scene_options(args, args.instructions), episodes=args.episodes,
+        seed=args.seed, workers=args.workers, shard_episodes=args.shard_episodes,
+        frame_stride=args.frame_stride, input_size=args.input_size)
     episodes, failures, frames = collect(config)
     print(f'added {episodes} episodes with {frames} frames to {config.out}; the expert failed '
           f'in {failures} more, which were left out')
     return 0
-
-
-if __name__ == '__main__':
-    _parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    add_arguments(_parser)
-    raise SystemExit(run(_parser.parse_args()))

@@ -4,28 +4,59 @@
 
 from __future__ import annotations
 
+import io
 
-def plot_curves(log: list, path) -> None:
+
+def curves_png(log: list) -> bytes:
     """
-    Draw action error (held out, training, blank image) and localisation error to a PNG.
+    Draw action error, localisation error and, where it was measured, success to a PNG.
 
-    log: the rows that `sqap-vla train` keeps; path: where the PNG goes.
+    log: the rows that `sqap-vla train` keeps in curves.json.
     """
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot
-    samples = [row['samples'] / 1000 for row in log]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
+    measured = [row for row in log if 'success' in row]
+    columns = 3 if measured else 2
+    figure, axes = pyplot.subplots(1, columns, figsize=(5.5 * columns, 4),
+                                   constrained_layout=True)
+    _draw_actions(axes[0], log)
+    _draw_points(axes[1], log)
+    if measured:
+        _draw_success(axes[2], measured)
+    for each in axes:
+        each.set_xlabel('thousand samples')
+        each.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format='png', dpi=110)
+    pyplot.close(figure)
+    return picture.getvalue()
+
+
+def _thousands(log: list) -> list[float]:
+    return [row['samples'] / 1000 for row in log]
+
+
+def _draw_actions(axes, log: list) -> None:
     for name, label in (('train', 'training batch'), ('held_out', 'held-out episodes'),
                         ('blank', 'held-out, blank image')):
-        left.plot(samples, [row[name]['action_l1'] for row in log], label=label)
-    left.set(xlabel='thousand samples', ylabel='L1 of normalised actions', yscale='log')
-    left.legend()
-    right.plot(samples, [row['held_out']['pixel_error'] for row in log],
-               label='in the image (px)')
-    right.plot(samples, [row['held_out']['space_error_m'] * 100 for row in log],
-               label='in space (cm)')
-    right.set(xlabel='thousand samples', ylabel='held-out error of the points', yscale='log')
-    right.legend()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+        axes.plot(_thousands(log), [row[name]['action_l1'] for row in log], label=label)
+    axes.set(ylabel='L1 of normalised actions', yscale='log')
+
+
+def _draw_points(axes, log: list) -> None:
+    axes.plot(_thousands(log), [row['held_out']['pixel_error'] for row in log],
+              label='in the image (px)')
+    axes.plot(_thousands(log), [row['held_out']['space_error_m'] * 100 for row in log],
+              label='in space (cm)')
+    axes.set(ylabel='held-out error of the points', yscale='log')
+
+
+def _draw_success(axes, log: list) -> None:
+    found = [row['success'] for row in log]
+    rates = [row['successes'] / row['episodes'] for row in found]
+    below = [max(0.0, rate - row['wilson95'][0]) for rate, row in zip(rates, found)]
+    above = [max(0.0, row['wilson95'][1] - rate) for rate, row in zip(rates, found)]
+    axes.errorbar(_thousands(log), rates, yerr=[below, above], marker='o', capsize=3,
+                  label='all tasks, Wilson 95 %')
+    axes.set(ylabel='success on validation seeds', ylim=(-0.02, 1.02))

@@ -8,10 +8,50 @@ import math
 import time
 
 
+PATCH_PX = 14
+PATHS = ('data', 'out', 'init', 'command')
+
+
 def plain_options(args) -> dict:
     """Return the plain options of a parsed command line, without paths."""
     return {name: value for name, value in vars(args).items()
-            if isinstance(value, (int, float, str)) and name not in ('data', 'out', 'command')}
+            if isinstance(value, (int, float, str)) and name not in PATHS}
+
+
+def network(args, data, tokenizer):
+    """Return the CheckpointConfig of the network that options and demonstrations ask for."""
+    from ..actions import ActionSpace
+    from ..model.checkpoint import CheckpointConfig
+    from ..model.heads import ChunkHeadConfig
+    from ..model.llama import LlamaConfig
+    from ..model.vit import ViTConfig
+    from ..model.vla import VLAConfig
+    width, heads = args.width, args.width // 64
+    model = VLAConfig(
+        vision=ViTConfig(data.frame(0).shape[0], PATCH_PX, width, args.vit_depth, heads,
+                         4 * width, args.stem),
+        llm=LlamaConfig(tokenizer.get_vocab_size(), width, 2 * width, args.llm_layers, heads,
+                        max(1, heads // 2), 1e-5),
+        head=ChunkHeadConfig(*data.chunks([0]).shape[1:]),
+        text_length=text_length(tokenizer, data.instructions), state_dim=data.state.shape[1])
+    return CheckpointConfig(
+        model=model, action_space=ActionSpace(), instructions=tuple(data.instructions),
+        unnorm_key=args.name)
+
+
+def text_length(tokenizer, instructions) -> int:
+    """Return the prompt's tokens: the longest instruction and <act>; a multiple of 4 from 12."""
+    longest = max(len(tokenizer.encode(text).ids) for text in instructions) + 1
+    return max(12, -(-longest // 4) * 4)
+
+
+def held_out_episodes(data):
+    """
+    Return bool [F]: the frames of every tenth round of instructions.
+
+    The instructions take turns by seed, so each of them loses one episode in ten.
+    """
+    return data.seed // len(data.instructions) % 10 == 0
 
 
 def normalisation(data) -> dict:

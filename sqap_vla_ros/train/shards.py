@@ -7,20 +7,20 @@ A shard is one .npz (never pickled) with, for F frames, S control steps and E ep
     jpeg uint8 [bytes], jpeg_offsets int64 [F + 1]   the frames at the network's input size
     state float32 [F, 8]                             as observation.end_effector_state builds it
     points_px float32 [F, P, 2], points_xyz float32 [F, P, 3]
-                                 the points of POINT_NAMES: pixels of the frame, metres in base
+                                 pixels of the frame, metres in base; POINT_NAMES come first
     frame_step int32 [F], frame_episode int32 [F]    control step and row of the episode
     actions float32 [S, 7]       the expert's clean action at every step: twist (SI), gripper 0..1
     action_offsets int64 [E + 1], instruction int32 [E], seed int64 [E]
     instructions str [I], failed_seeds int64 [...]
 """
 import io
-import os
 from pathlib import Path
 import zipfile
 
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.files import write_whole
 from sqap_vla_ros.observation import end_effector_state
 
 POINT_NAMES = ('object', 'place', 'end_effector')
@@ -29,12 +29,9 @@ _PER_FRAME = ('state', 'points_px', 'points_xyz', 'frame_step')
 
 def write_shard(path, arrays):
     """Write a shard so that it is there whole or not at all."""
-    path = Path(path)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    part = path.with_suffix(f'.{os.getpid()}.part')
-    part.write_bytes(buffer.getvalue())
-    part.replace(path)
+    write_whole(path, buffer.getvalue())
 
 
 class Demonstrations:
@@ -98,7 +95,7 @@ def load_shards(directory):
     Return the Demonstrations of all readable shards of a directory, in the order of names.
 
     A shard that cannot be read is skipped and listed in `skipped`. Raises ConfigError when none
-    can be read, or when shards of different instructions are mixed.
+    can be read, or when shards of different instructions or points are mixed.
     """
     shards, skipped = [], []
     for path in sorted(Path(directory).glob('*.npz')):
@@ -110,22 +107,36 @@ def load_shards(directory):
             skipped.append((path.name, str(error)))
         else:
             shards.append(shard)
-            _check_instructions(path, shard, shards[0])
+            _check_alike(path, shard, shards[0])
     if not shards:
         raise ConfigError(f'no readable shard (*.npz) in {directory} ({len(skipped)} unreadable):'
                           ' collect demonstrations first with `sqap-vla collect`')
     return Demonstrations(shards, skipped)
 
 
-def _check_instructions(path, shard, first):
+def describe(data):
+    """Return in text how much there is, and which shards had to be skipped."""
+    lines = [f'{len(data)} frames of {data.episodes} episodes, {len(data.instructions)} '
+             f'instructions; {len(data.skipped)} shards skipped']
+    return '\n'.join(lines + [f'  skipped {name}: {error}' for name, error in data.skipped])
+
+
+def _check_alike(path, shard, first):
+    """Raise ConfigError for a shard of other instructions or points than the first one."""
     if list(shard['instructions']) != list(first['instructions']):
         raise ConfigError(f'{path} holds other instructions ({list(shard["instructions"])}) than '
                           'the shards before it: keep them in another folder')
+    found, wanted = shard['points_px'].shape[1], first['points_px'].shape[1]
+    if found != wanted:
+        raise ConfigError(f'{path} holds {found} points a frame, the shards before it {wanted}: '
+                          'keep them in another folder')
 
 
 def _check_shard(shard):
     frames = len(shard['jpeg_offsets']) - 1
     if any(len(shard[name]) != frames for name in (*_PER_FRAME, 'frame_episode')):
         raise ValueError('the arrays of the shard differ in length')
+    if len(shard['jpeg']) != shard['jpeg_offsets'][-1]:
+        raise ValueError('the shard lacks frames')
     if len(shard['actions']) != shard['action_offsets'][-1]:
         raise ValueError('the shard lacks actions')

@@ -1,0 +1,44 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The difference of two success rates that were measured on the same initial states."""
+
+from __future__ import annotations
+
+import math
+
+from .rollouts import wilson_interval
+
+
+def paired_difference(both: int, first: int, second: int, neither: int):
+    """
+    Return rate 1 - rate 2 and the bounds of its 95 % interval.
+
+    both, first, second, neither: pairs in which both, only the first, only the second, or
+    neither succeeded.  The interval is method 10 of Newcombe, "Improved confidence intervals
+    for the difference between binomial proportions based on paired data", Statistics in
+    Medicine 17 (1998): Wilson's intervals of both rates, joined with their correlation.
+    """
+    pairs = both + first + second + neither
+    if pairs == 0:
+        return 0.0, -1.0, 1.0
+    rate_1, rate_2 = (both + first) / pairs, (both + second) / pairs
+    low_1, high_1 = wilson_interval(both + first, pairs)
+    low_2, high_2 = wilson_interval(both + second, pairs)
+    phi = _correlation(both, first, second, neither)
+
+    def joined(one: float, other: float) -> float:
+        return math.sqrt(one * one - 2 * phi * one * other + other * other)
+    difference = rate_1 - rate_2
+    return (difference, difference - joined(rate_1 - low_1, high_2 - rate_2),
+            difference + joined(high_1 - rate_1, rate_2 - low_2))
+
+
+def _correlation(both: int, first: int, second: int, neither: int) -> float:
+    """Return phi of the pairs; a positive one with the continuity correction of method 10."""
+    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
+    if margins == 0:
+        return 0.0
+    excess = both * neither - first * second
+    if excess > 0:
+        excess = max(0.0, excess - (both + first + second + neither) / 2)
+    return excess / math.sqrt(margins)

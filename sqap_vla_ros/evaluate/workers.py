@@ -1,0 +1,90 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Episodes in several processes, each with a simulator of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.util import find_spec
+
+from .plan import Job
+from .rollouts import EpisodeResult, MAX_STEPS, run_episode
+from ..errors import ConfigError
+from ..processes import run_jobs
+from ..sim.options import SceneOptions
+from ..tokens import TIES
+
+
+@dataclass(frozen=True)
+class Scene:
+    """
+    Where and with what episodes are run.
+
+    checkpoint: its directory.  options: of the simulator, with the instructions.  ties:
+    see tokens.SelectionConfig.
+    """
+
+    checkpoint: str
+    options: SceneOptions
+    max_steps: int = MAX_STEPS
+    ties: str = TIES[-1]
+
+    def environment(self):
+        """Return a new LiberoEnv; raise ConfigError where it cannot be made."""
+        require_simulator()
+        return self.options.environment()
+
+
+def require_simulator() -> None:
+    """Raise ConfigError where the LIBERO benchmark is not installed."""
+    if find_spec('libero') is None:
+        raise ConfigError('the LIBERO benchmark is not installed: pip install .[sim]')
+
+
+def run_episodes(jobs, scene: Scene, processes: int) -> Iterator[tuple[Job, EpisodeResult]]:
+    """Yield every job with its result, in the order in which they end; see processes.py."""
+    return run_jobs(partial(_run, scene), jobs, processes)
+
+
+class _Worker:
+    """One process's simulator, and the policy in use."""
+
+    def __init__(self, scene: Scene):
+        self.scene, self.environment = scene, scene.environment()
+        self._loaded = self._policy = None
+
+    def run(self, job: Job) -> EpisodeResult:
+        """Run one episode; its seed decides start, instruction and random draws."""
+        instructions = self.environment.instructions
+        return run_episode(
+            self.environment, self.policy(job), job.seed,
+            instructions[job.seed % len(instructions)], job.row.control, self.scene.max_steps)
+
+    def policy(self, job: Job):
+        """Return the job's policy; jobs come row by row, so that one is kept."""
+        from ..policy import load_policy
+        from ..tokens import SelectionConfig
+        row, selection = job.row, None
+        if row.method is not None:
+            seed = job.seed if row.method == 'random' else 0
+            selection = SelectionConfig(
+                row.keep, method=row.method, seed=seed, ties=self.scene.ties)
+        if self._policy is None or self._loaded != (row.precision, selection):
+            self._policy = load_policy(
+                self.scene.checkpoint, row.precision, selection=selection)
+            self._loaded = (row.precision, selection)
+        return self._policy
+
+
+@lru_cache(maxsize=1)
+def _worker(scene: Scene) -> _Worker:
+    """Return this process's simulator, made for its first episode."""
+    import torch
+    torch.set_num_threads(1)
+    return _Worker(scene)
+
+
+def _run(scene: Scene, job: Job) -> EpisodeResult:
+    return _worker(scene).run(job)

@@ -1,0 +1,68 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Warm start: begin a training with the weights of a checkpoint, of other instructions too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..errors import ConfigError
+from ..model import checkpoint
+
+WORDS = 'llm.embed_tokens.weight'
+_NEEDED = ('vision.', 'llm.')
+
+
+def warm_start(model, tokenizer, directory) -> str:
+    """
+    Copy into a model what fits of a full-precision checkpoint; return what was taken, as text.
+
+    Tensors go by equal name and shape, word embeddings [V, D] word by word, since another set
+    of instructions has another vocabulary.  Raises CheckpointError for a directory that is not
+    a checkpoint and ConfigError when nothing of vision encoder and decoder fits.
+    """
+    if checkpoint.read_config(directory).quantization:
+        raise ConfigError(f'--init {directory} holds quantized weights: give the checkpoint '
+                          'that it was made from')
+    own, old = model.state_dict(), checkpoint.read_weights(directory)
+    taken = {name: old[name].float() for name, tensor in own.items()
+             if name != WORDS and name in old and old[name].shape == tensor.shape}
+    if not any(name.startswith(_NEEDED) for name in taken):
+        raise ConfigError(_misfit(own, old, directory))
+    words = _copy_words(own, old, tokenizer, directory)
+    model.load_state_dict({**own, **taken})
+    anew = [name for name in own if name not in taken and name != WORDS]
+    return (f'warm start from {Path(directory).resolve().name}: took {len(taken)} of '
+            f'{len(own) - 1} tensors and {len(words)} of {tokenizer.get_vocab_size()} words; '
+            f'starts anew: {_summary(anew)}; new words: '
+            f'{" ".join(sorted(tokenizer.get_vocab().keys() - words)) or "none"}')
+
+
+def _copy_words(own: dict, old: dict, tokenizer, directory) -> set[str]:
+    """Write the known words' rows into own[WORDS] [V, D]; return those words."""
+    if WORDS not in old or old[WORDS].shape[1] != own[WORDS].shape[1]:
+        return set()
+    rows, known = own[WORDS], checkpoint.read_tokenizer(directory).get_vocab()
+    common = tokenizer.get_vocab().keys() & known.keys()
+    with torch.no_grad():
+        for word in common:
+            rows[tokenizer.token_to_id(word)] = old[WORDS][known[word]].float()
+    return common
+
+
+def _misfit(own: dict, old: dict, directory) -> str:
+    name = next((name for name in own
+                 if name != WORDS and name.startswith(_NEEDED) and name in old), None)
+    example = ('no tensor has the same name' if name is None else
+               f'{name} is {list(old[name].shape)} there and {list(own[name].shape)} here')
+    return (f'--init {directory} is of another shape, nothing of its vision encoder and decoder '
+            f'fits: {example}. Give the --width, --vit-depth, --llm-layers and --stem of that '
+            'checkpoint, or leave --init out')
+
+
+def _summary(names: list[str]) -> str:
+    """Return a list of tensors in one line."""
+    text = ', '.join(names[:6]) or 'nothing'
+    return text + (f' and {len(names) - 6} more' if len(names) > 6 else '')
