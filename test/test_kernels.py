@@ -9,9 +9,11 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 from sqap_vla_ros.kernels.cpu import (
     FloatKernel, INTEGER_KERNELS, IntMMKernel, WEIGHT_ONLY_KERNELS)
+from sqap_vla_ros.kernels.native import NativeKernel
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 import torch
 
+EXACT = (NativeKernel, *INTEGER_KERNELS)
 BITS = [(4, 4), (4, 8), (8, 8)]
 WIDTHS = [2, 64, 250, 1024, 11008]
 
@@ -32,7 +34,7 @@ def usable(kernel, spec):
     return kernel
 
 
-@pytest.mark.parametrize('kernel', INTEGER_KERNELS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize('kernel', EXACT, ids=lambda kind: kind.name)
 @pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS)
 @pytest.mark.parametrize('width', WIDTHS)
 def test_integer_part_is_exact_at_extreme_values(kernel, weight_bits, act_bits, width):
@@ -46,7 +48,7 @@ def test_integer_part_is_exact_at_extreme_values(kernel, weight_bits, act_bits, 
     assert torch.equal(kernel(spec, weight, ones).product(grid.clone()), expected)
 
 
-@pytest.mark.parametrize('kernel', INTEGER_KERNELS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize('kernel', EXACT, ids=lambda kind: kind.name)
 @pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS)
 @pytest.mark.parametrize('rows', [1, 2, 77])
 @pytest.mark.parametrize('per_token', [True, False])
@@ -69,7 +71,7 @@ def test_backends_agree_to_the_last_bit_so_that_the_fastest_one_changes_no_resul
         weight_bits, act_bits):
     spec = LinearSpec(512, 256, weight_bits, act_bits)
     weight, scale, _ = random_layer(spec)
-    kinds = [kind for kind in INTEGER_KERNELS
+    kinds = [kind for kind in EXACT
              if not kernels.check_exact(kind, 512, weight_bits, act_bits)]
     layers = [kind(spec, weight, scale) for kind in kinds]
     generator = torch.Generator().manual_seed(2)
@@ -80,11 +82,16 @@ def test_backends_agree_to_the_last_bit_so_that_the_fastest_one_changes_no_resul
             assert torch.equal(result, results[0]), f'{kind.name} differs from {kinds[0].name}'
 
 
-@pytest.mark.parametrize('kernel', WEIGHT_ONLY_KERNELS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize('kernel', (NativeKernel, *WEIGHT_ONLY_KERNELS),
+                         ids=lambda kind: kind.name)
+@pytest.mark.parametrize('group_size', [0, 64])
 @torch.inference_mode()
-def test_weight_only_layers_equal_the_reference(kernel):
-    spec = LinearSpec(192, 24, 4, 16, hadamard_block=64)
-    layer = random_layer(spec)
+def test_weight_only_layers_equal_the_reference(kernel, group_size):
+    spec = LinearSpec(192, 24, 4, 16, hadamard_block=64, group_size=group_size)
+    weight, scale, bias = random_layer(spec)
+    if group_size:
+        scale = torch.rand(24, 3, generator=torch.Generator().manual_seed(3)) + 0.1
+    layer = weight, scale, bias
     x = torch.randn(9, 192)
     before = x.clone()
     expected = ReferenceKernel(spec, *layer)(x)
@@ -92,7 +99,7 @@ def test_weight_only_layers_equal_the_reference(kernel):
     assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize('kernel', (*INTEGER_KERNELS, ReferenceKernel),
+@pytest.mark.parametrize('kernel', (*EXACT, ReferenceKernel),
                          ids=lambda kind: kind.name)
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
 @torch.inference_mode()
@@ -122,6 +129,18 @@ def test_bfloat16_inputs_come_back_as_bfloat16():
     assert y.dtype == torch.bfloat16
     assert torch.allclose(y.float(), ReferenceKernel(spec, *layer)(x.float()), rtol=0.01,
                           atol=0.5)
+
+
+def test_groups_of_weights_need_float_activations_and_a_width_they_divide():
+    with pytest.raises(ConfigError, match='groups of 64'):
+        LinearSpec(128, 8, 4, 4, group_size=64)
+    with pytest.raises(ConfigError, match='groups of 64'):
+        LinearSpec(96, 8, 4, 16, group_size=64)
+
+
+def test_the_choice_serves_groups_of_weights():
+    spec = LinearSpec(4096, 16, 4, 16, group_size=128)
+    assert kernels.choose(spec, rows=4).kernel.bits_for(spec) in (4, 8, 32)
 
 
 def test_float32_is_refused_where_its_sums_would_not_be_exact():
@@ -160,7 +179,7 @@ def test_the_choice_is_the_fastest_and_is_logged_once(caplog):
     assert len(infos) == 1
     message = infos[0].getMessage()
     assert 'w4a4 96x48, 128 rows' in message and choice.kernel.name in message
-    assert f'{choice.kernel.bits_in_memory} bits a weight in memory' in message
+    assert f'{choice.kernel.bits_for(spec)} bits a weight in memory' in message
 
 
 def test_a_slow_choice_is_a_warning_that_says_why(caplog, monkeypatch):
@@ -171,8 +190,9 @@ def test_a_slow_choice_is_a_warning_that_says_why(caplog, monkeypatch):
     assert warnings and '0.50x' in warnings[0] and 'torch is too old' in warnings[0]
 
 
-def test_float_backends_can_be_excluded_for_their_memory():
-    choice = kernels.choose(LinearSpec(64, 32, 4, 16), max_bits=8)
+def test_float_backends_can_be_excluded_for_their_memory(monkeypatch):
+    monkeypatch.setattr(kernels, 'native_reason', lambda: 'switched off')
+    choice = kernels.choose(LinearSpec(66, 32, 4, 16), max_bits=8)
     assert choice.kernel.bits_in_memory == 8
     assert 'float' in choice.rejected
 

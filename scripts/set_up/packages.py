@@ -33,6 +33,9 @@ def package_steps(target: Target) -> list[Step]:
     if not target.sourced:
         steps.append(Step('CMake files of the wheels', lambda: correct_cmake_files(target),
                           [kind, common, *wheels]))
+    native = target.root / 'sqap_vla_ros/kernels'
+    steps.append(Step('native CPU kernels', lambda: build_kernels(target),
+                      [kind, native / 'build.py', *sorted(native.glob('native/*'))]))
     return steps
 
 
@@ -75,6 +78,12 @@ def install_packages(target: Target) -> None:
     version = _output([target.environment_python, '-c', 'from importlib import metadata; '
                        "print(metadata.version('opencv-python-headless'))"])
     pip(target, ['--force-reinstall', '--no-deps', f'opencv-python-headless=={version}'], None)
+
+
+def build_kernels(target: Target) -> None:
+    """Compile the CPU kernels now rather than when the first policy is loaded."""
+    code = 'from sqap_vla_ros.kernels.build import main; main()'
+    execute(target, [target.environment_python, '-c', code])
 
 
 def correct_cmake_files(target: Target) -> None:

@@ -1,10 +1,12 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Choose the backend of a quantized linear layer: check that it is exact, then time it.
+Choose the backend of a quantized linear layer.
 
-The choice is made once for each shape, bit widths, row count and thread count, takes some
-milliseconds, and is logged with the times of all candidates and of a plain float32 layer.
+The native one (native.py) is taken wherever it can be compiled and runs.  Elsewhere the backends
+that torch's libraries offer are checked for exactness and timed.  Either way the choice is made
+once for each shape, bit widths, row count and thread count, takes some milliseconds, and is
+logged with the times of all candidates and of a plain float32 layer at its fastest.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import torch
 from torch.nn import functional as F
 
 from .base import Kernel, LinearSpec, Unavailable
-from .cpu import INTEGER_KERNELS, WEIGHT_ONLY_KERNELS
+from .cpu import INTEGER_KERNELS, onednn_linear, WEIGHT_ONLY_KERNELS
+from .native import library, NativeKernel
 from .reference import ReferenceKernel
 from ..errors import ConfigError
 
@@ -35,7 +38,7 @@ class Choice:
     The kernel class taken for a kind of layer, and why.
 
     times_ms: of every candidate that is exact.  float32_ms: of a plain float32 layer of the
-    same (timed) size.  rejected: name to reason.
+    same (timed) size, at its fastest.  rejected: name to reason.
     """
 
     kernel: type[Kernel]
@@ -93,23 +96,69 @@ def _seconds(function, x, limit: float) -> float:
 
 
 @lru_cache(maxsize=None)
+def native_reason() -> str:
+    """Return why the native kernels cannot be used, '' if they can; warn once."""
+    try:
+        library()
+    except Unavailable as reason:
+        _log.warning("quantized layers run on torch's kernels, which are slower: %s", reason)
+        return str(reason)
+    return ''
+
+
+def _candidates(spec: LinearSpec) -> tuple[type[Kernel], ...]:
+    """
+    Return the backends to check and time, the native one first and if it can, alone.
+
+    That it is taken by rule and never by a stopwatch keeps results equal from run to run,
+    since its Hadamard rounds differently.
+    """
+    if not native_reason() and not check_exact(NativeKernel, *_integer_part(spec)):
+        return (NativeKernel,)
+    return NativeKernel, *(WEIGHT_ONLY_KERNELS if spec.act_bits == 16 else INTEGER_KERNELS)
+
+
+def _integer_part(spec: LinearSpec) -> tuple[int, int, int]:
+    return spec.in_features, spec.weight_bits, spec.act_bits
+
+
+def _example(spec: LinearSpec, generator: torch.Generator):
+    """Return random integers [N, K] and scales of a layer."""
+    low = -2 ** (spec.weight_bits - 1)
+    weight = torch.randint(low, -low, (spec.out_features, spec.in_features),
+                           generator=generator).to(torch.int8)
+    groups = spec.in_features // spec.group_size if spec.group_size else 1
+    scale = torch.full((spec.out_features, groups), 0.01)
+    return weight, scale if spec.group_size else scale[:, 0].contiguous()
+
+
+def _plain_seconds(weight, x) -> float:
+    """Return the time of a plain float32 layer at its fastest: by torch or by oneDNN."""
+    seconds = _seconds(lambda x: F.linear(x, weight), x, float('inf'))
+    try:
+        return min(seconds, _seconds(onednn_linear(weight, len(x)), x, float('inf')))
+    except Unavailable:
+        return seconds
+
+
+@lru_cache(maxsize=None)
 def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> Choice:
     """Check and time the candidates on random weights; see choose."""
     timed = dataclasses.replace(
-        spec, in_features=min(spec.in_features, _LARGEST_TIMED),
+        spec, in_features=min(spec.in_features, _LARGEST_TIMED // (spec.group_size or 1)
+                              * (spec.group_size or 1)),
         out_features=min(spec.out_features, _LARGEST_TIMED))
-    x = torch.randn(rows, timed.in_features)
-    low = -2 ** (spec.weight_bits - 1)
-    weight = torch.randint(low, -low, (timed.out_features, timed.in_features)).to(torch.int8)
-    scale = torch.full((timed.out_features,), 0.01)
-    plain = weight.float()
-    float32 = _seconds(lambda x: F.linear(x, plain), x, float('inf'))
+    generator = torch.Generator().manual_seed(0)  # leave the caller's random numbers alone
+    x = torch.randn(rows, timed.in_features, generator=generator)
+    weight, scale = _example(timed, generator)
+    float32 = _plain_seconds(weight.float(), x)
     times, kinds, rejected, best = {}, {}, {}, float('inf')
-    for kernel in WEIGHT_ONLY_KERNELS if spec.act_bits == 16 else INTEGER_KERNELS:
-        if max_bits is not None and kernel.bits_in_memory > max_bits:
-            rejected[kernel.name] = f'{kernel.bits_in_memory} bits a weight in memory'
+    for kernel in _candidates(spec):
+        bits = kernel.bits_for(spec)
+        if max_bits is not None and bits > max_bits:
+            rejected[kernel.name] = f'{bits} bits a weight in memory'
             continue
-        reason = check_exact(kernel, spec.in_features, spec.weight_bits, spec.act_bits)
+        reason = check_exact(kernel, *_integer_part(spec))
         if reason:
             rejected[kernel.name] = reason
             continue
@@ -133,7 +182,7 @@ def _report(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
         'w%da%d %dx%d, %d rows, %d threads: %s, %.2fx of float32 (ms: %s, float32 %.3f), '
         '%d bits a weight in memory%s', spec.weight_bits, spec.act_bits, spec.in_features,
         spec.out_features, rows, threads, name, choice.speedup, others, choice.float32_ms,
-        choice.kernel.bits_in_memory, '; ' + rejected if rejected else '')
+        choice.kernel.bits_for(spec), '; ' + rejected if rejected else '')
     if not choice.speedup >= 1.0 and spec.act_bits != 16:
         _log.warning(
             'w%da%d %dx%d runs at %.2fx of plain float32 on this CPU (%s)', spec.weight_bits,
@@ -143,7 +192,7 @@ def _report(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
 
 def choose(spec: LinearSpec, rows: int = 256, max_bits: int | None = None) -> Choice:
     """
-    Return the fastest CPU backend that computes `spec` exactly.
+    Return the native backend, or where it cannot be used the fastest one that is exact.
 
     rows: about how many tokens a call brings (rounded to a power of two for the timing).
     max_bits: most bits a weight may take in memory (8 excludes the float backends).
@@ -165,9 +214,9 @@ def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
     """
     Make the kernel of one layer on the device of q_weight.
 
-    q_weight: int8 [N, K].  scale: float32 [N].  bias: [N] or None.  backend: a name, instead
-    of the measured choice.  Raises ConfigError for a backend that does not exist or is not
-    exact here.
+    q_weight: int8 [N, K].  scale: float32 [N], or [N, K / group_size].  bias: [N] or None.
+    backend: a name, instead of the choice.  Raises ConfigError for a backend that does not
+    exist or is not exact here.
     """
     if backend is not None:
         return _named_kernel(backend, spec)(spec, q_weight, scale, bias)
@@ -179,10 +228,10 @@ def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
 
 def _named_kernel(name: str, spec: LinearSpec) -> type[Kernel]:
     kinds = {kind.name: kind
-             for kind in (ReferenceKernel, *INTEGER_KERNELS, *WEIGHT_ONLY_KERNELS)}
+             for kind in (ReferenceKernel, NativeKernel, *INTEGER_KERNELS, *WEIGHT_ONLY_KERNELS)}
     if name not in kinds:
         raise ConfigError(f'kernel backend {name!r} is unknown: use one of {sorted(kinds)}')
-    reason = check_exact(kinds[name], spec.in_features, spec.weight_bits, spec.act_bits)
+    reason = check_exact(kinds[name], *_integer_part(spec))
     if reason:
         raise ConfigError(f'kernel backend {name!r} cannot be used here: {reason}')
     return kinds[name]

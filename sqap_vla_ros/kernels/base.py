@@ -6,7 +6,8 @@ What every backend of a quantized linear layer is, and the scheme that all share
     grid = hadamard(x) / s_x                      one scale a token (or one for all)
     y = (round(grid) @ q_w^T) * s_x * s_w + bias  the product is exact in integers
 
-With 16-bit activations there is no s_x, and the product is an ordinary one in floats.
+With 16-bit activations there is no s_x, and the product is an ordinary one in floats; s_w may
+then be finer than a channel.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import ConfigError
 from ..quant.hadamard import check_block, hadamard_transform
 from ..quant.int4 import activation_scale, integer_range
 
@@ -27,6 +29,8 @@ class LinearSpec:
 
     weight_bits: 4 or 8.  act_bits: 4, 8, or 16 for activations that stay floats.
     hadamard_block, hadamard_stride: online transform of the input, block 1 for none.
+    group_size: neighbouring input channels that share a weight scale, 0 for all of them; only
+    with act_bits 16.
     """
 
     in_features: int
@@ -36,13 +40,18 @@ class LinearSpec:
     hadamard_block: int = 1
     hadamard_stride: int = 1
     per_token: bool = True
+    group_size: int = 0
 
     def __post_init__(self):
-        """Raise ConfigError for bits or a Hadamard block that are not available."""
+        """Raise ConfigError for bits, a Hadamard block or a group that are not available."""
         integer_range(self.weight_bits)
         if self.act_bits != 16:
             integer_range(self.act_bits)
         check_block(self.in_features, self.hadamard_block, self.hadamard_stride)
+        if self.group_size and (self.act_bits != 16 or self.in_features % self.group_size):
+            raise ConfigError(
+                f'weight scales by groups of {self.group_size} need 16-bit activations and a '
+                f'width that they divide, got {self.act_bits} bits and {self.in_features}')
 
     @property
     def largest_sum(self) -> int:
@@ -51,6 +60,12 @@ class LinearSpec:
             return 0
         low_w, low_x = integer_range(self.weight_bits)[0], integer_range(self.act_bits)[0]
         return self.in_features * low_w * low_x
+
+
+def dequantize(q_weight, scale) -> torch.Tensor:
+    """Return the float32 weights [N, K] of integers [N, K] and scales [N] or [N, groups]."""
+    groups = q_weight.float().view(len(q_weight), scale[0].numel(), -1)
+    return groups.mul_(scale.view(len(scale), -1, 1)).view(q_weight.shape)
 
 
 class Unavailable(Exception):
@@ -67,9 +82,16 @@ class Kernel(ABC):
     name = ''
     bits_in_memory = 0
 
+    @classmethod
+    def bits_for(cls, spec: LinearSpec) -> int:
+        """Return the bits_in_memory of a kernel for this spec."""
+        return cls.bits_in_memory
+
     def __init__(self, spec: LinearSpec, q_weight, scale, bias=None):
         """
-        Lay out q_weight int8 [N, K], scale float32 [N] and bias [N]; raise Unavailable.
+        Lay out q_weight int8 [N, K], scale float32 [N] (or [N, K / group_size]) and bias [N].
+
+        Raises Unavailable if the backend cannot serve the spec on this machine.
 
         Subclasses call this first and then keep q_weight in their own form.
         """

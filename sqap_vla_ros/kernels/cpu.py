@@ -17,7 +17,7 @@ import warnings
 import torch
 from torch.nn import functional as F
 
-from .base import Kernel, Unavailable
+from .base import dequantize, Kernel, Unavailable
 from ..quant.hadamard import hadamard_matrix, left_multiply
 
 _FLOAT32_EXACT = 2 ** 24
@@ -162,8 +162,8 @@ class FloatKernel(CpuKernel):
             raise Unavailable(
                 f'float32 sums over {spec.in_features} channels would not be exact')
         self.rounds = spec.act_bits != 16
-        weight = q_weight.float()
-        self.multiply = self.layout(weight if self.rounds else weight * scale[:, None])
+        self.multiply = self.layout(
+            q_weight.float() if self.rounds else dequantize(q_weight, scale))
 
     def layout(self, weight):
         """Return the function x -> x @ weight^T."""
@@ -200,8 +200,8 @@ class ConvertingKernel(CpuKernel):
         self.weight = q_weight.contiguous()
 
     def product(self, grid):
-        """Return grid @ q_w^T * s_w."""
-        return F.linear(grid, self.weight.float()).mul_(self.scale)
+        """Return grid @ weight^T."""
+        return F.linear(grid, dequantize(self.weight, self.scale))
 
 
 INTEGER_KERNELS = (FbgemmKernel, OnednnKernel, IntMMKernel, OnednnFloatKernel, FloatKernel)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .base import Kernel
+from .base import dequantize, Kernel
 
 
 class ReferenceKernel(Kernel):
@@ -20,7 +20,7 @@ class ReferenceKernel(Kernel):
 
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w."""
-        if self.spec.act_bits != 16:
-            grid = grid.round()
-        y = grid.double() @ self.q_weight.double().t()
-        return (y * self.scale.double()).float()
+        if self.spec.act_bits == 16:
+            return (grid.double() @ dequantize(self.q_weight, self.scale).double().t()).float()
+        y = grid.round().double() @ self.q_weight.double().t()
+        return y.float() * self.scale

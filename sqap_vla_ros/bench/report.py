@@ -1,0 +1,97 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a benchmark found: tables, the content of its JSON file, and growth curves as a PNG."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+import platform
+import time
+
+import torch
+
+from .sizes import operations, parameters, sequence_length
+from .timing import paired_ratio, percentiles, ROWS
+from ..kernels import native_reason
+from ..kernels.native import instruction_set
+from ..model.vla import VLAConfig
+
+GOALS = {'backbone': 2.56, 'total': 1.93}
+
+
+def machine() -> dict:
+    """Return processor, cores, versions, and what the native kernels run on."""
+    lines = Path('/proc/cpuinfo')
+    text = lines.read_text() if lines.exists() else ''
+    names = [line.split(':')[1].strip() for line in text.splitlines() if 'model name' in line]
+    return {
+        'date': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+        'processor': names[0] if names else platform.processor(), 'cores': os.cpu_count(),
+        'load': os.getloadavg()[0], 'torch': torch.__version__,
+        'python': platform.python_version(),
+        'native_kernels': native_reason() or instruction_set()}
+
+
+def describe(config: VLAConfig, vision: str) -> dict:
+    """Return a model's sizes, and what the vision encoder's share of the operations is."""
+    count = operations(config)
+    return {
+        'parameters': parameters(config), 'width': config.llm.hidden_size,
+        'layers': config.llm.num_layers, 'tokens': sequence_length(config),
+        'visual_tokens': config.num_visual, 'prune_layer': config.prune_layer,
+        'head': config.head.kind, 'backbone_gflop': count['backbone'] / 1e9,
+        'vision_share': count['vision'] / count['backbone'], 'vision_precision': vision}
+
+
+def compare(times: dict, baseline: str) -> dict:
+    """Return p50 and p95 by side and row, and every other side's ratios to the baseline."""
+    return {
+        'rounds': len(times[baseline]['total']),
+        'ms': {side: {row: percentiles(columns[row]) for row in ROWS}
+               for side, columns in times.items()},
+        'faster_than': baseline,
+        'ratio': {side: {row: paired_ratio(times[baseline][row], columns[row])
+                         for row in ('vision', *GOALS)}
+                  for side, columns in times.items() if side != baseline}}
+
+
+def table(name: str, facts: dict, result: dict) -> str:
+    """Return the text of one size."""
+    lines = [
+        f'{name}: {facts["parameters"] / 1e6:.0f} M parameters, width {facts["width"]}, '
+        f'{facts["layers"]} layers, {facts["tokens"]} tokens with {facts["visual_tokens"]} '
+        f'visual, head {facts["head"]}; vision {100 * facts["vision_share"]:.0f} % of the '
+        f'backbone\'s operations, in {facts["vision_precision"]}; {result["rounds"]} rounds',
+        f'{"p50/p95 in ms":16}' + ''.join(f'{row:>16}' for row in ROWS)]
+    for side, rows in result['ms'].items():
+        lines.append(f'{side:16}' + ''.join(
+            f'{rows[row]["p50"]:>9.2f}/{rows[row]["p95"]:<6.2f}' for row in ROWS))
+    for side, ratios in result['ratio'].items():
+        lines.append(f'{side:16}' + ', '.join(
+            f'{row} {r["ratio"]:.2f}x ({r["low"]:.2f}-{r["high"]:.2f})'
+            for row, r in ratios.items()) + f' of {result["faster_than"]}')
+    return '\n'.join(lines)
+
+
+def curves_png(curves: dict) -> bytes:
+    """
+    Draw milliseconds of the backbone against kept tokens, layers and width.
+
+    curves: {axis: {side: [[x, p50], ...]}}.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    figure, panels = pyplot.subplots(1, len(curves), figsize=(4.5 * len(curves), 3.6),
+                                     constrained_layout=True, squeeze=False)
+    for axes, (name, sides) in zip(panels[0], curves.items()):
+        for side, points in sides.items():
+            axes.plot(*zip(*points), marker='o', label=side)
+        axes.set(xlabel=name, ylabel='backbone, ms (p50)', ylim=(0, None))
+        axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format='png', dpi=110)
+    pyplot.close(figure)
+    return picture.getvalue()

@@ -1,0 +1,130 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The two sides of every ratio: plain float32 at its fastest, and SQAP.
+
+Both are the same network and the same code around it; they differ in the precision of the
+decoder's linear layers and in the number of visual tokens kept.  bfloat16 is a third side where
+it is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+import time
+
+import torch
+
+from .sizes import sequence_length
+from ..kernels.plain import use_fastest_linears
+from ..model.selection import select
+from ..model.vla import VLA, VLAConfig
+from ..quant import prepare_kernels, quantize_model
+from ..tokens import SelectionConfig
+
+STAGES = ('vision', 'projector', 'prefill_1', 'selection', 'prefill_2', 'head')
+BACKBONE = ('prefill_1', 'prefill_2')
+
+
+@torch.inference_mode()
+def random_model(config: VLAConfig, precision: str = 'fp', overrides=None) -> VLA:
+    """
+    Return a model with random weights, quantized as a checkpoint would be.
+
+    Only one block is made and quantized; the others are copies, each with memory of its own.
+    """
+    one = dataclasses.replace(
+        config, prune_layer=1, llm=dataclasses.replace(config.llm, num_layers=1))
+    with torch.inference_mode(False):
+        model = VLA(one).eval().requires_grad_(False)
+        if precision != 'fp':
+            quantize_model(model, precision, overrides=overrides or {})
+        block = model.llm.layers[0]
+        model.llm.layers.extend(
+            copy.deepcopy(block) for _ in range(config.llm.num_layers - 1))
+    model.config, model.llm.config = config, config.llm
+    return model
+
+
+def float32_model(config: VLAConfig) -> VLA:
+    """Return a plain model whose every linear layer runs at its fastest."""
+    model = random_model(config)
+    use_fastest_linears(model, sequence_length(config))
+    return model
+
+
+def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VLA:
+    """
+    Return a quantized model with its kernels ready; vision: precision of the encoder.
+
+    What stays in float32 runs at its fastest as well.
+    """
+    model = random_model(config, precision, {'vision': vision} if vision != 'fp' else {})
+    rows = sequence_length(config)
+    prepare_kernels(model, rows=rows, release=True)
+    use_fastest_linears(model, rows)
+    return model
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One image and prompt with everything random in it."""
+
+    pixels: torch.Tensor
+    token_ids: torch.Tensor
+    state: torch.Tensor | None
+    noise: torch.Tensor | None
+
+    @classmethod
+    def random(cls, config: VLAConfig) -> Inputs:
+        """Return float32 inputs for a model of this configuration."""
+        size, head = config.vision.image_size, config.head
+        noise = (torch.randn(1, head.chunk_length, head.action_dim)
+                 if head.kind == 'diffusion' else None)
+        return cls(
+            torch.randn(1, config.vision.channels, size, size),
+            torch.randint(config.llm.vocab_size, (1, 1 + config.text_length)),
+            torch.randn(1, config.state_dim) if config.state_dim else None, noise)
+
+    def to(self, dtype: torch.dtype) -> Inputs:
+        """Return the same inputs with floats of another type."""
+        return dataclasses.replace(self, pixels=self.pixels.to(dtype), **{
+            name: getattr(self, name).to(dtype) for name in ('state', 'noise')
+            if getattr(self, name) is not None})
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model, its inputs, and how it selects visual tokens (None keeps them all)."""
+
+    name: str
+    model: VLA
+    inputs: Inputs
+    selection: SelectionConfig | None = None
+
+    @torch.inference_mode()
+    def infer(self, clock=time.perf_counter) -> dict[str, float]:
+        """Run one inference and return the milliseconds of every stage."""
+        model, inputs = self.model, self.inputs
+        caches = model.make_caches()
+        marks = [clock()]
+        features = model.vision(inputs.pixels)
+        marks.append(clock())
+        visual = model.projector(features)
+        marks.append(clock())
+        x = model.embed(visual, inputs.token_ids, inputs.state)
+        length = x.shape[1]
+        x, scores = model.prefill_full(x, caches)
+        marks.append(clock())
+        kept = None
+        if self.selection is not None:
+            kept, _ = select(scores[0], None, model.config.vision.grid, self.selection)
+        marks.append(clock())
+        hidden = model.prefill_kept(x, kept, caches)
+        marks.append(clock())
+        model.answer(hidden, length, caches, inputs.noise)
+        marks.append(clock())
+        return {stage: (end - start) * 1e3
+                for stage, start, end in zip(STAGES, marks, marks[1:])}

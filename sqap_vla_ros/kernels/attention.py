@@ -1,0 +1,83 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Attention in float32: the native kernel on a CPU, torch's everywhere else.
+
+Torch's own runs on matrix products that some AMD processors do at a fraction of their speed;
+for the few hundred tokens of one prefill it would take as long as all quantized layers together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int32, c_int64, c_void_p
+from functools import lru_cache
+
+import torch
+from torch.nn import functional as F
+
+from .base import Unavailable
+from .native import library
+
+HAS_GROUPED_ATTENTION = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 5)
+_FEWEST_QUERIES = 12  # below that, packing the keys takes longer than torch's product
+
+
+class _Attention(ctypes.Structure):
+    """Mirror of sqap::Attention in native/sqap_kernels.h."""
+
+    _fields_ = [
+        ('q', c_void_p), ('k', c_void_p), ('v', c_void_p), ('y', c_void_p),
+        ('batch', c_int64), ('heads', c_int64), ('kv_heads', c_int64), ('queries', c_int64),
+        ('keys', c_int64), ('width', c_int64), ('q_strides', c_int64 * 3),
+        ('k_strides', c_int64 * 3), ('v_strides', c_int64 * 3), ('causal', c_int32),
+        ('threads', c_int32)]
+
+
+def attend(q, k, v, is_causal: bool = False) -> torch.Tensor:
+    """
+    Attend with queries [B, H, S, d] over keys and values [B, G, T, d]; G divides H.
+
+    is_causal: query i sees keys 0..i; S and T are equal then.  Returns [B, H, S, d].  Gradients,
+    and other types and devices than float32 on a CPU, are left to torch.
+    """
+    if _native_serves(q, k, v):
+        return native_attention(q, k, v, is_causal)
+    groups = q.shape[1] // k.shape[1]
+    if groups == 1 or HAS_GROUPED_ATTENTION:
+        options = {'enable_gqa': groups > 1} if HAS_GROUPED_ATTENTION else {}
+        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, **options)
+    k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+
+
+def _native_serves(q, k, v) -> bool:
+    return (q.device.type == 'cpu' and q.shape[2] >= _FEWEST_QUERIES
+            and all(x.dtype == torch.float32 and x.stride(-1) == 1 for x in (q, k, v))
+            and not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)))
+            and _available())
+
+
+@lru_cache(maxsize=None)
+def _available() -> bool:
+    try:
+        library()
+    except Unavailable:
+        return False
+    return True
+
+
+def native_attention(q, k, v, is_causal: bool, level: int | None = None) -> torch.Tensor:
+    """
+    Do what `attend` does by the native kernel; level: a lower instruction set's.
+
+    In memory the result is [B, S, H, d], as the layer behind it reads it.
+    """
+    (batch, heads, queries, width), (_, kv_heads, keys, _) = q.shape, k.shape
+    y = torch.empty(batch, queries, heads, width)
+    call = _Attention(
+        q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), batch, heads, kv_heads, queries,
+        keys, width, *((c_int64 * 3)(*x.stride()[:3]) for x in (q, k, v)), is_causal,
+        torch.get_num_threads())
+    library().sqap_attention(ctypes.byref(call), level or library().sqap_best_level())
+    return y.transpose(1, 2)

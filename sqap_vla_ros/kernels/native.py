@@ -1,0 +1,135 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The native CPU backend: rotate, round, multiply and scale in one call, weights packed to 4 bits.
+
+Its C++ lies in native/ and is compiled by build.py.  Products are exact in int32; without an
+online Hadamard the results have the same bits as every other backend's, with one they differ
+in the last bits of the transform.  16-bit activations are served in float32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_float, c_int32, c_int64, c_void_p
+from functools import lru_cache
+
+import torch
+
+from .base import Kernel, Unavailable
+from .build import build
+
+INTERFACE = 2
+LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
+
+
+class _Layer(ctypes.Structure):
+    """Mirror of sqap::Layer in native/sqap_kernels.h."""
+
+    _fields_ = [
+        ('inputs', c_int64), ('outputs', c_int64), ('weight_bits', c_int32),
+        ('act_bits', c_int32), ('hadamard_block', c_int64), ('hadamard_stride', c_int64),
+        ('groups', c_int64), ('per_token', c_int32), ('level', c_int32),
+        ('weight', c_void_p), ('scale', c_void_p), ('bias', c_void_p)]
+
+
+class _Call(ctypes.Structure):
+    """Mirror of sqap::Call in native/sqap_kernels.h."""
+
+    _fields_ = [
+        ('x', c_void_p), ('y', c_void_p), ('rows', c_int64), ('x_stride', c_int64),
+        ('threads', c_int32), ('fixed_scale', c_float)]
+
+
+@lru_cache(maxsize=None)
+def library() -> ctypes.CDLL:
+    """Return the loaded library, compiled if need be; raise Unavailable with what to do."""
+    return _load()
+
+
+def _load() -> ctypes.CDLL:
+    path = build()
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise Unavailable(f'{path} does not load: {error}') from error
+    if loaded.sqap_interface() != INTERFACE:
+        raise Unavailable(f'{path} has another interface: remove it')
+    if not loaded.sqap_best_level():
+        raise Unavailable('this processor has no AVX2')
+    loaded.sqap_packed_bytes.restype = c_int64
+    loaded.sqap_packed_bytes.argtypes = [c_int64, c_int64, c_int32]
+    loaded.sqap_pack.argtypes = [c_void_p, c_int64, c_int64, c_int32, c_int32, c_void_p]
+    return loaded
+
+
+def instruction_set() -> str:
+    """Return the instructions that the kernels use here; raise Unavailable."""
+    return LEVELS[library().sqap_best_level()]
+
+
+def _pointer(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+class NativeKernel(Kernel):
+    """One layer in panels of 64 output channels; see native/level.cpp."""
+
+    name = 'native'
+    bits_in_memory = 8
+    level: int | None = None  # a lower one than the processor's best, for tests
+
+    @classmethod
+    def bits_for(cls, spec):
+        """Return as many bits as on disk."""
+        return spec.weight_bits
+
+    def __init__(self, spec, q_weight, scale, bias=None):
+        """Pack the weights; 4-bit ones take 4 bits in memory too."""
+        loaded = library()
+        if spec.weight_bits == 8 and spec.act_bits != 16 and self._level() < 2:
+            raise Unavailable('exact 8-bit products need VNNI to be faster than floats')
+        super().__init__(spec, q_weight, scale.float().contiguous(),
+                         None if bias is None else bias.float().contiguous())
+        self.bits_in_memory = self.bits_for(spec)
+        outputs, inputs = q_weight.shape
+        q_weight = q_weight.contiguous()
+        self.weight = torch.empty(
+            loaded.sqap_packed_bytes(outputs, inputs, spec.weight_bits), dtype=torch.uint8)
+        loaded.sqap_pack(q_weight.data_ptr(), outputs, inputs, spec.weight_bits,
+                         spec.act_bits == 16, self.weight.data_ptr())
+        self._linear = loaded.sqap_linear
+        self._layer = self._describe(spec.hadamard_block, self.bias)
+        self._bare = self._describe(1, None)
+
+    def _level(self) -> int:
+        return self.level or library().sqap_best_level()
+
+    def _describe(self, block: int, bias: torch.Tensor | None) -> _Layer:
+        spec = self.spec
+        return _Layer(
+            spec.in_features, spec.out_features, spec.weight_bits, spec.act_bits, block,
+            spec.hadamard_stride, self.scale.numel() // spec.out_features, spec.per_token,
+            self._level(), self.weight.data_ptr(),
+            self.scale.data_ptr(), _pointer(bias))
+
+    def _run(self, layer: _Layer, x, fixed_scale: float = 0.0) -> torch.Tensor:
+        """Return float32 y [M, N] for x float32 [M, K] with neighbouring columns."""
+        y = torch.empty(x.shape[0], self.spec.out_features)
+        if not y.numel():
+            return y
+        call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0),
+                     torch.get_num_threads(), fixed_scale)
+        self._linear(ctypes.byref(layer), ctypes.byref(call))
+        return y
+
+    def product(self, grid):
+        """Return round(grid) @ q_w^T * s_w; grid is left alone."""
+        return self._run(self._bare, grid.float().contiguous(), fixed_scale=1.0)
+
+    def __call__(self, x):
+        """Map x [M, K] to [M, N] of the same floating type."""
+        rows = x.float()
+        if rows.stride(-1) != 1:
+            rows = rows.contiguous()
+        return self._run(self._layer, rows).to(x.dtype)

@@ -1,0 +1,128 @@
+// Copyright 2026 The sqap_vla_ros Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attention in float32 on the tiles of tile.h.
+//
+// A task packs keys (transposed) and values of one key-value head into panels of 64.  Then each
+// tile of rows gets its scores, their softmax, and the weighted values, all in the L1 and L2
+// caches; keys that no row of a tile may see are not touched.
+#pragma once
+
+#include <cmath>
+
+#include "sqap_kernels.h"
+#include "tile.h"
+
+namespace {
+
+using sqap::Attention;
+using Real = Reals<8>;
+
+// e^x for x <= 0 within 2 units in the last place; below -87 it is about 1e-38.  Cephes'.
+inline Floats exponential(Floats x) {
+  x = larger(fill(-87.0f), x);
+  const Ints power = round_to_ints(multiply(x, fill(1.44269504088896341f)));
+  const Floats n = to_floats(power);
+  x = fused(n, fill(-0.693359375f), x);
+  x = fused(n, fill(2.12194440e-4f), x);
+  constexpr float rest[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
+                            1.6666665459e-1f, 5.0000001201e-1f};
+  Floats y = fill(1.9875691500e-4f);
+  for (float coefficient : rest) y = fused(y, x, fill(coefficient));
+  y = fused(multiply(y, x), x, add(x, fill(1.0f)));
+  return floats_of(add(bits_of(y), shift_left(power, 23)));
+}
+
+// Keys [keys, width] to panels [width, 64] of 64 keys each; keys beyond the last are 0.
+void pack_keys(const float* k, int64_t stride, int64_t keys, int64_t width, float* packed) {
+  for (int64_t first = 0; first < keys; first += kPanel, packed += width * kPanel) {
+    const int64_t here = smaller(kPanel, keys - first);
+    if (here < kPanel) std::memset(packed, 0, width * kPanel * sizeof(float));
+    for (int64_t n = 0; n < here; n++)
+      for (int64_t i = 0; i < width; i++) packed[i * kPanel + n] = k[(first + n) * stride + i];
+  }
+}
+
+// Values [keys, width] to panels [keys, 64] of 64 channels each; channels beyond are 0.
+void pack_values(const float* v, int64_t stride, int64_t keys, int64_t width, float* packed) {
+  for (int64_t first = 0; first < width; first += kPanel)
+    for (int64_t n = 0; n < keys; n++, packed += kPanel) {
+      const int64_t here = smaller(kPanel, width - first);
+      std::memcpy(packed, v + n * stride + first, here * sizeof(float));
+      if (here < kPanel) std::memset(packed + here, 0, (kPanel - here) * sizeof(float));
+    }
+}
+
+// Scores of one row, which lie in panels `step` apart, become e^(factor (score - largest)) for
+// its first `seen` keys and 0 up to `last`; returns their sum.
+float soften(float* scores, int64_t step, int64_t seen, int64_t last, float factor) {
+  for (int64_t key = seen; key < round_up(last, kPanel); key++)
+    scores[key / kPanel * step + key % kPanel] = -INFINITY;
+  Floats most = fill(-INFINITY), sum = fill(0.0f);
+  for (int64_t key = 0; key < seen; key += kLanes)
+    most = larger(load(scores + key / kPanel * step + key % kPanel), most);
+  const Floats top = fill(largest(most));
+  for (int64_t key = 0; key < last; key += kLanes) {
+    float* at = scores + key / kPanel * step + key % kPanel;
+    const Floats weight = exponential(multiply(subtract(load(at), top), fill(factor)));
+    store(at, weight);
+    sum = add(sum, weight);
+  }
+  return total(sum);
+}
+
+// Attention of rows first..first+rows-1 of one head; y has a row every `y_stride` floats.
+void attend_tile(const Attention& call, const float* q, const float* keys, const float* values,
+                 int64_t first, int64_t rows, float* y, int64_t y_stride) {
+  const int64_t width = call.width, last = call.causal ? first + rows : call.keys;
+  const int64_t panels = round_up(last, kPanel) / kPanel;
+  float* scores = scratch<float, 8>(panels * kRows * kPanel);
+  float* sums = scratch<float, 9>(kRows * kPanel);
+  float inverse[kRows];
+  for (int64_t p = 0; p < panels; p++)
+    kTiles<Real>[rows](q + first * call.q_strides[2], call.q_strides[2], keys + p * width * kPanel,
+                       width, scores + p * kRows * kPanel, true);
+  const float factor = 1.0f / std::sqrt(float(width));
+  for (int64_t r = 0; r < rows; r++)
+    inverse[r] = 1.0f / soften(scores + r * kPanel, kRows * kPanel,
+                               call.causal ? first + r + 1 : call.keys, last, factor);
+  for (int64_t channel = 0; channel < width; channel += kPanel, values += call.keys * kPanel) {
+    for (int64_t p = 0; p < panels; p++)
+      kTiles<Real>[rows](scores + p * kRows * kPanel, kPanel, values + p * kPanel * kPanel,
+                         smaller(kPanel, last - p * kPanel), sums, p == 0);
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t i = 0; i < smaller(kPanel, width - channel); i++)
+        y[(first + r) * y_stride + channel + i] = sums[r * kPanel + i] * inverse[r];
+  }
+}
+
+// Query heads first..last-1 of one image; all of them read key-value head `kv`.
+void attend_heads(const Attention& call, int64_t image, int64_t kv, int64_t first, int64_t last) {
+  const int64_t width = call.width, y_stride = call.heads * width;
+  float* keys = scratch<float, 6>(round_up(call.keys, kPanel) * width);
+  float* values = scratch<float, 7>(call.keys * round_up(width, kPanel));
+  pack_keys(call.k + image * call.k_strides[0] + kv * call.k_strides[1], call.k_strides[2],
+            call.keys, width, keys);
+  pack_values(call.v + image * call.v_strides[0] + kv * call.v_strides[1], call.v_strides[2],
+              call.keys, width, values);
+  for (int64_t head = first; head < last; head++) {
+    const float* q = call.q + image * call.q_strides[0] + head * call.q_strides[1];
+    float* y = call.y + image * call.queries * y_stride + head * width;
+    for (int64_t row = 0; row < call.queries; row += kRows)
+      attend_tile(call, q, keys, values, row, smaller(kRows, call.queries - row), y, y_stride);
+  }
+}
+
+void attention(const Attention& call) {
+  const int64_t group = call.heads / call.kv_heads;  // query heads that share keys and values
+  const int64_t wanted = (call.threads + call.kv_heads - 1) / call.kv_heads;
+  const int64_t share = (group + wanted - 1) / wanted, parts = (group + share - 1) / share;
+#pragma omp parallel for schedule(dynamic) num_threads(call.threads) if (call.threads > 1)
+  for (int64_t task = 0; task < call.batch * call.kv_heads * parts; task++) {
+    const int64_t kv = task / parts % call.kv_heads, first = task % parts * share;
+    attend_heads(call, task / parts / call.kv_heads, kv, kv * group + first,
+                 kv * group + smaller(first + share, group));
+  }
+}
+
+}  // namespace

@@ -1,0 +1,164 @@
+// Copyright 2026 The sqap_vla_ros Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernels for one instruction set; compiled once for each, with its flags (see build.py).
+//
+// A panel of 64 output channels is unpacked block by block of input channels into a buffer that
+// stays in the L1 cache, and meets all rows there, in tiles of sums that stay in registers.
+#include "attention.h"
+#include "rows.h"
+#include "tile.h"
+
+namespace {
+
+// Rows after quantization.
+struct Rows {
+  const int8_t* values;  // [rows, stride]
+  const int32_t* sums;   // [rows]
+  const float* scales;   // [rows]
+};
+
+// sums [last - first, kPanel] of one panel over all input channels.
+template <class Kind>
+typename Kind::Sum* multiply_panel(const Layer& layer, const typename Kind::Input* a,
+                                   int64_t stride, int64_t panel, int64_t first, int64_t last) {
+  const int64_t inputs = round_up(layer.inputs, Kind::multiple);
+  auto* buffer = scratch<typename Kind::Weight, 0>(Kind::block * kPanel);
+  auto* sums = scratch<typename Kind::Sum, 1>((last - first) * kPanel);
+  for (int64_t k = 0; k < inputs; k += Kind::block) {
+    const int64_t count = smaller(Kind::block, inputs - k);
+    const auto* w = Kind::unpack(layer, panel, k, count, buffer);
+    for (int64_t row = first; row < last; row += kRows)
+      kTiles<Kind>[smaller(kRows, last - row)](
+          a + row * stride + k, stride, w, count / Kind::width, sums + (row - first) * kPanel,
+          k == 0);
+  }
+  return sums;
+}
+
+// Copy n values and fill up with zeros to one panel; null gives zeros.
+void padded_copy(const float* from, int64_t n, float* to) {
+  for (int64_t i = 0; i < kPanel; i++) to[i] = from && i < n ? from[i] : 0.0f;
+}
+
+// Write one row of a panel: results [kPanel] + bias.
+void write_row(const Layer& layer, const Call& call, int64_t row, int64_t panel,
+               const float* bias, float* results) {
+  const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
+  const int64_t at = row * layer.outputs + column;
+  if (layer.bias)
+    for (int64_t i = 0; i < kPanel; i++) results[i] += bias[i];
+  std::memcpy(call.y + at, results, n * sizeof(float));
+}
+
+template <int bits>
+void integer_panel(const Layer& layer, const Call& call, const Rows& rows, int64_t stride,
+                   int64_t panel, int64_t first, int64_t last) {
+  const int32_t* sums =
+      multiply_panel<Bytes<bits>>(layer, rows.values, stride, panel, first, last);
+  alignas(64) float scale[kPanel], bias[kPanel], results[kPanel];
+  const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
+  padded_copy(layer.scale + column, n, scale);
+  padded_copy(layer.bias ? layer.bias + column : nullptr, n, bias);
+  for (int64_t row = first; row < last; row++) {
+    const Ints offset = fill_ints((bits == 4 ? 8 : 128) * rows.sums[row]);
+    const Floats row_scale = fill(rows.scales[row]);
+    for (int64_t i = 0; i < kPanel; i += kLanes) {
+      const Floats value = to_floats(subtract(load(sums + (row - first) * kPanel + i), offset));
+      store(results + i, multiply(multiply(value, load(scale + i)), row_scale));
+    }
+    write_row(layer, call, row, panel, bias, results);
+  }
+}
+
+template <int bits>
+void float_panel(const Layer& layer, const Call& call, const float* values, int64_t stride,
+                 int64_t panel, int64_t first, int64_t last) {
+  float* sums = multiply_panel<Reals<bits>>(layer, values, stride, panel, first, last);
+  alignas(64) float bias[kPanel];
+  const int64_t column = panel * kPanel;
+  padded_copy(layer.bias ? layer.bias + column : nullptr, layer.outputs - column, bias);
+  for (int64_t row = first; row < last; row++)
+    write_row(layer, call, row, panel, bias, sums + (row - first) * kPanel);
+}
+
+// Rows that one task takes: all, unless there are too few panels for the threads.
+int64_t rows_a_task(const Layer& layer, const Call& call) {
+  const int64_t panels = round_up(layer.outputs, kPanel) / kPanel;
+  const int64_t parts = call.threads == 1 ? 1 : (4 * call.threads + panels - 1) / panels;
+  return round_up((call.rows + parts - 1) / parts, kRows);
+}
+
+// Call function(panel, first row, last row) for all of the output; inside a parallel region.
+template <class Function>
+void share_panels(const Layer& layer, const Call& call, Function function) {
+  const int64_t panels = round_up(layer.outputs, kPanel) / kPanel;
+  const int64_t share = rows_a_task(layer, call), parts = (call.rows + share - 1) / share;
+#pragma omp for schedule(dynamic)
+  for (int64_t task = 0; task < panels * parts; task++) {
+    const int64_t first = task % parts * share;
+    function(task / parts, first, smaller(first + share, call.rows));
+  }
+}
+
+// One scale for all rows.
+float tensor_scale(const Layer& layer, const Call& call) {
+  int32_t found = 0;
+  float* row = scratch<float, 2>(round_up(layer.inputs, 64));
+  for (int64_t m = 0; m < call.rows; m++) {
+    transformed_row(layer, call, m, row);
+    const int32_t bits = magnitude_bits(row, layer.inputs);
+    if (bits > found) found = bits;
+  }
+  return activation_scale(found, layer.act_bits);
+}
+
+void integer_linear(const Layer& layer, const Call& call) {
+  const int64_t stride = round_up(layer.inputs, 64);
+  int8_t* values = scratch<int8_t, 3>(call.rows * stride);
+  int32_t* sums = scratch<int32_t, 4>(call.rows);
+  float* scales = scratch<float, 5>(call.rows);
+  const bool shared = call.fixed_scale > 0 || !layer.per_token;
+  const float shared_scale = call.fixed_scale > 0 ? call.fixed_scale
+                             : shared             ? tensor_scale(layer, call)
+                                                  : 0.0f;
+#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
+  {
+    float* row = scratch<float, 2>(stride);
+#pragma omp for
+    for (int64_t m = 0; m < call.rows; m++) {
+      transformed_row(layer, call, m, row);
+      scales[m] = shared ? shared_scale
+                         : activation_scale(magnitude_bits(row, layer.inputs), layer.act_bits);
+      sums[m] = round_row(row, layer.inputs, scales[m], values + m * stride);
+    }
+    const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;
+    share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
+      panel(layer, call, Rows{values, sums, scales}, stride, p, first, last);
+    });
+  }
+}
+
+void float_linear(const Layer& layer, const Call& call) {
+  const bool as_is = layer.hadamard_block == 1;
+  const int64_t stride = as_is ? call.x_stride : round_up(layer.inputs, 64);
+  float* values = as_is ? nullptr : scratch<float, 3>(call.rows * stride);
+#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
+  {
+    if (!as_is) {
+#pragma omp for
+      for (int64_t m = 0; m < call.rows; m++)
+        transformed_row(layer, call, m, values + m * stride);
+    }
+    const auto panel = layer.weight_bits == 4 ? float_panel<4> : float_panel<8>;
+    share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
+      panel(layer, call, as_is ? call.x : values, stride, p, first, last);
+    });
+  }
+}
+
+}  // namespace
+
+namespace sqap {
+const Level SQAP_LEVEL = {integer_linear, float_linear, attention};
+}

@@ -1,0 +1,73 @@
+// Copyright 2026 The sqap_vla_ros Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One quantized linear layer, and the C interface that kernels/native.py binds with ctypes.
+//
+//   x' = the online Hadamard of x                           [M, K] floats, one row at a time in L1
+//   s_x = max|x'| / (7.49 or 127.49), q = round(x' / s_x)    one byte a value, and sum(q) a row
+//   y = (q @ w^T) * s_w * s_x + bias                         the product is exact in int32
+//
+// Weights are stored unsigned (w + 8, w + 128), so that x86's unsigned x signed byte products
+// apply; the epilogue subtracts 8 (128) times sum(q), which is exact too.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sqap {
+
+constexpr int64_t kPanel = 64;   // output channels that are stored and computed together
+constexpr int64_t kGroup = 8;    // K is padded to a multiple of this with zeros
+constexpr int64_t kBlock = 512;  // input channels whose unpacked panel stays in the L1 cache
+
+// Static, like everything here and in level.cpp: a function that the linker shared between files
+// would be one file's version, with instructions that not every processor has.
+static inline int64_t round_up(int64_t value, int64_t step) {
+  return (value + step - 1) / step * step;
+}
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// What a layer is; filled once by kernels/native.py.  Pointers belong to its tensors.
+struct Layer {
+  int64_t inputs, outputs;
+  int32_t weight_bits;     // 4 or 8
+  int32_t act_bits;        // 4, 8, or 16 for float activations
+  int64_t hadamard_block, hadamard_stride;
+  int64_t groups;          // weight scales a channel; more than 1 only with act_bits 16
+  int32_t per_token;
+  int32_t level;           // instruction set, see sqap_best_level
+  const uint8_t* weight;   // as sqap_pack writes it
+  const float* scale;      // [outputs, groups]
+  const float* bias;       // [outputs] or null
+};
+
+// What one call brings.  Rows are `x_stride` floats apart.
+struct Call {
+  const float* x;          // [rows, inputs]
+  float* y;                // [rows, outputs], contiguous
+  int64_t rows, x_stride;
+  int32_t threads;
+  float fixed_scale;       // s_x if > 0, else found in x'
+};
+
+// softmax(q k^T / sqrt(width)) v for all heads; every head's channels lie side by side.
+// Strides are in floats.  Query heads share key-value heads in groups of heads / kv_heads.
+struct Attention {
+  const float *q, *k, *v;  // [batch, heads or kv_heads, queries or keys, width]
+  float* y;                // [batch, queries, heads, width], contiguous
+  int64_t batch, heads, kv_heads, queries, keys, width;
+  int64_t q_strides[3], k_strides[3], v_strides[3];  // of batch, head, token
+  int32_t causal;          // query i sees keys 0..i
+  int32_t threads;
+};
+
+// One set of functions for each instruction set that was compiled in.
+struct Level {
+  void (*integer_linear)(const Layer&, const Call&);
+  void (*float_linear)(const Layer&, const Call&);
+  void (*attention)(const Attention&);
+};
+
+extern const Level level_avx2, level_avx_vnni, level_avx512_vnni;
+
+}  // namespace sqap

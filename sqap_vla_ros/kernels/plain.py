@@ -1,0 +1,84 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Plain float32 linear layers at their fastest.
+
+Torch multiplies floats with MKL, which some AMD processors run at half the speed of oneDNN's
+product on packed weights.  Which one is faster is timed once a process, with a margin, so that
+noise does not decide: the two round differently, and results should repeat.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .base import Unavailable
+from .cpu import onednn_linear
+
+_TIMED_CALLS = 5
+_TIMED_WIDTH, _TIMED_ROWS = 768, 256
+_MARGIN = 1.2
+_SMALLEST = 2 ** 14  # weights; below, calling costs more than multiplying
+
+
+class PlainLinear(nn.Module):
+    """A float32 linear layer for inference, by the faster of torch's product and oneDNN's."""
+
+    def __init__(self, linear: nn.Linear, rows: int = 256):
+        """Take over a layer; rows: about how many tokens a call brings."""
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.bias = linear.bias
+        weight = linear.weight.detach()
+        if weight.numel() >= _SMALLEST and onednn_is_faster(torch.get_num_threads()):
+            self.multiply = onednn_linear(weight, rows)
+        else:
+            self.multiply = lambda x: F.linear(x, weight)
+
+    def forward(self, x):
+        """Map x [..., in] to [..., out]."""
+        y = self.multiply(x.reshape(-1, self.in_features))
+        if self.bias is not None:
+            y += self.bias
+        return y.view(*x.shape[:-1], self.out_features)
+
+    def extra_repr(self) -> str:
+        """Describe the layer as nn.Linear does."""
+        return f'{self.in_features}, {self.out_features}, bias={self.bias is not None}'
+
+
+@lru_cache(maxsize=None)
+@torch.inference_mode()
+def onednn_is_faster(threads: int) -> bool:
+    """Return whether oneDNN's packed product is clearly faster on this machine."""
+    weight, x = torch.ones(_TIMED_WIDTH, _TIMED_WIDTH), torch.ones(_TIMED_ROWS, _TIMED_WIDTH)
+    try:
+        packed = onednn_linear(weight, _TIMED_ROWS)
+    except Unavailable:
+        return False
+    return _MARGIN * _best_seconds(packed, x) < _best_seconds(lambda x: F.linear(x, weight), x)
+
+
+def _best_seconds(function, x) -> float:
+    function(x)
+    best = float('inf')
+    for _ in range(_TIMED_CALLS):
+        start = time.perf_counter()
+        function(x)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def use_fastest_linears(model: nn.Module, rows: int = 256) -> None:
+    """Replace every float32 nn.Linear on the CPU of a model that will only infer, in place."""
+    # a list without the layers themselves, so that each one's memory is free once it is replaced
+    for parent in [module for module in model.modules() if not isinstance(module, nn.Linear)]:
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and child.weight.dtype == torch.float32 \
+                    and child.weight.device.type == 'cpu':
+                setattr(parent, name, PlainLinear(child, rows))

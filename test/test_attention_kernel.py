@@ -1,0 +1,125 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The native attention against torch's in float64, and what is left to torch."""
+import pytest
+from sqap_vla_ros import kernels
+from sqap_vla_ros.kernels import attention, native
+from sqap_vla_ros.kernels.attention import attend, native_attention
+import torch
+from torch.nn import functional as F
+
+# heads, key-value heads, queries, keys, width, causal
+CASES = [(4, 2, 285, 285, 64, True), (9, 3, 77, 77, 64, True), (2, 2, 13, 200, 72, False),
+         (3, 1, 130, 130, 20, True), (4, 4, 64, 64, 128, True), (2, 2, 31, 31, 8, False)]
+
+
+@pytest.fixture(params=[1, 2, 3], ids=native.LEVELS[1:])
+def level(request):
+    if kernels.native_reason():
+        pytest.skip(f'no native kernels here: {kernels.native_reason()}')
+    if native.library().sqap_best_level() < request.param:
+        pytest.skip(f'this processor has no {native.LEVELS[request.param]}')
+    return request.param
+
+
+def random_heads(heads, kv_heads, queries, keys, width, batch=2):
+    """Return q, k, v as they leave the projections: heads side by side in memory."""
+    generator = torch.Generator().manual_seed(heads * queries)
+    return (torch.randn(batch, queries, heads, width, generator=generator).transpose(1, 2),
+            *(torch.randn(batch, keys, kv_heads, width, generator=generator).transpose(1, 2)
+              for _ in 'kv'))
+
+
+def exact(q, k, v, causal):
+    groups = q.shape[1] // k.shape[1]
+    k, v = (x.double().repeat_interleave(groups, dim=1) for x in (k, v))
+    return F.scaled_dot_product_attention(q.double(), k, v, is_causal=causal)
+
+
+@pytest.mark.parametrize('case', CASES, ids=str)
+@torch.inference_mode()
+def test_it_is_as_accurate_as_torch(level, case):
+    *sizes, causal = case
+    q, k, v = random_heads(*sizes)
+    expected = exact(q, k, v, causal)
+    assert (native_attention(q, k, v, causal, level) - expected).abs().max() < 3e-6
+
+
+@pytest.mark.parametrize('threads', [2, 3, 8])
+@torch.inference_mode()
+def test_threads_change_no_bit(level, threads):
+    q, k, v = random_heads(6, 2, 40, 40, 32)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = native_attention(q, k, v, True, level)
+        torch.set_num_threads(threads)
+        assert torch.equal(native_attention(q, k, v, True, level), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def test_large_scores_do_not_overflow(level):
+    q, k, v = random_heads(2, 2, 30, 30, 64)
+    found = native_attention(q * 100, k * 100, v, True, level)
+    assert torch.allclose(found, exact(q * 100, k * 100, v, True).float(), atol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_later_token_changes_nothing_before_it(level):
+    q, k, v = random_heads(2, 1, 50, 50, 16)
+    before = native_attention(q, k, v, True, level)
+    k[:, :, 30:] = 7.0
+    v[:, :, 30:] = 9.0
+    after = native_attention(q, k, v, True, level)
+    assert torch.equal(after[:, :, :30], before[:, :, :30])
+    assert not torch.equal(after[:, :, 30:], before[:, :, 30:])
+
+
+@torch.inference_mode()
+def test_nan_stays_visible(level):
+    q, k, v = random_heads(1, 1, 20, 20, 16)
+    q[0, 0, 5, 3] = float('nan')
+    found = native_attention(q, k, v, True, level)[0, 0]
+    assert found[5].isnan().all() and not found[6:].isnan().any()
+    q, k, v = random_heads(1, 1, 20, 20, 16)
+    k[0, 0, 5, 3] = float('nan')
+    assert native_attention(q, k, v, True, level)[0, 0, 5:].isnan().all()
+
+
+def no_native(*arguments):
+    raise AssertionError('this call belongs to torch')
+
+
+@pytest.mark.parametrize('change', [
+    lambda x: x.bfloat16(), lambda x: x.requires_grad_(), lambda x: x[:, :, :1],
+    lambda x: x.transpose(2, 3).contiguous().transpose(2, 3)],
+    ids=['bfloat16', 'gradient', 'one query', 'channels apart'])
+def test_the_rest_is_left_to_torch(change, monkeypatch):
+    monkeypatch.setattr(attention, 'native_attention', no_native)
+    monkeypatch.setattr(attention, '_available', lambda: True)
+    q, k, v = (change(x) for x in random_heads(2, 2, 20, 20, 16))
+    found = attend(q, k, v)
+    assert found.shape == q.shape and found.dtype == q.dtype
+
+
+@pytest.mark.parametrize('grouped', [True, False])
+@torch.inference_mode()
+def test_without_native_kernels_grouped_queries_work_on_every_torch(grouped, monkeypatch):
+    if grouped and not attention.HAS_GROUPED_ATTENTION:
+        pytest.skip('this torch has no grouped queries of its own')
+    monkeypatch.setattr(attention, '_available', lambda: False)
+    monkeypatch.setattr(attention, 'HAS_GROUPED_ATTENTION', grouped)
+    q, k, v = random_heads(6, 2, 20, 20, 16)
+    assert torch.allclose(attend(q, k, v, True), exact(q, k, v, True).float(), atol=1e-5)
+
+
+@torch.inference_mode()
+def test_both_ways_agree(monkeypatch):
+    if kernels.native_reason():
+        pytest.skip(f'no native kernels here: {kernels.native_reason()}')
+    q, k, v = random_heads(6, 2, 20, 20, 16)
+    native_result = attend(q, k, v, True)
+    monkeypatch.setattr(attention, '_available', lambda: False)
+    assert torch.allclose(attend(q, k, v, True), native_result, atol=2e-6)
