@@ -7,8 +7,7 @@ import pytest
 from scipy.linalg import hadamard as scipy_hadamard
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.quant.hadamard import (
-    hadamard_matrix, hadamard_transform, largest_power_of_two, random_hadamard,
-    random_orthogonal)
+    hadamard_matrix, hadamard_transform, largest_power_of_two, random_orthogonal, Rotation)
 import torch
 
 
@@ -56,10 +55,24 @@ def test_no_matrix_where_the_size_is_no_power_of_two():
         hadamard_matrix(12)
 
 
-@pytest.mark.parametrize(('make', 'size'), [
-    (random_orthogonal, 48), (random_orthogonal, 192), (random_hadamard, 64)])
-def test_random_rotations_are_orthogonal_and_follow_their_seed(make, size):
-    q = make(size, seed=3)
+@pytest.mark.parametrize('size', [48, 192])
+def test_random_rotations_are_orthogonal_and_follow_their_seed(size):
+    q = random_orthogonal(size, seed=3)
     assert torch.allclose(q @ q.t(), torch.eye(size, dtype=torch.float64), atol=1e-12)
-    assert torch.equal(q, make(size, seed=3))
-    assert not torch.equal(q, make(size, seed=4))
+    assert torch.equal(q, random_orthogonal(size, seed=3))
+    assert not torch.equal(q, random_orthogonal(size, seed=4))
+
+
+@pytest.mark.parametrize(('size', 'kind'), [
+    (64, 'hadamard'), (4096, 'hadamard'), (48, 'orthogonal'), (576, 'orthogonal')])
+def test_a_rotation_keeps_lengths_and_angles_and_spreads_an_outlier(size, kind):
+    rotation = Rotation(size, seed=3)
+    assert rotation.kind == kind
+    x = torch.randn(3, 2, size, dtype=torch.float64)
+    x[..., 5] += 100
+    y = rotation.apply(x)
+    assert torch.allclose(y.flatten(0, 1) @ y.flatten(0, 1).t(),
+                          x.flatten(0, 1) @ x.flatten(0, 1).t(), rtol=1e-9)
+    assert y.abs().max() < 0.6 * x.abs().max()
+    assert torch.equal(y, Rotation(size, seed=3).apply(x))
+    assert not torch.allclose(y, Rotation(size, seed=4).apply(x))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.quant.int4 import (
-    activation_scale, pack_int4, quantize_activation, quantize_weight, unpack_int4)
+    activation_scale, integer_range, pack_int4, quantize_activation, quantize_weight,
+    spread_scale, unpack_int4, weight_scale)
 import torch
 
 int4_arrays = hnp.arrays(
@@ -50,6 +51,33 @@ def test_searched_clip_beats_the_plain_maximum():
     assert (error <= (rounded - weight).square().sum(1)).all()
     assert error.sum() < 0.7 * (rounded - weight).square().sum()
     assert integers.min() >= -8 and integers.max() <= 7
+
+
+matrices = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.sampled_from([16, 32, 64])),
+                      elements=st.floats(-1e3, 1e3, width=32))
+
+
+@settings(deadline=None)
+@given(matrices, st.sampled_from([4, 8]), st.sampled_from([0, 16]))
+def test_quantized_weights_are_packed_and_come_back_within_their_steps(weight, bits, group):
+    weight = torch.from_numpy(weight)
+    integers, scale = quantize_weight(weight, bits, group)
+    assert scale.shape == ((len(weight), weight.shape[1] // 16) if group else (len(weight),))
+    if bits == 4:
+        assert torch.equal(unpack_int4(pack_int4(integers)), integers)
+    steps = spread_scale(scale, weight.shape[1])
+    error = (integers * steps - weight).abs()
+    low, high = integer_range(bits)
+    inside = (weight >= low * steps) & (weight <= high * steps)
+    assert (error[inside] <= 0.501 * steps.expand_as(weight)[inside] + 1e-6).all()
+
+
+def test_a_group_scale_is_the_scale_of_its_columns_alone():
+    weight = torch.randn(6, 64)
+    scale = weight_scale(weight, 4, 16)
+    for group in range(4):
+        alone = weight_scale(weight[:, 16 * group:16 * group + 16], 4)
+        assert torch.equal(scale[:, group], alone)
 
 
 @pytest.mark.parametrize('bits', [4, 8])

@@ -5,8 +5,7 @@ import copy
 
 import pytest
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.quant import (
-    parse_precision, Precision, PRECISIONS, QuantLinear, together)
+from sqap_vla_ros.quant import QuantLinear, together
 import torch
 from torch import nn
 
@@ -71,6 +70,29 @@ def test_weights_really_take_their_bits(precision, bits):
     assert weight.numel() * weight.element_size() * 8 == bits * 256 * 128
 
 
+@pytest.mark.parametrize('width', [576, 1024])
+@torch.inference_mode()
+def test_groups_make_4_bit_weights_more_accurate(width):
+    linear = nn.Linear(width, 64, bias=False)
+    linear.weight.data[:, :32] *= 20  # what shares a scale with these has few steps left
+    x = torch.randn(16, width)
+    x[:, :32] /= 20
+    whole = relative_error(linear, x, 'w4a16')
+    groups = [relative_error(linear, x, 'w4a16', group_size=size) for size in (64, 32)]
+    assert groups[1] <= groups[0] < 0.6 * whole
+    layer = QuantLinear.from_linear(linear, 'w4a16', group_size=64)
+    assert layer.scale.shape == (64, width // 64)
+    error = (layer.dequantized() - linear.weight).norm() / linear.weight.norm()
+    assert error < 0.13
+
+
+def test_groups_are_for_16_bit_activations_and_divide_the_width():
+    with pytest.raises(ConfigError, match='need 16-bit activations'):
+        QuantLinear(64, 8, 'w4a8', group_size=32)
+    with pytest.raises(ConfigError, match='need 16-bit activations'):
+        QuantLinear(72, 8, 'w4a16', group_size=64)
+
+
 @torch.inference_mode()
 def test_together_equals_one_by_one():
     layers = [QuantLinear.from_linear(nn.Linear(64, n, bias=False), 'w4a4') for n in (64, 32, 8)]
@@ -109,13 +131,6 @@ def test_released_weights_still_serve_but_cannot_be_read():
     assert torch.allclose(layer(x), expected, atol=1e-5)
     with pytest.raises(ConfigError, match='released'):
         layer.integers()
-
-
-def test_precisions_have_one_name_each():
-    assert PRECISIONS == ('fp', 'w4a16', 'w8a8', 'w4a8', 'w4a4')
-    assert parse_precision('w4a8') == Precision('w4a8', 4, 8)
-    with pytest.raises(ConfigError, match='w4a16'):
-        parse_precision('int4')
 
 
 def test_what_cannot_be_packed_is_refused():

@@ -9,10 +9,13 @@ The names below are imported when they are first used, so that the kernels can u
 from importlib import import_module
 
 _HOMES = {
-    'PRECISIONS': 'linear', 'Precision': 'linear', 'QuantLinear': 'linear',
-    'parse_precision': 'linear', 'together': 'linear',
-    'packed_state': 'convert', 'prepare_kernels': 'convert', 'quantize_model': 'convert',
-    'restore_quantized': 'convert', 'summary': 'convert',
+    'parse_overrides': 'precision', 'parse_precision': 'precision', 'Precision': 'precision',
+    'PRECISIONS': 'precision', 'QuantScheme': 'precision',
+    'QuantLinear': 'linear', 'together': 'linear',
+    'quantize_block': 'convert', 'quantize_model': 'convert', 'quantize_part': 'convert',
+    'quantized_shell': 'convert', 'restore_quantized': 'convert',
+    'packed_state': 'packed', 'prepare_kernels': 'packed', 'storage_text': 'packed',
+    'summary': 'packed',
     'rotate_model': 'rotate',
 }
 __all__ = sorted(_HOMES)

@@ -6,57 +6,29 @@ Quantize a VLA in place, and bring a packed one back without its float weights.
     record = quantize_model(model, 'w4a4')          # into config.json
     weights = packed_state(model)                   # into model.safetensors
     restore_quantized(VLA(config), record, weights)
+
+A converter that streams rotates and quantizes block by block (rotate.rotate_block,
+quantize_block), and the parts outside the decoder with quantize_part.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import nn
 
-from .hadamard import hadamard_transform, is_power_of_two, largest_power_of_two
-from .int4 import activation_scale, integer_range
-from .linear import joinable, parse_precision, prepare_joint, QuantLinear
-from .rotate import rotate_model, UnrotatedNorm, vla_stream
+from .gptq import input_hessians
+from .hadamard import is_power_of_two, largest_power_of_two, Rotation
+from .linear import QuantLinear
+from .precision import BACKBONE, QuantScheme
+from .qk import QKQuantizer
+from .rotate import ResidualStream, rotate_model, UnrotatedNorm, vla_stream
 from ..errors import CheckpointError, ConfigError
 
-BACKBONE = 'llm.layers.*'
-TOGETHER = (('q_proj', 'k_proj', 'v_proj'), ('gate_proj', 'up_proj'))
-_QK_BITS = (16, 8, 4)
 
-
-class QKQuantizer(nn.Module):
-    """Round Q or K after the rotary embedding, per token and head, in a rotated basis."""
-
-    def __init__(self, bits: int, rotate: bool = True):
-        """Take 4 or 8 bits; rotate puts a Hadamard on the head dimension first."""
-        super().__init__()
-        integer_range(bits)
-        self.bits, self.rotate = bits, rotate
-
-    def forward(self, x):
-        """Return x [B, H, S, d] with the values that `bits` leave of it, still rotated."""
-        if self.rotate:
-            x = hadamard_transform(x)
-        scale = activation_scale(x, self.bits)
-        return (x / scale).round_().mul_(scale).to(x.dtype)
-
-
-def _precision_of(name: str, precision: str, overrides: Mapping[str, str]) -> str:
-    """Return a layer's precision: the first override whose pattern fits, else the default."""
-    for pattern, wanted in overrides.items():
-        if fnmatchcase(name, pattern):
-            return wanted
-    return precision if fnmatchcase(name, BACKBONE) else 'fp'
-
-
-def _online_hadamard(name: str, linear: nn.Linear, head_dim: int, rotate: bool):
-    """Return (block, stride) of the transform that a layer applies to its input."""
-    if not rotate or not fnmatchcase(name, BACKBONE):
-        return 1, 1
+def _online_hadamard(name: str, linear: nn.Linear, head_dim: int) -> tuple[int, int]:
+    """Return (block, stride) of the transform that a decoder layer applies to its input."""
     if name.endswith('.down_proj'):
         return largest_power_of_two(linear.in_features), 1
     heads = linear.in_features // head_dim
@@ -65,97 +37,155 @@ def _online_hadamard(name: str, linear: nn.Linear, head_dim: int, rotate: bool):
     return 1, 1
 
 
-def _selected(model: nn.Module, record: dict) -> Iterator[tuple[str, nn.Linear, dict]]:
-    """Yield name, layer and QuantLinear options of all that the record quantizes."""
-    head_dim = model.llm.config.head_dim
-    for name, module in list(model.named_modules()):
-        if not isinstance(module, nn.Linear):
-            continue
-        precision = _precision_of(name, record['precision'], record['overrides'])
+def _selected(part: nn.Module, prefix: str, scheme: QuantScheme,
+              head_dim: int) -> Iterator[tuple[str, nn.Linear, dict]]:
+    """
+    Yield name below `prefix`, layer and QuantLinear options of all to be quantized.
+
+    No layer is kept, so that the memory of those that are replaced on the way is free.
+    """
+    names = [name for name, module in part.named_modules(prefix=prefix)
+             if isinstance(module, nn.Linear)]
+    for name in names:
+        precision = scheme.precision_of(name)
         if precision == 'fp':
             continue
-        block, stride = _online_hadamard(name, module, head_dim, record['rotation'] is not None)
+        module = part.get_submodule(_below(prefix, name))
+        rotated = scheme.rotate and name.startswith(f'{BACKBONE}.')
+        block, stride = _online_hadamard(name, module, head_dim) if rotated else (1, 1)
         yield name, module, {
             'precision': precision, 'hadamard_block': block, 'hadamard_stride': stride,
-            'per_token': record['per_token']}
+            'per_token': scheme.per_token,
+            'group_size': scheme.group_of(module.in_features, precision)}
 
 
-def _check(model: nn.Module, record: dict) -> None:
-    """Raise ConfigError for unknown precisions, idle overrides or unsupported qk_bits."""
-    for wanted in (record['precision'], *record['overrides'].values()):
-        parse_precision(wanted)
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    for pattern in record['overrides']:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ConfigError(f'override {pattern!r} fits none of the linear layers, such as '
-                              f'{names[:3]}')
-    if record['qk_bits'] not in _QK_BITS:
-        raise ConfigError(f'qk_bits {record["qk_bits"]} is not one of {_QK_BITS}')
-    quantized = [name for name, module in model.named_modules()
-                 if isinstance(module, (QuantLinear, UnrotatedNorm))]
-    if quantized:
-        raise ConfigError(f'the model is quantized or rotated already ({quantized[0]}): '
-                          'start from the full-precision weights')
+def _below(prefix: str, name: str) -> str:
+    return name[len(prefix):].lstrip('.')
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    owner, _, attribute = name.rpartition('.')
-    setattr(model.get_submodule(owner), attribute, module)
+def _replace(part: nn.Module, prefix: str, name: str, module: nn.Module) -> None:
+    owner, _, attribute = _below(prefix, name).rpartition('.')
+    setattr(part.get_submodule(owner), attribute, module)
 
 
-def _attach_qk(model: nn.Module, record: dict) -> None:
+def _attach_qk(layer: nn.Module, scheme: QuantScheme) -> None:
     """Put the quantizer of Q and K in place; 16 bits leave them alone."""
-    if record['qk_bits'] == 16:
-        return
-    for layer in model.llm.layers:
-        layer.self_attn.qk_transform = QKQuantizer(
-            record['qk_bits'], record['rotation'] is not None)
+    if scheme.qk_bits != 16:
+        layer.self_attn.qk_transform = QKQuantizer(scheme.qk_bits, scheme.rotate)
 
 
 @torch.no_grad()
-def quantize_model(model: nn.Module, precision: str, rotate: bool = True,
-                   overrides: Mapping[str, str] | None = None, seed: int = 0,
-                   qk_bits: int = 16, per_token: bool = True) -> dict:
+def quantize_part(part: nn.Module, prefix: str, scheme: QuantScheme, head_dim: int,
+                  hessians: dict[str, torch.Tensor] | None = None) -> None:
     """
-    Quantize a full-precision VLA in place and return the record for config.json.
+    Quantize the linear layers below `part`, whose name in the whole model is `prefix`.
 
-    precision: of the language backbone's linear layers.  rotate: fold rotations in first and
-    use online Hadamards (with 'fp' it only rotates).  overrides: {pattern of layer names:
-    precision}; the first that fits wins, and it may name layers outside the backbone, such
-    as {'*.down_proj': 'w8a8', 'vision.*': 'w8a8'}.  qk_bits: 16, 8 or 4 bits for rotated Q
-    and K.  per_token: activation scales a token, or one for the whole tensor.
+    hessians: by layer name, for those that GPTQ shall round; see gptq.input_hessians.  It is
+    emptied on the way.  Layers on 'meta' are left for later.  Raises ConfigError, naming the
+    layer, where one cannot be quantized.
+    """
+    for name, linear, options in _selected(part, prefix, scheme, head_dim):
+        if linear.weight.is_meta:
+            continue
+        try:
+            hessian = (hessians or {}).pop(name, None)
+            quantized = QuantLinear.from_linear(linear, hessian=hessian, **options)
+        except ConfigError as error:
+            raise ConfigError(f'{name}: {error}') from error
+        _replace(part, prefix, name, quantized)
+        del linear, hessian  # before the next, which may need 0.5 GB for its own
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def quantize_block(llm: nn.Module, index: int, scheme: QuantScheme,
+                   inputs: list[torch.Tensor] | None = None) -> None:
+    """
+    Quantize block `index` of a decoder (model/llama.py); the other blocks may be on 'meta'.
+
+    inputs: what reaches the block [B, S, D] when everything before it is quantized; with them
+    GPTQ rounds the weights, and the list is overwritten with what leaves the block.
+    """
+    layer, prefix = llm.layers[index], f'{BACKBONE}.{index}'
+    head_dim = llm.config.head_dim
+
+    def run(x):
+        positions = torch.arange(x.shape[1], device=x.device)
+        return llm.run(x, positions, index, index + 1)[0]
+
+    hessians = None
+    if inputs is not None:
+        hessians = input_hessians({
+            name: (linear, options['hadamard_block'], options['hadamard_stride'])
+            for name, linear, options in _selected(layer, prefix, scheme, head_dim)}, inputs, run)
+    quantize_part(layer, prefix, scheme, head_dim, hessians)
+    _attach_qk(layer, scheme)
+    if inputs is not None:
+        inputs[:] = [run(x) for x in inputs]
+
+
+def check_scheme(model: nn.Module, scheme: QuantScheme) -> None:
+    """Raise ConfigError for idle overrides or a model that is quantized already."""
+    scheme.check_names(name for name, module in model.named_modules()
+                       if isinstance(module, nn.Linear))
+    for name, module in model.named_modules():
+        if isinstance(module, (QuantLinear, UnrotatedNorm)):
+            raise ConfigError(f'the model is quantized or rotated already ({name}): '
+                              'start from the full-precision weights')
+
+
+@torch.no_grad()
+def quantize_model(model: nn.Module, precision: str | QuantScheme,
+                   calibration: Iterable[torch.Tensor] | None = None,
+                   stream: ResidualStream | None = None, **options) -> dict:
+    """
+    Quantize a full-precision model in place and return the record for config.json.
+
+    precision: a QuantScheme, or its first field with the others as options.  calibration:
+    inputs [B, S, D] of the plain model's decoder (VLA.embed gives them), for GPTQ; None
+    rounds to nearest.  stream: where to rotate; None takes vla_stream's.
 
     Raises ConfigError for unknown options and layers that cannot be quantized.
     """
-    record = {'precision': precision, 'overrides': dict(overrides or {}), 'rotation': None,
-              'qk_bits': qk_bits, 'per_token': per_token}
-    _check(model, record)
-    if rotate:
-        record['rotation'] = rotate_model(vla_stream(model), seed)
-    for name, linear, options in _selected(model, record):
-        try:
-            _replace(model, name, QuantLinear.from_linear(linear, **options))
-        except ConfigError as error:
-            raise ConfigError(f'{name}: {error}') from error
-    _attach_qk(model, record)
+    scheme = precision
+    if not isinstance(scheme, QuantScheme):
+        scheme = QuantScheme(precision, **options)
+    check_scheme(model, scheme)
+    inputs = None if calibration is None else [x.detach().float() for x in calibration]
+    rotation = None
+    if scheme.rotate:
+        rotation = rotate_model(stream or vla_stream(model), scheme.seed)
+    if scheme.rotate and inputs:
+        q = Rotation(inputs[0].shape[-1], scheme.seed)
+        inputs = [q.apply(x).float() for x in inputs]
+    for index in range(len(model.llm.layers)):
+        quantize_block(model.llm, index, scheme, inputs)
+    quantize_part(model, '', scheme, model.llm.config.head_dim)
     model.requires_grad_(False)  # integers have no gradient
-    return record
+    return scheme.record(rotation, gptq=inputs is not None)
 
 
-def packed_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def quantized_shell(model: nn.Module, record: Mapping) -> None:
     """
-    Return the tensors to save, by name: packed integers and scales where quantized.
+    Give a new full-precision model (on any device, also 'meta') empty quantized layers.
 
-    Raises ConfigError if packed weights were released.
+    record: what quantize_model returned; raises ConfigError for a damaged one.
     """
-    for name, module in model.named_modules():
-        if isinstance(module, QuantLinear):
-            if module.weight is None:
-                raise ConfigError(f'{name}: its packed weights were released, load them again')
-    return {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    scheme = QuantScheme.from_record(record)
+    check_scheme(model, scheme)
+    if record['rotation'] and record['rotation']['unrotated_final']:
+        scale = model.llm.norm.weight
+        model.llm.norm = UnrotatedNorm(model.llm.norm, scale.new_zeros(len(scale), len(scale)))
+    for name, linear, options in _selected(model, '', scheme, model.llm.config.head_dim):
+        with torch.device(linear.weight.device):
+            layer = QuantLinear(linear.in_features, linear.out_features,
+                                bias=linear.bias is not None, **options)
+        _replace(model, '', name, layer)
+    for layer in model.llm.layers:
+        _attach_qk(layer, scheme)
 
 
-def restore_quantized(model: nn.Module, record: dict,
+def restore_quantized(model: nn.Module, record: Mapping,
                       weights: Mapping[str, torch.Tensor]) -> None:
     """
     Give a new full-precision model (on any device, also 'meta') a quantized one's weights.
@@ -164,19 +194,7 @@ def restore_quantized(model: nn.Module, record: dict,
     tensors are taken over as they are.  Raises CheckpointError if names or shapes do not fit
     and ConfigError for a damaged record.
     """
-    missing = {'precision', 'overrides', 'rotation', 'qk_bits', 'per_token'} - record.keys()
-    if missing:
-        raise ConfigError(f'the quantization record lacks {sorted(missing)}')
-    _check(model, record)
-    if record['rotation'] and record['rotation']['unrotated_final']:
-        width = model.llm.norm.weight.shape[0]
-        model.llm.norm = UnrotatedNorm(model.llm.norm, torch.zeros(width, width))
-    for name, linear, options in _selected(model, record):
-        with torch.device(linear.weight.device):
-            layer = QuantLinear(linear.in_features, linear.out_features,
-                                bias=linear.bias is not None, **options)
-        _replace(model, name, layer)
-    _attach_qk(model, record)
+    quantized_shell(model, record)
     _load(model, weights)
 
 
@@ -193,40 +211,3 @@ def _load(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     on_meta = any(tensor.is_meta for tensor in own.values())
     model.load_state_dict(weights, assign=on_meta)
     model.requires_grad_(False)
-
-
-def prepare_kernels(model: nn.Module, rows: int = 256, max_bits: int | None = None,
-                    backend: str | None = None, release: bool = False) -> None:
-    """
-    Choose all kernels now instead of at the first call; see QuantLinear.prepare.
-
-    Layers that the decoder runs together (q/k/v, gate/up) get one joint kernel.
-    """
-    options, done = (rows, max_bits, backend, release), set()
-    for parent in model.modules():
-        for names in TOGETHER:
-            layers = [getattr(parent, name, None) for name in names]
-            if joinable(layers):
-                prepare_joint(layers, *options)
-                done.update(layers)
-    for module in model.modules():
-        if isinstance(module, QuantLinear) and module not in done:
-            module.prepare(*options)
-
-
-def summary(model: nn.Module) -> dict:
-    """
-    Return counts and sizes of the quantized layers.
-
-    Keys: layers, weights, packed_bytes (with scales), bits_on_disk a weight, backends (name to
-    number of layers), bits_in_memory (the most that a chosen backend holds, None before).
-    """
-    layers = [module for module in model.modules() if isinstance(module, QuantLinear)]
-    weights = sum(layer.spec.in_features * layer.spec.out_features for layer in layers)
-    packed = sum(layer.spec.in_features * layer.spec.out_features * layer.spec.weight_bits // 8
-                 + 4 * layer.spec.out_features for layer in layers)
-    kernels = [layer.kernel for layer in layers if layer.kernel is not None]
-    backends = dict(Counter(kernel.name for kernel in kernels))
-    return {'layers': len(layers), 'weights': weights, 'packed_bytes': packed,
-            'bits_on_disk': 8 * packed / weights if weights else 0.0, 'backends': backends,
-            'bits_in_memory': max((kernel.bits_in_memory for kernel in kernels), default=None)}

@@ -99,12 +99,29 @@ def random_orthogonal(size: int, seed: int) -> torch.Tensor:
     return q * r.diagonal().sign()
 
 
-def random_hadamard(size: int, seed: int) -> torch.Tensor:
-    """
-    Return diag(random signs) @ Hadamard, float64 [size, size]; orthogonal.
+def rotation_kind(size: int) -> str:
+    """Return which Rotation a width has: 'hadamard' or 'orthogonal'."""
+    return 'hadamard' if is_power_of_two(size) else 'orthogonal'
 
-    Raises ConfigError unless size is a power of two.
+
+class Rotation:
     """
-    generator = torch.Generator().manual_seed(seed)
-    signs = torch.randint(0, 2, (size, 1), generator=generator).double() * 2 - 1
-    return signs * hadamard_matrix(size, torch.float64)
+    A random rotation Q of vectors of one width, the same for the same seed.
+
+    A Hadamard matrix whose rows have random signs where the width is a power of two (it spreads
+    an outlier most evenly, and is applied without the matrix), else a uniformly random one.
+    """
+
+    def __init__(self, size: int, seed: int):
+        """Draw the rotation of a width of `size`."""
+        self.kind = rotation_kind(size)
+        generator = torch.Generator().manual_seed(seed)
+        self._signs = torch.randint(0, 2, (size,), generator=generator).double() * 2 - 1
+        self._matrix = None if self.kind == 'hadamard' else random_orthogonal(size, seed)
+
+    def apply(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x Q as float64 for x [..., size]."""
+        x = x.double()
+        if self._matrix is not None:
+            return x @ self._matrix.to(x.device)
+        return hadamard_transform(x * self._signs.to(x.device))

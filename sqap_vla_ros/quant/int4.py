@@ -3,7 +3,8 @@
 """
 Symmetric int4 and int8: scales, rounding, and two int4 values in a byte.
 
-Weights use the whole range (-8..7 or -128..127) with a clip searched per output channel.
+Weights use the whole range (-8..7 or -128..127) with a clip searched per output channel, or per
+group of input channels.
 Activations use -7..7 or -127..127: their scale puts the largest value at 7.49 (127.49), which
 still rounds to 7, so that nothing needs clipping and no value is off by more than half a step.
 """
@@ -17,6 +18,7 @@ from ..errors import ConfigError
 _HEADROOM = 0.49
 _TINY = 1e-30
 _CLIP_RATIOS = tuple(1.0 - 0.025 * step for step in range(25))  # 1.0 .. 0.4
+_CACHED = 2 ** 18  # values at a time, so that a search stays in the cache
 
 
 def integer_range(bits: int) -> tuple[int, int]:
@@ -54,14 +56,23 @@ def unpack_int4(packed: torch.Tensor) -> torch.Tensor:
     return (halves ^ 8).view(torch.int8) - 8  # sign extension of a half byte
 
 
-def weight_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:
+def weight_scale(weight: torch.Tensor, bits: int, group_size: int = 0) -> torch.Tensor:
     """
-    Return the scale float32 [out] of each row of weight [out, in] with the least square error.
+    Return the float32 scales of weight [out, in] with the least square error.
 
-    Clips from 1.0 down to 0.4 of the row's largest magnitude are tried.
+    [out], one a row, or [out, in / group_size], one for so many neighbours.  Clips from 1.0
+    down to 0.4 of the largest magnitude are tried.
     """
+    if group_size:
+        rows = weight.reshape(-1, group_size)
+        return weight_scale(rows, bits).view(len(weight), -1)
+    rows = max(1, _CACHED // weight.shape[1])
+    return torch.cat([_row_scale(part.float(), bits) for part in weight.split(rows)])
+
+
+def _row_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Return the scale [out] of each row of weight [out, in]."""
     low, high = integer_range(bits)
-    weight = weight.float()
     full = weight.abs().amax(dim=1, keepdim=True).clamp_min(_TINY) / high  # [out, 1]
     best, best_error = full, torch.full_like(full, torch.inf)
     for ratio in _CLIP_RATIOS:
@@ -73,19 +84,33 @@ def weight_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:
     return best.squeeze(1)
 
 
-def quantize_weight(weight: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor]:
+def spread_scale(scale: torch.Tensor, width: int) -> torch.Tensor:
+    """Return scales [out] or [out, groups] as [out, 1] or [out, width], to multiply with."""
+    if scale.dim() == 1:
+        return scale[:, None]
+    return scale.repeat_interleave(width // scale.shape[1], dim=1)
+
+
+def quantize_weight(weight: torch.Tensor, bits: int,
+                    group_size: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Round weight [out, in] to nearest.
 
-    Returns integers int8 [out, in] and scales float32 [out]; weight ~ integers * scale[:, None].
-    Raises ConfigError for weights that are not finite.
+    Returns integers int8 [out, in] and scales float32 [out] or [out, in / group_size]; weight
+    ~ integers * scale.  Raises ConfigError for weights that are not finite.
     """
-    if not torch.isfinite(weight).all():
-        raise ConfigError(f'a weight of shape {tuple(weight.shape)} has non-finite values')
-    scale = weight_scale(weight, bits)
+    check_finite(weight)
+    scale = weight_scale(weight, bits, group_size)
     low, high = integer_range(bits)
-    integers = (weight.float() / scale[:, None]).round_().clamp_(low, high)
+    integers = (weight.float() / spread_scale(scale, weight.shape[1])).round_().clamp_(low, high)
     return integers.to(torch.int8), scale
+
+
+def check_finite(weight: torch.Tensor) -> None:
+    """Raise ConfigError for a weight with NaN or inf."""
+    if not torch.isfinite(weight).all():
+        raise ConfigError(f'a weight of shape {tuple(weight.shape)} has non-finite values: '
+                          'the checkpoint is damaged, copy it again')
 
 
 def activation_scale(x: torch.Tensor, bits: int, per_token: bool = True) -> torch.Tensor:

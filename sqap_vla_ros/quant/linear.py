@@ -5,38 +5,17 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from operator import is_
 
 import torch
 from torch import nn
 
+from .gptq import gptq_weight
 from .hadamard import hadamard_transform
-from .int4 import pack_int4, quantize_weight, unpack_int4
+from .int4 import pack_int4, quantize_weight, spread_scale, unpack_int4
+from .precision import parse_precision
 from ..errors import ConfigError
 from ..kernels import Kernel, LinearSpec, make_kernel
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Bits of weights and activations; 16 bits means floats that are left alone."""
-
-    name: str
-    weight_bits: int
-    act_bits: int
-
-
-_TABLE = {p.name: p for p in (
-    Precision('fp', 16, 16), Precision('w4a16', 4, 16), Precision('w8a8', 8, 8),
-    Precision('w4a8', 4, 8), Precision('w4a4', 4, 4))}
-PRECISIONS = tuple(_TABLE)
-
-
-def parse_precision(name: str) -> Precision:
-    """Return the precision of that name; raise ConfigError listing the known ones."""
-    if name not in _TABLE:
-        raise ConfigError(f'precision {name!r} is unknown: use one of {PRECISIONS}')
-    return _TABLE[name]
 
 
 class QuantLinear(nn.Module):
@@ -44,12 +23,13 @@ class QuantLinear(nn.Module):
     A linear layer with integer weights, dynamic activation scales and an optional Hadamard.
 
     Buffers: `weight` uint8 [out, in / 2] (4 bits) or int8 [out, in] (8 bits), `scale` float32
-    [out], `bias` [out] or None.  The weights of a layer with an online Hadamard are stored
-    transformed, so that the layer computes the plain one's function.
+    [out] or [out, in / group_size], `bias` [out] or None.  The weights of a layer with an online
+    Hadamard are stored transformed, so that the layer computes the plain one's function.
     """
 
     def __init__(self, in_features: int, out_features: int, precision: str, bias: bool = False,
-                 hadamard_block: int = 1, hadamard_stride: int = 1, per_token: bool = True):
+                 hadamard_block: int = 1, hadamard_stride: int = 1, per_token: bool = True,
+                 group_size: int = 0):
         """Make empty buffers; raise ConfigError for 'fp', an odd width or a block that fails."""
         super().__init__()
         bits = parse_precision(precision)
@@ -61,28 +41,36 @@ class QuantLinear(nn.Module):
                 'be even (override it with w8a8 or fp)')
         self.precision = precision
         self.spec = LinearSpec(in_features, out_features, bits.weight_bits, bits.act_bits,
-                               hadamard_block, hadamard_stride, per_token)
+                               hadamard_block, hadamard_stride, per_token, group_size)
         packed = bits.weight_bits == 4
         self.register_buffer('weight', torch.zeros(
             out_features, in_features // (2 if packed else 1),
             dtype=torch.uint8 if packed else torch.int8))
-        self.register_buffer('scale', torch.ones(out_features))
+        groups = (in_features // group_size,) if group_size else ()
+        self.register_buffer('scale', torch.ones(out_features, *groups))
         self.register_buffer('bias', torch.zeros(out_features) if bias else None)
         self._kernel: Kernel | None = None
         self._group: tuple | None = None
 
     @classmethod
-    def from_linear(cls, linear: nn.Linear, precision: str, hadamard_block: int = 1,
-                    hadamard_stride: int = 1, per_token: bool = True) -> QuantLinear:
-        """Quantize a float layer, folding the online Hadamard into its weights first."""
+    def from_linear(cls, linear: nn.Linear, precision: str, hessian=None,
+                    **options) -> QuantLinear:
+        """
+        Quantize a float layer, folding the online Hadamard into its weights first.
+
+        hessian: X^T X [in, in] of its inputs after that Hadamard, for GPTQ; None rounds to
+        nearest.  options: those of the constructor.
+        """
         layer = cls(linear.in_features, linear.out_features, precision,
-                    linear.bias is not None, hadamard_block, hadamard_stride, per_token)
+                    linear.bias is not None, **options)
         layer.to(linear.weight.device)
-        weight = linear.weight.detach().float()
-        if hadamard_block > 1:
-            weight = hadamard_transform(weight, hadamard_block, hadamard_stride)
-        integers, scale = quantize_weight(weight, layer.spec.weight_bits)
-        layer.weight.copy_(pack_int4(integers) if layer.spec.weight_bits == 4 else integers)
+        spec, weight = layer.spec, linear.weight.detach().float()
+        weight = hadamard_transform(weight, spec.hadamard_block, spec.hadamard_stride)
+        if hessian is None:
+            integers, scale = quantize_weight(weight, spec.weight_bits, spec.group_size)
+        else:
+            integers, scale = gptq_weight(weight, hessian, spec.weight_bits, spec.group_size)
+        layer.weight.copy_(pack_int4(integers) if spec.weight_bits == 4 else integers)
         layer.scale.copy_(scale)
         if linear.bias is not None:
             layer.bias.copy_(linear.bias.detach())
@@ -96,7 +84,7 @@ class QuantLinear(nn.Module):
 
     def dequantized(self) -> torch.Tensor:
         """Return the float32 weights [out, in] of the plain layer that this one stands for."""
-        weight = self.integers().float() * self.scale[:, None]
+        weight = self.integers() * spread_scale(self.scale, self.spec.in_features)
         return hadamard_transform(weight, self.spec.hadamard_block, self.spec.hadamard_stride)
 
     def prepare(self, rows: int = 256, max_bits: int | None = None,

@@ -8,7 +8,8 @@ et al., arXiv 2404.00456):
 - the scale of every RMSNorm goes into the layers that read it, so that the norm commutes with
   rotations;
 - one random orthogonal Q rotates the residual stream: whatever writes to it writes x Q, and
-  whatever reads it multiplies by Q^T first;
+  whatever reads it multiplies by Q^T first.  Q is a Hadamard matrix with random signs where
+  the width is a power of two, and uniformly random elsewhere;
 - a Hadamard on each head of V, undone in o_proj.
 The online transforms in front of o_proj and down_proj belong to QuantLinear.
 """
@@ -22,8 +23,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .hadamard import hadamard_transform, largest_power_of_two, random_orthogonal
+from .hadamard import hadamard_transform, largest_power_of_two, Rotation, rotation_kind
 from ..errors import ConfigError
+
+_ROWS = 1024  # rows at a time in float64, which bounds the memory
 
 
 @dataclass
@@ -69,6 +72,14 @@ class UnrotatedNorm(nn.Module):
         return F.linear(self.norm(x), self.matrix)
 
 
+def unrotated_norm(norm: nn.Module, q: Rotation) -> UnrotatedNorm:
+    """Take a final norm's scale away and put it, with Q's inverse, behind the norm."""
+    scale = norm.weight.data
+    matrix = scale.double()[:, None] * q.apply(torch.eye(len(scale), device=scale.device))
+    norm.weight.data = torch.ones_like(scale)
+    return UnrotatedNorm(norm, matrix.to(scale.dtype))
+
+
 def vla_stream(model) -> ResidualStream:
     """
     Describe our VLA (model/vla.py): raise ConfigError for a model without the parts.
@@ -94,27 +105,31 @@ def _write(parameter: nn.Parameter, value: torch.Tensor) -> None:
     parameter.data.copy_(value.to(parameter.dtype))
 
 
-def _rotate_outputs(target, q: torch.Tensor) -> None:
-    """Make an embedding, a linear layer or a parameter give x Q instead of x."""
+def rotate_outputs(target, q: Rotation) -> None:
+    """Make an embedding, a linear layer or a parameter [..., D] give x Q instead of x."""
     if isinstance(target, nn.Linear):
-        _write(target.weight, q.t() @ target.weight.data.double())
+        for part in target.weight.data.split(_ROWS, dim=1):
+            part.copy_(q.apply(part.t().contiguous()).t())
         if target.bias is not None:
-            _write(target.bias, target.bias.data.double() @ q)
+            _write(target.bias, q.apply(target.bias.data))
         return
     parameter = target.weight if isinstance(target, nn.Embedding) else target
-    _write(parameter, parameter.data.double() @ q)
+    for part in parameter.data.view(-1, parameter.shape[-1]).split(_ROWS):
+        part.copy_(q.apply(part))
 
 
-def _rotate_inputs(linear: nn.Linear, q: torch.Tensor) -> None:
+def rotate_inputs(linear: nn.Linear, q: Rotation) -> None:
     """Make a linear layer take x Q instead of x."""
-    _write(linear.weight, linear.weight.data.double() @ q)
+    for part in linear.weight.data.split(_ROWS):
+        part.copy_(q.apply(part))
 
 
-def _fold_norm(norm: nn.Module, readers: Sequence[nn.Linear]) -> None:
+def fold_norm(norm: nn.Module, readers: Sequence[nn.Linear]) -> None:
     """Move a norm's scale into the layers that read it."""
     scale = norm.weight.data.double()
     for linear in readers:
-        _write(linear.weight, linear.weight.data.double() * scale)
+        for part in linear.weight.data.split(_ROWS):
+            part.copy_(part.double() * scale)
     norm.weight.data.fill_(1.0)
 
 
@@ -147,35 +162,44 @@ def rotate_model(stream: ResidualStream, seed: int = 0) -> dict:
     seed: of the residual rotation.  With stream.readers None the final norm becomes an
     UnrotatedNorm, and the readers see what they saw before.
     """
-    device = stream.norm.weight.device
-    q = random_orthogonal(stream.width, seed).to(device)
+    q, record = Rotation(stream.width, seed), rotation_record(stream, seed)
     _untie(stream)
-    if stream.readers is None:
-        matrix = stream.norm.weight.data.double()[:, None] * q  # diag(scale) Q
-        stream.norm.weight.data.fill_(1.0)
-        matrix = matrix.to(stream.norm.weight.dtype)
-        setattr(stream.owner, stream.norm_name, UnrotatedNorm(stream.norm, matrix))
-    else:
-        _fold_norm(stream.norm, stream.readers)
     for layer in stream.layers:
-        _rotate_block(layer, q, stream.head_dim)
+        rotate_block(layer, q, stream.head_dim)
     for target in stream.writers:
-        _rotate_outputs(target, q)
-    for linear in stream.readers or ():
-        _rotate_inputs(linear, q)
-    return {'residual': 'orthogonal', 'seed': seed, 'unrotated_final': stream.readers is None,
+        rotate_outputs(target, q)
+    rotate_end(stream, q)
+    return record
+
+
+def rotation_record(stream: ResidualStream, seed: int) -> dict:
+    """Return what config.json says of rotate_model's work."""
+    return {'residual': rotation_kind(stream.width), 'seed': seed,
+            'unrotated_final': stream.readers is None,
             'value_block': largest_power_of_two(stream.head_dim)}
 
 
-def _rotate_block(layer: nn.Module, q: torch.Tensor, head_dim: int) -> None:
+@torch.no_grad()
+def rotate_end(stream: ResidualStream, q: Rotation) -> None:
+    """Give the readers of the final vector, behind its norm, what they saw before."""
+    if stream.readers is None:
+        setattr(stream.owner, stream.norm_name, unrotated_norm(stream.norm, q))
+        return
+    fold_norm(stream.norm, stream.readers)
+    for linear in stream.readers:
+        rotate_inputs(linear, q)
+
+
+@torch.no_grad()
+def rotate_block(layer: nn.Module, q: Rotation, head_dim: int) -> None:
     """Fold norms, residual rotation and value Hadamard into one decoder block."""
     attention, mlp = layer.self_attn, layer.mlp
     from_attention_norm = (attention.q_proj, attention.k_proj, attention.v_proj)
     from_mlp_norm = (mlp.gate_proj, mlp.up_proj)
-    _fold_norm(layer.input_layernorm, from_attention_norm)
-    _fold_norm(layer.post_attention_layernorm, from_mlp_norm)
+    fold_norm(layer.input_layernorm, from_attention_norm)
+    fold_norm(layer.post_attention_layernorm, from_mlp_norm)
     for linear in (*from_attention_norm, *from_mlp_norm):
-        _rotate_inputs(linear, q)
+        rotate_inputs(linear, q)
     _rotate_values(attention, head_dim)
     for linear in (attention.o_proj, mlp.down_proj):
-        _rotate_outputs(linear, q)
+        rotate_outputs(linear, q)

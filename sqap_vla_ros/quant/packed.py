@@ -1,0 +1,99 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a quantized model stores, what it holds in memory, and the kernels that run it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import nn
+
+from .linear import joinable, prepare_joint, QuantLinear
+from ..errors import ConfigError
+from ..kernels import choose
+
+TOGETHER = (('q_proj', 'k_proj', 'v_proj'), ('gate_proj', 'up_proj'))
+
+
+def packed_state(model: nn.Module, float_dtype: torch.dtype | None = None):
+    """
+    Return the tensors of a model, or of one part, to save: packed integers where quantized.
+
+    float_dtype: type of what stays in floats, such as torch.bfloat16; None leaves it as it is.
+    Scales and biases of quantized layers stay float32.  Raises ConfigError if packed weights
+    were released.
+    """
+    quantized = {name: module for name, module in model.named_modules()
+                 if isinstance(module, QuantLinear)}
+    released = [name for name, module in quantized.items() if module.weight is None]
+    if released:
+        raise ConfigError(
+            f'{released[0]}: its packed weights were released, load them again')
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if float_dtype and tensor.is_floating_point() and name.rpartition('.')[0] not in quantized:
+            tensor = tensor.to(float_dtype)
+        state[name] = tensor.detach().contiguous()
+    return state
+
+
+def prepare_kernels(model: nn.Module, rows: int = 256, max_bits: int | None = None,
+                    backend: str | None = None, release: bool = False) -> None:
+    """
+    Choose all kernels now instead of at the first call; see QuantLinear.prepare.
+
+    Layers that the decoder runs together (q/k/v, gate/up) get one joint kernel.
+    """
+    options, done = (rows, max_bits, backend, release), set()
+    for parent in model.modules():
+        for names in TOGETHER:
+            layers = [getattr(parent, name, None) for name in names]
+            if joinable(layers):
+                prepare_joint(layers, *options)
+                done.update(layers)
+    for module in model.modules():
+        if isinstance(module, QuantLinear) and module not in done:
+            module.prepare(*options)
+
+
+def summary(model: nn.Module, rows: int | None = None) -> dict:
+    """
+    Return counts and sizes of the quantized layers.
+
+    rows: where no kernel is in use yet, count the one that a CPU would choose for so many
+    tokens; the model may be a shell on 'meta' then.  Keys: layers, weights, packed_bytes (with
+    scales), bits_on_disk a weight, precisions (name to number of weights), backends (name to
+    number of layers), bits_in_memory (a weight that a backend holds, on average, or None).
+    """
+    layers = [module for module in model.modules() if isinstance(module, QuantLinear)]
+    sizes = [layer.spec.in_features * layer.spec.out_features for layer in layers]
+    weights = sum(sizes)
+    packed = sum(size * layer.spec.weight_bits // 8 + 4 * layer.scale.numel()
+                 for layer, size in zip(layers, sizes))
+    precisions, backends, bits_held, held = Counter(), Counter(), 0, 0
+    for layer, size in zip(layers, sizes):
+        precisions[layer.precision] += size
+        kernel = layer.kernel or (choose(layer.spec, rows).kernel if rows else None)
+        if kernel is not None:
+            backends[kernel.name] += 1
+            bits_held, held = bits_held + kernel.bits_for(layer.spec) * size, held + size
+    return {'layers': len(layers), 'weights': weights, 'packed_bytes': packed,
+            'bits_on_disk': 8 * packed / weights if weights else 0.0,
+            'precisions': dict(precisions), 'backends': dict(backends),
+            'bits_in_memory': bits_held / held if held else None}
+
+
+def storage_text(counts: dict) -> str:
+    """Tell a person what `summary` found: bits a weight on disk and in memory, and where."""
+    if not counts['layers']:
+        return 'nothing is quantized'
+    parts = [f'{counts["bits_on_disk"]:.3g} bits a weight on disk with their scales']
+    if counts['bits_in_memory'] is None:
+        parts.append('kernels not chosen yet')
+    else:
+        names = ', '.join(sorted(counts['backends']))
+        parts.append(f'{counts["bits_in_memory"]:.3g} in memory (backend {names})')
+    precisions = ', '.join(f'{name} {size / 1e6:.4g} M'
+                           for name, size in sorted(counts['precisions'].items()))
+    return f'{counts["layers"]} linear layers, {precisions} weights: ' + ', '.join(parts)
