@@ -3,7 +3,7 @@
 """
 The one interface that the node, the simulator loop and the benchmarks call.
 
-    policy = load_policy('models/libero_goal_bowl', precision='w4a4', keep=154)
+    policy = load_policy('models/libero_goal', precision='w4a4', keep=154)
     chunk = policy.infer(observation)
 
 A policy is thread-confined: load it, warm it up and run it on one thread.
@@ -12,21 +12,27 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 import time
 
 import numpy as np
 import torch
 
+from .actions import ActionSpace, DELTA_NAMES
+from .ensemble import AdaptiveEnsemble
 from .errors import ConfigError, ObservationError
+from .formats import load_network, open_checkpoint
 from .geometry import protected_distances
 from .image_transform import ImageTransform
+from .kernels.plain import use_fastest_linears
 from .model import checkpoint
-from .model.prompt import Prompt
+from .model.dit import DiffusionHeadConfig
+from .model.prompt import make_prompt
+from .model.selection import select
 from .model.vla import VLA
-from .observation import ActionChunk, Observation, STATE_NAMES
-from .quant import PRECISIONS, quantize_model, restore_quantized
-from .tokens import select_tokens, SelectionConfig
+from .model_inputs import ModelInputs
+from .observation import ActionChunk, Observation
+from .quant import prepare_kernels
+from .tokens import SelectionConfig, TokenSelection
 
 STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head', 'total')
 
@@ -34,71 +40,118 @@ STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head',
 def load_policy(directory, precision: str | None = None, keep: int | None = None,
                 selection: SelectionConfig | None = None, radius_patches: float = 2.0,
                 rotate: bool = True, unnorm_key: str | None = None,
-                threads: int | None = None) -> Policy:
+                threads: int | None = None, tokenizer=None,
+                action_space: ActionSpace | None = None, ddim_steps: int | None = None,
+                guidance: float | None = None, seed: int = 0,
+                ensemble: int | None = None, prepare: bool = True) -> Policy:
     """
-    Load a checkpoint directory for inference on the CPU.
+    Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference on the CPU.
 
     precision: one of quant.PRECISIONS; None takes the checkpoint's own.  keep: number of
     visual tokens, None keeps them all; selection: strategies (its `keep` is replaced by
-    `keep`).  rotate: Hadamard rotations when quantizing here.  threads: torch threads of this
-    process, None leaves them alone.
+    `keep`), None for SQAP's with even ties.  rotate: Hadamard rotations when quantizing here.
+    unnorm_key: data set whose statistics un-normalise the actions.  threads: torch threads of
+    this process, None leaves them alone.  tokenizer: directory of the tokenizer, instead of the checkpoint's own.
+    action_space: what actions mean to the robot, instead of what the checkpoint or its
+    deployment.json declares.  ddim_steps, guidance, seed: of a diffusion head.  ensemble: how
+    many of the last chunks to blend into the one action that is returned, 0 for none.  prepare:
+    give the layers their fastest kernels, which hold the weights in forms of their own; False
+    leaves the weights as they can be saved.
 
     Raises CheckpointError for a directory that is missing or damaged and ConfigError for
     options that do not fit it.
     """
-    directory = Path(directory)
+    if threads is not None and threads < 0:
+        raise ConfigError(f'threads is {threads}, expected 0 or more')
     if threads:
         torch.set_num_threads(threads)
-    config = checkpoint.read_config(directory)
-    stats = checkpoint.read_norm_stats(
-        directory, unnorm_key or config.unnorm_key, config.model)
-    stored = config.quantization.get('precision', 'fp')
-    precision = precision or stored
-    if precision not in PRECISIONS:
-        raise ConfigError(f'precision {precision!r} is unknown: use one of {PRECISIONS}')
-    if stored not in ('fp', precision):
-        raise ConfigError(
-            f'{directory} holds {stored} weights, {precision} was asked for: convert the '
-            'original checkpoint')
-    model = VLA(config.model)
-    weights = checkpoint.read_weights(directory)
-    if stored == 'fp':
-        weights = {name: tensor.float() for name, tensor in weights.items()}
-        checkpoint.load_into(model, weights, str(directory))
-        model.eval()
-        if precision != 'fp':
-            quantize_model(model, precision, rotate=rotate)
-    else:
-        restore_quantized(model, config.quantization, weights)
-        model.eval()
+    source = open_checkpoint(directory, tokenizer).with_key(unnorm_key)
+    config = with_options(source.config, action_space, ddim_steps, guidance, ensemble)
+    source = dataclasses.replace(source, config=config)
+    prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
+                         config.model.llm.vocab_size)
     if keep is None and selection is not None:
         keep = selection.keep
     if keep is not None:
-        selection = dataclasses.replace(selection or SelectionConfig(keep=keep), keep=keep)
-    prompt = Prompt(checkpoint.read_tokenizer(directory), config.model.text_length)
-    return Policy(model, config, stats, prompt, precision, selection, radius_patches)
+        selection = dataclasses.replace(
+            selection or SelectionConfig(keep=keep, ties='even'), keep=keep)
+        check_budget(config, selection)
+    model = load_network(source, precision, rotate)
+    if prepare:
+        prepare_kernels(model, release=True)
+        use_fastest_linears(model)
+    precision = precision or config.quantization.get('precision', 'fp')
+    return Policy(model, config, source.statistics(), prompt, precision, selection,
+                  radius_patches, seed)
+
+
+def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace | None,
+                 ddim_steps: int | None, guidance: float | None,
+                 ensemble: int | None) -> checkpoint.CheckpointConfig:
+    """Return the config with what the caller chose; raise ConfigError if it does not fit."""
+    chosen = {name: value for name, value in
+              (('ddim_steps', ddim_steps), ('guidance', guidance)) if value is not None}
+    model = config.model
+    if chosen and not isinstance(model.head, DiffusionHeadConfig):
+        raise ConfigError(f'{sorted(chosen)} belong to a diffusion head, this checkpoint has a '
+                          f'{model.head.kind!r} head: leave them out')
+    if chosen:
+        model = dataclasses.replace(model, head=dataclasses.replace(model.head, **chosen))
+    config = dataclasses.replace(
+        config, model=model, action_space=action_space or config.action_space,
+        ensemble=config.ensemble if ensemble is None else ensemble)
+    checkpoint.check_actions(config, 'action space')
+    return config
+
+
+def check_budget(config: checkpoint.CheckpointConfig, selection: SelectionConfig) -> None:
+    """Raise ConfigError for more tokens to keep than there are."""
+    total = config.model.num_visual
+    if not 1 <= selection.keep <= total:
+        raise ConfigError(f'keep must be in 1..{total} visual tokens, got {selection.keep}')
+
+
+def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
+    """Map [-1, 1] to q01..q99 where the mask says so, and leave the rest as it is."""
+    low, high, mask = (stats[name] for name in ('low', 'high', 'mask'))
+    return np.where(mask, 0.5 * (normalised + 1) * (high - low) + low, normalised)
 
 
 class Policy:
     """A network with everything between an observation and SI actions."""
 
     def __init__(self, model: VLA, config: checkpoint.CheckpointConfig, stats: dict,
-                 prompt: Prompt, precision: str, selection: SelectionConfig | None,
-                 radius_patches: float):
+                 prompt, precision: str, selection: SelectionConfig | None,
+                 radius_patches: float, seed: int = 0):
         """Keep the parts; see load_policy."""
-        total = config.model.num_visual
-        if selection is not None and not 1 <= selection.keep <= total:
-            raise ConfigError(f'keep must be in 1..{total} visual tokens, got {selection.keep}')
-        self._model, self._config, self._prompt = model, config, prompt
+        if selection is not None:
+            check_budget(config, selection)
+        self._model, self._config, self._stats = model, config, stats
         self._selection, self._radius_patches = selection, radius_patches
-        self._mean = torch.tensor(config.pixel_mean).view(3, 1, 1) * 255
-        self._std = torch.tensor(config.pixel_std).view(3, 1, 1) * 255
-        self._stats = stats
-        self._step = 0
-        self._token_ids: dict[str, torch.Tensor] = {}
+        self._inputs = ModelInputs(config, stats, prompt, seed)
+        self._ensemble = AdaptiveEnsemble(config.ensemble) if config.ensemble else None
+        self._step, self._last_stamp = 0, None
         self.precision = precision
-        self.image_transform = ImageTransform(**{
-            'size': (config.model.vision.image_size,) * 2, **config.image})
+
+    @property
+    def model(self) -> VLA:
+        """Return the network."""
+        return self._model
+
+    @property
+    def inputs(self) -> ModelInputs:
+        """Return what turns observations into the network's tensors."""
+        return self._inputs
+
+    @property
+    def image_transform(self) -> ImageTransform:
+        """Return what an image goes through on its way into the network."""
+        return self._inputs.image_transform
+
+    @property
+    def statistics(self) -> dict:
+        """Return the statistics that un-normalise the actions; see checkpoint.statistics."""
+        return self._stats
 
     @property
     def config(self) -> checkpoint.CheckpointConfig:
@@ -118,7 +171,7 @@ class Policy:
     @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the proprioception values the policy needs; empty for none."""
-        return STATE_NAMES if self._config.model.state_dim else ()
+        return self._inputs.state_names
 
     @property
     def kept_tokens(self) -> int:
@@ -127,7 +180,9 @@ class Policy:
 
     def reset(self) -> None:
         """Forget everything about earlier observations (start of an episode)."""
-        self._step = 0
+        self._step, self._last_stamp = 0, None
+        if self._ensemble is not None:
+            self._ensemble.reset()
 
     def warm_up(self, rounds: int = 2) -> None:
         """Run on a grey image, so that the first real observation is not slower."""
@@ -141,83 +196,82 @@ class Policy:
 
     def check_instruction(self, instruction: str) -> None:
         """Raise ObservationError if the policy cannot follow the instruction."""
-        self._encode(instruction)
+        self._inputs.token_ids(instruction)
 
     @torch.inference_mode()
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: Observation, noise: np.ndarray | None = None) -> ActionChunk:
         """
         Answer one observation with a chunk of actions.
+
+        noise: what a diffusion head begins with, see ModelInputs.noise; None draws it from the
+        policy's seed and the number of observations since the last reset.
 
         Raises ObservationError for an image, state or instruction that cannot be used, and
         for an answer that is not finite: such a chunk must never reach a robot.
         """
         clock = _Stopwatch()
-        token_ids = self._encode(observation.instruction)
-        pixels = self._pixels(observation.image)
-        state = self._state(observation.state)
+        token_ids = self._inputs.token_ids(observation.instruction)
+        pixels = self._inputs.pixels(observation.image)
+        state = self._inputs.state(observation.state)
+        noise = self._inputs.noise(noise, self._step)
         clock.lap('preprocess')
         visual = self._model.encode_image(pixels)
         clock.lap('vision')
-        x = self._model.embed(visual, token_ids, state)
-        x, scores = self._model.prefill_full(x)
+        x, caches = self._model.embed(visual, token_ids, state), self._model.make_caches()
+        length = x.shape[1]
+        x, scores = self._model.prefill_full(x, caches)
         clock.lap('prefill_1')
-        selection = self._select(scores, observation)
+        kept, reason = self._select(scores, observation)
         clock.lap('selection')
-        kept = None if selection is None else torch.from_numpy(selection.kept)
-        hidden = self._model.prefill_kept(x, kept)
+        hidden = self._model.prefill_kept(x, kept, caches)
         clock.lap('prefill_2')
-        actions = self._unnormalise(self._model.head(hidden)[0].float().numpy())
+        raw = self._model.answer(hidden, length, caches, noise)
+        actions = self._unnormalise(self._model.head.normalised(raw))
+        actions = self._blended(actions, observation.stamp).astype(np.float32)
         clock.lap('head')
         self._step += 1
         if not np.isfinite(actions).all():
             raise ObservationError(
                 'the policy answered with non-finite actions: check the checkpoint and precision')
-        space = self._config.action_space
-        return ActionChunk(
-            actions, space.dt, space.names, observation.stamp, clock.timings(), selection)
+        selection = None if kept is None else TokenSelection(
+            self.grid, kept.cpu().numpy(), reason.cpu().numpy())
+        return self._chunk(actions, observation.stamp, clock.timings(), selection)
 
-    def _encode(self, instruction: str) -> torch.Tensor:
-        """Return the token ids [1, 1 + L], cached by instruction."""
-        if instruction not in self._token_ids:
-            ids = [self._prompt.bos_id, *self._prompt.encode(instruction)]
-            self._token_ids[instruction] = torch.tensor([ids])
-        return self._token_ids[instruction]
+    def _blended(self, actions, stamp: float) -> np.ndarray:
+        """Return the actions, or the one action [1, A] that the ensemble makes of all chunks."""
+        if self._ensemble is None:
+            return actions
+        last, self._last_stamp = self._last_stamp, stamp
+        steps = 1
+        if last is not None and self._config.declares_actions:
+            steps = round((stamp - last) / self._config.action_space.dt)
+        if steps < 0:  # time has jumped back: those plans are of another episode
+            self._ensemble.reset()
+        return self._ensemble.blend(actions, max(steps, 0))[None]
 
-    def _pixels(self, image) -> torch.Tensor:
-        """Return normalised pixels [1, 3, h, w]."""
-        small = self.image_transform.apply(image).astype(np.float32)
-        pixels = torch.from_numpy(small).permute(2, 0, 1)
-        return ((pixels - self._mean) / self._std)[None].contiguous()
-
-    def _state(self, state) -> torch.Tensor | None:
-        """Return the normalised state [1, S]; raise ObservationError if it cannot be used."""
-        if not self.state_names:
-            return None
-        if state is None or np.shape(state) != (len(self.state_names),):
-            found = None if state is None else np.shape(state)
-            raise ObservationError(
-                f'the policy needs the state {self.state_names}, found shape {found}')
-        if not np.isfinite(state).all():
-            raise ObservationError(f'the state is not finite: {state}')
-        mean, std = self._stats['state_mean'], self._stats['state_std']
-        return torch.from_numpy((np.asarray(state, np.float32) - mean) / std)[None]
+    def _chunk(self, actions, stamp: float, timings: dict, selection) -> ActionChunk:
+        """Name the columns; without a declared action space a step has no known duration."""
+        config = self._config
+        if config.declares_actions:
+            space = config.action_space
+            return ActionChunk(actions, space.dt, space.names, stamp, timings, selection)
+        width = actions.shape[1]
+        names = (*DELTA_NAMES, 'gripper') if width == 7 else tuple(f'a{i}' for i in range(width))
+        return ActionChunk(actions, float('nan'), names, stamp, timings, selection)
 
     def _select(self, scores, observation: Observation):
-        """Choose the visual tokens to keep; None without pruning."""
+        """Return the visual tokens to keep and why; (None, None) without pruning."""
         if self._selection is None:
-            return None
+            return None, None
         protected = observation.protected
         distance = protected_distances(
             protected.pixels, protected.radii_px, observation.image.shape[:2],
             self.image_transform, self.grid, self._radius_patches)
-        return select_tokens(
-            scores[0].float().numpy(), distance, self.grid, self._selection, self._step)
+        return select(scores[0], distance, self.grid, self._selection, self._step)
 
     def _unnormalise(self, normalised: np.ndarray) -> np.ndarray:
-        """Map [-1, 1] to q01..q99 where the mask says so."""
-        low, high, mask = (self._stats[name] for name in ('low', 'high', 'mask'))
-        scaled = 0.5 * (normalised + 1) * (high - low) + low
-        return np.where(mask, scaled, normalised).astype(np.float32)
+        """Map normalised actions [T, A] to the checkpoint's units."""
+        return unnormalise(normalised, self._stats)
 
 
 class _Stopwatch:

@@ -17,6 +17,7 @@ from .errors import ConfigError
 PRESERVED, PROTECTED, SAMPLED, FILLED = range(4)
 REASONS = ('preserved', 'protected', 'sampled', 'filled')
 METHODS = ('sqap', 'random', 'uniform', 'attention')
+TIES = ('index', 'even')
 _FREE = 255  # no reason yet
 
 
@@ -30,6 +31,9 @@ class SelectionConfig:
     method: 'sqap', or one of the baselines: 'random' (another draw each step), 'uniform'
         (evenly spaced in raster order), 'attention' (the best scores alone).
     seed: of every random draw.
+    ties: which of equally far patches sampling takes first: 'index', the lowest one, or 'even',
+        in an order that is spread over the image. With more than half of the patches to keep,
+        all that are left are equally far, and 'index' takes the top rows of the image.
 
     Raises ConfigError, when made, for a value out of range.
     """
@@ -41,6 +45,7 @@ class SelectionConfig:
     sample: bool = True
     method: str = 'sqap'
     seed: int = 0
+    ties: str = 'index'
 
     def __post_init__(self):
         for name, smallest in (('keep', 1), ('preserve_top_k', 0), ('seed', 0)):
@@ -52,6 +57,8 @@ class SelectionConfig:
         if self.method not in METHODS:
             raise ConfigError(f'selection method {self.method!r} is unknown: '
                               f'use one of {METHODS}')
+        if self.ties not in TIES:
+            raise ConfigError(f'ties {self.ties!r} is unknown: use one of {TIES}')
 
     @property
     def needs_scores(self):
@@ -89,9 +96,10 @@ def select_tokens(scores, protected_distance, grid, config, step=0):
 
     In 'sqap', protected tokens are the nearest, at most K/2; preservation takes the best scores
     (a token may be both, and then counts as preserved) in the room that leaves, at most
-    preserve_top_k; the rest is sampled or filled. Ties go to the
-    lower index. Raises ConfigError for a budget above N and ValueError for shapes that don't
-    fit the grid or scores that are not finite (the model is broken).
+    preserve_top_k; the rest is sampled or filled. Equal scores and distances go to the lower
+    index, but for config.ties in sampling. Raises ConfigError for a budget above N and
+    ValueError for shapes that don't fit the grid or scores that are not finite (the model is
+    broken).
     """
     grid = (int(grid[0]), int(grid[1]))
     count = grid[0] * grid[1]
@@ -113,34 +121,34 @@ def select_tokens(scores, protected_distance, grid, config, step=0):
     return TokenSelection(grid, kept, reason[kept])
 
 
-def farthest_points(grid, start, count):
+def farthest_points(grid, start, count, ties='index'):
     """
     Return int64 [count]: patches added one by one, each the farthest from all before it.
 
     start: indices [S] that are there already and are not returned; when empty the centre
-    patch comes first. Distances are between patch centres, in patches; ties go to the lower
-    index. Raises ValueError when the grid has fewer free patches.
+    patch comes first. Distances are between patch centres, in patches; ties: one of TIES, see
+    SelectionConfig. Raises ValueError when the grid has fewer free patches.
     """
     start = np.asarray(start, np.int64)
-    squared = _squared_distances(*grid)
-    if count > len(squared) - len(np.unique(start)):
+    keys = _distance_keys(*grid, ties)
+    total = len(keys)
+    if count > total - len(np.unique(start)):
         raise ValueError(f'{count} more patches than the grid {grid} has free')
     chosen = np.empty(count, np.int64)
     if len(start):
-        nearest, first = squared[start].min(axis=0), 0
+        nearest, first = np.min([keys[index] for index in start], axis=0), 0
     elif count:
         chosen[0] = (grid[0] - 1) // 2 * grid[1] + (grid[1] - 1) // 2
-        nearest, first = squared[chosen[0]].copy(), 1
+        nearest, first = keys[chosen[0]].copy(), 1
     else:
         return chosen
-    rows = _distance_rows(*grid)
     for place in range(first, count):
-        index = nearest.argmax()  # taken patches are at 0; argmax takes the lowest index
-        if nearest[index] <= 1:  # free patches all touch a taken one: index order from here on
-            chosen[place:] = np.flatnonzero(nearest)[:count - place]
+        index = nearest.argmax()  # taken patches are below `total`
+        if nearest[index] < 2 * total:  # free patches all touch a taken one: no more distances
+            chosen[place:] = np.argsort(-nearest)[:count - place]
             break
         chosen[place] = index
-        np.minimum(nearest, rows[index], out=nearest)
+        np.minimum(nearest, keys[index], out=nearest)
     return chosen
 
 
@@ -160,7 +168,7 @@ def _select_sqap(reason, scores, distance, grid, config, step):
         if config.keep == len(reason):
             reason[reason == _FREE] = SAMPLED
         else:
-            reason[farthest_points(grid, taken, missing)] = SAMPLED
+            reason[farthest_points(grid, taken, missing, config.ties)] = SAMPLED
     elif missing:
         free = np.flatnonzero(reason == _FREE)
         reason[_fill(free, missing, scores, distance, grid, config, step)] = FILLED
@@ -199,10 +207,30 @@ def _squared_distances(rows, cols):
     return squared
 
 
+def tie_order(rows, cols, ties):
+    """
+    Return int64 [N], a permutation: of equally far patches, the highest comes first.
+
+    'even' is the order of a dither matrix (Bayer 1973): each next patch is far from those before.
+    """
+    index = np.arange(rows * cols)
+    if ties == 'index':
+        return index[::-1].copy()
+    row, col = np.divmod(index, cols)
+    rank = np.zeros(len(index), np.int64)
+    for bit in range(int(max(rows, cols) - 1).bit_length()):
+        rank = 4 * rank + 2 * (((row ^ col) >> bit) & 1) + ((row >> bit) & 1)
+    return np.argsort(np.argsort(-rank, kind='stable'), kind='stable')
+
+
 @lru_cache(maxsize=8)
-def _distance_rows(rows, cols):
-    """Return the rows of _squared_distances: a tuple is indexed faster than a matrix."""
-    return tuple(_squared_distances(rows, cols))
+def _distance_keys(rows, cols, ties):
+    """Return N rows [N]: squared distance times N plus tie_order; a tuple is indexed fast."""
+    total = rows * cols
+    keys = _squared_distances(rows, cols).astype(np.int64) * total + tie_order(rows, cols, ties)
+    keys = keys.astype(np.int32 if keys.max() < 2 ** 31 else np.int64)
+    keys.flags.writeable = False
+    return tuple(keys)
 
 
 def _checked_scores(scores, count, config):

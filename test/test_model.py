@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
+from sqap_vla_ros.kernels import attention
 from sqap_vla_ros.model.heads import ChunkHeadConfig
 from sqap_vla_ros.model.llama import Llama, LlamaConfig
 from sqap_vla_ros.model.prompt import Prompt, word_tokenizer
@@ -53,9 +54,11 @@ def test_decoder_equals_transformers_llama(kv_heads):
     expected = oracle(ids, output_attentions=True)
     x = ours.embed_tokens(ids)
     assert torch.allclose(ours(x, torch.arange(17)), expected.last_hidden_state, atol=2e-5)
-    # the one row that pruning reads is a row of transformers' attention map
-    _, row = ours.run(x, torch.arange(17), 0, 2, score_row=12)
-    assert torch.allclose(row, expected.attentions[1][:, :, 12].mean(1), atol=1e-6)
+    # the rows that pruning reads are rows of transformers' attention map
+    for rows in (range(12, 13), range(9, 17)):
+        _, scores = ours.run(x, torch.arange(17), 0, 2, score_rows=rows)
+        exact = expected.attentions[1][:, :, rows.start:rows.stop].mean((1, 2))
+        assert torch.allclose(scores, exact, atol=1e-6)
 
 
 @torch.inference_mode()
@@ -104,6 +107,17 @@ def test_keeping_all_tokens_equals_not_pruning(model):
 
 
 @torch.inference_mode()
+def test_tokens_are_scored_by_what_the_head_reads(model):
+    pixels, token_ids, state = make_input(model)
+    x = model.embed(model.encode_image(pixels), token_ids, state)
+    _, scores = model.prefill_full(x)
+    positions, queries = torch.arange(x.shape[1]), model.head.num_queries
+    rows = range(x.shape[1] - queries, x.shape[1])
+    assert queries == 3
+    assert torch.equal(scores, model.llm.run(x, positions, 0, 2, rows)[1][:, 1:17])
+
+
+@torch.inference_mode()
 def test_pruned_tokens_have_no_influence_on_later_layers(model):
     pixels, token_ids, state = make_input(model, batch=1)
     x, _ = model.prefill_full(model.embed(model.encode_image(pixels), token_ids, state))
@@ -138,7 +152,8 @@ def _masked_run(model, x, mask):
 
     def masked(q, k, v, is_causal, enable_gqa):
         return plain(q, k, v, attn_mask=mask, enable_gqa=enable_gqa)
-    with mock.patch.object(torch.nn.functional, 'scaled_dot_product_attention', masked):
+    with mock.patch.object(torch.nn.functional, 'scaled_dot_product_attention', masked), \
+            mock.patch.object(attention, '_available', return_value=False):
         out, _ = model.llm.run(x, torch.arange(x.shape[1]), 2, 4)
     return model.llm.norm(out[:, -3:])
 

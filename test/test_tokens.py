@@ -68,6 +68,30 @@ def test_farthest_points_of_the_default_budget_are_those_of_the_definition():
     assert farthest_points(GRID, start, 114).tolist() == brute_force_fps(GRID, start, 114)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 9), st.integers(1, 9))
+def test_even_ties_are_farthest_points_too(data, rows, cols):
+    start = data.draw(st.lists(st.integers(0, rows * cols - 1), unique=True))
+    count = data.draw(st.integers(0, rows * cols - len(start)))
+    added = farthest_points((rows, cols), start, count, 'even').tolist()
+    assert not set(added) & set(start) and len(set(added)) == count
+    chosen = list(start)
+    for index in added:
+        gap = {i: min((math.dist(divmod(i, cols), divmod(j, cols)) for j in chosen), default=0)
+               for i in range(rows * cols) if i not in chosen}
+        assert gap[index] == max(gap.values())
+        chosen.append(index)
+
+
+def test_even_ties_leave_no_part_of_the_image_thin():
+    for keep in (154, 180):  # of 256: no patch left is farther than any other
+        for ties, most in (('index', 60), ('even', 8)):
+            config = SelectionConfig(keep, preserve=False, protect=False, ties=ties)
+            kept = select_tokens(None, None, GRID, config).kept
+            quarters = np.bincount(2 * (kept // GRID[1] // 8) + kept % GRID[1] // 8)
+            assert (np.ptp(quarters) <= most) and (ties == 'even' or np.ptp(quarters) > 8)
+
+
 def test_sampling_more_than_the_grid_has_is_refused():
     with pytest.raises(ValueError, match='free'):
         farthest_points((2, 2), [0, 1], 3)

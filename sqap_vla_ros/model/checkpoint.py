@@ -13,29 +13,64 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+import errno
 import json
 import os
 from pathlib import Path
+import re
 
 import numpy as np
 
-from .heads import ChunkHeadConfig
+from .heads import HEADS
 from .llama import LlamaConfig
-from .vit import ViTConfig
-from .vla import VLA, VLAConfig
+from .vit import FusedViTConfig, ViTConfig
+from .vla import VLAConfig
 from ..actions import ActionSpace
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 
 FORMAT = 'sqap_vla_ros/1'
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
 
 
+EXAMPLE_ACTION_SPACE = (
+    '{"action_space": {"kind": "delta", "names": ["dx", "dy", "dz", "rx", "ry", "rz", "gripper"], '
+    '"dt": 0.2, "frame": "base", "execute_steps": 1, "gripper_open": 1.0, "gripper_closed": 0.0}}')
+
+
+class UndeclaredActionSpace:
+    """
+    Stands where a checkpoint does not say what its actions mean to a robot.
+
+    Whoever needs to know gets a ConfigError that says where to write it.
+    """
+
+    def __init__(self, file: str):
+        """Remember the file in which the user can declare it."""
+        self.file = file
+
+    def __getattr__(self, name):
+        """Raise ConfigError, for every attribute of an ActionSpace."""
+        if name.startswith('__'):
+            raise AttributeError(name)
+        raise ConfigError(
+            'the checkpoint does not say how long one of its steps lasts, in which frame its '
+            'actions are and which gripper value means open: pass an action_space to load_policy, '
+            f'or declare action_space in {self.file}, such as {EXAMPLE_ACTION_SPACE}')
+
+
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """All of config.json; `quantization` is empty for full precision."""
+    """
+    All of config.json.
+
+    prompt: 'words' for word-level prompts of fixed length, 'openvla' or 'cogact'.  pixel_mean
+    and pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
+    how many of the last chunks are blended into one action, 0 for none (see ensemble.py).
+    conversion: what `sqap-vla convert` made the checkpoint of, empty for others.
+    """
 
     model: VLAConfig = field(default_factory=VLAConfig)
-    action_space: ActionSpace = field(default_factory=ActionSpace)
+    action_space: ActionSpace | UndeclaredActionSpace = field(default_factory=ActionSpace)
     instructions: tuple[str, ...] = ()
     unnorm_key: str = ''
     image: dict = field(default_factory=dict)
@@ -43,10 +78,20 @@ class CheckpointConfig:
     pixel_std: tuple[float, ...] = (0.5, 0.5, 0.5)
     quantization: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
+    prompt: str = 'words'
+    ensemble: int = 0
+    conversion: dict = field(default_factory=dict)
+
+    @property
+    def declares_actions(self) -> bool:
+        """Whether it is known what the actions mean to a robot."""
+        return isinstance(self.action_space, ActionSpace)
 
 
 def config_to_dict(config: CheckpointConfig) -> dict:
     """Return config.json's content."""
+    if not config.declares_actions:
+        config = dataclasses.replace(config, action_space=None)
     return {'format': FORMAT, **dataclasses.asdict(config)}
 
 
@@ -57,23 +102,41 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
     if found != FORMAT:
         raise CheckpointError(f'{source}: format {found!r} is not {FORMAT!r}')
     try:
-        model = dict(content.pop('model'))
-        parts = {'vision': ViTConfig, 'llm': LlamaConfig, 'head': ChunkHeadConfig}
-        for name, kind in parts.items():
-            model[name] = kind(**model[name])
-        space = ActionSpace.from_config(content.pop('action_space'))
+        model = _model_from_dict(content.pop('model'))
+        space = content.pop('action_space')
+        space = UndeclaredActionSpace(source) if space is None else ActionSpace.from_config(space)
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
-        config = CheckpointConfig(model=VLAConfig(**model), action_space=space, **content)
+        config = CheckpointConfig(model=model, action_space=space, **content)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
-    if len(space.names) != config.model.head.action_dim:
-        raise CheckpointError(f'{source}: the head gives {config.model.head.action_dim} values, '
-                              f'action_space names {len(space.names)}: {space.names}')
+    check_actions(config, source)
     return config
 
 
-def _read_json(path: Path) -> dict:
+def check_actions(config: CheckpointConfig, source: str) -> None:
+    """Raise CheckpointError unless the head gives as many values as the action space names."""
+    if not config.declares_actions:
+        return
+    space, width = config.action_space, config.model.head.action_dim
+    if len(space.names) != width:
+        raise CheckpointError(f'{source}: the head gives {width} values, '
+                              f'action_space names {len(space.names)}: {space.names}')
+
+
+def _model_from_dict(content: dict) -> VLAConfig:
+    vision, head = content['vision'], dict(content['head'])
+    if 'dino' in vision:
+        vision = FusedViTConfig(**{name: ViTConfig(**part) for name, part in vision.items()})
+    else:
+        vision = ViTConfig(**vision)
+    head = HEADS[head.get('kind', 'chunk')](**head)
+    llm = {name: value for name, value in content['llm'].items() if name != 'qk_bits'}  # unused
+    return VLAConfig(**{**content, 'vision': vision, 'head': head, 'llm': LlamaConfig(**llm)})
+
+
+def read_json(path: Path) -> dict:
+    """Return the object in a JSON file; raise CheckpointError if there is none."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:  # also text that is not UTF-8
@@ -92,29 +155,31 @@ def read_config(directory) -> CheckpointConfig:
             f'{directory} is not a checkpoint: {", ".join(missing)} missing '
             f'(expected {", ".join(FILES)})')
     return config_from_dict(
-        _read_json(directory / 'config.json'), str(directory / 'config.json'))
+        read_json(directory / 'config.json'), str(directory / 'config.json'))
 
 
-def read_norm_stats(directory, unnorm_key: str, model: VLAConfig) -> dict:
+def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file: str) -> dict:
     """
     Return the statistics of one data set as arrays, checked against the model's sizes.
 
-    Keys: low, high float32 [A], mask bool [A] of the actions; state_mean, state_std float32
-    [S].  Raises CheckpointError for an unknown key (listing the known ones), for another
-    number of values than the model has, and for values that are not finite or not in order.
+    Keys: low, high [A], mask bool [A] of the actions; state_mean, state_std [S].  Floats are
+    float32 for a parallel chunk and float64 for the heads whose reference computes so.
+    Raises CheckpointError, naming source and file, for an unknown key (listing the known
+    ones), for another number of values than the model has, and for values that are not finite
+    or not in order.
     """
-    stats = _read_json(Path(directory) / 'norm_stats.json')
     if unnorm_key not in stats:
         raise CheckpointError(
-            f'{directory}: unnorm_key {unnorm_key!r} is not in norm_stats.json, '
+            f'{source}: unnorm_key {unnorm_key!r} is not in {file}, '
             f'which has {sorted(stats)}')
-    source = f'{directory}/norm_stats.json, {unnorm_key}'
+    source = f'{source}/{file}, {unnorm_key}'
+    dtype = np.float32 if model.head.kind == 'chunk' else np.float64
     try:
         action, state = stats[unnorm_key]['action'], stats[unnorm_key].get('state', {})
         width = model.head.action_dim
         found = {
-            'low': _numbers(action['q01'], width, source, 'q01'),
-            'high': _numbers(action['q99'], width, source, 'q99'),
+            'low': _numbers(action['q01'], width, source, 'q01', dtype),
+            'high': _numbers(action['q99'], width, source, 'q99', dtype),
             'mask': _numbers(action.get('mask', [True] * width), width, source, 'mask') != 0}
         if model.state_dim:
             for name in ('mean', 'std'):
@@ -128,10 +193,10 @@ def read_norm_stats(directory, unnorm_key: str, model: VLAConfig) -> dict:
     return found
 
 
-def _numbers(values, width: int, source: str, name: str) -> np.ndarray:
-    """Return float32 [width]; raise CheckpointError naming what was found."""
+def _numbers(values, width: int, source: str, name: str, dtype=np.float32) -> np.ndarray:
+    """Return dtype [width]; raise CheckpointError naming what was found."""
     try:
-        array = np.asarray(values, np.float32)
+        array = np.asarray(values, dtype)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {name} holds no numbers ({error})') from error
     if array.shape != (width,) or not np.isfinite(array).all():
@@ -141,10 +206,15 @@ def _numbers(values, width: int, source: str, name: str) -> np.ndarray:
 
 
 def read_tokenizer(directory):
-    """Return the `tokenizers.Tokenizer` of a checkpoint; raise CheckpointError if damaged."""
+    """
+    Return the `tokenizers.Tokenizer` of a checkpoint; raise CheckpointError if damaged.
+
+    directory: holds tokenizer.json, or is such a file under another name.
+    """
     from tokenizers import Tokenizer
-    path = Path(directory) / 'tokenizer.json'
-    _read_json(path)
+    path = Path(directory)
+    path = path if path.is_file() else path / 'tokenizer.json'
+    read_json(path)
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more specific
@@ -164,33 +234,46 @@ def read_weights(directory) -> dict:
         ) from error
 
 
-def load_into(model: VLA, weights: dict, source: str) -> None:
-    """Load tensors into a module; raise CheckpointError naming what does not fit."""
-    own = model.state_dict()
-    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    shapes = [f'{name}: file {tuple(weights[name].shape)}, model {tuple(own[name].shape)}'
-              for name in own.keys() & weights.keys() if weights[name].shape != own[name].shape]
-    if missing or extra or shapes:
-        raise CheckpointError(
-            f'{source} does not fit its config.json: missing {missing[:3]}, unexpected '
-            f'{extra[:3]}, other shapes {sorted(shapes)[:3]}')
-    model.load_state_dict(weights)
+def file_contents(config: CheckpointConfig, norm_stats: dict, tokenizer) -> dict[str, str]:
+    """Return the text of all files but the weights by name, config.json last."""
+    return {'norm_stats.json': json.dumps(norm_stats, indent=1) + '\n',
+            'tokenizer.json': tokenizer.to_str(pretty=True) + '\n',
+            'config.json': json.dumps(config_to_dict(config), indent=1) + '\n'}
 
 
 def save(directory, config: CheckpointConfig, weights: dict, norm_stats: dict, tokenizer):
     """
-    Write a checkpoint directory, config.json last: a killed run leaves none that loads.
+    Write a checkpoint directory; other files in it are left alone.
+
+    Everything is on the disk before the first file of an older checkpoint is replaced, so an
+    OSError (a full disk) leaves that one whole.  config.json comes last: a run killed while
+    files are renamed leaves none that loads.
 
     weights: tensors by name.  norm_stats: content by unnorm_key.
     """
-    from safetensors.torch import save_file
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / 'config.json').unlink(missing_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()},
-              directory / 'model.safetensors', metadata={'format': 'pt'})
-    (directory / 'norm_stats.json').write_text(json.dumps(norm_stats, indent=1) + '\n')
-    (directory / 'tokenizer.json').write_text(tokenizer.to_str(pretty=True) + '\n')
-    partial = directory / 'config.json.part'
-    partial.write_text(json.dumps(config_to_dict(config), indent=1) + '\n')
-    os.replace(partial, directory / 'config.json')
+    contents = file_contents(config, norm_stats, tokenizer)
+    parts = {name: directory / f'{name}.part' for name in FILES}
+    try:
+        _write_weights(weights, parts['model.safetensors'])
+        for name, text in contents.items():
+            parts[name].write_text(text)
+        (directory / 'config.json').unlink(missing_ok=True)
+        for name in ('model.safetensors', *contents):
+            os.replace(parts[name], directory / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _write_weights(weights: dict, path: Path) -> None:
+    """Write tensors by name; raise OSError, as every other file would, if that fails."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path,
+                  metadata={'format': 'pt'})
+    except SafetensorError as error:  # holds the operating system's error as text
+        number = re.search(r'os error (\d+)', str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error

@@ -1,14 +1,25 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Action heads: what reads the decoder's final hidden states."""
+"""
+Action heads: what turns the decoder's final hidden states into actions.
+
+Every head says how many learned queries it puts at the end of the sequence (`num_queries`) and
+turns its raw output into normalised actions [T, A] (`normalised`).  The third kind, CogACT's
+diffusion transformer, lives in dit.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .dit import DiffusionHead, DiffusionHeadConfig
+from .prompt import LLAMA_EOS
+from ..errors import ConfigError, ObservationError
 
 
 @dataclass(frozen=True)
@@ -17,6 +28,49 @@ class ChunkHeadConfig:
 
     chunk_length: int = 8
     action_dim: int = 7
+    kind: str = 'chunk'
+
+
+@dataclass(frozen=True)
+class TokenHeadConfig:
+    """
+    One action of `action_dim` tokens, decoded one by one (OpenVLA).
+
+    bins: edges of the equal bins over [-1, 1] that an action value falls into.  vocab_end: the
+    id behind the last action token; bin 0 is vocab_end - 1, and bins go on downwards.
+    """
+
+    action_dim: int = 7
+    bins: int = 256
+    vocab_end: int = 32000
+    kind: str = 'tokens'
+
+    def __post_init__(self):
+        """Raise ConfigError for bins or tokens that cannot be."""
+        if self.bins < 2 or self.vocab_end < self.bins or self.action_dim < 1:
+            raise ConfigError(
+                f'action tokens: {self.bins} bins below id {self.vocab_end}, {self.action_dim} '
+                'a step: expected at least 2 bins, as many ids, and one token a step')
+
+    @property
+    def chunk_length(self) -> int:
+        """Return the number of actions decoded at a time."""
+        return 1
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Middles of the bins, float64 [bins - 1]."""
+        edges = np.linspace(-1.0, 1.0, self.bins)
+        return (edges[:-1] + edges[1:]) / 2.0
+
+    def values(self, ids: np.ndarray) -> np.ndarray:
+        """
+        Return the centres of the bins that token ids stand for, float64 of the same shape.
+
+        Ids outside the action tokens fall into the nearest bin, as in the reference.
+        """
+        centres = self.centres
+        return centres[np.clip(self.vocab_end - ids - 1, 0, len(centres) - 1)]
 
 
 class ChunkHead(nn.Module):
@@ -35,6 +89,61 @@ class ChunkHead(nn.Module):
         self.fc1 = nn.Linear(hidden_size, hidden_size)
         self.fc2 = nn.Linear(hidden_size, config.action_dim)
 
+    @property
+    def num_queries(self) -> int:
+        """Tokens that stand behind the prompt."""
+        return self.config.chunk_length
+
     def forward(self, hidden):
         """Map the queries' hidden states [B, T, D] to normalised actions [B, T, A]."""
         return self.fc2(F.gelu(self.fc1(hidden)))
+
+    def normalised(self, raw) -> np.ndarray:
+        """Return float32 [T, A] of the output [1, T, A]."""
+        return raw[0].float().cpu().numpy()
+
+
+class TokenHead(nn.Module):
+    """The language model's own output layer, read as bins of action values."""
+
+    num_queries = 0
+
+    def __init__(self, config: TokenHeadConfig, hidden_size: int, vocab_size: int):
+        """Make the output layer."""
+        super().__init__()
+        self.config = config
+        self.lm_head = nn.Linear(hidden_size, vocab_size, bias=False)
+
+    @property
+    def fc1(self) -> nn.Linear:
+        """Return the layer that reads the final vector: rotations fold into it."""
+        return self.lm_head
+
+    def forward(self, hidden):
+        """Map hidden states [B, D] to logits [B, V]."""
+        return self.lm_head(hidden)
+
+    def normalised(self, raw) -> np.ndarray:
+        """
+        Return float64 [1, A] of decoded ids [1, A].
+
+        Raises ObservationError where the model ended its answer early: the ids behind that
+        are no actions, and must not reach a robot.
+        """
+        ids = raw[0].cpu().numpy()
+        if (ids == LLAMA_EOS).any():
+            raise ObservationError(
+                f'the model ended its answer early (tokens {ids.tolist()}): check instruction, '
+                'unnorm_key and precision')
+        return self.config.values(ids)[None]
+
+
+HEADS = {config.kind: config for config in (ChunkHeadConfig, TokenHeadConfig, DiffusionHeadConfig)}
+
+
+def make_head(config, hidden_size: int, vocab_size: int) -> nn.Module:
+    """Return the head that a config describes."""
+    if isinstance(config, TokenHeadConfig):
+        return TokenHead(config, hidden_size, vocab_size)
+    kind = DiffusionHead if isinstance(config, DiffusionHeadConfig) else ChunkHead
+    return kind(config, hidden_size)

@@ -5,7 +5,7 @@ A Llama-style decoder: RMSNorm, rotary embedding, grouped-query attention, SwiGL
 
 Parameter names are those of the Hugging Face format.  The forward pass takes embeddings and
 positions, since a vision-language-action model mixes image patches with text, and can return
-ONE row of attention probabilities: all that token pruning needs.
+the attention of a few queries: all that token pruning needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import ConfigError
+from ..kernels.attention import attend
 from ..quant.linear import together
+
+
+# what torch 2.3, of JetPack 6, has not yet
+HAS_RMS_NORM = hasattr(F, 'rms_norm')
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,6 @@ class LlamaConfig:
     num_kv_heads: int = 32
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10000.0
-    qk_bits: int = 16
 
     def __post_init__(self):
         """Raise ConfigError for sizes that do not divide."""
@@ -60,7 +64,11 @@ class RMSNorm(nn.Module):
 
     def forward(self, x):
         """Normalise the last axis of x [..., D]."""
-        return F.rms_norm(x.float(), self.weight.shape, None, self.eps).to(x.dtype) * self.weight
+        if HAS_RMS_NORM:
+            normed = F.rms_norm(x.float(), self.weight.shape, None, self.eps)
+        else:
+            normed = x.float() * (x.float().square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        return normed.to(x.dtype) * self.weight
 
 
 def rotary_tables(positions, head_dim: int, theta: float):
@@ -77,6 +85,32 @@ def apply_rotary(x, cos, sin):
     return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
 
 
+class LayerCache:
+    """
+    Keys and values of one block, for decoding one token at a time.
+
+    Its length is known on the host, so that no step waits for the device.
+    """
+
+    def __init__(self, room: int):
+        """Leave room for so many tokens behind the first run's."""
+        self.room = room
+        self.length = 0
+        self._keys = self._values = None
+
+    def append(self, k, v):
+        """Take k and v [B, G, S, d]; return those of all tokens so far."""
+        first, self.length = self.length, self.length + k.shape[2]
+        if self._keys is None:
+            shape = (*k.shape[:2], self.length + self.room, k.shape[3])
+            self._keys, self._values = k.new_empty(shape), v.new_empty(shape)
+        self._keys[:, :, first:self.length] = k
+        self._values[:, :, first:self.length] = v
+        if first == 0:
+            return k, v
+        return self._keys[:, :, :self.length], self._values[:, :, :self.length]
+
+
 class Attention(nn.Module):
     """Causal grouped-query attention; `score_row` asks for one query's probabilities."""
 
@@ -91,12 +125,12 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.qk_transform = nn.Identity()  # quantizer of the rotated Q and K (qk_bits < 16)
 
-    def forward(self, x, cos, sin, score_row: int | None = None):
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):
         """
-        Attend over x [B, S, D].
+        Attend over x [B, S, D], and over what a LayerCache holds already.
 
-        Returns [B, S, D] and, if score_row is given, the head-mean attention probabilities
-        [B, S] of that one query over all keys it may see (0 after it), else None.
+        Returns [B, S, D] and, if score_rows is given, the attention probabilities [B, S] that
+        these queries, neighbours, give all keys, as a mean over them and the heads; else None.
         """
         batch, length, _ = x.shape
         head_dim = self.config.head_dim
@@ -104,18 +138,25 @@ class Attention(nn.Module):
                    for y in together((self.q_proj, self.k_proj, self.v_proj), x))
         q = self.qk_transform(apply_rotary(q, cos, sin))
         k = self.qk_transform(apply_rotary(k, cos, sin))
-        grouped = q.shape[1] != k.shape[1]
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        is_causal = k.shape[2] == length  # else one new token, which sees all before it
+        out = attend(q, k, v, is_causal)
         out = self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
-        return out, None if score_row is None else self._row(q, k, score_row)
+        return out, None if score_rows is None else self._scores(q, k, score_rows)
 
-    def _row(self, q, k, row: int):
-        """Return the head-mean probabilities [B, S] of query `row`."""
-        batch, heads, length, head_dim = q.shape
-        query = q[:, :, row].reshape(batch, k.shape[1], -1, head_dim)  # [B, G, H/G, d]
-        logits = query.float() @ k[:, :, :row + 1].float().transpose(2, 3) / head_dim ** 0.5
+    def _scores(self, q, k, rows: range):
+        """Return the probabilities [B, S] of the queries `rows`, a mean over heads and rows."""
+        batch, _, length, head_dim = q.shape
+        queries = q[:, :, rows.start:rows.stop].reshape(batch, k.shape[1], -1, head_dim)
+        seen = k[:, :, :rows.stop]  # [B, G, T, d]
+        logits = queries.float() @ seen.float().transpose(2, 3) / head_dim ** 0.5
+        if len(rows) > 1:  # [B, G, H/G, R, T]: each row sees one key more than the one before
+            logits = logits.view(batch, k.shape[1], -1, len(rows), rows.stop)
+            later = torch.ones(len(rows), rows.stop, dtype=torch.bool, device=q.device)
+            logits = logits.masked_fill(later.triu(rows.start + 1), float('-inf')).flatten(2, 3)
         scores = logits.softmax(dim=-1).mean(dim=(1, 2))
-        return F.pad(scores, (0, length - row - 1))
+        return F.pad(scores, (0, length - rows.stop))
 
 
 class MLP(nn.Module):
@@ -145,9 +186,9 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x, cos, sin, score_row: int | None = None):
-        """Return the block's output [B, S, D] and the attention row asked for, or None."""
-        attended, scores = self.self_attn(self.input_layernorm(x), cos, sin, score_row)
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):
+        """Return the block's output [B, S, D] and the attention asked for, or None."""
+        attended, scores = self.self_attn(self.input_layernorm(x), cos, sin, score_rows, cache)
         x = x + attended
         return x + self.mlp(self.post_attention_layernorm(x)), scores
 
@@ -163,18 +204,22 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def run(self, x, positions, first: int, last: int, score_row: int | None = None):
+    def run(self, x, positions, first: int, last: int, score_rows: range | None = None,
+            caches=None):
         """
         Run blocks first..last-1 on x [B, S, D] at rotary positions [S].
 
-        score_row asks block last-1 for that query's attention probabilities.  Returns x and
-        the probabilities [B, S] (None if not asked for).  The final norm is not applied.
+        score_rows asks block last-1 for the attention of these queries, see Attention.
+        caches: one LayerCache a block of the whole decoder, filled by the first run and read
+        and extended, token by token, by later ones.  Returns x and the probabilities [B, S] (None if not
+        asked for).  The final norm is not applied.
         """
         cos, sin = rotary_tables(positions, self.config.head_dim, self.config.rope_theta)
         scores = None
         for index in range(first, last):
-            row = score_row if index == last - 1 else None
-            x, scores = self.layers[index](x, cos, sin, row)
+            rows = score_rows if index == last - 1 else None
+            cache = None if caches is None else caches[index]
+            x, scores = self.layers[index](x, cos, sin, rows, cache)
         return x, scores
 
     def forward(self, x, positions):

@@ -1,12 +1,21 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions to token ids of one fixed length, so that a model has one static shape."""
+"""
+Instructions to token ids.
+
+`Prompt` is for word-level policies and has one fixed length, so that such a model has one static
+shape; `QuestionPrompt` is what OpenVLA and CogACT were trained with.
+"""
 
 from __future__ import annotations
 
 from ..errors import CheckpointError, ObservationError
 
 PAD, UNKNOWN, BOS, ACT = '<pad>', '<unk>', '<bos>', '<act>'
+QUESTION = 'In: What action should the robot take to {}?\nOut:'
+LLAMA_BOS, LLAMA_EOS, WORD_START = 1, 2, 29871
+LLAMA_IDS = {'<s>': LLAMA_BOS, '</s>': LLAMA_EOS, '\u2581': WORD_START}
+ENDINGS = {'openvla': (WORD_START,), 'cogact': (WORD_START, LLAMA_EOS)}
 
 
 def word_tokenizer(instructions):
@@ -67,3 +76,56 @@ class Prompt:
                 f'the instruction has {len(encoded.ids)} tokens, the policy takes {room}')
         padding = [self._ids[PAD]] * (room - len(encoded.ids))
         return encoded.ids + padding + [self._ids[ACT]]
+
+
+class QuestionPrompt:
+    """
+    Turn an instruction into the question that OpenVLA and CogACT answer, as Llama-2 ids.
+
+    The last id's row of attention is the one that pruning reads.
+    """
+
+    def __init__(self, tokenizer, ending: str, vocab_size: int, max_length: int = 1024):
+        """
+        Keep the tokenizer; ending: 'openvla' or 'cogact'.
+
+        Raises CheckpointError if the special tokens are not where Llama 2 has them, or if ids
+        lie beyond the embedding.
+        """
+        self._tokenizer, self._ending, self._max_length = tokenizer, ENDINGS[ending], max_length
+        self._is_openvla = ending == 'openvla'
+        found = {name: tokenizer.token_to_id(name) for name in LLAMA_IDS}
+        if found != LLAMA_IDS:
+            raise CheckpointError(
+                f'tokenizer.json has the special ids {found}, the prompt needs {LLAMA_IDS}: use '
+                "Llama 2's tokenizer")
+        if max(tokenizer.get_vocab(with_added_tokens=False).values()) >= vocab_size:
+            raise CheckpointError(f'tokenizer.json has ids beyond the {vocab_size} rows of the '
+                                  'embedding: it belongs to another checkpoint')
+
+    @property
+    def bos_id(self) -> int:
+        """Id of the token that starts every sequence."""
+        return LLAMA_BOS
+
+    def encode(self, instruction: str) -> list[int]:
+        """Return the ids behind BOS; raise ObservationError for none or too many words."""
+        text = instruction.strip().lower()
+        if not text:
+            raise ObservationError('the instruction is empty: publish one on `instruction`')
+        ids = self._tokenizer.encode(QUESTION.format(text), add_special_tokens=False).ids
+        if not (self._is_openvla and ids[-1] == WORD_START):
+            ids = ids + list(self._ending)
+        if len(ids) >= self._max_length:
+            raise ObservationError(f'the instruction has {len(ids)} tokens with its question, '
+                                   f'the policy takes {self._max_length - 1}: shorten it')
+        return ids
+
+
+def make_prompt(kind: str, tokenizer, text_length: int, vocab_size: int):
+    """Return the prompt of a checkpoint's kind; raise CheckpointError for an unknown one."""
+    if kind == 'words':
+        return Prompt(tokenizer, text_length)
+    if kind in ENDINGS:
+        return QuestionPrompt(tokenizer, kind, vocab_size)
+    raise CheckpointError(f'prompt {kind!r} is unknown: known are words, {", ".join(ENDINGS)}')

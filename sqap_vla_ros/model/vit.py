@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A pre-norm vision transformer that turns an image into a grid of patch features.
+Pre-norm vision transformers that turn an image into a grid of patch features.
 
 Parameter names follow timm.  The patch stem is the usual strided convolution, or a short
 convolutional one (patches of half the size, mixed with their neighbours), which learns to
@@ -17,13 +17,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import ConfigError
+from ..kernels.attention import attend
 
 STEMS = ('linear', 'conv')
 
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """Sizes of the encoder; the patch grid is image_size / patch_size squared."""
+    """
+    Sizes of the encoder; the patch grid is image_size / patch_size squared.
+
+    class_token, registers: learned tokens in front of the patches (DINOv2 with registers), which
+    take part in attention, have no position and are dropped at the end.  layer_scale: a learned
+    factor a channel on both residual branches.
+    """
 
     image_size: int = 224
     patch_size: int = 14
@@ -34,6 +41,9 @@ class ViTConfig:
     stem: str = 'linear'
     final_norm: bool = True
     norm_eps: float = 1e-6
+    class_token: bool = False
+    registers: int = 0
+    layer_scale: bool = False
 
     def __post_init__(self):
         """Raise ConfigError for sizes that do not divide or an unknown stem."""
@@ -49,6 +59,16 @@ class ViTConfig:
         """Rows and columns of the patch grid."""
         side = self.image_size // self.patch_size
         return side, side
+
+    @property
+    def channels(self) -> int:
+        """Return the number of image channels it takes."""
+        return 3
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens in front of the patches."""
+        return int(self.class_token) + self.registers
 
 
 class LinearStem(nn.Module):
@@ -96,22 +116,36 @@ class ViTAttention(nn.Module):
         batch, length, width = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, N, d]
-        x = F.scaled_dot_product_attention(q, k, v)
+        x = attend(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(batch, length, width))
 
 
 class ViTMLP(nn.Module):
-    """Two linear layers with the exact GELU between."""
+    """Two linear layers with a GELU between, the exact one unless 'tanh' is asked for."""
 
-    def __init__(self, config: ViTConfig):
+    def __init__(self, config: ViTConfig, approximate: str = 'none'):
         """Make both layers under timm's names."""
         super().__init__()
+        self.approximate = approximate
         self.fc1 = nn.Linear(config.width, config.mlp_width)
         self.fc2 = nn.Linear(config.mlp_width, config.width)
 
     def forward(self, x):
         """Map x [..., D] to [..., D]."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
+
+
+class LayerScale(nn.Module):
+    """A learned factor a channel."""
+
+    def __init__(self, width: int):
+        """Start as the identity."""
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        """Scale x [..., D]."""
+        return x * self.gamma
 
 
 class ViTBlock(nn.Module):
@@ -124,11 +158,13 @@ class ViTBlock(nn.Module):
         self.attn = ViTAttention(config)
         self.norm2 = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.mlp = ViTMLP(config)
+        self.ls1 = LayerScale(config.width) if config.layer_scale else nn.Identity()
+        self.ls2 = LayerScale(config.width) if config.layer_scale else nn.Identity()
 
     def forward(self, x):
         """Map x [B, N, D] to [B, N, D]."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.ls1(self.attn(self.norm1(x)))
+        return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class ViT(nn.Module):
@@ -141,6 +177,10 @@ class ViT(nn.Module):
         rows, cols = config.grid
         self.patch_embed = (LinearStem if config.stem == 'linear' else ConvStem)(config)
         self.pos_embed = nn.Parameter(torch.randn(1, rows * cols, config.width) * 0.02)
+        self.cls_token = (nn.Parameter(torch.zeros(1, 1, config.width))
+                          if config.class_token else None)
+        self.reg_token = (nn.Parameter(torch.zeros(1, config.registers, config.width))
+                          if config.registers else None)
         self.blocks = nn.ModuleList(ViTBlock(config) for _ in range(config.depth))
         self.norm = (nn.LayerNorm(config.width, eps=config.norm_eps)
                      if config.final_norm else nn.Identity())
@@ -157,6 +197,69 @@ class ViT(nn.Module):
             rows, cols = self.config.grid
             x = x.view(x.shape[0], rows // pool, pool, cols // pool, pool, -1).mean((2, 4))
             x = x.flatten(1, 2)
+        x = self._with_prefix(x)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        return self.norm(x[:, self.config.prefix_tokens:])
+
+    def _with_prefix(self, x):
+        """Put class and register tokens in front of the patches x [B, N, D]."""
+        tokens = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.reg_token)
+                  if token is not None]
+        return torch.cat([*tokens, x], dim=1) if tokens else x
+
+
+@dataclass(frozen=True)
+class FusedViTConfig:
+    """DINOv2 and SigLIP side by side: their features of each patch are put together."""
+
+    dino: ViTConfig
+    siglip: ViTConfig
+
+    def __post_init__(self):
+        """Raise ConfigError unless both see the same patches."""
+        if self.dino.grid != self.siglip.grid or self.image_size != self.siglip.image_size:
+            raise ConfigError(
+                f'both vision encoders must cut the image alike: {self.dino.image_size} px into '
+                f'{self.dino.grid} and {self.siglip.image_size} px into {self.siglip.grid}')
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.dino.image_size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the patch grid."""
+        return self.dino.grid
+
+    @property
+    def width(self) -> int:
+        """Channels of a patch's features."""
+        return self.dino.width + self.siglip.width
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels it takes: the image once for each encoder."""
+        return self.dino.channels + self.siglip.channels
+
+
+class FusedViT(nn.Module):
+    """Two encoders over two normalisations of one image, stacked on the channel axis."""
+
+    def __init__(self, config: FusedViTConfig):
+        """Make both encoders."""
+        super().__init__()
+        self.config = config
+        self.dino = ViT(config.dino)
+        self.siglip = ViT(config.siglip)
+
+    def forward(self, pixels, pool: int = 1):
+        """Map pixels [B, 6, H, W], DINOv2's channels first, to features [B, N, D1 + D2]."""
+        first, second = pixels.split(3, dim=1)
+        return torch.cat([self.dino(first, pool), self.siglip(second, pool)], dim=-1)
+
+
+def make_vision(config: ViTConfig | FusedViTConfig) -> nn.Module:
+    """Return the encoder that a config describes."""
+    return (FusedViT if isinstance(config, FusedViTConfig) else ViT)(config)

@@ -3,10 +3,12 @@
 """
 The vision-language-action model: encoder, projector, decoder and head in one sequence.
 
-    [BOS] [visual tokens, 1..N] [state] [instruction ... <act>] [action queries]
+    [BOS] [visual tokens, 1..N] [state] [prompt ... query] [action queries]
 
-Blocks before `prune_layer` see all of it.  Then the attention row of <act> chooses which visual
-tokens the remaining blocks keep, at their original rotary positions.
+Blocks before `prune_layer` see all of it.  Then the attention of the tokens that the head reads
+(the action queries, or without them the prompt's last token) chooses which visual tokens the
+remaining blocks keep, at their original rotary positions.  State token and action queries are
+there only if the model has them.
 """
 
 from __future__ import annotations
@@ -16,25 +18,35 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from .heads import ChunkHead, ChunkHeadConfig
-from .llama import Llama, LlamaConfig
-from .vit import ViT, ViTConfig
+from .dit import DiffusionHeadConfig
+from .heads import ChunkHeadConfig, make_head, TokenHeadConfig
+from .llama import LayerCache, Llama, LlamaConfig
+from .vit import FusedViTConfig, make_vision, ViTConfig
 from ..errors import ConfigError
 
 
 @dataclass(frozen=True)
 class VLAConfig:
-    """Everything that fixes the network's shape."""
+    """
+    Everything that fixes the network's shape.
 
-    vision: ViTConfig = field(default_factory=ViTConfig)
+    text_length: tokens of the prompt behind BOS, 0 for prompts of any length.
+    projector_widths: widths of the projector's hidden layers; empty for one as wide as the
+    decoder.
+    """
+
+    vision: ViTConfig | FusedViTConfig = field(default_factory=ViTConfig)
     llm: LlamaConfig = field(default_factory=LlamaConfig)
-    head: ChunkHeadConfig = field(default_factory=ChunkHeadConfig)
+    head: ChunkHeadConfig | TokenHeadConfig | DiffusionHeadConfig = field(
+        default_factory=ChunkHeadConfig)
     text_length: int = 16
     state_dim: int = 8
     prune_layer: int = 2
+    projector_widths: tuple[int, ...] = ()
 
     def __post_init__(self):
         """Raise ConfigError if the pruning layer leaves nothing to score or to save."""
+        object.__setattr__(self, 'projector_widths', tuple(self.projector_widths))
         if not 1 <= self.prune_layer <= self.llm.num_layers:
             raise ConfigError(
                 f'prune_layer {self.prune_layer} must be in 1..{self.llm.num_layers}')
@@ -55,6 +67,16 @@ class VLAConfig:
         return self.prefix + num_visual + (self.state_dim > 0) + self.text_length - 1
 
 
+def make_projector(config: VLAConfig) -> nn.Sequential:
+    """Return linear layers with exact GELUs between, from patch features to visual tokens."""
+    width = config.llm.hidden_size
+    widths = [config.vision.width, *(config.projector_widths or (width,)), width]
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layers += [nn.Linear(inputs, outputs), nn.GELU()]
+    return nn.Sequential(*layers[:-1])
+
+
 class VLA(nn.Module):
     """The network as separate steps, which inference times one by one, and as one forward."""
 
@@ -63,15 +85,14 @@ class VLA(nn.Module):
         super().__init__()
         self.config = config
         width = config.llm.hidden_size
-        self.vision = ViT(config.vision)
-        self.projector = nn.Sequential(
-            nn.Linear(config.vision.width, width), nn.GELU(), nn.Linear(width, width))
+        self.vision = make_vision(config.vision)
+        self.projector = make_projector(config)
         self.llm = Llama(config.llm)
         self.state_embed = nn.Linear(config.state_dim, width) if config.state_dim else None
-        self.head = ChunkHead(config.head, width)
+        self.head = make_head(config.head, width, config.llm.vocab_size)
 
     def encode_image(self, pixels, pool: int = 1):
-        """Map pixels [B, 3, H, W] to visual tokens [B, N, D]."""
+        """Map pixels [B, C, H, W] to visual tokens [B, N, D]."""
         return self.projector(self.vision(pixels, pool))
 
     def embed(self, visual, token_ids, state=None):
@@ -85,28 +106,38 @@ class VLA(nn.Module):
         parts = [text[:, :1], visual]
         if self.state_embed is not None:
             parts.append(self.state_embed(state)[:, None])
-        queries = self.head.queries.to(visual.dtype).expand(visual.shape[0], -1, -1)
-        return torch.cat([part.to(visual.dtype) for part in (*parts, text[:, 1:], queries)], 1)
+        parts.append(text[:, 1:])
+        if self.head.num_queries:
+            parts.append(self.head.queries.expand(visual.shape[0], -1, -1))
+        return torch.cat([part.to(visual.dtype) for part in parts], 1)
 
-    def prefill_full(self, x):
+    def make_caches(self) -> list[LayerCache] | None:
+        """Return one empty cache a block for a head that decodes token by token, else None."""
+        if not isinstance(self.config.head, TokenHeadConfig):
+            return None
+        room = self.config.head.action_dim - 1  # the last token is never fed back
+        return [LayerCache(room) for _ in self.llm.layers]
+
+    def prefill_full(self, x, caches=None):
         """
         Run the blocks that see every token.
 
-        Returns x [B, S, D] and the scores [B, N] that <act> gives the visual tokens.
+        Returns x [B, S, D] and the scores [B, N] of the visual tokens: the attention, in the last
+        of these blocks, of the tokens that the head reads, a mean over heads and queries.
         """
         config = self.config
-        num_visual = config.num_visual
         positions = torch.arange(x.shape[1], device=x.device)
-        x, row = self.llm.run(
-            x, positions, 0, config.prune_layer, config.query_index(num_visual))
-        return x, row[:, config.prefix:config.prefix + num_visual]
+        readers = range(x.shape[1] - (self.head.num_queries or 1), x.shape[1])
+        x, row = self.llm.run(x, positions, 0, config.prune_layer, readers, caches)
+        return x, row[:, config.prefix:config.prefix + config.num_visual]
 
-    def prefill_kept(self, x, kept):
+    def prefill_kept(self, x, kept, caches=None):
         """
         Run the remaining blocks on the kept visual tokens and everything that is not visual.
 
         kept: int64 [K] sorted indices into the visual tokens, or None to keep them all.
-        Returns the normed hidden states of the action queries [B, T, D].
+        Returns the normed hidden states that the head reads: those of the action queries
+        [B, T, D], or of the prompt's last token [B, 1, D].
         """
         config = self.config
         positions = torch.arange(x.shape[1], device=x.device)
@@ -114,12 +145,42 @@ class VLA(nn.Module):
             first, behind = config.prefix, config.prefix + config.num_visual
             positions = torch.cat([positions[:first], kept + first, positions[behind:]])
             x = x.index_select(1, positions)
-        x, _ = self.llm.run(x, positions, config.prune_layer, config.llm.num_layers)
-        return self.llm.norm(x[:, -config.head.chunk_length:])
+        x, _ = self.llm.run(
+            x, positions, config.prune_layer, config.llm.num_layers, caches=caches)
+        return self.llm.norm(x[:, -(self.head.num_queries or 1):])
+
+    def answer(self, hidden, length: int, caches=None, noise=None):
+        """
+        Return the head's raw output for what prefill_kept gave.
+
+        length: tokens of the whole sequence, kept or not.  caches: filled by both prefills, for
+        a head that decodes.  noise: [B, T, A] for a head that diffuses.  The output is token ids
+        [B, A] of the former and actions [B, T, A] of all others; head.normalised reads it.
+        """
+        if isinstance(self.config.head, TokenHeadConfig):
+            return self.generate(hidden[:, -1], length, caches)
+        if isinstance(self.config.head, DiffusionHeadConfig):
+            return self.head(hidden[:, -1], noise)
+        return self.head(hidden)
+
+    def generate(self, hidden, length: int, caches):
+        """
+        Decode action tokens greedily and return their ids [B, A].
+
+        hidden: normed [B, D] of the last token at position length - 1.  New tokens stand behind
+        the whole sequence; in each block they see what that block's cache holds.
+        """
+        ids = [self.head(hidden).argmax(dim=-1)]
+        for position in range(length, length + self.config.head.action_dim - 1):
+            x = self.llm.embed_tokens(ids[-1])[:, None]  # [B, 1, D]
+            positions = torch.full((1,), position, device=x.device)
+            x, _ = self.llm.run(x, positions, 0, self.config.llm.num_layers, caches=caches)
+            ids.append(self.head(self.llm.norm(x[:, -1])).argmax(dim=-1))
+        return torch.stack(ids, dim=1)
 
     def forward(self, pixels, token_ids, state=None, pool: int = 1):
         """
-        Run without pruning, as training does.
+        Run a model with action queries without pruning, as training does.
 
         Returns normalised actions [B, T, A], visual tokens [B, N, D] and the normed hidden
         state [B, D] of <act>.  pool: see ViT.forward; pooled tokens take every pool^2-th

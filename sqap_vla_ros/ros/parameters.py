@@ -15,7 +15,7 @@ from rcl_interfaces.msg import (
 from sqap_vla_ros.actions import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.resources import model_directory
-from sqap_vla_ros.tokens import METHODS, SelectionConfig
+from sqap_vla_ros.tokens import METHODS, SelectionConfig, TIES
 
 OUTPUTS = ('twist',)
 IMAGE_TRANSPORTS = ('raw', 'compressed')
@@ -44,6 +44,9 @@ class NodeConfig:
     preserve_top_k: int = _parameter(32, 'How many tokens preserve may keep.', 0, 4096)
     protect: bool = _parameter(True, 'Keep the tokens round the end effector frames.')
     sample: bool = _parameter(True, 'Fill the budget with spatially spread tokens.')
+    sample_ties: str = _parameter(
+        'even', 'Which of equally far tokens sample takes first: the lowest index, or evenly '
+        'spread ones.', choices=TIES)
     selection_seed: int = _parameter(0, 'Seed of random token choices.', 0, 2**31 - 1)
     protected_radius: float = _parameter(
         2.0, 'Radius of the protected disk round each frame [patches].', 0.0, 64.0)
@@ -130,7 +133,7 @@ class NodeConfig:
         return SelectionConfig(
             keep=self.keep_tokens, preserve_top_k=self.preserve_top_k, preserve=self.preserve,
             protect=self.protect, sample=self.sample, method=self.selection_method,
-            seed=self.selection_seed)
+            seed=self.selection_seed, ties=self.sample_ties)
 
     @property
     def needs_localization(self) -> bool:

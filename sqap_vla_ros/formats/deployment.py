@@ -1,0 +1,72 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What OpenVLA and CogACT checkpoints do not say, and a robot needs: deployment.json.
+
+A user writes it beside the checkpoint's config.json, since guessing could break an arm:
+
+    {"unnorm_key": "bridge_orig",
+     "action_space": {"kind": "delta", "dt": 0.2, "frame": "base", "execute_steps": 1,
+                      "names": ["dx", "dy", "dz", "rx", "ry", "rz", "gripper"],
+                      "gripper_open": 1.0, "gripper_closed": 0.0},
+     "image": {"crop_area": 0.9, "rotate_180": false},
+     "ensemble": 0, "tokenizer": "/path/to/llama-2"}
+
+Every key may be absent; without action_space the checkpoint answers, but drives nothing.
+Deltas are metres and a rotation vector in radians; the roll, pitch and yaw of the public data
+sets are so small that they are one.  ensemble: how many of the last chunks are blended (CogACT: 7
+for WidowX, 2 for the Google robot).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..actions import ActionSpace
+from ..errors import CheckpointError, ConfigError
+from ..model.checkpoint import read_json, UndeclaredActionSpace
+
+FILE = 'deployment.json'
+KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer'}
+IMAGE_KEYS = ('crop_area', 'rotate_180')
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The content of deployment.json, checked."""
+
+    action_space: ActionSpace | UndeclaredActionSpace
+    unnorm_key: str = ''
+    image: dict = field(default_factory=dict)
+    ensemble: int = 0
+    tokenizer: Path | None = None
+
+
+def read_deployment(directory: Path) -> Deployment:
+    """Read deployment.json if it is there; raise CheckpointError for what makes no sense."""
+    path = Path(directory) / FILE
+    content = read_json(path) if path.is_file() else {}
+    _check_keys(content, path)
+    space = UndeclaredActionSpace(str(path))
+    if 'action_space' in content:
+        try:
+            space = ActionSpace.from_config(content['action_space'])
+        except (ConfigError, TypeError) as error:
+            raise CheckpointError(f'{path}: {error}') from error
+    tokenizer = content.get('tokenizer')
+    return Deployment(
+        space, str(content.get('unnorm_key', '')), content.get('image', {}),
+        content.get('ensemble', 0), None if tokenizer is None else path.parent / tokenizer)
+
+
+def _check_keys(content: dict, path: Path) -> None:
+    image, ensemble = content.get('image', {}), content.get('ensemble', 0)
+    unknown = sorted(content.keys() - KEYS)
+    if unknown:
+        raise CheckpointError(f'{path}: unknown keys {unknown}, known are {sorted(KEYS)}')
+    if not isinstance(image, dict) or set(image) - set(IMAGE_KEYS):
+        raise CheckpointError(f'{path}: image is {image!r}, expected an object with '
+                              f'{" and ".join(IMAGE_KEYS)}')
+    if type(ensemble) is not int or ensemble < 0:
+        raise CheckpointError(f'{path}: ensemble is {ensemble!r}, expected a whole number >= 0')

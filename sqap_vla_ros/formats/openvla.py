@@ -1,0 +1,102 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+OpenVLA directories: config.json, safetensors shards, statistics, tokenizer.
+
+config.json says what shapes can't (heads, epsilons, action bins); everything else is read off
+the tensors.  `text_config` holds only what differs from Llama's defaults.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .deployment import read_deployment
+from .fused import check_llama, fused_parts, image_options, notes
+from .sizes import expect, llama_config, projector_widths, Shapes, vit_heads
+from .source import find_tokenizer, Source
+from .tensors import RenamedReader, SafetensorsReader
+from ..errors import CheckpointError, ConfigError
+from ..model.checkpoint import CheckpointConfig, read_json
+from ..model.heads import TokenHeadConfig
+from ..model.vla import VLAConfig
+
+PREFIXES = {
+    'vision_backbone.featurizer.': 'vision.dino.',
+    'vision_backbone.fused_featurizer.': 'vision.siglip.',
+    'projector.fc1.': 'projector.0.', 'projector.fc2.': 'projector.2.',
+    'projector.fc3.': 'projector.4.',
+    'language_model.model.': 'llm.', 'language_model.lm_head.': 'head.lm_head.'}
+
+
+def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
+    """Open an OpenVLA directory; content: its config.json.  Raises CheckpointError."""
+    source = str(directory / 'config.json')
+    if not content.get('use_fused_vision_backbone', True):
+        raise CheckpointError(f'{source}: vision backbone {content.get("vision_backbone_id")!r} '
+                              'is not fused: this engine loads DINOv2 + SigLIP ones')
+    tensors = RenamedReader(SafetensorsReader(directory), PREFIXES)
+    norm_stats, default_key = _statistics(directory, content)
+    deployment = read_deployment(directory)
+    try:
+        model = _model_config(directory, content, tensors, source)
+        head = _head_config(content, model['llm'])
+        config = CheckpointConfig(
+            model=VLAConfig(head=head, text_length=0, state_dim=0, **model),
+            action_space=deployment.action_space, ensemble=deployment.ensemble,
+            prompt='openvla',
+            unnorm_key=deployment.unnorm_key or default_key,
+            **image_options(_preprocessor(directory, content), deployment.image, source))
+    except (ConfigError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    return Source('openvla', directory, config, tensors, norm_stats, 'norm_stats',
+                  find_tokenizer(directory, tokenizer or deployment.tokenizer),
+                  notes(config.image))
+
+
+def _model_config(directory: Path, content: dict, tensors: RenamedReader, source: str) -> dict:
+    """Return VLAConfig's vision, decoder and projector; drops tensors that are not used."""
+    shapes = Shapes(tensors.shapes, directory)
+    text = content.get('text_config', {})
+    check_llama(text, source)
+    llm = llama_config(shapes, text.get('num_attention_heads', 32),
+                       text.get('rms_norm_eps', 1e-6), text.get('rope_theta', 10000.0))
+    for name, found in (('hidden_size', llm.hidden_size), ('vocab_size', llm.vocab_size),
+                        ('intermediate_size', llm.intermediate_size),
+                        ('num_hidden_layers', llm.num_layers),
+                        ('num_key_value_heads', llm.num_kv_heads)):
+        expect(found, text.get(name), f'text_config.{name}', source)
+    widths = [shapes.of(f'vision.{part}.pos_embed', 3)[2] for part in ('dino', 'siglip')]
+    heads = [kwargs.get('num_heads') for kwargs in content.get('timm_model_kwargs') or ({}, {})]
+    ids = content.get('timm_model_ids') or ('', '')
+    heads = [given or vit_heads(model_id, width, source)
+             for given, model_id, width in zip(heads, ids, widths)]
+    vision = fused_parts(shapes, tensors, heads, content.get('image_sizes', [224, 224]))
+    return {'vision': vision, 'llm': llm, 'projector_widths': projector_widths(shapes),
+            'prune_layer': min(2, llm.num_layers)}
+
+
+def _head_config(content: dict, llm) -> TokenHeadConfig:
+    """Return the head; Source.with_key gives it as many values as the data set has."""
+    vocab_end = llm.vocab_size - content.get('pad_to_multiple_of', 64)
+    return TokenHeadConfig(bins=content.get('n_action_bins', 256), vocab_end=vocab_end)
+
+
+def _statistics(directory: Path, content: dict) -> tuple[dict, str]:
+    """
+    Return statistics by data set, and the key of a fine-tuned checkpoint's only one.
+
+    Fine-tuning writes dataset_statistics.json and leaves config.json as it was: the file wins.
+    """
+    path = directory / 'dataset_statistics.json'
+    tuned = read_json(path) if path.is_file() else {}
+    stats = {**(content.get('norm_stats') or {}), **tuned}
+    if not stats:
+        raise CheckpointError(f'{directory} has neither norm_stats in config.json nor '
+                              'dataset_statistics.json: without them no action has a unit')
+    return stats, next(iter(tuned)) if len(tuned) == 1 else ''
+
+
+def _preprocessor(directory: Path, content: dict) -> dict:
+    path = directory / 'preprocessor_config.json'
+    return {**content, **(read_json(path) if path.is_file() else {})}

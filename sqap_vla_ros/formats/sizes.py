@@ -1,0 +1,121 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A network's sizes, read off the shapes of its tensors; configs only say what shapes can't.
+
+`shapes` are under this engine's names, as RenamedReader gives them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ..errors import CheckpointError
+from ..model.llama import LlamaConfig
+from ..model.vit import ViTConfig
+
+# heads of the published encoders and decoders, which no tensor's shape tells
+VIT_HEADS = {'vit_large_patch14_reg4_dinov2.lvd142m': (1024, 16),
+             'vit_so400m_patch14_siglip_224': (1152, 16)}
+
+
+class Shapes(dict):
+    """Shapes by name; a missing one is the checkpoint's fault."""
+
+    def __init__(self, shapes, source):
+        """Keep whom to blame."""
+        super().__init__(shapes)
+        self.source = source
+
+    def __missing__(self, name):
+        """Raise CheckpointError."""
+        raise CheckpointError(f'{self.source} lacks the tensor that is called {name} here: it is '
+                              'incomplete, or of an unknown architecture')
+
+    def of(self, name: str, dimensions: int) -> tuple[int, ...]:
+        """Return a shape; raise CheckpointError unless it has so many dimensions."""
+        if len(self[name]) != dimensions:
+            raise CheckpointError(f'{self.source}: {name} has shape {self[name]}, expected '
+                                  f'{dimensions} dimensions')
+        return self[name]
+
+    def count(self, prefix: str) -> int:
+        """Return the number of blocks 'prefix.0' to 'prefix.n'."""
+        pattern = re.compile(re.escape(prefix) + r'\.(\d+)\.')
+        found = {int(match.group(1)) for match in map(pattern.match, self) if match}
+        if found != set(range(len(found))) or not found:
+            raise CheckpointError(f'{self.source}: blocks {sorted(found)} of {prefix} do not '
+                                  'start at 0 or have gaps: a shard is missing')
+        return len(found)
+
+
+def vit_config(shapes: Shapes, prefix: str, heads: int, image_size: int) -> ViTConfig:
+    """
+    Return the encoder under `prefix`, without its last block and its final norm.
+
+    Both are in the files, but OpenVLA and CogACT read the output of the block before.
+    """
+    width, _, patch, _ = shapes.of(f'{prefix}.patch_embed.proj.weight', 4)
+    registers = f'{prefix}.reg_token'
+    if image_size % patch or shapes.of(f'{prefix}.pos_embed', 3)[1] != (image_size // patch) ** 2:
+        raise CheckpointError(
+            f'{shapes.source}: an image of {image_size} px and patches of {patch} px do not give '
+            f'the {shapes[f"{prefix}.pos_embed"][1]} patches that {prefix}.pos_embed has: check '
+            'the image sizes in config.json')
+    return ViTConfig(
+        image_size, patch, width, shapes.count(f'{prefix}.blocks') - 1, heads,
+        shapes.of(f'{prefix}.blocks.0.mlp.fc1.weight', 2)[0], final_norm=False,
+        class_token=f'{prefix}.cls_token' in shapes,
+        registers=shapes[registers][1] if registers in shapes else 0,
+        layer_scale=f'{prefix}.blocks.0.ls1.gamma' in shapes)
+
+
+def image_side(shapes: Shapes, prefix: str) -> int:
+    """Return the side in pixels of the square image that an encoder's patches cover."""
+    patches = shapes.of(f'{prefix}.pos_embed', 3)[1]
+    return math.isqrt(patches) * shapes.of(f'{prefix}.patch_embed.proj.weight', 4)[2]
+
+
+def vit_heads(model_id: str, width: int, source) -> int:
+    """Return the heads of a published encoder; raise CheckpointError for another one."""
+    if VIT_HEADS.get(model_id, (0, 0))[0] != width:
+        raise CheckpointError(
+            f'{source}: vision encoder {model_id!r} of width {width} is unknown; known are '
+            f'{ {name: size[0] for name, size in VIT_HEADS.items()} }')
+    return VIT_HEADS[model_id][1]
+
+
+def llama_config(shapes: Shapes, heads: int, rms_norm_eps: float,
+                 rope_theta: float) -> LlamaConfig:
+    """Return the decoder; key and value heads follow from k_proj."""
+    vocab_size, hidden = shapes.of('llm.embed_tokens.weight', 2)
+    keys = shapes.of('llm.layers.0.self_attn.k_proj.weight', 2)[0]
+    if heads < 1 or hidden % heads or keys % (hidden // heads):
+        raise CheckpointError(
+            f'{shapes.source}: {heads} attention heads do not divide a decoder of width {hidden} '
+            f'with k_proj of {keys} rows: check num_attention_heads in config.json')
+    return LlamaConfig(
+        vocab_size, hidden, shapes.of('llm.layers.0.mlp.gate_proj.weight', 2)[0],
+        shapes.count('llm.layers'), heads, keys // (hidden // heads), rms_norm_eps, rope_theta)
+
+
+def projector_widths(shapes: Shapes) -> tuple[int, ...]:
+    """Return the widths of the projector's hidden layers."""
+    return tuple(shapes.of(f'projector.{2 * index}.weight', 2)[0]
+                 for index in range(_projector_layers(shapes) - 1))
+
+
+def _projector_layers(shapes: Shapes) -> int:
+    names = [name for name in shapes if re.fullmatch(r'projector\.\d+\.weight', name)]
+    if len(names) < 2:
+        raise CheckpointError(f'{shapes.source}: the projector has {len(names)} layers, expected '
+                              'at least 2')
+    return len(names)
+
+
+def expect(found, wanted, what: str, source) -> None:
+    """Raise CheckpointError if config.json (wanted, None for silent) denies the tensors."""
+    if wanted is not None and wanted != found:
+        raise CheckpointError(f'{source}: config.json says {what} {wanted!r}, the tensors have '
+                              f'{found!r}: the files belong to different checkpoints')

@@ -1,0 +1,98 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""One checkpoint, opened but not read, whatever its format."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from .tensors import RenamedReader
+from ..errors import CheckpointError, ConfigError
+from ..model.checkpoint import CheckpointConfig, read_tokenizer, statistics
+from ..model.heads import TokenHeadConfig
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    A checkpoint of any format.
+
+    family: 'sqap_vla_ros', 'openvla' or 'cogact'.  path: what the user named.  config: as our
+    own config.json would hold it; config.unnorm_key is '' while none is chosen.  tensors: the
+    network's, under this engine's names.  norm_stats: statistics by data set, and
+    stats_file, where they come from.  tokenizer: directory or file, None if there is none.
+    notes: what `info` should say besides.
+    """
+
+    family: str
+    path: Path
+    config: CheckpointConfig
+    tensors: RenamedReader
+    norm_stats: dict
+    stats_file: str
+    tokenizer: Path | None
+    notes: tuple[str, ...] = ()
+
+    def with_key(self, unnorm_key: str | None) -> Source:
+        """
+        Choose the data set whose statistics un-normalise the actions; None takes the default.
+
+        Raises CheckpointError for an unknown key and ConfigError where one has to be chosen;
+        both list the keys.
+        """
+        key = unnorm_key or self.config.unnorm_key
+        if not key and len(self.norm_stats) == 1:
+            key = next(iter(self.norm_stats))
+        if not key:
+            raise ConfigError(
+                f'{self.path} was trained on {len(self.norm_stats)} data sets: choose the one '
+                f'whose actions your robot takes by unnorm_key, one of {sorted(self.norm_stats)}')
+        model = self.config.model
+        if key in self.norm_stats and isinstance(model.head, TokenHeadConfig):
+            width = action_width(self.norm_stats[key], f'{self.stats_file}, {key}')
+            head = dataclasses.replace(model.head, action_dim=width)
+            model = dataclasses.replace(model, head=head)
+        chosen = dataclasses.replace(
+            self, config=dataclasses.replace(self.config, model=model, unnorm_key=key))
+        chosen.statistics()
+        return chosen
+
+    def statistics(self) -> dict:
+        """Return the chosen data set's statistics as arrays; see checkpoint.statistics."""
+        return statistics(self.norm_stats, self.config.unnorm_key, self.config.model,
+                          f'{self.path}', self.stats_file)
+
+    def read_tokenizer(self):
+        """Return the `tokenizers.Tokenizer`; raise ConfigError if none is there."""
+        if self.tokenizer is None:
+            raise ConfigError(
+                f'{self.path} brings no tokenizer: name the directory of a Llama-2 one, with '
+                'tokenizer.json, by --tokenizer (such as that of any OpenVLA checkpoint)')
+        return read_tokenizer(self.tokenizer)
+
+
+def action_width(entry, source: str) -> int:
+    """Return the number of action values that a data set's statistics are for."""
+    try:
+        return len(entry['action']['q01'])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f'{source}: {type(error).__name__} {error}: action.q01 is missing') from error
+
+
+def find_tokenizer(path: Path, given) -> Path | None:
+    """
+    Return the tokenizer that was given, else the checkpoint's own, else None.
+
+    given: a directory with tokenizer.json, or such a file.  Raises ConfigError if it is neither.
+    """
+    if given is None:
+        return path if (path / 'tokenizer.json').is_file() else None
+    given = Path(given)
+    if given.is_file() or (given / 'tokenizer.json').is_file():
+        return given.parent if given.name == 'tokenizer.json' else given
+    raise ConfigError(
+        f'--tokenizer {given} has no tokenizer.json; where there is only a tokenizer.model, '
+        "transformers' AutoTokenizer.from_pretrained(...).save_pretrained(...) writes one")

@@ -1,0 +1,207 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tensors in files: names and shapes from the headers, values one by one when asked for.
+
+A reader has `shapes` {name: tuple}, `dtypes` {name: torch.dtype}, `read(name)`, `path`, and the
+`files` that it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import ctypes
+import mmap
+from pathlib import Path
+import pickle
+import re
+
+import torch
+
+from ..errors import CheckpointError
+from ..model.checkpoint import read_json
+
+SAFETENSORS_TYPES = {
+    'F64': torch.float64, 'F32': torch.float32, 'F16': torch.float16, 'BF16': torch.bfloat16,
+    'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8,
+    'U8': torch.uint8, 'BOOL': torch.bool}
+INDEX = 'model.safetensors.index.json'
+SINGLE = 'model.safetensors'
+_DONTNEED = getattr(mmap, 'MADV_DONTNEED', None)
+
+
+def forget_pages(tensor: torch.Tensor) -> None:
+    """
+    Drop a tensor's pages from this process; it must come from a reader and not be used again.
+
+    They stay in the page cache, but no longer count as this process's memory.
+    """
+    first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (tensor.data_ptr() + tensor.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    if _DONTNEED is not None and length > 0:
+        ctypes.CDLL(None).madvise(
+            ctypes.c_void_p(first), ctypes.c_size_t(length), ctypes.c_int(_DONTNEED))
+
+
+class SafetensorsReader:
+    """One model.safetensors, or the shards that an index lists."""
+
+    def __init__(self, directory: Path):
+        """Open all files; raise CheckpointError for missing or damaged ones."""
+        self.path = Path(directory)
+        self._files, self.shapes, self.dtypes = {}, {}, {}
+        self.files: list[Path] = []
+        listed = self._listed()
+        for shard in sorted(set(listed.values())) or [SINGLE]:
+            self._open(self.path / shard)
+        lost = sorted(name for name in listed if name not in self.shapes)
+        if lost:
+            raise CheckpointError(
+                f'{self.path / listed[lost[0]]} lacks {len(lost)} tensors that {INDEX} lists, '
+                f'such as {lost[0]}: copy it again')
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return a tensor as it is on disk."""
+        from safetensors import SafetensorError
+        try:
+            return self._files[name].get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f'{self.path}: {name} cannot be read ({error})') from error
+
+    def _listed(self) -> dict[str, str]:
+        """Return {tensor name: shard file}; empty for a single file."""
+        if not (self.path / INDEX).is_file():
+            if not (self.path / SINGLE).is_file():
+                raise CheckpointError(f'{self.path} holds no weights: {INDEX} with its shards, '
+                                      f'or {SINGLE}, is missing')
+            return {}
+        listed = read_json(self.path / INDEX).get('weight_map')
+        if not isinstance(listed, dict) or not listed:
+            raise CheckpointError(f'{self.path / INDEX} lacks its weight_map: copy it again')
+        missing = sorted({shard for shard in listed.values()
+                          if not (self.path / shard).is_file()})
+        if missing:
+            raise CheckpointError(
+                f'{self.path}: {len(missing)} of {len(set(listed.values()))} shards are missing: '
+                f'{", ".join(missing)}: download them')
+        return listed
+
+    def _open(self, path: Path) -> None:
+        from safetensors import safe_open, SafetensorError
+        try:
+            file = safe_open(path, framework='pt')
+            self.files.append(path)
+            for name in file.keys():
+                header = file.get_slice(name)
+                self.shapes[name] = tuple(header.get_shape())
+                self.dtypes[name] = SAFETENSORS_TYPES.get(header.get_dtype(), torch.uint8)
+                self._files[name] = file
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f'{path} cannot be read ({error}): it is truncated or damaged, copy it again'
+            ) from error
+
+
+class PickleReader:
+    """
+    A .pt file of {'model': {group: {name: tensor}}}, mapped into memory, never executed.
+
+    Names are 'group.name'.
+    """
+
+    def __init__(self, path: Path):
+        """Map the file; raise CheckpointError for a damaged one, or one with code in it."""
+        self.path = Path(path)
+        self.files = [self.path]
+        groups = self._load()
+        self._tensors = {f'{group}.{name}': tensor for group, tensors in groups.items()
+                         for name, tensor in tensors.items()}
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+        self.dtypes = {name: tensor.dtype for name, tensor in self._tensors.items()}
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return a tensor as it is on disk; its memory is the file's."""
+        return self._tensors[name]
+
+    def _load(self) -> dict:
+        try:
+            content = torch.load(self.path, map_location='cpu', weights_only=True, mmap=True)
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(
+                f'{self.path} holds more than tensors and was not loaded, because such a file '
+                'can run any code: take the checkpoint from its authors, or save only its '
+                f'tensors ({str(error).splitlines()[0]})') from error
+        except (RuntimeError, OSError, EOFError, ValueError) as error:
+            raise CheckpointError(
+                f'{self.path} cannot be read ({str(error).splitlines()[0]}): it is truncated or '
+                'damaged, copy it again') from error
+        groups = content.get('model') if isinstance(content, dict) else None
+        if not isinstance(groups, dict) or not all(map(_is_state, groups.values())):
+            raise CheckpointError(f'{self.path} is no CogACT checkpoint: expected a dict "model" '
+                                  'of parts, each with its tensors by name')
+        return groups
+
+
+def _is_state(group) -> bool:
+    return isinstance(group, dict) and all(
+        isinstance(tensor, torch.Tensor) for tensor in group.values())
+
+
+class RenamedReader:
+    """A reader under this engine's names; prefixes: {their prefix: ours}."""
+
+    def __init__(self, reader, prefixes: Mapping[str, str] | None = None):
+        """Translate all names; what has no translation keeps its own."""
+        self.path, self._reader, self._prefixes = reader.path, reader, dict(prefixes or {})
+        self.files = reader.files
+        self._theirs = {self._ours(name): name for name in reader.shapes}
+        self.shapes = {ours: reader.shapes[name] for ours, name in self._theirs.items()}
+        self.dtypes = {ours: reader.dtypes[name] for ours, name in self._theirs.items()}
+
+    def without(self, *patterns: str) -> RenamedReader:
+        """Leave out the tensors whose names (ours) begin with a pattern; returns itself."""
+        unused = re.compile('|'.join(patterns))
+        for name in list(self.shapes):
+            if unused.match(name):
+                del self.shapes[name], self.dtypes[name]
+        return self
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return a tensor as it is on disk; raise CheckpointError unless all of it is finite."""
+        tensor = self._reader.read(self._theirs[name])
+        if tensor.is_floating_point() and tensor.numel():
+            if not all(map(torch.isfinite, torch.aminmax(tensor))):
+                raise CheckpointError(f'{self.path}: {self._theirs[name]} holds values that are '
+                                      'not finite: the checkpoint is broken, copy it again')
+        return tensor
+
+    def has(self, name: str) -> bool:
+        """Whether the file has a tensor, also one that the network does not use."""
+        return name in self._theirs
+
+    def theirs(self, name: str) -> str:
+        """Return a tensor's name in the file."""
+        if name in self._theirs:
+            return self._theirs[name]
+        for theirs, ours in self._prefixes.items():
+            if name.startswith(ours):
+                return theirs + name[len(ours):]
+        return name
+
+    def check(self, own: Mapping[str, torch.Tensor]) -> None:
+        """Raise CheckpointError, before anything is read, unless names and shapes are `own`'s."""
+        missing = [self.theirs(name) for name in own if name not in self.shapes]
+        extra = [self.theirs(name) for name in self.shapes if name not in own]
+        shapes = [f'{self.theirs(name)}: file {self.shapes[name]}, model {tuple(own[name].shape)}'
+                  for name in own if name in self.shapes
+                  and self.shapes[name] != tuple(own[name].shape)]
+        if missing or extra or shapes:
+            raise CheckpointError(
+                f'{self.path} does not fit its config.json: missing {sorted(missing)[:3]}, '
+                f'unexpected {sorted(extra)[:3]}, other shapes {sorted(shapes)[:3]}')
+
+    def _ours(self, name: str) -> str:
+        for theirs, ours in self._prefixes.items():
+            if name.startswith(theirs):
+                return re.sub(r'\.scale_factor$', '.gamma', ours + name[len(theirs):])
+        return name

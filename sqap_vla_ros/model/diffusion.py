@@ -1,0 +1,85 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The noise schedule that CogACT was trained with, and two ways to walk it back.
+
+100 steps of the squared-cosine schedule (Nichol and Dhariwal, arXiv 2102.09672).  `ddim_steps`
+is deterministic and skips steps (Song et al., arXiv 2010.02502, eta = 0), `ddpm_steps` takes all
+of them (Ho et al., arXiv 2006.11239, with the fixed small variance).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+import math
+
+import numpy as np
+
+from ..errors import ConfigError
+
+TRAINING_STEPS = 100
+
+
+@lru_cache(maxsize=1)
+def noise_schedule() -> tuple[np.ndarray, np.ndarray]:
+    """Return betas and the cumulative products of 1 - beta, both float64 [100]."""
+    def left(u: float) -> float:
+        """Part of the signal that is left at time u in 0..1."""
+        return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
+    steps = range(TRAINING_STEPS)
+    betas = np.array([min(1 - left((i + 1) / TRAINING_STEPS) / left(i / TRAINING_STEPS), 0.999)
+                      for i in steps])
+    return betas, np.cumprod(1.0 - betas)
+
+
+@lru_cache(maxsize=8)
+def ddim_times(count: int) -> tuple[int, ...]:
+    """
+    Return the `count` time steps that are kept, in rising order.
+
+    They are evenly spaced from 0; one step alone is the middle one.  Raises ConfigError for a
+    count that no whole stride gives, naming the counts that one does.
+    """
+    if count == 1:
+        return (TRAINING_STEPS // 2,)
+    by_count = {len(range(0, TRAINING_STEPS, stride)): range(0, TRAINING_STEPS, stride)
+                for stride in range(TRAINING_STEPS - 1, 0, -1)}
+    if count not in by_count:
+        raise ConfigError(f'{count} DDIM steps (--ddim-steps) cannot be spaced evenly over '
+                          f'{TRAINING_STEPS}: use one of {[1, *sorted(by_count)]}')
+    return tuple(by_count[count])
+
+
+def ddim_steps(predict_noise, x, count: int):
+    """
+    Yield (x, estimate of the clean sample) after each of `count` denoising steps.
+
+    predict_noise(x, time) -> tensor like x, with time in 0..99.  x: unit normal noise.
+    """
+    kept, times = noise_schedule()[1], ddim_times(count)
+    for place in reversed(range(count)):
+        time = times[place]
+        now, before = float(kept[time]), float(kept[times[place - 1]]) if place else 1.0
+        noise = predict_noise(x, time)
+        clean = x * math.sqrt(1 / now) - noise * math.sqrt(1 / now - 1)
+        x = clean * math.sqrt(before) + noise * math.sqrt(1 - before)
+        yield x, clean
+
+
+def ddpm_steps(predict_noise, x, draw):
+    """
+    Yield x after each of the 100 steps of ancestral sampling; draw(time) gives fresh noise.
+
+    predict_noise and x: see ddim_steps.
+    """
+    betas, kept = noise_schedule()
+    for time in reversed(range(TRAINING_STEPS)):
+        now, before = float(kept[time]), float(kept[time - 1]) if time else 1.0
+        noise = predict_noise(x, time)
+        clean = x * math.sqrt(1 / now) - noise * math.sqrt(1 / now - 1)
+        beta = float(betas[time])
+        x = (clean * (beta * math.sqrt(before) / (1 - now))
+             + x * ((1 - before) * math.sqrt(1 - beta) / (1 - now)))
+        if time:
+            x = x + draw(time) * math.sqrt(beta * (1 - before) / (1 - now))
+        yield x
