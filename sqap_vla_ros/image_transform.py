@@ -68,51 +68,81 @@ class ImageTransform:
         Raises ObservationError for another shape or type.
         """
         image = _checked_image(image)
-        x0, y0, box_width, box_height = self.source_box(image.shape[:2])
-        left, top, width, height = self.target_box(image.shape[:2])
-        if (x0, y0, box_width, box_height) == (0, 0, width, height):
-            content = image
+        if self.rotate_180:
+            image = image[::-1, ::-1]
+        box, pad, resized, (left, top) = self._steps(image.shape[:2])
+        if self.strategy != 'resize-naive':
+            x0, y0, width, height = box
+            image = _padded(image[y0:y0 + height, x0:x0 + width], pad, self.fill)
+            box = (0, 0, *image.shape[1::-1])
+        if box != (0, 0, *resized):
+            image = _resize(image, box, resized, self.interpolation)
+        return np.ascontiguousarray(image[top:top + self.size[0], left:left + self.size[1]])
+
+    def _steps(self, image_size):
+        """
+        Return what happens to an image (H, W), in this order.
+
+        box: (x0, y0, width, height) that is cut out; pad: (x, y), the border added on either
+        side; resized: (width, height) of the whole; corner: (left, top) of the input in that.
+        Where the aspect is kept all of them are integers, as in the code that OpenVLA was
+        trained with (torchvision's pad, resize of the shorter side, and centre crop).
+        """
+        image_height, image_width = _positive_size(image_size)
+        height, width = self.size
+        side = math.sqrt(self.crop_area)
+        margin = ((image_width - image_width * side) / 2,
+                  (image_height - image_height * side) / 2)
+        if self.strategy == 'resize-naive':
+            box = (*margin, image_width * side, image_height * side)
+            return box, (0, 0), (width, height), (0, 0)
+        x0, y0 = (min(round(cut), (length - 1) // 2)
+                  for cut, length in zip(margin, (image_width, image_height)))
+        box = x0, y0, image_width - 2 * x0, image_height - 2 * y0
+        wide, high, pad = *box[2:], (0, 0)
+        if self.strategy == 'letterbox':
+            pad = (max(0, int((high * width / height - wide) / 2)),
+                   max(0, int((wide * height / width - high) / 2)))
+            wide, high = wide + 2 * pad[0], high + 2 * pad[1]
+        if wide * height <= high * width:
+            resized = width, width * high // wide
         else:
-            content = _resize(image, (x0, y0, x0 + box_width, y0 + box_height),
-                              (width, height), self.interpolation)
-        if self.rotate_180:  # after the resize: the boxes are centred, and it is cheaper
-            content = content[::-1, ::-1]
-        if (height, width) == self.size:
-            return np.ascontiguousarray(content)
-        padded = np.full((*self.size, 3), self.fill, np.uint8)
-        padded[top:top + height, left:left + width] = content
-        return padded
+            resized = height * wide // high, height
+        return box, pad, resized, tuple(
+            round((large - small) / 2) for large, small in zip(resized, (width, height)))
 
     def source_box(self, image_size):
         """
         Return (x0, y0, width, height), floats: the part of the image (H, W) that is used.
 
-        In units of pixels from the image's corner (not from the first pixel's centre).
-        The box is centred, so that it is the same before and after a rotation by 180 degrees.
+        In units of pixels from the image's corner (not from the first pixel's centre), after
+        the rotation.
         """
-        image_height, image_width = _positive_size(image_size)
-        side = math.sqrt(self.crop_area)
-        width, height = image_width * side, image_height * side
-        if self.strategy == 'resize-crop':
-            scale = max(self.size[0] / height, self.size[1] / width)
-            width, height = self.size[1] / scale, self.size[0] / scale
-        return (image_width - width) / 2, (image_height - height) / 2, width, height
+        (x0, y0, width, height), _, _, (left, top) = self._steps(image_size)
+        if self.strategy != 'resize-crop':
+            return x0, y0, width, height
+        scale_x, scale_y = self.scale(image_size)
+        return (x0 + left / scale_x, y0 + top / scale_y,
+                self.size[1] / scale_x, self.size[0] / scale_y)
 
     def target_box(self, image_size):
-        """Return (left, top, width, height), integers: where the source box lands."""
+        """
+        Return (left, top, width, height), floats: where the source box lands in the input.
+
+        Of letterboxed images that are smaller than the input, it may lie over the border.
+        """
         if self.strategy != 'letterbox':
             return 0, 0, self.size[1], self.size[0]
-        _, _, box_width, box_height = self.source_box(image_size)
-        scale = min(self.size[0] / box_height, self.size[1] / box_width)
-        width = min(self.size[1], max(1, round(box_width * scale)))
-        height = min(self.size[0], max(1, round(box_height * scale)))
-        return (self.size[1] - width) // 2, (self.size[0] - height) // 2, width, height
+        box, pad, _, corner = self._steps(image_size)
+        scale = self.scale(image_size)
+        return (*(border * factor - cut for border, factor, cut in zip(pad, scale, corner)),
+                *(length * factor for length, factor in zip(box[2:], scale)))
 
     def scale(self, image_size):
         """Return (x, y): input pixels a pixel of an image (H, W), the same everywhere."""
-        _, _, box_width, box_height = self.source_box(image_size)
-        _, _, width, height = self.target_box(image_size)
-        return width / box_width, height / box_height
+        box, pad, resized, _ = self._steps(image_size)
+        return tuple(length / (inner + 2 * border)
+                     for length, inner, border in zip(resized, box[2:], pad))
 
     def pixels_to_input(self, pixels, image_size):
         """
@@ -153,12 +183,23 @@ def _checked_image(image):
     return image
 
 
+def _padded(image, pad, fill):
+    """Return the image with a border of pad = (x, y) pixels on either side."""
+    if not any(pad):
+        return image
+    height, width = image.shape[:2]
+    padded = np.full((height + 2 * pad[1], width + 2 * pad[0], 3), fill, np.uint8)
+    padded[pad[1]:pad[1] + height, pad[0]:pad[0] + width] = image
+    return padded
+
+
 def _resize(image, box, size, interpolation):
-    """Resample box (x0, y0, x1, y1) to size (width, height); Pillow takes fractional boxes."""
+    """Resample box (x0, y0, width, height) to size (w, h); Pillow takes fractional boxes."""
     from PIL import Image  # here, because importing the package stays cheap
     filters = {'nearest': Image.NEAREST, 'bilinear': Image.BILINEAR,
                'bicubic': Image.BICUBIC, 'lanczos': Image.LANCZOS}
-    x1, y1 = min(box[2], image.shape[1]), min(box[3], image.shape[0])  # rounding of a float
-    resized = Image.fromarray(image).resize(
-        size, filters[interpolation], box=(max(box[0], 0.0), max(box[1], 0.0), x1, y1))
+    x0, y0, width, height = box
+    x1, y1 = min(x0 + width, image.shape[1]), min(y0 + height, image.shape[0])  # float rounding
+    resized = Image.fromarray(np.ascontiguousarray(image)).resize(
+        size, filters[interpolation], box=(max(x0, 0.0), max(y0, 0.0), x1, y1))
     return np.asarray(resized)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+import logging
 import math
 
 from .files import MIB
@@ -27,9 +29,22 @@ def run(args) -> int:
     source = open_checkpoint(args.checkpoint)
     if args.unnorm_key:
         source = source.with_key(args.unnorm_key)
-    for title, text in lines(source):
-        print(f'{title:14} {text}'.rstrip())
+    with _without_speeds():
+        for title, text in lines(source):
+            print(f'{title:14} {text}'.rstrip())
     return 0
+
+
+@contextmanager
+def _without_speeds():
+    """Ask which kernels there are, not how fast they run beside whatever else is running."""
+    logger = logging.getLogger('sqap_vla_ros.kernels')
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def lines(source) -> Iterator[tuple[str, str]]:
@@ -100,7 +115,7 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
     record, made = source.config.quantization, source.config.conversion
     yield 'precision', f'{record.get("precision", "fp")} (on disk: {", ".join(types)})'
     if made:
-        yield '', (f'converted from {made["family"]}, '
+        yield '', (f'converted from {made["name"]} ({made["family"]}), '
                    f'{made["float_type"]} where it is not quantized')
     if record:
         yield '', scheme_text(record)

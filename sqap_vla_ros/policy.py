@@ -12,7 +12,6 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 import torch
@@ -32,6 +31,7 @@ from .model.vla import VLA
 from .model_inputs import ModelInputs
 from .observation import ActionChunk, Observation
 from .quant import prepare_kernels
+from .stopwatch import Stopwatch
 from .tokens import SelectionConfig, TokenSelection
 
 STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head', 'total')
@@ -51,7 +51,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
     visual tokens, None keeps them all; selection: strategies (its `keep` is replaced by
     `keep`), None for SQAP's with even ties.  rotate: Hadamard rotations when quantizing here.
     unnorm_key: data set whose statistics un-normalise the actions.  threads: torch threads of
-    this process, None leaves them alone.  tokenizer: directory of the tokenizer, instead of the checkpoint's own.
+    this process, None leaves them alone.  tokenizer: directory of the tokenizer, instead of the
+    checkpoint's own.
     action_space: what actions mean to the robot, instead of what the checkpoint or its
     deployment.json declares.  ddim_steps, guidance, seed: of a diffusion head.  ensemble: how
     many of the last chunks to blend into the one action that is returned, 0 for none.  prepare:
@@ -124,10 +125,8 @@ class Policy:
                  prompt, precision: str, selection: SelectionConfig | None,
                  radius_patches: float, seed: int = 0):
         """Keep the parts; see load_policy."""
-        if selection is not None:
-            check_budget(config, selection)
         self._model, self._config, self._stats = model, config, stats
-        self._selection, self._radius_patches = selection, radius_patches
+        self.selection, self._radius_patches = selection, radius_patches
         self._inputs = ModelInputs(config, stats, prompt, seed)
         self._ensemble = AdaptiveEnsemble(config.ensemble) if config.ensemble else None
         self._step, self._last_stamp = 0, None
@@ -157,6 +156,17 @@ class Policy:
     def config(self) -> checkpoint.CheckpointConfig:
         """Return the checkpoint's config.json."""
         return self._config
+
+    @property
+    def selection(self) -> SelectionConfig | None:
+        """Return how visual tokens are chosen, None if they are all kept; it may be set."""
+        return self._selection
+
+    @selection.setter
+    def selection(self, selection: SelectionConfig | None) -> None:
+        if selection is not None:
+            check_budget(self._config, selection)
+        self._selection = selection
 
     @property
     def instructions(self) -> tuple[str, ...]:
@@ -209,7 +219,7 @@ class Policy:
         Raises ObservationError for an image, state or instruction that cannot be used, and
         for an answer that is not finite: such a chunk must never reach a robot.
         """
-        clock = _Stopwatch()
+        clock = Stopwatch()
         token_ids = self._inputs.token_ids(observation.instruction)
         pixels = self._inputs.pixels(observation.image)
         state = self._inputs.state(observation.state)
@@ -219,7 +229,7 @@ class Policy:
         clock.lap('vision')
         x, caches = self._model.embed(visual, token_ids, state), self._model.make_caches()
         length = x.shape[1]
-        x, scores = self._model.prefill_full(x, caches)
+        x, scores = self._model.prefill_full(x, caches, self._selection is not None)
         clock.lap('prefill_1')
         kept, reason = self._select(scores, observation)
         clock.lap('selection')
@@ -230,9 +240,6 @@ class Policy:
         actions = self._blended(actions, observation.stamp).astype(np.float32)
         clock.lap('head')
         self._step += 1
-        if not np.isfinite(actions).all():
-            raise ObservationError(
-                'the policy answered with non-finite actions: check the checkpoint and precision')
         selection = None if kept is None else TokenSelection(
             self.grid, kept.cpu().numpy(), reason.cpu().numpy())
         return self._chunk(actions, observation.stamp, clock.timings(), selection)
@@ -260,34 +267,26 @@ class Policy:
         return ActionChunk(actions, float('nan'), names, stamp, timings, selection)
 
     def _select(self, scores, observation: Observation):
-        """Return the visual tokens to keep and why; (None, None) without pruning."""
+        """
+        Return the visual tokens to keep and why; (None, None) without pruning.
+
+        Raises ObservationError for scores that are not finite.
+        """
         if self._selection is None:
             return None, None
         protected = observation.protected
         distance = protected_distances(
             protected.pixels, protected.radii_px, observation.image.shape[:2],
             self.image_transform, self.grid, self._radius_patches)
-        return select(scores[0], distance, self.grid, self._selection, self._step)
+        try:
+            return select(scores[0], distance, self.grid, self._selection, self._step)
+        except ValueError as error:
+            raise ObservationError(f'{error}: check the checkpoint and precision') from error
 
     def _unnormalise(self, normalised: np.ndarray) -> np.ndarray:
-        """Map normalised actions [T, A] to the checkpoint's units."""
-        return unnormalise(normalised, self._stats)
-
-
-class _Stopwatch:
-    """Milliseconds between laps."""
-
-    def __init__(self):
-        """Start now."""
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        """Close the stage `name`."""
-        now = time.perf_counter()
-        self._laps[name] = (now - self._last) * 1e3
-        self._last = now
-
-    def timings(self) -> dict[str, float]:
-        """Return milliseconds by stage, with the total."""
-        return {**self._laps, 'total': (self._last - self._start) * 1e3}
+        """Map normalised actions [T, A] to the checkpoint's units; raises as infer does."""
+        actions = unnormalise(normalised, self._stats)
+        if not np.isfinite(actions.astype(np.float32)).all():
+            raise ObservationError(
+                'the policy answered with non-finite actions: check the checkpoint and precision')
+        return actions

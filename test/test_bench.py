@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sqap-vla bench`: sizes, pairing, ratios, and a whole run on tiny models."""
 import argparse
+import copy
 import json
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 from sqap_vla_ros import bench
 from sqap_vla_ros.bench import curves, report, sides, sizes, timing
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.kernels import plain
 from sqap_vla_ros.kernels.plain import PlainLinear, use_fastest_linears
+from sqap_vla_ros.model import llama
 from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.quant import QuantLinear
+from sqap_vla_ros.tokens import SelectionConfig
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -115,6 +119,29 @@ def test_fast_plain_layers_replace_float32_ones_only():
     use_fastest_linears(model, rows=2)
     assert [type(module) for module in model] == [PlainLinear, nn.Linear, QuantLinear]
     assert model[0](torch.ones(2, 3, 8)).shape == (2, 3, 4)
+
+
+def test_a_benchmark_times_every_shape_and_a_policy_only_once(monkeypatch):
+    asked = []
+
+    def seconds(shape, threads):
+        asked.append(shape)
+        return 2.0, 1.0
+    monkeypatch.setattr(plain, 'seconds', seconds)
+    model = nn.Sequential(nn.Linear(256, 128), nn.Linear(128, 256))
+    use_fastest_linears(copy.deepcopy(model), rows=7)
+    assert set(asked) == {(768, 768, 256)}
+    asked.clear()
+    use_fastest_linears(model, rows=7, per_shape=True)
+    assert asked == [(256, 128, 7), (128, 256, 7)]
+
+
+def test_scores_are_only_computed_where_tokens_are_selected(tiny, monkeypatch):
+    model, inputs = sides.random_model(tiny), sides.Inputs.random(tiny)
+    monkeypatch.setattr(llama.Attention, '_scores', None)  # a call would fail
+    sides.Side('all', model, inputs).infer()
+    with pytest.raises(TypeError):
+        sides.Side('selected', model, inputs, SelectionConfig(40)).infer()
 
 
 @pytest.mark.parametrize('head', ['chunk', 'tokens', 'diffusion'])

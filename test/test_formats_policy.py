@@ -97,11 +97,12 @@ def test_keeping_every_token_equals_not_pruning(head):
     assert first.selection is None and len(second.selection.kept) == 256
 
 
+@pytest.mark.parametrize('sizes', [{}, {'kv_heads': 2}], ids=['4 of 4', '2 of 4'])
 @torch.inference_mode()
-def test_pruned_decoding_sees_all_tokens_in_early_layers_and_the_kept_ones_later():
+def test_pruned_decoding_sees_all_tokens_in_early_layers_and_the_kept_ones_later(sizes):
     """Transformers' decoder with a mask a layer, and without a cache, is the oracle."""
-    policy = golden_data.loaded('openvla')
-    oracle = llama_oracle(golden_data.openvla(), 1e-6)
+    policy = golden_data.load('openvla', sizes)
+    oracle = llama_oracle(golden_data.openvla(**sizes), 1e-6)
     kept = torch.arange(0, 256, 3)
     x, _, hidden, caches = prefill(policy, kept)
     length = x.shape[1]
@@ -227,7 +228,11 @@ def test_quantizing_in_memory_leaves_the_mapped_file_as_it_was():
 def test_prompts_are_lower_case_and_not_endless():
     tokenizer = open_checkpoint(golden_data.openvla()).read_tokenizer()
     openvla, cogact = (QuestionPrompt(tokenizer, kind, 32064) for kind in HEADS)
-    assert openvla.encode(' PICK up the cup ') == openvla.encode('pick up the cup')
+    assert openvla.encode('PICK up the cup') == openvla.encode('pick up the cup')
+    for text in (' pick up the cup', 'pick up the cup '):
+        question = f'In: What action should the robot take to {text}?\nOut:'
+        ids = tokenizer.encode(question, add_special_tokens=False).ids
+        assert openvla.encode(text) == [*ids, 29871] != openvla.encode(text.strip())
     assert cogact.encode('pick up the cup') == [*openvla.encode('pick up the cup'), 2]
     with pytest.raises(ObservationError, match='empty'):
         openvla.encode('  ')

@@ -8,10 +8,13 @@ import subprocess
 import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.kernels import build, native
+from sqap_vla_ros.kernels.attention import attend
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 from sqap_vla_ros.kernels.native import LEVELS, NativeKernel
 from sqap_vla_ros.kernels.reference import ReferenceKernel
+from sqap_vla_ros.quant import QuantLinear
 import torch
+from torch.nn import functional as F
 
 BITS = [(4, 4), (4, 8), (8, 8)]
 HADAMARDS = [(64, 64, 1), (1120, 32, 1), (2048, 2048, 1), (256, 4, 64), (48, 8, 1), (96, 8, 3)]
@@ -122,6 +125,23 @@ def test_rows_of_a_wider_tensor_need_no_copy(kernel_class):
     assert kernel(torch.empty(0, 64)).shape == (0, 8)
 
 
+@torch.inference_mode()
+def test_an_input_of_another_width_is_refused_and_not_read_beyond(kernel_class):
+    kernel = made(kernel_class, LinearSpec(64, 8, 4, 4))
+    for x in (torch.ones(3, 32), torch.ones(3, 65), torch.ones(64)):
+        for call in (kernel, kernel.product):
+            with pytest.raises(RuntimeError, match='a layer of 64 inputs'):
+                call(x)
+
+
+@torch.inference_mode()
+def test_a_quantized_layer_refuses_another_width_as_a_plain_one_does():
+    layer = QuantLinear.from_linear(torch.nn.Linear(64, 8), 'w4a4')
+    layer.prepare(rows=3)
+    with pytest.raises(RuntimeError):
+        layer(torch.ones(3, 32))
+
+
 def test_four_bits_take_four_bits_of_memory(needs_compiler):
     spec = LinearSpec(512, 128, 4, 4)
     kernel = NativeKernel(spec, *random_layer(spec))
@@ -187,6 +207,16 @@ def test_a_cache_that_cannot_be_written_is_named(empty_cache, monkeypatch):
         build.build()
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def no_home():
+        raise RuntimeError('Could not determine home directory.')
+    monkeypatch.setattr(build.platform, 'machine', lambda: 'x86_64')
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.setattr(build.Path, 'home', no_home)
+    with pytest.raises(Unavailable, match='Set XDG_CACHE_HOME'):
+        build.build()
+
+
 def test_other_processors_are_told_so(monkeypatch):
     monkeypatch.setattr(build.platform, 'machine', lambda: 'aarch64')
     with pytest.raises(Unavailable, match='x86-64, not aarch64'):
@@ -204,12 +234,16 @@ def test_without_native_kernels_torch_s_serve_and_a_warning_says_why(monkeypatch
     try:
         spec = LinearSpec(64, 24, 4, 4)
         layer = random_layer(spec)
+        q = torch.randn(1, 2, 20, 16)
+        attended = attend(q, q, q)  # in plain float32 this is the only call that can warn
+        assert 'install one' in caplog.text
         kernel = kernels.make_kernel(spec, *layer, rows=4)
         kernels.make_kernel(LinearSpec(64, 32, 4, 8), *random_layer(LinearSpec(64, 32, 4, 8)))
     finally:
         for cached in (kernels.native_reason, kernels.check_exact, kernels._choose):
             cached.cache_clear()
     assert kernel.name != 'native'
+    assert torch.allclose(attended, F.scaled_dot_product_attention(q, q, q), atol=1e-6)
     x = torch.randn(4, 64)
     assert torch.equal(kernel(x), ReferenceKernel(spec, *layer)(x))
     warnings = [record.getMessage() for record in caplog.records

@@ -132,7 +132,8 @@ def test_released_models_still_run_and_refuse_to_be_saved():
 
 @pytest.mark.parametrize(('bits', 'limit'), [(8, 0.02), (4, 0.2)])
 def test_qk_quantizer_keeps_attention_scores(bits, limit):
-    q, k = torch.randn(2, 1, 4, 10, 32).unbind(0)
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(2, 1, 4, 10, 32, generator=generator).unbind(0)
     q[..., 3] *= 20
     k[..., 3] *= 20
     exact = q @ k.transpose(2, 3)
@@ -140,7 +141,7 @@ def test_qk_quantizer_keeps_attention_scores(bits, limit):
     for rotate in (True, False):
         quantizer = QKQuantizer(bits, rotate)
         errors.append(relative(quantizer(q) @ quantizer(k).transpose(2, 3), exact))
-    assert errors[0] < limit
+    assert errors[0] < limit and 1.2 * errors[0] < errors[1]
 
 
 def test_qk_bits_change_the_result_a_little_and_16_does_not():

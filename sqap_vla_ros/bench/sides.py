@@ -51,7 +51,7 @@ def random_model(config: VLAConfig, precision: str = 'fp', overrides=None) -> VL
 def float32_model(config: VLAConfig) -> VLA:
     """Return a plain model whose every linear layer runs at its fastest."""
     model = random_model(config)
-    use_fastest_linears(model, sequence_length(config))
+    use_fastest_linears(model, sequence_length(config), per_shape=True)
     return model
 
 
@@ -64,7 +64,7 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
     model = random_model(config, precision, {'vision': vision} if vision != 'fp' else {})
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
-    use_fastest_linears(model, rows)
+    use_fastest_linears(model, rows, per_shape=True)
     return model
 
 
@@ -116,7 +116,7 @@ class Side:
         marks.append(clock())
         x = model.embed(visual, inputs.token_ids, inputs.state)
         length = x.shape[1]
-        x, scores = model.prefill_full(x, caches)
+        x, scores = model.prefill_full(x, caches, self.selection is not None)
         marks.append(clock())
         kept = None
         if self.selection is not None:

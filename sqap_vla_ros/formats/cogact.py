@@ -12,10 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from .deployment import read_deployment
-from .fused import check_llama, fused_parts, image_options, notes
-from .sizes import expect, image_side, llama_config, projector_widths, Shapes, vit_heads
+from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
+from .pickles import PickleReader
+from .sizes import ENCODERS, expect, image_side, projector_widths, Shapes
 from .source import find_tokenizer, Source
-from .tensors import PickleReader, RenamedReader
+from .tensors import RenamedReader
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import CheckpointConfig, read_json
 from ..model.dit import DiffusionHeadConfig
@@ -26,11 +27,13 @@ PREFIXES = {
     'vision_backbone.siglip_featurizer.': 'vision.siglip.',
     'projector.projector.': 'projector.', 'llm_backbone.llm.model.': 'llm.',
     'llm_backbone.llm.lm_head.': 'lm_head.', 'action_model.net.': 'head.'}
-VIT_IDS = ('vit_large_patch14_reg4_dinov2.lvd142m', 'vit_so400m_patch14_siglip_224')
 BASES = {'prism-dinosiglip-224px+7b': {
-    'strategy': 'resize-naive', 'vision': VIT_IDS,
-    'llm': {'num_attention_heads': 32, 'rms_norm_eps': 1e-5, 'rope_theta': 10000.0}}}
-DIT_HEADS = {(6, 384): 4, (12, 768): 12, (24, 1024): 16}  # by depth and width: S, B and L
+    'strategy': 'resize-naive', 'vision': tuple(ENCODERS),
+    'llm': {'num_hidden_layers': 32, 'num_attention_heads': 32, 'rms_norm_eps': 1e-5}}}
+ACTION_MODELS = {
+    'DiT-S': {'depth': 6, 'hidden_size': 384, 'num_heads': 4},
+    'DiT-B': {'depth': 12, 'hidden_size': 768, 'num_heads': 12},
+    'DiT-L': {'depth': 24, 'hidden_size': 1024, 'num_heads': 16}}
 
 
 def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> Source:
@@ -63,7 +66,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
     return Source('cogact', path, config, tensors, read_json(statistics), statistics.name,
                   find_tokenizer(directory, tokenizer or deployment.tokenizer),
-                  (f'weights {tensors.path.name}', *notes(config.image)))
+                  (f'weights {tensors.path.name}', UNUSED_NOTE))
 
 
 def _weight_file(path: Path, directory: Path) -> Path:
@@ -84,32 +87,40 @@ def _model_config(directory: Path, content: dict, base: dict, tensors: RenamedRe
     """Return all sizes; leaves the tensors that are not used out."""
     shapes = Shapes(tensors.shapes, directory)
     sizes = content.get('tiny_model_kwargs') or {}
-    text = {**base['llm'], **sizes.get('llm', {})}
-    check_llama(text, source)
-    llm = llama_config(shapes, text['num_attention_heads'], text['rms_norm_eps'],
-                       text['rope_theta'])
-    for name, found in (('num_key_value_heads', llm.num_kv_heads),
-                        ('num_hidden_layers', llm.num_layers)):
-        expect(found, text.get(name), name, source)
-    widths = [shapes.of(f'vision.{part}.pos_embed', 3)[2] for part in ('dino', 'siglip')]
-    vision_heads = [vision.get('num_heads') or vit_heads(name, width, source) for vision, name,
-                    width in zip(sizes.get('vision') or ({}, {}), base['vision'], widths)]
+    llm = decoder_config(shapes, {**base['llm'], **sizes.get('llm', {})}, source)
     sides = [image_side(shapes, f'vision.{part}') for part in ('dino', 'siglip')]
-    vision = fused_parts(shapes, tensors, vision_heads, sides)
-    head = _head_config(shapes, sizes.get('action_model', {}).get('num_heads'), source)
+    vision = fused_parts(shapes, tensors, base['vision'], sizes.get('vision') or ({}, {}), sides,
+                         source)
+    head = _head_config(shapes, content, sizes.get('action_model', {}), source)
     tensors.without(r'head\.history_embedder\.', r'lm_head\.', r'ema_diffusion\.')
     return VLAConfig(vision, llm, head, 0, 0, min(2, llm.num_layers), projector_widths(shapes))
 
 
-def _head_config(shapes: Shapes, heads: int | None, source: str) -> DiffusionHeadConfig:
-    """Return the action transformer's sizes; its heads follow from depth and width."""
+def _head_config(shapes: Shapes, content: dict, given: dict, source: str) -> DiffusionHeadConfig:
+    """Return the action transformer's sizes; given: those that config.json writes out."""
     steps, width = shapes.of('head.positional_embedding', 2)
     depth = shapes.count('head.blocks')
-    if heads is None and (depth, width) not in DIT_HEADS:
-        raise CheckpointError(f'{source}: an action transformer of {depth} blocks of width '
-                              f'{width} is none of DiT-S, DiT-B and DiT-L')
     action_dim = shapes.of('head.final_layer.linear.weight', 2)[0]
+    known = _action_model(content.get('action_model_type'), given, depth, width, source)
+    window = content.get('future_action_window_size')
+    for name, found, wanted in (
+            ('depth', depth, known['depth']), ('hidden_size', width, known.get('hidden_size')),
+            ('steps', steps - 1, None if window is None else window + 1),
+            ('action_dim', action_dim, content.get('action_dim'))):
+        expect(found, wanted, f'the action model: {name}', source)
     return DiffusionHeadConfig(
-        steps - 1, action_dim, width, depth, heads or DIT_HEADS[depth, width],
+        steps - 1, action_dim, width, depth, known['num_heads'],
         shapes.of('head.blocks.0.mlp.fc1.weight', 2)[0],
         gripper_index=6 if action_dim >= 7 else -1)
+
+
+def _action_model(kind, given: dict, depth: int, width: int, source: str) -> dict:
+    """Return the sizes of an action model by config.json, or if it is silent the one that fits."""
+    known = {**ACTION_MODELS.get(kind, {}), **given}
+    if 'depth' in known and 'num_heads' in known:
+        return known
+    for sizes in ACTION_MODELS.values():
+        if (sizes['depth'], sizes['hidden_size']) == (depth, width):
+            return {**sizes, **given}
+    raise CheckpointError(f'{source}: an action transformer of {depth} blocks of width {width} '
+                          'is none of DiT-S, DiT-B and DiT-L')

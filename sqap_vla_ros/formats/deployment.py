@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..actions import ActionSpace
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError
+from ..image_transform import ImageTransform
 from ..model.checkpoint import read_json, UndeclaredActionSpace
 
 FILE = 'deployment.json'
@@ -52,11 +53,11 @@ def read_deployment(directory: Path) -> Deployment:
     if 'action_space' in content:
         try:
             space = ActionSpace.from_config(content['action_space'])
-        except (ConfigError, TypeError) as error:
-            raise CheckpointError(f'{path}: {error}') from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f'{path}: action_space: {error}') from error
     tokenizer = content.get('tokenizer')
     return Deployment(
-        space, str(content.get('unnorm_key', '')), content.get('image', {}),
+        space, content.get('unnorm_key', ''), content.get('image', {}),
         content.get('ensemble', 0), None if tokenizer is None else path.parent / tokenizer)
 
 
@@ -68,5 +69,12 @@ def _check_keys(content: dict, path: Path) -> None:
     if not isinstance(image, dict) or set(image) - set(IMAGE_KEYS):
         raise CheckpointError(f'{path}: image is {image!r}, expected an object with '
                               f'{" and ".join(IMAGE_KEYS)}')
+    try:
+        ImageTransform((1, 1), **image)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f'{path}: image: {error}') from error
+    for name in ('unnorm_key', 'tokenizer'):
+        if not isinstance(content.get(name, ''), str):
+            raise CheckpointError(f'{path}: {name} is {content[name]!r}, expected a text')
     if type(ensemble) is not int or ensemble < 0:
         raise CheckpointError(f'{path}: ensemble is {ensemble!r}, expected a whole number >= 0')

@@ -4,50 +4,86 @@
 
 from __future__ import annotations
 
-from .sizes import Shapes, vit_config
+import numpy as np
+
+from .sizes import encoder_facts, expect, llama_config, Shapes, vit_config
 from .tensors import RenamedReader
 from ..errors import CheckpointError
 from ..image_transform import INTERPOLATIONS, RESIZE_STRATEGIES
+from ..model.llama import LlamaConfig
 from ..model.vit import FusedViTConfig
 
 MEANS = ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5))
 STDS = ((0.229, 0.224, 0.225), (0.5, 0.5, 0.5))
 UNUSED_NOTE = 'the last block of each vision encoder is in the files and not used'
-RESIZE_NOTE = ('image_resize_strategy {!r}: pixels at the borders differ a little from the '
-               'official code, which pads or cuts in another order')
-UNSUPPORTED = {'attention_bias': False, 'mlp_bias': False, 'rope_scaling': None,
-               'tie_word_embeddings': False, 'hidden_act': 'silu', 'model_type': 'llama'}
+UNSUPPORTED = {'attention_bias': False, 'mlp_bias': False, 'tie_word_embeddings': False,
+               'hidden_act': 'silu', 'model_type': 'llama'}
+PLAIN_ROPE = {'rope_type': 'default', 'type': 'default', 'partial_rotary_factor': 1.0}
+THETA = 10000.0
 
 
-def check_llama(text: dict, source: str) -> None:
-    """Raise CheckpointError for a decoder with parts that ours has not."""
+def decoder_config(shapes: Shapes, text: dict, source: str) -> LlamaConfig:
+    """
+    Return the decoder's sizes, checked against text: text_config with its defaults.
+
+    Raises CheckpointError for tensors that deny it, and for a decoder with parts that ours
+    has not.
+    """
     odd = {name: text[name] for name, plain in UNSUPPORTED.items()
            if text.get(name, plain) != plain}
     if odd:
         raise CheckpointError(f'{source}: text_config has {odd}, this engine runs Llama decoders '
                               f'with { {name: UNSUPPORTED[name] for name in odd} }')
+    llm = llama_config(shapes, text['num_attention_heads'], text['rms_norm_eps'],
+                       _rope_theta(text, source))
+    for name, found in (('num_hidden_layers', llm.num_layers), ('hidden_size', llm.hidden_size),
+                        ('intermediate_size', llm.intermediate_size),
+                        ('vocab_size', llm.vocab_size),
+                        ('num_key_value_heads', llm.num_kv_heads)):
+        expect(found, text.get(name), f'the decoder: {name}', source)
+    return llm
 
 
-def fused_parts(shapes: Shapes, tensors: RenamedReader, heads, image_sizes) -> FusedViTConfig:
+def _rope_theta(text: dict, source: str):
+    """Return rope_theta, which transformers 5 keeps in rope_parameters, of plain rotary ones."""
+    found = [text.get('rope_theta')]
+    for name in ('rope_parameters', 'rope_scaling'):
+        options = text.get(name)
+        if options is None:
+            continue
+        odd = options if not isinstance(options, dict) else {
+            key: value for key, value in options.items()
+            if key != 'rope_theta' and value not in (None, PLAIN_ROPE.get(key))}
+        if odd:
+            raise CheckpointError(f'{source}: text_config.{name} has {odd}, this engine runs '
+                                  'plain rotary embeddings (rope_type default)')
+        found.append(options.get('rope_theta'))
+    thetas = {theta for theta in found if theta is not None}
+    if len(thetas) > 1:
+        raise CheckpointError(f'{source}: text_config names several rope_theta, {thetas}')
+    return thetas.pop() if thetas else THETA
+
+
+def fused_parts(shapes: Shapes, tensors: RenamedReader, ids, given, image_sizes,
+                source: str) -> FusedViTConfig:
     """
     Return both encoders' sizes, and leave out of `tensors` what they do not use.
 
-    That is the last block, the final norm and SigLIP's pooling head.
+    That is the last block, the final norm and SigLIP's pooling head.  ids, given: see
+    encoder_facts.  These and image_sizes are pairs.
     """
-    encoders = [vit_config(shapes, f'vision.{part}', head, size)
-                for part, head, size in zip(('dino', 'siglip'), heads, image_sizes)]
+    for name, pair in (('ids', ids), ('sizes', given), ('image sizes', image_sizes)):
+        if len(pair) != 2:
+            raise CheckpointError(f'{source}: expected the {name} of two vision encoders, '
+                                  f'found {pair}')
+    encoders = [vit_config(shapes, f'vision.{part}', encoder_facts(one_id, sizes, source), side,
+                           source)
+                for part, one_id, sizes, side in zip(('dino', 'siglip'), ids, given, image_sizes)]
     for part, encoder in zip(('dino', 'siglip'), encoders):
         tensors.without(rf'vision\.{part}\.blocks\.{encoder.depth}\.',
                         rf'vision\.{part}\.(norm|attn_pool)\.')
     tensors.without(r'llm\..*\.rotary_emb\.inv_freq$')
     return FusedViTConfig(*encoders)
-
-
-def notes(image: dict) -> tuple[str, ...]:
-    """Return what `info` should say of every such checkpoint, given its image options."""
-    strategy = image['strategy']
-    exact = strategy == 'resize-naive'
-    return (UNUSED_NOTE,) if exact else (UNUSED_NOTE, RESIZE_NOTE.format(strategy))
 
 
 def image_options(content: dict, chosen: dict, source: str) -> dict:
@@ -63,9 +99,20 @@ def image_options(content: dict, chosen: dict, source: str) -> dict:
         raise CheckpointError(
             f'{source}: image_resize_strategy {strategy!r} with interpolations {filters} is '
             f'unknown: known are {RESIZE_STRATEGIES} with one of {INTERPOLATIONS}')
-    means, stds = content.get('means', MEANS), content.get('stds', STDS)
-    fill = tuple(int(255 * value) for value in means[-1])
+    means = _channels(content.get('means', MEANS), 'means', source)
+    fill = tuple(int(255 * value) for value in means[-3:])
     return {
         'image': {'strategy': strategy, 'interpolation': filters.pop(), 'fill': fill, **chosen},
-        'pixel_mean': tuple(value for group in means for value in group),
-        'pixel_std': tuple(value for group in stds for value in group)}
+        'pixel_mean': means, 'pixel_std': _channels(content.get('stds', STDS), 'stds', source)}
+
+
+def _channels(values, name: str, source: str) -> tuple[float, ...]:
+    """Return six numbers; raise CheckpointError unless there are three for each encoder."""
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f'{source}: {name} {values} are no numbers ({error})') from error
+    if array.shape != (2, 3):
+        raise CheckpointError(f'{source}: {name} must be three numbers for each of two vision '
+                              f'encoders, found {values}')
+    return tuple(array.ravel().tolist())

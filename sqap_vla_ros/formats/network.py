@@ -56,7 +56,8 @@ def _read(source: Source, name: str) -> torch.Tensor:
     if tensor.dtype == torch.float32 or not tensor.is_floating_point():
         return tensor
     wide = tensor.float()
-    forget_pages(tensor)
+    if source.tensors.maps_files:
+        forget_pages(tensor)
     return wide
 
 

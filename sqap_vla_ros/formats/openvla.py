@@ -12,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .deployment import read_deployment
-from .fused import check_llama, fused_parts, image_options, notes
-from .sizes import expect, llama_config, projector_widths, Shapes, vit_heads
+from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
+from .sizes import ENCODERS, projector_widths, Shapes
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader, SafetensorsReader
 from ..errors import CheckpointError, ConfigError
@@ -27,6 +27,9 @@ PREFIXES = {
     'projector.fc1.': 'projector.0.', 'projector.fc2.': 'projector.2.',
     'projector.fc3.': 'projector.4.',
     'language_model.model.': 'llm.', 'language_model.lm_head.': 'head.lm_head.'}
+LLAMA = {'num_hidden_layers': 32, 'hidden_size': 4096, 'intermediate_size': 11008,
+         'num_attention_heads': 32, 'rms_norm_eps': 1e-6}
+BACKBONES = ('llama2-7b-pure', 'llama2-13b-pure')  # others were trained with other prompts
 
 
 def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
@@ -35,6 +38,7 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
     if not content.get('use_fused_vision_backbone', True):
         raise CheckpointError(f'{source}: vision backbone {content.get("vision_backbone_id")!r} '
                               'is not fused: this engine loads DINOv2 + SigLIP ones')
+    _check_parts(content, source)
     tensors = RenamedReader(SafetensorsReader(directory), PREFIXES)
     norm_stats, default_key = _statistics(directory, content)
     deployment = read_deployment(directory)
@@ -47,31 +51,36 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
             prompt='openvla',
             unnorm_key=deployment.unnorm_key or default_key,
             **image_options(_preprocessor(directory, content), deployment.image, source))
-    except (ConfigError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ConfigError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
     return Source('openvla', directory, config, tensors, norm_stats, 'norm_stats',
-                  find_tokenizer(directory, tokenizer or deployment.tokenizer),
-                  notes(config.image))
+                  find_tokenizer(directory, tokenizer or deployment.tokenizer), (UNUSED_NOTE,))
+
+
+def _check_parts(content: dict, source: str) -> None:
+    """Raise CheckpointError for parts that are not those of openvla-7b."""
+    projector = content.get('arch_specifier', 'fused-gelu-mlp')
+    if not str(projector).endswith('fused-gelu-mlp'):
+        raise CheckpointError(f'{source}: arch_specifier {projector!r} is unknown: this engine '
+                              "loads projectors that end in 'fused-gelu-mlp'")
+    backbone = content.get('llm_backbone_id', BACKBONES[0])
+    if backbone not in BACKBONES:
+        raise CheckpointError(f'{source}: llm_backbone_id {backbone!r} is unknown: this engine '
+                              f'asks its question as {BACKBONES} were trained with')
+    activations = content.get('timm_override_act_layers') or ()
+    if set(activations) - {None, 'gelu'}:
+        raise CheckpointError(f'{source}: timm_override_act_layers is {activations}: this engine '
+                              'runs vision encoders with exact GELUs')
 
 
 def _model_config(directory: Path, content: dict, tensors: RenamedReader, source: str) -> dict:
     """Return VLAConfig's vision, decoder and projector; drops tensors that are not used."""
     shapes = Shapes(tensors.shapes, directory)
-    text = content.get('text_config', {})
-    check_llama(text, source)
-    llm = llama_config(shapes, text.get('num_attention_heads', 32),
-                       text.get('rms_norm_eps', 1e-6), text.get('rope_theta', 10000.0))
-    for name, found in (('hidden_size', llm.hidden_size), ('vocab_size', llm.vocab_size),
-                        ('intermediate_size', llm.intermediate_size),
-                        ('num_hidden_layers', llm.num_layers),
-                        ('num_key_value_heads', llm.num_kv_heads)):
-        expect(found, text.get(name), f'text_config.{name}', source)
-    widths = [shapes.of(f'vision.{part}.pos_embed', 3)[2] for part in ('dino', 'siglip')]
-    heads = [kwargs.get('num_heads') for kwargs in content.get('timm_model_kwargs') or ({}, {})]
-    ids = content.get('timm_model_ids') or ('', '')
-    heads = [given or vit_heads(model_id, width, source)
-             for given, model_id, width in zip(heads, ids, widths)]
-    vision = fused_parts(shapes, tensors, heads, content.get('image_sizes', [224, 224]))
+    llm = decoder_config(shapes, {**LLAMA, **content.get('text_config', {})}, source)
+    vision = fused_parts(
+        shapes, tensors, content.get('timm_model_ids') or tuple(ENCODERS),
+        content.get('timm_model_kwargs') or ({}, {}), content.get('image_sizes', [224, 224]),
+        source)
     return {'vision': vision, 'llm': llm, 'projector_widths': projector_widths(shapes),
             'prune_layer': min(2, llm.num_layers)}
 
@@ -90,7 +99,11 @@ def _statistics(directory: Path, content: dict) -> tuple[dict, str]:
     """
     path = directory / 'dataset_statistics.json'
     tuned = read_json(path) if path.is_file() else {}
-    stats = {**(content.get('norm_stats') or {}), **tuned}
+    given = content.get('norm_stats') or {}
+    if not isinstance(given, dict):
+        raise CheckpointError(f'{directory / "config.json"}: norm_stats holds a '
+                              f'{type(given).__name__}, expected an object by data set')
+    stats = {**given, **tuned}
     if not stats:
         raise CheckpointError(f'{directory} has neither norm_stats in config.json nor '
                               'dataset_statistics.json: without them no action has a unit')

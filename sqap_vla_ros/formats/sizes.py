@@ -15,9 +15,15 @@ from ..errors import CheckpointError
 from ..model.llama import LlamaConfig
 from ..model.vit import ViTConfig
 
-# heads of the published encoders and decoders, which no tensor's shape tells
-VIT_HEADS = {'vit_large_patch14_reg4_dinov2.lvd142m': (1024, 16),
-             'vit_so400m_patch14_siglip_224': (1152, 16)}
+# the published encoders, in timm's words: heads are in no tensor's shape, and of the rest a
+# checkpoint may have lost a part without leaving a gap
+ENCODERS = {
+    'vit_large_patch14_reg4_dinov2.lvd142m': {
+        'embed_dim': 1024, 'depth': 24, 'num_heads': 16, 'class_token': True, 'reg_tokens': 4,
+        'layer_scale': True},
+    'vit_so400m_patch14_siglip_224': {
+        'embed_dim': 1152, 'depth': 27, 'num_heads': 16, 'class_token': False, 'reg_tokens': 0,
+        'layer_scale': False}}
 
 
 class Shapes(dict):
@@ -50,25 +56,33 @@ class Shapes(dict):
         return len(found)
 
 
-def vit_config(shapes: Shapes, prefix: str, heads: int, image_size: int) -> ViTConfig:
+def vit_config(shapes: Shapes, prefix: str, known: dict, image_size: int,
+               source) -> ViTConfig:
     """
     Return the encoder under `prefix`, without its last block and its final norm.
 
     Both are in the files, but OpenVLA and CogACT read the output of the block before.
+    known: what encoder_facts gave; raises CheckpointError for tensors that deny it.
     """
     width, _, patch, _ = shapes.of(f'{prefix}.patch_embed.proj.weight', 4)
     registers = f'{prefix}.reg_token'
+    found = {
+        'embed_dim': width, 'depth': shapes.count(f'{prefix}.blocks'),
+        'class_token': f'{prefix}.cls_token' in shapes,
+        'reg_tokens': shapes.of(registers, 3)[1] if registers in shapes else 0,
+        'layer_scale': f'{prefix}.blocks.0.ls1.gamma' in shapes}
+    for name, value in found.items():
+        expect(value, known.get(name), f'{prefix}: {name}', source)
     if image_size % patch or shapes.of(f'{prefix}.pos_embed', 3)[1] != (image_size // patch) ** 2:
         raise CheckpointError(
             f'{shapes.source}: an image of {image_size} px and patches of {patch} px do not give '
             f'the {shapes[f"{prefix}.pos_embed"][1]} patches that {prefix}.pos_embed has: check '
             'the image sizes in config.json')
     return ViTConfig(
-        image_size, patch, width, shapes.count(f'{prefix}.blocks') - 1, heads,
+        image_size, patch, width, found['depth'] - 1, known['num_heads'],
         shapes.of(f'{prefix}.blocks.0.mlp.fc1.weight', 2)[0], final_norm=False,
-        class_token=f'{prefix}.cls_token' in shapes,
-        registers=shapes[registers][1] if registers in shapes else 0,
-        layer_scale=f'{prefix}.blocks.0.ls1.gamma' in shapes)
+        class_token=found['class_token'], registers=found['reg_tokens'],
+        layer_scale=found['layer_scale'])
 
 
 def image_side(shapes: Shapes, prefix: str) -> int:
@@ -77,13 +91,19 @@ def image_side(shapes: Shapes, prefix: str) -> int:
     return math.isqrt(patches) * shapes.of(f'{prefix}.patch_embed.proj.weight', 4)[2]
 
 
-def vit_heads(model_id: str, width: int, source) -> int:
-    """Return the heads of a published encoder; raise CheckpointError for another one."""
-    if VIT_HEADS.get(model_id, (0, 0))[0] != width:
-        raise CheckpointError(
-            f'{source}: vision encoder {model_id!r} of width {width} is unknown; known are '
-            f'{ {name: size[0] for name, size in VIT_HEADS.items()} }')
-    return VIT_HEADS[model_id][1]
+def encoder_facts(model_id: str, given: dict | None, source) -> dict:
+    """
+    Return what is known of an encoder: that of its timm id, and over it what the config says.
+
+    given: such as {'embed_dim': 64, 'depth': 4, 'num_heads': 2}.  Raises CheckpointError where
+    neither tells heads and depth.
+    """
+    known = {**ENCODERS.get(model_id, {}), **(given or {})}
+    missing = [name for name in ('depth', 'num_heads') if name not in known]
+    if missing:
+        raise CheckpointError(f'{source}: vision encoder {model_id!r} is unknown, and its '
+                              f'{missing} not given; known are {sorted(ENCODERS)}')
+    return known
 
 
 def llama_config(shapes: Shapes, heads: int, rms_norm_eps: float,
@@ -115,7 +135,12 @@ def _projector_layers(shapes: Shapes) -> int:
 
 
 def expect(found, wanted, what: str, source) -> None:
-    """Raise CheckpointError if config.json (wanted, None for silent) denies the tensors."""
+    """
+    Raise CheckpointError if config.json denies the tensors.
+
+    wanted: what it says or, where it is silent, what that means; None for nothing.
+    """
     if wanted is not None and wanted != found:
-        raise CheckpointError(f'{source}: config.json says {what} {wanted!r}, the tensors have '
-                              f'{found!r}: the files belong to different checkpoints')
+        raise CheckpointError(
+            f'{source}: {what} is {wanted!r} by config.json or by default, the tensors have '
+            f'{found!r}: tensors are missing, or the files belong to different checkpoints')

@@ -3,8 +3,9 @@
 """
 Tensors in files: names and shapes from the headers, values one by one when asked for.
 
-A reader has `shapes` {name: tuple}, `dtypes` {name: torch.dtype}, `read(name)`, `path`, and the
-`files` that it reads.
+A reader has `shapes` {name: tuple}, `dtypes` {name: torch.dtype}, `read(name)`, `path`, the
+`files` that it reads, and `maps_files`: whether what it reads shares the file's pages and must not
+be written to.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 import ctypes
 import mmap
 from pathlib import Path
-import pickle
 import re
 
 import torch
@@ -32,8 +32,9 @@ _DONTNEED = getattr(mmap, 'MADV_DONTNEED', None)
 
 def forget_pages(tensor: torch.Tensor) -> None:
     """
-    Drop a tensor's pages from this process; it must come from a reader and not be used again.
+    Drop a tensor's pages from this process.
 
+    It must come from a reader that maps files, and not be used again.
     They stay in the page cache, but no longer count as this process's memory.
     """
     first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -45,6 +46,8 @@ def forget_pages(tensor: torch.Tensor) -> None:
 
 class SafetensorsReader:
     """One model.safetensors, or the shards that an index lists."""
+
+    maps_files = True
 
     def __init__(self, directory: Path):
         """Open all files; raise CheckpointError for missing or damaged ones."""
@@ -76,7 +79,8 @@ class SafetensorsReader:
                                       f'or {SINGLE}, is missing')
             return {}
         listed = read_json(self.path / INDEX).get('weight_map')
-        if not isinstance(listed, dict) or not listed:
+        if not isinstance(listed, dict) or not listed \
+                or not all(isinstance(shard, str) for shard in listed.values()):
             raise CheckpointError(f'{self.path / INDEX} lacks its weight_map: copy it again')
         missing = sorted({shard for shard in listed.values()
                           if not (self.path / shard).is_file()})
@@ -102,58 +106,13 @@ class SafetensorsReader:
             ) from error
 
 
-class PickleReader:
-    """
-    A .pt file of {'model': {group: {name: tensor}}}, mapped into memory, never executed.
-
-    Names are 'group.name'.
-    """
-
-    def __init__(self, path: Path):
-        """Map the file; raise CheckpointError for a damaged one, or one with code in it."""
-        self.path = Path(path)
-        self.files = [self.path]
-        groups = self._load()
-        self._tensors = {f'{group}.{name}': tensor for group, tensors in groups.items()
-                         for name, tensor in tensors.items()}
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
-        self.dtypes = {name: tensor.dtype for name, tensor in self._tensors.items()}
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return a tensor as it is on disk; its memory is the file's."""
-        return self._tensors[name]
-
-    def _load(self) -> dict:
-        try:
-            content = torch.load(self.path, map_location='cpu', weights_only=True, mmap=True)
-        except pickle.UnpicklingError as error:
-            raise CheckpointError(
-                f'{self.path} holds more than tensors and was not loaded, because such a file '
-                'can run any code: take the checkpoint from its authors, or save only its '
-                f'tensors ({str(error).splitlines()[0]})') from error
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
-            raise CheckpointError(
-                f'{self.path} cannot be read ({str(error).splitlines()[0]}): it is truncated or '
-                'damaged, copy it again') from error
-        groups = content.get('model') if isinstance(content, dict) else None
-        if not isinstance(groups, dict) or not all(map(_is_state, groups.values())):
-            raise CheckpointError(f'{self.path} is no CogACT checkpoint: expected a dict "model" '
-                                  'of parts, each with its tensors by name')
-        return groups
-
-
-def _is_state(group) -> bool:
-    return isinstance(group, dict) and all(
-        isinstance(tensor, torch.Tensor) for tensor in group.values())
-
-
 class RenamedReader:
     """A reader under this engine's names; prefixes: {their prefix: ours}."""
 
     def __init__(self, reader, prefixes: Mapping[str, str] | None = None):
         """Translate all names; what has no translation keeps its own."""
         self.path, self._reader, self._prefixes = reader.path, reader, dict(prefixes or {})
-        self.files = reader.files
+        self.files, self.maps_files = reader.files, reader.maps_files
         self._theirs = {self._ours(name): name for name in reader.shapes}
         self.shapes = {ours: reader.shapes[name] for ours, name in self._theirs.items()}
         self.dtypes = {ours: reader.dtypes[name] for ours, name in self._theirs.items()}

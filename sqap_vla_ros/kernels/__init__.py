@@ -101,7 +101,8 @@ def native_reason() -> str:
     try:
         library()
     except Unavailable as reason:
-        _log.warning("quantized layers run on torch's kernels, which are slower: %s", reason)
+        _log.warning("attention and quantized layers run on torch's kernels, which are slower: "
+                     '%s', reason)
         return str(reason)
     return ''
 
@@ -144,10 +145,10 @@ def _plain_seconds(weight, x) -> float:
 @lru_cache(maxsize=None)
 def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> Choice:
     """Check and time the candidates on random weights; see choose."""
+    group = spec.group_size or 1
     timed = dataclasses.replace(
-        spec, in_features=min(spec.in_features, _LARGEST_TIMED // (spec.group_size or 1)
-                              * (spec.group_size or 1)),
-        out_features=min(spec.out_features, _LARGEST_TIMED))
+        spec, out_features=min(spec.out_features, _LARGEST_TIMED),
+        in_features=min(spec.in_features, max(group, _LARGEST_TIMED // group * group)))
     generator = torch.Generator().manual_seed(0)  # leave the caller's random numbers alone
     x = torch.randn(rows, timed.in_features, generator=generator)
     weight, scale = _example(timed, generator)

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_int32, c_int64, c_void_p
-from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
 
-from .base import Unavailable
+from . import native_reason
 from .native import library
 
 HAS_GROUPED_ATTENTION = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 5)
@@ -58,13 +57,8 @@ def _native_serves(q, k, v) -> bool:
             and _available())
 
 
-@lru_cache(maxsize=None)
 def _available() -> bool:
-    try:
-        library()
-    except Unavailable:
-        return False
-    return True
+    return not native_reason()
 
 
 def native_attention(q, k, v, is_causal: bool, level: int | None = None) -> torch.Tensor:

@@ -39,13 +39,22 @@ LEVELS = {
 
 
 def library_path() -> Path:
-    """Return where the library of these sources belongs, built or not."""
-    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    """Return where the library of these sources belongs, built or not; raise Unavailable."""
     digest = hashlib.sha256(repr((FLAGS, LEVELS)).encode())
     for source in sorted(SOURCES.iterdir()):
         if source.suffix in ('.cpp', '.h'):
             digest.update(source.read_bytes())
-    return Path(cache) / 'sqap_vla_ros' / f'sqap_kernels-{digest.hexdigest()[:16]}.so'
+    return _cache() / 'sqap_vla_ros' / f'sqap_kernels-{digest.hexdigest()[:16]}.so'
+
+
+def _cache() -> Path:
+    """Return the user's cache; raise Unavailable for a user without a home directory."""
+    if os.environ.get('XDG_CACHE_HOME'):
+        return Path(os.environ['XDG_CACHE_HOME'])
+    try:
+        return Path.home() / '.cache'
+    except RuntimeError as error:
+        raise Unavailable(f'{error} Set XDG_CACHE_HOME to a directory for the library') from error
 
 
 def compiler() -> str:

@@ -114,7 +114,14 @@ class NativeKernel(Kernel):
             self.scale.data_ptr(), _pointer(bias))
 
     def _run(self, layer: _Layer, x, fixed_scale: float = 0.0) -> torch.Tensor:
-        """Return float32 y [M, N] for x float32 [M, K] with neighbouring columns."""
+        """
+        Return float32 y [M, N] for x float32 [M, K] with neighbouring columns.
+
+        Raises RuntimeError, as nn.Linear does, for another width: C++ would read beyond it.
+        """
+        if x.ndim != 2 or x.shape[1] != self.spec.in_features:
+            raise RuntimeError(f'an input {list(x.shape)} meets a layer of '
+                               f'{self.spec.in_features} inputs')
         y = torch.empty(x.shape[0], self.spec.out_features)
         if not y.numel():
             return y

@@ -4,8 +4,9 @@
 Plain float32 linear layers at their fastest.
 
 Torch multiplies floats with MKL, which some AMD processors run at half the speed of oneDNN's
-product on packed weights.  Which one is faster is timed once a process, with a margin, so that
-noise does not decide: the two round differently, and results should repeat.
+product on packed weights.  A policy has that timed once a process, with a margin, so that noise
+does not decide: the two round differently, and results should repeat.  A benchmark's baseline
+has it timed for every shape instead.
 """
 
 from __future__ import annotations
@@ -24,18 +25,31 @@ _TIMED_CALLS = 5
 _TIMED_WIDTH, _TIMED_ROWS = 768, 256
 _MARGIN = 1.2
 _SMALLEST = 2 ** 14  # weights; below, calling costs more than multiplying
+Shape = tuple[int, int, int]  # inputs, outputs, rows
+_TYPICAL = (_TIMED_WIDTH, _TIMED_WIDTH, _TIMED_ROWS)
 
 
 class PlainLinear(nn.Module):
     """A float32 linear layer for inference, by the faster of torch's product and oneDNN's."""
 
-    def __init__(self, linear: nn.Linear, rows: int = 256):
-        """Take over a layer; rows: about how many tokens a call brings."""
+    def __init__(self, linear: nn.Linear, rows: int = 256, per_shape: bool = False):
+        """
+        Take over a layer.
+
+        rows: about how many tokens a call brings.  per_shape: time this layer's shape, where
+        otherwise one timing a process decides for all layers that are not small.
+        """
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.bias = linear.bias
         weight = linear.weight.detach()
-        if weight.numel() >= _SMALLEST and onednn_is_faster(torch.get_num_threads()):
+        threads = torch.get_num_threads()
+        if per_shape:
+            packed, plain = seconds((self.in_features, self.out_features, rows), threads)
+            use_onednn = packed < plain
+        else:
+            use_onednn = weight.numel() >= _SMALLEST and onednn_is_faster(threads)
+        if use_onednn:
             self.multiply = onednn_linear(weight, rows)
         else:
             self.multiply = lambda x: F.linear(x, weight)
@@ -52,16 +66,23 @@ class PlainLinear(nn.Module):
         return f'{self.in_features}, {self.out_features}, bias={self.bias is not None}'
 
 
-@lru_cache(maxsize=None)
-@torch.inference_mode()
 def onednn_is_faster(threads: int) -> bool:
     """Return whether oneDNN's packed product is clearly faster on this machine."""
-    weight, x = torch.ones(_TIMED_WIDTH, _TIMED_WIDTH), torch.ones(_TIMED_ROWS, _TIMED_WIDTH)
+    packed, plain = seconds(_TYPICAL, threads)
+    return _MARGIN * packed < plain
+
+
+@lru_cache(maxsize=None)
+@torch.inference_mode()
+def seconds(shape: Shape, threads: int) -> tuple[float, float]:
+    """Return the times of oneDNN's packed product (inf without it) and of torch's; once a key."""
+    inputs, outputs, rows = shape
+    weight, x = torch.ones(outputs, inputs), torch.ones(rows, inputs)
+    plain = _best_seconds(lambda x: F.linear(x, weight), x)
     try:
-        packed = onednn_linear(weight, _TIMED_ROWS)
+        return _best_seconds(onednn_linear(weight, rows), x), plain
     except Unavailable:
-        return False
-    return _MARGIN * _best_seconds(packed, x) < _best_seconds(lambda x: F.linear(x, weight), x)
+        return float('inf'), plain
 
 
 def _best_seconds(function, x) -> float:
@@ -74,11 +95,15 @@ def _best_seconds(function, x) -> float:
     return best
 
 
-def use_fastest_linears(model: nn.Module, rows: int = 256) -> None:
-    """Replace every float32 nn.Linear on the CPU of a model that will only infer, in place."""
+def use_fastest_linears(model: nn.Module, rows: int = 256, per_shape: bool = False) -> None:
+    """
+    Replace every float32 nn.Linear on the CPU of a model that will only infer, in place.
+
+    rows, per_shape: see PlainLinear.
+    """
     # a list without the layers themselves, so that each one's memory is free once it is replaced
     for parent in [module for module in model.modules() if not isinstance(module, nn.Linear)]:
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child.weight.dtype == torch.float32 \
                     and child.weight.device.type == 'cpu':
-                setattr(parent, name, PlainLinear(child, rows))
+                setattr(parent, name, PlainLinear(child, rows, per_shape))

@@ -23,10 +23,12 @@ import numpy as np
 
 from .heads import HEADS
 from .llama import LlamaConfig
+from .validation import is_number
 from .vit import FusedViTConfig, ViTConfig
 from .vla import VLAConfig
 from ..actions import ActionSpace
 from ..errors import CheckpointError, ConfigError
+from ..image_transform import ImageTransform
 
 FORMAT = 'sqap_vla_ros/1'
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
@@ -81,6 +83,20 @@ class CheckpointConfig:
     prompt: str = 'words'
     ensemble: int = 0
     conversion: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        """Raise ConfigError for image options, deviations or a record that cannot be used."""
+        if not isinstance(self.image, dict) or not isinstance(self.quantization, dict):
+            raise ConfigError(f'image and quantization must be objects, found {self.image!r} and '
+                              f'{self.quantization!r}')
+        try:
+            ImageTransform(**{'size': (1, 1), **self.image})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f'image: {error}') from error
+        if not all(map(is_number, (*self.pixel_mean, *self.pixel_std))) \
+                or min(self.pixel_std, default=0) <= 0:
+            raise ConfigError(f'pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} must '
+                              'be numbers, and the latter above 0')
 
     @property
     def declares_actions(self) -> bool:
@@ -216,9 +232,12 @@ def read_tokenizer(directory):
     path = path if path.is_file() else path / 'tokenizer.json'
     read_json(path)
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more specific
         raise CheckpointError(f'{path} is not a tokenizers file ({error})') from error
+    tokenizer.no_truncation()  # a file may hold both; they are what its batches were made with
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def read_weights(directory) -> dict:

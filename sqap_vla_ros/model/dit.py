@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from .diffusion import ddim_steps, ddim_times, ddpm_steps
+from .validation import check_counts, is_number
 from .vit import ViTAttention, ViTMLP
-from ..errors import ConfigError
+from ..errors import ConfigError, ObservationError
 
 TIME_WIDTH = 256
 
@@ -46,12 +47,14 @@ class DiffusionHeadConfig:
 
     def __post_init__(self):
         """Raise ConfigError for sizes that do not divide or a sampling without a schedule."""
+        check_counts(self, 'chunk_length', 'action_dim', 'width', 'depth', 'heads', 'mlp_width')
+        check_counts(self, 'ddim_steps', least=0)
         if self.width % self.heads:
             raise ConfigError(f'action head: width {self.width} / heads {self.heads} must be a '
                               'whole number')
         if self.ddim_steps:
             ddim_times(self.ddim_steps)
-        if not math.isfinite(self.guidance):
+        if not is_number(self.guidance):
             raise ConfigError(f'guidance (--cfg-scale) is {self.guidance}, expected a number')
 
 
@@ -172,8 +175,16 @@ class DiffusionHead(nn.Module):
         return x
 
     def normalised(self, raw) -> np.ndarray:
-        """Return float32 [T, A] of the raw sample [1, T, A]: within [-1, 1], gripper 0 or 1."""
-        actions = raw[0].float().cpu().numpy().clip(-1.0, 1.0)
+        """
+        Return float32 [T, A] of the raw sample [1, T, A]: within [-1, 1], gripper 0 or 1.
+
+        Raises ObservationError for a sample that is not finite, which clipping would hide.
+        """
+        actions = raw[0].float().cpu().numpy()
+        if not np.isfinite(actions).all():
+            raise ObservationError(
+                'the policy answered with non-finite actions: check the checkpoint and precision')
+        actions = actions.clip(-1.0, 1.0)
         index = self.config.gripper_index
         if index >= 0:
             actions[:, index] = np.where(actions[:, index] < 0.5, 0.0, 1.0)

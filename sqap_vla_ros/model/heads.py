@@ -19,7 +19,11 @@ from torch.nn import functional as F
 
 from .dit import DiffusionHead, DiffusionHeadConfig
 from .prompt import LLAMA_EOS
+from .validation import check_counts
 from ..errors import ConfigError, ObservationError
+
+
+BROKEN = -1  # stands for a token whose logits were not all finite
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class ChunkHeadConfig:
     chunk_length: int = 8
     action_dim: int = 7
     kind: str = 'chunk'
+
+    def __post_init__(self):
+        """Raise ConfigError for a chunk without actions."""
+        check_counts(self, 'chunk_length', 'action_dim')
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,10 @@ class TokenHeadConfig:
 
     def __post_init__(self):
         """Raise ConfigError for bins or tokens that cannot be."""
-        if self.bins < 2 or self.vocab_end < self.bins or self.action_dim < 1:
-            raise ConfigError(
-                f'action tokens: {self.bins} bins below id {self.vocab_end}, {self.action_dim} '
-                'a step: expected at least 2 bins, as many ids, and one token a step')
+        check_counts(self, 'action_dim', 'bins', 'vocab_end')
+        if self.bins < 2 or self.vocab_end < self.bins:
+            raise ConfigError(f'action tokens: {self.bins} bins below id {self.vocab_end}: '
+                              'expected at least 2 bins, and as many ids')
 
     @property
     def chunk_length(self) -> int:
@@ -127,10 +135,14 @@ class TokenHead(nn.Module):
         """
         Return float64 [1, A] of decoded ids [1, A].
 
-        Raises ObservationError where the model ended its answer early: the ids behind that
-        are no actions, and must not reach a robot.
+        Raises ObservationError where logits were not finite, which argmax does not show, and
+        where the model ended its answer early: the ids behind that are no actions, and must
+        not reach a robot.
         """
         ids = raw[0].cpu().numpy()
+        if (ids == BROKEN).any():
+            raise ObservationError(
+                'the policy answered with non-finite logits: check the checkpoint and precision')
         if (ids == LLAMA_EOS).any():
             raise ObservationError(
                 f'the model ended its answer early (tokens {ids.tolist()}): check instruction, '

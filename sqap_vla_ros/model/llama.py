@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .validation import check_counts, check_positive
 from ..errors import ConfigError
 from ..kernels.attention import attend
 from ..quant.linear import together
@@ -40,6 +41,9 @@ class LlamaConfig:
 
     def __post_init__(self):
         """Raise ConfigError for sizes that do not divide."""
+        check_counts(self, 'vocab_size', 'hidden_size', 'intermediate_size', 'num_layers',
+                     'num_heads', 'num_kv_heads')
+        check_positive(self, 'rms_norm_eps', 'rope_theta')
         if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
             raise ConfigError(
                 f'hidden_size {self.hidden_size}, num_heads {self.num_heads} and num_kv_heads '
@@ -211,8 +215,8 @@ class Llama(nn.Module):
 
         score_rows asks block last-1 for the attention of these queries, see Attention.
         caches: one LayerCache a block of the whole decoder, filled by the first run and read
-        and extended, token by token, by later ones.  Returns x and the probabilities [B, S] (None if not
-        asked for).  The final norm is not applied.
+        and extended, token by token, by later ones.  Returns x and the probabilities [B, S]
+        (None if not asked for).  The final norm is not applied.
         """
         cos, sin = rotary_tables(positions, self.config.head_dim, self.config.rope_theta)
         scores = None

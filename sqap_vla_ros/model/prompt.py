@@ -109,9 +109,13 @@ class QuestionPrompt:
         return LLAMA_BOS
 
     def encode(self, instruction: str) -> list[int]:
-        """Return the ids behind BOS; raise ObservationError for none or too many words."""
-        text = instruction.strip().lower()
-        if not text:
+        """
+        Return the ids behind BOS; raise ObservationError for none or too many words.
+
+        Blanks around the instruction stay, as in the official prompt.
+        """
+        text = instruction.lower()
+        if not text.strip():
             raise ObservationError('the instruction is empty: publish one on `instruction`')
         ids = self._tokenizer.encode(QUESTION.format(text), add_special_tokens=False).ids
         if not (self._is_openvla and ids[-1] == WORD_START):

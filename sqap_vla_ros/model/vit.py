@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .validation import check_counts, check_positive
 from ..errors import ConfigError
 from ..kernels.attention import attend
 
@@ -47,6 +48,9 @@ class ViTConfig:
 
     def __post_init__(self):
         """Raise ConfigError for sizes that do not divide or an unknown stem."""
+        check_counts(self, 'image_size', 'patch_size', 'width', 'depth', 'heads', 'mlp_width')
+        check_counts(self, 'registers', least=0)
+        check_positive(self, 'norm_eps')
         if self.image_size % self.patch_size or self.width % self.heads:
             raise ConfigError(
                 f'image_size {self.image_size} / patch_size {self.patch_size} and width '

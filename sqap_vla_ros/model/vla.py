@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from .dit import DiffusionHeadConfig
-from .heads import ChunkHeadConfig, make_head, TokenHeadConfig
+from .heads import BROKEN, ChunkHeadConfig, make_head, TokenHeadConfig
 from .llama import LayerCache, Llama, LlamaConfig
 from .vit import FusedViTConfig, make_vision, ViTConfig
 from ..errors import ConfigError
@@ -118,17 +118,21 @@ class VLA(nn.Module):
         room = self.config.head.action_dim - 1  # the last token is never fed back
         return [LayerCache(room) for _ in self.llm.layers]
 
-    def prefill_full(self, x, caches=None):
+    def prefill_full(self, x, caches=None, scored: bool = True):
         """
         Run the blocks that see every token.
 
         Returns x [B, S, D] and the scores [B, N] of the visual tokens: the attention, in the last
         of these blocks, of the tokens that the head reads, a mean over heads and queries.
+        scored: False saves the scores where nothing is selected, and returns None for them.
         """
         config = self.config
         positions = torch.arange(x.shape[1], device=x.device)
         readers = range(x.shape[1] - (self.head.num_queries or 1), x.shape[1])
-        x, row = self.llm.run(x, positions, 0, config.prune_layer, readers, caches)
+        x, row = self.llm.run(
+            x, positions, 0, config.prune_layer, readers if scored else None, caches)
+        if not scored:
+            return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
 
     def prefill_kept(self, x, kept, caches=None):
@@ -168,15 +172,24 @@ class VLA(nn.Module):
         Decode action tokens greedily and return their ids [B, A].
 
         hidden: normed [B, D] of the last token at position length - 1.  New tokens stand behind
-        the whole sequence; in each block they see what that block's cache holds.
+        the whole sequence; in each block they see what that block's cache holds.  A token whose
+        logits are not all finite is returned as heads.BROKEN.
         """
-        ids = [self.head(hidden).argmax(dim=-1)]
-        for position in range(length, length + self.config.head.action_dim - 1):
-            x = self.llm.embed_tokens(ids[-1])[:, None]  # [B, 1, D]
-            positions = torch.full((1,), position, device=x.device)
-            x, _ = self.llm.run(x, positions, 0, self.config.llm.num_layers, caches=caches)
-            ids.append(self.head(self.llm.norm(x[:, -1])).argmax(dim=-1))
-        return torch.stack(ids, dim=1)
+        ids, finite = [], []
+        for position in range(length, length + self.config.head.action_dim):
+            if ids:
+                hidden = self._next_hidden(ids[-1], position - 1, caches)
+            logits = self.head(hidden)  # [B, V]
+            ids.append(logits.argmax(dim=-1))
+            finite.append(logits.isfinite().all(dim=-1))
+        return torch.where(torch.stack(finite, dim=1), torch.stack(ids, dim=1), BROKEN)
+
+    def _next_hidden(self, ids, position: int, caches):
+        """Return the normed hidden state [B, D] of the tokens ids [B] at a position."""
+        x = self.llm.embed_tokens(ids)[:, None]  # [B, 1, D]
+        positions = torch.full((1,), position, device=x.device)
+        x, _ = self.llm.run(x, positions, 0, self.config.llm.num_layers, caches=caches)
+        return self.llm.norm(x[:, -1])
 
     def forward(self, pixels, token_ids, state=None, pool: int = 1):
         """

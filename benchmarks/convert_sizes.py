@@ -1,0 +1,64 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a converted 7B model takes on disk and in a process, computed from its architecture.
+
+    python benchmarks/convert_sizes.py         # the table of docs/convert.md
+
+Disk: the sizes of all tensors.  Process: the weights that inference on this CPU holds (float32
+where not quantized, else what the chosen backend holds); activations and Python come on top.
+"""
+from sqap_vla_ros.convert.units import empty_model, make_layout, make_record
+from sqap_vla_ros.formats.tensor_file import layout_bytes
+from sqap_vla_ros.info import memory_bytes
+from sqap_vla_ros.model.dit import DiffusionHeadConfig
+from sqap_vla_ros.model.heads import TokenHeadConfig
+from sqap_vla_ros.model.llama import LlamaConfig
+from sqap_vla_ros.model.vit import FusedViTConfig, ViTConfig
+from sqap_vla_ros.model.vla import VLAConfig
+from sqap_vla_ros.quant import quantized_shell, QuantScheme, summary
+import torch
+
+GIB = 2 ** 30
+VISION = FusedViTConfig(
+    ViTConfig(224, 14, 1024, 23, 16, 4096, class_token=True, registers=4, layer_scale=True,
+              final_norm=False),
+    ViTConfig(224, 14, 1152, 26, 16, 4304, final_norm=False))
+HEADS = {'OpenVLA': TokenHeadConfig(),
+         'CogACT': DiffusionHeadConfig(16, 7, 768, 12, 12, 3072, gripper_index=6)}
+INT8 = {'vision': 'w8a8', 'projector': 'w8a8', 'head': 'w8a8'}
+SCHEMES = {
+    'fp': QuantScheme('fp', False), 'w8a8': QuantScheme('w8a8'), 'w4a16': QuantScheme('w4a16'),
+    'w4a8': QuantScheme('w4a8'), 'w4a4': QuantScheme('w4a4'),
+    'w4a4, o/down w8a8': QuantScheme('w4a4', overrides={'o_proj': 'w8a8', 'down_proj': 'w8a8'}),
+    'w4a4, vision w8a8': QuantScheme('w4a4', overrides={'vision': 'w8a8'}),
+    'w4a4, vision, projector, head w8a8': QuantScheme('w4a4', overrides=INT8)}
+
+
+def row(config, scheme):
+    """Return GiB on disk, GiB in a process, bits a weight on disk and in memory."""
+    model = empty_model(config)
+    record = make_record(model, scheme, False)
+    if record:
+        quantized_shell(model, record)
+    counts = summary(model, rows=256)
+    return (layout_bytes(make_layout(config, record, torch.bfloat16)) / GIB,
+            memory_bytes(model) / GIB, counts['bits_on_disk'], counts['bits_in_memory'] or 0)
+
+
+def main():
+    """Print the table."""
+    print('| precision | bits a weight on disk / in memory | '
+          + ' | '.join(f'{name}: disk GiB | {name}: process GiB' for name in HEADS) + ' |')
+    print('|---' * (2 + 2 * len(HEADS)) + '|')
+    for name, scheme in SCHEMES.items():
+        cells = [row(VLAConfig(VISION, LlamaConfig(), head, 0, 0,
+                               projector_widths=(8704, 4096)), scheme) for head in HEADS.values()]
+        _, _, disk, memory = cells[0]
+        bits = f'{disk:.2f} / {memory:.2f}' if disk else 'floats'
+        print(f'| {name} | {bits} | '
+              + ' | '.join(f'{cell[0]:.2f} | {cell[1]:.2f}' for cell in cells) + ' |')
+
+
+if __name__ == '__main__':
+    main()

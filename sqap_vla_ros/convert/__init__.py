@@ -1,0 +1,17 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Convert a checkpoint of any format into this package's own, quantized: `sqap-vla convert`.
+
+    from sqap_vla_ros.convert.conversion import convert, Task
+    convert(Task(open_checkpoint('openvla-7b'), QuantScheme('w4a4')), 'openvla-7b-w4a4')
+
+units.py cuts the network into parts; stream.py reads, rotates and quantizes one at a time; work.py
+keeps the unfinished directory; calibration.py is what GPTQ learns from.
+"""
+
+from __future__ import annotations
+
+from .command import add_arguments, run
+
+__all__ = ['add_arguments', 'run']

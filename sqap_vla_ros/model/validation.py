@@ -1,0 +1,36 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that every network configuration makes of its own numbers, whoever wrote them."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+from ..errors import ConfigError
+
+
+def is_count(value) -> bool:
+    """Return whether a value is a whole number; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value) -> bool:
+    """Return whether a value is a finite number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def check_counts(config, *names: str, least: int = 1) -> None:
+    """Raise ConfigError unless these attributes are whole numbers >= least."""
+    for name in names:
+        value = getattr(config, name)
+        if not is_count(value) or value < least:
+            raise ConfigError(f'{name} is {value!r}, expected a whole number >= {least}')
+
+
+def check_positive(config, *names: str) -> None:
+    """Raise ConfigError unless these attributes are numbers above 0."""
+    for name in names:
+        value = getattr(config, name)
+        if not is_number(value) or value <= 0:
+            raise ConfigError(f'{name} is {value!r}, expected a number above 0')

@@ -1,0 +1,137 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `sqap-vla convert` refuses, in which words, and that nothing stays behind."""
+import json
+import os
+import pickle
+
+import golden_data
+import pytest
+from safetensors.torch import load_file, save_file
+from sqap_vla_ros.cli import main
+import torch
+
+NAME = 'language_model.model.layers.1.mlp.down_proj.weight'
+
+
+def refused(source, tmp_path, capsys, *options):
+    """Convert, see that it fails and leaves nothing, and return what it says."""
+    before = sorted(os.listdir(tmp_path))
+    assert main(['convert', str(source), str(tmp_path / 'out'), *map(str, options)]) == 1
+    assert sorted(os.listdir(tmp_path)) == before
+    text = capsys.readouterr().err.splitlines()[-1]
+    assert text.startswith('sqap-vla convert: ')
+    return text
+
+
+def with_tensor(tmp_path, change):
+    """Return a copy of the golden OpenVLA with one weight changed."""
+    directory = golden_data.copy_of('openvla', tmp_path)
+    shard = directory / json.loads(
+        (directory / 'model.safetensors.index.json').read_text())['weight_map'][NAME]
+    weights = load_file(shard)
+    weights[NAME] = change(weights[NAME]).contiguous()
+    save_file(weights, shard)
+    return directory
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path, capsys):
+    def spoil(weight):
+        weight[3, 5] = float('nan')
+        return weight
+    source = with_tensor(tmp_path, spoil)
+    assert f'{NAME} holds values that are not finite' in refused(source, tmp_path, capsys)
+
+
+def test_a_wrong_shape_is_named(tmp_path, capsys):
+    source = with_tensor(tmp_path, lambda weight: weight[:, :-1])
+    assert f'{NAME}: file (64, 175)' in refused(source, tmp_path, capsys)
+
+
+def test_a_missing_shard_is_named(tmp_path, capsys):
+    source = golden_data.copy_of('openvla', tmp_path)
+    (source / 'model-00002-of-00002.safetensors').unlink()
+    assert 'model-00002-of-00002.safetensors' in refused(source, tmp_path, capsys)
+
+
+def test_a_pickle_with_code_is_not_run(tmp_path, capsys):
+    class Code:
+
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'code ran'),)
+    source = golden_data.copy_of('cogact', tmp_path)
+    file = next(source.glob('checkpoints/*.pt'))
+    torch.save({'model': Code()}, file)
+    assert 'was not loaded' in refused(source, tmp_path, capsys)
+    file.write_bytes(pickle.dumps(Code()))
+    refused(source, tmp_path, capsys)
+
+
+def test_an_unknown_architecture_is_named(tmp_path, capsys):
+    (tmp_path / 'config.json').write_text('{"model_type": "pi0", "architectures": ["Pi"]}')
+    assert "'pi0', is unknown" in refused(tmp_path, tmp_path, capsys)
+
+
+def test_a_wrong_unnorm_key_lists_the_valid_ones(tmp_path, capsys):
+    text = refused(golden_data.openvla(), tmp_path, capsys, '--unnorm-key', 'mine')
+    assert "['bridge_orig', 'libero_spatial_no_noops']" in text
+
+
+def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):
+    assert '--tokenizer' in refused(golden_data.cogact(), tmp_path, capsys)
+    source = golden_data.copy_of('openvla', tmp_path)
+
+    def other_word_start(content):
+        vocabulary = content['model']['vocab']
+        vocabulary['other'] = vocabulary.pop('\u2581')
+        content['model']['merges'] = []
+    golden_data.edit(source / 'tokenizer.json', other_word_start)
+    for directory, options in ((source, ()), (golden_data.cogact(), ('--tokenizer', source))):
+        text = refused(directory, tmp_path, capsys, *options)
+        assert "special ids {'<s>': 1, '</s>': 2, '\u2581': None}" in text
+
+
+@pytest.mark.parametrize('options, text', [
+    (['--precision', 'w2a2'], 'use one of'),
+    (['--overrides', 'no_such_layer: w8a8'], "'no_such_layer' fits none"),
+    (['--overrides', 'o_proj w8a8'], 'is not of the form'),
+    (['--gptq'], 'name some with --calibration'),
+    (['--calibration', '.'], 'serves --gptq only'),
+    (['--gptq', '--calibration', '/proc/none'], 'holds neither instructions.jsonl'),
+    (['--group-size', '48'], 'power of two')])
+def test_options_that_do_not_fit_are_refused(options, text, tmp_path, capsys):
+    assert text in refused(golden_data.openvla(), tmp_path, capsys, *options)
+
+
+@pytest.mark.parametrize('line, text', [
+    ('{"image": "none.png", "instruction": "go"}', 'none.png cannot be read'),
+    ('{"image": "case0.png"}', "line 1: KeyError 'instruction'"),
+    ('case0.png', 'line 1'), ('[]', 'line 1'), ('', 'is empty')])
+def test_calibration_that_cannot_be_read_is_named(line, text, tmp_path, capsys):
+    data = tmp_path / 'data'
+    data.mkdir()
+    (data / 'case0.png').write_bytes((golden_data.GOLDEN / 'case0.png').read_bytes())
+    (data / 'instructions.jsonl').write_text(line + '\n')
+    options = ('--gptq', '--calibration', data)
+    assert text in refused(golden_data.openvla(), tmp_path, capsys, *options)
+
+
+def test_an_instruction_without_words_is_named(tmp_path, capsys):
+    data = tmp_path / 'data'
+    data.mkdir()
+    (data / 'case0.png').write_bytes((golden_data.GOLDEN / 'case0.png').read_bytes())
+    (data / 'instructions.jsonl').write_text('{"image": "case0.png", "instruction": " "}')
+    options = ('--gptq', '--calibration', data)
+    text = refused(golden_data.openvla(), tmp_path, capsys, *options)
+    assert 'calibration data: the instruction is empty' in text
+
+
+def test_values_beyond_float16_are_refused(tmp_path, capsys):
+    source = with_tensor(tmp_path, lambda weight: weight * 1e6)
+    text = refused(source, tmp_path, capsys, '--precision', 'fp', '--float-type', 'float16')
+    assert 'down_proj.weight has values beyond the range' in text and 'bfloat16' in text
+
+
+def test_a_converted_checkpoint_is_not_converted_again(tmp_path, capsys):
+    assert main(['convert', str(golden_data.openvla()), str(tmp_path / 'once')]) == 0
+    assert 'is converted already (w4a4)' in refused(tmp_path / 'once', tmp_path, capsys)
