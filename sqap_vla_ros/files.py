@@ -37,8 +37,9 @@ def saving_to(directory, needed_bytes: int, kept: str):
     try:
         yield
     except OSError as error:
-        free = shutil.disk_usage(directory).free
-        missing = max(1, -(-(needed_bytes - free) // MIB))
-        cause = (f'No space left for {directory}: free {missing} MiB' if error.errno in _FULL
-                 else f'{directory} cannot be written ({error}): mend that')
+        cause = f'{directory} cannot be written ({error}): mend that'
+        if error.errno in _FULL:
+            free = shutil.disk_usage(directory).free
+            missing = max(1, -(-(needed_bytes - free) // MIB))
+            cause = f'No space left for {directory}: free {missing} MiB'
         raise ConfigError(f'{cause} and start the same command again; {kept}') from error

@@ -23,6 +23,7 @@ def run_jobs(function: Callable, jobs: Iterable, processes: int) -> Iterator[tup
     alone.  Raises what a job raises, and RuntimeError when a process dies.
     """
     context, ended = multiprocessing.get_context('spawn'), False
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _end_with_parent) as pool:
         try:
             with _without_interrupts():  # the processes inherit it
@@ -36,7 +37,7 @@ def run_jobs(function: Callable, jobs: Iterable, processes: int) -> Iterator[tup
         finally:
             if not ended:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
+                for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
 
 

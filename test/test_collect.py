@@ -2,18 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Demonstrations: recorded with clean labels, stored whole or not at all, loaded in part."""
 import argparse
+from dataclasses import replace
 import errno
 from functools import lru_cache
+from types import SimpleNamespace
 
 from libero_scene import libero_env
 import numpy as np
 import pytest
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.sim.placements import NoRoomError
 from sqap_vla_ros.train import collect
 from sqap_vla_ros.train.collect import (
-    add_arguments, collect_shard, CollectConfig, missing_shards, pack_shard, run, shard_path)
+    add_arguments, collect_shard, CollectConfig, keep_options, missing_shards, run, shard_path)
 from sqap_vla_ros.train.perturbation import Perturbation, PerturbationConfig
+from sqap_vla_ros.train.recording import pack_shard
 from sqap_vla_ros.train.shards import load_shards, POINT_NAMES, write_shard
 
 UPRIGHT = np.array([0.4, 0.1, 0.2, 0.707, 0.707, 0.01, 0.01, 1.0], np.float32)
@@ -101,8 +106,41 @@ def test_a_truncated_shard_is_skipped_and_named(tmp_path):
 def test_shards_of_unlike_instructions_are_refused(tmp_path):
     write_shard(tmp_path / 'a.npz', shard([6]))
     write_shard(tmp_path / 'b.npz', {**shard([6]), 'instructions': np.array(['plate', 'rack'])})
-    with pytest.raises(ConfigError, match='b.npz'):
+    with pytest.raises(ConfigError, match='b.npz .*instructions was .*stove.* and is .*plate'):
         load_shards(tmp_path)
+
+
+def test_shards_of_unlike_points_are_refused(tmp_path):
+    write_shard(tmp_path / 'a.npz', shard([6]))
+    write_shard(tmp_path / 'b.npz', {**shard([6]), 'point_names': np.array(['a', 'b', 'c'])})
+    with pytest.raises(ConfigError, match='b.npz .*point_names was .*object.* and is .*a'):
+        load_shards(tmp_path)
+
+
+@pytest.mark.parametrize('damage', [
+    {'actions': None}, {'point_names': None}, {'state': np.zeros((3, 7), np.float32)},
+    {'frame_step': np.zeros(3)}, {'instruction': np.array([2], np.int32)},
+    {'instructions': np.array([1, 2])}, {'points_px': np.zeros((3, 4, 2), np.float32)}])
+def test_a_shard_that_lacks_something_is_skipped(tmp_path, damage):
+    write_shard(tmp_path / 'a.npz', shard([6]))
+    arrays = {name: value for name, value in {**shard([6]), **damage}.items()
+              if value is not None}
+    write_shard(tmp_path / 'b.npz', arrays)
+    data = load_shards(tmp_path)
+    assert data.episodes == 1 and data.skipped[0][0] == 'b.npz'
+    assert [*damage][0] in data.skipped[0][1]
+
+
+def test_flipped_bytes_make_a_shard_be_skipped(tmp_path):
+    write_shard(tmp_path / 'a.npz', shard([6]))
+    whole = (tmp_path / 'a.npz').read_bytes()
+    headers = whole.index(b'NUMPY') - 1, whole.rindex(b'PK\x01\x02')
+    for place in (*range(headers[0], headers[0] + 80), *range(headers[1], headers[1] + 46)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0xff
+        (tmp_path / 'b.npz').write_bytes(flipped)
+        data = load_shards(tmp_path)
+        assert data.episodes == 1 or not data.skipped, place
 
 
 def test_a_folder_without_shards_says_how_to_make_them(tmp_path):
@@ -113,6 +151,8 @@ def test_a_folder_without_shards_says_how_to_make_them(tmp_path):
 def test_a_shard_without_a_single_success_loads_as_no_frames(tmp_path):
     nothing = pack_shard([], [], [10_000], ('stove', 'cabinet'), POINT_NAMES)
     write_shard(tmp_path / 'a.npz', nothing)
+    with pytest.raises(ConfigError, match='collect more episodes'):
+        load_shards(tmp_path)
     write_shard(tmp_path / 'b.npz', shard([6]))
     assert len(load_shards(tmp_path)) == 3
 
@@ -120,9 +160,58 @@ def test_a_shard_without_a_single_success_loads_as_no_frames(tmp_path):
 def test_finished_shards_are_not_collected_again(tmp_path):
     config = CollectConfig(out=tmp_path, episodes=25, shard_episodes=10)
     assert missing_shards(config) == [0, 1, 2]
-    write_shard(shard_path(config, 1), shard([6]))
+    write_shard(shard_path(config, 1), shard([6] * 10))
     assert missing_shards(config) == [0, 2]
     assert [path.name for path in tmp_path.iterdir()] == [shard_path(config, 1).name]
+
+
+def test_a_shard_that_lacks_episodes_is_collected_again(tmp_path):
+    few = CollectConfig(out=tmp_path, episodes=12, shard_episodes=10)
+    write_shard(shard_path(few, 0), {**shard([6] * 8), 'failed_seeds': np.array([1, 2])})
+    write_shard(shard_path(few, 1), shard([6] * 2))
+    assert missing_shards(few) == []
+    more = CollectConfig(out=tmp_path, episodes=25, shard_episodes=10)
+    assert missing_shards(more) == [1, 2]
+    shard_path(few, 0).write_bytes(b'damaged')
+    assert missing_shards(few) == [0]
+
+
+def test_a_folder_goes_on_with_the_same_options_only(tmp_path):
+    config = CollectConfig(out=tmp_path, scene=SceneOptions(instructions=('stove', 'cabinet')))
+    keep_options(config)
+    keep_options(replace(config, episodes=2000, workers=1))
+    for changed in ({'seed': 20_000}, {'shard_episodes': 10}, {'frame_stride': 1},
+                    {'input_size': 64}, {'scene': SceneOptions(placement_m=0.1)}):
+        with pytest.raises(ConfigError, match=f'{[*changed][0]} was .*another --out'.replace(
+                'scene', 'instructions was .*placement_m')):
+            keep_options(replace(config, **changed))
+    (tmp_path / 'collect.json').write_text('{')
+    with pytest.raises(ConfigError, match='collect.json is damaged'):
+        keep_options(config)
+
+
+def test_a_seed_without_room_counts_as_failed(tmp_path):
+    class FullTable:
+        instructions = ('stove', 'cabinet')
+
+        def reset(self, seed, instruction):
+            raise NoRoomError(f'seed {seed}: no room')
+
+        def object_centers(self):
+            return {}
+    config = CollectConfig(out=tmp_path, episodes=3, shard_episodes=3)
+    arrays = collect_shard(FullTable(), config, 0)
+    assert arrays['failed_seeds'].tolist() == [10_000, 10_001, 10_002]
+    write_shard(shard_path(config, 0), arrays)
+    assert missing_shards(config) == []
+
+
+def test_the_expert_refuses_a_task_of_two_goals():
+    from sqap_vla_ros.sim.expert import Expert
+    env = SimpleNamespace(goal=lambda: [['on', 'cup', 'plate'], ['on', 'pot', 'stove']],
+                          target_object=lambda: 'cup', instruction='put both away')
+    with pytest.raises(ConfigError, match="not the 2 of 'put both away'"):
+        Expert(env).act()
 
 
 @pytest.mark.parametrize('options', [
@@ -156,7 +245,7 @@ def test_a_full_disk_stops_the_collection_and_leaves_no_half_shard(tmp_path, mon
 
 def test_processes_add_up_what_they_collect(tmp_path, monkeypatch):
     config = CollectConfig(out=tmp_path, episodes=25, shard_episodes=10)
-    write_shard(shard_path(config, 0), shard([6]))
+    write_shard(shard_path(config, 0), shard([6] * 10))
     asked = []
 
     def run_jobs(function, jobs, processes):

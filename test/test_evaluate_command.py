@@ -3,6 +3,8 @@
 """`sqap-vla eval`: what a table runs, what an interrupted run leaves, what is refused."""
 import argparse
 import json
+import os
+import shutil
 
 import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
@@ -148,15 +150,26 @@ def test_an_interrupted_run_of_other_options_is_not_gone_on_with(tmp_path):
 def test_a_full_disk_is_named_and_loses_no_episode(tmp_path):
     path = tmp_path / 'part.jsonl'
     progress = Progress(path, {})
-    path.unlink()
+    progress.add(Job(Row('fp'), 2), result(2))
+    path.rename(tmp_path / 'whole')
     path.symlink_to('/dev/full')
     with pytest.raises(ConfigError, match='No space left'):
         progress.add(Job(Row('fp'), 3), result(3))
+    (tmp_path / 'whole').replace(path)
+    assert Progress(path, {}).finished == {('fp', 'none', 2): result(2)}
+
+
+def test_the_directory_of_the_results_is_made(checkpoint, stand_in, tmp_path):
+    out = tmp_path / 'new' / 'table.json'
+    assert evaluate.run(options(checkpoint, '--out', str(out))) == 0
+    assert json.loads(out.read_text())['table']
 
 
 @pytest.mark.parametrize('extra, error', [
     (('--keep', '65'), ConfigError), (('--keep', 'all'), ConfigError),
-    (('--keep', '3,3'), ConfigError), (('--instructions', 'juggle'), ObservationError)])
+    (('--keep', '3,3'), ConfigError), (('--instructions', 'juggle'), ObservationError),
+    (('--max-steps', '0'), ConfigError), (('--processes', '0'), ConfigError),
+    (('--initial-states', '--episodes-per-task', '51'), ConfigError)])
 def test_what_the_checkpoint_cannot_do_is_refused_before_any_episode(checkpoint, stand_in, extra,
                                                                      error):
     with pytest.raises(error):
@@ -165,16 +178,43 @@ def test_what_the_checkpoint_cannot_do_is_refused_before_any_episode(checkpoint,
 
 
 def test_random_tokens_are_drawn_by_the_episodes_seed(checkpoint, monkeypatch):
-    loaded = []
+    loaded, seeds = [], []
     monkeypatch.setattr('sqap_vla_ros.policy.load_policy', lambda *args, **options: (
-        loaded.append(options['selection']) or load_policy(*args, **options)))
-    worker = object.__new__(workers._Worker)
-    worker.scene = workers.Scene(str(checkpoint), SceneOptions(instructions=(STOVE, PLATE)))
-    worker._loaded = worker._policy = None
+        loaded.append(args) or load_policy(*args, **options)))
+    worker = worker_of(checkpoint)
     for row in (Row('random-prune', 20), Row('prune', 20)):
         for seed in (7, 8):
-            worker.policy(Job(row, seed))
-    assert [selection.seed for selection in loaded] == [7, 8, 0]
+            seeds.append(worker.policy(Job(row, seed)).selection.seed)
+    assert worker.policy(Job(Row('fp'), 9)).selection is None
+    assert seeds == [7, 8, 0, 0] and len(loaded) == 1
+
+
+def worker_of(checkpoint):
+    """Return a worker without a simulator."""
+    worker = object.__new__(workers._Worker)
+    worker.scene = workers.Scene(
+        str(checkpoint), SceneOptions(instructions=(STOVE, PLATE)),
+        fingerprint=workers.fingerprint(checkpoint))
+    worker._loaded = worker._policy = None
+    return worker
+
+
+def test_a_checkpoint_that_changes_meanwhile_is_refused(checkpoint, tmp_path):
+    copy = shutil.copytree(checkpoint, tmp_path / 'copy')
+    worker = worker_of(copy)
+    worker.policy(Job(Row('fp'), 0))
+    os.utime(copy / 'model.safetensors', (1, 1))
+    worker.policy(Job(Row('prune', 20), 0))  # is loaded already
+    with pytest.raises(ConfigError, match='has changed'):
+        worker.policy(Job(Row('w4a4'), 0))
+
+
+def test_every_official_state_of_a_task_is_used_once():
+    options = SceneOptions(instructions=('a', 'b', 'c', 'd', 'e'), initial_states=True)
+    starts = {task: [options.start(seed, 5) % 50 for seed in range(task, 250, 5)]
+              for task in range(5)}
+    assert all(sorted(states) == list(range(50)) for states in starts.values())
+    assert SceneOptions().start(7, 5) == 7
 
 
 def test_processes_share_the_episodes_and_lose_none(checkpoint):

@@ -4,6 +4,7 @@
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
+from sqap_vla_ros.errors import ConfigError
 
 from sqap_vla_ros.sim.placements import (
     Box, clears_others, Footprint, free_square, is_free, Reach, sample_placements)
@@ -81,7 +82,7 @@ def test_an_object_clears_those_before_it_and_the_fixtures():
 
 def test_a_crowd_that_cannot_fit_is_reported():
     crowd = [Footprint(str(i), 0.2, 0.1) for i in range(3)]
-    with pytest.raises(RuntimeError, match='smaller'):
+    with pytest.raises(ConfigError, match='smaller'):
         sample_placements(np.random.default_rng(0), np.zeros((3, 2)), 0.1, crowd, [], [])
 
 

@@ -137,7 +137,7 @@ def test_a_variation_travels_to_other_processes():
 
 
 @pytest.mark.parametrize('options, message', [
-    ({'yaw_rad': -0.1}, 'yaw_rad'), ({'distractors': 13}, 'distractors'),
+    ({'yaw_rad': -0.1}, 'yaw_rad'), ({'distractors': 7}, 'distractors'),
     ({'light_jitter': 1.5}, 'light_jitter'), ({'camera_jitter_m': float('nan')}, 'camera_jitter'),
     ({'camera_pose': (1, 2, 3)}, 'camera_pose')])
 def test_an_option_out_of_range_is_named(options, message):

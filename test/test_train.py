@@ -8,7 +8,7 @@ import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.observation import end_effector_state, Observation
 from sqap_vla_ros.policy import load_policy
-from sqap_vla_ros.train import train
+from sqap_vla_ros.train import train, trainer
 from sqap_vla_ros.train.auxiliary import PointReadout
 from sqap_vla_ros.train.batches import Batches, shifted
 from sqap_vla_ros.train.recipe import normalisation, schedule
@@ -67,6 +67,45 @@ def test_a_directory_without_shards_is_refused(tmp_path):
         train.run(options(tmp_path, tmp_path / 'out'))
 
 
+def test_data_that_are_all_held_out_are_refused(tmp_path):
+    write_data(tmp_path, shards=1, episodes=2)  # one round of the instructions
+    with pytest.raises(ConfigError, match='collect more episodes'):
+        train.run(options(tmp_path, tmp_path / 'out'))
+
+
+def test_without_held_out_episodes_there_are_no_curves_of_them(tmp_path, capsys):
+    write_data(tmp_path, shards=1, episodes=4, seed=10_002)
+    assert train.run(options(tmp_path, tmp_path / 'out', '--log-every', '1', '--coarse-steps',
+                             '1', '--fine-steps', '1')) == 0
+    assert 'no episode is held out' in capsys.readouterr().out
+    log = json.loads((tmp_path / 'out' / 'curves.json').read_text())
+    assert [sorted(row) for row in log] == [['minutes', 'samples', 'step', 'train']] * 2
+
+
+@pytest.mark.parametrize('option', [
+    ('--log-every', '0'), ('--batch-size', '0'), ('--width', '32'), ('--width', '100'),
+    ('--learning-rate', 'nan'), ('--learning-rate', '-1'), ('--max-minutes', 'nan'),
+    ('--seed', '-1'), ('--vit-depth', '0'), ('--fine-steps', '-1'), ('--eval-every', '-1')])
+def test_an_option_that_cannot_be_is_named(data, tmp_path, option):
+    with pytest.raises(ConfigError, match=f'{option[0]} must be .* found {option[1]}'):
+        train.run(options(data, tmp_path / 'out', *option))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_unknown_device_is_refused_with_those_that_are_known(data, tmp_path):
+    with pytest.raises(ConfigError, match='--device tpu is not known: give auto, cpu or cuda'):
+        train.run(options(data, tmp_path / 'out', '--device', 'tpu'))
+
+
+def test_the_blank_image_is_black(data, tmp_path, monkeypatch):
+    learner, seen = trainer.Trainer(options(data, tmp_path)).learner, []
+    monkeypatch.setattr(learner, 'losses', lambda batch, *_: (
+        seen.append(batch['pixels']), {'action_l1': 1.0}))
+    learner.figures([{'pixels': torch.rand(1, 3, 4, 4)}], 1, blank=True)
+    black = np.zeros((4, 4, 3), np.uint8).astype(np.float32) / 127.5 - 1  # as in batches.py
+    np.testing.assert_array_equal(seen[0][0], black.transpose(2, 0, 1))
+
+
 def test_a_shifted_image_takes_its_points_along(data):
     shards = load_shards(data)
     norm = normalisation(shards)
@@ -101,6 +140,19 @@ def test_the_point_readout_finds_a_point_that_its_features_show():
         loss.backward()
         optimizer.step()
     assert loss < 0.3 * first and error < 1.0
+
+
+def test_points_that_are_not_seen_may_be_no_numbers_and_count_for_nothing():
+    readout, grid = PointReadout(24, 2), (4, 6)
+    features, pixels = torch.rand(3, 24, 24), torch.rand(3, 2, 2) * 50
+    seen = torch.tensor([[True, False]] * 3)
+    expected = readout(features, pixels, seen, grid, 60)
+    pixels[:, 1] = torch.nan
+    for found, wanted in zip(readout(features, pixels, seen, grid, 60), expected):
+        assert found == wanted > 0
+    loss, error = readout(features, pixels, torch.zeros_like(seen), grid, 60)
+    loss.backward()
+    assert loss == error == 0 and not readout.read.weight.grad.isnan().any()
 
 
 def test_the_learning_rate_warms_up_and_falls_twice():

@@ -3,6 +3,7 @@
 """scripts/train_on_gpu, as far as a machine without a GPU can tell."""
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 
@@ -14,24 +15,56 @@ from training_data import write_data
 SCRIPT = Path(__file__).resolve().parents[1] / 'scripts' / 'train_on_gpu'
 
 
+ENVIRONMENT = {**os.environ, 'PYTHON': sys.executable}
+TINY = ('--device', 'cpu', '--width', '64', '--vit-depth', '1', '--llm-layers', '3',
+        '--batch-size', '4', '--fine-steps', '1', '--dtype', 'float32', '--threads', '1')
+
+
 def run(*arguments, **options):
     return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, 'PYTHON': sys.executable}, **options)
+                          env=ENVIRONMENT, **options)
 
 
-def test_a_dry_run_leaves_what_is_to_be_carried_home(tmp_path):
-    data = tmp_path / 'data'
-    data.mkdir()
-    write_data(data)
-    done = run(data, tmp_path / 'out', '--device', 'cpu', '--width', '64', '--vit-depth', '1',
-               '--llm-layers', '3', '--batch-size', '4', '--coarse-steps', '1',
-               '--fine-steps', '1', '--log-every', '2', cwd=tmp_path)
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / 'data'
+    path.mkdir()
+    return write_data(path)
+
+
+def test_a_dry_run_leaves_what_is_to_be_carried_home(data, tmp_path):
+    done = run(data, tmp_path / 'out', *TINY, '--coarse-steps', '1', '--log-every', '2',
+               cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'dry run on the CPU' in done.stdout
     assert checkpoint.read_config(tmp_path / 'out' / 'checkpoint').training['step'] == 2
     assert {path.name for path in (tmp_path / 'out').iterdir()} >= {'checkpoint', 'curves.json'}
     assert not (tmp_path / 'out' / 'state.pt').exists()
     assert (tmp_path / 'out.run' / 'state.pt').exists()
+
+
+def test_a_signal_to_the_script_alone_ends_the_training_and_saves_it(data, tmp_path):
+    command = [SCRIPT, data, tmp_path / 'out', *TINY, '--coarse-steps', '100000', '--log-every',
+               '1']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          env=ENVIRONMENT, cwd=tmp_path) as process:
+        for line in process.stdout:
+            if 'samples' in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert 'stopped by SIGTERM: the same command goes on' in rest
+    step = torch.load(tmp_path / 'out.run' / 'state.pt', weights_only=True)['step']
+    assert checkpoint.read_config(tmp_path / 'out' / 'checkpoint').training['step'] == step
+
+
+def test_what_python_has_itself_goes_before_installed_wheels(data, tmp_path):
+    site = tmp_path / 'out.run' / 'site' / 'tqdm'
+    site.mkdir(parents=True)
+    (site / '__init__.py').write_text('raise ImportError("a wheel in place of the own module")')
+    done = run(data, tmp_path / 'out', *TINY, '--coarse-steps', '0', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_arguments_it_says_how_it_is_used(tmp_path):

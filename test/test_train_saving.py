@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trainings that are interrupted, meet a full disk or damaged files, and keep their best."""
-import json
+"""Trainings that are interrupted, meet a full disk or damaged files, or other data."""
 import signal
 import subprocess
 import sys
@@ -10,9 +9,7 @@ import pytest
 from safetensors import SafetensorError
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.model import checkpoint
-from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.train import train, trainer
-from sqap_vla_ros.train.success import is_best, SuccessMeter
 import torch
 from training_data import INSTRUCTIONS, options, write_data
 
@@ -115,47 +112,48 @@ def test_ctrl_c_in_the_middle_of_a_training_saves_and_the_same_command_goes_on(d
     assert again.step == step == checkpoint.read_config(tmp_path / 'checkpoint').training['step']
 
 
-class StandInMeter:
-    """Gives the successes of a list, in turn."""
-
-    rates: list = []
-
-    def __init__(self, checkpoint_directory, scene, episodes):
-        self.directory = checkpoint_directory
-        self.episodes = episodes * len(scene.instructions)
-
-    def measure(self, stop):
-        step = checkpoint.read_config(self.directory).training['step']
-        successes = self.rates.pop(0)
-        return {'successes': successes, 'episodes': self.episodes, 'wilson95': [0.1, 0.9],
-                'by_instruction': {}, 'of_step': step}
+def rewritten(path, change):
+    """Apply a change to a saved state's dict."""
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
 
 
-def test_the_best_checkpoint_by_success_is_kept_and_named(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trainer, 'SuccessMeter', StandInMeter)
-    monkeypatch.setattr(StandInMeter, 'rates', [1, 5, 5, 2])
-    steps = ('--log-every', '100', '--eval-every', '2', '--coarse-steps', '0', '--fine-steps')
-    train.run(options(data, tmp_path, *steps, '7'))
-    log = json.loads((tmp_path / 'curves.json').read_text())
-    assert [row['success']['step'] for row in log] == [2, 4, 6, 7]
-    assert all(row['success']['step'] == row['success']['of_step'] == row['step'] for row in log)
-    best = checkpoint.read_config(tmp_path / 'best').training
-    assert best['step'] == best['validation']['step'] == 6  # of equals, the later one
-    assert 'to ship is' in capsys.readouterr().out
-    monkeypatch.setattr(StandInMeter, 'rates', [4, 6])
-    train.run(options(data, tmp_path, *steps, '10'))
-    printed = capsys.readouterr().out
-    assert f'{tmp_path / "best"}, of step 10: 6 of 8 validation' in printed
-    log = json.loads((tmp_path / 'curves.json').read_text())
-    assert [row['success']['successes'] for row in log] == [1, 5, 5, 2, 4, 6]
+def test_a_state_of_before_there_were_instructions_in_it_goes_on(data, saved):
+    def make_old(state):
+        for name in ('instructions', 'point_names', 'samples', 'dtype'):
+            del state[name]
+        state['log'] = [{'step': 2, 'samples': 2 * 8}]  # of a batch size of 8
+    rewritten(saved / 'state.pt', make_old)
+    assert train.run(options(data, saved, *SMALL, '2')) == 0
+    assert checkpoint.read_config(saved / 'checkpoint').training['samples'] == 3 * 8 + 16
 
 
-def test_success_is_compared_as_a_rate():
-    few, many = {'successes': 3, 'episodes': 4}, {'successes': 7, 'episodes': 10}
-    assert is_best(few, many) and not is_best(many, few) and is_best(few, None)
+def test_samples_are_counted_over_batch_sizes(data, saved):
+    train.run(options(data, saved, *SMALL, '2', '--batch-size', '4'))
+    assert checkpoint.read_config(saved / 'checkpoint').training['samples'] == 3 * 16 + 4
 
 
-def test_a_simulator_that_lacks_the_tasks_is_refused_at_the_start(tmp_path):
-    pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
-    with pytest.raises(ConfigError, match='go left'):
-        SuccessMeter(tmp_path, SceneOptions(instructions=INSTRUCTIONS), 2)
+@pytest.mark.parametrize('changed', [
+    {'instructions': INSTRUCTIONS[::-1]}, {'instructions': ('go left', 'go there')}])
+def test_a_run_does_not_go_on_with_demonstrations_of_other_instructions(saved, tmp_path_factory,
+                                                                        changed):
+    other = write_data(tmp_path_factory.mktemp('other'), **changed)
+    with pytest.raises(ConfigError, match="instructions was .'go left', 'go right'. and is .'go"):
+        train.run(options(other, saved, *SMALL, '2'))
+
+
+def test_a_run_does_not_go_on_with_other_points(data, saved):
+    rewritten(saved / 'state.pt', lambda state: state.update(point_names=['a', 'b', 'c']))
+    with pytest.raises(ConfigError, match='point_names was .*another output directory'):
+        train.run(options(data, saved, *SMALL, '2'))
+
+
+def test_the_type_of_matrix_products_stays_unless_another_is_asked_for(data, saved, monkeypatch):
+    rewritten(saved / 'state.pt', lambda state: state.update(dtype='bfloat16'))
+    monkeypatch.setattr(trainer, 'choose_dtype', lambda name, device: {
+        'auto': torch.float32, 'float32': torch.float32, 'bfloat16': torch.bfloat16}[name])
+    for asked, used in (('auto', torch.bfloat16), ('float32', torch.float32)):
+        again = trainer.Trainer(options(data, saved, '--dtype', asked))
+        again.resume()
+        assert again.learner.dtype == used

@@ -6,8 +6,8 @@ import argparse
 import numpy as np
 from sqap_vla_ros.observation import end_effector_state
 from sqap_vla_ros.train import train
-from sqap_vla_ros.train.collect import pack_shard
-from sqap_vla_ros.train.shards import write_shard
+from sqap_vla_ros.train.recording import pack_shard
+from sqap_vla_ros.train.shards import POINT_NAMES, write_shard
 
 INSTRUCTIONS = ('go left', 'go right')
 SIZE = 56
@@ -33,15 +33,16 @@ def make_record(rng, instruction, steps=12, points=3):
     return record
 
 
-def write_data(path, instructions=INSTRUCTIONS, shards=2, episodes=10, points=3):
-    """Write shards in which the instructions take turns, from seed 10000 on."""
+def write_data(path, instructions=INSTRUCTIONS, shards=2, episodes=10, points=3, seed=10_000):
+    """Write shards in which the instructions take turns, from this seed on."""
     rng = np.random.default_rng(0)
+    names = [*POINT_NAMES, 'plate', 'stove'][:points]
     for shard in range(shards):
         first = shard * episodes
         turns = [k % len(instructions) for k in range(first, first + episodes)]
         records = [(turn, make_record(rng, turn, points=points)) for turn in turns]
-        seeds = list(range(10_000 + first, 10_000 + first + episodes))
-        arrays = pack_shard(records, seeds, [], instructions, range(points))
+        seeds = list(range(seed + first, seed + first + episodes))
+        arrays = pack_shard(records, seeds, [], instructions, names)
         write_shard(path / f'shard_{shard}.npz', arrays)
     return path
 

@@ -20,7 +20,7 @@ from .rollouts import CONTROLS, MAX_STEPS
 from .seeds import episode_seeds, TEST_SEEDS, VALIDATION_SEEDS
 from .table import summarize, table_text
 from ..errors import ConfigError
-from ..sim.options import add_scene_arguments, scene_options
+from ..sim.options import add_scene_arguments, OFFICIAL_STATES, scene_options
 from ..tokens import TIES
 
 
@@ -48,7 +48,7 @@ def add_arguments(parser) -> None:
     add('--processes', type=int, default=2)
     add('--out', help='write the results to this JSON file; the same command goes on with an '
         'interrupted run')
-    add_scene_arguments(parser)
+    add_scene_arguments(parser, official=True)
 
 
 def run(args) -> int:
@@ -59,7 +59,7 @@ def run(args) -> int:
                        ('variants', 'keep', 'controls', 'control_variants')))
     seeds = episode_seeds(args.seed, len(options['instructions']), args.episodes_per_task)
     jobs = [Job(row, seed) for row in rows for seed in seeds]
-    out = Path(args.out) if args.out else None
+    out = _output(args.out)
     progress = Progress(out and out.with_name(out.name + '.part.jsonl'), options)
     try:
         _run_missing(jobs, progress, args, options)
@@ -76,6 +76,17 @@ def run(args) -> int:
     return 0
 
 
+def _output(name: str | None) -> Path | None:
+    """Return the path of --out with its directory made; raise ConfigError if it cannot be."""
+    if not name:
+        return None
+    try:
+        Path(name).resolve().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'--out {name} cannot be written: {error}') from error
+    return Path(name)
+
+
 def plan_options(args) -> dict:
     """
     Return everything that decides the results, as plain values.
@@ -86,6 +97,7 @@ def plan_options(args) -> dict:
     from ..model.prompt import Prompt
     from .workers import require_simulator
     require_simulator()
+    _check_numbers(args)
     config = checkpoint.read_config(args.checkpoint)
     prompt = Prompt(checkpoint.read_tokenizer(args.checkpoint), config.model.text_length)
     instructions = list(args.instructions or config.instructions)
@@ -107,6 +119,17 @@ def plan_options(args) -> dict:
         'max_steps': args.max_steps}
 
 
+def _check_numbers(args) -> None:
+    """Raise ConfigError for counts that make no evaluation."""
+    for name in ('max_steps', 'processes'):
+        if getattr(args, name) < 1:
+            raise ConfigError(f'--{name.replace("_", "-")} is {getattr(args, name)}, expected at '
+                              'least 1')
+    if args.initial_states and args.episodes_per_task > OFFICIAL_STATES:
+        raise ConfigError(f'--initial-states has {OFFICIAL_STATES} states a task: more '
+                          '--episodes-per-task would only repeat them')
+
+
 def parse_keep(text: str, total: int) -> list[int]:
     """Return the numbers of kept tokens; raise ConfigError unless each is in 1..total."""
     try:
@@ -122,13 +145,13 @@ def parse_keep(text: str, total: int) -> list[int]:
 def _run_missing(jobs, progress, args, options) -> None:
     """Run the jobs that are not finished yet, with a progress bar."""
     from tqdm import tqdm
-    from .workers import run_episodes, Scene
+    from .workers import fingerprint, run_episodes, Scene
     missing = [job for job in jobs if job.key not in progress.finished]
     if not missing:
         return
     scene = Scene(
         args.checkpoint, scene_options(args, options['instructions']), args.max_steps,
-        args.ties)
+        args.ties, fingerprint(args.checkpoint))
     with closing(run_episodes(missing, scene, args.processes)) as finished, tqdm(
             total=len(jobs), initial=len(jobs) - len(missing), unit='episode',
             smoothing=0.05) as bar:

@@ -68,17 +68,17 @@ def project_points(env, points_base, image_size) -> tuple[np.ndarray, np.ndarray
 
 
 def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',
-                max_steps: int = MAX_STEPS) -> EpisodeResult:
+                max_steps: int = MAX_STEPS, start: int | None = None) -> EpisodeResult:
     """
     Run one episode in lockstep: infer, execute the first rows of the chunk, look again.
 
-    control: one of CONTROLS.  Raises ConfigError for one that this environment or policy cannot
-    serve.
+    control: one of CONTROLS.  start: seed of the initial state, None for `seed`.  Raises
+    ConfigError for a control that this environment or policy cannot serve.
     """
     mean_state = policy.statistics.get('state_mean')
     if control == 'no-state' and mean_state is None:
         raise ConfigError('no-state needs a policy with proprioception')
-    env.reset(seed, instruction)
+    env.reset(seed if start is None else start, instruction)
     policy.reset()
     told = told_instruction(env.instructions, instruction, control, seed)
     execute = policy.config.action_space.execute_steps

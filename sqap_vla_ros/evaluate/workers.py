@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 
 from .plan import Job
 from .rollouts import EpisodeResult, MAX_STEPS, run_episode
@@ -23,18 +24,26 @@ class Scene:
     Where and with what episodes are run.
 
     checkpoint: its directory.  options: of the simulator, with the instructions.  ties:
-    see tokens.SelectionConfig.
+    see tokens.SelectionConfig.  fingerprint: of the checkpoint's files when the evaluation began,
+    empty for no check.
     """
 
     checkpoint: str
     options: SceneOptions
     max_steps: int = MAX_STEPS
     ties: str = TIES[-1]
+    fingerprint: tuple = ()
 
     def environment(self):
         """Return a new LiberoEnv; raise ConfigError where it cannot be made."""
         require_simulator()
         return self.options.environment()
+
+
+def fingerprint(checkpoint) -> tuple:
+    """Return what changes when a checkpoint's files are written again."""
+    files = sorted(path for path in Path(checkpoint).iterdir() if path.is_file())
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
 def require_simulator() -> None:
@@ -60,21 +69,25 @@ class _Worker:
         instructions = self.environment.instructions
         return run_episode(
             self.environment, self.policy(job), job.seed,
-            instructions[job.seed % len(instructions)], job.row.control, self.scene.max_steps)
+            instructions[job.seed % len(instructions)], job.row.control, self.scene.max_steps,
+            self.scene.options.start(job.seed, len(instructions)))
 
     def policy(self, job: Job):
-        """Return the job's policy; jobs come row by row, so that one is kept."""
+        """Return the job's policy; jobs come row by row, so that one precision is kept."""
         from ..policy import load_policy
         from ..tokens import SelectionConfig
-        row, selection = job.row, None
-        if row.method is not None:
-            seed = job.seed if row.method == 'random' else 0
-            selection = SelectionConfig(
-                row.keep, method=row.method, seed=seed, ties=self.scene.ties)
-        if self._policy is None or self._loaded != (row.precision, selection):
-            self._policy = load_policy(
-                self.scene.checkpoint, row.precision, selection=selection)
-            self._loaded = (row.precision, selection)
+        row = job.row
+        if self._loaded != row.precision:
+            begun = self.scene.fingerprint
+            if begun and fingerprint(self.scene.checkpoint) != begun:
+                raise ConfigError(f'{self.scene.checkpoint} has changed since the evaluation '
+                                  'began: evaluate a copy of what is still being trained')
+            self._policy = load_policy(self.scene.checkpoint, row.precision)
+            self._policy.warm_up()
+            self._loaded = row.precision
+        self._policy.selection = None if row.method is None else SelectionConfig(
+            row.keep, method=row.method, seed=job.seed if row.method == 'random' else 0,
+            ties=self.scene.ties)
         return self._policy
 
 

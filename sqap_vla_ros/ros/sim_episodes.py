@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 import json
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.evaluate.rollouts import told_instruction
 
 CONTROLS = ('none', 'blank-image', 'other-instruction')
 
@@ -76,14 +77,10 @@ def plan_episodes(
         raise ConfigError(f'instruction {instruction!r} is none of the scene: {instructions}')
     if control not in CONTROLS:
         raise ConfigError(f'control {control!r} is unknown: use one of {CONTROLS}')
-    if control == 'other-instruction' and len(instructions) < 2:
-        raise ConfigError('other-instruction needs a scene with two instructions')
     goals = [instruction] if instruction else list(instructions)
     plan = []
     for index in range(episodes):
         goal = goals[(seed + index) % len(goals)]
-        told = goal
-        if control == 'other-instruction':
-            told = instructions[(instructions.index(goal) + 1) % len(instructions)]
+        told = told_instruction(instructions, goal, control, seed + index)
         plan.append(Episode(index, seed + index, goal, told))
     return plan

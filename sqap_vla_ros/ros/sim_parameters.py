@@ -45,7 +45,7 @@ class SimSettings:
         'does not apply.')
     yaw_rad: float = _parameter(
         0.0, 'Objects are turned at random by up to this, either way [rad].', 0.0, 3.14159)
-    distractors: int = _parameter(0, 'Objects added to the scene, of no goal.', 0, 12)
+    distractors: int = _parameter(0, 'Objects added to the scene, of no goal.', 0, 6)
     camera: str = _parameter('agentview', 'Camera of the scene.')
     camera_pose: tuple[float, ...] = _parameter(
         (0.0,) * 6, 'x, y, z of the camera and of what it looks at, base frame [m]; all zero: '

@@ -54,6 +54,8 @@ class LiberoEnv:
     def __init__(self, instructions=None, suite='libero_goal', placement_m=PLACEMENT_M,
                  image_size=(256, 256), camera='agentview', initial_states=False,
                  variation=Variation()):
+        if not 0 <= placement_m <= 1:
+            raise ConfigError(f'placement_m is {placement_m}: use 0 to 1')
         if initial_states and (variation.distractors or variation.yaw_rad):
             raise ConfigError('official initial states leave no room for distractors or yaw: '
                               'turn initial_states off, or those')

@@ -75,9 +75,12 @@ class Expert:
         """
         Return (twist float64 [6] m/s and rad/s in the base frame, gripper 0 or 1).
 
-        Raises ConfigError when the instruction is not about putting an object somewhere.
+        Raises ConfigError when the instruction is not about putting one object somewhere.
         """
         env, name = self._env, self._env.target_object()
+        if len(env.goal()) > 1:
+            raise ConfigError(f'the expert can only pursue one goal, not the {len(env.goal())} of '
+                              f'{env.instruction!r}: leave this instruction out')
         if name not in env.movable_objects() or env.target_place() is None:
             raise ConfigError(f'the expert can only put objects somewhere, not '
                               f'{env.instruction!r}: leave this instruction out')

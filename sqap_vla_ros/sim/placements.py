@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sqap_vla_ros.errors import ConfigError
+
 CLEARANCE_M = 0.012
 MAX_DRAWS = 20000
 FREE_SHARE = 0.9
@@ -22,6 +24,10 @@ TALL_M = 0.1  # what is this tall reaches the hand while the fingers are at the 
 # along y: the fingers reach the table, the hand comes as low as a tall object is high.
 FINGERS = (-0.02, -0.05, 0.02, 0.06)
 HAND = (-0.045, -0.115, 0.045, 0.115)
+
+
+class NoRoomError(ConfigError):
+    """No start of an episode was found in which everything stands free."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ def sample_placements(rng, centers, side_m, footprints, fixtures, reaches):
     """
     Return positions float64 [M, 2], each in the square of side_m round its centre [M, 2].
 
-    rng: numpy Generator; the same state gives the same positions. Raises RuntimeError when no
+    rng: numpy Generator; the same state gives the same positions. Raises NoRoomError when no
     free placement is found in MAX_DRAWS draws.
     """
     centers = np.asarray(centers, np.float64)
@@ -151,5 +157,5 @@ def sample_placements(rng, centers, side_m, footprints, fixtures, reaches):
         positions = centers + rng.uniform(-side_m / 2, side_m / 2, centers.shape)
         if is_free(positions, footprints, fixtures, reaches):
             return positions
-    raise RuntimeError(f'no collision-free placement in squares of {side_m} m in {MAX_DRAWS} '
-                       'draws: make placement_m smaller')
+    raise NoRoomError(f'no collision-free placement in squares of {side_m} m in {MAX_DRAWS} '
+                      'draws: make placement_m smaller')

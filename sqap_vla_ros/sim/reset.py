@@ -14,7 +14,7 @@ import numpy as np
 
 from sqap_vla_ros.sim.grasps import grasp_of
 from sqap_vla_ros.sim.placements import (
-    clears_others, free_square, hand_is_free, Reach, sample_placements)
+    clears_others, free_square, hand_is_free, NoRoomError, Reach, sample_placements)
 from sqap_vla_ros.sim.shapes import footprint
 
 SETTLE_STEPS = 12
@@ -42,13 +42,14 @@ def start_at_random(scene, problem, seed, side_m, yaw_rad=0.0):
     Start from objects and arm at random; the same seed gives the same start.
 
     problem: the parsed task; side_m: side of the objects' squares, 0 for the benchmark's own;
-    yaw_rad: the objects are turned by up to this. Raises RuntimeError where things do not fit.
+    yaw_rad: the objects are turned by up to this. Raises NoRoomError where things do not fit.
     """
     again = range(DISTRACTOR_TRIES if scene.distractors else 1)
     for attempt, distractor_attempt in product(range(RESET_TRIES), again):
         if _try_start(scene, problem, (seed, attempt), distractor_attempt, side_m, yaw_rad):
             return
-    raise RuntimeError(f'seed {seed}: objects do not come to rest')
+    raise NoRoomError(f'seed {seed}: objects find no room or do not come to rest: use fewer '
+                      'distractors or a smaller placement_m')
 
 
 def _try_start(scene, problem, seed, distractor_attempt, side_m, yaw_rad):

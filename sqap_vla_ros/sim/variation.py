@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.errors import ConfigError
 
+MOST_DISTRACTORS = 6  # with more, many starts find no room
 LIGHT_TURN_RAD = 0.6  # at light_jitter 1
 LIGHT_SHIFT_M = 0.5
 _CAMERA_STREAM, _LIGHT_STREAM = 4, 5
@@ -37,8 +38,9 @@ class Variation:
 
     def __post_init__(self):
         """Check the ranges."""
-        for name, high in (('yaw_rad', np.pi), ('distractors', 12), ('camera_jitter_m', 1.0),
-                           ('camera_jitter_rad', 1.0), ('light_jitter', 1.0)):
+        for name, high in (('yaw_rad', np.pi), ('distractors', MOST_DISTRACTORS),
+                           ('camera_jitter_m', 1.0), ('camera_jitter_rad', 1.0),
+                           ('light_jitter', 1.0)):
             if not 0 <= getattr(self, name) <= high:
                 raise ConfigError(f'{name} is {getattr(self, name)}: use 0 to {high:.3g}')
         if self.camera_pose is not None and np.shape(self.camera_pose) != (2, 3):

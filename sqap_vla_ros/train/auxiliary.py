@@ -28,8 +28,10 @@ class PointReadout(nn.Module):
         Return the loss and the mean error.
 
         visual: [B, N, D].  pixels: [B, P, 2] (u, v) of the network's input image.  seen: bool
-        [B, P], whether that point is in the image.  The error is in pixels of the input image.
+        [B, P], whether that point is in the image; elsewhere pixels may be no numbers.  The
+        error is in pixels of the input image.  Both are 0 where no point is seen.
         """
+        pixels, count = torch.where(seen[..., None], pixels, 0), seen.sum().clamp(min=1)
         rows, cols = grid
         cell = torch.tensor([image_size / cols, image_size / rows], device=visual.device)
         out = self.read(visual).float().unflatten(-1, (self.points, 3))  # [B, N, P, 3]
@@ -43,12 +45,12 @@ class PointReadout(nn.Module):
         chosen = offset.gather(2, index[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
         wanted = place - torch.stack([col, row], -1) - 0.5
         offset_loss = (chosen - wanted).abs().sum(-1)
-        loss = (heat_loss.view_as(offset_loss) + offset_loss)[seen].mean()
+        loss = (heat_loss.view_as(offset_loss) + offset_loss)[seen].sum() / count
         with torch.no_grad():
             best = heat.argmax(-1)  # [B, P]
             centre = torch.stack([best % cols, best // cols], -1) + 0.5
             found = centre + offset.gather(2, best[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
-            error = ((found - place) * cell).norm(dim=-1)[seen].mean()
+            error = ((found - place) * cell).norm(dim=-1)[seen].sum() / count
         return loss, error
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training curves as one picture."""
+"""Training curves, as one picture and line by line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def curves_png(log: list) -> bytes:
     """
     Draw action error, localisation error and, where it was measured, success to a PNG.
 
-    log: the rows that `sqap-vla train` keeps in curves.json.
+    log: the rows that `sqap-vla train` keeps in curves.json; some lack a figure.
     """
     import matplotlib
     matplotlib.use('Agg')
@@ -33,6 +33,20 @@ def curves_png(log: list) -> bytes:
     return picture.getvalue()
 
 
+def line_of(row: dict) -> str:
+    """Return the row that was just added to the log in one line."""
+    names = {'train': 'train', 'held_out': 'held out', 'blank': 'blank'}
+    errors = ', '.join(f'{label} {row[name]["action_l1"]:.4f}'
+                       for name, label in names.items() if name in row)
+    text = (f'{row["samples"]:8d} samples {row["minutes"]:6.1f} min: '
+            f'action L1 {errors or "unknown"}')
+    if 'held_out' in row:
+        held = row['held_out']
+        text += (f', image {held["pixel_error"]:.1f} px, space '
+                 f'{held["space_error_m"] * 100:.1f} cm')
+    return text
+
+
 def _thousands(log: list) -> list[float]:
     return [row['samples'] / 1000 for row in log]
 
@@ -40,14 +54,16 @@ def _thousands(log: list) -> list[float]:
 def _draw_actions(axes, log: list) -> None:
     for name, label in (('train', 'training batch'), ('held_out', 'held-out episodes'),
                         ('blank', 'held-out, blank image')):
-        axes.plot(_thousands(log), [row[name]['action_l1'] for row in log], label=label)
+        rows = [row for row in log if name in row]
+        axes.plot(_thousands(rows), [row[name]['action_l1'] for row in rows], label=label)
     axes.set(ylabel='L1 of normalised actions', yscale='log')
 
 
 def _draw_points(axes, log: list) -> None:
-    axes.plot(_thousands(log), [row['held_out']['pixel_error'] for row in log],
+    rows = [row for row in log if 'held_out' in row]
+    axes.plot(_thousands(rows), [row['held_out']['pixel_error'] for row in rows],
               label='in the image (px)')
-    axes.plot(_thousands(log), [row['held_out']['space_error_m'] * 100 for row in log],
+    axes.plot(_thousands(rows), [row['held_out']['space_error_m'] * 100 for row in rows],
               label='in space (cm)')
     axes.set(ylabel='held-out error of the points', yscale='log')
 

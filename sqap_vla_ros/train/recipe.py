@@ -7,8 +7,9 @@ from __future__ import annotations
 import math
 import time
 
+from ..errors import ConfigError
 
-PATCH_PX = 14
+PATCH_PX, HEAD_WIDTH = 14, 64
 PATHS = ('data', 'out', 'init', 'command')
 
 
@@ -26,7 +27,7 @@ def network(args, data, tokenizer):
     from ..model.llama import LlamaConfig
     from ..model.vit import ViTConfig
     from ..model.vla import VLAConfig
-    width, heads = args.width, args.width // 64
+    width, heads = args.width, args.width // HEAD_WIDTH
     model = VLAConfig(
         vision=ViTConfig(data.frame(0).shape[0], PATCH_PX, width, args.vit_depth, heads,
                          4 * width, args.stem),
@@ -52,6 +53,21 @@ def held_out_episodes(data):
     The instructions take turns by seed, so each of them loses one episode in ten.
     """
     return data.seed // len(data.instructions) % 10 == 0
+
+
+def split_rows(data) -> tuple:
+    """
+    Return the indices of the frames to train on, and of those that are held out.
+
+    Raises ConfigError when nothing is left to train on.
+    """
+    import numpy as np
+    held = held_out_episodes(data)
+    if held.all():
+        raise ConfigError(
+            f'all {data.episodes} episodes belong to the round of {len(data.instructions)} '
+            'instructions in ten that is held out: collect more episodes')
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def normalisation(data) -> dict:
@@ -102,10 +118,15 @@ def initialise(model) -> None:
 
 
 def choose_device(name: str) -> str:
-    """Return the device; 'auto' takes CUDA where there is one."""
+    """Return the device; 'auto' takes CUDA where there is one; raise ConfigError for others."""
     import torch
+    if name not in ('auto', 'cpu', 'cuda'):
+        raise ConfigError(f'--device {name} is not known: give auto, cpu or cuda')
     if name == 'auto':
         return 'cuda' if torch.cuda.is_available() else 'cpu'
+    if name == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError('torch finds no CUDA device here (nvidia-smi shows the driver): give '
+                          '--device cpu')
     return name
 
 

@@ -11,20 +11,32 @@ A shard is one .npz (never pickled) with, for F frames, S control steps and E ep
     frame_step int32 [F], frame_episode int32 [F]    control step and row of the episode
     actions float32 [S, 7]       the expert's clean action at every step: twist (SI), gripper 0..1
     action_offsets int64 [E + 1], instruction int32 [E], seed int64 [E]
-    instructions str [I], failed_seeds int64 [...]
+    instructions str [I], point_names str [P], failed_seeds int64 [...]
 """
 import io
 from pathlib import Path
+import struct
+import tokenize
 import zipfile
+import zlib
 
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.files import write_whole
 from sqap_vla_ros.observation import end_effector_state
+from sqap_vla_ros.train.alike import differences
 
 POINT_NAMES = ('object', 'place', 'end_effector')
 _PER_FRAME = ('state', 'points_px', 'points_xyz', 'frame_step')
+_KINDS = {'jpeg': 'u', 'jpeg_offsets': 'i', 'state': 'f', 'points_px': 'f', 'points_xyz': 'f',
+          'frame_step': 'i', 'frame_episode': 'i', 'actions': 'f', 'action_offsets': 'i',
+          'instruction': 'i', 'seed': 'i', 'failed_seeds': 'i', 'instructions': 'U',
+          'point_names': 'U'}
+# what NumPy and zipfile raise for a file with flipped or missing bytes
+_DAMAGES = (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, OverflowError,
+            MemoryError, SyntaxError, RuntimeError, tokenize.TokenError, struct.error, zlib.error,
+            zipfile.BadZipFile)
 
 
 def write_shard(path, arrays):
@@ -34,18 +46,39 @@ def write_shard(path, arrays):
     write_whole(path, buffer.getvalue())
 
 
+def read_shard(path):
+    """Return a shard's arrays; raise ValueError, with what is wrong, for one that is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            shard = dict(archive)
+        _check_shard(shard)
+    except _DAMAGES as error:
+        raise ValueError(f'{type(error).__name__}: {error}') from error
+    return shard
+
+
+def episodes_in(path):
+    """Return how many episodes a shard tried, failed ones too; 0 if it cannot be read."""
+    try:
+        shard = read_shard(path)
+    except ValueError:
+        return 0
+    return len(shard['seed']) + len(shard['failed_seeds'])
+
+
 class Demonstrations:
     """
     All frames of some shards, decoded when asked for.
 
     state float32 [F, 8]; points_px [F, P, 2]; points_xyz [F, P, 3]; frame_step int32 [F];
     instruction int32 [F] (index into instructions), seed int64 [F] of the frame's episode;
-    skipped: the shards that could not be read, with the reason.
+    point_names: what the P points are; skipped: the shards that could not be read, and why.
     """
 
     def __init__(self, shards, skipped=()):
         self.skipped = tuple(skipped)
-        self.instructions = tuple(str(name) for name in shards[0]['instructions'])
+        self.instructions = tuple(shards[0]['instructions'].tolist())
+        self.point_names = tuple(shards[0]['point_names'].tolist())
         for name in _PER_FRAME:
             setattr(self, name, np.concatenate([shard[name] for shard in shards]))
         self.state = np.array(  # whatever sign the quaternions were written with
@@ -95,22 +128,25 @@ def load_shards(directory):
     Return the Demonstrations of all readable shards of a directory, in the order of names.
 
     A shard that cannot be read is skipped and listed in `skipped`. Raises ConfigError when none
-    can be read, or when shards of different instructions or points are mixed.
+    can be read or none has a frame, or when shards of different instructions or points are
+    mixed.
     """
     shards, skipped = [], []
     for path in sorted(Path(directory).glob('*.npz')):
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                shard = dict(archive)
-            _check_shard(shard)
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            shard = read_shard(path)
+        except ValueError as error:
             skipped.append((path.name, str(error)))
         else:
             shards.append(shard)
             _check_alike(path, shard, shards[0])
     if not shards:
-        raise ConfigError(f'no readable shard (*.npz) in {directory} ({len(skipped)} unreadable):'
-                          ' collect demonstrations first with `sqap-vla collect`')
+        found = ''.join(f'; {name}: {error}' for name, error in skipped[:1])
+        raise ConfigError(f'no readable shard (*.npz) in {directory} ({len(skipped)} unreadable'
+                          f'{found}): collect demonstrations first with `sqap-vla collect`')
+    if not any(len(shard['state']) for shard in shards):
+        raise ConfigError(f'no episode in {directory} succeeded, there is nothing to learn from: '
+                          'collect more episodes')
     return Demonstrations(shards, skipped)
 
 
@@ -123,20 +159,39 @@ def describe(data):
 
 def _check_alike(path, shard, first):
     """Raise ConfigError for a shard of other instructions or points than the first one."""
-    if list(shard['instructions']) != list(first['instructions']):
-        raise ConfigError(f'{path} holds other instructions ({list(shard["instructions"])}) than '
-                          'the shards before it: keep them in another folder')
-    found, wanted = shard['points_px'].shape[1], first['points_px'].shape[1]
-    if found != wanted:
-        raise ConfigError(f'{path} holds {found} points a frame, the shards before it {wanted}: '
-                          'keep them in another folder')
+    changed = differences(*({name: each[name].tolist() for name in ('instructions', 'point_names')}
+                            for each in (first, shard)))
+    if changed:
+        raise ConfigError(f'{path} holds other demonstrations than the shards before it: '
+                          f'{changed}. Keep them in another folder')
 
 
 def _check_shard(shard):
-    frames = len(shard['jpeg_offsets']) - 1
+    """Raise ValueError for a shard that lacks something or holds what cannot be."""
+    _check_arrays(shard)
+    frames, episodes = len(shard['jpeg_offsets']) - 1, len(shard['seed'])
     if any(len(shard[name]) != frames for name in (*_PER_FRAME, 'frame_episode')):
         raise ValueError('the arrays of the shard differ in length')
     if len(shard['jpeg']) != shard['jpeg_offsets'][-1]:
         raise ValueError('the shard lacks frames')
     if len(shard['actions']) != shard['action_offsets'][-1]:
         raise ValueError('the shard lacks actions')
+    if not len(shard['instruction']) == len(shard['action_offsets']) - 1 == episodes:
+        raise ValueError('the shard lacks episodes')
+    for name, size in (('instruction', len(shard['instructions'])), ('frame_episode', episodes)):
+        if not ((shard[name] >= 0) & (shard[name] < size)).all():
+            raise ValueError(f'{name} is not within 0 .. {size - 1}')
+
+
+def _check_arrays(shard):
+    """Raise ValueError for an array that is not there, or of another type or shape."""
+    for name, kind in _KINDS.items():
+        if name not in shard:
+            raise ValueError(f'it lacks {name}: collect it anew')
+        if shard[name].dtype.kind != kind:
+            raise ValueError(f'{name} is {shard[name].dtype}')
+    points = len(shard['point_names'])
+    widths = {'state': (8,), 'points_px': (points, 2), 'points_xyz': (points, 3), 'actions': (7,)}
+    for name in _KINDS:
+        if shard[name].shape[1:] != widths.get(name, ()):
+            raise ValueError(f'{name} is {shard[name].shape}')

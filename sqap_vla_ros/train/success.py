@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+import time
 
 from ..evaluate.plan import BASELINE, Job, Row
 from ..evaluate.rollouts import wilson_interval
@@ -28,31 +29,45 @@ class SuccessMeter:
         self.scene = Scene(str(checkpoint), options)
         self.scene.environment().close()
 
-    def measure(self, stop: list) -> dict | None:
+    def measure(self, stop: list, deadline: float) -> dict | None:
         """
-        Return successes, episodes, wilson95 and by_instruction; None when stop fills up.
+        Return successes, episodes, wilson95, by_instruction and scene.
 
-        stop: see saving.stop_signals.
+        None when stop (see saving.stop_signals) fills up or the deadline (time.monotonic)
+        passes before the last episode.  Raises NoRoomError for a seed that has no start, and
+        RuntimeError when a process dies.
         """
         results = []
         with closing(run_episodes(self.jobs, self.scene, PROCESSES)) as finished:
             for _, result in finished:
-                if stop:
+                if stop or time.monotonic() > deadline:
                     return None
                 results.append(result)
-        successes = sum(result.success for result in results)
+        options, successes = self.scene.options, sum(result.success for result in results)
+        scene = {name: value for name, value in options.values().items()
+                 if name != 'instructions'}
         return {'successes': successes, 'episodes': len(results),
-                'wilson95': list(wilson_interval(successes, len(results))),
+                'wilson95': list(wilson_interval(successes, len(results))), 'scene': scene,
                 'by_instruction': {text: success_counts(results, text)
-                                   for text in self.scene.options.instructions}}
+                                   for text in options.instructions}}
 
 
-def read_best(directory: Path) -> dict | None:
-    """Return what the best checkpoint so far achieved, with its step; None without one."""
-    from ..model import checkpoint
-    if not (directory / 'config.json').is_file():
-        return None
-    return checkpoint.read_config(directory).training.get('validation')
+def last_measured(log: list) -> int | None:
+    """Return the last step in a log whose success was measured."""
+    return next((row['step'] for row in reversed(log) if 'success' in row), None)
+
+
+def best_of(log: list) -> dict | None:
+    """
+    Return the best success in a log, with its step; None where none was measured.
+
+    Only those in the scene of the last one count: another one may be easier.
+    """
+    best, measured = None, [row['success'] for row in log if 'success' in row]
+    for found in measured:
+        if found.get('scene') == measured[-1].get('scene') and is_best(found, best):
+            best = found
+    return best
 
 
 def is_best(found: dict, best: dict | None) -> bool:

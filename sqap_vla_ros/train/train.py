@@ -12,7 +12,14 @@ pruning and quantization must work on a model that has never seen them.
 
 from __future__ import annotations
 
+import math
+
+from .recipe import HEAD_WIDTH
+from ..errors import ConfigError
 from ..sim.options import add_scene_arguments
+
+_AT_LEAST = {'batch_size': 1, 'log_every': 1, 'coarse_steps': 0, 'fine_steps': 0, 'vit_depth': 1,
+             'llm_layers': 1, 'eval_every': 0, 'eval_episodes': 1, 'threads': 0, 'seed': 0}
 
 
 def add_arguments(parser) -> None:
@@ -27,13 +34,16 @@ def add_arguments(parser) -> None:
     parser.add_argument('--learning-rate', type=float, default=8e-4)
     parser.add_argument('--vit-depth', type=int, default=3)
     parser.add_argument('--llm-layers', type=int, default=4)
-    parser.add_argument('--width', type=int, default=256)
+    parser.add_argument('--width', type=int, default=256,
+                        help=f'a multiple of {HEAD_WIDTH}, the width of an attention head')
     parser.add_argument('--stem', choices=('linear', 'conv'), default='conv')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
-                        help='auto: bfloat16 where a matrix product is measured to be faster')
+                        help='auto: bfloat16 where a matrix product is measured to be faster, '
+                        'and then the same when a run is resumed')
     parser.add_argument('--threads', type=int, default=0, help='torch threads, 0: its default')
-    parser.add_argument('--max-minutes', type=float, default=150, help='stop and save then')
+    parser.add_argument('--max-minutes', type=float, default=150,
+                        help='stop and save then, measurements of success included')
     parser.add_argument('--name', default='libero_goal', help='unnorm_key of the checkpoint')
     parser.add_argument('--log-every', type=int, default=250,
                         help='steps between held-out figures')
@@ -45,10 +55,25 @@ def add_arguments(parser) -> None:
     add_scene_arguments(parser.add_argument_group('scene of --eval-every'))
 
 
+def check_options(args) -> None:
+    """Raise ConfigError for an option that no training can have."""
+    for name, least in _AT_LEAST.items():
+        if getattr(args, name) < least:
+            raise ConfigError(f'--{name.replace("_", "-")} must be at least {least}, found '
+                              f'{getattr(args, name)}')
+    if args.width < HEAD_WIDTH or args.width % HEAD_WIDTH:
+        raise ConfigError(f'--width must be a multiple of {HEAD_WIDTH}, found {args.width}')
+    if not 0 < args.learning_rate < math.inf:
+        raise ConfigError(f'--learning-rate must be a number above 0, found {args.learning_rate}')
+    if not args.max_minutes > 0:
+        raise ConfigError(f'--max-minutes must be above 0, found {args.max_minutes}')
+
+
 def run(args) -> int:
     """Train, or go on with an interrupted training in the same directory; return the status."""
     import torch
     from .trainer import Trainer
+    check_options(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     trainer = Trainer(args)
