@@ -24,11 +24,11 @@ SIMULATOR = {
     'task': (str, '', 'Instruction to follow; empty: the instructions take turns.'),
     'episodes': (int, '10', 'Number of episodes.'),
     'seed': (int, '0', 'Placement seed of the first episode.'),
-    'max_steps': (int, '200', 'Control steps after which an episode has failed.'),
+    'max_steps': (int, '300', 'Control steps after which an episode has failed.'),
     'control': (str, 'none', 'none, blank-image or other-instruction.'),
     'lockstep': (bool, 'true', 'false: wall clock, physics does not wait for the policy.')}
 POLICY = {
-    'checkpoint': ('libero_goal_bowl', 'A bundled model or a checkpoint directory.'),
+    'checkpoint': ('libero_goal', 'A bundled model or a checkpoint directory.'),
     'precision': ('w4a4', 'fp, w4a16, w8a8, w4a8 or w4a4.'),
     'keep_tokens': ('154', 'Visual tokens to keep; 0 keeps all.')}
 

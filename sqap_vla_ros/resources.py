@@ -33,7 +33,7 @@ def share_directory() -> Path:
         'path, or install from a clone (pip install -e . or colcon build)')
 
 
-def model_directory(name: str = 'libero_goal_bowl') -> Path:
+def model_directory(name: str = 'libero_goal') -> Path:
     """
     Return the checkpoint directory of a bundled model.
 

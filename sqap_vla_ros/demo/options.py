@@ -31,8 +31,8 @@ class DemoOptions:
     real_time: bool = False
     control: str = 'none'
     out: Path = Path('out/demo')
-    checkpoint: str = 'libero_goal_bowl'
-    max_steps: int = 200
+    checkpoint: str = 'libero_goal'
+    max_steps: int = 300
     video: bool = True
     video_episodes: int = 6
 
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='visual tokens to keep; 0 keeps all')
     add('--episodes', type=int, default=default.episodes, metavar='N', help='episodes to run')
     add('--seed', type=int, default=default.seed,
-        help='placement seed of the first episode; training uses 10000 and above')
+        help='placement seed of the first episode; training uses 1000 and above')
     add('--real-time', action='store_true',
         help='wall clock: physics does not wait for the policy, so latency costs success')
     add('--control', choices=CONTROLS, default=default.control,
