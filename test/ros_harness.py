@@ -246,8 +246,11 @@ class World:
         """Wait for a zero command; assert that more come and that all of them are zero."""
         self.until(self.stands_still, meanwhile=meanwhile)
         self.robot.twists.clear()
-        self.spin(seconds, meanwhile)
-        assert self.robot.twists and not any(map(speed, self.robot.twists))
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end and len(self.robot.twists) >= 3,
+                   seconds + WAIT_S, meanwhile)
+        speeds = [speed(twist) for twist in self.robot.twists]
+        assert not any(speeds), f'commands in {seconds} s or more: {speeds}'
 
     def says(self, name, text):
         """Return whether a status contains a text."""
