@@ -14,15 +14,18 @@ import argparse
 import json
 import multiprocessing
 from pathlib import Path
+import queue
 import time
 
-import mujoco
 import numpy as np
 from sqap_vla_ros.demo.report import machine, versions
 from sqap_vla_ros.sim.env import LiberoEnv
 from sqap_vla_ros.sim.expert import Expert
 
+import mujoco  # noqa: I100 (behind sqap_vla_ros.sim, which chooses how it renders)
+
 STEPS_PER_FRAME = 4
+LONGEST_S = 300.0  # that one process waits for another
 SIDES = ('mujoco.Renderer', 'SceneCamera')
 UNITS = {'render': 'render, frames/s', 'step+render': 'step+render, frames/s',
          'render_cpu_ms': 'render, CPU ms/frame',
@@ -90,7 +93,7 @@ def measure(number, options, barrier, results):
     laps = []
     for episode in range(options.rounds):
         for side in SIDES[::(-1)**episode]:
-            barrier.wait()
+            barrier.wait(LONGEST_S)
             seed = 100 * number + episode
             laps.append((side, run_episode(env, seed, options.frames, looks[side])))
     difference = None if number else pixel_difference(env, plain, options.frames)
@@ -119,7 +122,14 @@ def run(count, options):
                for number in range(count)]
     for worker in workers:
         worker.start()
-    found = [results.get() for _ in workers]
+    found = []
+    while len(found) < count:
+        try:
+            found.append(results.get(timeout=1.0))
+        except queue.Empty:
+            if any(worker.exitcode for worker in workers):
+                barrier.abort()
+                raise SystemExit('a process failed, its error stands above') from None
     for worker in workers:
         worker.join()
     return summarize([laps for laps, _ in found]), next(gap for _, gap in found if gap)

@@ -17,6 +17,9 @@ import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.environment import built_prefixes, ros_environment
 
+# before anything imports triton, so that CUDA kernels can be tested where there is no GPU
+if not os.path.exists('/dev/nvidiactl'):
+    os.environ.setdefault('TRITON_INTERPRET', '1')
 STARTED_AGAIN = 'SQAP_VLA_TEST_ENVIRONMENT'
 
 

@@ -10,11 +10,14 @@ from .rollouts import CONTROLS
 from ..errors import ConfigError
 
 BASELINE = 'fp'
+OTHER_PRECISIONS = ('w4a8', 'w8a8', 'w4a16')
 # variant: precision, selection method (None: all tokens)
 VARIANTS = {
     'fp': ('fp', None), 'w4a4': ('w4a4', None),
     'prune': ('fp', 'sqap'), 'random-prune': ('fp', 'random'),
     'sqap': ('w4a4', 'sqap'), 'w4a4-random-prune': ('w4a4', 'random'),
+    **{name: (name, None) for name in OTHER_PRECISIONS},
+    **{f'{name}-prune': (name, 'sqap') for name in OTHER_PRECISIONS},
 }
 
 

@@ -19,7 +19,7 @@ import torch
 from .base import Kernel, Unavailable
 from .build import build
 
-INTERFACE = 2
+INTERFACE = 3
 LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
 
 

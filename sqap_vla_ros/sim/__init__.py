@@ -5,8 +5,11 @@ LIBERO as an environment: simulator, camera, widened placements, scripted expert
 
 Importing this package is cheap; `sim.env` imports MuJoCo and the benchmark. The rendering
 backend is chosen here, because MuJoCo reads it once, when it is first imported: software
-(OSMesa) unless a GPU is there or the environment already says otherwise.
+(OSMesa) unless a GPU is there or the environment already says otherwise.  And triton, which torch
+may import at any time, is imported here if it is installed (0.3 s): it and Mesa both bring an
+LLVM, and with Mesa's loaded first the process crashes.
 """
+import contextlib
 import os
 
 _GPU_DEVICE = '/dev/nvidiactl'
@@ -21,3 +24,5 @@ def choose_rendering_backend():
 
 
 choose_rendering_backend()
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
