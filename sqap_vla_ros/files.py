@@ -17,14 +17,29 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path, content: bytes) -> None:
-    """Write a neighbour and rename it; after an OSError, what was there before is still there."""
+    """
+    Write a neighbour and rename it; after an OSError, what was there before is still there.
+
+    A device or pipe is written to as it is.
+    """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     part = path.with_name(path.name + '.part')
     try:
         part.write_bytes(content)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_directory(path) -> None:
+    """Make a directory, if need be; raise ConfigError where that cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'{path} cannot be a directory for results: {error}') from error
 
 
 @contextmanager

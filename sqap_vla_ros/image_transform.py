@@ -53,6 +53,8 @@ class ImageTransform:
         if self.interpolation not in INTERPOLATIONS:
             raise ConfigError(f'image interpolation {self.interpolation!r} is unknown: '
                               f'use one of {INTERPOLATIONS}')
+        if not isinstance(self.rotate_180, bool):
+            raise ConfigError(f'rotate_180 is {self.rotate_180!r}, expected true or false')
         if not 0.0 < self.crop_area <= 1.0:
             raise ConfigError(f'crop_area must be in (0, 1], found {self.crop_area}')
         fill = tuple(int(value) for value in self.fill)

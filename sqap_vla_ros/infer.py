@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from .errors import ConfigError, ObservationError
+from .files import write_whole
 from .observation import Observation, STATE_NAMES
 
 
@@ -96,9 +98,10 @@ def dump(policy, observation, noise, args):
         stages.update(cogact_logits(stages['cognition_feature'], args.checkpoint))
     if chunk.selection is not None:
         stages['kept_tokens'] = chunk.selection.kept
+    content = BytesIO()
+    np.savez(content, **stages)
     try:
-        with open(args.dump, 'wb') as file:
-            np.savez(file, **stages)
+        write_whole(args.dump, content.getvalue())
     except OSError as error:
         raise ConfigError(f'--dump {args.dump} cannot be written: {error.strerror}') from error
     print(f'dumped         {args.dump}: ' + ', '.join(

@@ -185,9 +185,17 @@ def test_a_folder_goes_on_with_the_same_options_only(tmp_path):
         with pytest.raises(ConfigError, match=f'{[*changed][0]} was .*another --out'.replace(
                 'scene', 'instructions was .*placement_m')):
             keep_options(replace(config, **changed))
+    with pytest.raises(ConfigError, match='another --out'):
+        collect.collect(replace(config, seed=20_000))
     (tmp_path / 'collect.json').write_text('{')
     with pytest.raises(ConfigError, match='collect.json is damaged'):
         keep_options(config)
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(ConfigError, match='cannot be a directory'):
+        collect.collect(CollectConfig(out=tmp_path / 'file' / 'data'))
 
 
 def test_a_seed_without_room_counts_as_failed(tmp_path):

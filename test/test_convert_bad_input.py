@@ -75,6 +75,9 @@ def test_an_unknown_architecture_is_named(tmp_path, capsys):
 def test_a_wrong_unnorm_key_lists_the_valid_ones(tmp_path, capsys):
     text = refused(golden_data.openvla(), tmp_path, capsys, '--unnorm-key', 'mine')
     assert "['bridge_orig', 'libero_spatial_no_noops']" in text
+    source = golden_data.copy_of('openvla', tmp_path)
+    (source / 'deployment.json').write_text('{"unnorm_key": "mine"}')
+    assert "['bridge_orig', 'libero_spatial_no_noops']" in refused(source, tmp_path, capsys)
 
 
 def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):

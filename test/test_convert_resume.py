@@ -84,6 +84,32 @@ def test_a_killed_conversion_leaves_nothing_that_loads_and_goes_on(tiny, tmp_pat
     assert_equal_files(out, tmp_path / 'whole')
 
 
+@pytest.mark.parametrize('renames_first', [False, True])
+def test_a_conversion_killed_in_its_last_steps_loads_only_when_it_is_whole(
+        renames_first, tiny, tmp_path, monkeypatch):
+    out, rename = tmp_path / 'out', os.rename
+
+    def stop(*names):
+        if renames_first:
+            rename(*names)
+        raise KeyboardInterrupt
+    monkeypatch.setattr(os, 'rename', stop)
+    with pytest.raises(KeyboardInterrupt):
+        convert(task_of(tiny), out)
+    monkeypatch.undo()
+    for path in (out, tmp_path / 'out.partial'):
+        with pytest.raises(CheckpointError):
+            load_policy(path)
+    if renames_first:
+        with pytest.raises(ConfigError, match='complete now'):
+            convert(task_of(tiny), out)
+    else:
+        convert(task_of(tiny), out)
+    load_policy(out)
+    convert(task_of(tiny), tmp_path / 'whole')
+    assert_equal_files(out, tmp_path / 'whole')
+
+
 def test_gptq_goes_on_with_what_reached_the_next_block(tmp_path, converted):
     data = read_calibration(write_calibration(tmp_path / 'data'), 2)
     source = open_checkpoint(golden_data.openvla()).with_key(golden_data.KEY)

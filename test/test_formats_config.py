@@ -116,11 +116,15 @@ def test_an_action_model_without_its_last_block_is_refused(opener, sizes, block)
 
 @pytest.mark.parametrize('change, message', [
     (lambda c: c.update(action_model_type='DiT-L'), 'depth is 24'),
-    (lambda c: c.update(future_action_window_size=7), 'steps is 8'),
-    (lambda c: c.update(action_dim=8), 'action_dim is 8')])
+    (lambda c: c['vla'].update(base_vlm=['a']), r"base_vlm \['a'\] is unknown")])
 def test_an_action_model_of_other_sizes_than_its_config_s_is_refused(opener, change, message):
     with pytest.raises(CheckpointError, match=message):
         opener.cogact(PUBLISHED, change=change)
+
+
+def test_the_length_of_a_chunk_is_that_of_the_tensors(opener):
+    model = opener.cogact(PUBLISHED, change=lambda c: c.update(future_action_window_size=7))
+    assert model.head.chunk_length == 16
 
 
 def test_a_silent_config_means_a_llama_of_7_billion_parameters(opener):
@@ -173,6 +177,7 @@ def test_encoders_need_a_number_of_heads(opener, heads):
 @pytest.mark.parametrize('content, message', [
     ({'means': [['a', 0.5, 0.5]] * 2}, 'are no numbers'),
     ({'means': [[2, 2, 2]] * 2}, '0..255'), ({'means': [[0.5] * 3]}, 'three numbers for each'),
+    ({'means': [[float('nan')] * 3] * 2}, 'three numbers for each'),
     ({'stds': [[0, 0, 0], [0.5] * 3]}, 'above 0')])
 def test_a_preprocessor_without_sense_is_refused(opener, content, message):
     RECIPE.write_json(opener.directory / 'preprocessor_config.json', content)
@@ -183,6 +188,7 @@ def test_a_preprocessor_without_sense_is_refused(opener, content, message):
 @pytest.mark.parametrize('content, message', [
     ({'tokenizer': 5}, 'tokenizer is 5'), ({'unnorm_key': ['x']}, 'unnorm_key is'),
     ({'image': {'crop_area': 'x'}}, 'image: '), ({'image': {'crop_area': 2}}, 'image: crop_area'),
+    ({'image': {'rotate_180': 'no'}}, 'image: rotate_180'),
     ({'action_space': [1]}, 'action_space: '),
     ({'action_space': {'kind': 'delta', 'names': ['dx'], 'dt': 'x'}}, 'action_space: ')])
 def test_a_deployment_without_sense_is_refused(opener, content, message):

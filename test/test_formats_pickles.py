@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reader of .pt files against torch.load, and what it refuses."""
 from collections import OrderedDict
+import contextlib
 import os
 import pickle
 import resource
@@ -10,6 +11,7 @@ import sys
 import zipfile
 
 import golden_data
+import numpy as np
 import pytest
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats.pickles import PickleReader
@@ -142,3 +144,36 @@ def test_a_bare_pickle_is_refused(tmp_path):
     (tmp_path / 'x.pt').write_bytes(pickle.dumps({'model': {}}))
     with pytest.raises(CheckpointError, match='not a zip file'):
         PickleReader(tmp_path / 'x.pt')
+
+
+class Changed:
+    """A tensor whose description is changed after it was made, past every check."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __reduce_ex__(self, protocol):
+        function, arguments = self.tensor.__reduce_ex__(protocol)[:2]
+        return function, arguments, {'offset': -40, 'shape': (100,)}
+
+
+@pytest.mark.parametrize('tensor, message', [
+    (torch._neg_view(torch.ones(3)), "'neg': True"), (Changed(torch.ones(10)), 'changes a Entry')])
+def test_tensors_that_are_more_than_their_values_are_refused(tensor, message, tmp_path):
+    torch.save({'model': {'part': {'x': tensor}}}, tmp_path / 'x.pt')
+    with pytest.raises(CheckpointError, match=message):
+        PickleReader(tmp_path / 'x.pt')
+
+
+def test_any_flipped_byte_gives_the_same_tensors_or_a_clear_error(tmp_path):
+    path = save(tmp_path / 'x.pt', {'a': torch.ones(10), 'b': torch.ones(2, 3).t()})
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 400):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):
+            reader = PickleReader(path)
+            for name in reader.shapes:
+                reader.read(name)

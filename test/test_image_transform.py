@@ -109,7 +109,8 @@ def official(image, strategy, side, fill):
 
 
 @pytest.mark.parametrize('image_size', [
-    (480, 640), (251, 333), (250, 333), (333, 250), (300, 300), (97, 50), (51, 50)])
+    (480, 640), (251, 333), (250, 333), (333, 250), (300, 300), (97, 50), (51, 50), (74, 75),
+    (75, 74)])
 @pytest.mark.parametrize('strategy', ['letterbox', 'resize-crop'])
 def test_the_aspect_is_kept_as_torchvision_does_bit_by_bit(strategy, image_size):
     transform, image = ImageTransform((224, 224), strategy, fill=(1, 2, 3)), noise(image_size)

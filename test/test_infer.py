@@ -1,7 +1,9 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """`sqap-vla infer` and `sqap-vla info` on all three formats."""
+import errno
 import json
+from pathlib import Path
 import shutil
 
 import golden_data
@@ -93,6 +95,17 @@ def test_what_cannot_be_used_is_one_line_that_says_why(kind, options, message, o
     assert main(arguments(kind, own, *options)) == 1
     printed = capsys.readouterr().err
     assert message in printed and printed.count('\n') == 1
+
+
+def test_a_dump_for_which_there_is_no_room_leaves_nothing(own, tmp_path, capsys, monkeypatch):
+    def full(self, content):
+        with self.open('wb') as file:
+            file.write(content[:1000])
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    assert main(arguments('openvla', own, '--dump', tmp_path / 'stages.npz')) == 1
+    assert 'No space left' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_policy_that_needs_the_state_asks_for_it(own, capsys):

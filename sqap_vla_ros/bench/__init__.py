@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..files import write_whole
 
 
 def add_arguments(parser) -> None:
@@ -59,9 +60,9 @@ def run(args) -> int:
         for axis, sides in results['curves'].items():
             print(f'backbone p50 in ms by {axis}: {sides}')
     if args.png:
-        args.png.write_bytes(curves_png(results['curves']))
+        write_whole(args.png, curves_png(results['curves']))
     if args.out:
-        args.out.write_text(json.dumps(results, indent=1) + '\n')
+        write_whole(args.out, (json.dumps(results, indent=1) + '\n').encode())
     return 0
 
 

@@ -77,7 +77,7 @@ def make_task(args):
         args.precision, not args.no_rotate, overrides, args.qk_bits, not args.per_tensor,
         args.group_size, args.seed)
     source = open_checkpoint(args.source, args.tokenizer)
-    if args.unnorm_key or len(source.norm_stats) == 1:
+    if args.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(args.unnorm_key)
     calibration = read_calibration(args.calibration, args.samples) if args.gptq else None
     return Task(source, scheme, args.float_type, calibration)

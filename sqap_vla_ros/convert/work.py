@@ -7,7 +7,8 @@ The unfinished checkpoint: OUT.partial, which a run can go on with and nothing c
     OUT.partial/progress.json       what is being made of what, and a checksum for each unit done
     OUT.partial/inputs-7.safetensors    GPTQ: the calibration set as it reaches block 7
 
-The finished directory gets its config.json last and then its name, in one step.
+The finished directory gets its name, and then its config.json, without which nothing loads it:
+killed between both, the next run of the same command makes up for it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..model.checkpoint import read_json
 
 PROGRESS = 'progress.json'
 INPUTS = 'inputs-{}.safetensors'
+CONFIG, LAST = 'config.json', 'config.json.last'
 _SPARE = 64 * MIB  # for the small files, and for what else the disk is used for
 
 
@@ -45,6 +47,8 @@ class WorkDirectory:
         too small; OSError if it cannot be written.
         """
         self.out = Path(out)
+        if _complete(self.out):
+            raise ConfigError(f'{self.out} was all but finished, and is complete now')
         if self.out.exists():
             raise ConfigError(f'{self.out} exists: choose another name, or remove it first')
         self.path = self.out.with_name(f'{self.out.name}.partial')
@@ -55,7 +59,6 @@ class WorkDirectory:
         try:
             self._done = self._progress()
             self._check_room()
-            (self.path / 'config.json').unlink(missing_ok=True)  # killed before its last step
             self._file = TensorFile(self.path / 'model.safetensors', layout)
         except (ConfigError, OSError):
             self.close()
@@ -118,9 +121,9 @@ class WorkDirectory:
         self._remove_inputs()
         self._file.sync()
         for name, text in contents.items():
-            write_whole(self.path / name, text.encode())
+            write_whole(self.path / (LAST if name == CONFIG else name), text.encode())
         os.rename(self.path, self.out)
-        (self.out / PROGRESS).unlink()
+        _complete(self.out)
         self.close()
 
     def discard(self) -> None:
@@ -188,3 +191,13 @@ class WorkDirectory:
                 f'No space left for {self.out}: it takes {needed // MIB} MiB and the disk has '
                 f'{(free + there) // MIB}: free {(needed - there - free) // MIB + 1} MiB, or name '
                 'another disk')
+
+
+def _complete(out: Path) -> bool:
+    """Do the last steps of a conversion that has its name; return whether there were any."""
+    is_late = (out / LAST).is_file()
+    if is_late:
+        os.replace(out / LAST, out / CONFIG)
+    if (out / CONFIG).is_file():
+        (out / PROGRESS).unlink(missing_ok=True)
+    return is_late

@@ -20,6 +20,7 @@ from .rollouts import CONTROLS, MAX_STEPS
 from .seeds import episode_seeds, TEST_SEEDS, VALIDATION_SEEDS
 from .table import summarize, table_text
 from ..errors import ConfigError
+from ..files import make_directory
 from ..sim.options import add_scene_arguments, OFFICIAL_STATES, scene_options
 from ..tokens import TIES
 
@@ -80,10 +81,7 @@ def _output(name: str | None) -> Path | None:
     """Return the path of --out with its directory made; raise ConfigError if it cannot be."""
     if not name:
         return None
-    try:
-        Path(name).resolve().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f'--out {name} cannot be written: {error}') from error
+    make_directory(Path(name).resolve().parent)
     return Path(name)
 
 

@@ -47,7 +47,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
         base = content['vla'].get('base_vlm')
     except AttributeError as error:
         raise CheckpointError(f'{source}: vla is not an object ({error})') from error
-    if base not in BASES:
+    if not isinstance(base, str) or base not in BASES:
         raise CheckpointError(f'{source}: base_vlm {base!r} is unknown: this engine loads models '
                               f'on {sorted(BASES)}')
     statistics = directory / 'dataset_statistics.json'
@@ -102,11 +102,9 @@ def _head_config(shapes: Shapes, content: dict, given: dict, source: str) -> Dif
     depth = shapes.count('head.blocks')
     action_dim = shapes.of('head.final_layer.linear.weight', 2)[0]
     known = _action_model(content.get('action_model_type'), given, depth, width, source)
-    window = content.get('future_action_window_size')
+    # the chunk's size is that of the tensors: the official code does not read it from config.json
     for name, found, wanted in (
-            ('depth', depth, known['depth']), ('hidden_size', width, known.get('hidden_size')),
-            ('steps', steps - 1, None if window is None else window + 1),
-            ('action_dim', action_dim, content.get('action_dim'))):
+            ('depth', depth, known['depth']), ('hidden_size', width, known.get('hidden_size'))):
         expect(found, wanted, f'the action model: {name}', source)
     return DiffusionHeadConfig(
         steps - 1, action_dim, width, depth, known['num_heads'],

@@ -112,7 +112,7 @@ def _channels(values, name: str, source: str) -> tuple[float, ...]:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {name} {values} are no numbers ({error})') from error
-    if array.shape != (2, 3):
+    if array.shape != (2, 3) or not np.isfinite(array).all():
         raise CheckpointError(f'{source}: {name} must be three numbers for each of two vision '
                               f'encoders, found {values}')
     return tuple(array.ravel().tolist())

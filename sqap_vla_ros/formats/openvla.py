@@ -68,7 +68,8 @@ def _check_parts(content: dict, source: str) -> None:
         raise CheckpointError(f'{source}: llm_backbone_id {backbone!r} is unknown: this engine '
                               f'asks its question as {BACKBONES} were trained with')
     activations = content.get('timm_override_act_layers') or ()
-    if set(activations) - {None, 'gelu'}:
+    if not isinstance(activations, (list, tuple)) or any(
+            name not in (None, 'gelu') for name in activations):
         raise CheckpointError(f'{source}: timm_override_act_layers is {activations}: this engine '
                               'runs vision encoders with exact GELUs')
 
@@ -87,7 +88,10 @@ def _model_config(directory: Path, content: dict, tensors: RenamedReader, source
 
 def _head_config(content: dict, llm) -> TokenHeadConfig:
     """Return the head; Source.with_key gives it as many values as the data set has."""
-    vocab_end = llm.vocab_size - content.get('pad_to_multiple_of', 64)
+    padding = content.get('pad_to_multiple_of', 64)
+    if padding < 0:
+        raise ConfigError(f'pad_to_multiple_of is {padding}, expected 0 or more')
+    vocab_end = llm.vocab_size - padding
     return TokenHeadConfig(bins=content.get('n_action_bins', 256), vocab_end=vocab_end)
 
 

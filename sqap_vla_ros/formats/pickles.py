@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import math
 from pathlib import Path
 import pickle
+import struct
 import zipfile
+import zlib
 
 import torch
 
@@ -26,11 +28,25 @@ _STORAGES = {f'{name}Storage': dtype for name, dtype in (
     ('Double', torch.float64), ('Float', torch.float32), ('Half', torch.float16),
     ('BFloat16', torch.bfloat16), ('Long', torch.int64), ('Int', torch.int32),
     ('Short', torch.int16), ('Char', torch.int8), ('Byte', torch.uint8), ('Bool', torch.bool))}
+_DAMAGES = (zipfile.BadZipFile, pickle.UnpicklingError, zlib.error, struct.error, OSError,
+            EOFError, ValueError, TypeError, AttributeError, LookupError, StopIteration,
+            RuntimeError, MemoryError, OverflowError)
 _LOCAL_HEADER = 30  # bytes of a zip entry's own header, before its name and extra field
 
 
+class _RefusedError(Exception):
+    """The pickle is for more than tensors."""
+
+
+class _Unchangeable:
+    """What no instruction of a pickle can change once it is made."""
+
+    def __setstate__(self, state):
+        raise _RefusedError(f'it changes a {type(self).__name__}')
+
+
 @dataclass(frozen=True)
-class Storage:
+class Storage(_Unchangeable):
     """Values of one type in the file, `count` of them, under data/`key`."""
 
     key: str
@@ -39,7 +55,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(_Unchangeable):
     """A tensor: where its values are in a storage."""
 
     storage: Storage
@@ -53,10 +69,6 @@ class Entry:
         if not math.prod(self.shape):
             return 0
         return 1 + sum((size - 1) * step for size, step in zip(self.shape, self.stride))
-
-
-class _RefusedError(Exception):
-    """The pickle is for more than tensors."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -76,14 +88,12 @@ class _Unpickler(pickle.Unpickler):
         return Storage(str(key), dtype, int(count))
 
 
-def _entry(storage: Storage, offset, shape, stride, *_) -> Entry:
-    """Stand for torch._utils._rebuild_tensor_v2."""
-    entry = Entry(storage, offset, tuple(shape), tuple(stride))
-    numbers = (offset, *entry.shape, *entry.stride)
-    if not all(type(number) is int and number >= 0 for number in numbers) or (
-            len(entry.shape) != len(entry.stride) or offset + entry.span > storage.count):
-        raise _RefusedError(f'a tensor of {shape} does not fit its {storage}')
-    return entry
+def _entry(storage: Storage, offset, shape, stride, requires_grad=False, hooks=None,
+           metadata=None) -> Entry:
+    """Stand for torch._utils._rebuild_tensor_v2; metadata says how values are to be changed."""
+    if metadata:
+        raise _RefusedError(f'a tensor with {metadata}')
+    return Entry(storage, offset, tuple(shape), tuple(stride))
 
 
 def _first(value, *_):
@@ -145,15 +155,18 @@ class PickleReader:
                 f'{self.path} holds more than tensors and was not loaded, because such a file '
                 'can run any code: take the checkpoint from its authors, or save only its '
                 f'tensors ({error})') from error
-        except (zipfile.BadZipFile, pickle.UnpicklingError, OSError, EOFError, ValueError,
-                TypeError, AttributeError, KeyError, IndexError, StopIteration) as error:
+        except _DAMAGES as error:
             raise self._damaged(error) from error
         groups = content.get('model') if isinstance(content, dict) else None
         if not isinstance(groups, dict) or not all(map(_is_state, groups.values())):
             raise CheckpointError(f'{self.path} is no CogACT checkpoint: expected a dict "model" '
                                   'of parts, each with its tensors by name')
-        for entry in (entry for entries in groups.values() for entry in entries.values()):
-            self._check(entry)
+        for name, entry in ((name, entry) for entries in groups.values()
+                            for name, entry in entries.items()):
+            try:
+                self._check(entry)
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise self._damaged(f'{name}: {error}') from error
         return groups
 
     def _find_values(self, archive: zipfile.ZipFile, prefix: str) -> None:
@@ -173,15 +186,21 @@ class PickleReader:
                         info.header_offset + _LOCAL_HEADER + lengths, info.file_size)
 
     def _check(self, entry: Entry) -> None:
-        """Raise CheckpointError unless an entry's values are in the file."""
+        """Raise CheckpointError unless an entry is within its storage, and this in the file."""
         storage = entry.storage
+        numbers = (entry.offset, storage.count, *entry.shape, *entry.stride)
+        if not all(type(number) is int and 0 <= number < 2 ** 48 for number in numbers) or (
+                len(entry.shape) != len(entry.stride)
+                or entry.offset + entry.span > storage.count):
+            raise self._damaged(f'a tensor {entry.shape} does not fit its {storage}')
         _, length = self._places.get(storage.key, (0, -1))
         if length < storage.count * storage.dtype.itemsize:
             raise self._damaged(f'data/{storage.key} has {length} bytes')
 
     def _damaged(self, reason) -> CheckpointError:
         return CheckpointError(f'{self.path} cannot be read ({reason}): it is truncated or '
-                               'damaged, copy it again')
+                               'damaged, copy it again (one of torch before 1.6 must be loaded '
+                               'and saved again)')
 
 
 def _is_state(group) -> bool:

@@ -155,7 +155,7 @@ def read_json(path: Path) -> dict:
     """Return the object in a JSON file; raise CheckpointError if there is none."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:  # also text that is not UTF-8
+    except (OSError, ValueError, RecursionError) as error:  # also text that is not UTF-8
         raise CheckpointError(f'{path} is not valid JSON ({error}): copy it again') from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object')

@@ -19,7 +19,7 @@ import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
-from sqap_vla_ros.files import saving_to, write_whole
+from sqap_vla_ros.files import make_directory, saving_to, write_whole
 from sqap_vla_ros.processes import run_jobs
 from sqap_vla_ros.sim.options import add_scene_arguments, scene_options, SceneOptions
 from sqap_vla_ros.train.alike import differences
@@ -167,7 +167,7 @@ def collect(config):
     RuntimeError when a worker process dies.
     """
     from tqdm import tqdm
-    config.out.mkdir(parents=True, exist_ok=True)
+    make_directory(config.out)
     keep_options(config)
     shards, totals = missing_shards(config), np.zeros(3, int)
     jobs = run_jobs(partial(_work, config), shards, config.workers)

@@ -32,7 +32,7 @@ def network(args, data, tokenizer):
         vision=ViTConfig(data.frame(0).shape[0], PATCH_PX, width, args.vit_depth, heads,
                          4 * width, args.stem),
         llm=LlamaConfig(tokenizer.get_vocab_size(), width, 2 * width, args.llm_layers, heads,
-                        max(1, heads // 2), 1e-5),
+                        1 if heads % 2 else heads // 2, 1e-5),
         head=ChunkHeadConfig(*data.chunks([0]).shape[1:]),
         text_length=text_length(tokenizer, data.instructions), state_dim=data.state.shape[1])
     return CheckpointConfig(

@@ -20,7 +20,7 @@ from .saving import LAST_SAVE, read_state, stop_signals, write_state
 from .shards import describe, load_shards
 from .success import best_of, last_measured, SuccessMeter
 from ..errors import ConfigError
-from ..files import saving_to, write_whole
+from ..files import make_directory, saving_to, write_whole
 from ..sim.options import scene_options
 from ..sim.placements import NoRoomError
 
@@ -43,7 +43,7 @@ class Trainer:
         self.rows, self.held_rows = split_rows(self.data)
         if not len(self.held_rows):
             print('no episode is held out: the curves are of training batches only')
-        self.out.mkdir(parents=True, exist_ok=True)
+        make_directory(self.out)
         self.norm = normalisation(self.data)
         self.tokenizer = word_tokenizer(self.data.instructions)
         self.config = network(args, self.data, self.tokenizer)
