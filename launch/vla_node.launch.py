@@ -23,6 +23,7 @@ TOPICS = {
 OVERRIDES = {
     'checkpoint': ('', 'Checkpoint directory or bundled model; empty: as configured.'),
     'precision': ('', 'fp, w4a16, w8a8, w4a8 or w4a4; empty: as configured.'),
+    'device': ('', 'cpu, cuda, cuda:0 or auto; empty: as configured.'),
     'keep_tokens': ('', 'Visual tokens to keep; empty: as configured.'),
     'autostart': ('', 'true: configure and activate at start; empty: as configured.'),
     'use_sim_time': ('', 'true: take the time from /clock; empty: as configured.'),

@@ -69,10 +69,10 @@ class ImageTransform:
         The input may share memory with the image when there is nothing to do.
         Raises ObservationError for another shape or type.
         """
-        image = _checked_image(image)
+        image = checked_image(image)
         if self.rotate_180:
             image = image[::-1, ::-1]
-        box, pad, resized, (left, top) = self._steps(image.shape[:2])
+        box, pad, resized, (left, top) = self.steps(image.shape[:2])
         if self.strategy != 'resize-naive':
             x0, y0, width, height = box
             image = _padded(image[y0:y0 + height, x0:x0 + width], pad, self.fill)
@@ -81,7 +81,7 @@ class ImageTransform:
             image = _resize(image, box, resized, self.interpolation)
         return np.ascontiguousarray(image[top:top + self.size[0], left:left + self.size[1]])
 
-    def _steps(self, image_size):
+    def steps(self, image_size):
         """
         Return what happens to an image (H, W), in this order.
 
@@ -120,7 +120,7 @@ class ImageTransform:
         In units of pixels from the image's corner (not from the first pixel's centre), after
         the rotation.
         """
-        (x0, y0, width, height), _, _, (left, top) = self._steps(image_size)
+        (x0, y0, width, height), _, _, (left, top) = self.steps(image_size)
         if self.strategy != 'resize-crop':
             return x0, y0, width, height
         scale_x, scale_y = self.scale(image_size)
@@ -135,14 +135,14 @@ class ImageTransform:
         """
         if self.strategy != 'letterbox':
             return 0, 0, self.size[1], self.size[0]
-        box, pad, _, corner = self._steps(image_size)
+        box, pad, _, corner = self.steps(image_size)
         scale = self.scale(image_size)
         return (*(border * factor - cut for border, factor, cut in zip(pad, scale, corner)),
                 *(length * factor for length, factor in zip(box[2:], scale)))
 
     def scale(self, image_size):
         """Return (x, y): input pixels a pixel of an image (H, W), the same everywhere."""
-        box, pad, resized, _ = self._steps(image_size)
+        box, pad, resized, _ = self.steps(image_size)
         return tuple(length / (inner + 2 * border)
                      for length, inner, border in zip(resized, box[2:], pad))
 
@@ -177,7 +177,8 @@ def _positive_size(size):
     return size
 
 
-def _checked_image(image):
+def checked_image(image):
+    """Return an image as uint8 [H, W, 3]; raise ObservationError if it is none."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ObservationError('expected an RGB image uint8 [H, W, 3], '

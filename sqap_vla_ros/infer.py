@@ -34,6 +34,9 @@ def add_arguments(parser) -> None:
     add('--cfg-scale', type=float, metavar='X', help='guidance of a diffusion head; None: 1.5')
     add('--warm-up', type=int, default=0, metavar='N', help='inferences before the timed one')
     add('--threads', type=int, default=0, help="torch threads; 0: torch's choice")
+    add('--device', default='cpu', help='cpu, cuda, cuda:0 ..., or auto for a GPU if there is one')
+    add('--dtype', default=None, help='float32, bfloat16 or float16, of what is not quantized; '
+        'None: bfloat16 on a GPU, float32 on a CPU')
     add('--dump', metavar='FILE.npz', help='write all stages; the timing then includes that')
 
 
@@ -48,7 +51,8 @@ def run(args) -> int:
     policy = load_policy(
         args.checkpoint, args.precision or None, keep=args.keep or None,
         unnorm_key=args.unnorm_key, threads=args.threads or None, tokenizer=args.tokenizer,
-        ddim_steps=args.ddim_steps, guidance=args.cfg_scale, seed=args.seed)
+        ddim_steps=args.ddim_steps, guidance=args.cfg_scale, seed=args.seed,
+        device=args.device, dtype=args.dtype, capture=not args.dump)
     if policy.state_names and args.state is None:
         raise ConfigError(f'this policy is told the state of the arm: give --state with '
                           f'{" ".join(policy.state_names)}')

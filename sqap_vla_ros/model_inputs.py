@@ -33,8 +33,7 @@ class ModelInputs:
                 f'pixel_mean and pixel_std have {len(config.pixel_mean)} and '
                 f'{len(config.pixel_std)} values, the vision encoder takes {vision.channels} '
                 'channels: correct them in the config')
-        self._mean, self._std = (torch.tensor(values).view(-1, 1, 1)
-                                 for values in (config.pixel_mean, config.pixel_std))
+        self._constants = {torch.device('cpu'): self._pixel_constants(config)}
         self._head, self._stats, self._prompt, self._seed = (
             config.model.head, stats, prompt, seed)
         self._token_ids: dict[str, torch.Tensor] = {}
@@ -50,18 +49,35 @@ class ModelInputs:
         return self._token_ids[instruction]
 
     def pixels(self, image) -> torch.Tensor:
+        """Return the normalised pixels [1, C, h, w] of an image uint8 [H, W, 3]."""
+        return self.normalised(
+            torch.from_numpy(self.image_transform.apply(image).astype(np.float32)))
+
+    def normalised(self, small: torch.Tensor) -> torch.Tensor:
         """
         Return normalised pixels [1, C, h, w], the image once for each encoder.
 
+        small: [h, w, 3] of what the transform gives, on any device; the result there is the same
+        to the last bit.
         A single encoder normalises in units of 0..255 and fused ones in 0..1, which differs in
         the last bit: each is what its checkpoints were trained, or are compared, with.
         """
-        small = self.image_transform.apply(image).astype(np.float32)
-        pixels = torch.from_numpy(small).permute(2, 0, 1)
-        if len(self._mean) == 3:
-            return ((pixels - self._mean * 255) / (self._std * 255))[None].contiguous()
-        pixels = (pixels / 255).repeat(len(self._mean) // 3, 1, 1)
-        return ((pixels - self._mean) / self._std)[None]
+        if small.device not in self._constants:  # graphs that are captured hold their addresses
+            self._constants[small.device] = tuple(
+                part.to(small.device) for part in self._constants[torch.device('cpu')])
+        highest, mean, std = self._constants[small.device]
+        pixels = small.permute(2, 0, 1).float()
+        if len(mean) > 3:  # a tensor divides exactly, where CUDA multiplies by 1 / a number
+            pixels = (pixels / highest).repeat(len(mean) // 3, 1, 1)
+        return ((pixels - mean) / std)[None].contiguous()
+
+    @staticmethod
+    def _pixel_constants(config: CheckpointConfig) -> tuple[torch.Tensor, ...]:
+        """Return 255, and the mean and deviation [C, 1, 1] in the units that are normalised."""
+        highest = torch.tensor(255.0)
+        mean, std = (torch.tensor(values).view(-1, 1, 1)
+                     for values in (config.pixel_mean, config.pixel_std))
+        return (highest, mean * 255, std * 255) if len(mean) == 3 else (highest, mean, std)
 
     def state(self, state) -> torch.Tensor | None:
         """Return the normalised state [1, S]; raise ObservationError if it cannot be used."""

@@ -19,18 +19,18 @@ import torch
 from .actions import ActionSpace, DELTA_NAMES
 from .ensemble import AdaptiveEnsemble
 from .errors import ConfigError, ObservationError
-from .formats import load_network, open_checkpoint
+from .formats import open_checkpoint
+from .formats.network import ready_network
 from .geometry import protected_distances
-from .image_transform import ImageTransform
-from .kernels.plain import use_fastest_linears
+from .graphs import Runner
+from .graphs.device import find_device, find_dtype
+from .image_transform import checked_image, ImageTransform
 from .model import checkpoint
 from .model.dit import DiffusionHeadConfig
 from .model.prompt import make_prompt
-from .model.selection import select
 from .model.vla import VLA
 from .model_inputs import ModelInputs
 from .observation import ActionChunk, Observation
-from .quant import prepare_kernels
 from .stopwatch import Stopwatch
 from .tokens import SelectionConfig, TokenSelection
 
@@ -43,9 +43,11 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
                 threads: int | None = None, tokenizer=None,
                 action_space: ActionSpace | None = None, ddim_steps: int | None = None,
                 guidance: float | None = None, seed: int = 0,
-                ensemble: int | None = None, prepare: bool = True) -> Policy:
+                ensemble: int | None = None, prepare: bool = True,
+                device: str | torch.device | None = None,
+                dtype: str | torch.dtype | None = None, capture: bool = True) -> Policy:
     """
-    Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference on the CPU.
+    Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference.
 
     precision: one of quant.PRECISIONS; None takes the checkpoint's own.  keep: number of
     visual tokens, None keeps them all; selection: strategies (its `keep` is replaced by
@@ -58,10 +60,18 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
     many of the last chunks to blend into the one action that is returned, 0 for none.  prepare:
     give the layers their fastest kernels, which hold the weights in forms of their own; False
     leaves the weights as they can be saved.
+    device: None or 'cpu', 'cuda', 'cuda:N', or 'auto' for a GPU where there is one.  It is the
+    CPU unless asked: a GPU computes in bfloat16, whose answers differ, and a robot must not get
+    others because a driver was installed or went missing.  dtype: of all that is not quantized,
+    None takes bfloat16 on a GPU and float32 on a CPU.  capture: replay CUDA graphs; see graphs/.
+    On a GPU weights go there unit by unit, and are packed for their kernels before the next is
+    read; a full-precision checkpoint is quantized there, block by block.
 
     Raises CheckpointError for a directory that is missing or damaged and ConfigError for
     options that do not fit it.
     """
+    device = find_device(device)
+    dtype = find_dtype(dtype, device)
     if threads is not None and threads < 0:
         raise ConfigError(f'threads is {threads}, expected 0 or more')
     if threads:
@@ -77,13 +87,10 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
         selection = dataclasses.replace(
             selection or SelectionConfig(keep=keep, ties='even'), keep=keep)
         check_budget(config, selection)
-    model = load_network(source, precision, rotate)
-    if prepare:
-        prepare_kernels(model, release=True)
-        use_fastest_linears(model)
+    model = ready_network(source, precision, rotate, prepare, device, dtype)
     precision = precision or config.quantization.get('precision', 'fp')
     return Policy(model, config, source.statistics(), prompt, precision, selection,
-                  radius_patches, seed)
+                  radius_patches, seed, device, dtype, capture)
 
 
 def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace | None,
@@ -118,12 +125,22 @@ def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
     return np.where(mask, 0.5 * (normalised + 1) * (high - low) + low, normalised)
 
 
+def _timings(clock: Stopwatch, stages: dict[str, float]) -> dict[str, float]:
+    """Return a runner's times with those round it: they end where the policy's clock does."""
+    laps, stages = clock.timings(), {name: ms for name, ms in stages.items() if name != 'total'}
+    stages['preprocess'] += laps['inputs']
+    stages[next(reversed(stages))] += laps['total'] - sum(stages.values())
+    return {**stages, 'total': laps['total']}
+
+
 class Policy:
     """A network with everything between an observation and SI actions."""
 
     def __init__(self, model: VLA, config: checkpoint.CheckpointConfig, stats: dict,
                  prompt, precision: str, selection: SelectionConfig | None,
-                 radius_patches: float, seed: int = 0):
+                 radius_patches: float, seed: int = 0,
+                 device: torch.device = torch.device('cpu'),
+                 dtype: torch.dtype = torch.float32, capture: bool = True):
         """Keep the parts; see load_policy."""
         self._model, self._config, self._stats = model, config, stats
         self.selection, self._radius_patches = selection, radius_patches
@@ -131,6 +148,8 @@ class Policy:
         self._ensemble = AdaptiveEnsemble(config.ensemble) if config.ensemble else None
         self._step, self._last_stamp = 0, None
         self.precision = precision
+        self.runner = Runner(model, self._inputs, device, dtype, capture)
+        self.runner.by_stage = device.type == 'cpu'  # elsewhere one graph is faster than five
 
     @property
     def model(self) -> VLA:
@@ -194,12 +213,19 @@ class Policy:
         if self._ensemble is not None:
             self._ensemble.reset()
 
-    def warm_up(self, rounds: int = 2) -> None:
-        """Run on a grey image, so that the first real observation is not slower."""
+    def warm_up(self, rounds: int = 2, instruction: str | None = None,
+                image_size: tuple[int, int] | None = None) -> None:
+        """
+        Run on a grey image, so that the first real observation is not slower.
+
+        Call it on the thread that will infer.  With CUDA graphs the first round compiles and the
+        second captures, for one prompt length and one image size (H, W): name those that will
+        come.
+        """
         size = self._config.model.vision.image_size
-        image = np.full((size, size, 3), 128, np.uint8)
+        image = np.full((*(image_size or (size, size)), 3), 128, np.uint8)
         state = np.zeros(len(self.state_names), np.float32) if self.state_names else None
-        text = self.instructions[0] if self.instructions else 'pick up the object'
+        text = instruction or (self.instructions or ('pick up the object',))[0]
         for _ in range(rounds):
             self.infer(Observation(image, 0.0, text, state=state))
         self.reset()
@@ -215,34 +241,27 @@ class Policy:
 
         noise: what a diffusion head begins with, see ModelInputs.noise; None draws it from the
         policy's seed and the number of observations since the last reset.
+        timings: STAGES where runner.by_stage is set, as it is on a CPU; on a GPU preprocess,
+        network and total.
 
         Raises ObservationError for an image, state or instruction that cannot be used, and
         for an answer that is not finite: such a chunk must never reach a robot.
         """
-        clock = Stopwatch()
-        token_ids = self._inputs.token_ids(observation.instruction)
-        pixels = self._inputs.pixels(observation.image)
-        state = self._inputs.state(observation.state)
-        noise = self._inputs.noise(noise, self._step)
-        clock.lap('preprocess')
-        visual = self._model.encode_image(pixels)
-        clock.lap('vision')
-        x, caches = self._model.embed(visual, token_ids, state), self._model.make_caches()
-        length = x.shape[1]
-        x, scores = self._model.prefill_full(x, caches, self._selection is not None)
-        clock.lap('prefill_1')
-        kept, reason = self._select(scores, observation)
-        clock.lap('selection')
-        hidden = self._model.prefill_kept(x, kept, caches)
-        clock.lap('prefill_2')
-        raw = self._model.answer(hidden, length, caches, noise)
-        actions = self._unnormalise(self._model.head.normalised(raw))
+        clock, inputs, selection = Stopwatch(), self._inputs, self._selection
+        token_ids = inputs.token_ids(observation.instruction)
+        image = checked_image(observation.image)
+        state = inputs.state(observation.state)
+        noise = inputs.noise(noise, self._step)
+        distance = None if selection is None else self._distance(observation)
+        clock.lap('inputs')
+        outcome = self.runner(image, token_ids, state, noise, distance, selection, self._step)
+        actions = self._unnormalise(self._model.head.normalised(outcome.raw))
         actions = self._blended(actions, observation.stamp).astype(np.float32)
-        clock.lap('head')
+        clock.lap('answer')
         self._step += 1
-        selection = None if kept is None else TokenSelection(
-            self.grid, kept.cpu().numpy(), reason.cpu().numpy())
-        return self._chunk(actions, observation.stamp, clock.timings(), selection)
+        chosen = None if selection is None else TokenSelection(
+            self.grid, outcome.kept, outcome.reason)
+        return self._chunk(actions, observation.stamp, _timings(clock, outcome.timings), chosen)
 
     def _blended(self, actions, stamp: float) -> np.ndarray:
         """Return the actions, or the one action [1, A] that the ensemble makes of all chunks."""
@@ -266,22 +285,12 @@ class Policy:
         names = (*DELTA_NAMES, 'gripper') if width == 7 else tuple(f'a{i}' for i in range(width))
         return ActionChunk(actions, float('nan'), names, stamp, timings, selection)
 
-    def _select(self, scores, observation: Observation):
-        """
-        Return the visual tokens to keep and why; (None, None) without pruning.
-
-        Raises ObservationError for scores that are not finite.
-        """
-        if self._selection is None:
-            return None, None
+    def _distance(self, observation: Observation) -> np.ndarray:
+        """Return how far each visual token is from a protected point, see geometry."""
         protected = observation.protected
-        distance = protected_distances(
+        return protected_distances(
             protected.pixels, protected.radii_px, observation.image.shape[:2],
             self.image_transform, self.grid, self._radius_patches)
-        try:
-            return select(scores[0], distance, self.grid, self._selection, self._step)
-        except ValueError as error:
-            raise ObservationError(f'{error}: check the checkpoint and precision') from error
 
     def _unnormalise(self, normalised: np.ndarray) -> np.ndarray:
         """Map normalised actions [T, A] to the checkpoint's units; raises as infer does."""

@@ -7,7 +7,8 @@ Record what an inference computes on its way, to compare it with another impleme
         policy.infer(observation)
     numpy.savez('stages.npz', **recorder.stages())
 
-Hooks watch the network from outside: the policy runs the same code with and without them.
+Hooks watch the network from outside: the policy runs the same code with and without them.  They
+see nothing of CUDA graphs: on a GPU the policy has to be loaded with capture=False.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class StageRecorder:
     @torch.inference_mode()
     def stages(self) -> dict[str, np.ndarray]:
         """Return what was recorded, by name; call it after the `with` block."""
-        found = {name: (tensor if name in ('pixel_values', 'input_ids') else tensor[0]).numpy()
+        found = {name: _array(tensor if name in ('pixel_values', 'input_ids') else tensor[0])
                  for name, tensor in self._found.items()}
         found.update(self._hidden_states())
         found.update(self._answer())
@@ -105,13 +106,18 @@ class StageRecorder:
         the rest.
         """
         layers = [layer[0] for layer in self._layers]
-        final = self._model.llm.norm(layers[-1])
+        final = self._normed(layers[-1])
         full = [layer for layer in layers[:-1] if len(layer) == len(layers[0])]
         kept = layers[len(full):-1]
         if len(final) == len(layers[0]):
-            return {'hidden_states': torch.stack([*full, final]).numpy()}
-        return {'hidden_states': torch.stack(full).numpy(),
-                'hidden_states_kept': torch.stack([*kept, final]).numpy()}
+            return {'hidden_states': _array(torch.stack([*full, final]))}
+        return {'hidden_states': _array(torch.stack(full)),
+                'hidden_states_kept': _array(torch.stack([*kept, final]))}
+
+    def _normed(self, x):
+        """Return the decoder's final norm of x, in host memory."""
+        norm = self._model.llm.norm
+        return norm(x.to(norm.weight.device)).cpu()
 
     def _answer(self) -> dict[str, np.ndarray]:
         """Return the head's output, normalised and in the checkpoint's units."""
@@ -123,6 +129,11 @@ class StageRecorder:
                     'actions': actions[0]}
         found = {'normalized_actions': normalised, 'actions': actions}
         if head.config.kind == 'diffusion':
-            last = self._model.llm.norm(self._layers[-1][0, -1])
-            found.update(ddim_raw=raw[0].numpy(), cognition_feature=last.numpy())
+            last = self._normed(self._layers[-1][0, -1])
+            found.update(ddim_raw=_array(raw[0]), cognition_feature=_array(last))
         return found
+
+
+def _array(tensor) -> np.ndarray:
+    """Return a tensor as numpy, which has no bfloat16."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()

@@ -68,6 +68,18 @@ def test_the_dump_has_the_official_values(own, tmp_path, capsys):
         '               ', '')
 
 
+def test_stages_in_bfloat16_are_near_those_in_float32(own, tmp_path):
+    found = {}
+    for name in ('float32', 'bfloat16'):
+        dump = tmp_path / f'{name}.npz'
+        assert main(arguments('openvla', own, '--dtype', name, '--dump', dump)) == 0
+        with np.load(dump) as stages:
+            found[name] = stages['hidden_states']
+    assert found['bfloat16'].dtype == np.float32
+    gap = np.abs(found['bfloat16'] - found['float32']).mean()
+    assert 0 < gap < 0.05 * np.abs(found['float32']).mean()
+
+
 def test_pruning_leaves_early_layers_whole_and_says_what_it_kept(own, tmp_path):
     dump = tmp_path / 'stages.npz'
     options = ['--keep', 64, '--precision', 'w4a4', '--dump', dump]
@@ -87,7 +99,8 @@ def test_pruning_leaves_early_layers_whole_and_says_what_it_kept(own, tmp_path):
     ('openvla', ['--unnorm-key', 'berkeley'], "'bridge_orig', 'libero_spatial_no_noops'"),
     ('openvla', ['--cfg-scale', '2'], 'diffusion head'),
     ('openvla', ['--keep', '300'], '1..256'),
-    ('openvla', ['--precision', 'w2a2'], 'w2a2'),
+    ('openvla', ['--precision', 'w2a2'], 'w2a2'), ('openvla', ['--device', 'gpu'], "'gpu'"),
+    ('openvla', ['--device', 'cuda:99'], 'cuda:99'), ('openvla', ['--dtype', 'int8'], 'int8'),
     ('cogact', ['--cfg-scale', 'nan'], '--cfg-scale'),
     ('cogact', ['--seed', '-1'], 'seed is -1'), ('openvla', ['--threads', '-2'], 'threads is -2'),
     ('cogact', ['--ddim-steps', '11'], '--ddim-steps')])

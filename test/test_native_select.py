@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sqap_vla_ros.kernels import native_reason
 from sqap_vla_ros.kernels.native_select import native_select
+from sqap_vla_ros.model.selection import select
 from sqap_vla_ros.tokens import select_tokens, SelectionConfig, TIES
 import torch
 
@@ -32,6 +33,16 @@ def test_it_is_the_choice_of_the_python_code():
         kept, reason = native_select(torch.from_numpy(scores), distance, grid, config)
         assert np.array_equal(kept.numpy(), expected.kept), (number, grid, config)
         assert np.array_equal(reason.numpy(), expected.reason), (number, grid, config)
+
+
+def test_a_network_on_the_cpu_selects_by_it(monkeypatch):
+    def forbidden(*_):
+        raise AssertionError('the Python code was called')
+    monkeypatch.setattr('sqap_vla_ros.model.selection.select_tokens', forbidden)
+    kept, reason = select(torch.rand(16), np.full(16, np.inf), (4, 4), SelectionConfig(5))
+    assert len(kept) == len(reason) == 5
+    with pytest.raises(AssertionError, match='Python code'):
+        select(torch.rand(16), None, (4, 4), SelectionConfig(5, method='attention'))
 
 
 def test_it_leaves_what_it_cannot_do_to_the_python_code():

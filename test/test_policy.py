@@ -252,3 +252,36 @@ def test_info_prints_what_a_checkpoint_holds(directory, capsys):
     printed = capsys.readouterr().out
     for text in ('8 x 8 = 64 visual tokens', 'open the drawer', 'precision      fp', 'vx'):
         assert text in printed
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='this is about machines without CUDA')
+def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_do(directory):
+    for device in ('cuda', 'cuda:0', torch.device('cuda')):
+        with pytest.raises(ConfigError, match='leave device out to run on the CPU'):
+            load_policy(directory, device=device)
+    assert load_policy(directory, device='auto').infer(make_observation()).actions.any()
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'device': 'tpu'}, "use 'cpu', 'cuda'"), ({'device': 'meta'}, 'not supported'),
+    ({'device': 'gpu0'}, 'unknown'), ({'dtype': 'int8'}, 'float32'),
+    ({'dtype': torch.int32}, 'bfloat16')])
+def test_devices_and_types_that_do_not_exist_are_refused(directory, options, message):
+    with pytest.raises(ConfigError, match=message):
+        load_policy(directory, **options)
+
+
+def test_the_cpu_is_the_device_unless_another_is_asked_for(directory):
+    first, second = (load_policy(directory, device=device, keep=20).infer(make_observation())
+                     for device in (None, 'cpu'))
+    np.testing.assert_array_equal(first.actions, second.actions)
+
+
+def test_a_policy_is_warmed_up_for_the_images_and_the_prompt_that_will_come(directory):
+    policy = load_policy(directory, keep=20)
+    policy.warm_up(instruction='close the drawer', image_size=(120, 160))
+    first = policy.infer(make_observation()).actions
+    policy.reset()
+    np.testing.assert_array_equal(policy.infer(make_observation()).actions, first)
+    with pytest.raises(ObservationError, match='fridge'):
+        policy.warm_up(instruction='open the fridge')

@@ -16,6 +16,7 @@ import re
 import torch
 
 from ..formats.tensor_file import Layout, tensor_bytes
+from ..model.empty import without_weights
 from ..model.vla import VLA, VLAConfig
 from ..quant import packed_state, quantized_shell, QuantScheme
 from ..quant.rotate import rotation_record, vla_stream
@@ -48,7 +49,7 @@ def unit_name(tensor: str) -> str:
 
 def empty_model(config: VLAConfig) -> VLA:
     """Return a model on 'meta', which takes no memory."""
-    with torch.device('meta'):
+    with without_weights():
         return VLA(config).eval().requires_grad_(False)
 
 

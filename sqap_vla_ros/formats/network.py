@@ -4,13 +4,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+import dataclasses
+
 import torch
+from torch import nn
 
 from .source import Source
 from .tensors import forget_pages
 from ..errors import CheckpointError, ConfigError
+from ..kernels.cuda import unavailable
+from ..kernels.cuda.capability import announce
+from ..kernels.plain import use_fastest_linears
+from ..model.empty import without_weights
 from ..model.vla import VLA
-from ..quant import PRECISIONS, quantize_model, restore_quantized
+from ..quant import (
+    PRECISIONS, prepare_kernels, quantize_model, quantized_shell, QuantLinear, QuantScheme,
+    restore_quantized)
 
 
 def load_network(source: Source, precision: str | None = None, rotate: bool = True) -> VLA:
@@ -21,11 +31,8 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     rotations when quantizing here.  Raises CheckpointError for weights that do not fit or are
     not finite and ConfigError for a precision that they cannot have.
     """
-    record = source.config.quantization  # of 'fp' too: it may hold rotations or overrides
-    stored = record.get('precision', 'fp')
-    precision = precision or stored
-    check_precision(source, bool(record), stored, precision)
-    with torch.device('meta'):  # no memory and no random numbers for what the file replaces
+    record, precision = _wanted(source, precision)
+    with without_weights():
         model = VLA(source.config.model)
     if record:
         weights = {name: _read(source, name) for name in source.tensors.shapes}
@@ -39,6 +46,156 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     if precision != 'fp':
         quantize_model(model, precision, rotate=rotate)
     return model
+
+
+def ready_network(source: Source, precision: str | None, rotate: bool, prepare: bool,
+                  device: torch.device, dtype: torch.dtype) -> VLA:
+    """
+    Return the network on its device, with its fastest kernels if `prepare`.
+
+    A GPU's, and any of another type than float32, is read by stream_network.  What the GPU can
+    do, and which way each precision takes there, is logged.
+    """
+    if device.type == 'cpu' and dtype == torch.float32:
+        model = load_network(source, precision, rotate)
+        if prepare:
+            prepare_kernels(model, release=True)
+            use_fastest_linears(model)
+        return model
+    if device.type == 'cpu':
+        return stream_network(source, precision, rotate, device, dtype, prepare)
+    announce(device)
+    with torch.cuda.device(device):
+        model = stream_network(source, precision, rotate, device, dtype, prepare)
+        if prepare and not unavailable(device):
+            from ..kernels.cuda.block import fuse_blocks  # imports triton
+            fuse_blocks(model)
+    return model
+
+
+def stream_network(source: Source, precision: str | None, rotate: bool, device: torch.device,
+                   dtype: torch.dtype, prepare: bool = True) -> VLA:
+    """
+    Bring the weights to a device unit by unit, so that little more than they are is in memory.
+
+    dtype: of what is not quantized.  prepare: pack each unit for its kernels before the next is
+    read.  A full-precision checkpoint is quantized on the device, one block of float32 at a
+    time.  For the others, and what is raised, see load_network.
+    """
+    record, precision = _wanted(source, precision)
+    with without_weights():
+        model = VLA(source.config.model).eval().requires_grad_(False)
+    if not record:
+        source.tensors.check(model.state_dict())
+        check_floats(source)
+    if record or precision == 'fp':
+        units = _stored_units(source, model, record, device, dtype)
+    else:
+        units = _quantized_units(source, model, QuantScheme(precision, rotate), device, dtype)
+    for tensors in units:
+        _assign(model, tensors)
+        if prepare:
+            _prepare(model, tensors)
+    return model
+
+
+def _wanted(source: Source, precision: str | None) -> tuple[dict, str]:
+    """Return the checkpoint's record, empty for full precision, and the precision to have."""
+    record = source.config.quantization  # of 'fp' too: it may hold rotations or overrides
+    stored = record.get('precision', 'fp')
+    precision = precision or stored
+    check_precision(source, bool(record), stored, precision)
+    return record, precision
+
+
+def _stored_units(source: Source, model: VLA, record: Mapping, device,
+                  dtype) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the tensors of each unit as they are stored, on the device; shapes the model."""
+    from ..convert.units import unit_name
+    if record:
+        quantized_shell(model, record)
+        source.tensors.check(model.state_dict())
+    own, units = model.state_dict(), {}
+    packed = {name for name, module in model.named_modules() if isinstance(module, QuantLinear)}
+    for name in own:
+        units.setdefault(unit_name(name), []).append(name)
+    for names in _blocks_first(units):
+        yield {name: _on_device(source, name, own[name], device,
+                                torch.float32 if name.rpartition('.')[0] in packed else dtype)
+               for name in names}
+
+
+def _quantized_units(source: Source, model: VLA, scheme: QuantScheme, device,
+                     dtype) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the tensors of each unit, quantized on the device; shapes the model."""
+    from ..convert.stream import Stream
+    from ..convert.units import make_layout, make_record, make_units
+    record = make_record(model, scheme, gptq=False)
+    units = {unit.name: unit for unit in make_units(
+        source.tensors.shapes, make_layout(source.config.model, record, dtype))}
+    quantized_shell(model, record)
+    moved = dataclasses.replace(source, tensors=_DeviceReader(source.tensors, device))
+    stream = Stream(moved, scheme, dtype)
+    for unit in _blocks_first(units):
+        yield stream.convert(unit)
+
+
+def _blocks_first(units: Mapping[str, object]) -> list:
+    """Return the units, the decoder's blocks first: what they need besides is free again then."""
+    return [units[name] for name in sorted(units, key=lambda name: 'llm.layers' not in name)]
+
+
+class _DeviceReader:
+    """A reader of copies on a device."""
+
+    maps_files = False
+
+    def __init__(self, tensors, device: torch.device):
+        self._tensors, self._device = tensors, device
+        self.shapes, self.dtypes = tensors.shapes, tensors.dtypes
+
+    def read(self, name: str) -> torch.Tensor:
+        tensor = self._tensors.read(name)
+        moved = tensor.to(self._device, copy=self._tensors.maps_files)
+        if self._tensors.maps_files:
+            forget_pages(tensor)
+        return moved
+
+
+def _on_device(source: Source, name: str, own: torch.Tensor, device, dtype) -> torch.Tensor:
+    """Return a stored tensor on a device, floats as dtype; raise CheckpointError for a misfit."""
+    tensor = _DeviceReader(source.tensors, device).read(name)
+    if own.is_floating_point() and tensor.is_floating_point():
+        return tensor.to(dtype)
+    if own.dtype != tensor.dtype:
+        raise CheckpointError(
+            f'{source.path}: {source.tensors.theirs(name)} is {tensor.dtype}, expected '
+            f'{own.dtype}: the weights do not fit their quantization record, convert again')
+    return tensor
+
+
+def _assign(model: VLA, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put tensors in their places; load_state_dict would make all layers forget their kernels."""
+    for name, tensor in tensors.items():
+        path, _, leaf = name.rpartition('.')
+        owner = model.get_submodule(path)
+        if isinstance(getattr(owner, leaf), nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=False)
+        setattr(owner, leaf, tensor)
+
+
+def _prepare(model: VLA, names: Mapping[str, torch.Tensor]) -> None:
+    """Pack the quantized layers that these tensors belong to, q/k/v and gate/up together."""
+    owners: dict[nn.Module, None] = {}
+    for name in names:
+        path = name.split('.')
+        block = 3 if path[:2] == ['llm', 'layers'] else len(path) - 1
+        owners[model.get_submodule('.'.join(path[:block]))] = None
+    for module in owners:
+        if isinstance(module, QuantLinear):
+            module.prepare(release=True)
+        elif module in model.llm.layers:
+            prepare_kernels(module, release=True)
 
 
 def check_precision(source: Source, is_converted: bool, stored: str, precision: str) -> None:

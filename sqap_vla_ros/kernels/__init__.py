@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from .base import Kernel, LinearSpec, Unavailable
 from .cpu import INTEGER_KERNELS, onednn_linear, WEIGHT_ONLY_KERNELS
+from .cuda import unavailable
 from .native import library, NativeKernel
 from .reference import ReferenceKernel
 from ..errors import ConfigError
@@ -66,21 +67,23 @@ def extreme_inputs(in_features: int, bits: int, rows_random: int = 2) -> torch.T
 
 
 @lru_cache(maxsize=None)
-def check_exact(kernel: type[Kernel], in_features: int, weight_bits: int, act_bits: int) -> str:
+def check_exact(kernel: type[Kernel], in_features: int, weight_bits: int, act_bits: int,
+                device: str = 'cpu') -> str:
     """Return '' if the kernel's integer product equals the reference's, else the reason."""
-    weight = extreme_inputs(in_features, weight_bits, 12).to(torch.int8)  # [16, K]
+    weight = extreme_inputs(in_features, weight_bits, 12).to(device, torch.int8)  # [16, K]
     spec = LinearSpec(in_features, len(weight), weight_bits, act_bits)
-    ones = torch.ones(len(weight))
-    grid = extreme_inputs(in_features, min(act_bits, 8))
-    try:
-        found = kernel(spec, weight, ones).product(grid.clone())
-    except (Unavailable, RuntimeError, NotImplementedError) as error:
-        return str(error).splitlines()[0]
-    expected = ReferenceKernel(spec, weight, ones).product(grid)
-    if torch.equal(found, expected):
-        return ''
-    off = (found - expected).abs().max().item()
-    return f'its integer product is off by up to {off:g} (int16 saturation without VNNI?)'
+    ones = torch.ones(len(weight), device=device)
+    grid = extreme_inputs(in_features, min(act_bits, 8)).to(device)
+    for rows in (grid, grid.repeat(2, 1)):  # a few, and more than a kernel for few takes
+        try:
+            found = kernel(spec, weight, ones).product(rows.clone())
+        except (Unavailable, RuntimeError, NotImplementedError) as error:
+            return str(error).splitlines()[0]
+        expected = ReferenceKernel(spec, weight, ones).product(rows)
+        if not torch.equal(found, expected):
+            off = (found - expected).abs().max().item()
+            return f'its integer product is off by up to {off:g} (int16 saturation without VNNI?)'
+    return ''
 
 
 def _seconds(function, x, limit: float) -> float:
@@ -206,8 +209,28 @@ def choose(spec: LinearSpec, rows: int = 256, max_bits: int | None = None) -> Ch
 
 
 @lru_cache(maxsize=None)
-def _warn_reference(device: str) -> None:
-    _log.warning('no kernel for device %s yet: the slow reference backend serves it', device)
+def _warn_reference(device: str, reason: str) -> None:
+    _log.warning('the slow reference backend serves device %s: %s', device, reason)
+
+
+def _triton_kernel() -> type[Kernel]:
+    """Return the class, whose module needs triton."""
+    from .cuda.linear import TritonKernel
+    return TritonKernel
+
+
+def _on_device(spec: LinearSpec, q_weight, scale, bias) -> Kernel:
+    """Make the GPU kernel of a layer, or with a warning the reference."""
+    device = q_weight.device
+    reason = unavailable(device) or check_exact(
+        _triton_kernel(), *_integer_part(spec), str(device))
+    try:
+        if not reason:
+            return _triton_kernel()(spec, q_weight, scale, bias)
+    except Unavailable as error:
+        reason = str(error)
+    _warn_reference(device.type, reason)
+    return ReferenceKernel(spec, q_weight, scale, bias)
 
 
 def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
@@ -220,19 +243,23 @@ def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
     exist or is not exact here.
     """
     if backend is not None:
-        return _named_kernel(backend, spec)(spec, q_weight, scale, bias)
+        kind = _named_kernel(backend, spec, q_weight.device)
+        return kind(spec, q_weight, scale, bias)
     if q_weight.device.type != 'cpu':
-        _warn_reference(q_weight.device.type)
-        return ReferenceKernel(spec, q_weight, scale, bias)
+        return _on_device(spec, q_weight, scale, bias)
     return choose(spec, rows, max_bits).kernel(spec, q_weight, scale, bias)
 
 
-def _named_kernel(name: str, spec: LinearSpec) -> type[Kernel]:
+def _named_kernel(name: str, spec: LinearSpec, device: torch.device) -> type[Kernel]:
     kinds = {kind.name: kind
              for kind in (ReferenceKernel, NativeKernel, *INTEGER_KERNELS, *WEIGHT_ONLY_KERNELS)}
-    if name not in kinds:
-        raise ConfigError(f'kernel backend {name!r} is unknown: use one of {sorted(kinds)}')
-    reason = check_exact(kinds[name], *_integer_part(spec))
+    reason = unavailable(device) if name == 'triton' else ''
+    if name == 'triton' and not reason:
+        kinds[name] = _triton_kernel()
+    if name not in kinds and not reason:
+        raise ConfigError(f'kernel backend {name!r} is unknown: use one of '
+                          f"{sorted([*kinds, 'triton'])}")
+    reason = reason or check_exact(kinds[name], *_integer_part(spec), str(device))
     if reason:
         raise ConfigError(f'kernel backend {name!r} cannot be used here: {reason}')
     return kinds[name]

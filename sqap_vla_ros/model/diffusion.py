@@ -14,6 +14,7 @@ from functools import lru_cache
 import math
 
 import numpy as np
+import torch
 
 from ..errors import ConfigError
 
@@ -50,6 +51,12 @@ def ddim_times(count: int) -> tuple[int, ...]:
     return tuple(by_count[count])
 
 
+def step_times(count: int) -> range:
+    """Return the time steps of `count` DDIM steps, or of DDPM for 0, in rising order."""
+    times = ddim_times(count) if count else range(TRAINING_STEPS)
+    return range(times[0], times[-1] + 1, times[1] - times[0] if len(times) > 1 else 1)
+
+
 def ddim_steps(predict_noise, x, count: int):
     """
     Yield (x, estimate of the clean sample) after each of `count` denoising steps.
@@ -61,8 +68,8 @@ def ddim_steps(predict_noise, x, count: int):
         time = times[place]
         now, before = float(kept[time]), float(kept[times[place - 1]]) if place else 1.0
         noise = predict_noise(x, time)
-        clean = x * math.sqrt(1 / now) - noise * math.sqrt(1 / now - 1)
-        x = clean * math.sqrt(before) + noise * math.sqrt(1 - before)
+        clean = torch.add(x * math.sqrt(1 / now), noise, alpha=-math.sqrt(1 / now - 1))
+        x = torch.add(clean * math.sqrt(before), noise, alpha=math.sqrt(1 - before))
         yield x, clean
 
 

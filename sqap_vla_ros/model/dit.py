@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .diffusion import ddim_steps, ddim_times, ddpm_steps
+from .diffusion import ddim_steps, ddim_times, ddpm_steps, step_times
 from .validation import check_counts, is_number
 from .vit import ViTAttention, ViTMLP
 from ..errors import ConfigError, ObservationError
@@ -85,9 +85,9 @@ class TimeEmbedder(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(TIME_WIDTH, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, time):
-        """Map time steps [B] to [B, C]."""
-        return self.mlp(time_features(time).to(self.mlp[-1].bias.dtype))
+    def forward(self, time, dtype: torch.dtype = torch.float32):
+        """Map time steps [B] to [B, C]; dtype: that of the layers."""
+        return self.mlp(time_features(time).to(dtype))
 
 
 class ConditionEmbedder(_Embedder):
@@ -130,29 +130,52 @@ class DiffusionHead(nn.Module):
         self.t_embedder = TimeEmbedder(width)
         self.z_embedder = ConditionEmbedder(hidden_size, width)
         self.positional_embedding = nn.Parameter(
-            torch.randn(1 + config.chunk_length, width) * 0.02)
+            torch.empty(1 + config.chunk_length, width).normal_(std=0.02))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.final_layer = _Embedder(width, config.action_dim)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the type that the transformer computes in; samples keep their own."""
+        return self.positional_embedding.dtype
+
     def predict_noise(self, x, time, condition):
         """Return the noise [B, T, A] in x [B, T, A] at time steps [B], given condition [B, Z]."""
-        token = self.t_embedder(time) + self.z_embedder(condition)  # [B, C]
-        x = torch.cat([token[:, None], self.x_embedder(x)], dim=1) + self.positional_embedding
+        return self._noise(x, self.t_embedder(time, self.dtype) + self.z_embedder(condition))
+
+    def _noise(self, x, token):
+        """
+        Return the noise [n B, T, A] in x [B, T, A], given its first token [n B, C].
+
+        n: 2 where one sample is looked at under two conditions, else 1.
+        """
+        actions = self.x_embedder(x.to(self.dtype))  # [B, T, C]
+        actions = actions.expand(len(token) // len(x), *actions.shape).flatten(0, 1)
+        hidden = torch.cat([token[:, None], actions], dim=1) + self.positional_embedding
         for block in self.blocks:
-            x = block(x)
-        return self.final_layer(self.norm(x))[:, 1:]
+            hidden = block(hidden)
+        return self.final_layer(self.norm(hidden))[:, 1:].to(x.dtype)
 
     def guided_noise(self, x, time: int, condition, guidance: float):
         """Return the noise pushed from the unconditional towards the conditional one."""
-        steps = torch.full((x.shape[0],), time, device=x.device)
+        times = torch.full((1,), time, device=x.device)
+        return self._guided(x, self._tokens(times, condition, guidance)[0], guidance)
+
+    def _tokens(self, times, condition, guidance: float):
+        """Return the first tokens [steps, B, C] of all steps; twice B, the free ones behind."""
+        if guidance > 1:
+            nothing = self.z_embedder.uncondition.expand_as(condition)
+            condition = torch.cat([condition, nothing])
+        return self.t_embedder(times, self.dtype)[:, None] + self.z_embedder(condition)
+
+    def _guided(self, x, token, guidance: float):
+        """Return the noise in x [B, T, A] given its first tokens, see _tokens."""
+        noise = self._noise(x, token)
         if guidance <= 1:
-            return self.predict_noise(x, steps, condition)
-        nothing = self.z_embedder.uncondition.expand_as(condition)
-        both = self.predict_noise(torch.cat([x, x]), torch.cat([steps, steps]),
-                                  torch.cat([condition, nothing]))
-        given, free = both.chunk(2)
-        return free + guidance * (given - free)
+            return noise
+        given, free = noise.chunk(2)
+        return torch.lerp(free, given, guidance)
 
     def forward(self, condition, noise):
         """
@@ -160,12 +183,16 @@ class DiffusionHead(nn.Module):
 
         condition: [B, Z], the normed hidden state of the last prompt token.  noise: [B, T, A],
         draws from the unit normal distribution; with 0 DDIM steps [B, 100, T, A], the first to
-        begin with and one more for each step but the last.
+        begin with and one more for each step but the last.  What does not change from step to
+        step, the condition and the times, is embedded once.
         """
         config = self.config
+        times = step_times(config.ddim_steps)
+        tokens = self._tokens(torch.arange(times.start, times.stop, times.step,
+                                           device=noise.device), condition, config.guidance)
 
         def predict(x, time):
-            return self.guided_noise(x, time, condition, config.guidance)
+            return self._guided(x, tokens[times.index(time)], config.guidance)
         if config.ddim_steps:
             path = (x for x, _ in ddim_steps(predict, noise, config.ddim_steps))
         else:

@@ -93,7 +93,8 @@ class ChunkHead(nn.Module):
         """Make the queries and the two-layer read-out."""
         super().__init__()
         self.config = config
-        self.queries = nn.Parameter(torch.randn(config.chunk_length, hidden_size) * 0.02)
+        self.queries = nn.Parameter(
+            torch.empty(config.chunk_length, hidden_size).normal_(std=0.02))
         self.fc1 = nn.Linear(hidden_size, hidden_size)
         self.fc2 = nn.Linear(hidden_size, config.action_dim)
 

@@ -11,6 +11,7 @@ the attention of a few queries: all that token pruning needs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -83,6 +84,14 @@ def rotary_tables(positions, head_dim: int, theta: float):
     return angle.cos(), angle.sin()
 
 
+@lru_cache(maxsize=None)  # few, and never dropped: captured graphs hold their addresses
+def rotary_rows(length: int, head_dim: int, theta: float, dtype: torch.dtype, device):
+    """Return rotary_tables of positions 0..length-1, shared between callers."""
+    with torch.inference_mode(False):
+        tables = rotary_tables(torch.arange(length, device=device), head_dim, theta)
+        return tuple(table.to(dtype) for table in tables)
+
+
 def apply_rotary(x, cos, sin):
     """Rotate x [B, H, S, head_dim] by tables [S, head_dim]; keeps the type of x."""
     first, second = x.chunk(2, dim=-1)
@@ -93,7 +102,8 @@ class LayerCache:
     """
     Keys and values of one block, for decoding one token at a time.
 
-    Its length is known on the host, so that no step waits for the device.
+    Its length is known on the host, so that no step waits for the device, and the places that a
+    step writes to are the same in every replay of a captured graph.
     """
 
     def __init__(self, room: int):
@@ -104,14 +114,27 @@ class LayerCache:
 
     def append(self, k, v):
         """Take k and v [B, G, S, d]; return those of all tokens so far."""
-        first, self.length = self.length, self.length + k.shape[2]
+        is_first = self.length == 0
+        keys, values = self.extend(k.shape, k)
+        keys.copy_(k)
+        values.copy_(v)
+        return (k, v) if is_first else self.filled
+
+    def extend(self, shape, like):
+        """
+        Count S more tokens, and return the places [B, G, S, d] for their keys and values.
+
+        shape: (B, G, S, d).  like: a tensor with the type and device that the cache shall have.
+        """
+        first, self.length = self.length, self.length + shape[2]
         if self._keys is None:
-            shape = (*k.shape[:2], self.length + self.room, k.shape[3])
-            self._keys, self._values = k.new_empty(shape), v.new_empty(shape)
-        self._keys[:, :, first:self.length] = k
-        self._values[:, :, first:self.length] = v
-        if first == 0:
-            return k, v
+            room = (*shape[:2], self.length + self.room, shape[3])
+            self._keys, self._values = like.new_empty(room), like.new_empty(room)
+        return self._keys[:, :, first:self.length], self._values[:, :, first:self.length]
+
+    @property
+    def filled(self):
+        """Return keys and values [B, G, T, d] of all tokens so far."""
         return self._keys[:, :, :self.length], self._values[:, :, :self.length]
 
 
@@ -150,7 +173,11 @@ class Attention(nn.Module):
         return out, None if score_rows is None else self._scores(q, k, score_rows)
 
     def _scores(self, q, k, rows: range):
-        """Return the probabilities [B, S] of the queries `rows`, a mean over heads and rows."""
+        """
+        Return the probabilities [B, S] of the queries `rows`, a mean over heads and rows.
+
+        q: [B, H, S, d] and k: [B, G, S, d], both rotated.
+        """
         batch, _, length, head_dim = q.shape
         queries = q[:, :, rows.start:rows.stop].reshape(batch, k.shape[1], -1, head_dim)
         seen = k[:, :, :rows.stop]  # [B, G, T, d]
@@ -208,17 +235,31 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
+    def rotary(self, length: int, like):
+        """
+        Return cos and sin [at least `length`, head_dim] of positions from 0 on.
+
+        like: a tensor with the type and device to have them in.  They are computed once.
+        """
+        config, rows = self.config, max(512, 1 << (length - 1).bit_length())
+        return rotary_rows(rows, config.head_dim, config.rope_theta, like.dtype, like.device)
+
     def run(self, x, positions, first: int, last: int, score_rows: range | None = None,
             caches=None):
         """
-        Run blocks first..last-1 on x [B, S, D] at rotary positions [S].
+        Run blocks first..last-1 on x [B, S, D] at rotary positions.
+
+        positions: int64 [S], or their rows (cos, sin) of `rotary`, each [S, head_dim].
 
         score_rows asks block last-1 for the attention of these queries, see Attention.
         caches: one LayerCache a block of the whole decoder, filled by the first run and read
         and extended, token by token, by later ones.  Returns x and the probabilities [B, S]
         (None if not asked for).  The final norm is not applied.
         """
-        cos, sin = rotary_tables(positions, self.config.head_dim, self.config.rope_theta)
+        if torch.is_tensor(positions):
+            positions = (table.to(x.dtype) for table in rotary_tables(
+                positions, self.config.head_dim, self.config.rope_theta))
+        cos, sin = positions
         scores = None
         for index in range(first, last):
             rows = score_rows if index == last - 1 else None

@@ -3,89 +3,199 @@
 """
 Token selection as one call on tensors, between the two halves of a prefill.
 
-On a CPU it is tokens.select_tokens on the same memory.  On any other device the same choice is
-made there, in steps whose number and shapes depend on the configuration alone: nothing waits
-for the device, and the forward pass can be captured in one graph.
+On a CPU it is tokens.select_tokens on the same memory, or its native form
+(kernels/native_select.py).  On a GPU one kernel makes the same choice
+(kernels/cuda/select.py), and on any other device a sequence of tensor operations whose number and
+shapes depend on the configuration alone: nothing waits for the device, and the forward pass can
+be captured in one graph.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+import logging
 
 import numpy as np
 import torch
 
+from ..kernels.cuda import unavailable
+from ..kernels.native_select import native_select
 from ..tokens import (
     FILLED, PRESERVED, PROTECTED, SAMPLED, select_tokens, SelectionConfig, tie_order)
 
 FREE = 255
 
+_log = logging.getLogger(__name__)
 
-def select(scores, distance, grid: tuple[int, int], config: SelectionConfig, step: int = 0):
+
+def select(scores, distance, grid: tuple[int, int], config: SelectionConfig, step: int = 0,
+           draw=None, status=None):
     """
     Return which visual tokens stay, int64 [K] sorted, and why, uint8 [K] of tokens.REASONS.
 
-    scores: [N] of the query on the model's device.  distance: numpy float64 [N] in patches from
-    the nearest protected point, inf where nothing is protected, or None.  step: see select_tokens.
+    scores: [N] of the query on the model's device.  distance: float32 [N] in patches from the
+    nearest protected point, inf where nothing is protected: numpy, a tensor on that device (in a
+    graph, where it is written before each replay), or None.  step: see select_tokens.  draw: see
+    random_draw; None draws for this step.  status: int32 [1] on the device, receives how many
+    scores are not finite, for check_status when the answer is read; left alone where no score
+    matters.
+
+    Raises ValueError as select_tokens does; for scores that are not finite only on a CPU.
     """
     if scores.device.type == 'cpu':
+        distance = _array(distance)
+        found = native_select(scores, distance, grid, config)
+        if found is not None:
+            return found
         chosen = select_tokens(scores.float().numpy(), distance, grid, config, step)
         return torch.from_numpy(chosen.kept), torch.from_numpy(chosen.reason)
-    return select_on_device(scores, distance, grid, config, step)
+    return select_on_device(scores, distance, grid, config, step, draw, status)
 
 
 def select_on_device(scores, distance, grid: tuple[int, int], config: SelectionConfig,
-                     step: int = 0):
-    """Do what `select` does by tensor operations alone; see there."""
-    count = grid[0] * grid[1]
-    if not config.needs_scores:  # the host knows everything: one copy to the device
-        chosen = select_tokens(None, distance, grid, config, step)
-        return (torch.from_numpy(chosen.kept).to(scores.device, non_blocking=True),
-                torch.from_numpy(chosen.reason).to(scores.device, non_blocking=True))
-    reason = torch.full((count,), FREE, dtype=torch.uint8, device=scores.device)
-    order = torch.argsort(scores.float(), descending=True, stable=True)
-    if config.method == 'attention':
-        reason = reason.index_fill(0, order[:config.keep], PRESERVED)
-        return _kept(reason, config.keep)
-    near = _nearest(distance, config)
-    best = min(config.preserve_top_k, config.keep - len(near))
-    reason = reason.index_fill(0, order[:best], PRESERVED)
-    if len(near):
-        near = torch.from_numpy(near).to(scores.device, non_blocking=True)
-        reason[near] = torch.where(reason[near] == FREE, PROTECTED, reason[near])
-    missing = config.keep - max(best, len(near))  # the most that can be missing
-    if config.sample:
-        reason = _sample(reason, grid, config, missing)
-    else:
-        rank = torch.empty_like(order).scatter_(0, order, torch.arange(count, device=order.device))
-        by_score = torch.where(reason == FREE, rank, count).argsort()
-        room = config.keep - (reason != FREE).sum()
-        places = torch.arange(missing, device=order.device)
-        candidates = by_score[:missing]
-        reason[candidates] = torch.where(places < room, FILLED, reason[candidates])
+                     step: int = 0, draw=None, status=None):
+    """Do what `select` does without looking at a tensor's values; see there."""
+    device = scores.device
+    if known_on_host(config) or not (config.needs_scores or torch.is_tensor(distance)):
+        chosen = select_tokens(None, distance, grid, config, step)  # one copy to the device
+        return (torch.from_numpy(chosen.kept).to(device, non_blocking=True),
+                torch.from_numpy(chosen.reason).to(device, non_blocking=True))
+    _check(scores, distance, grid, config)
+    if distance is not None and not torch.is_tensor(distance):
+        distance = torch.from_numpy(np.asarray(distance, np.float32))
+        distance = distance.to(device, non_blocking=True)
+    if draw is None and needs_draw(config):
+        draw = torch.from_numpy(random_draw(grid, config, step)).to(device, non_blocking=True)
+    if device.type == 'cuda' and not _no_kernel(device):
+        from ..kernels.cuda.select import select_tokens_cuda
+        return select_tokens_cuda(scores, distance, grid, config, draw, status)
+    if distance is None:
+        distance = torch.full((len(scores),), float('inf'), device=device)
+    if status is not None:
+        status.copy_((~scores.isfinite()).sum())
+    reason = _reasons(scores.float(), distance, grid, config, draw)
     return _kept(reason, config.keep)
 
 
-def _nearest(distance, config: SelectionConfig) -> np.ndarray:
-    """Return the protected tokens, nearest first; known on the host, where TF is."""
-    if distance is None or not config.protect:
-        return np.zeros(0, np.int64)
-    near = np.argsort(distance, kind='stable')[:config.keep // 2]
-    return near[np.isfinite(distance[near])]
+def known_on_host(config: SelectionConfig) -> bool:
+    """Return whether neither scores nor distances matter: the host can choose for each step."""
+    return config.method in ('random', 'uniform') or (
+        config.method == 'sqap' and not (config.preserve or config.protect))
+
+
+def needs_draw(config: SelectionConfig) -> bool:
+    """Return whether a random draw fills the budget where nothing is protected."""
+    return config.method == 'sqap' and config.protect and not (config.preserve or config.sample)
+
+
+def random_draw(grid: tuple[int, int], config: SelectionConfig, step: int) -> np.ndarray:
+    """Return uint8 [N], ones for the tokens of this step's draw, where needs_draw."""
+    drawn = np.zeros(grid[0] * grid[1], np.uint8)
+    drawn[select_tokens(None, None, grid, config, step).kept] = 1
+    return drawn
+
+
+def check_status(broken: int, count: int) -> None:
+    """Raise ValueError, as select_tokens does, if `broken` of count scores are not finite."""
+    if broken:
+        raise ValueError(f'{broken} of {count} attention scores are not finite: the model '
+                         'overflows at this precision')
+
+
+def _array(distance):
+    """Return a distance on the host as numpy."""
+    return distance.numpy() if torch.is_tensor(distance) else distance
+
+
+def _check(scores, distance, grid, config: SelectionConfig) -> None:
+    """Raise as select_tokens does for what the host can see."""
+    count = grid[0] * grid[1]
+    if config.keep > count or scores.shape != (count,):
+        # the message is that of the plain code
+        select_tokens(np.zeros(tuple(scores.shape)), None, grid, config)
+    if distance is None or torch.is_tensor(distance) and distance.shape == (count,):
+        return
+    if torch.is_tensor(distance) or distance.shape != (count,) or np.isnan(distance).any():
+        raise ValueError(f'expected protected distances [{count}] without NaN, '
+                         f'found {list(distance.shape)}')
+
+
+@lru_cache(maxsize=None)
+def _no_kernel(device) -> str:
+    """Return why the one-block kernel cannot be used, '' if it can; warn once."""
+    reason = unavailable(device)
+    if reason:
+        _log.warning('tokens are selected by some hundred tensor operations, which are slower '
+                     'than one kernel: %s', reason)
+    return reason
+
+
+def _reasons(scores, distance, grid: tuple[int, int], config: SelectionConfig, draw):
+    """Return uint8 [N] by tensor operations: why each token is kept, or FREE."""
+    keep, sqap = config.keep, config.method == 'sqap'
+    near = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+    best, top = near, config.preserve_top_k if sqap else keep
+    if sqap and config.protect:
+        near = (_rank(distance) < keep // 2) & distance.isfinite()
+    if config.preserve or not sqap:
+        best = _rank(scores, descending=True) < (keep - near.sum()).clamp(max=top)
+    reason = torch.where(best, PRESERVED, torch.where(near, PROTECTED, FREE)).to(torch.uint8)
+    if sqap and config.sample:
+        return _sample(reason, grid, config, keep - _fewest_taken(config))
+    if config.preserve or not sqap:
+        rank = _rank(scores, descending=True)
+    else:
+        rank = _rank_by_nearness(distance, grid, draw)
+    room = keep - (reason != FREE).sum()
+    filled = _rank(torch.where(reason == FREE, rank, len(rank))) < room
+    return torch.where(filled & (reason == FREE), FILLED, reason).to(torch.uint8)
+
+
+def _fewest_taken(config: SelectionConfig) -> int:
+    """Return how many tokens preservation and protection take at least, whatever is protected."""
+    if not config.preserve:
+        return 0
+    return min(config.preserve_top_k, config.keep - (config.keep // 2 if config.protect else 0))
+
+
+def _rank(values, descending: bool = False):
+    """Return int64 [N]: each one's place in the order; of equal ones the lower index is first."""
+    order = torch.argsort(values, descending=descending, stable=True)
+    return _places(order)
+
+
+def _places(order):
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order),
+                                                                   device=order.device))
+
+
+def _rank_by_nearness(distance, grid: tuple[int, int], draw):
+    """Return the order of a fill round the protected tokens; the draw first without any."""
+    protected = distance.isfinite()
+    beyond = _gaps(protected, grid)
+    order = torch.argsort(distance, stable=True)
+    order = order[torch.argsort(beyond[order], stable=True)]
+    return torch.where(protected.any(), _places(order), _rank(1 - draw.long()))
+
+
+def _gaps(members, grid: tuple[int, int]):
+    """Return int64 [N], squared distances to the nearest member, above all without any."""
+    squared = _squared_distances(*grid, members.device)
+    return torch.where(members[None], squared, grid[0] ** 2 + grid[1] ** 2).amin(dim=1)
 
 
 def _sample(reason, grid: tuple[int, int], config: SelectionConfig, rounds: int):
     """Add the farthest free token, `rounds` times or until the budget is taken."""
-    keep = config.keep
     squared = _squared_distances(*grid, reason.device)  # [N, N]
-    count, beyond = len(reason), grid[0] ** 2 + grid[1] ** 2
-    nearest = torch.where((reason != FREE)[None], squared, beyond).amin(dim=1)
+    count, taken = len(reason), reason != FREE
     turn = _turns(*grid, config.ties, reason.device)
-    room = keep - (reason != FREE).sum()
+    nearest = _gaps(taken, grid)
+    centre = turn.new_zeros(count)
+    centre[(grid[0] - 1) // 2 * grid[1] + (grid[1] - 1) // 2] = 1
+    nearest = nearest + torch.where(taken.any(), 0, centre)  # begin there when nothing is taken
+    room = config.keep - taken.sum()
     for place in range(rounds):
         key = torch.where(reason == FREE, nearest * count + turn, 0)
-        if rounds == keep and place == 0:  # nothing is taken yet: begin in the centre
-            key[(grid[0] - 1) // 2 * grid[1] + (grid[1] - 1) // 2] = count * (beyond + 2)
         index = key.argmax(keepdim=True)
         why = torch.where(place < room, SAMPLED, reason.index_select(0, index))
         reason = reason.index_copy(0, index, why.to(torch.uint8))

@@ -180,7 +180,8 @@ class ViT(nn.Module):
         self.config = config
         rows, cols = config.grid
         self.patch_embed = (LinearStem if config.stem == 'linear' else ConvStem)(config)
-        self.pos_embed = nn.Parameter(torch.randn(1, rows * cols, config.width) * 0.02)
+        self.pos_embed = nn.Parameter(
+            torch.empty(1, rows * cols, config.width).normal_(std=0.02))
         self.cls_token = (nn.Parameter(torch.zeros(1, 1, config.width))
                           if config.class_token else None)
         self.reg_token = (nn.Parameter(torch.zeros(1, config.registers, config.width))

@@ -105,7 +105,7 @@ class VLA(nn.Module):
         text = self.llm.embed_tokens(token_ids)  # [B, 1 + L, D]
         parts = [text[:, :1], visual]
         if self.state_embed is not None:
-            parts.append(self.state_embed(state)[:, None])
+            parts.append(self.state_embed(state.to(visual.dtype))[:, None])
         parts.append(text[:, 1:])
         if self.head.num_queries:
             parts.append(self.head.queries.expand(visual.shape[0], -1, -1))
@@ -126,11 +126,10 @@ class VLA(nn.Module):
         of these blocks, of the tokens that the head reads, a mean over heads and queries.
         scored: False saves the scores where nothing is selected, and returns None for them.
         """
-        config = self.config
-        positions = torch.arange(x.shape[1], device=x.device)
-        readers = range(x.shape[1] - (self.head.num_queries or 1), x.shape[1])
-        x, row = self.llm.run(
-            x, positions, 0, config.prune_layer, readers if scored else None, caches)
+        config, length = self.config, x.shape[1]
+        readers = range(length - (self.head.num_queries or 1), length)
+        x, row = self.llm.run(x, self._rotary(x, range(length)), 0, config.prune_layer,
+                              readers if scored else None, caches)
         if not scored:
             return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
@@ -144,14 +143,21 @@ class VLA(nn.Module):
         [B, T, D], or of the prompt's last token [B, 1, D].
         """
         config = self.config
-        positions = torch.arange(x.shape[1], device=x.device)
+        rotary = self._rotary(x, range(x.shape[1]))
         if kept is not None:
             first, behind = config.prefix, config.prefix + config.num_visual
+            positions = torch.arange(x.shape[1], device=x.device)
             positions = torch.cat([positions[:first], kept + first, positions[behind:]])
             x = x.index_select(1, positions)
+            rotary = tuple(table.index_select(0, positions) for table in rotary)
         x, _ = self.llm.run(
-            x, positions, config.prune_layer, config.llm.num_layers, caches=caches)
+            x, rotary, config.prune_layer, config.llm.num_layers, caches=caches)
         return self.llm.norm(x[:, -(self.head.num_queries or 1):])
+
+    def _rotary(self, x, places: range):
+        """Return the rotary tables' rows of neighbouring positions, views without a copy."""
+        return tuple(table[places.start:places.stop]
+                     for table in self.llm.rotary(places.stop, x))
 
     def answer(self, hidden, length: int, caches=None, noise=None):
         """
@@ -187,8 +193,8 @@ class VLA(nn.Module):
     def _next_hidden(self, ids, position: int, caches):
         """Return the normed hidden state [B, D] of the tokens ids [B] at a position."""
         x = self.llm.embed_tokens(ids)[:, None]  # [B, 1, D]
-        positions = torch.full((1,), position, device=x.device)
-        x, _ = self.llm.run(x, positions, 0, self.config.llm.num_layers, caches=caches)
+        rotary = self._rotary(x, range(position, position + 1))
+        x, _ = self.llm.run(x, rotary, 0, self.config.llm.num_layers, caches=caches)
         return self.llm.norm(x[:, -1])
 
     def forward(self, pixels, token_ids, state=None, pool: int = 1):

@@ -36,6 +36,9 @@ class NodeConfig:
     precision: str = _parameter(
         '', 'Precision to run in, such as fp, w4a16, w8a8, w4a8 or w4a4; empty takes the '
         "checkpoint's own.")
+    device: str = _parameter(
+        'cpu', 'Where the policy runs: cpu, cuda, cuda:0 and so on, or auto for a GPU where there '
+        'is one. A GPU computes in bfloat16.')
     keep_tokens: int = _parameter(
         0, 'Visual tokens to keep; 0 keeps them all (no pruning).', 0, 4096)
     selection_method: str = _parameter(

@@ -49,7 +49,7 @@ def load_configured_policy(config):
     policy = load_policy(
         directory, precision=config.precision or None,
         selection=config.selection, radius_patches=config.protected_radius,
-        threads=config.torch_threads or None)
+        threads=config.torch_threads or None, device=config.device)
     policy.warm_up()
     return policy
 

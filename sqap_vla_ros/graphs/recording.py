@@ -1,0 +1,153 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Functions on static buffers that are run once and replayed as CUDA graphs from then on.
+
+The first run is an ordinary one: it compiles and tunes kernels, fills caches of constants and
+gives a valid answer, so that no inference has to wait for more than its own.  The second run on
+the same thread is captured; any thread may replay it.  Captures of one Recorder share their
+memory: none of them keeps anything in it from one run to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import contextlib
+import logging
+import threading
+import time
+
+import torch
+
+_log = logging.getLogger(__name__)
+_one_at_a_time = threading.Lock()  # torch captures one graph a process at a time
+
+
+class Recorder:
+    """Where recordings run: a stream of their own and a pool of memory; on a CPU neither."""
+
+    def __init__(self, device: torch.device, capture: bool = True):
+        """capture: False never captures, which shows what the graphs gain."""
+        self.device, self.capture = device, capture and device.type == 'cuda'
+        self._on_cuda = device.type == 'cuda'
+        self.stream = torch.cuda.Stream(device) if self._on_cuda else None
+        self._pool = self._anchor = None
+
+    @contextlib.contextmanager
+    def active(self):
+        """Make the device and the stream this thread's current ones."""
+        if not self._on_cuda:
+            yield
+            return
+        with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
+            yield
+
+    def wait(self) -> None:
+        """Wait until everything in the stream is done."""
+        if self._on_cuda:
+            self.stream.synchronize()
+
+    def mark(self):
+        """Return a point in the stream's time."""
+        if not self._on_cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(self.stream)
+        return event
+
+    def milliseconds(self, first, last) -> float:
+        """Return the time between two marks; wait() comes before."""
+        return first.elapsed_time(last) if self._on_cuda else (last - first) * 1e3
+
+    def graph_of(self, functions):
+        """
+        Return a replayable graph of functions called in turn; raise RuntimeError if one cannot.
+
+        thread_local: what other threads do with CUDA meanwhile (another node in this process)
+        does not spoil the capture.
+        """
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+            self._anchor = self._captured(
+                [lambda: torch.zeros(1, device=self.device)])  # a pool ends with its last graph
+        return self._captured(functions)
+
+    def _captured(self, functions):
+        graph = torch.cuda.CUDAGraph()
+        with _one_at_a_time, torch.cuda.graph(graph, pool=self._pool, stream=self.stream,
+                                              capture_error_mode='thread_local'):
+            for function in functions:
+                function()
+        return graph
+
+
+class Recording:
+    """A sequence of stages, each a function without arguments or result."""
+
+    def __init__(self, recorder: Recorder, name: str, stages: Mapping[str, Callable],
+                 forget: Callable = lambda: None):
+        """
+        Take the stages by name.
+
+        name: what to call it in a message.  forget: lets go of all tensors that the stages made,
+        after which their memory can be used again.
+        """
+        self._recorder, self._name = recorder, name
+        self._stages, self._forget = dict(stages), forget
+        self._graphs: dict[bool, list] = {}
+        self._warm_thread, self.problem = 0, ''
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether runs are replays."""
+        return bool(self._graphs)
+
+    def run(self, by_stage: bool = False) -> list:
+        """
+        Run all stages in the recorder's stream, without waiting for them.
+
+        Returns marks: before the first and behind each stage with by_stage, else only the outer
+        two.  by_stage captures each stage as a graph of its own.
+        """
+        thread = threading.get_ident()
+        is_warm = self._warm_thread == thread  # a thread's first product makes it a cuBLAS handle
+        can_capture = self._recorder.capture and is_warm and not self.problem
+        if can_capture and by_stage not in self._graphs:
+            self._capture(by_stage)
+        self._warm_thread = thread
+        steps = self._graphs.get(by_stage)
+        steps = [graph.replay for graph in steps] if steps else self._calls(by_stage)
+        marks = [self._recorder.mark()]
+        for step in steps:
+            step()
+            marks.append(self._recorder.mark())
+        if by_stage not in self._graphs:
+            self._forget()
+        return marks
+
+    def _calls(self, by_stage: bool) -> list[Callable]:
+        """Return what is run, or captured, at a time."""
+        stages = list(self._stages.values())
+        return stages if by_stage else [lambda: [stage() for stage in stages]]
+
+    def _capture(self, by_stage: bool) -> None:
+        """Capture all stages; where that fails, say why and go on without."""
+        started = time.perf_counter()
+        try:
+            self._graphs[by_stage] = [
+                self._recorder.graph_of([call]) for call in self._calls(by_stage)]
+        except RuntimeError as error:
+            self.problem = _first_line(error)
+            _log.warning('%s cannot be captured in a CUDA graph and runs kernel by kernel, which '
+                         'is slower: %s', self._name, self.problem)
+        else:
+            _log.info('%s: captured in %.0f ms', self._name,
+                      (time.perf_counter() - started) * 1e3)
+        self._forget()
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what went wrong first: the end of a capture that has failed is an error too."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (str(error) or type(error).__name__).splitlines()[0]

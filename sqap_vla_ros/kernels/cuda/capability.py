@@ -1,0 +1,249 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a CUDA device has, which path each precision takes on it, and why.
+
+    python -c 'from sqap_vla_ros.kernels.cuda.capability import main; main()'
+
+prints the table of all known compute capabilities, and the paths of the device that is there.
+Shared memory and MMA types are those of the CUDA C++ Programming Guide and the PTX ISA; which
+instruction an int8 product becomes was read off our kernels, compiled for each by Triton 3.7.
+Nothing here imports triton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+import logging
+
+import torch
+
+from ...errors import ConfigError
+from ...quant.precision import parse_precision, PRECISIONS
+
+_log = logging.getLogger(__name__)
+PHASES = ('prefill', 'decode')
+_ANY, _FP8 = ('f16', 'bf16', 'int8'), ('f16', 'bf16', 'fp8', 'int8')
+_LEGACY = ("Triton multiplies int8 by mma.sync here, not by this chip's own tcgen05.mma, which "
+           'cuBLAS has for floats: compare w4a4 with w4a16 and fp by benchmarks/gpu/run.sh')
+
+
+@dataclass(frozen=True)
+class Generation:
+    """
+    One compute capability.
+
+    shared_kib: most shared memory of a block, in KiB.  mma: types of its matrix units.
+    int8: the instruction that Triton makes of an int8 product, '' where it has none.  warning:
+    what a user should know of it.
+    """
+
+    number: tuple[int, int]
+    examples: str
+    shared_kib: int
+    mma: tuple[str, ...]
+    int8: str
+    warning: str = ''
+
+    @property
+    def label(self) -> str:
+        """Return the number as people write it."""
+        return '.'.join(map(str, self.number))
+
+
+GENERATIONS = (
+    Generation((7, 5), 'T4, RTX 20', 64, ('f16', 'int8', 'int4'), ''),
+    Generation((8, 0), 'A100, A30', 163, (*_ANY, 'int4'), 'mma.sync'),
+    Generation((8, 6), 'RTX 30, A10, A40', 99, (*_ANY, 'int4'), 'mma.sync'),
+    Generation((8, 7), 'Jetson Orin', 163, (*_ANY, 'int4'), 'mma.sync'),
+    Generation((8, 9), 'RTX 40, L4, L40', 99, (*_FP8, 'int4'), 'mma.sync'),
+    Generation((9, 0), 'H100, H200, GH200', 227, _FP8, 'wgmma'),
+    Generation((10, 0), 'B200, GB200', 227, (*_FP8, 'fp4'), 'mma.sync', _LEGACY),
+    Generation((10, 3), 'B300, GB300', 227, (*_FP8, 'fp4'), 'mma.sync', _LEGACY),
+    Generation((11, 0), 'Jetson Thor', 227, (*_FP8, 'fp4'), 'mma.sync', _LEGACY),
+    Generation((12, 0), 'RTX 50, RTX PRO Blackwell', 99, (*_FP8, 'fp4'), 'mma.sync'),
+    Generation((12, 1), 'DGX Spark', 99, (*_FP8, 'fp4'), 'mma.sync'),
+)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """
+    One device.
+
+    generation: what is known of its compute capability, or of the nearest older one; None for
+    devices that are older than all known.  shared_bytes: most that a block may use.  warning:
+    what a user should know, '' if all is well.
+    """
+
+    name: str
+    number: tuple[int, int]
+    generation: Generation | None
+    multiprocessors: int = 0
+    memory_bytes: int = 0
+    shared_bytes: int = 0
+    warning: str = ''
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the Triton kernels run here."""
+        return self.generation is not None and bool(self.generation.int8)
+
+    @property
+    def float_type(self) -> torch.dtype:
+        """Return the 16-bit type of activations."""
+        mma = self.generation.mma if self.generation else ()
+        return torch.bfloat16 if 'bf16' in mma else torch.float16
+
+
+@dataclass(frozen=True)
+class Path:
+    """
+    The way of one precision: who multiplies, in which arithmetic, and why.
+
+    backend: 'torch' (cuBLAS), 'triton' or 'reference' (right, and slow).
+    """
+
+    backend: str
+    arithmetic: str
+    reason: str
+
+
+def find_generation(number: tuple[int, int]) -> tuple[Generation | None, str]:
+    """Return what is known of a compute capability, or of the nearest older, and a warning."""
+    older = [known for known in GENERATIONS if known.number <= number]
+    label = '.'.join(map(str, number))
+    if not older:
+        return None, (
+            f'compute capability {label} is older than {GENERATIONS[0].label}: quantized layers '
+            "run on the slow reference backend; take precision 'fp' (in float16) for speed")
+    found = older[-1]
+    if not found.int8:
+        return found, (
+            f'Triton (3.3 and newer) has no matrix products for compute capability {found.label} '
+            f'({found.examples}): quantized layers run on the slow reference backend; take '
+            "precision 'fp' (in float16) for speed")
+    if found.number != number:
+        return found, (f'compute capability {label} is unknown here and treated as {found.label} '
+                       f'({found.examples}): run benchmarks/gpu/run.sh, which checks the kernels')
+    return found, found.warning
+
+
+@lru_cache(maxsize=None)
+def capability(device='cuda') -> Capability:
+    """
+    Return what a CUDA device is and has; raise ConfigError for other devices.
+
+    A missing Triton is part of the warning, since it takes the kernels away.
+    """
+    device = torch.device(device)
+    if device.type != 'cuda' or torch.version.hip:
+        raise ConfigError(f'{device} is no NVIDIA CUDA device: it has no compute capability')
+    if not torch.cuda.is_available():
+        raise ConfigError('torch finds no CUDA device here (nvidia-smi shows the driver)')
+    facts = torch.cuda.get_device_properties(device)
+    generation, warning = find_generation((facts.major, facts.minor))
+    shared = getattr(facts, 'shared_memory_per_block_optin', 0)
+    if not shared and generation is not None:
+        shared = generation.shared_kib * 1024
+    return Capability(facts.name, (facts.major, facts.minor), generation,
+                      facts.multi_processor_count, facts.total_memory, shared,
+                      '; '.join(filter(None, (warning, missing_triton()))))
+
+
+def missing_triton() -> str:
+    """Return what to do where triton is not installed, '' where it is."""
+    if find_spec('triton') is None:
+        return ('triton is not installed: quantized layers run on the slow reference backend; '
+                'pip install triton (docs/jetson.md for a Jetson)')
+    return ''
+
+
+def paths(capability: Capability) -> dict[str, Path]:
+    """Return the path of each 'prefill_PRECISION' and 'decode_PRECISION'."""
+    return {f'{phase}_{precision}': _path(capability, phase, precision)
+            for phase in PHASES for precision in PRECISIONS}
+
+
+def _path(device: Capability, phase: str, precision: str) -> Path:
+    bits = parse_precision(precision)
+    float_name = str(device.float_type).split('.')[1]
+    if bits.weight_bits == 16:
+        return Path('torch', f'{float_name} cuBLAS',
+                    'reads every weight in 16 bits' if phase == 'decode' else 'not quantized')
+    if not device.has_kernels or missing_triton():
+        return Path('reference', 'float64', device.warning or missing_triton())
+    if phase == 'decode':
+        return _decode_path(bits.weight_bits, bits.act_bits)
+    if bits.act_bits == 16:
+        return Path('triton', f'{float_name} MMA', 'the tokens stay floats; weights leave memory '
+                    'in 4 bits and become floats in registers')
+    return _integer_path(device.generation, bits.weight_bits, bits.act_bits)
+
+
+def _decode_path(weight_bits: int, act_bits: int) -> Path:
+    arithmetic = 'float32' if act_bits == 16 else 'int8 dp4a, sums in int32'
+    return Path('triton', arithmetic, 'up to 8 tokens are limited by memory: each weight is read '
+                f'once, in {weight_bits} bits')
+
+
+def _integer_path(generation: Generation, weight_bits: int, act_bits: int) -> Path:
+    """Return the path of a prefill with integer activations."""
+    arithmetic = f'int8 {generation.int8}, sums in int32'
+    if weight_bits == 8:
+        return Path('triton', arithmetic, 'the integers are multiplied as they are')
+    reason = 'weights leave memory in 4 bits and become int8 in registers'
+    if act_bits == 4:
+        reason = f'Triton has no int4 MMA; {reason}'
+        if 'int4' in generation.mma:
+            reason += '; this chip has int4 MMA at twice the rate, for a CUTLASS kernel to use'
+        else:
+            reason += '; nor does this chip'
+    return Path('triton', arithmetic, reason)
+
+
+def describe(device: Capability) -> str:
+    """Return the text that is printed at load: the device and the path of each precision."""
+    label = '.'.join(map(str, device.number))
+    lines = [f'{device.name}: compute capability {label}, {device.multiprocessors} '
+             f'multiprocessors, {device.memory_bytes / 2 ** 30:.1f} GiB, '
+             f'{device.shared_bytes // 1024} KiB shared memory a block']
+    lines += [f'  {name:14} {path.backend:9} {path.arithmetic}: {path.reason}'
+              for name, path in paths(device).items()]
+    return '\n'.join(lines)
+
+
+@lru_cache(maxsize=None)
+def announce(device='cuda') -> Capability:
+    """Log a device's paths once, with a warning where there is one; return its capability."""
+    found = capability(device)
+    _log.info('%s', describe(found))
+    if found.warning:
+        _log.warning('%s: %s', found.name, found.warning)
+    return found
+
+
+def table() -> str:
+    """Return all known compute capabilities as a Markdown table."""
+    lines = ['| capability | such as | shared memory a block | MMA types '
+             '| W4A4, W4A8, W8A8 prefill | W4A16 prefill | decode |',
+             '|---|---|---|---|---|---|---|']
+    for known in GENERATIONS:
+        device = Capability(known.examples, known.number, *find_generation(known.number)[:1])
+        if device.has_kernels:
+            prefill, floats = f'int8 `{known.int8}`', 'bfloat16 MMA'
+            decode = 'int8 `dp4a`, or float32'
+        else:
+            prefill = floats = decode = 'reference (warns)'
+        lines.append(f'| {known.label} | {known.examples} | {known.shared_kib} KiB | '
+                     f'{", ".join(known.mma)} | {prefill} | {floats} | {decode} |')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    """Print the table, and what is chosen for the device of this machine."""
+    print(table())
+    if torch.cuda.is_available():
+        print(f'\n{describe(capability())}\n{capability().warning}')

@@ -1,0 +1,233 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+One launch from a layer's floats to what its integer product takes.
+
+RMSNorm or SwiGLU, then the online Hadamard, then the scale and the integers of each token; a
+program does one row, so the floats are read once and never written.
+
+The Hadamard is one or two products with matrices of signs up to 64 wide.  16-bit inputs enter
+the first as they are, which is exact; float32 enters as three bfloat16 numbers, which together
+have all its bits.  Rounding is to the nearest even, as in torch, so that without a Hadamard the
+integers and scales equal quant.int4.activation_scale's to the last bit; with it an integer may
+differ by one where the float is within 1e-5 of the middle between two.
+
+Bytes: M K (2 + 1) for 16-bit floats, M K (4 + 1) with SwiGLU.  Operations of the Hadamard:
+2 M K (F1 + 3 F2) for a block of F1 F2, K rounded up to a power of two.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+
+from . import INTERPRETED, pick
+from ...errors import ConfigError
+from ...quant.hadamard import check_block
+from ...quant.int4 import integer_range
+
+_LARGEST = 32768  # inputs
+_SMALLEST_FACTOR, _LARGEST_FACTOR = 16, 64
+_INTERPRETED = tl.constexpr(INTERPRETED)  # bfloat16 products are wrong there
+
+
+@triton.jit
+def _signs(FACTOR: tl.constexpr, SIZE: tl.constexpr):
+    """Return [SIZE, SIZE]: Sylvester's matrix of FACTOR on the diagonal, without its norm."""
+    index = tl.arange(0, SIZE)
+    common = index[:, None] & index[None, :] & (FACTOR - 1)
+    common ^= common >> 4
+    common ^= common >> 2
+    common ^= common >> 1
+    together = index[:, None] // FACTOR == index[None, :] // FACTOR
+    return tl.where(together, 1 - 2 * (common & 1), 0)
+
+
+@triton.jit
+def _add_product(x, signs, total):
+    """Return total + x @ signs for 16-bit floats."""
+    if _INTERPRETED:
+        x = x.to(tl.float32)
+    return tl.dot(x, signs.to(x.dtype), total)
+
+
+@triton.jit
+def _times_signs(x, signs):
+    """Return x @ signs as float32, with all bits of x."""
+    total = tl.zeros((x.shape[0], x.shape[1]), tl.float32)
+    if x.dtype == tl.float32:
+        high = x.to(tl.bfloat16)
+        x -= high.to(tl.float32)
+        middle = x.to(tl.bfloat16)
+        x -= middle.to(tl.float32)
+        total = _add_product(x.to(tl.bfloat16), signs, total)
+        total = _add_product(middle, signs, total)
+        x = high
+    return _add_product(x, signs, total)
+
+
+@triton.jit
+def _mix(x, WIDTH: tl.constexpr, FACTOR: tl.constexpr, STRIDE: tl.constexpr):
+    """Multiply groups of FACTOR values of x [WIDTH], STRIDE apart, by their signs; float32."""
+    SIZE: tl.constexpr = max(FACTOR, 16)
+    if STRIDE > 1:
+        x = tl.permute(tl.reshape(x, (WIDTH // (FACTOR * STRIDE), FACTOR, STRIDE)), (0, 2, 1))
+    y = _times_signs(tl.reshape(x, (WIDTH // SIZE, SIZE)), _signs(FACTOR, SIZE))
+    if STRIDE > 1:
+        y = tl.reshape(y, (WIDTH // (FACTOR * STRIDE), STRIDE, FACTOR))
+        y = tl.permute(y, (0, 2, 1))
+    return tl.reshape(y, (WIDTH,))
+
+
+@triton.jit
+def _normalize(x, weight, K: tl.constexpr, eps):
+    """Return RMSNorm of x [WIDTH] with weight, both rounded as model.llama.RMSNorm rounds."""
+    floats = x.to(tl.float32)
+    normed = (floats * tl.rsqrt(tl.sum(floats * floats) / K + eps)).to(x.dtype)
+    return (normed.to(tl.float32) * weight.to(tl.float32)).to(x.dtype)
+
+
+@triton.jit
+def _gated(up, gate):
+    """Return silu(gate) * up, both rounded to their type."""
+    gate = gate.to(tl.float32)
+    activated = (gate / (1.0 + tl.exp(-gate))).to(up.dtype)
+    return (activated.to(tl.float32) * up.to(tl.float32)).to(up.dtype)
+
+
+@triton.jit
+def quantize_kernel(x, gate, norm_weight, out, row_scale, x_stride, gate_stride, eps,
+                    K: tl.constexpr, WIDTH: tl.constexpr, FIRST: tl.constexpr,
+                    SECOND: tl.constexpr, STRIDE: tl.constexpr, WIDE_STRIDE: tl.constexpr,
+                    HIGH: tl.constexpr, HAS_NORM: tl.constexpr, HAS_GATE: tl.constexpr):
+    """
+    Do one row of x [M, K]: integers [M, K] and scale [M], or floats [M, K] for HIGH 0.
+
+    WIDTH: power of two that holds the row, with each STRIDE inputs padded to WIDE_STRIDE.
+    FIRST, SECOND: factors of the Hadamard's block, 1 for none.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    place = tl.arange(0, WIDTH)
+    column, valid = place, place < K
+    if STRIDE != WIDE_STRIDE:
+        column = place // WIDE_STRIDE * STRIDE + place % WIDE_STRIDE
+        valid = (place % WIDE_STRIDE < STRIDE) & (column < K)
+    value = tl.load(x + row * x_stride + column, mask=valid, other=0.0)
+    if HAS_GATE:
+        value = _gated(value, tl.load(gate + row * gate_stride + column, mask=valid, other=0.0))
+    if HAS_NORM:
+        weight = tl.load(norm_weight + column, mask=valid, other=0.0)
+        value = _normalize(value, weight, K, eps)
+    if FIRST > 1:
+        value = _mix(value, WIDTH, FIRST, WIDE_STRIDE)
+    if SECOND > 1:
+        value = _mix(value, WIDTH, SECOND, WIDE_STRIDE * FIRST)
+    value = value.to(tl.float32)
+    if FIRST > 1:
+        value *= 1.0 / (FIRST * SECOND) ** 0.5
+    if HIGH > 0:
+        # a NaN must not be hidden: it makes the scale infinite
+        largest = tl.max(tl.where(value == value, tl.abs(value), float('inf')))
+        scale = tl.maximum(largest, 1e-30) * (1.0 / (HIGH + 0.49))
+        tl.store(row_scale + row, scale)
+        if FIRST > 1:
+            value = value * tl.div_rn(1.0, scale)
+        else:
+            value = tl.div_rn(value, scale)
+        # 1.5 * 2^23: the sum's last bits are the nearest even integer
+        value = (value + 12582912.0).to(tl.int32, bitcast=True)
+    tl.store(out + row * K + column, value.to(out.dtype.element_ty), mask=valid)
+
+
+def quantize_rows(x, bits: int, norm_weight=None, eps: float = 0.0, block: int = 1,
+                  stride: int = 1, gate=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Return integers int8 [M, K] and scales float32 [M] of floats x [M, K].
+
+    norm_weight [K]: RMSNorm with eps first.  gate [M, K]: silu(gate) * x first.  Both give the
+    type of x.  block, stride: online Hadamard after that.  Rows may stand any distance apart.
+    Raises ConfigError for a block that does not fit or more than 32768 inputs.
+    """
+    out = torch.empty(x.shape, dtype=torch.int8, device=x.device)
+    row_scale = torch.empty(len(x), dtype=torch.float32, device=x.device)
+    _launch(x, out, row_scale, integer_range(bits)[1], norm_weight, eps, block, stride, gate)
+    return out, row_scale
+
+
+def transform_rows(x, norm_weight=None, eps: float = 0.0, block: int = 1, stride: int = 1,
+                   gate=None) -> torch.Tensor:
+    """Return what quantize_rows would quantize, [M, K] in the type of x."""
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    _launch(x, out, out, 0, norm_weight, eps, block, stride, gate)
+    return out
+
+
+def _factors(block: int) -> tuple[int, int]:
+    """Return one or two factors of a block, of 64 at most."""
+    if block <= _LARGEST_FACTOR:
+        return block, 1
+    first = 2 ** math.ceil(math.log2(block) / 2)
+    return first, block // first
+
+
+def row_constants(inputs: int, block: int, stride: int) -> dict:
+    """Return the kernel's constants for a width and a Hadamard; raise ConfigError beyond it."""
+    check_block(inputs, block, stride)
+    first, second = _factors(block)
+    stride = stride if block > 1 else 1
+    wide = triton.next_power_of_2(stride)
+    least = _SMALLEST_FACTOR * max(first, second, _SMALLEST_FACTOR)
+    width = max(triton.next_power_of_2(inputs // stride * wide), least if block > 1 else 1)
+    if width > _LARGEST or max(first, second) > _LARGEST_FACTOR:
+        raise ConfigError(f'{inputs} inputs with a Hadamard of {block} are more than the GPU '
+                          f'kernel holds: {_LARGEST} and {_LARGEST_FACTOR ** 2}')
+    return {'K': inputs, 'WIDTH': width, 'FIRST': first, 'SECOND': second, 'STRIDE': stride,
+            'WIDE_STRIDE': wide}
+
+
+def _candidates(width: int) -> list[dict]:
+    """Return how many warps to try: 16 to 64 values a thread where they are many."""
+    middle = min(max(width // 1024, 1), 16)
+    return [{'num_warps': warps} for warps in (middle, 2 * middle, middle // 2)
+            if 1 <= warps <= 16]
+
+
+def _rows(x: torch.Tensor) -> torch.Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _launch(x, out, row_scale, high: int, norm_weight, eps: float, block: int, stride: int,
+            gate) -> None:
+    if not len(x):
+        return
+    constants = row_constants(x.shape[1], block, stride)
+    flags = {'HIGH': high, 'HAS_NORM': norm_weight is not None, 'HAS_GATE': gate is not None}
+    x = _rows(x)
+    gate = x if gate is None else _rows(gate)
+
+    def launch(config):
+        quantize_kernel[(len(x),)](
+            x, gate, x if norm_weight is None else norm_weight, out, row_scale, x.stride(0),
+            gate.stride(0), eps, **constants, **flags, **config)
+
+    key = (*constants.values(), *flags.values(), str(x.dtype), min(len(x), 256) // 64)
+    launch(pick('quantize_rows', key, _candidates(constants['WIDTH']), launch))
+
+
+def ahead_of_time() -> list[tuple]:
+    """Return the kernels of a 4096 wide decoder with 11008 wide feed-forward layers."""
+    types = {'x': '*bf16:16', 'gate': '*bf16:16', 'norm_weight': '*bf16:16', 'out': '*i8:16',
+             'row_scale': '*fp32:16', 'x_stride': 'i32:16', 'gate_stride': 'i32:16',
+             'eps': 'fp32'}
+
+    def entry(name, inputs, block, stride, has_norm, has_gate):
+        constants = {**row_constants(inputs, block, stride), 'HIGH': 7, 'HAS_NORM': has_norm,
+                     'HAS_GATE': has_gate}
+        return name, quantize_kernel, types, constants, _candidates(constants['WIDTH'])[0]
+
+    return [entry('quantize norm 4096', 4096, 1, 1, True, False),
+            entry('quantize heads 4096', 4096, 32, 128, False, False),
+            entry('quantize swiglu 11008', 11008, 256, 1, False, True)]

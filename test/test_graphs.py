@@ -1,0 +1,256 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Inference on static buffers: the same answers as the network's steps, stage by stage."""
+import dataclasses
+import json
+import threading
+
+import golden_data
+import numpy as np
+import pytest
+from sqap_vla_ros.errors import CheckpointError, ObservationError
+from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.formats.network import load_network, stream_network
+from sqap_vla_ros.graphs import Runner
+from sqap_vla_ros.graphs.plan import Plan
+from sqap_vla_ros.graphs.staging import Staging
+from sqap_vla_ros.model import checkpoint
+from sqap_vla_ros.observation import end_effector_state, Observation, ProtectedPoints
+from sqap_vla_ros.policy import load_policy, STAGES
+from sqap_vla_ros.quant import packed_state, quantize_model, QuantLinear
+from sqap_vla_ros.tokens import select_tokens, SelectionConfig
+from tiny_checkpoint import save_tiny_checkpoint
+import torch
+
+HEADS = ('openvla', 'cogact', 'chunk')
+CPU = torch.device('cpu')
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    """Return a directory with a random checkpoint of the chunk head."""
+    path = tmp_path_factory.mktemp('checkpoint') / 'tiny'
+    save_tiny_checkpoint(path)
+    return path
+
+
+@pytest.fixture
+def load(tiny):
+    """Return a function that loads a policy by the name of its head."""
+    def load(head, **options):
+        return load_policy(tiny, **options) if head == 'chunk' else golden_data.load(
+            head, **options)
+    return load
+
+
+def observation(head, case=0, **changes):
+    """Return an observation with a protected point for a policy with that head."""
+    hand = ProtectedPoints(np.array([[40.0, 60.0]]), np.zeros(1), ('hand',))
+    if head != 'chunk':
+        return golden_data.observation(case, protected=hand, **changes)
+    image = np.random.default_rng(case).integers(0, 255, (90, 120, 3), np.uint8)
+    state = end_effector_state([0.5, 0.0, 0.2], [1.0, 0.0, 0.0, 0.0], 0.5)
+    return dataclasses.replace(Observation(
+        image, 0.0, 'put the bowl on the stove', hand, state), **changes)
+
+
+def steps_one_by_one(policy, seen):
+    """Return visual, x, scores, kept, hidden and raw as the network's own steps give them."""
+    model, inputs, selection = policy.model, policy.inputs, policy.selection
+    visual = model.encode_image(inputs.pixels(seen.image))
+    x = model.embed(visual, inputs.token_ids(seen.instruction), inputs.state(seen.state))
+    caches, length, kept = model.make_caches(), x.shape[1], None
+    after, scores = model.prefill_full(x, caches)
+    if selection is not None:
+        kept = torch.from_numpy(select_tokens(
+            scores[0].numpy() if selection.needs_scores else None, policy._distance(seen),
+            policy.grid, selection).kept)
+    hidden = model.prefill_kept(after, kept, caches)
+    raw = model.answer(hidden, length, caches, inputs.noise(None, 0))
+    return {'visual': visual, 'x': after, 'scores': scores, 'kept': kept, 'hidden': hidden,
+            'raw': raw}
+
+
+@pytest.mark.parametrize('selection', [
+    None, SelectionConfig(20), SelectionConfig(20, method='attention'),
+    SelectionConfig(20, method='random'), SelectionConfig(20, preserve=False)],
+    ids=['all', 'sqap', 'attention', 'random', 'protected'])
+@pytest.mark.parametrize('head', HEADS)
+@torch.inference_mode()
+def test_every_stage_gives_what_the_networks_own_step_gives(load, head, selection):
+    policy, seen = load(head, selection=selection), observation(head)
+    expected = steps_one_by_one(policy, seen)
+    inputs = policy.inputs
+    token_ids = inputs.token_ids(seen.instruction)
+    plan = Plan(policy.model, inputs.pixels(seen.image), token_ids.shape[1], selection)
+    plan.fill(token_ids, inputs.state(seen.state), inputs.noise(None, 0), policy._distance(seen))
+    for stage in plan.stages.values():
+        stage()
+    for name in ('visual', 'x', 'scores', 'kept', 'hidden'):
+        found = getattr(plan, f'_{name}')
+        if expected[name] is not None and not (name == 'scores' and found is None):
+            assert torch.equal(found, expected[name]), name
+    assert torch.equal(plan.outputs.host['raw'], expected['raw'])
+    if selection is not None:
+        assert plan.outputs.host['kept'].tolist() == expected['kept'].tolist()
+
+
+@pytest.mark.parametrize('keep', [None, 50])
+@pytest.mark.parametrize('head', HEADS)
+def test_resizing_on_the_device_changes_no_bit_of_the_actions(load, head, keep):
+    policy = load(head, keep=keep)
+    expected = [policy.infer(observation(head, case)) for case in golden_data.CASES]
+    policy.reset()
+    policy.runner = Runner(policy.model, policy.inputs, CPU, torch.float32, resize_on_device=True)
+    for case, before in zip(golden_data.CASES, expected):
+        after = policy.infer(observation(head, case))
+        np.testing.assert_array_equal(after.actions, before.actions)
+        if keep:
+            assert after.selection.kept.tolist() == before.selection.kept.tolist()
+
+
+@pytest.mark.parametrize('head', HEADS)
+@torch.inference_mode()
+def test_a_plan_never_asks_the_device_for_a_value(load, head):
+    """On the meta device there are no values: whatever needs one on the host fails."""
+    policy, seen = load(head), observation(head)
+    with torch.device('meta'):
+        model = type(policy.model)(policy.config.model)
+    vision = policy.config.model.vision
+    pixels = torch.empty(1, vision.channels, *[vision.image_size] * 2, device='meta')
+    token_ids = policy.inputs.token_ids(seen.instruction)
+    for selection in (None, SelectionConfig(20), SelectionConfig(20, method='uniform')):
+        plan = Plan(model, pixels, token_ids.shape[1], selection)
+        plan.fill(token_ids, policy.inputs.state(seen.state), policy.inputs.noise(None, 0))
+        plan.inputs.upload()
+        for stage in plan.stages.values():
+            stage()
+        assert plan.outputs.device['raw'].is_meta
+
+
+def test_stages_are_timed_where_that_is_asked_for(load):
+    policy = load('chunk', keep=20)
+    assert set(policy.infer(observation('chunk')).timings) == set(STAGES)
+    policy.runner.by_stage = False
+    timings = policy.infer(observation('chunk')).timings
+    assert set(timings) == {'preprocess', 'network', 'total'}
+    assert timings['total'] == pytest.approx(timings['preprocess'] + timings['network'])
+
+
+def test_plans_are_kept_for_a_few_prompt_lengths_and_the_oldest_goes():
+    policy = golden_data.load('openvla')
+    policy.runner = Runner(policy.model, policy.inputs, CPU, torch.float32, plans=2)
+    texts = ['go', 'go up', 'go up and down to the left']
+    expected = {}
+    for text in texts + texts[:1]:
+        seen = golden_data.observation(0, instruction=text)
+        actions = policy.infer(seen).actions
+        np.testing.assert_array_equal(actions, expected.setdefault(text, actions))
+        assert len(policy.runner._plans) <= 2
+    lengths = [key[0] for key in policy.runner._plans]
+    assert lengths == [policy.inputs.token_ids(text).shape[1] for text in (texts[2], texts[0])]
+
+
+def test_a_policy_infers_on_another_thread_than_it_was_loaded_on(load):
+    policy, found = load('chunk', keep=20), []
+    expected = policy.infer(observation('chunk')).actions
+    policy.reset()
+    thread = threading.Thread(
+        target=lambda: found.append(policy.infer(observation('chunk')).actions))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def test_scores_that_are_not_finite_never_leave_the_runner(load):
+    policy = load('chunk', keep=20, prepare=False)
+    policy.model.llm.layers[1].self_attn.q_proj.weight.data[:] = float('nan')
+    with pytest.raises(ObservationError, match='scores are not finite'):
+        policy.infer(observation('chunk'))
+
+
+def test_a_count_of_broken_scores_that_is_read_back_is_an_error(load):
+    """As it is found on a GPU, where nobody looks before the end."""
+    policy = load('chunk')
+    plan = Plan(policy.model, torch.zeros(1, 3, 112, 112), 13, SelectionConfig(20))
+    plan.check()
+    plan.outputs.host['broken'].fill_(3)
+    with pytest.raises(ObservationError, match='3 of 64 attention scores are not finite'):
+        plan.check()
+
+
+def test_staging_puts_tensors_side_by_side_without_overlap():
+    layout = {'flag': (torch.bool, (3,)), 'image': (torch.uint8, (2, 5, 3)),
+              'ids': (torch.int64, (1, 7)), 'noise': (torch.float32, (2, 3))}
+    staging = Staging(layout, CPU)
+    for value, tensor in enumerate(staging.host.values(), 1):
+        tensor.fill_(value)
+    staging.upload()
+    for value, (name, tensor) in enumerate(staging.device.items(), 1):
+        assert (tensor.dtype, tuple(tensor.shape)) == layout[name]
+        assert (tensor == value).all()
+
+
+@pytest.mark.parametrize('precision', ['fp', 'w4a4', 'w4a16'])
+@pytest.mark.parametrize('head', HEADS)
+@torch.inference_mode()
+def test_weights_that_are_read_unit_by_unit_are_the_same(tiny, head, precision):
+    path = {'openvla': golden_data.openvla, 'cogact': golden_data.cogact,
+            'chunk': lambda: tiny}[head]()
+    tokenizer = golden_data.openvla() if head == 'cogact' else None
+
+    def source():
+        return open_checkpoint(path, tokenizer).with_key(
+            'test' if head == 'chunk' else golden_data.KEY)
+    expected = load_network(source(), precision).state_dict()
+    streamed = stream_network(source(), precision, True, CPU, torch.float32, prepare=False)
+    found = streamed.state_dict()
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor), name
+    prepared = stream_network(source(), precision, True, CPU, torch.float32)
+    layers = [module for module in prepared.modules() if isinstance(module, QuantLinear)]
+    assert bool(layers) == (precision != 'fp')
+    assert all(layer.weight is None and layer.kernel is not None for layer in layers)
+
+
+def test_a_checkpoint_with_a_quantized_vision_encoder_is_read_unit_by_unit(load, tiny, tmp_path):
+    whole = load('chunk', prepare=False)
+    record = quantize_model(whole.model, 'w4a4', overrides={'vision': 'w8a8'})
+    stats = json.loads((tiny / 'norm_stats.json').read_text())
+    checkpoint.save(tmp_path / 'int8', dataclasses.replace(whole.config, quantization=record),
+                    packed_state(whole.model), stats, checkpoint.read_tokenizer(tiny))
+    plain, half = (load_policy(tmp_path / 'int8', keep=30, dtype=dtype)
+                   for dtype in (None, 'float16'))
+    layers = [module for module in half.model.vision.modules() if isinstance(module, QuantLinear)]
+    assert layers and all(layer.spec.weight_bits == 8 for layer in layers)
+    assert all(layer.scale.dtype == torch.float32 for layer in layers)
+    assert half.model.vision.pos_embed.dtype == torch.float16
+    first, second = (policy.infer(observation('chunk')).actions for policy in (plain, half))
+    assert np.median(np.abs(first - second)) < 0.02
+
+
+def test_weights_of_another_kind_than_the_record_says_are_refused(load, tiny, tmp_path):
+    whole = load('chunk', prepare=False)
+    record = quantize_model(whole.model, 'w8a8')
+    weights = packed_state(whole.model)
+    weights['llm.layers.0.mlp.up_proj.weight'] = weights[
+        'llm.layers.0.mlp.up_proj.weight'].view(torch.uint8)
+    stats = json.loads((tiny / 'norm_stats.json').read_text())
+    checkpoint.save(tmp_path / 'odd', dataclasses.replace(whole.config, quantization=record),
+                    weights, stats, checkpoint.read_tokenizer(tiny))
+    with pytest.raises(CheckpointError, match='up_proj.weight is torch.uint8'):
+        load_policy(tmp_path / 'odd', dtype='bfloat16')
+
+
+@pytest.mark.parametrize('precision', ['fp', 'w8a8'])
+@pytest.mark.parametrize('head', HEADS)
+def test_another_floating_point_type_gives_nearly_the_same_actions(load, head, precision):
+    """Float16 has the mantissa to compare by, and every type goes through the same casts."""
+    plain, half = (load(head, precision=precision, dtype=dtype) for dtype in (None, 'float16'))
+    assert half.model.llm.embed_tokens.weight.dtype == torch.float16
+    first, second = (policy.infer(observation(head)).actions for policy in (plain, half))
+    low, high = plain.statistics['low'], plain.statistics['high']
+    difference = np.abs(first - second) / np.maximum(high - low, 1e-3)
+    assert np.median(difference) < 0.02

@@ -1,0 +1,113 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""When stages run, are captured and are replayed; a recorder without a GPU stands for one."""
+import logging
+import threading
+
+import pytest
+from sqap_vla_ros.graphs.recording import Recorder, Recording
+import torch
+
+
+class Graph:
+    """Remembers what was called while it was captured, and calls that again."""
+
+    def __init__(self, functions):
+        self._functions = functions
+        for function in functions:
+            function()
+
+    def replay(self):
+        for function in self._functions:
+            function()
+
+
+class PretendRecorder(Recorder):
+    """Captures on a CPU; refuses with `problem`."""
+
+    def __init__(self, problem=''):
+        super().__init__(torch.device('cpu'))
+        self.capture, self.problem, self.captures = True, problem, 0
+
+    def graph_of(self, functions):
+        if self.problem:
+            try:
+                raise RuntimeError(f'{self.problem}\nand a long trace')
+            finally:
+                raise RuntimeError('the capture was invalidated')
+        self.captures += 1
+        return Graph(functions)
+
+
+def make(recorder):
+    calls = []
+    stages = {name: lambda name=name: calls.append(name) for name in 'abc'}
+    return Recording(recorder, 'a test', stages, lambda: calls.append('forget')), calls
+
+
+def test_the_first_run_is_an_ordinary_one_and_the_second_is_captured():
+    recorder = PretendRecorder()
+    recording, calls = make(recorder)
+    recording.run()
+    assert calls == ['a', 'b', 'c', 'forget'] and not recording.is_captured
+    recording.run()
+    assert recording.is_captured and recorder.captures == 1
+    assert calls[4:] == ['a', 'b', 'c', 'forget', 'a', 'b', 'c']  # captured, then replayed
+    recording.run()
+    assert recorder.captures == 1 and calls[11:] == ['a', 'b', 'c']
+
+
+def test_stages_become_graphs_of_their_own_when_they_are_timed():
+    recorder = PretendRecorder()
+    recording, _ = make(recorder)
+    assert len(recording.run(by_stage=True)) == len(recording.run(by_stage=True)) == 4
+    assert recorder.captures == 3
+    assert len(recording.run()) == 2 and recorder.captures == 4
+    marks = recording.run(by_stage=True)
+    assert recorder.captures == 4 and marks == sorted(marks)
+
+
+def test_what_cannot_be_captured_runs_all_the_same_and_says_why_once(caplog):
+    recording, calls = make(PretendRecorder('a stage waits for the device'))
+    for _ in range(3):
+        recording.run()
+    assert calls == ['a', 'b', 'c', 'forget', 'forget'] + ['a', 'b', 'c', 'forget'] * 2
+    assert recording.problem == 'a stage waits for the device'
+    warnings = [record.getMessage() for record in caplog.records
+                if record.levelno == logging.WARNING]
+    assert len(warnings) == 1 and 'a test cannot be captured' in warnings[0]
+    assert 'waits for the device' in warnings[0] and 'trace' not in warnings[0]
+
+
+def test_a_thread_captures_only_what_it_has_run_before_but_replays_anything():
+    recorder = PretendRecorder()
+    recording, _ = make(recorder)
+
+    def run_on_a_thread():
+        thread = threading.Thread(target=recording.run)
+        thread.start()
+        thread.join()
+    recording.run()
+    run_on_a_thread()
+    assert not recording.is_captured
+    recording.run()
+    recording.run()
+    assert recorder.captures == 1
+    run_on_a_thread()
+    assert recorder.captures == 1 and recording.is_captured
+
+
+def test_a_recorder_on_a_cpu_never_captures():
+    recorder = Recorder(torch.device('cpu'))
+    recording, calls = make(recorder)
+    for _ in range(3):
+        recording.run()
+    assert not recorder.capture and not recording.is_captured and calls.count('a') == 3
+
+
+def test_errors_of_a_stage_are_not_mistaken_for_a_failed_capture():
+    def broken():
+        raise ValueError('scores')
+    recording = Recording(PretendRecorder(), 'a test', {'a': broken})
+    with pytest.raises(ValueError, match='scores'):
+        recording.run()
