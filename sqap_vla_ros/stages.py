@@ -116,8 +116,8 @@ class StageRecorder:
 
     def _normed(self, x):
         """Return the decoder's final norm of x, in host memory."""
-        norm = self._model.llm.norm
-        return norm(x.to(norm.weight.device)).cpu()
+        llm = self._model.llm
+        return llm.norm(x.to(llm.embed_tokens.weight.device)).cpu()
 
     def _answer(self) -> dict[str, np.ndarray]:
         """Return the head's output, normalised and in the checkpoint's units."""

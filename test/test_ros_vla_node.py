@@ -55,8 +55,10 @@ def test_the_policy_sees_the_end_effector_where_the_camera_projects_it(world):
 def test_commands_are_repeated_at_20_hz_between_images(world):
     world.move()
     world.robot.twists.clear()
-    world.spin(0.25)
-    assert len(world.robot.twists) >= 5
+    world.until(lambda: len(world.robot.twists) >= 10)
+    times = [twist.header.stamp for twist in world.robot.twists]
+    stamps = [stamp.sec + stamp.nanosec * 1e-9 for stamp in times]
+    assert np.median(np.diff(stamps)) <= 0.055  # a machine that stalls delays one, not most
     assert any(map(speed, world.robot.twists))
 
 
