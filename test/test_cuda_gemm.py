@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies
 import pytest
 from sqap_vla_ros.kernels import extreme_inputs
 from sqap_vla_ros.kernels.base import dequantize
-from sqap_vla_ros.kernels.cuda import float_gemm, gemm
+from sqap_vla_ros.kernels.cuda import float_gemm, gemm, workspace
 from sqap_vla_ros.kernels.cuda.float_gemm import float_linear
 from sqap_vla_ros.kernels.cuda.gemm import int_linear
 from sqap_vla_ros.kernels.cuda.pack import pack_weight, unpack_weight
@@ -161,6 +161,24 @@ def test_there_are_tiles_for_all_cards_and_lengths_that_waste_little(rows, share
     x, weight = integers(8, rows, 4096), pack_weight(integers(4, 40, 4096), 4)
     assert 2 <= len(gemm.candidates(x, weight)) <= 12
     assert len(float_gemm.candidates(torch.ones(rows, 8).bfloat16())) >= 2
+
+
+@pytest.mark.parametrize('packed', [True, False])
+def test_all_lengths_that_share_a_choice_have_the_same_candidates(packed):
+    weight = pack_weight(integers(4, 40, 256), 4) if packed else integers(8, 40, 256)
+    found = {}
+    for rows in range(9, 400):
+        configs = gemm.candidates(torch.zeros(rows, 256, dtype=torch.int8), weight)
+        assert found.setdefault(gemm.bucket(rows), configs) == configs
+
+
+def test_each_stream_adds_up_in_a_buffer_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: True)
+    with pytest.raises(RuntimeError, match='run it once before'):
+        workspace._zeros('cpu', 7, 16)
+    monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: False)
+    assert workspace._zeros('cpu', 7, 16) is workspace._zeros('cpu', 7, 16)
+    assert workspace._zeros('cpu', 7, 16) is not workspace._zeros('cpu', 8, 16)
 
 
 @pytest.mark.parametrize('tiles, steps, processors, whole, parts', [

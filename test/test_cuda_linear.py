@@ -4,6 +4,7 @@
 import logging
 
 import cuda_interpreter  # noqa: F401, I100, I202
+from kernel_layers import random_layer
 import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.errors import ConfigError
@@ -11,16 +12,6 @@ from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 from sqap_vla_ros.kernels.cuda.linear import TritonKernel
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 import torch
-
-
-def random_layer(spec, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    low = -2 ** (spec.weight_bits - 1)
-    weight = torch.randint(low, -low, (spec.out_features, spec.in_features),
-                           generator=generator).to(torch.int8)
-    groups = (spec.in_features // spec.group_size,) if spec.group_size else ()
-    scale = torch.rand(spec.out_features, *groups, generator=generator) + 0.1
-    return weight, scale, torch.randn(spec.out_features, generator=generator)
 
 
 @pytest.mark.parametrize(('weight_bits', 'act_bits'), [(4, 4), (4, 8), (8, 8), (4, 16)])

@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 
+from kernel_layers import random_layer
 import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.kernels import build, native
@@ -36,16 +37,6 @@ def kernel_class(request):
 def needs_compiler():
     if kernels.native_reason():
         pytest.skip(f'no native kernels here: {kernels.native_reason()}')
-
-
-def random_layer(spec, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    low = -2 ** (spec.weight_bits - 1)
-    weight = torch.randint(low, -low, (spec.out_features, spec.in_features),
-                           generator=generator).to(torch.int8)
-    groups = (spec.in_features // spec.group_size,) if spec.group_size else ()
-    scale = torch.rand(spec.out_features, *groups, generator=generator) + 0.1
-    return weight, scale, torch.randn(spec.out_features, generator=generator)
 
 
 def made(kind, spec):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 import time
 
 import torch
@@ -37,6 +38,12 @@ def lap_ms(calls: Sequence[Call], device: torch.device) -> list[float]:
     return [start.elapsed_time(end) for start, end in zip(events, events[1:])]
 
 
+@lru_cache(maxsize=None)
+def _side_stream(device: torch.device):
+    """Return the stream of all captures and their warm-ups: workspaces belong to streams."""
+    return torch.cuda.Stream(device)
+
+
 def captured(call: Call, device: torch.device, pool=None) -> Call:
     """
     Return what replays a call as a CUDA graph; elsewhere the call itself.
@@ -47,7 +54,7 @@ def captured(call: Call, device: torch.device, pool=None) -> Call:
     if device.type != 'cuda':
         return call
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
+    with torch.cuda.graph(graph, pool=pool, stream=_side_stream(device)):
         call()
     return graph.replay
 
@@ -58,10 +65,10 @@ def graph_pool(device: torch.device):
 
 
 def warm_up(call: Call, device: torch.device, times: int = _WARM_UP) -> None:
-    """Make a call on a side stream, as a capture needs; a CPU needs nothing of it."""
+    """Make a call on the stream that captures; a CPU needs nothing of it."""
     if device.type != 'cuda':
         return
-    stream = torch.cuda.Stream(device)
+    stream = _side_stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for _ in range(times):

@@ -210,13 +210,13 @@ def _kept(reason, keep: int):
     return kept, reason.index_select(0, kept)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=None)  # a captured graph may hold its address
 def _turns(rows: int, cols: int, ties: str, device):
     """Return int64 [N], 1..N: of equally far tokens the highest comes first."""
     return torch.from_numpy(tie_order(rows, cols, ties)).to(device) + 1
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=None)  # a captured graph may hold its address
 def _squared_distances(rows: int, cols: int, device):
     """Return the squared distances [N, N] between patches, as integers: ties are exact."""
     index = torch.arange(rows * cols, device=device)

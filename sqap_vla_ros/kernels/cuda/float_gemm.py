@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 
 from . import INTERPRETED, pick, shared_bytes
+from .gemm import store_rows
 from .pack import packed_width
 
 _BUCKET = 32  # tokens; the configuration is chosen once for so many
@@ -124,15 +125,8 @@ def float_gemm_kernel(x, weight, scale, bias, residual, y, M, N, K, weight_width
 
     if GROUP == 0:
         total *= tl.load(scale + n, mask=n < N, other=0.0)[:, None]
-    if HAS_BIAS:
-        total += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
-    out = tl.trans(total.to(y.dtype.element_ty))
-    inside = (m < M)[:, None] & (n < N)[None, :]
-    if HAS_RESIDUAL:
-        place = residual + m[:, None] * residual_stride + n[None, :]
-        before = tl.load(place, mask=inside, other=0.0).to(tl.float32)
-        out = (before + out.to(tl.float32)).to(y.dtype.element_ty)
-    tl.store(y + m[:, None] * y_stride + n[None, :], out, mask=inside)
+    store_rows(total, n, m, bias, residual, y, M, N, residual_stride, y_stride, HAS_BIAS,
+               HAS_RESIDUAL)
 
 
 def _opening(one: int, minus: int, front: int) -> str:

@@ -11,7 +11,7 @@ bit; scales are applied in the reference's order, in float32.
 
 Tiles beyond the last whole wave of blocks are split along K: the parts are added up in int32
 (in any order the same) in a buffer in global memory, and the last one to arrive finishes the
-tile and leaves the buffer zero.  Launches on several streams at once would share that buffer.
+tile and leaves the buffer zero (workspace.py).
 
 Bytes: N K / 2 (4 bits) or N K, + M K + 2 M N for 16-bit outputs (the tokens are read once a tile
 of channels, from L2).  Operations: 2 M N K.
@@ -19,14 +19,13 @@ of channels, from L2).  Operations: 2 M N K.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import triton
 import triton.language as tl
 
 from . import INTERPRETED, multiprocessors, pick, shared_bytes
 from .pack import packed_width
+from .workspace import sums_and_arrivals
 
 _INTERPRETED = tl.constexpr(INTERPRETED)  # it knows no PTX
 _BUCKET = 32  # tokens; the configuration is chosen once for so many
@@ -56,12 +55,9 @@ def _columns(rows, k, K, EVEN: tl.constexpr):
 
 
 @triton.jit
-def _finish(sums, n, m, row_scale, scale, bias, residual, y, M, N, residual_stride, y_stride,
-            SHIFT: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr):
-    """Scale sums [n, m] and store them as y [m, n], with the residual added in its type."""
-    floats = (sums >> SHIFT).to(tl.float32)
-    floats *= tl.load(scale + n, mask=n < N, other=0.0)[:, None]
-    floats *= tl.load(row_scale + m, mask=m < M, other=0.0)[None, :]
+def store_rows(floats, n, m, bias, residual, y, M, N, residual_stride, y_stride,
+               HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr):
+    """Store floats [n, m] + bias as y [m, n], with the residual added in its type."""
     if HAS_BIAS:
         floats += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
     out = tl.trans(floats.to(y.dtype.element_ty))
@@ -71,6 +67,17 @@ def _finish(sums, n, m, row_scale, scale, bias, residual, y, M, N, residual_stri
         before = tl.load(place, mask=inside, other=0.0).to(tl.float32)
         out = (before + out.to(tl.float32)).to(y.dtype.element_ty)
     tl.store(y + m[:, None] * y_stride + n[None, :], out, mask=inside)
+
+
+@triton.jit
+def _finish(sums, n, m, row_scale, scale, bias, residual, y, M, N, residual_stride, y_stride,
+            SHIFT: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr):
+    """Scale sums [n, m] and store them as y [m, n]."""
+    floats = (sums >> SHIFT).to(tl.float32)
+    floats *= tl.load(scale + n, mask=n < N, other=0.0)[:, None]
+    floats *= tl.load(row_scale + m, mask=m < M, other=0.0)[None, :]
+    store_rows(floats, n, m, bias, residual, y, M, N, residual_stride, y_stride, HAS_BIAS,
+               HAS_RESIDUAL)
 
 
 @triton.jit(do_not_specialize=['M', 'whole', 'parts'])
@@ -168,7 +175,7 @@ def int_linear(x, row_scale, weight, scale, bias=None, out_dtype=torch.bfloat16,
     if not rows:
         return y
     if config is None:
-        config = pick('int_gemm', (-(-rows // _BUCKET) * _BUCKET, outputs, inputs, packed,
+        config = pick('int_gemm', (bucket(rows), outputs, inputs, packed,
                                    str(out_dtype)),
                       candidates(x, weight),
                       lambda config: _launch(x, row_scale, weight, scale, None, None, y, config))
@@ -183,8 +190,9 @@ def _launch(x, row_scale, weight, scale, bias, residual, y, config: dict) -> Non
     steps = triton.cdiv(inputs, config['BLOCK_K'])
     whole, parts = shares(tiles, steps, multiprocessors(x.device)) if config['SPLIT'] else (
         tiles, 1)
-    sums, arrivals = (_buffers(str(x.device), (tiles - whole) * block_m * config['BLOCK_N'])
-                      if config['SPLIT'] else (y, y))
+    sums, arrivals = (
+        sums_and_arrivals(x.device, (tiles - whole) * block_m * config['BLOCK_N'])
+        if config['SPLIT'] else (y, y))
     int_gemm_kernel[(whole + (tiles - whole) * parts,)](
         x, weight, row_scale, scale, scale if bias is None else bias,
         y if residual is None else residual, y, sums, arrivals, rows, len(weight), inputs,
@@ -205,18 +213,6 @@ def shares(tiles: int, steps: int, processors: int) -> tuple[int, int]:
     return (tiles - rest, parts) if parts > 1 and rest else (tiles, 1)
 
 
-@lru_cache(maxsize=None)
-def _zeros(device: str, values: int) -> torch.Tensor:
-    # never freed: a captured graph may hold its address
-    return torch.zeros(values, dtype=torch.int32, device=device)
-
-
-def _buffers(device: str, values: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return int32 zeros for so many sums, and for arrivals; kept, since kernels zero them."""
-    sums = _zeros(device, triton.next_power_of_2(max(values, 2 ** 20)))
-    return sums, _zeros(device, 2 ** 12)
-
-
 # 64 channels for each 4 warps of a block, or 128, which read the tokens less often
 CONFIGS = (
     {'BLOCK_N': 128, 'BLOCK_K': 128, 'num_warps': 8, 'num_stages': 4},
@@ -227,9 +223,18 @@ TILES = ((16, 0), (32, 0), (64, 0), (64, 32), (128, 0), (128, 32), (128, 64), (2
 _TRIED_TILES = 2
 
 
+def bucket(rows: int) -> int:
+    """Return the number of tokens that a configuration is chosen for."""
+    return -(-rows // _BUCKET) * _BUCKET
+
+
 def candidates(x, weight) -> list[dict]:
-    """Return configurations to try for tokens [M, K] and weights [N, ...], the likeliest first."""
-    rows, inputs = x.shape
+    """
+    Return configurations to try for tokens [M, K] and weights [N, ...], the likeliest first.
+
+    They are the same for all numbers of tokens that share a choice.
+    """
+    rows, inputs = bucket(len(x)), x.shape[1]
     packed, found = weight.dtype == torch.uint8, []
     for tile in token_tiles(rows):
         for config in fitting(tile, packed, shared_bytes(x.device)):

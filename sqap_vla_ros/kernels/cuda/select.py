@@ -85,7 +85,7 @@ def _constants(grid, config: SelectionConfig, protectable: bool, reports: bool) 
         'SAMPLE': sqap and config.sample, 'REPORTS': reports}
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=None)  # a captured graph may hold its address
 def _turns(rows: int, cols: int, ties: str, device) -> torch.Tensor:
     """Return int32 [N]: of equally far tokens the highest comes first."""
     return torch.from_numpy(tie_order(rows, cols, ties)).to(device, torch.int32)
