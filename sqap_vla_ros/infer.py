@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from .errors import ConfigError, ObservationError
 from .files import write_whole
 from .observation import Observation, STATE_NAMES
+from .quant import PARTS
 
 
 def add_arguments(parser) -> None:
@@ -22,6 +25,8 @@ def add_arguments(parser) -> None:
     add('--instruction', required=True, metavar='TEXT', help='what to do')
     add('--unnorm-key', metavar='KEY', help='data set whose statistics give actions their units')
     add('--precision', default='', help="fp, w4a16, w8a8, w4a8, w4a4; empty: the checkpoint's own")
+    add('--int8', nargs='+', default=[], choices=PARTS, metavar='PART',
+        help=f'parts outside the decoder to quantize to W8A8 here: {", ".join(PARTS)}')
     add('--keep', type=int, default=0, metavar='N', help='visual tokens to keep; 0 keeps all')
     add('--tokenizer', metavar='DIR', help='directory with tokenizer.json, for CogACT')
     add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
@@ -32,7 +37,8 @@ def add_arguments(parser) -> None:
     add('--ddim-steps', type=int, metavar='N',
         help='of a diffusion head; None: 10; 0: all 100 of DDPM')
     add('--cfg-scale', type=float, metavar='X', help='guidance of a diffusion head; None: 1.5')
-    add('--warm-up', type=int, default=0, metavar='N', help='inferences before the timed one')
+    add('--warm-up', type=int, metavar='N', help='inferences before the timed one; None: 0, and 3 '
+        'on a GPU, where the first compiles and tunes kernels and the second captures a graph')
     add('--threads', type=int, default=0, help="torch threads; 0: torch's choice")
     add('--device', default='cpu', help='cpu, cuda, cuda:0 ..., or auto for a GPU if there is one')
     add('--dtype', default=None, help='float32, bfloat16 or float16, of what is not quantized; '
@@ -42,8 +48,14 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     """Load, infer once, print actions and timing, and dump the stages if asked for."""
-    from .policy import load_policy
     check_dump(args.dump)
+    with nullcontext() if args.device == 'cpu' else shown_log():
+        return infer(args)
+
+
+def infer(args) -> int:
+    """Do what `run` does."""
+    from .policy import load_policy
     observation = Observation(
         read_image(args.image), 0.0, args.instruction,
         state=None if args.state is None else np.asarray(args.state, np.float32))
@@ -52,11 +64,11 @@ def run(args) -> int:
         args.checkpoint, args.precision or None, keep=args.keep or None,
         unnorm_key=args.unnorm_key, threads=args.threads or None, tokenizer=args.tokenizer,
         ddim_steps=args.ddim_steps, guidance=args.cfg_scale, seed=args.seed,
-        device=args.device, dtype=args.dtype, capture=not args.dump)
+        device=args.device, dtype=args.dtype, capture=not args.dump, int8=args.int8)
     if policy.state_names and args.state is None:
         raise ConfigError(f'this policy is told the state of the arm: give --state with '
                           f'{" ".join(policy.state_names)}')
-    for _ in range(args.warm_up):
+    for _ in range(warm_up_rounds(args.warm_up, policy.device.type)):
         policy.infer(observation, noise)
     policy.reset()
     if args.dump:
@@ -65,6 +77,27 @@ def run(args) -> int:
         chunk = policy.infer(observation, noise)
     print_answer(args, policy, chunk)
     return 0
+
+
+@contextmanager
+def shown_log():
+    """Print which kernels a GPU has, why, and how far they are with compiling and tuning."""
+    package, handler = logging.getLogger(__package__), logging.StreamHandler()
+    before = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(before)
+
+
+def warm_up_rounds(asked: int | None, device_type: str) -> int:
+    """Return how many inferences come before the timed one."""
+    if asked is not None:
+        return asked
+    return 3 if device_type == 'cuda' else 0
 
 
 def read_image(path) -> np.ndarray:

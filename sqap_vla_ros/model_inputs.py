@@ -12,7 +12,10 @@ from .image_transform import ImageTransform
 from .model.checkpoint import CheckpointConfig
 from .model.diffusion import TRAINING_STEPS
 from .model.dit import DiffusionHeadConfig
+from .model.prompt import Prompt
 from .observation import STATE_NAMES
+
+_USUAL = range(18, 65)  # tokens of OpenVLA's question, for up to about forty words
 
 
 class ModelInputs:
@@ -47,6 +50,17 @@ class ModelInputs:
             ids = [self._prompt.bos_id, *self._prompt.encode(instruction)]
             self._token_ids[instruction] = torch.tensor([ids])
         return self._token_ids[instruction]
+
+    def prompt_lengths(self, instruction: str) -> range:
+        """
+        Return the numbers of tokens, with BOS, that usual instructions have.
+
+        instruction: an example, which is among them.
+        """
+        length = self.token_ids(instruction).shape[1]
+        if isinstance(self._prompt, Prompt):  # all have one length
+            return range(length, length + 1)
+        return range(min(length, _USUAL.start), max(length + 1, _USUAL.stop))
 
     def pixels(self, image) -> torch.Tensor:
         """Return the normalised pixels [1, C, h, w] of an image uint8 [H, W, 3]."""

@@ -11,14 +11,14 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 
 import numpy as np
 import torch
 
-from .actions import ActionSpace, DELTA_NAMES
-from .ensemble import AdaptiveEnsemble
-from .errors import ConfigError, ObservationError
+from .actions import ActionSpace
+from .errors import ConfigError
 from .formats import open_checkpoint
 from .formats.network import ready_network
 from .geometry import protected_distances
@@ -30,11 +30,13 @@ from .model.dit import DiffusionHeadConfig
 from .model.prompt import make_prompt
 from .model.vla import VLA
 from .model_inputs import ModelInputs
+from .model_outputs import ModelOutputs
 from .observation import ActionChunk, Observation
 from .stopwatch import Stopwatch
 from .tokens import SelectionConfig, TokenSelection
 
 STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head', 'total')
+_ROUNDS = 2  # the first run compiles, the second captures
 
 
 def load_policy(directory, precision: str | None = None, keep: int | None = None,
@@ -45,7 +47,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
                 guidance: float | None = None, seed: int = 0,
                 ensemble: int | None = None, prepare: bool = True,
                 device: str | torch.device | None = None,
-                dtype: str | torch.dtype | None = None, capture: bool = True) -> Policy:
+                dtype: str | torch.dtype | None = None, capture: bool = True,
+                int8: Sequence[str] = ()) -> Policy:
     """
     Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference.
 
@@ -64,6 +67,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
     CPU unless asked: a GPU computes in bfloat16, whose answers differ, and a robot must not get
     others because a driver was installed or went missing.  dtype: of all that is not quantized,
     None takes bfloat16 on a GPU and float32 on a CPU.  capture: replay CUDA graphs; see graphs/.
+    int8: parts outside the decoder to quantize to w8a8 here, of quant.PARTS; `vision` saves
+    0.6 GiB of a 7B model.
     On a GPU weights go there unit by unit, and are packed for their kernels before the next is
     read; a full-precision checkpoint is quantized there, block by block.
 
@@ -87,7 +92,7 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
         selection = dataclasses.replace(
             selection or SelectionConfig(keep=keep, ties='even'), keep=keep)
         check_budget(config, selection)
-    model = ready_network(source, precision, rotate, prepare, device, dtype)
+    model = ready_network(source, precision, rotate, int8, prepare, device, dtype)
     precision = precision or config.quantization.get('precision', 'fp')
     return Policy(model, config, source.statistics(), prompt, precision, selection,
                   radius_patches, seed, device, dtype, capture)
@@ -119,12 +124,6 @@ def check_budget(config: checkpoint.CheckpointConfig, selection: SelectionConfig
         raise ConfigError(f'keep must be in 1..{total} visual tokens, got {selection.keep}')
 
 
-def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
-    """Map [-1, 1] to q01..q99 where the mask says so, and leave the rest as it is."""
-    low, high, mask = (stats[name] for name in ('low', 'high', 'mask'))
-    return np.where(mask, 0.5 * (normalised + 1) * (high - low) + low, normalised)
-
-
 def _timings(clock: Stopwatch, stages: dict[str, float]) -> dict[str, float]:
     """Return a runner's times with those round it: they end where the policy's clock does."""
     laps, stages = clock.timings(), {name: ms for name, ms in stages.items() if name != 'total'}
@@ -145,9 +144,8 @@ class Policy:
         self._model, self._config, self._stats = model, config, stats
         self.selection, self._radius_patches = selection, radius_patches
         self._inputs = ModelInputs(config, stats, prompt, seed)
-        self._ensemble = AdaptiveEnsemble(config.ensemble) if config.ensemble else None
-        self._step, self._last_stamp = 0, None
-        self.precision = precision
+        self._outputs, self._step = ModelOutputs(config, stats), 0
+        self.precision, self.device = precision, device
         self.runner = Runner(model, self._inputs, device, dtype, capture)
         self.runner.by_stage = device.type == 'cpu'  # elsewhere one graph is faster than five
 
@@ -209,26 +207,46 @@ class Policy:
 
     def reset(self) -> None:
         """Forget everything about earlier observations (start of an episode)."""
-        self._step, self._last_stamp = 0, None
-        if self._ensemble is not None:
-            self._ensemble.reset()
+        self._step = 0
+        self._outputs.reset()
 
-    def warm_up(self, rounds: int = 2, instruction: str | None = None,
+    def warm_up(self, rounds: int = _ROUNDS, instruction: str | None = None,
                 image_size: tuple[int, int] | None = None) -> None:
         """
         Run on a grey image, so that the first real observation is not slower.
 
-        Call it on the thread that will infer.  With CUDA graphs the first round compiles and the
-        second captures, for one prompt length and one image size (H, W): name those that will
-        come.
+        Call it on the thread that will infer.  image_size: (H, W).  On a GPU kernels are compiled
+        and tuned first for all prompts of usual length, which can take minutes the first time
+        on a device; from then on nothing is tuned any more.  See make_ready for what is captured.
         """
         size = self._config.model.vision.image_size
-        image = np.full((*(image_size or (size, size)), 3), 128, np.uint8)
-        state = np.zeros(len(self.state_names), np.float32) if self.state_names else None
         text = instruction or (self.instructions or ('pick up the object',))[0]
+        if self.device.type == 'cuda':
+            self.runner.tune(self._inputs.prompt_lengths(text), self._selection)
         for _ in range(rounds):
-            self.infer(Observation(image, 0.0, text, state=state))
+            self.infer(self._grey(text, image_size or (size, size)))
         self.reset()
+
+    @torch.inference_mode()
+    def make_ready(self, instruction: str, image_size: tuple[int, int]) -> None:
+        """
+        Capture what answers images (H, W) with an instruction of this length; else at once.
+
+        Without it the first such observation is run kernel by kernel and the second captured.
+        Nothing that was observed before is forgotten.  Raises what infer raises.
+        """
+        token_ids = self._inputs.token_ids(instruction)
+        for _ in range(_ROUNDS):
+            if self.runner.is_ready(image_size, token_ids.shape[1], self._selection):
+                return
+            grey = self._grey(instruction, image_size)
+            self.runner(grey.image, token_ids, self._inputs.state(grey.state),
+                        self._inputs.noise(None, 0), selection=self._selection)
+
+    def _grey(self, instruction: str, image_size: tuple[int, int]) -> Observation:
+        image = np.full((*image_size, 3), 128, np.uint8)
+        state = np.zeros(len(self.state_names), np.float32) if self.state_names else None
+        return Observation(image, 0.0, instruction, state=state)
 
     def check_instruction(self, instruction: str) -> None:
         """Raise ObservationError if the policy cannot follow the instruction."""
@@ -255,35 +273,14 @@ class Policy:
         distance = None if selection is None else self._distance(observation)
         clock.lap('inputs')
         outcome = self.runner(image, token_ids, state, noise, distance, selection, self._step)
-        actions = self._unnormalise(self._model.head.normalised(outcome.raw))
-        actions = self._blended(actions, observation.stamp).astype(np.float32)
+        actions = self._outputs.actions(
+            self._model.head.normalised(outcome.raw), observation.stamp)
         clock.lap('answer')
         self._step += 1
         chosen = None if selection is None else TokenSelection(
             self.grid, outcome.kept, outcome.reason)
-        return self._chunk(actions, observation.stamp, _timings(clock, outcome.timings), chosen)
-
-    def _blended(self, actions, stamp: float) -> np.ndarray:
-        """Return the actions, or the one action [1, A] that the ensemble makes of all chunks."""
-        if self._ensemble is None:
-            return actions
-        last, self._last_stamp = self._last_stamp, stamp
-        steps = 1
-        if last is not None and self._config.declares_actions:
-            steps = round((stamp - last) / self._config.action_space.dt)
-        if steps < 0:  # time has jumped back: those plans are of another episode
-            self._ensemble.reset()
-        return self._ensemble.blend(actions, max(steps, 0))[None]
-
-    def _chunk(self, actions, stamp: float, timings: dict, selection) -> ActionChunk:
-        """Name the columns; without a declared action space a step has no known duration."""
-        config = self._config
-        if config.declares_actions:
-            space = config.action_space
-            return ActionChunk(actions, space.dt, space.names, stamp, timings, selection)
-        width = actions.shape[1]
-        names = (*DELTA_NAMES, 'gripper') if width == 7 else tuple(f'a{i}' for i in range(width))
-        return ActionChunk(actions, float('nan'), names, stamp, timings, selection)
+        return self._outputs.chunk(
+            actions, observation.stamp, _timings(clock, outcome.timings), chosen)
 
     def _distance(self, observation: Observation) -> np.ndarray:
         """Return how far each visual token is from a protected point, see geometry."""
@@ -291,11 +288,3 @@ class Policy:
         return protected_distances(
             protected.pixels, protected.radii_px, observation.image.shape[:2],
             self.image_transform, self.grid, self._radius_patches)
-
-    def _unnormalise(self, normalised: np.ndarray) -> np.ndarray:
-        """Map normalised actions [T, A] to the checkpoint's units; raises as infer does."""
-        actions = unnormalise(normalised, self._stats)
-        if not np.isfinite(actions.astype(np.float32)).all():
-            raise ObservationError(
-                'the policy answered with non-finite actions: check the checkpoint and precision')
-        return actions

@@ -18,7 +18,8 @@ import torch
 
 from .model.heads import TokenHeadConfig
 from .model.vit import FusedViTConfig
-from .policy import Policy, unnormalise
+from .model_outputs import unnormalise
+from .policy import Policy
 
 
 class StageRecorder:

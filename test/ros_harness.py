@@ -51,7 +51,7 @@ class KnownPolicy:
         self.actions = np.tile(np.float32([SPEED, 0, 0, 0, 0, 0, 0.5]), (8, 1))
         self.selection = SelectionConfig(keep=8, preserve_top_k=2)
         self.delay_s = 0.0
-        self.observations = []
+        self.observations, self.made_ready = [], []
         self.resets = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -59,6 +59,9 @@ class KnownPolicy:
 
     def reset(self):
         self.resets += 1
+
+    def make_ready(self, instruction, image_size):
+        self.made_ready.append((instruction, image_size))
 
     def infer(self, observation):
         self.threads.add(threading.get_ident())

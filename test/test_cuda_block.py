@@ -6,7 +6,8 @@ import logging
 
 import cuda_interpreter  # noqa: F401, I100, I202
 import pytest
-from sqap_vla_ros.kernels.cuda.block import fuse_blocks, FusedDecoderLayer, rotate
+from sqap_vla_ros.kernels.cuda.block import (
+    _PlainProduct, fuse_blocks, FusedDecoderLayer, rotate)
 from sqap_vla_ros.kernels.cuda.small import fuse_action_head, FusedActionBlock, small_linear
 from sqap_vla_ros.model.dit import DiffusionHead, DiffusionHeadConfig
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, rotary_tables
@@ -88,6 +89,30 @@ def test_16_bit_blocks_round_as_the_plain_ones_do():
         (before, _), (after, _) = plain.prefill_full(x), fused.prefill_full(x)
     assert after.dtype == torch.bfloat16
     assert relative(after.float(), before.float()) < 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('precision', ['fp', 'w4a4'])
+def test_what_a_block_reads_is_left_as_it_was(precision):
+    _, fused, _ = both_ways(precision)
+    x = torch.randn(1, 12, 64, generator=torch.Generator().manual_seed(1))
+    before = x.clone()
+    first, _ = fused.llm.layers[0](x, *fused.llm.rotary(12, x))
+    second, _ = fused.llm.layers[0](x, *fused.llm.rotary(12, x))
+    assert torch.equal(x, before) and torch.equal(first, second)
+    assert first.data_ptr() not in (x.data_ptr(), second.data_ptr())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('may_overwrite', [True, False])
+def test_a_plain_product_adds_to_the_residual_in_place_only_where_it_may(may_overwrite):
+    layer = nn.Linear(8, 6, bias=False)
+    x, residual = torch.randn(5, 8), torch.randn(5, 6)
+    expected, before = residual + layer(x), residual.clone()
+    found = _PlainProduct([layer])(x, residual=residual, may_overwrite=may_overwrite)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert (found is residual) == may_overwrite
+    assert torch.equal(residual, before) != may_overwrite
 
 
 def test_a_block_that_cannot_be_fused_is_left_and_the_reason_is_told(caplog):

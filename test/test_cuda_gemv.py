@@ -8,7 +8,7 @@ import cuda_interpreter  # noqa: F401
 import pytest
 from sqap_vla_ros.kernels.base import dequantize, LinearSpec
 from sqap_vla_ros.kernels.cuda import gemv
-from sqap_vla_ros.kernels.cuda.gemv import ahead_of_time, product, skinny_linear
+from sqap_vla_ros.kernels.cuda.gemv import ahead_of_time, skinny_linear
 from sqap_vla_ros.kernels.cuda.pack import pack_weight
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 from sqap_vla_ros.quant.int4 import integer_range, quantize_activation
@@ -34,10 +34,11 @@ def floats(*shape, seed=0, dtype=torch.float32):
 @pytest.mark.parametrize('weight_bits, act_bits', [(4, 4), (4, 8), (8, 8)])
 @pytest.mark.parametrize('rows, inputs, outputs', SHAPES)
 def test_integer_sums_are_exact(weight_bits, act_bits, rows, inputs, outputs):
+    """All of these sums are float32 numbers."""
     q = integers(act_bits, rows, inputs)
     weight = integers(weight_bits, outputs, inputs, seed=1)
-    found = product(q, pack_weight(weight, weight_bits))
-    assert found.dtype == torch.int32
+    found = skinny_linear(q, pack_weight(weight, weight_bits), torch.ones(outputs),
+                          torch.ones(rows), out_dtype=torch.float32)
     assert torch.equal(found.double(), q.double() @ weight.double().t())
 
 

@@ -9,6 +9,7 @@ import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
+from sqap_vla_ros.kernels.cuda import linear
 from sqap_vla_ros.kernels.cuda.linear import TritonKernel
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 import torch
@@ -41,6 +42,27 @@ def test_layers_equal_the_reference(spec, rows):
     assert torch.allclose(kernel(x, residual), found + residual, atol=1e-4)
     assert kernel.weight.numel() <= (spec.in_features + 127) * spec.out_features // (
         8 // spec.weight_bits)
+
+
+@pytest.mark.parametrize('rows, group_size, offered', [
+    (1, 0, [True]), (3, 64, [True]), (4, 0, [True, False]), (8, 64, [True, False]),
+    (5, 8, [False]), (9, 0, [False])])
+@pytest.mark.parametrize('choice', [0, -1])
+@torch.inference_mode()
+def test_the_tuner_chooses_what_multiplies_four_to_eight_rows_of_floats(
+        rows, group_size, offered, choice, monkeypatch):
+    asked = []
+
+    def pick(name, key, candidates, launch):
+        asked.append((key[0], [candidate['skinny'] for candidate in candidates]))
+        return candidates[choice]
+    monkeypatch.setattr(linear, 'pick', pick)
+    spec = LinearSpec(192, 24, 4, 16, group_size=group_size)
+    layer, x, residual = random_layer(spec), torch.randn(rows, 192), torch.randn(rows, 24)
+    found = TritonKernel(spec, *layer)(x, residual)
+    expected = ReferenceKernel(spec, *layer)(x) + residual
+    assert asked == [(rows, offered)]
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.filterwarnings('ignore:invalid value')

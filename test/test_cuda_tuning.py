@@ -4,10 +4,11 @@
 import json
 import logging
 import multiprocessing
+import threading
 
 import pytest
 from sqap_vla_ros.kernels.base import Unavailable
-from sqap_vla_ros.kernels.cuda import tuning
+from sqap_vla_ros.kernels.cuda import choices, tuning
 
 CANDIDATES = [{'block': 64, 'warps': 4}, {'block': 128, 'warps': 4}, {'block': 256, 'warps': 8}]
 FACTS = {'device': 'NVIDIA Test 1', 'triton': '3.6.0', 'sources': 'abc'}
@@ -16,7 +17,7 @@ FACTS = {'device': 'NVIDIA Test 1', 'triton': '3.6.0', 'sources': 'abc'}
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    monkeypatch.setattr(tuning, 'identity', lambda: FACTS)
+    monkeypatch.setattr(choices, 'identity', lambda: FACTS)
     new_process()
     yield tmp_path / 'sqap_vla_ros' / 'tuning'
     new_process()
@@ -25,9 +26,9 @@ def cache(tmp_path, monkeypatch):
 def new_process():
     """Forget what a process knows; what is in the file stays."""
     tuning._chosen.clear()
-    tuning._files.clear()
+    choices._files.clear()
     tuning._share.clear()
-    tuning._warn.cache_clear()
+    choices.warn.cache_clear()
 
 
 class Stopwatch:
@@ -74,7 +75,7 @@ def test_another_process_reads_the_choice(cache):
 def test_another_device_version_or_source_is_measured_again(changed, monkeypatch):
     tuning.tuned('gemm', (280,), CANDIDATES, Stopwatch(3.0, 1.0, 2.0))
     new_process()
-    monkeypatch.setattr(tuning, 'identity', lambda: {**FACTS, changed: 'other'})
+    monkeypatch.setattr(choices, 'identity', lambda: {**FACTS, changed: 'other'})
     assert tuning.tuned('gemm', (280,), CANDIDATES, Stopwatch(1.0, 2.0, 3.0)) is CANDIDATES[0]
 
 
@@ -120,7 +121,7 @@ def test_a_single_candidate_is_not_measured_and_none_is_an_error():
                                      '{"choices": {"gemm [280]": {"config": [64]}}}'])
 def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(content, cache, caplog):
     cache.mkdir(parents=True)
-    tuning.cache_file().write_text(content)
+    choices.cache_file().write_text(content)
     with caplog.at_level(logging.WARNING):
         assert tuning.tuned('gemm', (280,), CANDIDATES, Stopwatch(3, 2, 1)) is CANDIDATES[2]
     assert 'tuned again' in caplog.text
@@ -140,7 +141,7 @@ def test_a_cache_that_cannot_be_written_is_only_a_warning(tmp_path, monkeypatch,
 def test_a_user_without_a_home_is_only_warned(monkeypatch, caplog):
     def homeless():
         raise Unavailable('Could not determine home directory.')
-    monkeypatch.setattr(tuning, 'library_path', homeless)
+    monkeypatch.setattr(choices, 'cache_directory', homeless)
     assert tuning.tuned('gemm', (280,), CANDIDATES, Stopwatch(3, 2, 1)) is CANDIDATES[2]
     assert 'not kept' in caplog.text
 
@@ -149,7 +150,7 @@ def test_while_a_graph_is_captured_nothing_is_measured_or_kept(monkeypatch, capl
     with monkeypatch.context() as patch:
         patch.setattr(tuning, '_is_capturing', lambda: True)
         assert tuning.tuned('gemm', (280,), CANDIDATES, None) is CANDIDATES[0]
-    assert 'warm up first' in caplog.text
+    assert 'compiled now and not tuned: warm up first' in caplog.text
     assert tuning.tuned('gemm', (280,), CANDIDATES, Stopwatch(3, 2, 1)) is CANDIDATES[2]
 
 
@@ -158,6 +159,42 @@ def test_a_capture_takes_what_an_earlier_run_chose(monkeypatch):
     new_process()
     monkeypatch.setattr(tuning, '_is_capturing', lambda: True)
     assert tuning.tuned('gemm', (280,), CANDIDATES, None) is CANDIDATES[2]
+
+
+def test_once_settled_the_choice_for_the_nearest_number_of_rows_serves(caplog):
+    for rows, times in ((64, (1, 2, 3)), (320, (3, 2, 1))):
+        tuning.tuned('gemm', (rows, 4096, 'int8'), CANDIDATES, Stopwatch(*times))
+    tuning.tuned('gemm', (96, 11008, 'int8'), CANDIDATES, Stopwatch(2, 1, 3))
+    with tuning.settled():
+        assert tuning.tuned('gemm', (96, 4096, 'int8'), CANDIDATES, None) is CANDIDATES[0]
+        assert tuning.tuned('gemm', (288, 4096, 'int8'), CANDIDATES, None) is CANDIDATES[2]
+        assert tuning.tuned('gemm', (32, 11008, 'int8'), CANDIDATES, None) is CANDIDATES[1]
+        assert tuning.tuned('gemm', (320, 4096, 'int8'), CANDIDATES, None) is CANDIDATES[2]
+    assert 'tuned for 320 rows and not for 288' in caplog.text
+    assert len(caplog.records) == 3
+    measure = Stopwatch(2, 1, 3)  # and it is tuned as soon as there is time again
+    assert tuning.tuned('gemm', (96, 4096, 'int8'), CANDIDATES, measure) is CANDIDATES[1]
+
+
+def test_being_settled_belongs_to_one_thread_and_ends_with_an_error():
+    found = []
+    with pytest.raises(KeyError), tuning.settled():
+        thread = threading.Thread(target=lambda: found.append(
+            tuning.tuned('gemm', (1,), CANDIDATES, Stopwatch(3, 2, 1))))
+        thread.start()
+        thread.join()
+        raise KeyError
+    assert found == [CANDIDATES[2]]
+    assert tuning.tuned('gemm', (2,), CANDIDATES, Stopwatch(3, 1, 2)) is CANDIDATES[1]
+
+
+def test_the_cases_that_are_run_cover_all_choices():
+    rows = [(256 + tokens, 154 + tokens) for tokens in range(18, 65)]
+    picked = tuning.covering(rows)
+    assert {tuning.bucket(count) for index in picked for count in rows[index]} == {
+        tuning.bucket(count) for case in rows for count in case}
+    assert 2 <= len(picked) <= 5 and picked[0] == 0
+    assert tuning.covering([(280,)] * 3) == [0]
 
 
 def test_processes_can_share_the_compilation(cache):
@@ -195,16 +232,16 @@ def test_processes_that_tune_at_once_lose_nothing(cache):
         worker.start()
     for worker in workers:
         worker.join()
-    assert len(tuning._read(tuning.cache_file())) == 60
+    assert len(choices._read(choices.cache_file())) == 60
     assert not list(cache.glob('*.part'))
 
 
 def test_the_sources_digest_is_that_of_all_kernels(monkeypatch, tmp_path):
-    tuning.source_digest.cache_clear()
-    monkeypatch.setattr(tuning, '__file__', str(tmp_path / 'tuning.py'))
+    choices.source_digest.cache_clear()
+    monkeypatch.setattr(choices, '__file__', str(tmp_path / 'choices.py'))
     digests = []
     for text in ('a', 'b'):
         (tmp_path / 'gemm.py').write_text(text)
-        digests.append(tuning.source_digest())
-        tuning.source_digest.cache_clear()
+        digests.append(choices.source_digest())
+        choices.source_digest.cache_clear()
     assert digests[0] != digests[1]

@@ -3,12 +3,14 @@
 """`sqap-vla infer` and `sqap-vla info` on all three formats."""
 import errno
 import json
+import logging
 from pathlib import Path
 import shutil
 
 import golden_data
 import numpy as np
 import pytest
+from sqap_vla_ros import infer
 from sqap_vla_ros.actions import DELTA_NAMES
 from sqap_vla_ros.cli import main
 from tiny_checkpoint import save_tiny_checkpoint
@@ -78,6 +80,16 @@ def test_stages_in_bfloat16_are_near_those_in_float32(own, tmp_path):
     assert found['bfloat16'].dtype == np.float32
     gap = np.abs(found['bfloat16'] - found['float32']).mean()
     assert 0 < gap < 0.05 * np.abs(found['float32']).mean()
+
+
+def test_on_a_gpu_the_log_is_shown_and_what_compiles_is_not_timed(capsys):
+    log = logging.getLogger('sqap_vla_ros.kernels')
+    with infer.shown_log():
+        log.info('int8 wgmma: because')
+    log.info('nobody looks')
+    assert capsys.readouterr().err == 'int8 wgmma: because\n'
+    assert [infer.warm_up_rounds(*case) for case in (
+        (None, 'cpu'), (None, 'cuda'), (0, 'cuda'), (5, 'cpu'))] == [0, 3, 0, 5]
 
 
 def test_pruning_leaves_early_layers_whole_and_says_what_it_kept(own, tmp_path):

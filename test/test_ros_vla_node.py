@@ -3,6 +3,7 @@
 """The node over real DDS: its lifecycle, its commands, its services and what it publishes."""
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -13,7 +14,7 @@ pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `m
 
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_harness import INSTRUCTION, SPEED, speed, World  # noqa: E402
+from ros_harness import INSTRUCTION, SPEED, speed, WAIT_S, World  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from sqap_vla_ros.ros.vla_node import load_configured_policy, VlaNode  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
@@ -77,6 +78,23 @@ def test_the_policy_runs_on_one_thread_that_is_not_the_executor(world):
     world.policy.gate.set()
     world.until(world.is_moving, meanwhile=world.robot.look)
     assert len(world.policy.threads) == 1
+
+
+def test_the_policy_is_made_ready_for_each_kind_of_image_and_instruction(world):
+    world.move()
+    assert set(world.policy.made_ready) == {(INSTRUCTION, world.robot.size)}
+    assert len(world.policy.made_ready) >= len(world.policy.observations)
+
+
+def test_while_the_policy_is_made_ready_the_arm_stands_still_and_says_why(world):
+    gate = threading.Event()
+    world.policy.make_ready = lambda instruction, image_size: gate.wait(WAIT_S)
+    world.robot.say()
+    world.until(lambda: world.says('commands', 'made ready for this image size'),
+                meanwhile=world.robot.look)
+    world.stays_still(0.3, world.robot.look)
+    gate.set()
+    world.until(world.is_moving, meanwhile=world.robot.look)
 
 
 def test_an_inference_that_takes_too_long_stops_the_arm(world):

@@ -45,7 +45,7 @@ def machine(device) -> dict:
     import torch
 
     from sqap_vla_ros.kernels.cuda.capability import capability
-    from sqap_vla_ros.kernels.cuda.tuning import identity, triton_version
+    from sqap_vla_ros.kernels.cuda.choices import identity, triton_version
     found = {'date': time.strftime('%Y-%m-%dT%H:%M:%S%z'), 'torch': torch.__version__,
              'cuda': torch.version.cuda, 'triton': triton_version(),
              'python': platform.python_version(), 'cores': os.cpu_count(),

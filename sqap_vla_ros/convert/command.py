@@ -9,8 +9,8 @@ import sys
 import time
 
 from ..errors import ConfigError
+from ..quant import PARTS
 
-PARTS = ('vision', 'projector', 'head')
 _GIB = 2 ** 30
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 
 import torch
@@ -19,19 +19,21 @@ from ..kernels.plain import use_fastest_linears
 from ..model.empty import without_weights
 from ..model.vla import VLA
 from ..quant import (
-    PRECISIONS, prepare_kernels, quantize_model, quantized_shell, QuantLinear, QuantScheme,
+    PARTS, PRECISIONS, prepare_kernels, quantize_model, quantized_shell, QuantLinear, QuantScheme,
     restore_quantized)
 
 
-def load_network(source: Source, precision: str | None = None, rotate: bool = True) -> VLA:
+def load_network(source: Source, precision: str | None = None, rotate: bool = True,
+                 int8: Sequence[str] = ()) -> VLA:
     """
     Read the weights in float32, quantized as the checkpoint is or as asked for.
 
     precision: one of quant.PRECISIONS; None takes the checkpoint's own.  rotate: Hadamard
-    rotations when quantizing here.  Raises CheckpointError for weights that do not fit or are
-    not finite and ConfigError for a precision that they cannot have.
+    rotations when quantizing here.  int8: parts outside the decoder to hold at w8a8, of
+    quant.PARTS.  Raises CheckpointError for weights that do not fit or are not finite and
+    ConfigError for what they cannot have.
     """
-    record, precision = _wanted(source, precision)
+    record, scheme = _wanted(source, precision, rotate, int8)
     with without_weights():
         model = VLA(source.config.model)
     if record:
@@ -43,13 +45,13 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     weights = {name: _read(source, name) for name in source.tensors.shapes}
     model.load_state_dict(weights, assign=True)
     model.eval().requires_grad_(False)
-    if precision != 'fp':
-        quantize_model(model, precision, rotate=rotate)
+    if scheme is not None:
+        quantize_model(model, scheme)
     return model
 
 
-def ready_network(source: Source, precision: str | None, rotate: bool, prepare: bool,
-                  device: torch.device, dtype: torch.dtype) -> VLA:
+def ready_network(source: Source, precision: str | None, rotate: bool, int8: Sequence[str],
+                  prepare: bool, device: torch.device, dtype: torch.dtype) -> VLA:
     """
     Return the network on its device, with its fastest kernels if `prepare`.
 
@@ -57,16 +59,16 @@ def ready_network(source: Source, precision: str | None, rotate: bool, prepare: 
     do, and which way each precision takes there, is logged.
     """
     if device.type == 'cpu' and dtype == torch.float32:
-        model = load_network(source, precision, rotate)
+        model = load_network(source, precision, rotate, int8)
         if prepare:
             prepare_kernels(model, release=True)
             use_fastest_linears(model)
         return model
     if device.type == 'cpu':
-        return stream_network(source, precision, rotate, device, dtype, prepare)
+        return stream_network(source, precision, rotate, device, dtype, prepare, int8)
     announce(device)
     with torch.cuda.device(device):
-        model = stream_network(source, precision, rotate, device, dtype, prepare)
+        model = stream_network(source, precision, rotate, device, dtype, prepare, int8)
         if prepare and not unavailable(device):
             from ..kernels.cuda.block import fuse_blocks  # imports triton
             fuse_blocks(model)
@@ -74,7 +76,8 @@ def ready_network(source: Source, precision: str | None, rotate: bool, prepare: 
 
 
 def stream_network(source: Source, precision: str | None, rotate: bool, device: torch.device,
-                   dtype: torch.dtype, prepare: bool = True) -> VLA:
+                   dtype: torch.dtype, prepare: bool = True,
+                   int8: Sequence[str] = ()) -> VLA:
     """
     Bring the weights to a device unit by unit, so that little more than they are is in memory.
 
@@ -82,16 +85,16 @@ def stream_network(source: Source, precision: str | None, rotate: bool, device: 
     read.  A full-precision checkpoint is quantized on the device, one block of float32 at a
     time.  For the others, and what is raised, see load_network.
     """
-    record, precision = _wanted(source, precision)
+    record, scheme = _wanted(source, precision, rotate, int8)
     with without_weights():
         model = VLA(source.config.model).eval().requires_grad_(False)
     if not record:
         source.tensors.check(model.state_dict())
         check_floats(source)
-    if record or precision == 'fp':
+    if scheme is None:
         units = _stored_units(source, model, record, device, dtype)
     else:
-        units = _quantized_units(source, model, QuantScheme(precision, rotate), device, dtype)
+        units = _quantized_units(source, model, scheme, device, dtype)
     for tensors in units:
         _assign(model, tensors)
         if prepare:
@@ -99,13 +102,21 @@ def stream_network(source: Source, precision: str | None, rotate: bool, device: 
     return model
 
 
-def _wanted(source: Source, precision: str | None) -> tuple[dict, str]:
-    """Return the checkpoint's record, empty for full precision, and the precision to have."""
+def _wanted(source: Source, precision: str | None, rotate: bool,
+            int8: Sequence[str]) -> tuple[dict, QuantScheme | None]:
+    """Return the checkpoint's record, empty for full precision, and what to quantize here."""
     record = source.config.quantization  # of 'fp' too: it may hold rotations or overrides
     stored = record.get('precision', 'fp')
     precision = precision or stored
     check_precision(source, bool(record), stored, precision)
-    return record, precision
+    if unknown := set(int8) - set(PARTS):
+        raise ConfigError(f'int8 names {sorted(unknown)}: the parts are {PARTS}')
+    if record and int8:
+        raise ConfigError(f'{source.path} is converted already: convert the original checkpoint '
+                          f'with --int8 {" ".join(int8)}')
+    if record or (precision == 'fp' and not int8):
+        return record, None
+    return {}, QuantScheme(precision, rotate and precision != 'fp', dict.fromkeys(int8, 'w8a8'))
 
 
 def _stored_units(source: Source, model: VLA, record: Mapping, device,

@@ -21,7 +21,6 @@ from ..model.heads import TokenHeadConfig
 from ..model.selection import check_status, select
 from ..model.vit import FusedViTConfig
 from ..model.vla import VLA, VLAConfig
-from ..quant import QuantLinear
 from ..tokens import select_tokens, SelectionConfig
 
 _ADVICE = 'check the checkpoint and precision'
@@ -39,19 +38,19 @@ class Plan:
     """
 
     def __init__(self, model: VLA, pixels: torch.Tensor, tokens: int,
-                 selection: SelectionConfig | None = None):
+                 selection: SelectionConfig | None = None, beside=None):
         """
         Lay out the buffers on the device of `pixels`.
 
-        tokens: BOS and everything behind it.  selection: None keeps all visual tokens.
+        tokens: BOS and everything behind it.  selection: None keeps all visual tokens.  beside:
+        a CUDA stream in which one of two encoders may run.
         """
         self._model, self.pixels, self.selection = model, pixels, selection
         self._is_scored = selection is not None and selection.needs_scores
         self.inputs = Staging(
             _input_layout(model.config, tokens, selection), pixels.device)
         self.outputs = Staging(_output_layout(model.config, selection), pixels.device)
-        self._beside = (torch.cuda.Stream(pixels.device)
-                        if pixels.device.type == 'cuda' and _is_parallel(model) else None)
+        self._beside = beside if isinstance(model.config.vision, FusedViTConfig) else None
         self.forget()
 
     @property
@@ -137,16 +136,6 @@ class Plan:
         if self._kept is not None:
             outputs['kept'].copy_(self._kept)
             outputs['reason'].copy_(self._reason)
-
-
-def _is_parallel(model: VLA) -> bool:
-    """
-    Return whether there are two encoders that may run at once.
-
-    Quantized ones may not: their products use one workspace (kernels/cuda/gemm.py).
-    """
-    return isinstance(model.config.vision, FusedViTConfig) and not any(
-        isinstance(module, QuantLinear) for module in model.vision.modules())
 
 
 def _input_layout(config: VLAConfig, tokens: int, selection: SelectionConfig | None) -> dict:

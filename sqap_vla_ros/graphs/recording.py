@@ -24,13 +24,20 @@ _one_at_a_time = threading.Lock()  # torch captures one graph a process at a tim
 
 
 class Recorder:
-    """Where recordings run: a stream of their own and a pool of memory; on a CPU neither."""
+    """
+    Where recordings run: a stream of their own and a pool of memory; on a CPU neither.
+
+    beside: a second stream, for what may run at the same time.  There are two a recorder and not
+    two a recording, since torch keeps a workspace for each stream for good.
+    """
 
     def __init__(self, device: torch.device, capture: bool = True):
         """capture: False never captures, which shows what the graphs gain."""
         self.device, self.capture = device, capture and device.type == 'cuda'
         self._on_cuda = device.type == 'cuda'
-        self.stream = torch.cuda.Stream(device) if self._on_cuda else None
+        self.stream, self.beside = (
+            (torch.cuda.Stream(device), torch.cuda.Stream(device)) if self._on_cuda
+            else (None, None))
         self._pool = self._anchor = None
 
     @contextlib.contextmanager
@@ -101,6 +108,11 @@ class Recording:
     def is_captured(self) -> bool:
         """Whether runs are replays."""
         return bool(self._graphs)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next run has nothing to capture."""
+        return self.is_captured or bool(self.problem) or not self._recorder.capture
 
     def run(self, by_stage: bool = False) -> list:
         """

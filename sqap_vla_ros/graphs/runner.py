@@ -8,11 +8,16 @@ network (one for each prompt length and selection: padding prompts to one length
 into every attention).  An instruction of a new length runs uncaptured once and is captured when
 it comes again; `plans` of them are kept, the least recently used one goes first.  Static buffers
 are small, and all graphs share their working memory, key-value caches included.
+
+Kernels are tuned when they first meet a shape.  After Runner.tune nothing is tuned any more: what
+was tuned for the nearest shape serves, so that no robot waits for a compiler.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+import contextlib
 from dataclasses import dataclass
 import logging
 
@@ -24,6 +29,7 @@ from .recording import Recorder, Recording
 from .resize import DeviceTransform, Inexact
 from .staging import Staging
 from ..image_transform import checked_image
+from ..kernels.cuda import tuning
 from ..model.vla import VLA
 from ..model_inputs import ModelInputs
 from ..stopwatch import Stopwatch
@@ -100,7 +106,7 @@ class Runner:
             torch.cuda.synchronize(device)  # these and the weights are made in another stream
         self._resize_on_device = (device.type == 'cuda' if resize_on_device is None
                                   else resize_on_device)
-        self._most = plans
+        self._most, self._is_tuned = plans, False
         self._eyes: OrderedDict[tuple, _Eye] = OrderedDict()
         self._plans: OrderedDict[tuple, tuple[Plan, Recording]] = OrderedDict()
         self.by_stage = False
@@ -131,7 +137,7 @@ class Runner:
         """
         clock, recorder = Stopwatch(), self._recorder
         image = checked_image(image)
-        with recorder.active():
+        with recorder.active(), self._settled():
             eye, (plan, recording) = self._eye(image.shape[:2]), self._plan(token_ids, selection)
             plan.fill(token_ids, state, noise, distance, step)
             eye.upload(image)
@@ -147,6 +153,40 @@ class Runner:
         kept, reason = (found[name].numpy().copy() if name in found else None
                         for name in ('kept', 'reason'))
         return Outcome(found['raw'].clone(), kept, reason, self._timings(clock, marks, plan))
+
+    @torch.inference_mode()
+    def tune(self, lengths: Sequence[int], selection: SelectionConfig | None = None) -> None:
+        """
+        Compile and tune whatever prompts of these lengths (with BOS) need, and nothing later.
+
+        The lengths of which all choices are made are run, on zeros.  Takes minutes on a device
+        that has never done it, else about a second; a log says how far it is.
+        """
+        visual = self._model.config.num_visual
+        kept = visual if selection is None else selection.keep
+        picked = tuning.covering([(visual + tokens, kept + tokens) for tokens in lengths])
+        with self._recorder.active():
+            for number, index in enumerate(picked, start=1):
+                _log.info('compiling and tuning kernels for this device, once: prompts of %d '
+                          'tokens (%d of %d)', lengths[index], number, len(picked))
+                plan = self._new_plan(lengths[index], selection)
+                plan.inputs.upload()
+                for stage in plan.stages.values():
+                    stage()
+                self._recorder.wait()
+        self._is_tuned = True
+
+    def is_ready(self, image_size: tuple[int, int], tokens: int,
+                 selection: SelectionConfig | None) -> bool:
+        """Whether an image (H, W) and a prompt of such a length meet nothing new."""
+        if not self._recorder.capture:
+            return True
+        eye, plan = self._eyes.get(image_size), self._plans.get((tokens, selection))
+        return (eye is not None and eye.recording.is_ready
+                and plan is not None and plan[1].is_ready)
+
+    def _settled(self):
+        return tuning.settled() if self._is_tuned else contextlib.nullcontext()
 
     def _timings(self, clock: Stopwatch, marks: list, plan: Plan) -> dict[str, float]:
         timings = clock.timings()
@@ -164,10 +204,13 @@ class Runner:
 
     def _plan(self, token_ids, selection) -> tuple[Plan, Recording]:
         def make():
-            plan = Plan(self._model, self._pixels, token_ids.shape[1], selection)
+            plan = self._new_plan(token_ids.shape[1], selection)
             name = f'inference on {token_ids.shape[1]} prompt tokens'
             return plan, Recording(self._recorder, name, plan.stages, plan.forget)
         return self._cached(self._plans, (token_ids.shape[1], selection), make)
+
+    def _new_plan(self, tokens: int, selection) -> Plan:
+        return Plan(self._model, self._pixels, tokens, selection, self._recorder.beside)
 
     def _cached(self, cache: OrderedDict, key, make):
         """Return an entry of a cache, made if it is not there; the oldest one goes."""

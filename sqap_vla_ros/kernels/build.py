@@ -44,17 +44,22 @@ def library_path() -> Path:
     for source in sorted(SOURCES.iterdir()):
         if source.suffix in ('.cpp', '.h'):
             digest.update(source.read_bytes())
-    return _cache() / 'sqap_vla_ros' / f'sqap_kernels-{digest.hexdigest()[:16]}.so'
+    return cache_directory() / f'sqap_kernels-{digest.hexdigest()[:16]}.so'
 
 
-def _cache() -> Path:
-    """Return the user's cache; raise Unavailable for a user without a home directory."""
+def cache_directory() -> Path:
+    """
+    Return this package's directory in the user's cache, made or not.
+
+    Raises Unavailable for a user without a home directory.
+    """
     if os.environ.get('XDG_CACHE_HOME'):
-        return Path(os.environ['XDG_CACHE_HOME'])
+        return Path(os.environ['XDG_CACHE_HOME']) / 'sqap_vla_ros'
     try:
-        return Path.home() / '.cache'
+        return Path.home() / '.cache' / 'sqap_vla_ros'
     except RuntimeError as error:
-        raise Unavailable(f'{error} Set XDG_CACHE_HOME to a directory for the library') from error
+        raise Unavailable(f'{error} Set XDG_CACHE_HOME to a directory for what is compiled and '
+                          'tuned') from error
 
 
 def compiler() -> str:

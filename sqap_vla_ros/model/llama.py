@@ -11,13 +11,13 @@ the attention of a few queries: all that token pruning needs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .validation import check_counts, check_positive
+from ..constants import constant
 from ..errors import ConfigError
 from ..kernels.attention import attend
 from ..quant.linear import together
@@ -84,12 +84,11 @@ def rotary_tables(positions, head_dim: int, theta: float):
     return angle.cos(), angle.sin()
 
 
-@lru_cache(maxsize=None)  # few, and never dropped: captured graphs hold their addresses
+@constant
 def rotary_rows(length: int, head_dim: int, theta: float, dtype: torch.dtype, device):
     """Return rotary_tables of positions 0..length-1, shared between callers."""
-    with torch.inference_mode(False):
-        tables = rotary_tables(torch.arange(length, device=device), head_dim, theta)
-        return tuple(table.to(dtype) for table in tables)
+    tables = rotary_tables(torch.arange(length, device=device), head_dim, theta)
+    return tuple(table.to(dtype) for table in tables)
 
 
 def apply_rotary(x, cos, sin):

@@ -18,6 +18,7 @@ import logging
 import numpy as np
 import torch
 
+from ..constants import constant
 from ..kernels.cuda import unavailable
 from ..kernels.native_select import native_select
 from ..tokens import (
@@ -125,8 +126,8 @@ def _no_kernel(device) -> str:
     """Return why the one-block kernel cannot be used, '' if it can; warn once."""
     reason = unavailable(device)
     if reason:
-        _log.warning('tokens are selected by some hundred tensor operations, which are slower '
-                     'than one kernel: %s', reason)
+        _log.warning('tokens are selected by some hundred tensor operations instead of by one '
+                     'kernel, which is expected to be faster: %s', reason)
     return reason
 
 
@@ -210,13 +211,13 @@ def _kept(reason, keep: int):
     return kept, reason.index_select(0, kept)
 
 
-@lru_cache(maxsize=None)  # a captured graph may hold its address
+@constant
 def _turns(rows: int, cols: int, ties: str, device):
     """Return int64 [N], 1..N: of equally far tokens the highest comes first."""
     return torch.from_numpy(tie_order(rows, cols, ties)).to(device) + 1
 
 
-@lru_cache(maxsize=None)  # a captured graph may hold its address
+@constant
 def _squared_distances(rows: int, cols: int, device):
     """Return the squared distances [N, N] between patches, as integers: ties are exact."""
     index = torch.arange(rows * cols, device=device)

@@ -8,6 +8,7 @@ The names below are imported when they are first used, so that the kernels can u
 """
 from importlib import import_module
 
+PARTS = ('vision', 'projector', 'head')  # of a model, outside the decoder's blocks
 _HOMES = {
     'parse_overrides': 'precision', 'parse_precision': 'precision', 'Precision': 'precision',
     'PRECISIONS': 'precision', 'QuantScheme': 'precision',
@@ -18,7 +19,7 @@ _HOMES = {
     'summary': 'packed',
     'rotate_model': 'rotate',
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, 'PARTS'])
 
 
 def __getattr__(name):

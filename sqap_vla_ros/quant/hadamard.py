@@ -9,10 +9,9 @@ each is its own inverse.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
+from ..constants import constant
 from ..errors import ConfigError
 
 _RADIX = 16
@@ -30,7 +29,7 @@ def largest_power_of_two(width: int) -> int:
     return width & -width
 
 
-@lru_cache(maxsize=64)
+@constant
 def hadamard_matrix(size: int, dtype=torch.float32, device='cpu') -> torch.Tensor:
     """
     Return the normalised matrix [size, size], shared between callers: do not write to it.
@@ -40,12 +39,11 @@ def hadamard_matrix(size: int, dtype=torch.float32, device='cpu') -> torch.Tenso
     if not is_power_of_two(size):
         raise ConfigError(f'a Hadamard matrix of size {size} is not available: '
                           'use a power of two')
-    with torch.inference_mode(False):
-        matrix = torch.ones(1, 1, dtype=torch.float64)
-        step = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
-        while matrix.shape[0] < size:
-            matrix = torch.kron(step, matrix)
-        return (matrix / size ** 0.5).to(device=device, dtype=dtype)
+    matrix = torch.ones(1, 1, dtype=torch.float64)
+    step = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
+    while matrix.shape[0] < size:
+        matrix = torch.kron(step, matrix)
+    return (matrix / size ** 0.5).to(device=device, dtype=dtype)
 
 
 def check_block(width: int, block: int, stride: int = 1) -> None:

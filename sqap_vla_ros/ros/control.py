@@ -163,6 +163,9 @@ class Control:
         if self.parts.inputs.frame is None:
             return WARN, f'no image has come in on {self.parts.inputs.image_topic}'
         if self.parts.inference.busy_s > self.config.inference_timeout:
+            if self.parts.inference.is_preparing:
+                return WARN, ('the policy is made ready for this image size and instruction: '
+                              'once, and nothing moves until then')
             return ERROR, (f'inference takes more than {self.config.inference_timeout:g} s: use a '
                            'lower precision, fewer tokens or a faster machine')
         if self._problem:

@@ -24,8 +24,9 @@ class Answer:
     What became of one image.
 
     problem: why there is no chunk, in words; bug: whether that was not the input's fault.
-    infer_ms: time in the policy.  waited_ms: time the image waited for the thread, which was
-    busy with an earlier one.  warnings: what the observation had to do without.
+    infer_ms: time in the policy, once it was ready for such images and instructions.
+    waited_ms: time the image waited for the thread, which was busy with an earlier one.
+    warnings: what the observation had to do without.
     """
 
     frame: Frame
@@ -42,7 +43,11 @@ class Answer:
 
 
 class Inference:
-    """Ask the policy, on its thread."""
+    """
+    Ask the policy, on its thread.
+
+    is_preparing: whether the policy compiles or captures what it has not met yet.
+    """
 
     def __init__(self, node, worker, policy, observer, results):
         """Take the Worker that has loaded the policy, and whom to tell the selections."""
@@ -60,6 +65,7 @@ class Inference:
         self._free_since = time.perf_counter()
         self._asked_ns = None
         self._guard = None
+        self.is_preparing = False
 
     def setup(self, on_answer):
         """Make the way back: on_answer(answer) is called on the executor thread."""
@@ -124,14 +130,24 @@ class Inference:
         try:
             observation = self._observer.observe(frame, instruction)
             observed_s = time.perf_counter()
+            self._prepare(observation)
+            ready_s = time.perf_counter()
             chunk = self._policy.infer(observation)
         except (ObservationError, ConfigError) as error:
             return Answer(frame, instruction, epoch, problem=str(error))
         return Answer(
             frame, instruction, epoch, observation, chunk,
-            infer_ms=(time.perf_counter() - observed_s) * 1e3,
+            infer_ms=(time.perf_counter() - ready_s) * 1e3,
             observe_ms=(observed_s - started_s) * 1e3, waited_ms=waited_ms,
             warnings=list(self._observer.warnings))
+
+    def _prepare(self, observation):
+        """Make the policy ready before it answers the first image of such a size and prompt."""
+        self.is_preparing = True
+        try:
+            self._policy.make_ready(observation.instruction, observation.image.shape[:2])
+        finally:
+            self.is_preparing = False
 
     def _publish_selection(self, answer):
         """Publish what was kept, drawn too if somebody looks; commands do not wait for it."""

@@ -30,6 +30,7 @@ from .images import CONVERTER
 from .inference import Inference
 from .inputs import Inputs
 from .lockstep import LockstepControl
+from .log import NodeLogHandler
 from .observe import Observer
 from .outputs import Results, TwistOutput
 from .parameters import changed, declare_parameters, read_parameters
@@ -239,9 +240,11 @@ def main(args=None) -> int:
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda *_: node.interrupted.set())
+        log = NodeLogHandler(node)
         try:
             started = spin(node)
         finally:
+            log.close()
             for number in STOP_SIGNALS:  # `ros2 launch` sends a second one
                 signal.signal(number, signal.SIG_IGN)
             if rclpy.ok():

@@ -7,7 +7,9 @@ Compile the kernels for cards that are not there, and report what the compiler m
 
 prints registers, bytes of local memory a thread (spills), shared memory and the matrix
 instructions of each kernel; it exits with 1 if one does not compile, spills, or needs more shared
-memory than the card has.  Every module beside this one that has a function
+memory than the card has, and if there was nothing to compile for a card.  Without --cards it is
+done for all of capability.py's table that have kernels.  Every module beside this one that has a
+function
 
     ahead_of_time() -> list of (name, jit function, signature, constexprs, options)
 
@@ -32,9 +34,8 @@ import time
 
 from .capability import GENERATIONS
 
-CARDS = (80, 86, 87, 89, 90, 100)
-_SHARED_BYTES = {10 * known.number[0] + known.number[1]: known.shared_kib * 1024
-                 for known in GENERATIONS}
+_SHARED_BYTES = {known.card: known.shared_kib * 1024 for known in GENERATIONS if known.int8}
+CARDS = tuple(_SHARED_BYTES)
 _MATRIX = re.compile(r'(?:wgmma\.mma_async|mma\.sync|tcgen05\.mma)\.[a-z0-9_.:]+')
 _RESOURCES = re.compile(r'REG:(\d+) STACK:(\d+).*? LOCAL:(\d+)')
 
@@ -50,10 +51,13 @@ class Report:
     shared: int
     matrix: str
     seconds: float
+    error: str = ''
 
     @property
     def problem(self) -> str:
         """Return what is wrong with it, '' if nothing."""
+        if self.error:
+            return f'is not compiled: {self.error}'
         if self.local:
             return f'{self.local} bytes of local memory a thread'
         if self.shared > _SHARED_BYTES[self.card]:
@@ -113,13 +117,18 @@ def _resources(cubin: bytes) -> tuple[int, int, int]:
 def reports(card: int, only: str = '', first: bool = False,
             ptx: Path | None = None) -> Iterator[Report]:
     """Compile the kernels whose name contains `only` for a card such as 90."""
+    from .probe import FAILURES, short  # imports triton
     for entries in kernels(card):
         for name, function, signature, constexprs, options in entries[:1] if first else entries:
             if only not in name:
                 continue
             options = {key: value for key, value in options.items() if key != 'cards'}
             start = time.perf_counter()
-            compiled = compile_kernel(function, signature, constexprs, options, card)
+            try:
+                compiled = compile_kernel(function, signature, constexprs, options, card)
+            except FAILURES as error:
+                yield Report(name, card, 0, 0, 0, '', time.perf_counter() - start, short(error))
+                continue
             if ptx is not None:
                 _write(compiled, ptx / f'{name}_{card}'.replace(' ', '_'))
             yield examine(name, compiled, card, time.perf_counter() - start)
@@ -133,17 +142,23 @@ def _write(compiled, path: Path) -> None:
 def main(arguments=None) -> int:
     """Print a line a kernel and card; return 1 if any has a problem."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
-    parser.add_argument('--cards', type=int, nargs='+', default=list(CARDS))
+    parser.add_argument('--cards', type=int, nargs='+', choices=CARDS, default=list(CARDS))
     parser.add_argument('--only', default='', help='kernels whose name contains this')
     parser.add_argument('--first', action='store_true', help='one kernel of each module')
     parser.add_argument('--ptx', type=Path, help='write PTX and TritonGPU IR to this directory')
     options = parser.parse_args(arguments)
-    bad = 0
+    bad = False
     for card in options.cards:
-        for report in reports(card, options.only, options.first, options.ptx):
+        found = 0
+        for found, report in enumerate(
+                reports(card, options.only, options.first, options.ptx), start=1):
             print(report, flush=True)
-            bad += bool(report.problem)
-    return int(bad > 0)
+            bad |= bool(report.problem)
+        if not found:
+            print(f'sm_{card} has no kernel whose name contains {options.only!r}: nothing was '
+                  'compiled for it')
+            bad = True
+    return int(bad)
 
 
 if __name__ == '__main__':

@@ -10,8 +10,11 @@ A decoder block in ten launches: what stands between two products is done in one
 Plain layers, and those whose activations stay floats, take the same way without the integers:
 a full-precision block is fused as well as a quantized one, which is what a comparison needs.
 Everything is rounded where model/llama.py rounds, except that a plain layer's product and its
-residual are added before they are rounded: results equal the unfused block's but for that, the
-order of float sums, and what quantize.py and gemm.py say.
+residual are added before they are rounded, and so are those of up to 8 tokens (gemv.py).  Results
+equal the unfused block's but for that, the order of float sums, and what quantize.py and gemm.py
+say.  On a GPU a product and a sum in float32 may be contracted to one operation that rounds once
+(a bias; the rotation of float32 queries and keys): there they may differ by one unit in the last
+place, and equality to the last bit holds only where neither is.
 
 Bytes of the rotation: 2 S (H + G) d values (with a cache the values too).  Operations: 3 a value.
 """
@@ -47,16 +50,17 @@ def _turned(x, y, cos, sin, SIGN: tl.constexpr):
     return (first + SIGN * second).to(x.dtype)
 
 
-@triton.jit
-def rotary_kernel(qkv, cos, sin, keys, values, length, row_stride, table_stride, batch_stride,
-                  head_stride, token_stride, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
+@triton.jit(do_not_specialize=['length', 'batch_rows', 'head_rows', 'token_rows'])
+def rotary_kernel(qkv, cos, sin, keys, values, length, row_stride, table_stride, batch_rows,
+                  head_rows, token_rows, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
                   DIM: tl.constexpr, HALF: tl.constexpr, HAS_CACHE: tl.constexpr,
                   TILE: tl.constexpr):
     """
     Rotate TILE heads of one row of qkv [B S, (H + 2 G) d] by tables [S, d].
 
     Queries stay where they are; so do keys without a cache, else they go to keys [B, G, S, d]
-    and the values to values, both with the same strides.  HALF: power of two that holds DIM / 2.
+    and the values to values, both with the same strides, which are given in rows of d.  HALF:
+    power of two that holds DIM / 2.
     """
     row = tl.program_id(0)
     head = tl.program_id(1) * TILE + tl.arange(0, TILE)
@@ -75,8 +79,8 @@ def rotary_kernel(qkv, cos, sin, keys, values, length, row_stride, table_stride,
     if HAS_CACHE:
         is_query, is_key = head < HEADS, (head >= HEADS) & (head < HEADS + KV_HEADS)
         group = tl.where(is_key, head - HEADS, head - HEADS - KV_HEADS)
-        cached = ((row // length).to(tl.int64) * batch_stride + group[:, None] * head_stride
-                  + token * token_stride + column[None, :])
+        cached = (row // length).to(tl.int64) * batch_rows + token * token_rows
+        cached = (cached + group[:, None] * head_rows) * DIM + column[None, :]
         key = inside & is_key[:, None]
         value = inside & (head >= HEADS + KV_HEADS)[:, None]
         tl.store(keys + cached, turned, mask=key)
@@ -101,10 +105,10 @@ def rotate(qkv, cos, sin, heads: int, cache=None):
         (batch, groups, length, width), qkv)
     used = total if cache is not None else heads + groups
     rotary_kernel[(batch * length, triton.cdiv(used, _TILE))](
-        qkv, cos, sin, keys, values, length, qkv.stride(1), cos.stride(0), keys.stride(0),
-        keys.stride(1), keys.stride(2), HEADS=heads, KV_HEADS=groups, DIM=width,
-        HALF=triton.next_power_of_2(width // 2), HAS_CACHE=cache is not None, TILE=_TILE,
-        num_warps=4)
+        qkv, cos, sin, keys, values, length, qkv.stride(1), cos.stride(0),
+        *(keys.stride(axis) // width for axis in range(3)), HEADS=heads, KV_HEADS=groups,
+        DIM=width, HALF=triton.next_power_of_2(width // 2), HAS_CACHE=cache is not None,
+        TILE=_TILE, num_warps=4)
     q, k, v = qkv.transpose(1, 2).split([heads, groups, groups], dim=1)
     return (q, k, v) if cache is None else (q, *cache.filled)
 
@@ -115,7 +119,7 @@ class _IntegerProduct:
     def __init__(self, kernel: TritonKernel):
         self._kernel = kernel
 
-    def __call__(self, x, norm=None, gate=None, residual=None):
+    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
         kernel, spec = self._kernel, self._kernel.spec
         integers, scale = quantize_rows(
             x, spec.act_bits, *_norm_arguments(norm), block=spec.hadamard_block,
@@ -129,7 +133,7 @@ class _KernelProduct:
     def __init__(self, kernel: TritonKernel):
         self._kernel = kernel
 
-    def __call__(self, x, norm=None, gate=None, residual=None):
+    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
         return self._kernel(_prepared(x, norm, gate), residual)
 
 
@@ -144,10 +148,12 @@ class _PlainProduct:
         for layer, part in zip(layers, parts):
             layer.weight = nn.Parameter(part, requires_grad=False)
 
-    def __call__(self, x, norm=None, gate=None, residual=None):
+    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
         x = _prepared(x, norm, gate)
         if residual is None:
             return x @ self._transposed
+        if may_overwrite:  # else the residual is copied first
+            return residual.addmm_(x, self._transposed)
         return torch.addmm(residual, x, self._transposed)
 
 
@@ -200,7 +206,7 @@ class FusedDecoderLayer(nn.Module):
         attended = attended.transpose(1, 2).reshape(len(rows), -1)
         rows = self._out(attended, residual=rows)
         gate, up = self._gate_up(rows, layer.post_attention_layernorm).chunk(2, dim=1)
-        rows = self._down(up, gate=gate, residual=rows)
+        rows = self._down(up, gate=gate, residual=rows, may_overwrite=True)  # it is ours
         scores = None if score_rows is None else layer.self_attn._scores(q, k, score_rows)
         return rows.view(x.shape), scores
 
@@ -245,8 +251,8 @@ def ahead_of_time() -> list[tuple]:
     """Return the rotation of 32 heads of 128 channels, with and without a cache."""
     types = {'qkv': '*bf16:16', 'cos': '*bf16:16', 'sin': '*bf16:16', 'keys': '*bf16:16',
              'values': '*bf16:16', 'length': 'i32', 'row_stride': 'i32:16',
-             'table_stride': 'i32:16', 'batch_stride': 'i32:16', 'head_stride': 'i32:16',
-             'token_stride': 'i32:16'}
+             'table_stride': 'i32:16', 'batch_rows': 'i32', 'head_rows': 'i32',
+             'token_rows': 'i32'}
     return [(f'rotary{" into a cache" if cached else ""}', rotary_kernel, types,
              {'HEADS': 32, 'KV_HEADS': 32, 'DIM': 128, 'HALF': 64, 'HAS_CACHE': cached,
               'TILE': _TILE}, {'num_warps': 4}) for cached in (False, True)]

@@ -6,9 +6,15 @@ What a CUDA device has, which path each precision takes on it, and why.
     python -c 'from sqap_vla_ros.kernels.cuda.capability import main; main()'
 
 prints the table of all known compute capabilities, and the paths of the device that is there.
-Shared memory and MMA types are those of the CUDA C++ Programming Guide and the PTX ISA; which
-instruction an int8 product becomes was read off our kernels, compiled for each by Triton 3.7.
-Nothing here imports triton.
+Shared memory and MMA types are those of the CUDA C++ Programming Guide and the PTX ISA.  Which
+instruction an int8 product becomes is what the compiler makes of our kernels, without a GPU:
+
+    python -m sqap_vla_ros.kernels.cuda.ahead --cards 80 86 87 89 90 100 103 110 120 121
+
+compiles all that are registered there, in representative configurations, and prints it.  Triton
+3.7.1 does so without spills for all of these cards, 3.6.0 for all but 110, which its assembler
+does not know.  The tests compile all kernels for 87 and 90 and some for each of the others.
+Nothing here imports triton before a CUDA device is asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 import logging
+import os
 
 import torch
 
@@ -52,6 +59,11 @@ class Generation:
         """Return the number as people write it."""
         return '.'.join(map(str, self.number))
 
+    @property
+    def card(self) -> int:
+        """Return the number as compilers write it: 87 for 8.7."""
+        return 10 * self.number[0] + self.number[1]
+
 
 GENERATIONS = (
     Generation((7, 5), 'T4, RTX 20', 64, ('f16', 'int8', 'int4'), ''),
@@ -74,8 +86,9 @@ class Capability:
     One device.
 
     generation: what is known of its compute capability, or of the nearest older one; None for
-    devices that are older than all known.  shared_bytes: most that a block may use.  warning:
-    what a user should know, '' if all is well.
+    devices that are older than all known.  shared_bytes: most that a block may use.  broken: why
+    Triton cannot be used here, '' if it can.  warning: what a user should know, '' if all is
+    well.
     """
 
     name: str
@@ -84,12 +97,13 @@ class Capability:
     multiprocessors: int = 0
     memory_bytes: int = 0
     shared_bytes: int = 0
+    broken: str = ''
     warning: str = ''
 
     @property
     def has_kernels(self) -> bool:
         """Whether the Triton kernels run here."""
-        return self.generation is not None and bool(self.generation.int8)
+        return self.generation is not None and bool(self.generation.int8) and not self.broken
 
     @property
     def float_type(self) -> torch.dtype:
@@ -136,7 +150,9 @@ def capability(device='cuda') -> Capability:
     """
     Return what a CUDA device is and has; raise ConfigError for other devices.
 
-    A missing Triton is part of the warning, since it takes the kernels away.
+    A Triton that is missing or cannot start a kernel, which is tried, is part of the warning,
+    since it takes the kernels away.  Raises RuntimeError if that is asked first while a CUDA
+    graph is captured.
     """
     device = torch.device(device)
     if device.type != 'cuda' or torch.version.hip:
@@ -148,9 +164,11 @@ def capability(device='cuda') -> Capability:
     shared = getattr(facts, 'shared_memory_per_block_optin', 0)
     if not shared and generation is not None:
         shared = generation.shared_kib * 1024
+    served = generation is not None and generation.int8
+    broken = missing_triton() or (broken_triton(device) if served else '')
     return Capability(facts.name, (facts.major, facts.minor), generation,
-                      facts.multi_processor_count, facts.total_memory, shared,
-                      '; '.join(filter(None, (warning, missing_triton()))))
+                      facts.multi_processor_count, facts.total_memory, shared, broken,
+                      '; '.join(filter(None, (warning, broken))))
 
 
 def missing_triton() -> str:
@@ -159,6 +177,34 @@ def missing_triton() -> str:
         return ('triton is not installed: quantized layers run on the slow reference backend; '
                 'pip install triton (docs/jetson.md for a Jetson)')
     return ''
+
+
+def is_interpreted() -> bool:
+    """Return whether kernels are interpreted on the CPU."""
+    return os.environ.get('TRITON_INTERPRET') == '1'
+
+
+def broken_triton(device: torch.device) -> str:
+    """Return what to do where Triton cannot start a kernel, '' where it can; tried once."""
+    if is_interpreted():
+        return ''
+    return _tried(torch.cuda.current_device() if device.index is None else device.index)
+
+
+@lru_cache(maxsize=None)
+def _tried(index: int) -> str:
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(f'the kernels for device {index} were never tried before a CUDA graph '
+                           'was captured: call kernels.cuda.unavailable(device) before')
+    try:
+        from .probe import failure  # imports triton
+        reason = failure(torch.device('cuda', index))
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        reason = f'triton cannot be imported ({type(error).__name__}: {error})'
+    return reason and (
+        f'Triton cannot run a kernel here, and slower code serves: {reason}.  It needs a C '
+        "compiler and Python's headers (apt-get install gcc python3-dev), a TRITON_CACHE_DIR "
+        'that can be written, and the triton that belongs to this torch')
 
 
 def paths(capability: Capability) -> dict[str, Path]:
@@ -173,8 +219,8 @@ def _path(device: Capability, phase: str, precision: str) -> Path:
     if bits.weight_bits == 16:
         return Path('torch', f'{float_name} cuBLAS',
                     'reads every weight in 16 bits' if phase == 'decode' else 'not quantized')
-    if not device.has_kernels or missing_triton():
-        return Path('reference', 'float64', device.warning or missing_triton())
+    if not device.has_kernels:
+        return Path('reference', 'float64', device.warning)
     if phase == 'decode':
         return _decode_path(bits.weight_bits, bits.act_bits)
     if bits.act_bits == 16:
@@ -184,9 +230,10 @@ def _path(device: Capability, phase: str, precision: str) -> Path:
 
 
 def _decode_path(weight_bits: int, act_bits: int) -> Path:
-    arithmetic = 'float32' if act_bits == 16 else 'int8 dp4a, sums in int32'
-    return Path('triton', arithmetic, 'up to 8 tokens are limited by memory: each weight is read '
-                f'once, in {weight_bits} bits')
+    arithmetic = ('float32 (4 to 8 tokens: MMA where the tuner finds it faster)'
+                  if act_bits == 16 else 'int8 dp4a, sums in int32')
+    return Path('triton', arithmetic, 'up to 8 tokens are expected to wait for memory: each '
+                f'weight is read once, in {weight_bits} bits')
 
 
 def _integer_path(generation: Generation, weight_bits: int, act_bits: int) -> Path:

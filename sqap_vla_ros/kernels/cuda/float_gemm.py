@@ -20,8 +20,8 @@ import triton.language as tl
 from . import INTERPRETED, pick, shared_bytes
 from .gemm import store_rows
 from .pack import packed_width
+from .tuning import bucket
 
-_BUCKET = 32  # tokens; the configuration is chosen once for so many
 _BLOCK_K = 128
 _INTERPRETED = tl.constexpr(INTERPRETED)  # bfloat16 products are wrong there
 CONFIGS = (
@@ -97,7 +97,7 @@ def float_gemm_kernel(x, weight, scale, bias, residual, y, M, N, K, weight_width
     tiles_m = tl.cdiv(M, BLOCK_M)
     n = tl.program_id(0) // tiles_m * BLOCK_N + tl.arange(0, BLOCK_N)
     m = tl.program_id(0) % tiles_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    weight_rows = weight + (n % N)[:, None] * weight_width
+    weight_rows = weight + (n % N).to(tl.int64)[:, None] * weight_width
     x_rows = x + (m % M)[:, None] * x_stride
     scale_rows = scale + n % N * groups
     total = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
@@ -165,7 +165,7 @@ def float_linear(x, weight, scale, group_size: int = 0, bias=None, residual=None
     if not rows:
         return y
     if config is None:
-        config = pick('float_gemm', (-(-rows // _BUCKET) * _BUCKET, *weight.shape, packed,
+        config = pick('float_gemm', (bucket(rows), *weight.shape, packed,
                                      group_size, str(x.dtype)),
                       candidates(x, group_size),
                       lambda config: _launch(x, weight, scale, group_size, None, None, y, config))

@@ -24,11 +24,12 @@ import triton
 import triton.language as tl
 
 from . import INTERPRETED, multiprocessors, pick, shared_bytes
+from .capability import GENERATIONS
 from .pack import packed_width
+from .tuning import bucket
 from .workspace import sums_and_arrivals
 
 _INTERPRETED = tl.constexpr(INTERPRETED)  # it knows no PTX
-_BUCKET = 32  # tokens; the configuration is chosen once for so many
 _MOST_PARTS = 8
 _MOST_VALUES = 128  # sums of a thread, in registers
 
@@ -103,7 +104,7 @@ def int_gemm_kernel(x, weight, row_scale, scale, bias, residual, y, sums, arriva
     tiles_m = tl.cdiv(M, BLOCK_M + EXTRA_M)
     n = tile // tiles_m * BLOCK_N + tl.arange(0, BLOCK_N)
     m = tile % tiles_m * (BLOCK_M + EXTRA_M) + tl.arange(0, BLOCK_M)
-    weight_rows = weight + (n % N)[:, None] * weight_width
+    weight_rows = weight + (n % N).to(tl.int64)[:, None] * weight_width
     x_rows = x + (m % M)[:, None] * x_stride
     total = tl.zeros((BLOCK_N, BLOCK_M), tl.int32)
     if EXTRA_M > 0:
@@ -117,7 +118,7 @@ def int_gemm_kernel(x, weight, row_scale, scale, bias, residual, y, sums, arriva
             j = step * (BLOCK_K // 2) + tl.arange(0, BLOCK_K // 2)
             low, high = _open(_columns(weight_rows, j, weight_width, EVEN))
             both = tl.reshape(tl.join(low, high), (BLOCK_N, BLOCK_K // 128, 64, 2))
-            left = tl.reshape(tl.permute(both, (0, 1, 3, 2)), (BLOCK_N, BLOCK_K))  # no moves
+            left = tl.reshape(tl.permute(both, (0, 1, 3, 2)), (BLOCK_N, BLOCK_K))
         else:
             left = _columns(weight_rows, k, K, EVEN)
         total = tl.dot(left, _columns(x_rows, k, K, EVEN).T, total, out_dtype=tl.int32)
@@ -223,11 +224,6 @@ TILES = ((16, 0), (32, 0), (64, 0), (64, 32), (128, 0), (128, 32), (128, 64), (2
 _TRIED_TILES = 2
 
 
-def bucket(rows: int) -> int:
-    """Return the number of tokens that a configuration is chosen for."""
-    return -(-rows // _BUCKET) * _BUCKET
-
-
 def candidates(x, weight) -> list[dict]:
     """
     Return configurations to try for tokens [M, K] and weights [N, ...], the likeliest first.
@@ -288,8 +284,10 @@ def ahead_of_time() -> list[tuple]:
                 constants, {**options, 'cards': cards})
 
     found = []
-    for kinds in ((227, (90, 100)), (163, (80, 87)), (99, (86, 89))):
-        found += [entry(128, (128, 64), True, True, *kinds),
-                  entry(256, (64, 32), True, True, *kinds),
-                  entry(64, (64, 32), False, False, *kinds)]
+    served = [known for known in GENERATIONS if known.int8]
+    for shared_kib in sorted({known.shared_kib for known in served}):
+        cards = tuple(known.card for known in served if known.shared_kib == shared_kib)
+        found += [entry(128, (128, 64), True, True, shared_kib, cards),
+                  entry(256, (64, 32), True, True, shared_kib, cards),
+                  entry(64, (64, 32), False, False, shared_kib, cards)]
     return found

@@ -1,14 +1,15 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Linear layers for decoding, at most 8 rows: bound by how fast the weights come from memory.
+Linear layers for decoding, at most 8 rows, expected to wait for the weights from memory.
 
 Each block of threads takes some output channels and all inputs, its warps side by side along
 them.  The sums of its threads are added once, at the end and in a fixed order: one launch, no
 workspace, the same bits every time.  With integer activations a word of eight 4-bit weights is
 opened by three instructions and multiplied four at a time (dp4a).  With float activations each
 weight becomes a float by its bits, exactly, and is multiplied in float32; from about four rows on
-the arithmetic takes longer than the memory on the fastest cards.
+the arithmetic is expected to take longer than the memory on the fastest cards (not measured:
+linear.py leaves the choice to the tuner).
 
 The integer sums are exact.  What follows is float32, in the order of kernels/base.py: it differs
 from the reference by the last bit, and for float activations by the order of the sum (1e-5 of
@@ -61,13 +62,6 @@ def skinny_linear(x, weight, scale, row_scale=None, bias=None, residual=None,
     return _launch_float(arguments, group_size)
 
 
-def product(q, weight) -> torch.Tensor:
-    """Return int8 q [M, K] times packed or int8 weights as int32 [M, N], exactly."""
-    q, weight = _aligned(q, weight)
-    out = torch.empty(len(q), len(weight), dtype=torch.int32, device=q.device)
-    return _launch_int((q, weight, out, None, None, None, None, len(q), len(weight)))
-
-
 def _check_kinds(x, weight, row_scale, group_size: int, out_dtype) -> None:
     rows, integers = len(x), x.dtype == torch.int8
     if not 1 <= rows <= MOST_ROWS:
@@ -114,12 +108,11 @@ def _candidates(rows: int, size: int = _ALIGNMENT) -> list[dict]:
 
 def _launch_int(arguments):
     """Run the integer kernel on (x, weight, out, row_scale, scale, bias, residual, M, N)."""
-    x, weight, scale, rows = arguments[0], arguments[1], arguments[4], len(arguments[0])
+    x, weight, rows = arguments[0], arguments[1], len(arguments[0])
     words = x.view(torch.int32), weight.view(torch.int32)
-    constants = {'WORDS': weight.shape[1] // 4, 'PACKED': weight.dtype == torch.uint8,
-                 'SCALED': scale is not None}
+    constants = {'WORDS': weight.shape[1] // 4, 'PACKED': weight.dtype == torch.uint8}
     return _launch(_int_kernel, 'skinny_int', (*words, *arguments[2:]), constants,
-                   (str(weight.dtype), rows, *weight.shape), _candidates(rows))
+                   (rows, *weight.shape, str(weight.dtype)), _candidates(rows))
 
 
 def _launch_float(arguments, group_size: int):
@@ -128,7 +121,7 @@ def _launch_float(arguments, group_size: int):
     constants = {'WIDTH': weight.shape[1], 'GROUP': group_size, 'GROUPS': scale[0].numel(),
                  'FINE': group_size % BLOCK != 0, 'SIZE': _ALIGNMENT // x.element_size()}
     return _launch(_float_kernel, 'skinny_float', (*arguments[:3], *arguments[4:]), constants,
-                   (str(x.dtype), rows, *weight.shape, group_size),
+                   (rows, *weight.shape, group_size, str(x.dtype)),
                    _candidates(rows, constants['SIZE']))
 
 
@@ -146,11 +139,11 @@ def _launch(kernel, name: str, arguments, constants: dict, key, candidates):
     return out
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['rows'])
 def _int_kernel(x, weight, out, row_scale, scale, bias, residual, rows, outputs,
-                WORDS: tl.constexpr, PACKED: tl.constexpr, SCALED: tl.constexpr,
-                HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, M_BLOCK: tl.constexpr,
-                ASM: tl.constexpr, N_BLOCK: tl.constexpr, VECTORS: tl.constexpr):
+                WORDS: tl.constexpr, PACKED: tl.constexpr, HAS_BIAS: tl.constexpr,
+                HAS_RESIDUAL: tl.constexpr, M_BLOCK: tl.constexpr, ASM: tl.constexpr,
+                N_BLOCK: tl.constexpr, VECTORS: tl.constexpr):
     """Multiply int8 rows, four in a word, with weights of 8 bits or packed ones of 4 bits."""
     m = tl.arange(0, M_BLOCK)
     n = tl.program_id(0) * N_BLOCK + tl.arange(0, N_BLOCK)
@@ -178,10 +171,8 @@ def _int_kernel(x, weight, out, row_scale, scale, bias, residual, rows, outputs,
             zero = tl.zeros([M_BLOCK, N_BLOCK, CHUNK], tl.int32)
             part = _dot4(w, tl.load(x_row + word, given, other=0), zero, ASM)
         total += _sum_of_threads(part, 4)
-    y = tl.sum(total, 2)
-    if SCALED:
-        y = y.to(tl.float32) * tl.load(scale + n, n < outputs)[None, :]
-        y = y * tl.load(row_scale + m, m < rows)[:, None]
+    y = tl.sum(total, 2).to(tl.float32) * tl.load(scale + n, n < outputs)[None, :]
+    y = y * tl.load(row_scale + m, m < rows)[:, None]
     _finish(y, out, bias, residual, m, n, rows, outputs, HAS_BIAS, HAS_RESIDUAL)
 
 
@@ -197,7 +188,7 @@ def _dot4(a, b, total, ASM: tl.constexpr):
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['rows'])
 def _float_kernel(x, weight, out, scale, bias, residual, rows, outputs,
                   WIDTH: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr,
                   FINE: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
@@ -287,7 +278,7 @@ def ahead_of_time() -> list:
 
 
 def _int_build(rows: int, packed: bool) -> tuple:
-    constants = {'WORDS': 1376 if packed else 2752, 'PACKED': packed, 'SCALED': True}
+    constants = {'WORDS': 1376 if packed else 2752, 'PACKED': packed}
     return _build(f'skinny {"w4" if packed else "w8"}a8 x{rows}', _int_kernel, rows, constants,
                   {'x': '*i32', 'weight': '*i32', 'row_scale': '*fp32'}, _candidates(rows)[0])
 

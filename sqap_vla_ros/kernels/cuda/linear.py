@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from triton.errors import TritonError
 
-from . import unavailable
+from . import pick, unavailable
 from .float_gemm import candidates as float_candidates, float_linear
 from .gemm import candidates as int_candidates, int_linear
 from .gemv import MOST_ROWS, skinny_linear
@@ -17,6 +17,8 @@ from ..base import Kernel, Unavailable
 from ...errors import ConfigError
 
 FINEST_GROUP = 16  # inputs that share a scale, for skinny_linear
+_FEWEST_TIMED = 4  # rows; with fewer, memory is expected to bind skinny_linear (not measured)
+_SKINNY, _TILES = {'skinny': True}, {'skinny': False}
 
 
 class TritonKernel(Kernel):
@@ -58,13 +60,28 @@ class TritonKernel(Kernel):
                           residual)
 
     def multiply_floats(self, x, residual=None) -> torch.Tensor:
-        """Return [M, N] in the type of x [M, K], with bias and residual; for act_bits 16."""
+        """
+        Return [M, N] in the type of x [M, K], with bias and residual; for act_bits 16.
+
+        For 4 to 8 rows the tuner chooses between gemv.py and float_gemm.py.
+        """
         group_size = self.spec.group_size
-        if (0 < len(x) <= MOST_ROWS and self.spec.weight_bits == 4
-                and not group_size % FINEST_GROUP):
-            return skinny_linear(x, self.weight, self.scale, None, self.bias, residual,
-                                 group_size)
-        return float_linear(x, self.weight, self.scale, group_size, self.bias, residual)
+
+        def launch(choice):
+            if choice == _SKINNY:
+                return skinny_linear(x, self.weight, self.scale, None, self.bias, residual,
+                                     group_size)
+            return float_linear(x, self.weight, self.scale, group_size, self.bias, residual)
+
+        key = len(x), *self.weight.shape, group_size, str(x.dtype)
+        return launch(pick('few_float_rows', key, self._float_kernels(len(x)), launch))
+
+    def _float_kernels(self, rows: int) -> list[dict]:
+        """Return which kernels multiply so many rows of floats."""
+        spec = self.spec
+        if not 0 < rows <= MOST_ROWS or spec.weight_bits != 4 or spec.group_size % FINEST_GROUP:
+            return [_TILES]
+        return [_SKINNY] if rows < _FEWEST_TIMED else [_SKINNY, _TILES]
 
     def product(self, grid):
         """

@@ -25,11 +25,13 @@ import triton
 import triton.language as tl
 
 from . import INTERPRETED, pick
+from .tuning import bucket
 from ...errors import ConfigError
 from ...quant.hadamard import check_block
 from ...quant.int4 import integer_range
 
 _LARGEST = 32768  # inputs
+_MANY_ROWS = 256  # from here on a configuration serves all
 _SMALLEST_FACTOR, _LARGEST_FACTOR = 16, 64
 _INTERPRETED = tl.constexpr(INTERPRETED)  # bfloat16 products are wrong there
 
@@ -213,7 +215,7 @@ def _launch(x, out, row_scale, high: int, norm_weight, eps: float, block: int, s
             x, gate, x if norm_weight is None else norm_weight, out, row_scale, x.stride(0),
             gate.stride(0), eps, **constants, **flags, **config)
 
-    key = (*constants.values(), *flags.values(), str(x.dtype), min(len(x), 256) // 64)
+    key = (min(bucket(len(x)), _MANY_ROWS), *constants.values(), *flags.values(), str(x.dtype))
     launch(pick('quantize_rows', key, _candidates(constants['WIDTH']), launch))
 
 

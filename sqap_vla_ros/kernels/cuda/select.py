@@ -11,13 +11,12 @@ sampling is a single maximum over the block.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import triton
 import triton.language as tl
 
 from . import pick
+from ...constants import constant
 from ...tokens import (
     FILLED, PRESERVED, PROTECTED, SAMPLED, SelectionConfig, tie_order)
 
@@ -85,13 +84,14 @@ def _constants(grid, config: SelectionConfig, protectable: bool, reports: bool) 
         'SAMPLE': sqap and config.sample, 'REPORTS': reports}
 
 
-@lru_cache(maxsize=None)  # a captured graph may hold its address
+@constant
 def _turns(rows: int, cols: int, ties: str, device) -> torch.Tensor:
     """Return int32 [N]: of equally far tokens the highest comes first."""
     return torch.from_numpy(tie_order(rows, cols, ties)).to(device, torch.int32)
 
 
-@triton.jit
+# parts of other tensors: how their addresses are aligned changes with the prompt, and is no matter
+@triton.jit(do_not_specialize=['scores', 'distance', 'draw', 'status'])
 def _select_kernel(scores, distance, draw, turns, kept, reason, status,
                    COLS: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr,
                    SHIFT: tl.constexpr, WIDE: tl.constexpr, FARTHEST: tl.constexpr,
@@ -213,7 +213,8 @@ def ahead_of_time() -> list:
     """Return what to compile without a device: name, kernel, signature, constants, options."""
     pointers = {'scores': '*fp32', 'distance': '*fp32', 'draw': '*u8', 'turns': '*i32',
                 'kept': '*i64', 'reason': '*u8', 'status': '*i32'}
-    signature = {name: kind + ':16' for name, kind in pointers.items()}
+    signature = {name: kind + ':16' * (name in ('turns', 'kept', 'reason'))
+                 for name, kind in pointers.items()}
     even = SelectionConfig(154, ties='even')
     found = []
     for name, grid, config in (

@@ -3,16 +3,18 @@
 """
 Plain layers for a few dozen rows, with what stands before and behind them: the action head.
 
-CogACT's head runs 12 blocks on 2 x 17 tokens ten times for each image.  Its layers take less time
-than their launches; done in five launches a block instead of ten they take about half.  Each
-program computes some output channels of all rows, so that each weight is read once; it
-normalises the rows, which lie in L1, by itself.
+CogACT's head runs 12 blocks on 2 x 17 tokens ten times for each image.  Its layers are expected
+to take less time than their launches, which are five a block here instead of ten (expected, not
+measured).  Each program computes some output channels of all rows, so that each weight is read
+once; it normalises the rows, which lie in L1, by itself.
 
 Rounding is that of the separate operations (norm, product with bias, GELU, sum), up to the order
 of float32 sums.  Bytes: 2 N K + 2 M (K + N) for 16-bit floats.  Operations: 2 M N K.
 """
 
 from __future__ import annotations
+
+import logging
 
 import torch
 from torch import nn
@@ -22,6 +24,7 @@ import triton.language as tl
 from . import pick, unavailable
 from ..attention import attend
 
+_log = logging.getLogger(__name__)
 MOST_ROWS = 64
 CONFIGS = (
     {'BLOCK_N': 16, 'BLOCK_K': 128, 'num_warps': 4, 'num_stages': 4},
@@ -58,7 +61,7 @@ def _gelu(x):
     return x / (1.0 + tl.exp(-2.0 * inner))  # (1 + tanh(y)) / 2 = 1 / (1 + exp(-2 y))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['M'])
 def small_kernel(x, weight, bias, residual, y, M, N, K, x_stride, residual_stride, eps,
                  NORM: tl.constexpr, GELU: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
                  PRECISION: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
@@ -114,7 +117,7 @@ def small_linear(x, weight, bias, norm_eps: float | None = None, gelu: bool = Fa
             x, weight, bias, other, y, rows, len(weight), inputs, x.stride(0), other.stride(0),
             norm_eps or 0.0, **flags, **config)
 
-    key = (len(weight), inputs, *flags.values(), str(x.dtype))
+    key = (flags['BLOCK_M'], len(weight), inputs, *flags.values(), str(x.dtype))
     launch(pick('small_linear', key, CONFIGS, launch))
     return y
 
@@ -147,9 +150,15 @@ def _parts(linear: nn.Linear):
 
 
 def fuse_action_head(head: nn.Module) -> int:
-    """Fuse the blocks of a model.dit.DiffusionHead, in place, and return how many."""
-    fused = 0
-    if unavailable(head.positional_embedding.device):
+    """
+    Fuse the blocks of a model.dit.DiffusionHead, in place, and return how many.
+
+    Warns, with the reason, where the kernels cannot run.
+    """
+    fused, problem = 0, unavailable(head.positional_embedding.device)
+    if problem:
+        _log.warning("the action head's %d blocks run unfused, which is slower: %s",
+                     len(head.blocks), problem)
         return fused
     for index, block in enumerate(head.blocks):
         layers = (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2)

@@ -3,40 +3,53 @@
 """
 Time a kernel's candidate configurations once a device, and remember the fastest.
 
-    config = tuned('int_gemm', (m, n, k), CANDIDATES, lambda config: milliseconds(launch(config)))
+    config = tuned('int_gemm', (bucket(m), n, k), CANDIDATES, lambda config: milliseconds(
+        lambda: launch(config)))
 
-Choices stand in a JSON file in the user's cache (`~/.cache/sqap_vla_ros/tuning`, or below
-XDG_CACHE_HOME), one file for each device, driver, Triton and version of the kernels' sources.
-Several processes may share it.  Nothing here imports triton before a kernel has.
+choices.py keeps the choices.  Nothing here imports triton before a kernel has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-import fcntl
 from functools import lru_cache
-import hashlib
-from importlib.metadata import PackageNotFoundError, version
 import json
 import logging
 import math
-from pathlib import Path
-import platform
-import re
+import threading
 
 import torch
 
+from .choices import cache_file, remember, remembered, warn
 from ..base import Unavailable
-from ..build import library_path
-from ...files import write_whole
 
 _log = logging.getLogger(__name__)
-_DRIVER = Path('/sys/module/nvidia/version')  # a Jetson's driver comes with its kernel instead
 _WARM_UP_MS, _REPEAT_MS = 5, 25
 _chosen: dict[tuple, dict] = {}  # by device, kernel and key
-_files: dict[Path | None, dict] = {}  # what was read, by file
 _share: list[slice] = []  # of the candidates, where this process only compiles
+_thread = threading.local()  # its mode is 'settled' or 'first' in the blocks of that name
+_BUCKET = 32  # rows
+
+
+def bucket(rows: int) -> int:
+    """Return the number of rows (tokens) that a configuration is chosen for."""
+    return -(-rows // _BUCKET) * _BUCKET
+
+
+def covering(rows: Sequence[Sequence[int]]) -> list[int]:
+    """
+    Return which cases are to be run so that all their choices are made.
+
+    rows: of each case, the numbers of rows that its products have.
+    """
+    met, found = set(), []
+    for index, case in enumerate(rows):
+        wanted = {bucket(count) for count in case}
+        if not wanted <= met:
+            met |= wanted
+            found.append(index)
+    return found
 
 
 def tuned(name: str, key: Sequence, candidates: Sequence[dict],
@@ -44,26 +57,45 @@ def tuned(name: str, key: Sequence, candidates: Sequence[dict],
     """
     Return the candidate with the least measure(candidate), in milliseconds.
 
-    name: of the kernel.  key: what the choice depends on, such as shapes and types.  key and
-    candidates hold JSON's values.  A candidate that cannot be compiled or launched is skipped;
-    one that stands alone is returned as it is.  While a CUDA graph is captured nothing can be
-    timed: then, with a warning, the first candidate is returned and not remembered.
+    name: of the kernel.  key: what the choice depends on, such as shapes and types; its first
+    part is the number of rows, or else a number.  key and candidates hold JSON's values.  A
+    candidate that cannot be compiled or launched is skipped; one that stands alone is returned as
+    it is.  Nothing is timed while a CUDA graph is captured, nor in `settled`: then, with a
+    warning, the choice for the nearest number of rows serves, which is compiled already; else
+    what the file has, or the first candidate.
 
     Raises Unavailable if no candidate works, with the reasons, and ValueError for none at all.
     """
     if not candidates:
         raise ValueError(f'{name} was given no candidates')
-    if len(candidates) == 1:
+    if len(candidates) == 1 or _mode() == 'first':
         return candidates[0]
     place = (_current_device(), name, *key)
     if _chosen.get(place) not in candidates:
-        entry = f'{name} {json.dumps(key)}'
-        if _is_capturing() and not _share and _from_file(entry, candidates) is None:
-            _warn(f'{entry} was not run before a CUDA graph of it was captured, and is not tuned: '
-                  'warm up first')
-            return candidates[0]
-        _chosen[place] = _choose(entry, candidates, measure)
+        if not _share and (_is_capturing() or _mode() == 'settled'):
+            return _stand_in(place, candidates)
+        _chosen[place] = _choose(_entry(name, key), candidates, measure)
     return _chosen[place]
+
+
+def _stand_in(place: tuple, candidates) -> dict:
+    """Return a choice without timing anything, and say so once."""
+    device, name, rows, *rest = place
+    near = [known for known in _chosen if known[:2] == (device, name) and [*known[3:]] == rest]
+    if near:
+        nearest = min(near, key=lambda known: (_chosen[known] not in candidates,
+                                               abs(known[2] - rows)))
+        warn(f'{name} was tuned for {nearest[2]} rows and not for {rows}, which is right and may '
+             'be slower: warm up with such a prompt')
+        return _chosen[nearest]
+    known = _from_file(_entry(name, (rows, *rest)), candidates)
+    if known is None:
+        warn(f'{name} {[rows, *rest]} is compiled now and not tuned: warm up first')
+    return candidates[0] if known is None else known
+
+
+def _entry(name: str, key: Sequence) -> str:
+    return f'{name} {json.dumps(list(key))}'
 
 
 def compile_share(index: int, count: int) -> None:
@@ -76,18 +108,27 @@ def compile_share(index: int, count: int) -> None:
     _share[:] = [slice(index, None, count)]
 
 
+def settled():
+    """Time nothing on this thread in this block: what was not tuned before it is not now."""
+    return _in_mode('settled')
+
+
+def without_tuning():
+    """Take every kernel's first candidate on this thread in this block, and remember nothing."""
+    return _in_mode('first')
+
+
 @contextmanager
-def without_tuning() -> Iterator[None]:
-    """Take every kernel's first candidate in this block, and forget it afterwards."""
-    before, chosen = _share[:], dict(_chosen)
-    _chosen.clear()
-    _share[:] = [slice(0)]
+def _in_mode(mode: str) -> Iterator[None]:
+    before, _thread.mode = _mode(), mode
     try:
         yield
     finally:
-        _share[:] = before
-        _chosen.clear()
-        _chosen.update(chosen)
+        _thread.mode = before
+
+
+def _mode() -> str:
+    return getattr(_thread, 'mode', '')
 
 
 def milliseconds(launch: Callable[[], object]) -> float:
@@ -115,7 +156,7 @@ def _choose(entry: str, candidates, measure) -> dict:
 
 def _from_file(entry: str, candidates) -> dict | None:
     """Return the candidate that an earlier run chose, or None."""
-    known = _remembered(cache_file()).get(entry, {}).get('config')
+    known = remembered(cache_file()).get(entry, {}).get('config')
     return next((candidate for candidate in candidates if _plain(candidate) == known), None)
 
 
@@ -123,7 +164,7 @@ def _measured(entry: str, candidates, measure) -> dict:
     """Return the fastest candidate, and write it down."""
     best, least_ms = _fastest(entry, candidates, measure)
     _log.info('%s: %s, %.4f ms', entry, best, least_ms)
-    _remember(cache_file(), entry, {'config': _plain(best), 'ms': least_ms})
+    remember(cache_file(), entry, {'config': _plain(best), 'ms': least_ms})
     return best
 
 
@@ -168,88 +209,3 @@ def _failures() -> tuple[type[Exception], ...]:
     except ImportError:
         return (Unavailable, RuntimeError)
     return (TritonError, Unavailable, RuntimeError)
-
-
-def identity() -> dict[str, str]:
-    """Return everything that a choice depends on, besides the kernel and its key."""
-    facts = torch.cuda.get_device_properties(torch.cuda.current_device())
-    return {
-        'device': facts.name, 'capability': f'{facts.major}.{facts.minor}',
-        'multiprocessors': str(facts.multi_processor_count),
-        'driver': _DRIVER.read_text().strip() if _DRIVER.is_file() else platform.release(),
-        'triton': triton_version(), 'sources': source_digest()}
-
-
-def triton_version() -> str:
-    """Return Triton's version without importing it, '' where it is not installed."""
-    for package in ('triton', 'pytorch-triton'):
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return ''
-
-
-@lru_cache(maxsize=1)
-def source_digest() -> str:
-    """Return a digest of the kernels' sources."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob('*.py')):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cache_file() -> Path | None:
-    """Return where the choices for this device belong; None for a user without a home."""
-    facts = identity()
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    slug = re.sub(r'[^a-z0-9]+', '-', facts['device'].lower()).strip('-')
-    try:
-        folder = library_path().parent
-    except Unavailable as reason:
-        _warn(f'tuned configurations are not kept: {reason}')
-        return None
-    return folder / 'tuning' / f'{slug}-{digest}.json'
-
-
-@lru_cache(maxsize=None)
-def _warn(text: str) -> None:
-    """Say something once."""
-    _log.warning('%s', text)
-
-
-def _remembered(path: Path | None) -> dict[str, dict]:
-    """Return the choices of a file, read once a process."""
-    if path not in _files:
-        _files[path] = {} if path is None else _read(path)
-    return _files[path]
-
-
-def _read(path: Path) -> dict[str, dict]:
-    """Return a file's choices; what cannot be used is ignored with a warning."""
-    try:
-        choices = json.loads(path.read_text())['choices']
-        if not all(isinstance(choice['config'], dict) for choice in choices.values()):
-            raise TypeError('a configuration is no object')
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _warn(f'{path} cannot be used ({type(error).__name__}: {error}): kernels are tuned again')
-        return {}
-    return choices
-
-
-def _remember(path: Path | None, entry: str, choice: dict) -> None:
-    """Keep a choice, in the file too if it can be written."""
-    _remembered(path)[entry] = choice
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_suffix('.lock'), 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # else two processes would lose each other's
-            content = {'device': identity(), 'choices': {**_read(path), entry: choice}}
-            write_whole(path, f'{json.dumps(content, indent=1)}\n'.encode())
-    except OSError as error:
-        _warn(f'{path} cannot be written ({error}): kernels will be tuned again; set '
-              'XDG_CACHE_HOME to a directory that can')

@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
 _FEWEST_SUMS, _ARRIVALS = 2 ** 20, 2 ** 12
+_kept: dict[tuple[str, int, int], torch.Tensor] = {}  # by device, stream and size
 
 
 def sums_and_arrivals(device: torch.device, values: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,10 +22,17 @@ def sums_and_arrivals(device: torch.device, values: int) -> tuple[torch.Tensor, 
     return _zeros(str(device), stream, sums), _zeros(str(device), stream, _ARRIVALS)
 
 
-@lru_cache(maxsize=None)
+def buffers() -> dict[tuple[str, int, int], torch.Tensor]:
+    """Return all buffers by (device, stream, size); between two products they are zero."""
+    return dict(_kept)
+
+
 def _zeros(device: str, stream: int, values: int) -> torch.Tensor:
     """Return zeros that are never freed: a captured graph may hold their address."""
-    if stream and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError('a product is captured in a CUDA graph before it ran in that stream, '
-                           'where its sums would never be cleared: run it once before')
-    return torch.zeros(values, dtype=torch.int32, device=device)
+    place = device, stream, values
+    if place not in _kept:
+        if stream and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError('a product is captured in a CUDA graph before it ran in that '
+                               'stream, where its sums would never be cleared: run it once before')
+        _kept[place] = torch.zeros(values, dtype=torch.int32, device=device)
+    return _kept[place]
