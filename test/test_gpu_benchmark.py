@@ -1,13 +1,10 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""benchmarks/gpu: floors, sections, tables, and the whole program at a tiny size on a CPU."""
+"""benchmarks/gpu: floors, pairs, what is compiled and loaded, and the tables."""
 from importlib import import_module
-import json
-import os
 from pathlib import Path
-import subprocess
+import shutil
 import sys
-import time
 
 import cuda_interpreter  # noqa: F401  before anything imports triton
 import pytest
@@ -17,13 +14,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT, DOCUMENT = ROOT / 'benchmarks/gpu/run.sh', ROOT / 'docs/performance.md'
+DOCUMENT = ROOT / 'docs/performance.md'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 
-program, budget, document, engine, floors, golden, pairs, precompile, render, shapes = (
+document, engine, floors, loading, pairs, precompile, render, shapes = (
     import_module(f'gpu.{name}') for name in (
-        '__main__', 'budget', 'document', 'engine', 'floors', 'golden', 'pairs', 'precompile',
-        'render', 'shapes'))
+        'document', 'engine', 'floors', 'loading', 'pairs', 'precompile', 'render', 'shapes'))
 ROWS, STAGES = engine.ROWS, engine.STAGES
 TEN = floors.Card('ten', 10.0, 20.0, 5.0, 'made up')
 
@@ -104,46 +100,6 @@ def test_a_part_of_a_document_is_replaced_and_nothing_else(tmp_path):
         document.replace_part(path, 'y', 'new')
 
 
-def results(tmp_path):
-    return budget.Results(tmp_path / 'out' / 'found.json', {'networks': []})
-
-
-def test_the_file_is_whole_after_every_section(tmp_path):
-    found, time_left = results(tmp_path), budget.Budget(60)
-
-    def measure(seconds, keep):
-        keep({'first': 1})
-        assert json.loads(found.path.read_text())['sections']['a'] == {'first': 1}
-        return {'second': 2}
-    time_left.run(found, 'a', 10, measure)
-    section = json.loads(found.path.read_text())['sections']['a']
-    assert section['first'] == 1 and section['second'] == 2 and section['seconds'] >= 0
-    assert found.failed == []
-
-
-def test_a_section_that_fails_keeps_what_it_has_and_the_next_runs(tmp_path, capsys):
-    found, time_left = results(tmp_path), budget.Budget(60)
-
-    def fails(seconds, keep):
-        keep({'first': 1})
-        raise RuntimeError('an illegal memory access')
-    time_left.run(found, 'a', 10, fails)
-    time_left.run(found, 'b', 10, lambda seconds, keep: {'ok': False})
-    time_left.run(found, 'c', 10, lambda seconds, keep: {'ok': True})
-    assert found.get('a')['first'] == 1 and 'illegal memory' in found.get('a')['error']
-    assert found.failed == ['a', 'b']
-    assert 'Traceback' in capsys.readouterr().err
-
-
-def test_sections_without_time_are_skipped_and_others_get_what_is_left(tmp_path):
-    found = results(tmp_path)
-    given = []
-    budget.Budget(6).run(found, 'a', 10, lambda seconds, keep: given.append(seconds) or {})
-    assert 5 < given[0] <= 6
-    budget.Budget(1).run(found, 'b', 10, None)
-    assert '10' in found.get('b')['skipped'] and found.failed == []
-
-
 class FakeSide:
 
     def __init__(self, name, order, ms):
@@ -179,9 +135,13 @@ def test_what_does_not_fit_is_left_out_and_named_and_the_pair_that_matters_goes_
     class Fake:
 
         def __init__(self, variant, model, *rest):
-            self.variant, self.name = variant, variant.name
+            self.variant, self.name, self.is_tuned = variant, variant.name, False
+
+        def tune(self):
+            self.is_tuned = True
 
         def warm_up(self):
+            assert self.is_tuned, 'what tuning takes is no part of the peak'
             made.append(self.name)
 
     def ready_model(config, variant, *rest):
@@ -197,6 +157,9 @@ def test_what_does_not_fit_is_left_out_and_named_and_the_pair_that_matters_goes_
         variant.name for variant in variants if variant.name != 'w8a8']
     assert set(left_out) == {'w8a8'} and 'out of memory' in left_out['w8a8']
     assert set(memory) == set(made)
+    sides, _, left_out = pairs.make_sides(
+        variants, shapes.OPENVLA, torch.device('cpu'), torch.float32, lambda name: None, 0.0)
+    assert not sides and 'no time' in left_out['bf16']
 
 
 def test_compilation_covers_every_number_of_tokens_that_is_timed(monkeypatch):
@@ -224,15 +187,23 @@ def test_compilation_covers_every_number_of_tokens_that_is_timed(monkeypatch):
     assert small.llm.intermediate_size == 11008
 
 
-def test_an_answer_is_judged_by_what_the_reference_thinks_of_it():
-    logits = [torch.tensor([[0.0, 4.0, 3.999, 1.0]]), torch.tensor([[9.0, 0.0, 0.0, 0.0]])]
-    expected = {'raw': torch.tensor([[1.0, 0.0]]), 'logits': logits}
-    assert golden.error({'raw': torch.tensor([[1.0, 0.0]])}, expected) == 0.0
-    assert golden.error({'raw': torch.tensor([[2.0, 3.0]])}, expected) < 1e-3  # as good as equal
-    assert golden.error({'raw': torch.tensor([[3.0, 0.0]])}, expected) > 1.0
-    assert golden.error({'raw': torch.tensor([[1.0, 3.0]])}, expected) > 1.0
-    sample = torch.zeros(1, 2, 7)
-    assert golden.error({'raw': sample + 0.25}, {'raw': sample}) == 0.25
+def test_compilation_covers_every_product_that_a_residual_is_added_to():
+    calls = precompile.products_with_residual(shapes.FULL, torch.device('meta'))
+    assert precompile.token_counts(shapes.FULL) >= {280, 178, 1 + 64 + 23, 1 + 154 + 128}
+    names = [call.func.__name__ for call in calls]
+    assert set(names) == {'int_linear', 'float_linear'} and len(calls) > 20
+    configs = [str((call.args[0].shape[1], call.args[2].dtype, call.args[-1])) for call in calls]
+    assert len(set(configs)) == len(configs), 'none is compiled twice'
+
+
+def test_all_shares_of_the_checks_and_golden_networks_are_run(monkeypatch):
+    checks, golden = import_module('gpu.checks'), import_module('gpu.golden')
+    cpu, run = torch.device('cpu'), []
+    monkeypatch.setattr(checks, 'run', lambda name, case: run.append(name))
+    for index in range(3):
+        precompile.run_checks(shapes.TINY, index, 3, cpu)
+    every = {**checks.cases(shapes.TINY, cpu, torch.bfloat16), **golden.cases(cpu, 6, False)}
+    assert sorted(run) == sorted(set(every) - set(checks.split_cases(shapes.TINY, cpu)))
 
 
 def test_what_was_not_measured_says_so(tmp_path):
@@ -240,99 +211,43 @@ def test_what_was_not_measured_says_so(tmp_path):
         ('device', 'capability', 'torch', 'cuda', 'triton', 'driver', 'date', 'revision'), '?'),
         'networks': ['cogact'], 'sections': {'cogact': {'error': 'RuntimeError: out of memory'}}}
     text = render.markdown(content)
-    assert text.count('not measured') == 8 and 'out of memory' in text
+    assert text.count('not measured') == 10 and 'out of memory' in text
     assert not render.picture(content, tmp_path / 'none.png')
 
 
 def test_goals_stand_beside_what_was_found():
     ratio = {'bf16': {'sqap': {'backbone': {'ratio': 2.346}, 'total': {'ratio': 1.5}}}}
     content = {'machine': {'capability': '9.0'}, 'sections': {
-        'cogact': {'ratio': ratio, 'memory_gib': {'sqap': {'peak': 5.25}}},
-        'loading': {'peak_gib': 5.5}}}
+        'cogact': {'ratio': ratio, 'memory_gib': {'sqap': {'peak': 5.25}, 'bf16': {'peak': 1.0}}},
+        'options': {'memory_gib': {'sqap': {'peak': 6.0}, 'int8 vision': {'peak': 4.25}}},
+        'loading': {'kinds': {'packed': {'peak_gib': 5.5},
+                              'packed, int8 vision': {'skipped': 'no time'}}}}}
     text = render.goals(content)
     assert '| cogact, backbone, against bf16 | 2.2x | 2.35x |' in text
     assert '| openvla, total, against bf16 | 2.8x | not measured |' in text
-    assert '| 4.5 | 5.50 loaded from a file, 5.25 the least of all sides |' in text
+    assert 'of SQAP in GiB | 4.5 | 5.25 with random weights, 5.50 loaded from a file |' in text
+    assert 'memory of SQAP with int8 vision in GiB | 4.5 | 4.25 with random weights |' in text
     content['machine']['capability'] = '8.7'
     assert '| 2.56x | 2.35x |' in render.goals(content)
 
 
-def test_the_sections_fit_into_nine_minutes():
-    assert program.SECONDS <= 515 and set(program.SHARE) == set(program.SECTIONS)
-    assert 'timeout --signal=INT --kill-after=5 535' in SCRIPT.read_text()
+def test_libraries_stand_beside_ours_and_what_cannot_run_says_why():
+    place = {'layer': 'qkv', 'tokens': 280, 'kind': 'W8A8 product'}
+    text = render.libraries({'comparisons': [
+        {**place, 'library': 'fast', 'ours': {'us': 20.0}, 'theirs': {'us': 30.0}},
+        {**place, 'library': 'gone', 'ours': {'us': 20.0}, 'theirs': {'reason': 'not there'}}]})
+    assert '| qkv | 280 | W8A8 product | 20.0 | fast | 30.0 | 1.50 |' in text
+    assert 'not compared: gone: not there' in text and '| gone |' not in text
 
 
-def run(*arguments, **changes):
-    return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, 'PYTHON': sys.executable, **changes})
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
-def test_a_machine_without_cuda_is_told_of_the_tiny_run(tmp_path):
-    done = run('--out', tmp_path / 'found.json')
-    assert done.returncode == 2 and '--tiny' in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_unknown_section_lists_the_known_ones(tmp_path):
-    done = run('--only', 'speed')
-    assert done.returncode == 2 and 'ceilings' in done.stderr
-
-
-def test_a_python_without_torch_is_told_what_to_install(tmp_path):
-    python = tmp_path / 'python'
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
-    python.chmod(0o755)
-    done = run('--tiny', PYTHON=str(python))
-    assert done.returncode == 2 and 'missing: torch' in done.stderr
-
-
-@pytest.fixture(scope='module')
-def tiny_run(tmp_path_factory):
-    """Return what the whole program wrote and printed, and how long it took."""
-    out = tmp_path_factory.mktemp('gpu') / 'tiny.json'
-    start = time.perf_counter()
-    done = run('--tiny', '--out', out, OMP_NUM_THREADS='1')
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(out.read_text()), done.stdout, out, time.perf_counter() - start
-
-
-def test_the_whole_program_runs_in_the_interpreter(tiny_run):
-    content, printed, out, seconds = tiny_run
-    assert list(content['sections']) == list(program.SECTIONS)
-    for name, section in content['sections'].items():
-        assert 'error' not in section and 'skipped' not in section, (name, section)
-    assert content['tiny'] and 'interpreted' in content['machine']['device']
-    assert 'nothing failed' in printed
-    assert seconds < 150, 'the time of all sections together is limited'
-
-
-def test_its_kernels_were_all_compared_with_the_reference(tiny_run):
-    sections = tiny_run[0]['sections']
-    for name in ('checks', 'golden'):
-        assert sections[name]['ok'] and len(sections[name]['checks']) >= 3
-    names = ' '.join(row['name'] for row in sections['checks']['checks'])
-    for part in ('w8a8', 'w4a8', 'w4a4', 'w4a16', 'Hadamard', 'integer product', 'selection'):
-        assert part in names
-
-
-@pytest.mark.parametrize('name', ['cogact', 'openvla'])
-def test_its_pairs_have_every_side_row_and_ratio(tiny_run, name):
-    section = tiny_run[0]['sections'][name]
-    sides = {variant.name for variant in shapes.variants(shapes.TINY.keep)}
-    assert set(section['ms']) == sides == set(section['memory_gib'])
-    assert all(set(rows) == set(ROWS) for rows in section['ms'].values())
-    assert set(section['ratio']) == {'eager bf16', 'bf16'}
-    assert set(section['ratio']['bf16']) == sides - {'bf16'}
-    assert section['agreement'] and max(section['agreement'].values()) < 1e-4
-
-
-def test_its_curves_and_points_are_drawn_and_tabulated(tiny_run):
-    content, printed, out, _ = tiny_run
-    curves = content['sections']['growth']['curves']
-    assert set(curves) == {'kept visual tokens', 'prompt tokens', 'batch'}
-    assert all(set(sides) == {'bf16', 'sqap'} for sides in curves.values())
-    assert len(content['sections']['layers']['points']) == 4 * 4 * len(shapes.TINY.rows)
-    assert '| sqap |' in printed and 'of the answers' in printed
-    pytest.importorskip('matplotlib')
-    assert out.with_suffix('.png').read_bytes().startswith(b'\x89PNG')
+def test_a_checkpoint_that_there_is_no_room_or_time_for_is_skipped(monkeypatch):
+    def loaded(name, config, keep, device, dtype):
+        return {'file_gib': 1.0}
+    monkeypatch.setattr(loading, 'loaded', loaded)
+    arguments = shapes.FULL, torch.device('cpu'), torch.float32
+    room = shutil.disk_usage('/')._replace(free=8 * 2 ** 30)
+    monkeypatch.setattr(loading.shutil, 'disk_usage', lambda path: room)
+    found = loading.measure(*arguments, 60, lambda content: None)['kinds']
+    assert [name for name, one in found.items() if 'skipped' in one] == ['full precision']
+    assert list(found) == list(loading.KINDS)
+    assert '8 GiB of disk were left' in found['full precision']['skipped']

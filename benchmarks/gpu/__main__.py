@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 
-SECTIONS = ('ceilings', 'precompile', 'checks', 'golden', 'cogact', 'openvla', 'loading', 'layers',
-            'growth', 'options')
-# seconds: of all together, and of each at most; a section also ends when the whole time does
+SECTIONS = ('ceilings', 'precompile', 'checks', 'golden', 'cogact', 'openvla', 'loading',
+            'libraries', 'layers', 'growth', 'options')
+# seconds: of all together, and of each, which also gets what those before it leave over.  With
+# --only, sections have more time: the checks of all configurations may need it
 SECONDS = 510.0
-SHARE = {'ceilings': 15, 'precompile': 75, 'checks': 60, 'golden': 60, 'cogact': 90,
-         'openvla': 90, 'loading': 40, 'layers': 50, 'growth': 80, 'options': 50}
+SHARE = {'ceilings': 10, 'precompile': 95, 'checks': 55, 'golden': 45, 'cogact': 75,
+         'openvla': 75, 'loading': 40, 'libraries': 20, 'layers': 30, 'growth': 40,
+         'options': 25}
 TINY_SECONDS = 150.0  # about 20 on a machine with nothing else to do
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / 'results'
@@ -77,7 +79,7 @@ def default_file(facts: dict, tiny: bool) -> Path:
 
 def measurements(plan, device, dtype, results, tiny: bool) -> dict:
     """Return what measures each section, by name; all take (seconds, keep)."""
-    from . import ceilings, checks, golden, growth, layers, loading, pairs, precompile
+    from . import ceilings, checks, golden, growth, layers, libraries, loading, pairs, precompile
     from .shapes import BASELINE, options, Variant, variants
 
     def card():
@@ -90,11 +92,15 @@ def measurements(plan, device, dtype, results, tiny: bool) -> dict:
     return {
         'ceilings': lambda seconds, keep: ceilings.measure(plan, device, seconds),
         'precompile': lambda seconds, keep: precompile.measure(device, seconds),
-        'checks': lambda seconds, keep: checks.measure(plan, device, dtype),
-        'golden': lambda seconds, keep: golden.measure(device, plan.keep, tiny),
+        'checks': lambda seconds, keep: checks.measure(
+            plan, device, dtype, seconds, keep),
+        'golden': lambda seconds, keep: golden.measure(
+            device, plan.keep, tiny, seconds, keep),
         'cogact': paired('cogact', variants(plan.keep)),
         'openvla': paired('openvla', variants(plan.keep)),
-        'loading': lambda seconds, keep: loading.measure(plan, device, dtype),
+        'loading': lambda seconds, keep: loading.measure(
+            plan, device, dtype, seconds, keep),
+        'libraries': lambda seconds, keep: libraries.measure(plan, device, dtype, seconds, keep),
         'layers': lambda seconds, keep: layers.measure(plan, card(), device, dtype, seconds),
         'growth': lambda seconds, keep: growth.measure(
             plan.models['cogact'], plan, device, dtype, seconds, keep),
@@ -121,6 +127,8 @@ def main(arguments=None) -> int:
     except ConfigError as error:
         print(f'{error}; --tiny shows on a CPU that the program works', file=sys.stderr)
         return 2
+    if device.type == 'cuda':
+        torch.cuda.set_device(device)  # Triton launches on the current one
     facts = machine(device)
     out = args.out or default_file(facts, args.tiny)
     results = Results(out, {'machine': facts, 'networks': list(plan.models),
@@ -129,9 +137,15 @@ def main(arguments=None) -> int:
     dtype = torch.float32 if args.tiny else torch.bfloat16
     every = measurements(plan, device, dtype, results, args.tiny)
     wanted = [name for name in SECTIONS if name in args.only or name == 'ceilings']
-    for name in wanted:
-        budget.run(results, name, SHARE[name], every[name])
-        release(device)
+    for place, name in enumerate(wanted):
+        later = sum(SHARE[other] for other in wanted[place + 1:])
+        budget.run(results, name, SHARE[name], every[name], later)
+        try:
+            release(device)
+        except RuntimeError as error:  # such as an illegal memory access: it stays for good
+            print(f'{name} has left the device unusable: {error}', file=sys.stderr)
+            results.put(name, {**results.get(name), 'ok': False, 'error': str(error)})
+            break
     print(markdown(results.content))
     try:
         picture(results.content, out.with_suffix('.png'))

@@ -1,15 +1,32 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sections that share one time, and a result file that is whole after each of them."""
+"""
+Sections that share one time, and a result file that is whole after each of them.
+
+A section is told how long it may take and mostly keeps to it: its share, and what those before it
+have left over.  One that does not is interrupted, and the others go on.  One that cannot be, since it waits for a kernel that never ends, takes the
+program with it; the file says which it was.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+import contextlib
+import faulthandler
 import json
 from pathlib import Path
+import signal
+import sys
 import time
 import traceback
 
 from sqap_vla_ros.files import write_whole
+
+_OVERTIME = 1.5  # times its share, after which a section is interrupted
+_GRACE = 12.0  # seconds until a section that cannot be interrupted ends the program
+_LATE = 10.0  # seconds behind the end of all at which the last section is interrupted
+_LEAST = 0.25  # of its share that a section begins with
+_KEPT = 0.5  # of its share that others before it cannot take away
 
 
 class Results:
@@ -41,38 +58,71 @@ class Results:
                 if 'error' in found or found.get('ok') is False]
 
 
-class Budget:
-    """So many seconds for all sections together."""
+class OutOfTime(BaseException):
+    """A section has not ended by itself; no Exception, which parts of a section may catch."""
 
-    def __init__(self, seconds: float):
-        """Start now."""
-        self._end = time.perf_counter() + seconds
+
+class Budget:
+    """So many seconds for all sections together; use it on the main thread."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.perf_counter,
+                 grace: float = _GRACE):
+        """Start now; clock: tells the seconds.  grace: see _GRACE."""
+        self._clock, self._grace = clock, grace
+        self._end = clock() + seconds
 
     def left(self) -> float:
         """Return the seconds that are left."""
-        return self._end - time.perf_counter()
+        return self._end - self._clock()
 
-    def run(self, results: Results, name: str, seconds: float, measure) -> None:
+    def run(self, results: Results, name: str, seconds: float, measure,
+            later: float | None = None) -> None:
         """
         Run measure(seconds, keep) and keep what it returns as a section of the results.
 
-        It gets what it asks for or what is left; keep(content) saves what it has so far.  One that
-        fails is recorded with its traceback and does not stop those that follow.
+        It gets what is left but for `later`, the seconds of the sections behind it; without that
+        what it asks for.  keep(content) saves what it has so far.  One that fails or takes half as
+        long again is recorded with its traceback and does not stop those that follow.
         """
-        if self.left() < seconds / 4:
+        if self.left() < seconds * _LEAST:
             results.put(name, {'skipped': f'{self.left():.0f} s were left of {seconds:.0f}'})
             return
-        start = time.perf_counter()
-        print(f'== {name} ({min(seconds, self.left()):.0f} s)', flush=True)
+        start, left = self._clock(), self.left()
+        given = min(left, seconds if later is None else max(_KEPT * seconds, left - later))
+        print(f'== {name} ({given:.0f} s)', flush=True)
         kept: dict = {}
 
         def keep(content: dict) -> None:
             kept.update(content)
-            results.put(name, kept)
+            results.put(name, {**kept, 'error': 'it never ended'})
+        keep({})
         try:
-            keep(measure(min(seconds, self.left()), keep))
-        except Exception as error:  # the top frame: other sections still have something to tell
+            with interrupted(min(_OVERTIME * given, left + _LATE), self._grace):
+                kept.update(measure(given, keep))
+        # the top frame: other sections still have something to tell
+        except (Exception, OutOfTime) as error:
             traceback.print_exc()
-            keep({'error': f'{type(error).__name__}: {error}',
-                  'traceback': traceback.format_exc()})
-        keep({'seconds': round(time.perf_counter() - start, 2)})
+            kept.update({'error': f'{type(error).__name__}: {error}',
+                         'traceback': traceback.format_exc()})
+        results.put(name, {**kept, 'seconds': round(self._clock() - start, 2)})
+
+
+@contextlib.contextmanager
+def interrupted(seconds: float, grace: float) -> Iterator[None]:
+    """
+    Raise OutOfTime in this block after so many seconds.
+
+    If it is still there after `grace` more, since no Python code runs in it, all stacks are
+    written to stderr and the process exits with status 1.
+    """
+    def stop(number, frame):
+        raise OutOfTime(f'ended after {seconds:.0f} s')
+    before = signal.signal(signal.SIGALRM, stop)
+    faulthandler.dump_traceback_later(seconds + grace, exit=True, file=sys.__stderr__)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, before)

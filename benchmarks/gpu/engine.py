@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ class Side:
         """
         self.variant, self.name = variant, variant.name
         self.config, self._model = variant.applied(config), model
+        self._original, self._place = config, (device, dtype)
         channels = config.vision.channels
         half = (0.5,) * channels
         inputs = ModelInputs(
@@ -91,7 +93,17 @@ class Side:
         return {**found, 'backbone': sum(found[stage] for stage in BACKBONE),
                 'total': self.infer().timings['total']}
 
+    def tune(self) -> None:
+        """Compile and tune, which takes memory that no later inference does."""
+        if self._first_runs:
+            self.infer()
+
+    def eager_twin(self) -> Side:
+        """Return the same network launched kernel by kernel, with buffers of its own."""
+        return Side(dataclasses.replace(self.variant, eager=True), self._model, self._original,
+                    *self._place)
+
     def warm_up(self) -> None:
-        """Compile, tune and capture both forms, and replay them."""
+        """Capture both forms, and replay them; compile and tune what is not yet."""
         for _ in range(self._first_runs):
             self.laps()

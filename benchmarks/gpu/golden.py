@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+import contextlib
+from functools import partial
 from pathlib import Path
 import sys
+import time
 
 from sqap_vla_ros.graphs import Runner
 from sqap_vla_ros.kernels.cuda.tuning import without_tuning
@@ -13,52 +17,102 @@ from sqap_vla_ros.policy import Policy
 from sqap_vla_ros.quant import prepare_kernels
 import torch
 
+from .checks import run
+from .closeness import differences, verdict
+from .compare import relative_error
+
 TESTS = Path(__file__).resolve().parents[2] / 'test'
 HEADS = ('openvla', 'cogact')
 PRECISIONS = ('fp', 'w4a16', 'w8a8', 'w4a4')
-# of samples in about -1..1, or of logits in their standard deviations, in float32; an activation
-# beside a rounding boundary may fall to either side of it, and what follows differs by that step
-TOLERANCE = {'fp': 2e-3, 'w4a16': 2e-3, 'w8a8': 5e-2, 'w4a4': 1e-1}
 _TINY = {'layers': 3, 'patches': 9}
 _TINY_PRECISIONS = {'openvla': ('fp',), 'cogact': ('fp', 'w4a4')}  # decoding takes a minute
 _REPLAYS = 3  # the first run compiles, the second captures
 
 
-def measure(device: torch.device, keep: int, tiny: bool) -> dict:
-    """
-    Return the difference of the answers for every head, precision and budget; see `error`.
+def cases(device: torch.device, keep: int, tiny: bool) -> dict[str, Callable]:
+    """Return what gives the rows of every head, precision and budget, by name."""
+    found = {}
+    for head in HEADS:
+        for precision in _TINY_PRECISIONS[head] if tiny else PRECISIONS:
+            for kept in (keep,) if tiny else (None, keep):
+                found[f'{head} {precision}, keep {kept}'] = partial(
+                    rows, head, precision, kept, device, tiny)
+    return found
 
-    In float32 on both sides it must be within the tolerance.  bfloat16, in which a GPU runs
-    otherwise, differs by its own rounding: that is told, and not judged.
+
+def measure(device: torch.device, keep: int, tiny: bool, seconds: float, keep_rows) -> dict:
     """
-    sys.path.insert(0, str(TESTS))
-    rows = []
+    Return how far the answers are from the reference's, in float32 and in bfloat16; see closeness.
+
+    A case that fails its limits fails the section, and so does one that there is no time for.
+    keep_rows(content): saves what is known so far.
+    """
+    every, end, found = cases(device, keep, tiny), time.perf_counter() + seconds, []
     before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
     try:
-        for head in HEADS:
-            for precision in _TINY_PRECISIONS[head] if tiny else PRECISIONS:
-                for kept in (keep,) if tiny else (None, keep):
-                    rows.append(_row(head, precision, kept, device, tiny))
-                    print(f'   {rows[-1]}', flush=True)
+        for name, case in every.items():
+            if time.perf_counter() > end:
+                found.append({'name': name, 'ok': False, 'error': 'no time was left for it'})
+                continue
+            for row in run(name, case):
+                print(f'   {"right" if row["ok"] else "WRONG"} {row}', flush=True)
+                found.append(row)
+            keep_rows({'checks': found})
     finally:
         torch.backends.cudnn.allow_tf32 = before
-    return {'ok': all(row['ok'] for row in rows), 'checks': rows}
+    return {'ok': all(row['ok'] for row in found), 'checks': found}
 
 
-def _row(head: str, precision: str, keep: int | None, device: torch.device, tiny: bool) -> dict:
-    sizes, times = (_TINY, 1) if tiny else ({}, _REPLAYS)
-    expected = answers(reference_policy(head, precision, keep, sizes), head, tiny, 1)
-
-    def largest(dtype):
+def rows(head: str, precision: str, keep: int | None, device: torch.device,
+         tiny: bool) -> Iterator[dict]:
+    """Yield the comparison of a network, in float32 and on a GPU in bfloat16 too."""
+    sys.path.insert(0, str(TESTS))
+    import golden_data
+    sizes, chosen = (_TINY, golden_data.CASES[:1]) if tiny else ({}, golden_data.CASES)
+    reference = reference_policy(head, precision, keep, sizes)
+    with recorded(reference.model.llm) as blocks:
+        expected = answers(reference, head, chosen)
+    for dtype in (torch.float32, torch.bfloat16) if device.type == 'cuda' else (torch.float32,):
         with without_tuning():  # sizes that no robot's network has
             policy = device_policy(head, precision, keep, device, dtype, sizes)
-            found = answers(policy, head, tiny, times)
-        return max(error(*pair) for pair in zip(found, expected))
-    row = {'head': head, 'precision': precision, 'keep': keep, 'error': largest(torch.float32),
-           'tolerance': TOLERANCE[precision]}
-    if device.type == 'cuda':
-        row['bfloat16'] = largest(torch.bfloat16)
-    return {**row, 'ok': bool(row['error'] <= row['tolerance'])}
+            found = compared(policy, head, chosen, expected, blocks, device, dtype,
+                             device.type == 'cuda')
+        yield verdict({'head': head, 'precision': precision, 'keep': keep,
+                       'dtype': str(dtype)[6:], **found}, dtype, head == 'cogact')
+
+
+def compared(policy: Policy, head: str, chosen, expected: list[dict], blocks: list,
+             device: torch.device, dtype: torch.dtype, is_captured: bool) -> dict:
+    """
+    Return what closeness.verdict judges.
+
+    The answers are those of a run kernel by kernel and, with is_captured, of replayed graphs that
+    have seen the other case in between; of each case the worse one counts.
+    """
+    module, problems = policy.model.head, []
+    gripper = getattr(module.config, 'gripper_index', -1)
+    block = block_errors(policy.model.llm, blocks, device, dtype)
+    policy.runner = Runner(policy.model, policy.inputs, device, dtype, capture=False)
+    found = [answers(policy, head, chosen)]
+    if is_captured:
+        policy.runner = Runner(policy.model, policy.inputs, device, dtype)
+        found.append(answers(policy, head, chosen, _REPLAYS))
+        problems = policy.runner.problems or (
+            [] if policy.runner.captured else ['nothing was captured'])
+    pairs = [[differences(one, other, gripper) for one, other in zip(every, expected)]
+             for every in found]
+    return {'largest': [max(pair[0] for pair in case) for case in zip(*pairs)],
+            'median': [max(pair[1] for pair in case) for case in zip(*pairs)],
+            'block': block, 'problems': problems,
+            'kept': [max(others(one, two) for one in case) for *case, two in zip(
+                *found, expected)]}
+
+
+def others(found: dict, expected: dict) -> int:
+    """Return how many of the kept tokens the reference did not keep."""
+    if expected['kept'] is None:
+        return 0
+    return len(set(found['kept'].tolist()) - set(expected['kept'].tolist()))
 
 
 def reference_policy(head: str, precision: str, keep: int | None, sizes: dict) -> Policy:
@@ -78,48 +132,73 @@ def device_policy(head: str, precision: str, keep: int | None, device: torch.dev
                                 dtype=dtype)
     policy = golden_data.load(head, sizes, precision=precision, keep=keep, prepare=False)
     prepare_kernels(policy.model, backend='triton')
-    policy.runner = Runner(policy.model, policy.inputs, device, dtype)
     return policy
 
 
-def answers(policy: Policy, head: str, tiny: bool, times: int) -> list[dict]:
-    """
-    Return what the head gave for each golden case: `raw`, and `logits` [A, V] where it has any.
+@contextlib.contextmanager
+def recorded(llm) -> Iterator[list]:
+    """Give a list of (block, x, cos, sin, y) of every prefill in this block."""
+    found: list = []
 
-    times: how often each case is run.  What comes back is of the last one: a replay of a captured
-    graph, which has seen the other case in between, and which no hook sees the logits of.
+    def note(index, given, output):
+        if given[0].shape[1] > 1:
+            found.append((index, *given[:3], output[0]))
+    hooks = [layer.register_forward_hook(
+        lambda _, given, output, index=index: note(index, given, output))
+        for index, layer in enumerate(llm.layers)]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.inference_mode()
+def block_errors(llm, blocks: list, device: torch.device, dtype: torch.dtype) -> list[float]:
+    """Return how far what each decoder block adds is from the reference's, on its very input."""
+    errors = [0.0] * len(llm.layers)
+    for index, x, cos, sin, y in blocks:
+        given = (part.to(device, dtype) for part in (x, cos, sin))
+        found = llm.layers[index](*given)[0].float().cpu()
+        error = relative_error(found - x, y - x)
+        errors[index] = max(errors[index], error if error == error else float('inf'))
+    return errors
+
+
+def answers(policy: Policy, head: str, chosen, times: int = 1) -> list[dict]:
+    """
+    Return what the head gave for each golden case: `raw`, `kept` and any `logits` [1, V].
+
+    times: how often each case is run; what comes back is of the last one.  Logits are only seen
+    where the network runs kernel by kernel: not while it is captured, nor in replays.
     """
     import golden_data
-    module, found = policy.model.head, {}
+    module, found = policy.model.head, []
     read = module.normalised
     for _ in range(times):
-        for case in golden_data.CASES[:1] if tiny else golden_data.CASES:
-            answer = found[case] = {'logits': []}
-            module.normalised = lambda raw: (answer.update(raw=raw.float().clone()), read(raw))[1]
-            hook = module.register_forward_hook(
-                lambda _, inputs, output: answer['logits'].append(output.detach().float().cpu()))
-            noise = (golden_data.expected(f'cogact_case{case}')['noise'] if head == 'cogact'
-                     else None)
-            policy.reset()
-            policy.infer(golden_data.observation(case), noise)
-            hook.remove()
-    del module.normalised  # the method again
-    return list(found.values())
+        found = []
+        for case in chosen:
+            found.append({'logits': [], 'kept': None})
+            with watched(module, found[-1], read):
+                noise = (golden_data.expected(f'cogact_case{case}')['noise'] if head == 'cogact'
+                         else None)
+                policy.reset()
+                chunk = policy.infer(golden_data.observation(case), noise)
+            if chunk.selection is not None:
+                found[-1]['kept'] = chunk.selection.kept
+    return found
 
 
-def error(found: dict, expected: dict) -> float:
-    """
-    Return how far an answer is from the reference's.
-
-    Of a sample, the largest difference.  Of tokens, how much less the reference likes the first
-    one that differs than its own, in standard deviations of its logits: next to nothing where
-    two were as good as equal.  What comes behind it answers another question.
-    """
-    off = (found['raw'] - expected['raw']).abs()[0]
-    if off.dim() == 2:
-        return off.max().item()
-    for place in off.nonzero().flatten().tolist()[:1]:
-        logits = expected['logits'][place][0]
-        chosen, other = (int(answer['raw'][0, place]) for answer in (expected, found))
-        return ((logits[chosen] - logits[other]) / logits.std()).item()
-    return 0.0
+@contextlib.contextmanager
+def watched(module, answer: dict, read) -> Iterator[None]:
+    """Write what a head gives in this block into an answer; read: its own `normalised`."""
+    def note(_, inputs, output):
+        if not (output.is_cuda and torch.cuda.is_current_stream_capturing()):
+            answer['logits'].append(output.detach().float().cpu())
+    module.normalised = lambda raw: (answer.update(raw=raw.float().clone()), read(raw))[1]
+    hook = module.register_forward_hook(note)
+    try:
+        yield
+    finally:
+        hook.remove()
+        del module.normalised  # the method again

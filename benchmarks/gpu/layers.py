@@ -14,7 +14,6 @@ from sqap_vla_ros.quant.precision import parse_precision, QuantScheme
 import torch
 from torch.nn import functional as F
 
-from .checks import random_weight
 from .clock import per_call_ms
 from .floors import Card, decoder_block, Work
 from .shapes import Plan
@@ -48,7 +47,7 @@ def measure(plan: Plan, card: Card, device: torch.device, dtype: torch.dtype,
 def _point(work: Work, index: int, llm: LlamaConfig, rows: int, precision: str, card: Card,
            device, dtype, rounds: int, seconds: float) -> dict:
     spec = layer_spec(llm, index, precision)
-    copies = _copies(work.size, device)
+    copies = layer_copies(work.size, device)
     calls = layer_calls(spec, precision, rows, copies, device, dtype)
     ms = per_call_ms(calls, device, rounds, seconds)
     floor_ms = 1e3 * work.seconds(card)
@@ -70,7 +69,17 @@ def layer_spec(llm: LlamaConfig, index: int, precision: str) -> LinearSpec:
                       if precision != 'fp' else 0)
 
 
-def _copies(size: float, device: torch.device) -> int:
+def random_weight(spec: LinearSpec, device, generator=None):
+    """Return integers int8 [N, K] and scales of a layer on a device."""
+    half = 2 ** (spec.weight_bits - 1)
+    weight = torch.randint(-half, half, (spec.out_features, spec.in_features), device=device,
+                           dtype=torch.int8, generator=generator)
+    groups = (spec.in_features // spec.group_size,) if spec.group_size else ()
+    scale = torch.rand(spec.out_features, *groups, device=device, generator=generator)
+    return weight, (scale + 0.5) / (half * spec.in_features ** 0.5)
+
+
+def layer_copies(size: float, device: torch.device) -> int:
     """Return how many layers are more than the L2 cache holds."""
     if device.type != 'cuda':
         return 1

@@ -1,10 +1,11 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long a packed checkpoint of full size takes to load, and how much memory."""
+"""How long checkpoints of full size take to load, and how much memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
+import shutil
 import sys
 import tempfile
 import time
@@ -17,41 +18,80 @@ from sqap_vla_ros.quant import packed_state
 import torch
 
 from .engine import Given
+from .floors import weight_bytes
 from .golden import TESTS
-from .models import Memory, random_model, release
-from .shapes import Plan
+from .models import GIB, Memory, random_model, release
+from .shapes import Plan, Variant
 
 PRECISION, _KEY = 'w4a4', 'random'
+# by name: (precision in the file, of its encoders, precision to load it with)
+KINDS = {'packed': (PRECISION, 'fp', None), 'packed, int8 vision': (PRECISION, 'w8a8', None),
+         'full precision': ('fp', 'fp', PRECISION)}
+_SPARE = 1.5  # times the time and the room that a checkpoint is expected to take
 
 
-def measure(plan: Plan, device: torch.device, dtype: torch.dtype) -> dict:
+def measure(plan: Plan, device: torch.device, dtype: torch.dtype, seconds: float, keep) -> dict:
     """
-    Return seconds, and GiB of the device: when loaded, at most while loading, at most in all.
+    Return by kind what `loaded` found, or why it was skipped.
 
-    A CogACT with random weights is written to a temporary directory and loaded as a user does.
+    A CogACT with random weights is written to a temporary directory and loaded as a user does:
+    packed, packed with int8 encoders, and in full precision, which is quantized on the way.  A
+    kind that would take more time or disk than is left is skipped.  keep(content): saves what is
+    known so far.
     """
+    config, found, end = plan.models['cogact'], {}, time.perf_counter() + seconds
+    speed = 0.0  # seconds a byte, of writing and loading the one before
+    for name, (stored, vision, _) in KINDS.items():
+        size = weight_bytes(config, Variant(name, stored, vision=vision))
+        left, room = end - time.perf_counter(), shutil.disk_usage(tempfile.gettempdir()).free
+        if _SPARE * speed * size > left or _SPARE * size > room:
+            found[name] = {'skipped': f'{left:.0f} s and {room / GIB:.0f} GiB of disk were left: '
+                           f'about {speed * size:.0f} s and {size / GIB:.0f} GiB are needed'}
+        else:
+            start = time.perf_counter()
+            found[name] = loaded(name, config, plan.keep, device, dtype)
+            speed = (time.perf_counter() - start) / size
+            release(device)
+        keep({'kinds': found})
+    return {'kinds': found}
+
+
+def loaded(name: str, config: VLAConfig, keep: int, device, dtype) -> dict:
+    """
+    Return seconds, and GiB of the device: when loaded, at most while loading, at most afterwards.
+
+    The last is what capturing and replaying take, all weights included; what the first inference
+    takes, which tunes, has been given back.  See Memory.gib for what is in these figures.
+    """
+    stored, vision, precision = KINDS[name]
     with tempfile.TemporaryDirectory(prefix='sqap_gpu_') as directory:
-        size = write_checkpoint(Path(directory), plan.models['cogact'], device, dtype)
+        size = write_checkpoint(Path(directory), config, stored, vision, device, dtype)
         release(device)
         memory, start = Memory(device), time.perf_counter()
-        policy = load_policy(directory, keep=plan.keep, device=str(device), dtype=dtype)
-        seconds, loaded = time.perf_counter() - start, memory.gib()
+        policy = load_policy(directory, precision=precision, keep=keep, device=str(device),
+                             dtype=dtype)
+        seconds, when_loaded = time.perf_counter() - start, memory.gib()
     image = Given.random(policy.config.model).image
-    for _ in range(3):
+    for number in range(3):
         chunk = policy.infer(Observation(image, 0.0, 'pick up the cup'))
+        if number == 0:
+            memory.forget_peak()
     running = memory.gib()
-    return {'precision': PRECISION, 'file_gib': size / 2 ** 30, 'load_s': seconds,
-            'loaded_gib': loaded['allocated'], 'load_peak_gib': loaded['peak'],
-            'peak_gib': running['peak'], 'reserved_gib': running['reserved'],
-            'timings_ms': chunk.timings}
+    return {'precision': precision or stored, 'vision': vision, 'file_gib': size / GIB,
+            'load_s': seconds, 'loaded_gib': when_loaded['allocated'],
+            'load_peak_gib': when_loaded['peak'], 'peak_gib': running['peak'],
+            'reserved_gib': running['reserved'], 'timings_ms': chunk.timings}
 
 
-def write_checkpoint(directory: Path, config: VLAConfig, device, dtype) -> int:
-    """Write a quantized network with random weights and return the bytes of its weights."""
+def write_checkpoint(directory: Path, config: VLAConfig, precision: str, vision: str, device,
+                     dtype) -> int:
+    """Write a network with random weights, quantized or not; return the bytes of its weights."""
     sys.path.insert(0, str(TESTS))
     import golden_data
-    model, record = random_model(config, PRECISION, 'fp', device, dtype)
+    model, record = random_model(config, precision, vision, device, dtype)
     weights = {name: tensor.cpu() for name, tensor in packed_state(model).items()}
+    del model
+    release(device)
     golden_data.recipe().write_tokenizer(directory)
     tokenizer = read_tokenizer(directory)
     width, channels = config.head.action_dim, config.vision.channels

@@ -69,8 +69,20 @@ class Memory:
             self._before = torch.cuda.memory_allocated(device)
             self._reserved_before = torch.cuda.memory_reserved(device)
 
+    def forget_peak(self) -> None:
+        """Let the peak begin anew, behind what happens only once, such as tuning."""
+        if self._device is not None:
+            release(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+
     def gib(self) -> dict[str, float]:
-        """Return GiB that are allocated, that were at most, and that are reserved, since then."""
+        """
+        Return GiB that are allocated, that were at most, and that are reserved, more than then.
+
+        The peak is that since the start, or since forget_peak.  It is what torch's allocator
+        gave: weights, static buffers, activations, caches, graphs' memory and the workspaces of
+        products, which each stream has its own of.  CUDA's context and the kernels' code are not.
+        """
         if self._device is None:
             return {'allocated': 0.0, 'peak': 0.0, 'reserved': 0.0}
         read = torch.cuda

@@ -12,13 +12,15 @@ from sqap_vla_ros.bench.timing import paired_ratio, percentiles
 from sqap_vla_ros.model.vla import VLAConfig
 import torch
 
-from .engine import Given, ROWS, Side, STAGES
+from .agreement import agreement
+from .engine import ROWS, Side, STAGES
 from .floors import Card, stages, Work
 from .models import Memory, ready_model, release
 from .shapes import BASELINE, Plan, SQAP, Variant
 
 COMPARED = ('vision', 'backbone', 'head', 'total')
 _FEWEST = 5
+_MAKING = 0.6  # of a section's time; sides that are not made by then are left out
 
 
 def in_turn(sides: Sequence[Side], rounds: int, seconds: float) -> dict[str, dict]:
@@ -41,15 +43,26 @@ def in_turn(sides: Sequence[Side], rounds: int, seconds: float) -> dict[str, dic
 
 
 def make_sides(variants: Sequence[Variant], config: VLAConfig, device: torch.device,
-               dtype: torch.dtype, note) -> tuple[list[Side], dict, dict]:
+               dtype: torch.dtype, note, seconds: float = float('inf')) -> tuple[
+                   list[Side], dict, dict]:
     """
     Return sides that are warm, their memory in GiB, and why others are left out.
 
-    note(name): called as each one begins.  Variants with the same weights share them.  The
-    baseline and SQAP are made first, for cards that do not hold all.
+    note(name): called as each one begins.  seconds: after which no further one begins.  Variants
+    with the same weights share them.  The baseline and SQAP are made first, for cards that do not
+    hold all.
+
+    Memory: `peak` is the weights and the most that capturing and replaying one side takes besides
+    (see Memory.gib).  A first run, kernel by kernel, tunes; what it takes, such as 256 MiB that
+    Triton clears between two launches, has been given back.  `while_quantized` is the most while
+    the weights were made.
     """
     models, weights, sides, memory, left_out = {}, {}, [], {}, {}
+    end = time.perf_counter() + seconds
     for variant in sorted(variants, key=lambda variant: variant.name not in (BASELINE, SQAP)):
+        if time.perf_counter() > end:
+            left_out[variant.name] = 'no time was left to make it'
+            continue
         note(variant.name)
         key = variant.model_key if device.type == 'cuda' else variant.name
         try:
@@ -59,6 +72,8 @@ def make_sides(variants: Sequence[Variant], config: VLAConfig, device: torch.dev
                 weights[key] = before.gib()
             running = Memory(device)
             side = Side(variant, models[key], config, device, dtype)
+            side.tune()
+            running.forget_peak()
             side.warm_up()
         except torch.cuda.OutOfMemoryError as error:
             left_out[variant.name] = str(error).splitlines()[0]
@@ -85,12 +100,14 @@ def measure(config: VLAConfig, variants: Sequence[Variant], plan: Plan, card: Ca
 
     def note(name):
         print(f'   {name}, {end - time.perf_counter():.0f} s left', flush=True)
-    sides, memory, left_out = make_sides(variants, config, device, dtype, note)
+    sides, memory, left_out = make_sides(variants, config, device, dtype, note,
+                                         _MAKING * seconds)
     keep({**content, 'memory_gib': memory, 'left_out': left_out})
     times = in_turn(sides, plan.rounds, end - time.perf_counter())
     problems = {side.name: side.problems for side in sides if side.problems}
+    agreed = agreement(sides, device)
     return {
-        'ok': not problems,
+        'ok': not problems and all(one['ok'] for one in agreed.values()),
         'rounds': len(next(iter(times.values()))['total']),
         'ms': {side: {row: percentiles(rows[row]) for row in ROWS}
                for side, rows in times.items()},
@@ -98,7 +115,7 @@ def measure(config: VLAConfig, variants: Sequence[Variant], plan: Plan, card: Ca
                   if base in times},
         'floor': {side.name: distances(stages(config, side.variant), times[side.name], card)
                   for side in sides},
-        'agreement': agreement(sides),
+        'agreement': agreed,
         'not_captured': problems}
 
 
@@ -131,25 +148,3 @@ def distances(works: dict[str, list[Work]], times: dict[str, np.ndarray], card: 
             'tops': sum(work.ops for work in part) / seconds / 1e12,
             'gb_s': sum(work.size for work in part) / seconds / 1e9}
     return found
-
-
-def agreement(sides: Sequence[Side]) -> dict[str, float]:
-    """
-    Return the largest difference between a graphed side's answer and the eager one's.
-
-    For sides that compute the same, but for the fused one's rounding.  Inputs are new ones, so
-    that a graph that replays an old answer is found out.
-    """
-    found = {}
-    for eager in (side for side in sides if side.variant.eager):
-        for side in sides:
-            if side is eager or _computes(side.variant) != _computes(eager.variant):
-                continue
-            given = Given.random(side.config, seed=1)
-            pair = [one.infer(given=given).raw.float().clone() for one in (eager, side)]
-            found[f'{side.name} against {eager.name}'] = (pair[0] - pair[1]).abs().max().item()
-    return found
-
-
-def _computes(variant: Variant) -> tuple:
-    return variant.precision, variant.vision, variant.keep

@@ -31,7 +31,8 @@ def markdown(content: dict) -> str:
     networks = [pairs(name, sections[name]) for name in content['networks'] if name in sections]
     parts = [header(content), ceilings(sections.get('ceilings', {})), verdicts(sections),
              goals(content), *networks, loading(sections.get('loading', {})),
-             pairs('options', sections.get('options', {})), layers(sections.get('layers', {})),
+             pairs('options', sections.get('options', {})),
+             libraries(sections.get('libraries', {})), layers(sections.get('layers', {})),
              growth(sections.get('growth', {}))]
     return '\n\n'.join(parts)
 
@@ -67,12 +68,14 @@ def verdicts(sections: dict) -> str:
     lines = []
     for name in ('checks', 'golden'):
         found = sections.get(name, {})
-        if 'checks' not in found:
+        if 'checks' not in found or 'error' in found:
             lines.append(_missing(found, name))
+        if 'checks' not in found:
             continue
         wrong = [row for row in found['checks'] if not row['ok']]
         lines.append(f'{name}: {len(found["checks"]) - len(wrong)} of {len(found["checks"])} '
-                     'within their tolerance' + ''.join(f'\n- **wrong**: {row}' for row in wrong))
+                     'within their tolerance' + ''.join(f'\n- **wrong**: {row}' for row in wrong)
+                     + ''.join(f'\n- not run: {case}' for case in found.get('not_run', ())))
     return '\n\n'.join(lines)
 
 
@@ -83,14 +86,22 @@ def goals(content: dict) -> str:
         found = sections.get(name, {}).get('ratio', {}).get(BASELINE, {}).get(SQAP)
         text = 'not measured' if found is None else f'{found[row]["ratio"]:.2f}x'
         lines.append(f'| {name}, {row}, against {BASELINE} | {wanted}x | {text} |')
-    loaded = sections.get('loading', {}).get('peak_gib')
-    least = [side['peak'] for name in ('cogact', 'options')
-             for side in sections.get(name, {}).get('memory_gib', {}).values()]
-    text = ', '.join(filter(None, (
-        f'{loaded:.2f} loaded from a file' if loaded else '',
-        f'{min(least):.2f} the least of all sides' if least else '')))
-    lines.append(f'| cogact, peak memory in GiB | {_MEMORY_GOAL} | {text or "not measured"} |')
+    for label, side, kind in (('SQAP', SQAP, 'packed'),
+                              ('SQAP with int8 vision', 'int8 vision', 'packed, int8 vision')):
+        lines.append(f'| cogact, peak memory of {label} in GiB | {_MEMORY_GOAL} | '
+                     f'{_memory(sections, side, kind)} |')
     return '\n'.join(lines)
+
+
+def _memory(sections: dict, side: str, kind: str) -> str:
+    """Return what one side took, with random weights and loaded from a file."""
+    found = [sections.get(name, {}).get('memory_gib', {}).get(side, {}).get('peak')
+             for name in ('cogact', 'options')]
+    loaded = sections.get('loading', {}).get('kinds', {}).get(kind, {}).get('peak_gib')
+    made = next((peak for peak in found if peak is not None), None)
+    return ', '.join(f'{peak:.2f} {how}' for peak, how in (
+        (made, 'with random weights'), (loaded, 'loaded from a file')) if peak is not None
+    ) or 'not measured'
 
 
 def pairs(name: str, found: dict) -> str:
@@ -108,9 +119,15 @@ def pairs(name: str, found: dict) -> str:
                          ('runs kernel by kernel', found['not_captured'])):
         parts += [f'{title}: {side}: {why}' for side, why in notes.items()]
     if found['agreement']:
-        parts.append('Largest difference of the answers: ' + ', '.join(
-            f'{name} {value:.2g}' for name, value in found['agreement'].items()))
+        parts.append('Difference of the answers: ' + '; '.join(
+            _agreement(name, pair) for name, pair in found['agreement'].items()))
     return '\n\n'.join(parts)
+
+
+def _agreement(name: str, pair: dict) -> str:
+    text = (f'same first token {100 * pair["same_first"]:.0f} %' if 'same_first' in pair else
+            f'largest {pair["largest"]:.2g}, median {pair["median"]:.2g} standard deviations')
+    return f'{name}: {text}' + ('' if pair['ok'] else ' **too far**')
 
 
 def _ratios(base: str, found: dict) -> str:
@@ -134,13 +151,36 @@ def _floors(found: dict) -> str:
 
 
 def loading(found: dict) -> str:
-    """Return the memory and time of loading a packed checkpoint."""
-    if 'load_s' not in found:
+    """Return the memory and time of loading checkpoints of every kind."""
+    if not found.get('kinds'):
         return _missing(found, 'loading')
-    return (f'A packed {found["precision"]} CogACT of {found["file_gib"]:.2f} GiB loads in '
-            f'{found["load_s"]:.1f} s; device memory, GiB: {found["loaded_gib"]:.2f} when loaded, '
-            f'{found["load_peak_gib"]:.2f} at most until then, {found["peak_gib"]:.2f} at most in '
-            f'all with inference, {found["reserved_gib"]:.2f} reserved.')
+    lines = ['| CogACT checkpoint | file, GiB | runs in | seconds | loaded, GiB | at most while '
+             'loading | at most with inference | reserved |', '|---|---|---|---|---|---|---|---|']
+    for kind, one in found['kinds'].items():
+        lines.append(f'| {kind} | skipped: {one["skipped"]} |' if 'skipped' in one else (
+            f'| {kind} | {one["file_gib"]:.2f} | {one["precision"]} | {one["load_s"]:.1f} | '
+            f'{one["loaded_gib"]:.2f} | {one["load_peak_gib"]:.2f} | {one["peak_gib"]:.2f} | '
+            f'{one["reserved_gib"]:.2f} |'))
+    return '\n'.join(lines)
+
+
+def libraries(found: dict) -> str:
+    """Return our products beside those of libraries, and what could not be compared."""
+    if not found.get('comparisons'):
+        return _missing(found, 'libraries')
+    lines = ['| layer | tokens | product | ours, µs | library | its µs | times ours |',
+             '|---|---|---|---|---|---|---|']
+    reasons: dict[str, None] = {}
+    for row in found['comparisons']:
+        ours, theirs = row['ours'], row['theirs']
+        if 'us' in ours and 'us' in theirs:
+            lines.append(f'| {row["layer"]} | {row["tokens"]} | {row["kind"]} | {ours["us"]:.1f} '
+                         f'| {row["library"]} | {theirs["us"]:.1f} | '
+                         f'{theirs["us"] / ours["us"]:.2f} |')
+        for name, side in ((row['library'], theirs), (f'our {row["kind"]}', ours)):
+            if 'reason' in side:
+                reasons[f'{name}: {side["reason"]}'] = None
+    return '\n'.join(lines) + ''.join(f'\n\nnot compared: {why}' for why in reasons)
 
 
 def layers(found: dict) -> str:

@@ -6,8 +6,9 @@
 #
 #   benchmarks/gpu/run.sh [--tiny] [--only SECTION ...] [--seconds S] [--out FILE.json]
 #
-# Needs python3 (PYTHON names another) with torch, triton, safetensors and tokenizers, and this
-# source tree; nothing is installed. Writes benchmarks/gpu/results/DEVICE-DATE.json after each
+# Needs python3 (PYTHON names another) with torch, triton, safetensors and tokenizers, a C compiler
+# and Python's headers (Triton builds a module with them; not for --tiny), and this source tree;
+# nothing is installed. Writes benchmarks/gpu/results/DEVICE-DATE.json after each
 # section. docs/performance.md tells what is measured and how.
 set -euo pipefail
 
@@ -22,6 +23,20 @@ needed = ("torch", "triton", "numpy", "safetensors", "tokenizers")
 print(*(name for name in needed if find_spec(name) is None))')
 if [ -n "$lacking" ]; then
     echo "missing: $lacking. Install them for $python, or name another Python in PYTHON" >&2
+    exit 2
+fi
+# as triton/runtime/build.py looks for them
+lacking=$("$python" -c '
+import os, shutil, sys, sysconfig
+compilers = (os.environ.get("CC", ""), "gcc", "clang")
+scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+header = os.path.join(sysconfig.get_paths(scheme)["include"], "Python.h")
+if not any(name and shutil.which(name) for name in compilers):
+    print("a C compiler (apt-get install gcc, or name one in CC)", end="")
+if not os.path.exists(header):
+    print("", header, "(apt-get install python%d.%d-dev)" % sys.version_info[:2])')
+if [ -n "$lacking" ] && [[ " $* " != *" --tiny "* ]]; then
+    echo "missing for Triton: $lacking" >&2
     exit 2
 fi
 # the program ends by itself; this is for a kernel that never does
