@@ -52,6 +52,10 @@ class MatrixPolicy:
     def reset(self):
         """Nothing to forget."""
 
+    def is_ready(self, instruction, image_size):
+        """Return that nothing has to be compiled or captured."""
+        return True
+
     def infer(self, observation):
         """Return a chunk whose vx is the frame's number."""
         from sqap_vla_ros.geometry import protected_distances

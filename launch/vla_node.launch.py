@@ -24,7 +24,11 @@ OVERRIDES = {
     'checkpoint': ('', 'Checkpoint directory or bundled model; empty: as configured.'),
     'precision': ('', 'fp, w4a16, w8a8, w4a8 or w4a4; empty: as configured.'),
     'device': ('', 'cpu, cuda, cuda:0 or auto; empty: as configured.'),
+    'dtype': ('', 'float32, bfloat16 or float16; empty: as configured.'),
+    'int8_parts': ('', "Parts to hold at w8a8, such as 'vision,head'; empty: as configured."),
+    'ddim_steps': ('', 'Steps of a diffusion head, 0 for all of DDPM; empty: as configured.'),
     'keep_tokens': ('', 'Visual tokens to keep; empty: as configured.'),
+    'prune_layer': ('', 'First layer without the pruned tokens; empty: as configured.'),
     'autostart': ('', 'true: configure and activate at start; empty: as configured.'),
     'use_sim_time': ('', 'true: take the time from /clock; empty: as configured.'),
     'lockstep': ('', 'true: one command a tick of /clock; empty: as configured.')}
@@ -34,8 +38,10 @@ def vla_node(context):
     """Return the node, with the arguments that were given laid over the configuration."""
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     overrides = {name: value for name, value in given.items() if value}
-    if 'keep_tokens' in overrides:
-        overrides['keep_tokens'] = int(overrides['keep_tokens'])
+    for name in {'ddim_steps', 'keep_tokens', 'prune_layer'} & set(overrides):
+        overrides[name] = int(overrides[name])
+    if 'int8_parts' in overrides:
+        overrides['int8_parts'] = overrides['int8_parts'].replace(',', ' ').split()
     for name in {'autostart', 'use_sim_time', 'lockstep'} & set(overrides):
         overrides[name] = overrides[name].lower() == 'true'
     return [LifecycleNode(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+import threading
 
 import torch
 
@@ -26,8 +27,14 @@ def constant(make: Callable) -> Callable:
     it comes back, so that any stream may read it.  The function raises RuntimeError while a CUDA
     graph is captured, if the tensor is not there yet: making it would only be recorded.
     """
-    @lru_cache(maxsize=None)  # captured graphs hold addresses
+    lock = threading.Lock()  # two threads that make the same one would leave only the second
+
     @wraps(make)
+    def shared(*arguments, **named):
+        with lock:
+            return kept(*arguments, **named)
+
+    @lru_cache(maxsize=None)  # captured graphs hold addresses
     def kept(*arguments, **named):
         if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
             raise RuntimeError(f'{make.__name__}{arguments} is made in the capture of a CUDA '
@@ -37,7 +44,8 @@ def constant(make: Callable) -> Callable:
         for tensor in made if isinstance(made, tuple) else (made,):
             _finish(tensor.device)
         return made
-    return kept
+    shared.cache_clear, shared.cache_info = kept.cache_clear, kept.cache_info
+    return shared
 
 
 def _finish(device: torch.device) -> None:

@@ -28,6 +28,8 @@ def add_arguments(parser) -> None:
     add('--int8', nargs='+', default=[], choices=PARTS, metavar='PART',
         help=f'parts outside the decoder to quantize to W8A8 here: {", ".join(PARTS)}')
     add('--keep', type=int, default=0, metavar='N', help='visual tokens to keep; 0 keeps all')
+    add('--prune-layer', type=int, metavar='N', help='first decoder layer, counted from 0, that '
+        "pruned tokens do not reach; None: the checkpoint's own")
     add('--tokenizer', metavar='DIR', help='directory with tokenizer.json, for CogACT')
     add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
         help='for policies that take it: ' + ' '.join(STATE_NAMES))
@@ -64,7 +66,8 @@ def infer(args) -> int:
         args.checkpoint, args.precision or None, keep=args.keep or None,
         unnorm_key=args.unnorm_key, threads=args.threads or None, tokenizer=args.tokenizer,
         ddim_steps=args.ddim_steps, guidance=args.cfg_scale, seed=args.seed,
-        device=args.device, dtype=args.dtype, capture=not args.dump, int8=args.int8)
+        device=args.device, dtype=args.dtype, capture=not args.dump, int8=args.int8,
+        prune_layer=args.prune_layer)
     if policy.state_names and args.state is None:
         raise ConfigError(f'this policy is told the state of the arm: give --state with '
                           f'{" ".join(policy.state_names)}')
@@ -158,10 +161,11 @@ def cogact_logits(cognition: np.ndarray, checkpoint) -> dict[str, np.ndarray]:
 def print_answer(args, policy, chunk) -> None:
     """Print what was run, the actions and the timing."""
     config = policy.config
-    total = policy.grid[0] * policy.grid[1]
+    tokens = f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]} visual tokens'
+    if policy.selection is not None:
+        tokens += f' from layer {config.model.prune_layer} on'
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
-          f'{policy.precision}, {policy.kept_tokens} of {total} visual tokens, unnorm_key '
-          f'{config.unnorm_key}')
+          f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
     print('actions        ' + ' '.join(f'{name:>13}' for name in chunk.names))
     for row in chunk.actions:
         print(' ' * 15 + ' '.join(f'{value:13.6g}' for value in row))

@@ -44,33 +44,30 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
                 rotate: bool = True, unnorm_key: str | None = None,
                 threads: int | None = None, tokenizer=None,
                 action_space: ActionSpace | None = None, ddim_steps: int | None = None,
-                guidance: float | None = None, seed: int = 0,
-                ensemble: int | None = None, prepare: bool = True,
-                device: str | torch.device | None = None,
+                guidance: float | None = None, seed: int = 0, ensemble: int | None = None,
+                prepare: bool = True, device: str | torch.device | None = None,
                 dtype: str | torch.dtype | None = None, capture: bool = True,
-                int8: Sequence[str] = ()) -> Policy:
+                int8: Sequence[str] = (), prune_layer: int | None = None) -> Policy:
     """
     Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference.
 
-    precision: one of quant.PRECISIONS; None takes the checkpoint's own.  keep: number of
-    visual tokens, None keeps them all; selection: strategies (its `keep` is replaced by
-    `keep`), None for SQAP's with even ties.  rotate: Hadamard rotations when quantizing here.
-    unnorm_key: data set whose statistics un-normalise the actions.  threads: torch threads of
-    this process, None leaves them alone.  tokenizer: directory of the tokenizer, instead of the
-    checkpoint's own.
+    precision: one of quant.PRECISIONS; None takes the checkpoint's own.  keep: number of visual
+    tokens, None keeps them all; selection: strategies (its `keep` is replaced by `keep`), None for
+    SQAP's with even ties.  rotate: Hadamard rotations when quantizing here.  unnorm_key: data set
+    whose statistics un-normalise the actions.  threads: torch threads of this process, None leaves
+    them alone.  tokenizer: directory of the tokenizer, instead of the checkpoint's own.
     action_space: what actions mean to the robot, instead of what the checkpoint or its
-    deployment.json declares.  ddim_steps, guidance, seed: of a diffusion head.  ensemble: how
-    many of the last chunks to blend into the one action that is returned, 0 for none.  prepare:
-    give the layers their fastest kernels, which hold the weights in forms of their own; False
-    leaves the weights as they can be saved.
-    device: None or 'cpu', 'cuda', 'cuda:N', or 'auto' for a GPU where there is one.  It is the
-    CPU unless asked: a GPU computes in bfloat16, whose answers differ, and a robot must not get
-    others because a driver was installed or went missing.  dtype: of all that is not quantized,
-    None takes bfloat16 on a GPU and float32 on a CPU.  capture: replay CUDA graphs; see graphs/.
+    deployment.json declares.  ddim_steps, guidance, seed: of a diffusion head.  ensemble: how many
+    of the last chunks to blend into the one action that is returned, 0 for none.  prepare: give
+    the layers their fastest kernels, which hold the weights in forms of their own; False leaves
+    the weights as they can be saved.
+    device: None or 'cpu', 'cuda', 'cuda:N', or 'auto' for a GPU where there is one.  It is the CPU
+    unless asked: a GPU computes in bfloat16, whose answers differ, and a robot must not get others
+    because a driver was installed or went missing.  dtype: of all that is not quantized, None
+    takes bfloat16 on a GPU and float32 on a CPU.  capture: replay CUDA graphs; see graphs/.
     int8: parts outside the decoder to quantize to w8a8 here, of quant.PARTS; `vision` saves
-    0.6 GiB of a 7B model.
-    On a GPU weights go there unit by unit, and are packed for their kernels before the next is
-    read; a full-precision checkpoint is quantized there, block by block.
+    0.6 GiB of a 7B model.  prune_layer: the first decoder layer, counted from 0, that pruned
+    tokens do not reach, for any checkpoint; None takes its own.
 
     Raises CheckpointError for a directory that is missing or damaged and ConfigError for
     options that do not fit it.
@@ -82,7 +79,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
     if threads:
         torch.set_num_threads(threads)
     source = open_checkpoint(directory, tokenizer).with_key(unnorm_key)
-    config = with_options(source.config, action_space, ddim_steps, guidance, ensemble)
+    config = with_options(
+        source.config, action_space, ddim_steps, guidance, ensemble, prune_layer)
     source = dataclasses.replace(source, config=config)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
@@ -99,8 +97,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
 
 
 def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace | None,
-                 ddim_steps: int | None, guidance: float | None,
-                 ensemble: int | None) -> checkpoint.CheckpointConfig:
+                 ddim_steps: int | None, guidance: float | None, ensemble: int | None,
+                 prune_layer: int | None = None) -> checkpoint.CheckpointConfig:
     """Return the config with what the caller chose; raise ConfigError if it does not fit."""
     chosen = {name: value for name, value in
               (('ddim_steps', ddim_steps), ('guidance', guidance)) if value is not None}
@@ -108,8 +106,9 @@ def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace 
     if chosen and not isinstance(model.head, DiffusionHeadConfig):
         raise ConfigError(f'{sorted(chosen)} belong to a diffusion head, this checkpoint has a '
                           f'{model.head.kind!r} head: leave them out')
-    if chosen:
-        model = dataclasses.replace(model, head=dataclasses.replace(model.head, **chosen))
+    model = dataclasses.replace(
+        model, head=dataclasses.replace(model.head, **chosen),
+        prune_layer=model.prune_layer if prune_layer is None else prune_layer)
     config = dataclasses.replace(
         config, model=model, action_space=action_space or config.action_space,
         ensemble=config.ensemble if ensemble is None else ensemble)
@@ -227,6 +226,15 @@ class Policy:
             self.infer(self._grey(text, image_size or (size, size)))
         self.reset()
 
+    def is_ready(self, instruction: str, image_size: tuple[int, int]) -> bool:
+        """
+        Whether images (H, W) with this instruction meet nothing to capture; else make_ready.
+
+        Raises ObservationError for an instruction that cannot be followed.
+        """
+        tokens = self._inputs.token_ids(instruction).shape[1]
+        return self.runner.is_ready(image_size, tokens, self._selection)
+
     @torch.inference_mode()
     def make_ready(self, instruction: str, image_size: tuple[int, int]) -> None:
         """
@@ -237,7 +245,7 @@ class Policy:
         """
         token_ids = self._inputs.token_ids(instruction)
         for _ in range(_ROUNDS):
-            if self.runner.is_ready(image_size, token_ids.shape[1], self._selection):
+            if self.is_ready(instruction, image_size):
                 return
             grey = self._grey(instruction, image_size)
             self.runner(grey.image, token_ids, self._inputs.state(grey.state),

@@ -51,7 +51,9 @@ class KnownPolicy:
         self.actions = np.tile(np.float32([SPEED, 0, 0, 0, 0, 0, 0.5]), (8, 1))
         self.selection = SelectionConfig(keep=8, preserve_top_k=2)
         self.delay_s = 0.0
-        self.observations, self.made_ready = [], []
+        self.observations, self.made_ready, self.events = [], [], []
+        self.ready_gate = threading.Event()
+        self.ready_gate.set()
         self.resets = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -60,12 +62,18 @@ class KnownPolicy:
     def reset(self):
         self.resets += 1
 
+    def is_ready(self, instruction, image_size):
+        return (instruction, image_size) in self.made_ready
+
     def make_ready(self, instruction, image_size):
+        self.events.append('made ready')
+        self.ready_gate.wait(WAIT_S)
         self.made_ready.append((instruction, image_size))
 
     def infer(self, observation):
         self.threads.add(threading.get_ident())
         self.observations.append(observation)
+        self.events.append('asked')
         self.gate.wait(WAIT_S)
         if observation.instruction not in self.instructions:
             raise ObservationError(f'the policy does not know {observation.instruction!r}')

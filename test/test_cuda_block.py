@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fused blocks against the plain ones with reference kernels, in Triton's interpreter."""
 import copy
+import gc
 import logging
+import weakref
 
 import cuda_interpreter  # noqa: F401, I100, I202
 import pytest
@@ -128,6 +130,23 @@ def test_a_block_that_cannot_be_fused_is_left_and_the_reason_is_told(caplog):
     assert any('1 of 3 decoder blocks run unfused' in text and 'different ways' in text
                for text in warnings)
     assert torch.isfinite(answer(fused)[0]).all()
+
+
+@pytest.mark.parametrize('precision', ['fp', 'w4a4'])
+def test_a_dropped_model_frees_its_weights_at_once(precision):
+    plain, fused, _ = both_ways(precision)
+    del plain
+    block = fused.llm.layers[0]
+    products = block._qkv, block._gate_up, block._out, block._down
+    held = [weakref.ref(product._transposed if precision == 'fp' else product._kernel.weight)
+            for product in products]
+    answer(fused)
+    gc.disable()
+    try:
+        del block, products, fused
+        assert not any(reference() is not None for reference in held)
+    finally:
+        gc.enable()
 
 
 def test_plain_layers_go_on_holding_their_weights_but_not_twice():

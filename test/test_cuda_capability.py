@@ -92,14 +92,19 @@ def test_a_device_that_is_not_quite_known_runs_with_a_warning(number, like, mess
 
 
 @pytest.mark.parametrize('number', [(7, 5), (7, 0), (6, 1)])
-def test_an_old_device_gets_the_reference_and_float16_with_a_warning(number):
+def test_an_old_device_gets_torchs_products_and_float16_with_a_warning(number):
     found = device(*number)
     assert found.float_type == torch.float16
     by_name = paths(found)
     assert by_name['prefill_fp'].arithmetic == 'float16 cuBLAS'
-    for name in ('prefill_w4a4', 'decode_w4a16'):
-        assert by_name[name].backend == 'reference' and by_name[name].reason == found.warning
-    assert "'fp'" in found.warning
+    assert all(path.backend == 'torch' for path in by_name.values())
+    assert by_name['prefill_w4a16'].arithmetic == by_name['decode_w4a16'].arithmetic
+    assert by_name['prefill_w4a16'].arithmetic == 'float16 cuBLAS'
+    for name in ('prefill_w8a8', 'decode_w4a4'):
+        assert by_name[name].arithmetic.startswith('int8 cuBLASLt')
+        assert ('float64' in by_name[name].arithmetic) == (number != (7, 5))
+    assert "torch's own products (cuBLASLt)" in found.warning and "'fp'" in found.warning
+    assert ('reference' in found.warning) == (number != (7, 5))
 
 
 def test_only_devices_that_are_not_served_well_have_a_warning():
@@ -128,7 +133,7 @@ def test_the_choice_is_printed_once_and_a_warning_is_never_silent(fake_cuda, cap
         announce('cuda')
         announce('cuda')
     assert [record.levelname for record in caplog.records] == ['INFO', 'WARNING']
-    assert 'reference' in caplog.text
+    assert "torch's own products" in caplog.records[1].getMessage()
 
 
 def test_the_command_prints_the_table_and_this_machines_paths(fake_cuda, capsys):
@@ -143,7 +148,8 @@ def test_a_missing_triton_takes_the_kernels_away_and_says_so(fake_cuda, monkeypa
     fake_cuda(9, 0)
     found = capability('cuda')
     assert found.warning == 'triton is not installed'
-    assert paths(found)['prefill_w4a4'].backend == 'reference'
+    assert paths(found)['prefill_w4a4'].backend == 'torch'
+    assert paths(found)['prefill_w4a16'].arithmetic == 'bfloat16 cuBLAS'
 
 
 def test_a_cpu_has_no_compute_capability(monkeypatch):

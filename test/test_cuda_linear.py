@@ -8,6 +8,7 @@ from kernel_layers import random_layer
 import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.kernels import on_device
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 from sqap_vla_ros.kernels.cuda import linear
 from sqap_vla_ros.kernels.cuda.linear import TritonKernel
@@ -90,13 +91,19 @@ def test_a_width_beyond_the_kernel_is_unavailable():
         TritonKernel(spec, torch.zeros(2, 65536, dtype=torch.int8), torch.ones(2))
 
 
-def test_without_the_kernels_the_reference_serves_and_says_why(monkeypatch, caplog):
-    monkeypatch.setattr(kernels, 'unavailable', lambda device: 'no Triton on this card')
-    kernels._warn_reference.cache_clear()
+def test_layers_whose_kernels_are_not_fused_say_so_once(caplog):
+    linear.warn.cache_clear()
+    spec = LinearSpec(64, 8, 8, 8, per_token=False)
+    kernel = TritonKernel(spec, *random_layer(spec))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            kernel(torch.randn(3, 64))
+    text, = (record.getMessage() for record in caplog.records)
+    assert 'per_token=True' in text and 'slower' in text
+
+
+def test_a_device_without_the_kernels_cannot_be_asked_for_them(monkeypatch):
+    monkeypatch.setattr(on_device, 'unavailable', lambda device: 'no Triton on this card')
     spec = LinearSpec(64, 8, 4, 4)
-    layer = [part.to('meta') for part in random_layer(spec)]
-    with caplog.at_level(logging.WARNING, logger='sqap_vla_ros.kernels'):
-        assert kernels.make_kernel(spec, *layer).name == 'reference'
-    assert 'no Triton on this card' in caplog.text
     with pytest.raises(ConfigError, match='no Triton on this card'):
         kernels.make_kernel(spec, *random_layer(spec), backend='triton')

@@ -12,11 +12,12 @@ from kernel_layers import random_layer
 import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.kernels import cuda
+from sqap_vla_ros.kernels import cuda, on_device
 from sqap_vla_ros.kernels.base import LinearSpec
 from sqap_vla_ros.kernels.cuda import block, probe, small
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 from sqap_vla_ros.model import selection
+from sqap_vla_ros.tokens import SelectionConfig
 from test_quant_heads import answer, make_model
 import torch
 from triton.runtime.errors import PTXASError
@@ -44,7 +45,7 @@ def device(monkeypatch):
     for module in (cuda, capability):
         monkeypatch.setattr(module, 'is_interpreted', lambda: False)
     cached = (capability.capability, capability.announce, capability._tried,
-              kernels._warn_reference, selection._no_kernel)
+              on_device._warn_slower, selection._warn_no_kernel)
     for function in cached:
         function.cache_clear()
     yield 'cuda:0'
@@ -72,7 +73,7 @@ def test_whatever_stops_a_launch_is_a_reason_that_names_the_cure(error, device, 
     assert tried == [torch.device(device)]
     found = capability.capability(device)
     assert not found.has_kernels and reason in found.warning
-    assert capability.paths(found)['prefill_w4a4'].backend == 'reference'
+    assert capability.paths(found)['prefill_w4a4'].backend == 'torch'
 
 
 def test_the_assemblers_own_words_are_quoted(device, monkeypatch):
@@ -129,20 +130,32 @@ def test_plain_layers_go_on_unfused_and_the_warning_names_the_cure(
 
 
 @pytest.mark.parametrize('error', [ERRORS[0], ERRORS[1]], ids=lambda error: type(error).__name__)
-def test_quantized_layers_take_the_reference_and_selection_tensor_operations(
+def test_quantized_layers_take_torchs_products_and_selection_tensor_operations(
         error, device, monkeypatch, caplog):
     broken(monkeypatch, error)
-    monkeypatch.setattr(kernels, 'unavailable', lambda _: unavailable(device))
+    for module in (on_device, selection):
+        monkeypatch.setattr(module, 'unavailable', lambda _: unavailable(device))
+    monkeypatch.setattr(selection, '_may_have_kernel', lambda device: True)
     spec = LinearSpec(64, 8, 4, 4)
-    layer = [part.to('meta') for part in random_layer(spec)]
+    layer = random_layer(spec)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert isinstance(kernels.make_kernel(spec, *layer), ReferenceKernel)
-            assert selection._no_kernel(device)
+            kernel = on_device.make_on_device((spec, *layer), 16, None)
+            assert kernel.name == 'torch'
+            selection.select_on_device(torch.rand(16), None, (4, 4), SelectionConfig(5, 2))
     assert len(caplog.records) == 2
     assert all('gcc python3-dev' in record.getMessage() for record in caplog.records)
     with pytest.raises(ConfigError, match='gcc python3-dev'):
         kernels.make_kernel(spec, *layer, backend='triton')
+
+
+def test_a_device_that_torch_cannot_multiply_on_gets_the_reference(caplog):
+    on_device._warn_slower.cache_clear()
+    spec = LinearSpec(64, 8, 4, 4)
+    layer = [part.to('meta') for part in random_layer(spec)]
+    assert isinstance(kernels.make_kernel(spec, *layer), ReferenceKernel)
+    text, = (record.getMessage() for record in caplog.records)
+    assert "'reference' serves" in text and 'not for a robot' in text
 
 
 @pytest.mark.parametrize('error', [ERRORS[1], ERRORS[2], RuntimeError()],

@@ -9,6 +9,7 @@ import threading
 import pytest
 from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.kernels.cuda import choices, tuning
+import torch
 
 CANDIDATES = [{'block': 64, 'warps': 4}, {'block': 128, 'warps': 4}, {'block': 256, 'warps': 8}]
 FACTS = {'device': 'NVIDIA Test 1', 'triton': '3.6.0', 'sources': 'abc'}
@@ -195,6 +196,30 @@ def test_the_cases_that_are_run_cover_all_choices():
         tuning.bucket(count) for case in rows for count in case}
     assert 2 <= len(picked) <= 5 and picked[0] == 0
     assert tuning.covering([(280,)] * 3) == [0]
+
+
+def test_once_settled_the_file_comes_before_a_neighbour(caplog):
+    tuning.tuned('gemm', (96,), CANDIDATES, Stopwatch(3, 1, 2))
+    new_process()
+    tuning.tuned('gemm', (64,), CANDIDATES, Stopwatch(1, 2, 3))
+    with tuning.settled():
+        assert tuning.tuned('gemm', (96,), CANDIDATES, None) is CANDIDATES[1]
+    assert not caplog.records
+
+
+def test_without_memory_to_time_it_a_kernel_runs_untuned_and_says_so(cache, caplog):
+    full = torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 256.00 MiB')
+    for _ in range(2):
+        assert tuning.tuned('gemm', (280,), CANDIDATES, Stopwatch(3, full, 1)) is CANDIDATES[0]
+    assert 'no memory left to time it' in caplog.text and len(caplog.records) == 1
+    assert not cache.exists()
+
+
+def test_a_choice_may_need_another_one():
+    def measure(candidate):
+        inner = tuning.tuned('inner', (280,), CANDIDATES, Stopwatch(3, 2, 1))
+        return candidate['block'] + inner['block']
+    assert tuning.tuned('outer', (280,), CANDIDATES, measure) is CANDIDATES[0]
 
 
 def test_processes_can_share_the_compilation(cache):

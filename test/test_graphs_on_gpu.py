@@ -1,24 +1,49 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What only a GPU can show: captured graphs answer as the CPU does."""
+"""
+What only a GPU can show: captured graphs answer as the CPU does.
+
+Tests of single kernels have Triton interpret them, for the whole process; in such a run the tests
+here are run by the last one, in a process of their own.
+"""
 from concurrent.futures import ThreadPoolExecutor
+import gc
+from importlib import import_module
+import os
+from pathlib import Path
+import subprocess
+import sys
 
 import golden_data
 import numpy as np
 import pytest
 from sqap_vla_ros.graphs.resize import DeviceTransform
-from sqap_vla_ros.kernels.cuda import tuning
+from sqap_vla_ros.kernels import cuda
 from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.observation import ProtectedPoints
 from sqap_vla_ros.policy import STAGES
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
+closeness = import_module('gpu.closeness')
+
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason='needs a CUDA device: run this on a machine with one')
-HEADS = ('openvla', 'cogact')
-# an activation beside a rounding boundary may fall to either side of it
-TOLERANCE = {'fp': 2e-3, 'w4a16': 2e-3, 'w8a8': 5e-2, 'w4a4': 1e-1}
+WHOLE = 'test_all_of_these_in_a_process_of_their_own'
+HEADS, GRIPPER = ('openvla', 'cogact'), 6
 HAND = ProtectedPoints(np.array([[40.0, 60.0]]), np.zeros(1), ('hand',))
+
+
+@pytest.fixture(autouse=True)
+def compiled(request):
+    """Leave out what this process would have Triton interpret."""
+    if os.environ.get('TRITON_INTERPRET') == '1' and request.node.name != WHOLE:
+        pytest.skip(f'kernels are interpreted in this process: {WHOLE} runs this in another')
+
+
+def prompt_lengths(policy):
+    """Return the numbers of tokens of the golden prompts."""
+    return {policy.inputs.token_ids(seen(case).instruction).shape[1] for case in golden_data.CASES}
 
 
 def seen(case, **changes):
@@ -48,6 +73,7 @@ def test_pixels_are_those_of_the_cpu_to_the_last_bit(head, image_size):
 def test_replayed_graphs_answer_as_the_cpu_does_in_float32(head, precision, keep):
     cpu = golden_data.loaded(head, precision, keep)
     gpu = golden_data.load(head, precision=precision, keep=keep, device='cuda', dtype='float32')
+    limits = closeness.LIMITS[torch.float32][precision]
     for _ in range(3):  # an ordinary run, the capture, a replay
         for case in golden_data.CASES:
             cpu.reset()
@@ -55,13 +81,14 @@ def test_replayed_graphs_answer_as_the_cpu_does_in_float32(head, precision, keep
             expected, found = cpu.infer(seen(case)), gpu.infer(seen(case))
             off = differences(cpu, found.actions, expected.actions)
             if head == 'cogact':
-                assert off.max() < TOLERANCE[precision]
-            else:  # of two tokens that are as good as equal either may come, and what follows it
-                assert (off > 0.02).sum() <= (0 if precision in ('fp', 'w4a16') else 1)
+                assert off[:, :GRIPPER].max() < limits.sample[0]
+                assert np.median(off) < limits.sample[1]
+            elif precision in ('fp', 'w4a16'):  # else the first bit that differs changes the rest
+                assert off.max() < 1e-6
             if keep:
-                common = np.intersect1d(found.selection.kept, expected.selection.kept)
-                assert len(common) > 0.9 * keep
-    assert gpu.runner.captured == 1 and not gpu.runner.problems
+                others = np.setdiff1d(found.selection.kept, expected.selection.kept)
+                assert len(others) <= limits.kept
+    assert gpu.runner.captured == len(prompt_lengths(gpu)) and not gpu.runner.problems
 
 
 @pytest.mark.parametrize('head', HEADS)
@@ -75,7 +102,8 @@ def test_a_replay_equals_the_same_stages_kernel_by_kernel(head):
         first, second = plain.infer(seen(case)), captured.infer(seen(case))
         np.testing.assert_array_equal(first.selection.kept, second.selection.kept)
         np.testing.assert_allclose(first.actions, second.actions, atol=1e-6)
-    assert plain.runner.captured == 0 and captured.runner.captured == 1
+    assert plain.runner.captured == 0
+    assert captured.runner.captured == len(prompt_lengths(captured))
 
 
 def test_other_prompt_lengths_and_stages_do_not_disturb_each_other():
@@ -114,20 +142,21 @@ def test_graphs_are_captured_and_replayed_on_an_inference_thread():
 
 
 def test_two_policies_on_two_threads_do_not_disturb_each_other():
-    policies = [golden_data.load('cogact', precision='w4a4', keep=154, device='cuda')
-                for _ in range(2)]
-
-    def infer(policy, case):
+    """Both capture while the other infers."""
+    def infer(case):
+        policy = golden_data.load('cogact', precision='w4a4', keep=154, device='cuda')
         policy.warm_up(instruction=seen(case).instruction, image_size=seen(case).image.shape[:2])
         answers = []
-        for _ in range(20):
+        for number in range(20):
+            if number == 10:  # once more, beside the other's replays
+                policy.make_ready('move it near the blue bottle', (97, 311))
             policy.reset()
             answers.append(policy.infer(seen(case)).actions)
+        assert not policy.runner.problems
         return answers
-    alone = [infer(policy, case)[0] for case, policy in enumerate(policies)]
+    alone = [infer(case)[0] for case in range(2)]
     with ThreadPoolExecutor(2) as threads:
-        together = threads.map(infer, policies, range(2))
-        for expected, answers in zip(alone, together):
+        for expected, answers in zip(alone, threads.map(infer, range(2))):
             for actions in answers:
                 np.testing.assert_allclose(actions, expected, atol=1e-6)
 
@@ -137,14 +166,31 @@ def test_a_policy_that_was_made_ready_tunes_and_captures_nothing_while_it_infers
     policy.warm_up()
     policy.make_ready(seen(0).instruction, seen(0).image.shape[:2])
     captured = policy.runner.captured
-    monkeypatch.setattr(tuning, 'milliseconds', lambda launch: pytest.fail('a kernel is timed'))
+    compiled_before = compilations()
+    monkeypatch.setattr(cuda, 'milliseconds', lambda launch: pytest.fail('a kernel is timed'))
     for text in ('go', seen(0).instruction, 'move it ' * 60):
         policy.infer(seen(0, instruction=text))
     assert policy.runner.captured == captured and not policy.runner.problems
+    assert compilations() == compiled_before
+
+
+def compilations():
+    """Return how many kernels are loaded, by kernel."""
+    modules = [module for name, module in sys.modules.items()
+               if name.startswith('sqap_vla_ros.kernels.cuda.')]
+    found = {}
+    for module in modules:
+        for name, value in vars(module).items():
+            caches = getattr(value, 'device_caches', None)  # of a triton.JITFunction
+            if caches is not None:
+                found[module.__name__, name] = sum(len(cache[0]) for cache in caches.values())
+    assert found
+    return found
 
 
 def test_little_more_memory_is_used_than_the_weights_take():
     golden_data.load('openvla', precision='w4a4', device='cuda')  # the kernels' own buffers
+    gc.collect()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -153,3 +199,12 @@ def test_little_more_memory_is_used_than_the_weights_take():
     peak = torch.cuda.max_memory_allocated() - before
     assert peak < 1.5 * held  # loaded twice it would be 2
     assert policy.model.llm.embed_tokens.weight.device.type == 'cuda'
+
+
+@pytest.mark.skipif(os.environ.get('TRITON_INTERPRET') != '1', reason='this is that process')
+def test_all_of_these_in_a_process_of_their_own():
+    environment = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-rs', __file__],
+                          env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert 'interpreted' not in done.stdout

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing is tuned or captured while a robot waits: what is done before, and when."""
 from functools import partial
+import gc
+import weakref
 
 import golden_data
 import numpy as np
@@ -9,6 +11,7 @@ from pretend_recorder import PretendRecorder
 import pytest
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.kernels.cuda import tuning
+from sqap_vla_ros.tokens import SelectionConfig
 from tiny_checkpoint import save_tiny_checkpoint
 from tiny_policies import load_head
 
@@ -88,6 +91,26 @@ def test_tuning_runs_a_prompt_of_every_kind_and_nothing_is_tuned_after_it(monkey
             tuning.bucket(visual + tokens) for tokens in lengths}
     policy.infer(golden_data.observation(0, instruction='go'))
     assert runs[-1][1] and not policy.runner._plans.get((lengths.stop, policy.selection))
+    policy.selection = SelectionConfig(20)  # which nobody has tuned
+    policy.infer(golden_data.observation(0, instruction='go'))
+    assert not runs[-1][1]
+
+
+def test_a_policy_that_is_dropped_is_gone_at_once(load):
+    """Its weights and graphs are gigabytes: they must not wait for a garbage collection."""
+    policy = load('chunk', precision='w4a4', keep=20)
+    policy.warm_up()
+    gone = [weakref.ref(part) for part in (
+        policy.runner, policy.model, policy.model.llm.layers[0].self_attn.q_proj,
+        *(entry[0] for cache in (policy.runner._eyes, policy.runner._plans)
+          for entry in cache.values()))]
+    gc.disable()
+    try:
+        del policy
+        left = [ref() for ref in gone if ref() is not None]
+    finally:
+        gc.enable()
+    assert len(gone) == 5 and not left
 
 
 def test_usual_prompts_are_those_of_the_prompts_kind(load):

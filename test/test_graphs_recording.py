@@ -6,7 +6,9 @@ import threading
 
 from pretend_recorder import PretendRecorder
 import pytest
-from sqap_vla_ros.graphs.recording import Recorder, Recording
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.graphs.recording import Recorder, Recording, without_tf32
+from sqap_vla_ros.kernels.cuda.tuning import failures
 import torch
 
 
@@ -36,6 +38,41 @@ def test_stages_become_graphs_of_their_own_when_they_are_timed():
     assert len(recording.run()) == 2 and recorder.captures == 4
     marks = recording.run(by_stage=True)
     assert recorder.captures == 4 and marks == sorted(marks)
+
+
+def test_a_run_that_fails_is_not_the_first_one():
+    recorder = PretendRecorder()
+    failing = [True]
+
+    def stage():
+        calls.append('stage')
+        if failing:
+            raise RuntimeError(failing.pop())
+    calls = []
+    recording = Recording(recorder, 'a test', {'a': stage}, lambda: calls.append('forget'))
+    with pytest.raises(RuntimeError):
+        recording.run()
+    assert calls == ['stage', 'forget']
+    recording.run()
+    assert recorder.captures == 0 and not recording.problem
+    recording.run()
+    assert recorder.captures == 1
+
+
+@pytest.mark.parametrize('error', [*failures(), ValueError, ConfigError])
+def test_whatever_a_capture_raises_the_stages_run_and_the_memory_is_left_alone(error, monkeypatch):
+    recorder = PretendRecorder()
+    recording, calls = make(recorder)
+    recording.run()
+
+    def fail(functions):
+        recorder._pool = recorder._anchor = 'spoilt'
+        raise error('no')
+    monkeypatch.setattr(recorder, 'graph_of', fail)
+    for _ in range(2):
+        recording.run()
+    assert recording.problem == 'no' and recording.is_ready and calls[-4:-1] == ['a', 'b', 'c']
+    assert recorder._pool is None and recorder._anchor is None
 
 
 def test_what_cannot_be_captured_runs_all_the_same_and_says_why_once(caplog):
@@ -82,3 +119,11 @@ def test_errors_of_a_stage_are_not_mistaken_for_a_failed_capture():
     recording = Recording(PretendRecorder(), 'a test', {'a': broken})
     with pytest.raises(ValueError, match='scores'):
         recording.run()
+
+
+def test_float32_convolutions_are_float32_in_between():
+    before = torch.backends.cudnn.allow_tf32
+    with pytest.raises(KeyError), without_tf32():
+        assert not torch.backends.cudnn.allow_tf32
+        raise KeyError
+    assert torch.backends.cudnn.allow_tf32 == before

@@ -8,6 +8,7 @@ from sqap_vla_ros.graphs import resize
 from sqap_vla_ros.graphs.resize import DeviceTransform, Inexact
 from sqap_vla_ros.image_transform import ImageTransform, INTERPOLATIONS, RESIZE_STRATEGIES
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU = torch.device('cpu')
 
@@ -37,6 +38,28 @@ def test_a_cameras_image_is_resized_as_pillow_does(image_size):
     image = np.stack([row % 256, col % 256, (row * col) % 256], axis=-1).astype(np.uint8)
     image[::7, ::5] = 255  # edges, where cubic coefficients overshoot and values are clipped
     assert difference(ImageTransform((224, 224)), image) == 0
+
+
+class Largest(TorchDispatchMode):
+    """Remember the bytes of the largest tensor that is made."""
+
+    most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        if torch.is_tensor(found):
+            self.most = max(self.most, found.untyped_storage().nbytes())
+        return found
+
+
+@pytest.mark.parametrize('image_size', [(270, 480), (200, 56)])
+def test_nothing_larger_is_made_than_the_image_or_the_result_of_a_pass(image_size):
+    transform = DeviceTransform(ImageTransform((56, 56)), image_size, CPU)
+    image = torch.zeros(*image_size, 3, dtype=torch.uint8)
+    with Largest() as largest:
+        transform(image)
+    wide = 4 * 3 * 56 * image_size[0]  # int32, the width resized and the height as it was
+    assert largest.most <= max(image.numel(), wide)
 
 
 def test_a_pillow_that_rounds_otherwise_is_noticed(monkeypatch):

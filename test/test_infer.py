@@ -103,7 +103,16 @@ def test_pruning_leaves_early_layers_whole_and_says_what_it_kept(own, tmp_path):
         assert stages['kept_tokens'].shape == (64,)
 
 
+def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_path, capsys):
+    dump = tmp_path / 'stages.npz'
+    assert main(arguments('openvla', own, '--keep', 64, '--prune-layer', 1, '--dump', dump)) == 0
+    assert '64 of 256 visual tokens from layer 1 on, ' in capsys.readouterr().out
+    with np.load(dump) as stages:
+        assert len(stages['hidden_states']) == 2 and len(stages['hidden_states_kept']) == 3
+
+
 @pytest.mark.parametrize('kind, options, message', [
+    ('openvla', ['--prune-layer', '5'], 'prune_layer 5 must be in 1..4'),
     ('openvla', ['--image', 'nothing.png'], '--image nothing.png'),
     ('openvla', ['--image', __file__], 'cannot be read as an image'),
     ('cogact', ['--noise', __file__], 'no .npy file'),

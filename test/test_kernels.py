@@ -11,9 +11,10 @@ from sqap_vla_ros.kernels.cpu import (
     FloatKernel, INTEGER_KERNELS, IntMMKernel, WEIGHT_ONLY_KERNELS)
 from sqap_vla_ros.kernels.native import NativeKernel
 from sqap_vla_ros.kernels.reference import ReferenceKernel
+from sqap_vla_ros.kernels.torch_gpu import TorchKernel
 import torch
 
-EXACT = (NativeKernel, *INTEGER_KERNELS)
+EXACT = (NativeKernel, TorchKernel, *INTEGER_KERNELS)
 BITS = [(4, 4), (4, 8), (8, 8)]
 WIDTHS = [2, 64, 250, 1024, 11008]
 
@@ -82,7 +83,7 @@ def test_backends_agree_to_the_last_bit_so_that_the_fastest_one_changes_no_resul
             assert torch.equal(result, results[0]), f'{kind.name} differs from {kinds[0].name}'
 
 
-@pytest.mark.parametrize('kernel', (NativeKernel, *WEIGHT_ONLY_KERNELS),
+@pytest.mark.parametrize('kernel', (NativeKernel, TorchKernel, *WEIGHT_ONLY_KERNELS),
                          ids=lambda kind: kind.name)
 @pytest.mark.parametrize('group_size', [0, 64])
 @torch.inference_mode()

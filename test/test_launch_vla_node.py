@@ -20,13 +20,19 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def entities():
-    """Return what the launch file describes."""
+def launched():
+    """Return the launch file as a module."""
     spec = importlib.util.spec_from_file_location(
         'vla_node_launch', launch_file('vla_node.launch.py'))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.generate_launch_description().entities
+    return module
+
+
+@pytest.fixture
+def entities(launched):
+    """Return what the launch file describes."""
+    return launched.generate_launch_description().entities
 
 
 def test_every_argument_has_a_description(entities):
@@ -41,19 +47,42 @@ def test_the_fast_dds_profile_is_set_unless_the_user_has_one(entities):
     assert names <= {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
 
 
-def test_it_starts_one_lifecycle_node(entities):
+def context_with(entities, **arguments):
+    """Return a launch context with these arguments, and the defaults of the others."""
     context = LaunchContext()
     for entity in entities:
         if isinstance(entity, DeclareLaunchArgument):
             entity.execute(context)
-    context.launch_configurations['keep_tokens'] = '154'
+    context.launch_configurations.update(arguments)
+    return context
+
+
+def test_it_starts_one_lifecycle_node(entities):
+    context = context_with(entities, keep_tokens='154', int8_parts='vision')
     function, = [entity for entity in entities if isinstance(entity, OpaqueFunction)]
     node, = function.execute(context)
     assert isinstance(node, LifecycleNode)
 
 
+@pytest.mark.parametrize('given, overrides', [
+    ({}, {}), ({'keep_tokens': '154', 'precision': 'w8a8'},
+               {'keep_tokens': 154, 'precision': 'w8a8'}),
+    ({'int8_parts': 'vision, head', 'dtype': 'float16'},
+     {'int8_parts': ['vision', 'head'], 'dtype': 'float16'}),
+    ({'ddim_steps': '0', 'prune_layer': '1'}, {'ddim_steps': 0, 'prune_layer': 1}),
+    ({'autostart': 'True', 'lockstep': 'false'}, {'autostart': True, 'lockstep': False})])
+def test_an_argument_overrules_the_configuration_in_the_type_of_its_parameter(
+        launched, entities, monkeypatch, given, overrides):
+    monkeypatch.setattr(launched, 'LifecycleNode', lambda **options: options)
+    node, = launched.vla_node(context_with(entities, **given))
+    assert node['parameters'][1:] == [overrides]
+    assert {name: type(value) for name, value in node['parameters'][1].items()} == {
+        name: type(value) for name, value in overrides.items()}
+
+
 def test_an_argument_that_is_not_given_leaves_the_configuration_alone(entities):
     defaults = {entity.name: ''.join(part.text for part in entity.default_value)
                 for entity in entities if isinstance(entity, DeclareLaunchArgument)}
-    for name in ('autostart', 'use_sim_time', 'lockstep', 'checkpoint', 'keep_tokens'):
+    for name in ('autostart', 'use_sim_time', 'lockstep', 'checkpoint', 'keep_tokens', 'device',
+                 'dtype', 'int8_parts', 'ddim_steps', 'prune_layer'):
         assert defaults[name] == '', f'{name} would overrule the YAML file of a robot'

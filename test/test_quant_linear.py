@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """QuantLinear: sizes, accuracy with and without Hadamard, shared inputs, state dicts."""
 import copy
+import gc
+import weakref
 
 import pytest
 from sqap_vla_ros.errors import ConfigError
@@ -101,6 +103,31 @@ def test_together_equals_one_by_one():
     for found, expected in zip(together(layers, x), apart):
         assert torch.allclose(found, expected, atol=1e-5)
     assert layers[0].kernel is layers[2].kernel
+
+
+def test_layers_with_a_joint_kernel_are_free_as_soon_as_they_are_dropped():
+    layers = [QuantLinear.from_linear(nn.Linear(64, 8, bias=False), 'w4a4') for _ in range(3)]
+    together(layers, torch.randn(5, 64))
+    watched = [weakref.ref(layers[0].kernel), *map(weakref.ref, layers)]
+    gc.disable()
+    try:
+        del layers
+        assert not any(reference() for reference in watched)
+    finally:
+        gc.enable()
+
+
+@torch.inference_mode()
+def test_together_makes_a_kernel_for_each_set_of_layers():
+    layers = [QuantLinear.from_linear(nn.Linear(64, 8, bias=False), 'w4a4') for _ in range(3)]
+    x = torch.randn(5, 64)
+    joint = together(layers, x)
+    kernel = layers[0].kernel
+    together(layers, x)
+    assert layers[0].kernel is kernel
+    for found, expected in zip(together(layers[:2], x), joint):
+        assert torch.allclose(found, expected, atol=1e-5)
+    assert layers[0].kernel is not kernel
 
 
 @torch.inference_mode()

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node over real DDS: its lifecycle, its commands, its services and what it publishes."""
 
-import gc
-import threading
 import weakref
 
 import numpy as np
@@ -14,7 +12,7 @@ pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `m
 
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_harness import INSTRUCTION, SPEED, speed, WAIT_S, World  # noqa: E402
+from ros_harness import INSTRUCTION, SPEED, speed, World  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from sqap_vla_ros.ros.vla_node import load_configured_policy, VlaNode  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
@@ -80,21 +78,43 @@ def test_the_policy_runs_on_one_thread_that_is_not_the_executor(world):
     assert len(world.policy.threads) == 1
 
 
-def test_the_policy_is_made_ready_for_each_kind_of_image_and_instruction(world):
+def test_the_policy_is_made_ready_once_before_it_is_asked(world):
     world.move()
-    assert set(world.policy.made_ready) == {(INSTRUCTION, world.robot.size)}
-    assert len(world.policy.made_ready) >= len(world.policy.observations)
+    assert world.policy.made_ready == [(INSTRUCTION, world.robot.size)]
+    assert world.policy.events[:2] == ['made ready', 'asked']
+    assert 'made ready' not in world.policy.events[1:]
 
 
-def test_while_the_policy_is_made_ready_the_arm_stands_still_and_says_why(world):
-    gate = threading.Event()
-    world.policy.make_ready = lambda instruction, image_size: gate.wait(WAIT_S)
-    world.robot.say()
+def test_while_the_policy_is_made_ready_nothing_moves_and_then_a_new_image_counts(world):
+    """Else the arm would do the end of a plan whose beginning it has never done."""
+    world.move()
+    world.policy.instructions += ('open the drawer',)
+    world.policy.ready_gate.clear()
+    world.policy.actions[:, 0] = SPEED * np.arange(1, 9)
+    world.robot.say('open the drawer')
     world.until(lambda: world.says('commands', 'made ready for this image size'),
                 meanwhile=world.robot.look)
-    world.stays_still(0.3, world.robot.look)
-    gate.set()
+    world.stays_still(0.25, world.robot.look)
+    ready_ns = world.robot.now_ns()
+    world.policy.ready_gate.set()
     world.until(world.is_moving, meanwhile=world.robot.look)
+    first = next(observation for observation in world.policy.observations
+                 if observation.instruction == 'open the drawer')
+    assert first.stamp >= ready_ns * 1e-9 - 0.1
+    moved = [speed(twist) for twist in world.robot.twists if speed(twist)]
+    assert moved[0] <= 3 * SPEED + 1e-6  # of a chunk that is three rows old at most
+
+
+def test_preparing_counts_neither_as_overhead_nor_as_inference(world):
+    world.policy.ready_gate.clear()
+    world.robot.say()
+    world.until(lambda: world.says('commands', 'made ready'), meanwhile=world.robot.look)
+    world.spin(0.3)
+    world.policy.ready_gate.set()
+    world.until(lambda: world.robot.chunks, meanwhile=world.robot.look)
+    chunk = world.robot.chunks[0]
+    assert dict(zip(chunk.stage_names, chunk.stage_ms))['ros_overhead'] < 200
+    world.until(lambda: world.says('inference', 'answering'))
 
 
 def test_an_inference_that_takes_too_long_stops_the_arm(world):
@@ -197,7 +217,6 @@ def test_cleanup_frees_policy_and_topics_and_configure_comes_back(world):
     world.node.trigger_deactivate()
     world.node.trigger_cleanup()
     world.spin(0.1)  # the executor lets go of what it waited for
-    gc.collect()
     assert policy() is None
     assert world.node.count_publishers('delta_twist_cmds') == 0
     world.start()

@@ -4,8 +4,8 @@
 Sections that share one time, and a result file that is whole after each of them.
 
 A section is told how long it may take and mostly keeps to it: its share, and what those before it
-have left over.  One that does not is interrupted, and the others go on.  One that cannot be, since it waits for a kernel that never ends, takes the
-program with it; the file says which it was.
+have left over.  One that does not is interrupted, and the others go on.  One that cannot be, since
+it waits for a kernel that never ends, takes the program with it; the file says which it was.
 """
 
 from __future__ import annotations

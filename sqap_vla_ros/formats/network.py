@@ -22,6 +22,8 @@ from ..quant import (
     PARTS, PRECISIONS, prepare_kernels, quantize_model, quantized_shell, QuantLinear, QuantScheme,
     restore_quantized)
 
+_USUAL_TEXT = 24  # tokens of a prompt, to try kernels with
+
 
 def load_network(source: Source, precision: str | None = None, rotate: bool = True,
                  int8: Sequence[str] = ()) -> VLA:
@@ -98,7 +100,7 @@ def stream_network(source: Source, precision: str | None, rotate: bool, device: 
     for tensors in units:
         _assign(model, tensors)
         if prepare:
-            _prepare(model, tensors)
+            _prepare(model, tensors, dtype)
     return model
 
 
@@ -195,8 +197,9 @@ def _assign(model: VLA, tensors: Mapping[str, torch.Tensor]) -> None:
         setattr(owner, leaf, tensor)
 
 
-def _prepare(model: VLA, names: Mapping[str, torch.Tensor]) -> None:
+def _prepare(model: VLA, names: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
     """Pack the quantized layers that these tensors belong to, q/k/v and gate/up together."""
+    rows = model.config.num_visual + _USUAL_TEXT
     owners: dict[nn.Module, None] = {}
     for name in names:
         path = name.split('.')
@@ -204,9 +207,9 @@ def _prepare(model: VLA, names: Mapping[str, torch.Tensor]) -> None:
         owners[model.get_submodule('.'.join(path[:block]))] = None
     for module in owners:
         if isinstance(module, QuantLinear):
-            module.prepare(release=True)
+            module.prepare(rows, release=True, dtype=dtype)
         elif module in model.llm.layers:
-            prepare_kernels(module, release=True)
+            prepare_kernels(module, rows, release=True, dtype=dtype)
 
 
 def check_precision(source: Source, is_converted: bool, stored: str, precision: str) -> None:

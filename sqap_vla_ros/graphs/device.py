@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from ..errors import ConfigError
@@ -47,6 +49,13 @@ def _check_cuda(name, index: int) -> None:
     if index >= count:
         raise ConfigError(f'device {name!r} was asked for, but there are {count} CUDA devices: '
                           f'use cuda:0 to cuda:{count - 1}')
+
+
+def free_memory() -> None:
+    """Give back what policies that nobody holds any more had on devices, for the next one."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def find_dtype(name: str | torch.dtype | None, device: torch.device) -> torch.dtype:

@@ -98,7 +98,7 @@ class Plan:
                         else self._encoded_side_by_side())
 
     def _encoded_side_by_side(self):
-        """Return the visual tokens, both encoders at work at once: neither fills the device."""
+        """Return the visual tokens; both encoders work at once, if neither fills the device."""
         vision, (first, second) = self._model.vision, self.pixels.split(3, dim=1)
         stream = torch.cuda.current_stream(self.pixels.device)
         self._beside.wait_stream(stream)

@@ -3,10 +3,10 @@
 """
 Functions on static buffers that are run once and replayed as CUDA graphs from then on.
 
-The first run is an ordinary one: it compiles and tunes kernels, fills caches of constants and
-gives a valid answer, so that no inference has to wait for more than its own.  The second run on
-the same thread is captured; any thread may replay it.  Captures of one Recorder share their
-memory: none of them keeps anything in it from one run to the next.
+The first run is an ordinary one: it compiles and tunes kernels where nobody did before, fills
+caches of constants and gives a valid answer.  The next run on the same thread is captured; any
+thread may replay it.  A run that fails does not count as the first.  Captures of one Recorder
+share their memory: none of them keeps anything in it from one run to the next.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import threading
 import time
 
 import torch
+
+from ..errors import ConfigError
+from ..kernels.cuda.tuning import failures
 
 _log = logging.getLogger(__name__)
 _one_at_a_time = threading.Lock()  # torch captures one graph a process at a time
@@ -42,11 +45,11 @@ class Recorder:
 
     @contextlib.contextmanager
     def active(self):
-        """Make the device and the stream this thread's current ones."""
+        """Make the device and the stream this thread's current ones; float32 is float32 there."""
         if not self._on_cuda:
             yield
             return
-        with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
+        with torch.cuda.device(self.device), torch.cuda.stream(self.stream), without_tf32():
             yield
 
     def wait(self) -> None:
@@ -79,6 +82,10 @@ class Recorder:
                 [lambda: torch.zeros(1, device=self.device)])  # a pool ends with its last graph
         return self._captured(functions)
 
+    def drop_pool(self) -> None:
+        """Leave the memory to its graphs: a capture that failed may have spoilt it."""
+        self._pool = self._anchor = None
+
     def _captured(self, functions):
         graph = torch.cuda.CUDAGraph()
         with _one_at_a_time, torch.cuda.graph(graph, pool=self._pool, stream=self.stream,
@@ -86,6 +93,17 @@ class Recorder:
             for function in functions:
                 function()
         return graph
+
+
+@contextlib.contextmanager
+def without_tf32():
+    """Keep cuDNN from computing float32 convolutions with 10 bits, as torch lets it do."""
+    cudnn = torch.backends.cudnn
+    before, cudnn.allow_tf32 = cudnn.allow_tf32, False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
 
 
 class Recording:
@@ -126,15 +144,17 @@ class Recording:
         can_capture = self._recorder.capture and is_warm and not self.problem
         if can_capture and by_stage not in self._graphs:
             self._capture(by_stage)
-        self._warm_thread = thread
         steps = self._graphs.get(by_stage)
         steps = [graph.replay for graph in steps] if steps else self._calls(by_stage)
         marks = [self._recorder.mark()]
-        for step in steps:
-            step()
-            marks.append(self._recorder.mark())
-        if by_stage not in self._graphs:
-            self._forget()
+        try:
+            for step in steps:
+                step()
+                marks.append(self._recorder.mark())
+            self._warm_thread = thread
+        finally:
+            if by_stage not in self._graphs:
+                self._forget()
         return marks
 
     def _calls(self, by_stage: bool) -> list[Callable]:
@@ -148,7 +168,8 @@ class Recording:
         try:
             self._graphs[by_stage] = [
                 self._recorder.graph_of([call]) for call in self._calls(by_stage)]
-        except RuntimeError as error:
+        except (*failures(), ConfigError, ValueError) as error:
+            self._recorder.drop_pool()
             self.problem = _first_line(error)
             _log.warning('%s cannot be captured in a CUDA graph and runs kernel by kernel, which '
                          'is slower: %s', self._name, self.problem)

@@ -57,7 +57,7 @@ class Outcome:
 class _Eye:
     """Images of one size on their way to the network's pixels."""
 
-    def __init__(self, inputs: ModelInputs, pixels: torch.Tensor, image_size, recorder: Recorder,
+    def __init__(self, inputs: ModelInputs, pixels: torch.Tensor, image_size,
                  resize_on_device: bool):
         self._inputs, self._pixels, self._transform = inputs, pixels, None
         if resize_on_device:
@@ -68,8 +68,6 @@ class _Eye:
                 _log.warning('images are resized on the CPU, which is slower: %s', reason)
         size = inputs.image_transform.size if self._transform is None else image_size
         self._staging = Staging({'image': (torch.uint8, (*size, 3))}, pixels.device)
-        self.recording = Recording(recorder, f'preprocessing of {image_size} images',
-                                   {'preprocess': self._preprocess})
 
     def upload(self, image: np.ndarray) -> None:
         """Start to copy an image that has been checked, or its resized form, to the device."""
@@ -78,7 +76,8 @@ class _Eye:
         np.copyto(self._staging.host['image'].numpy(), image)
         self._staging.upload()
 
-    def _preprocess(self) -> None:
+    def preprocess(self) -> None:
+        """Fill the network's pixels."""
         image = self._staging.device['image']
         if self._transform is not None:
             image = self._transform(image)
@@ -89,7 +88,7 @@ class Runner:
     """A network with static buffers on one device; use it on one thread."""
 
     def __init__(self, model: VLA, inputs: ModelInputs, device: torch.device,
-                 dtype: torch.dtype = torch.bfloat16, capture: bool = True, plans: int = 4,
+                 dtype: torch.dtype = torch.bfloat16, capture: bool = True, plans: int = 8,
                  resize_on_device: bool | None = None):
         """
         Take a network that is on the device already.
@@ -106,16 +105,16 @@ class Runner:
             torch.cuda.synchronize(device)  # these and the weights are made in another stream
         self._resize_on_device = (device.type == 'cuda' if resize_on_device is None
                                   else resize_on_device)
-        self._most, self._is_tuned = plans, False
-        self._eyes: OrderedDict[tuple, _Eye] = OrderedDict()
+        self._most, self._tuned = plans, set()
+        self._eyes: OrderedDict[tuple, tuple[_Eye, Recording]] = OrderedDict()
         self._plans: OrderedDict[tuple, tuple[Plan, Recording]] = OrderedDict()
         self.by_stage = False
 
     @property
     def problems(self) -> list[str]:
         """Return why what runs kernel by kernel could not be captured."""
-        recordings = [eye.recording for eye in self._eyes.values()]
-        recordings += [recording for _, recording in self._plans.values()]
+        recordings = [recording for cache in (self._eyes, self._plans)
+                      for _, recording in cache.values()]
         return [recording.problem for recording in recordings if recording.problem]
 
     @property
@@ -137,12 +136,13 @@ class Runner:
         """
         clock, recorder = Stopwatch(), self._recorder
         image = checked_image(image)
-        with recorder.active(), self._settled():
-            eye, (plan, recording) = self._eye(image.shape[:2]), self._plan(token_ids, selection)
+        with recorder.active(), self._settled(selection):
+            eye, preprocessing = self._eye(image.shape[:2])
+            plan, recording = self._plan(token_ids, selection)
             plan.fill(token_ids, state, noise, distance, step)
             eye.upload(image)
             plan.inputs.upload()
-            marks = eye.recording.run(self.by_stage)
+            marks = preprocessing.run(self.by_stage)
             clock.lap('preprocess')
             marks += recording.run(self.by_stage)
             plan.outputs.download()
@@ -159,34 +159,34 @@ class Runner:
         """
         Compile and tune whatever prompts of these lengths (with BOS) need, and nothing later.
 
-        The lengths of which all choices are made are run, on zeros.  Takes minutes on a device
-        that has never done it, else about a second; a log says how far it is.
+        So many lengths are run, on zeros, that all choices are made for this selection.  May take
+        minutes on a device that has never done it (not measured); a log says how far it is.
         """
         visual = self._model.config.num_visual
         kept = visual if selection is None else selection.keep
         picked = tuning.covering([(visual + tokens, kept + tokens) for tokens in lengths])
         with self._recorder.active():
             for number, index in enumerate(picked, start=1):
-                _log.info('compiling and tuning kernels for this device, once: prompts of %d '
-                          'tokens (%d of %d)', lengths[index], number, len(picked))
+                _log.info('prompts of %d tokens (%d of %d): kernels are compiled and tuned, if '
+                          'this device has not done so before', lengths[index], number,
+                          len(picked))
                 plan = self._new_plan(lengths[index], selection)
                 plan.inputs.upload()
                 for stage in plan.stages.values():
                     stage()
                 self._recorder.wait()
-        self._is_tuned = True
+        self._tuned.add(selection)
 
     def is_ready(self, image_size: tuple[int, int], tokens: int,
                  selection: SelectionConfig | None) -> bool:
         """Whether an image (H, W) and a prompt of such a length meet nothing new."""
         if not self._recorder.capture:
             return True
-        eye, plan = self._eyes.get(image_size), self._plans.get((tokens, selection))
-        return (eye is not None and eye.recording.is_ready
-                and plan is not None and plan[1].is_ready)
+        found = self._eyes.get(image_size), self._plans.get((tokens, selection))
+        return all(entry is not None and entry[1].is_ready for entry in found)
 
-    def _settled(self):
-        return tuning.settled() if self._is_tuned else contextlib.nullcontext()
+    def _settled(self, selection):
+        return tuning.settled() if selection in self._tuned else contextlib.nullcontext()
 
     def _timings(self, clock: Stopwatch, marks: list, plan: Plan) -> dict[str, float]:
         timings = clock.timings()
@@ -198,9 +198,12 @@ class Runner:
         return {'preprocess': on_host, **dict(zip(plan.stages, spans)),
                 'total': timings['total']}
 
-    def _eye(self, image_size: tuple[int, int]) -> _Eye:
-        return self._cached(self._eyes, image_size, lambda: _Eye(
-            self._inputs, self._pixels, image_size, self._recorder, self._resize_on_device))
+    def _eye(self, image_size: tuple[int, int]) -> tuple[_Eye, Recording]:
+        def make():
+            eye = _Eye(self._inputs, self._pixels, image_size, self._resize_on_device)
+            name = f'preprocessing of {image_size} images'
+            return eye, Recording(self._recorder, name, {'preprocess': eye.preprocess})
+        return self._cached(self._eyes, image_size, make)
 
     def _plan(self, token_ids, selection) -> tuple[Plan, Recording]:
         def make():

@@ -3,10 +3,13 @@
 """
 Choose the backend of a quantized linear layer.
 
-The native one (native.py) is taken wherever it can be compiled and runs.  Elsewhere the backends
-that torch's libraries offer are checked for exactness and timed.  Either way the choice is made
-once for each shape, bit widths, row count and thread count, takes some milliseconds, and is
-logged with the times of all candidates and of a plain float32 layer at its fastest.
+On a CPU the native one (native.py) is taken wherever it can be compiled and runs.  Elsewhere the
+backends that torch's libraries offer are checked for exactness and timed.  Either way the choice
+is made once for each shape, bit widths, row count and thread count, takes some milliseconds, and
+is logged with the times of all candidates and of a plain float32 layer at its fastest.
+
+On a GPU the first of these serves that is exact and runs, and a warning tells of any but the
+first: the Triton kernels (cuda/linear.py), torch's own products (torch_gpu.py), the reference.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 from functools import lru_cache
 import logging
-import subprocess
 import time
 
 import torch
@@ -22,19 +24,19 @@ from torch.nn import functional as F
 
 from .base import Kernel, LinearSpec, Unavailable
 from .cpu import INTEGER_KERNELS, onednn_linear, WEIGHT_ONLY_KERNELS
-from .cuda import unavailable
-from .cuda.tuning import without_tuning
+from .exact import check_exact, extreme_inputs, integer_part
 from .native import library, NativeKernel
+from .on_device import make_on_device, triton_kernel
 from .reference import ReferenceKernel
+from .torch_gpu import TorchKernel
 from ..errors import ConfigError
 
-__all__ = ['Choice', 'choose', 'Kernel', 'LinearSpec', 'make_kernel', 'Unavailable']
+__all__ = ['check_exact', 'Choice', 'choose', 'extreme_inputs', 'Kernel', 'LinearSpec',
+           'make_kernel', 'Unavailable']
 
 _log = logging.getLogger(__name__)
 _LARGEST_TIMED = 2048
 _ROUNDS = 5
-# of a kernel that is not for this machine; compilers may fail in their own process
-_FAILURES = (Unavailable, RuntimeError, NotImplementedError, OSError, subprocess.SubprocessError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,40 +57,6 @@ class Choice:
     def speedup(self) -> float:
         """Plain float32 time over the chosen kernel's."""
         return self.float32_ms / self.times_ms[self.kernel.name]
-
-
-def extreme_inputs(in_features: int, bits: int, rows_random: int = 2) -> torch.Tensor:
-    """Return float integers [4 + rows, K]: all lowest, all highest, alternating, random."""
-    low, high = -2 ** (bits - 1), 2 ** (bits - 1) - 1
-    generator = torch.Generator().manual_seed(0)
-    alternating = torch.full((in_features,), float(high))
-    alternating[::2] = low
-    rows = [torch.full((in_features,), float(low)), torch.full((in_features,), float(high)),
-            alternating, -alternating.clamp(-high, high)]
-    rows += [torch.randint(low, high + 1, (in_features,), generator=generator).float()
-             for _ in range(rows_random)]
-    return torch.stack(rows)
-
-
-@lru_cache(maxsize=None)
-def check_exact(kernel: type[Kernel], in_features: int, weight_bits: int, act_bits: int,
-                device: str = 'cpu') -> str:
-    """Return '' if the kernel's integer product equals the reference's, else the reason."""
-    weight = extreme_inputs(in_features, weight_bits, 12).to(device, torch.int8)  # [16, K]
-    spec = LinearSpec(in_features, len(weight), weight_bits, act_bits)
-    ones = torch.ones(len(weight), device=device)
-    grid = extreme_inputs(in_features, min(act_bits, 8)).to(device)
-    for rows in (grid, grid.repeat(2, 1)):  # a few, and more than a kernel for few takes
-        try:
-            with without_tuning():  # the result is the same, and nobody needs this shape again
-                found = kernel(spec, weight, ones).product(rows.clone())
-        except _FAILURES as error:
-            return (str(error) or type(error).__name__).splitlines()[0]
-        expected = ReferenceKernel(spec, weight, ones).product(rows)
-        if not torch.equal(found, expected):
-            off = (found - expected).abs().max().item()
-            return f'its integer product is off by up to {off:g} (int16 saturation without VNNI?)'
-    return ''
 
 
 def _seconds(function, x, limit: float) -> float:
@@ -122,13 +90,9 @@ def _candidates(spec: LinearSpec) -> tuple[type[Kernel], ...]:
     That it is taken by rule and never by a stopwatch keeps results equal from run to run,
     since its Hadamard rounds differently.
     """
-    if not native_reason() and not check_exact(NativeKernel, *_integer_part(spec)):
+    if not native_reason() and not check_exact(NativeKernel, *integer_part(spec)):
         return (NativeKernel,)
     return NativeKernel, *(WEIGHT_ONLY_KERNELS if spec.act_bits == 16 else INTEGER_KERNELS)
-
-
-def _integer_part(spec: LinearSpec) -> tuple[int, int, int]:
-    return spec.in_features, spec.weight_bits, spec.act_bits
 
 
 def _example(spec: LinearSpec, generator: torch.Generator):
@@ -167,7 +131,7 @@ def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
         if max_bits is not None and bits > max_bits:
             rejected[kernel.name] = f'{bits} bits a weight in memory'
             continue
-        reason = check_exact(kernel, *_integer_part(spec))
+        reason = check_exact(kernel, *integer_part(spec))
         if reason:
             rejected[kernel.name] = reason
             continue
@@ -213,58 +177,36 @@ def choose(spec: LinearSpec, rows: int = 256, max_bits: int | None = None) -> Ch
     return _choose(*key)
 
 
-@lru_cache(maxsize=None)
-def _warn_reference(device: str, reason: str) -> None:
-    _log.warning('the slow reference backend serves device %s: %s', device, reason)
-
-
-def _triton_kernel() -> type[Kernel]:
-    """Return the class, whose module needs triton."""
-    from .cuda.linear import TritonKernel
-    return TritonKernel
-
-
-def _on_device(spec: LinearSpec, q_weight, scale, bias) -> Kernel:
-    """Make the GPU kernel of a layer, or with a warning the reference."""
-    device = q_weight.device
-    reason = unavailable(device) or check_exact(
-        _triton_kernel(), *_integer_part(spec), str(device))
-    try:
-        if not reason:
-            return _triton_kernel()(spec, q_weight, scale, bias)
-    except Unavailable as error:
-        reason = str(error)
-    _warn_reference(device.type, reason)
-    return ReferenceKernel(spec, q_weight, scale, bias)
-
-
 def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
-                max_bits: int | None = None, backend: str | None = None) -> Kernel:
+                max_bits: int | None = None, backend: str | None = None,
+                dtype: torch.dtype | None = None) -> Kernel:
     """
     Make the kernel of one layer on the device of q_weight.
 
     q_weight: int8 [N, K].  scale: float32 [N], or [N, K / group_size].  bias: [N] or None.
-    backend: a name, instead of the choice.  Raises ConfigError for a backend that does not
+    backend: a name, instead of the choice.  dtype: of the layer's input, which it is tried with
+    on a GPU; None is what that takes by default.  Raises ConfigError for a backend that does not
     exist or is not exact here.
     """
     if backend is not None:
         kind = _named_kernel(backend, spec, q_weight.device)
         return kind(spec, q_weight, scale, bias)
     if q_weight.device.type != 'cpu':
-        return _on_device(spec, q_weight, scale, bias)
+        return make_on_device((spec, q_weight, scale, bias), rows, dtype)
     return choose(spec, rows, max_bits).kernel(spec, q_weight, scale, bias)
 
 
 def _named_kernel(name: str, spec: LinearSpec, device: torch.device) -> type[Kernel]:
-    kinds = {kind.name: kind
-             for kind in (ReferenceKernel, NativeKernel, *INTEGER_KERNELS, *WEIGHT_ONLY_KERNELS)}
-    reason = unavailable(device) if name == 'triton' else ''
-    if name == 'triton' and not reason:
-        kinds[name] = _triton_kernel()
-    if name not in kinds and not reason:
+    kinds = {kind.name: kind for kind in (ReferenceKernel, NativeKernel, TorchKernel,
+                                          *INTEGER_KERNELS, *WEIGHT_ONLY_KERNELS)}
+    if name not in (*kinds, 'triton'):
         raise ConfigError(f'kernel backend {name!r} is unknown: use one of '
                           f"{sorted([*kinds, 'triton'])}")
-    reason = reason or check_exact(kinds[name], *_integer_part(spec), str(device))
+    try:
+        kind = kinds[name] if name in kinds else triton_kernel(device)
+        reason = check_exact(kind, *integer_part(spec), str(device))
+    except Unavailable as error:
+        reason = str(error)
     if reason:
         raise ConfigError(f'kernel backend {name!r} cannot be used here: {reason}')
-    return kinds[name]
+    return kind

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+import subprocess
 
 import torch
 
@@ -76,11 +77,14 @@ class Kernel(ABC):
     """
     One layer's weights in a backend's own layout.
 
-    bits_in_memory says how many bits a weight takes there, whatever it takes on disk.
+    bits_in_memory says how many bits a weight takes there, whatever it takes on disk.  failures:
+    what it raises where it is not for this machine; compilers may fail in their own process.
     """
 
     name = ''
     bits_in_memory = 0
+    failures: tuple[type[Exception], ...] = (
+        Unavailable, RuntimeError, OSError, subprocess.SubprocessError)
 
     @classmethod
     def bits_for(cls, spec: LinearSpec) -> int:

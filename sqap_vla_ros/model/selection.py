@@ -67,7 +67,7 @@ def select_on_device(scores, distance, grid: tuple[int, int], config: SelectionC
         distance = distance.to(device, non_blocking=True)
     if draw is None and needs_draw(config):
         draw = torch.from_numpy(random_draw(grid, config, step)).to(device, non_blocking=True)
-    if device.type == 'cuda' and not _no_kernel(device):
+    if _kernel_serves(scores, distance, grid, config, draw, status):
         from ..kernels.cuda.select import select_tokens_cuda
         return select_tokens_cuda(scores, distance, grid, config, draw, status)
     if distance is None:
@@ -121,14 +121,27 @@ def _check(scores, distance, grid, config: SelectionConfig) -> None:
                          f'found {list(distance.shape)}')
 
 
-@lru_cache(maxsize=None)
-def _no_kernel(device) -> str:
-    """Return why the one-block kernel cannot be used, '' if it can; warn once."""
-    reason = unavailable(device)
+def _kernel_serves(scores, *arguments) -> bool:
+    """Whether the one-block kernel is there for a device and runs; see select_tokens_cuda."""
+    if not _may_have_kernel(scores.device):
+        return False
+    reason = unavailable(scores.device)
+    if not reason:
+        from ..kernels.cuda.select import why_not_selected
+        reason = why_not_selected(scores, *arguments)
     if reason:
-        _log.warning('tokens are selected by some hundred tensor operations instead of by one '
-                     'kernel, which is expected to be faster: %s', reason)
-    return reason
+        _warn_no_kernel(reason)
+    return not reason
+
+
+def _may_have_kernel(device) -> bool:
+    return device.type == 'cuda'
+
+
+@lru_cache(maxsize=None)
+def _warn_no_kernel(reason: str) -> None:
+    _log.warning('tokens are selected by some hundred tensor operations instead of by one '
+                 'kernel, which is expected to be faster: %s', reason)
 
 
 def _reasons(scores, distance, grid: tuple[int, int], config: SelectionConfig, draw):

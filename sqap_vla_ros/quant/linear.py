@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from operator import is_
+import weakref
 
 import torch
 from torch import nn
@@ -50,7 +50,7 @@ class QuantLinear(nn.Module):
         self.register_buffer('scale', torch.ones(out_features, *groups))
         self.register_buffer('bias', torch.zeros(out_features) if bias else None)
         self._kernel: Kernel | None = None
-        self._group: tuple | None = None
+        self._group: _Group | None = None
 
     @classmethod
     def from_linear(cls, linear: nn.Linear, precision: str, hessian=None,
@@ -88,14 +88,15 @@ class QuantLinear(nn.Module):
         return hadamard_transform(weight, self.spec.hadamard_block, self.spec.hadamard_stride)
 
     def prepare(self, rows: int = 256, max_bits: int | None = None,
-                backend: str | None = None, release: bool = False) -> Kernel:
+                backend: str | None = None, release: bool = False,
+                dtype: torch.dtype | None = None) -> Kernel:
         """
         Choose and build the kernel; see kernels.make_kernel.
 
         release drops the packed buffer, so that only the kernel's copy stays in memory.
         """
         self._kernel = make_kernel(self.spec, self.integers(), self.scale, self.bias, rows,
-                                   max_bits, backend)
+                                   max_bits, backend, dtype)
         if release:
             self.weight = None
         return self._kernel
@@ -103,13 +104,13 @@ class QuantLinear(nn.Module):
     @property
     def kernel(self) -> Kernel | None:
         """Return the kernel in use, perhaps a joint one; None before the first call."""
-        return self._kernel if self._group is None else self._group[1]
+        return self._kernel if self._group is None else self._group.kernel
 
     def forward(self, x):
         """Map x [..., in] to [..., out]; the first call chooses the kernel for its rows."""
         rows = x.reshape(-1, x.shape[-1])
         if self._kernel is None:
-            self.prepare(len(rows))
+            self.prepare(len(rows), dtype=x.dtype)
         return self._kernel(rows).view(*x.shape[:-1], self.spec.out_features)
 
     def _apply(self, fn, recurse=True):
@@ -134,6 +135,22 @@ class QuantLinear(nn.Module):
         return f'{spec.in_features}, {spec.out_features}, {self.precision}{hadamard}'
 
 
+class _Group:
+    """
+    Layers and their joint kernel.
+
+    The layers hold it and it does not hold them: so their weights are free as soon as a model is
+    dropped, without a garbage collection.
+    """
+
+    def __init__(self, layers, kernel: Kernel):
+        self._layers, self.kernel = [weakref.ref(layer) for layer in layers], kernel
+
+    def consists_of(self, layers) -> bool:
+        """Whether it is of these layers, in this order."""
+        return [known() for known in self._layers] == list(layers)  # modules are equal if the same
+
+
 def joinable(layers) -> bool:
     """Return whether all layers are quantized and read their input in the same form."""
     if not all(isinstance(layer, QuantLinear) for layer in layers):
@@ -143,7 +160,8 @@ def joinable(layers) -> bool:
 
 
 def prepare_joint(layers, rows: int = 256, max_bits: int | None = None,
-                  backend: str | None = None, release: bool = False) -> Kernel:
+                  backend: str | None = None, release: bool = False,
+                  dtype: torch.dtype | None = None) -> Kernel:
     """
     Make one kernel that computes all outputs side by side, for `together`.
 
@@ -158,9 +176,10 @@ def prepare_joint(layers, rows: int = 256, max_bits: int | None = None,
     bias = None if first.bias is None else torch.cat([layer.bias for layer in layers])
     kernel = make_kernel(spec, torch.cat([layer.integers() for layer in layers]),
                          torch.cat([layer.scale for layer in layers]), bias, rows, max_bits,
-                         backend)
+                         backend, dtype)
+    group = _Group(layers, kernel)
     for layer in layers:
-        layer._group = (layers, kernel)
+        layer._group = group
         if release:
             layer.weight = None
     return kernel
@@ -176,10 +195,10 @@ def together(layers, x) -> tuple[torch.Tensor, ...]:
     layers = tuple(layers)
     group = getattr(layers[0], '_group', None)
     rows = x.reshape(-1, x.shape[-1])
-    if group is not None and len(group[0]) == len(layers) and all(map(is_, group[0], layers)):
-        kernel = group[1]
+    if group is not None and group.consists_of(layers):
+        kernel = group.kernel
     elif joinable(layers):
-        kernel = prepare_joint(layers, len(rows))
+        kernel = prepare_joint(layers, len(rows), dtype=x.dtype)
     else:
         return tuple(layer(x) for layer in layers)
     y = kernel(rows).view(*x.shape[:-1], -1)

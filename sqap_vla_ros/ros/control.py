@@ -17,6 +17,7 @@ from .messages import chunk_message
 from .statistics import Recent
 
 CHECK_PERIOD_S = 0.2
+PREPARATION_S = 60.0  # that a policy may take to be made ready before it is called an error
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ class Control:
         if answer.bug:
             self.parts.node.get_logger().error(answer.problem)
             self.gate.latch('the policy crashed, its traceback is in the log')
+        elif answer.is_too_old:
+            self._ask_again()
+            return
         elif answer.chunk is None:
             self._problem = answer.problem
             self.player.clear()
@@ -162,10 +166,13 @@ class Control:
             return reason
         if self.parts.inputs.frame is None:
             return WARN, f'no image has come in on {self.parts.inputs.image_topic}'
+        if self.parts.inference.is_preparing:
+            hangs = self.parts.inference.busy_s > PREPARATION_S
+            return ERROR if hangs else WARN, (
+                'the policy is made ready for this image size and instruction, once: nothing '
+                'moves until then'
+                + (f'; it takes more than {PREPARATION_S:g} s' if hangs else ''))
         if self.parts.inference.busy_s > self.config.inference_timeout:
-            if self.parts.inference.is_preparing:
-                return WARN, ('the policy is made ready for this image size and instruction: '
-                              'once, and nothing moves until then')
             return ERROR, (f'inference takes more than {self.config.inference_timeout:g} s: use a '
                            'lower precision, fewer tokens or a faster machine')
         if self._problem:
@@ -182,6 +189,10 @@ class Control:
     def _ask(self, frame):
         self._asked_ns = frame.stamp_ns
         self.parts.inference.ask(frame, self.parts.inputs.instruction)
+
+    def _ask_again(self):
+        """Ask about the newest image, instead of one that was not answered."""
+        raise NotImplementedError
 
     def _start_over(self, forget_image_size=False):
         self.player.clear()

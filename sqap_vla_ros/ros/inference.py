@@ -24,7 +24,8 @@ class Answer:
     What became of one image.
 
     problem: why there is no chunk, in words; bug: whether that was not the input's fault.
-    infer_ms: time in the policy, once it was ready for such images and instructions.
+    is_too_old: the policy had to be made ready for such images and instructions first, and has
+    not answered: a newer image is to be asked about.  infer_ms: time in the policy.
     waited_ms: time the image waited for the thread, which was busy with an earlier one.
     warnings: what the observation had to do without.
     """
@@ -36,6 +37,7 @@ class Answer:
     chunk: object = None
     problem: str = ''
     bug: bool = False
+    is_too_old: bool = False
     infer_ms: float = 0.0
     observe_ms: float = 0.0
     waited_ms: float = 0.0
@@ -73,9 +75,10 @@ class Inference:
         self._guard = self._node.create_guard_condition(self._deliver)
 
     def teardown(self):
-        """Let no answer come back any more."""
+        """Let no answer come back any more, and let go of the policy."""
         self.reset()
         self._node.destroy_guard_condition(self._guard)
+        self._policy = None
 
     @property
     def is_pending(self) -> bool:
@@ -129,34 +132,40 @@ class Inference:
     def _answer(self, frame, instruction, epoch, started_s, waited_ms) -> Answer:
         try:
             observation = self._observer.observe(frame, instruction)
+            if self._had_to_prepare(observation):
+                return Answer(frame, instruction, epoch, is_too_old=True)
             observed_s = time.perf_counter()
-            self._prepare(observation)
-            ready_s = time.perf_counter()
             chunk = self._policy.infer(observation)
         except (ObservationError, ConfigError) as error:
             return Answer(frame, instruction, epoch, problem=str(error))
         return Answer(
             frame, instruction, epoch, observation, chunk,
-            infer_ms=(time.perf_counter() - ready_s) * 1e3,
+            infer_ms=(time.perf_counter() - observed_s) * 1e3,
             observe_ms=(observed_s - started_s) * 1e3, waited_ms=waited_ms,
             warnings=list(self._observer.warnings))
 
-    def _prepare(self, observation):
-        """Make the policy ready before it answers the first image of such a size and prompt."""
+    def _had_to_prepare(self, observation) -> bool:
+        """Make the policy ready for such images and instructions; False if it was, or can't be."""
+        kind = observation.instruction, observation.image.shape[:2]
+        if self._policy.is_ready(*kind):
+            return False
         self.is_preparing = True
         try:
-            self._policy.make_ready(observation.instruction, observation.image.shape[:2])
+            self._policy.make_ready(*kind)
         finally:
             self.is_preparing = False
+        return self._policy.is_ready(*kind)
 
     def _publish_selection(self, answer):
         """Publish what was kept, drawn too if somebody looks; commands do not wait for it."""
-        header = answer.frame.message.header
+        policy, header = self._policy, answer.frame.message.header
+        if policy is None:
+            return
         self._results.selection.publish(
             selection_message(answer.chunk.selection, answer.observation, header))
         if self._results.overlay_is_wanted:
             self._results.overlay.publish(overlay_message(
-                answer.observation, answer.chunk.selection, self._policy.image_transform, header))
+                answer.observation, answer.chunk.selection, policy.image_transform, header))
 
     def _deliver(self):
         while self._answers:

@@ -115,6 +115,9 @@ class LockstepControl(Control):
 
     _command_now = _play
 
+    def _ask_again(self):
+        self._retry()
+
     def _retry(self):
         """Ask again about the image of the tick that waits."""
         frame = self.parts.inputs.frame

@@ -14,6 +14,7 @@ from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from sqap_vla_ros.actions import CommandLimits
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.quant import PARTS
 from sqap_vla_ros.resources import model_directory
 from sqap_vla_ros.tokens import METHODS, SelectionConfig, TIES
 
@@ -38,9 +39,21 @@ class NodeConfig:
         "checkpoint's own.")
     device: str = _parameter(
         'cpu', 'Where the policy runs: cpu, cuda, cuda:0 and so on, or auto for a GPU where there '
-        'is one. A GPU computes in bfloat16.')
+        'is one. A GPU computes in bfloat16, see dtype.')
+    dtype: str = _parameter(
+        '', 'Type of what is not quantized: float32, bfloat16 or float16; empty takes bfloat16 on '
+        'a GPU and float32 on a CPU.')
+    int8_parts: tuple = _parameter(
+        ('',), 'Parts outside the decoder to hold at w8a8, of a checkpoint that is not converted '
+        "yet; [''] for none.", choices=PARTS)
+    ddim_steps: int = _parameter(
+        -1, "Denoising steps of a diffusion head; -1 takes the checkpoint's, 0 all 100 of DDPM.",
+        -1, 100)
     keep_tokens: int = _parameter(
         0, 'Visual tokens to keep; 0 keeps them all (no pruning).', 0, 4096)
+    prune_layer: int = _parameter(
+        0, 'First decoder layer, counted from 0, that pruned tokens do not reach; 0 takes the '
+        "checkpoint's.", 0, 1000)
     selection_method: str = _parameter(
         'sqap', 'How tokens are chosen; all but sqap are baselines.', choices=METHODS)
     preserve: bool = _parameter(True, 'Keep the tokens that the task attends to most.')
@@ -110,13 +123,14 @@ class NodeConfig:
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 
     def __post_init__(self):
-        """Check what ranges cannot say."""
+        """Check what ranges cannot say; [''] is how a list of strings is empty in ROS."""
+        object.__setattr__(self, 'int8_parts', tuple(filter(None, self.int8_parts)))
         if self.output not in OUTPUTS:
             raise ConfigError(f'parameter output is {self.output!r}, which this version does not '
                               f'offer: use one of {OUTPUTS}')
         for item in fields(self):
             _check_value(item, getattr(self, item.name))
-        if not self.base_frame or not all(self.end_effector_frames):
+        if not self.base_frame or not all(self.end_effector_frames or ['']):
             raise ConfigError('parameters base_frame and end_effector_frames name TF frames: '
                               f'found {self.base_frame!r} and {list(self.end_effector_frames)}')
         if self.gripper_open_position == self.gripper_closed_position:
@@ -155,9 +169,10 @@ class NodeConfig:
 
 def _check_value(item, value):
     limits = item.metadata
-    if limits['choices'] and value not in limits['choices']:
-        raise ConfigError(f'parameter {item.name} is {value!r}, expected one of '
-                          f'{limits["choices"]}')
+    for name in value if isinstance(value, tuple) else (value,):
+        if limits['choices'] and name not in limits['choices']:
+            raise ConfigError(f'parameter {item.name} is {name!r}, expected one of '
+                              f'{limits["choices"]}')
     if limits['low'] is not None and not limits['low'] <= value <= limits['high']:
         raise ConfigError(f'parameter {item.name} is {value}, expected {limits["low"]} to '
                           f'{limits["high"]}')
@@ -188,13 +203,17 @@ def declare_parameters(node):
 
 def read_parameters(node) -> NodeConfig:
     """Return the declared parameters; raises ConfigError for values that don't go together."""
-    values = {item.name: node.get_parameter(item.name).value for item in fields(NodeConfig)}
-    values['end_effector_frames'] = tuple(values['end_effector_frames'])
-    config = NodeConfig(**values)
+    config = NodeConfig(**{item.name: _read(node, item) for item in fields(NodeConfig)})
     if config.lockstep and not node.get_parameter('use_sim_time').value:
         raise ConfigError('parameter lockstep is true but use_sim_time is false: in lockstep the '
                           "simulator's /clock is the time, set both")
     return config
+
+
+def _read(node, item):
+    if not isinstance(item.default, tuple):
+        return node.get_parameter(item.name).value
+    return tuple(node.get_parameter_or(item.name).value or ())  # [] in YAML has no type
 
 
 def changed(config: NodeConfig, parameters) -> tuple:

@@ -65,6 +65,11 @@ class RealTimeControl(Control):
         return (self._asked_ns is not None and
                 (self._asked_ns - frame.stamp_ns) * 1e-9 > self.config.image_timeout)
 
+    def _ask_again(self):
+        self._asked_ns = None
+        if self.parts.inputs.frame is not None:
+            self.on_frame(self.parts.inputs.frame)
+
     def _tick(self):
         """Send the command for now."""
         now_ns = self.now_ns()

@@ -50,7 +50,9 @@ def load_configured_policy(config):
     policy = load_policy(
         directory, precision=config.precision or None,
         selection=config.selection, radius_patches=config.protected_radius,
-        threads=config.torch_threads or None, device=config.device)
+        threads=config.torch_threads or None, device=config.device, dtype=config.dtype or None,
+        int8=config.int8_parts, prune_layer=config.prune_layer or None,
+        ddim_steps=None if config.ddim_steps < 0 else config.ddim_steps)
     policy.warm_up()
     return policy
 
@@ -62,8 +64,9 @@ class VlaNode(LifecycleNode):
         """
         Declare parameters and services; nothing is loaded before configure.
 
-        policy_factory(NodeConfig) -> Policy runs on the inference thread. options: of
-        rclpy's Node. Raises rclpy's ParameterException for a parameter of a wrong type.
+        policy_factory(NodeConfig) -> Policy runs on the inference thread; is_ready, make_ready,
+        reset and infer are called there, too.  options: of rclpy's Node.  Raises rclpy's
+        ParameterException for a parameter of a wrong type.
         """
         super().__init__(node_name, **options)
         self.interrupted = threading.Event()
@@ -176,6 +179,13 @@ class VlaNode(LifecycleNode):
 
     def take_apart(self):
         """Stop the arm, end the thread and leave all topics; may be called at any time."""
+        self._stop_parts()
+        self._control = self._worker = self._parts = self._observer = self._config = None
+        if 'torch' in sys.modules:  # no policy was ever loaded without
+            from sqap_vla_ros.graphs.device import free_memory
+            free_memory()
+
+    def _stop_parts(self):
         if self._control is not None:
             self._control.halt()
         if self._worker is not None:
@@ -185,7 +195,6 @@ class VlaNode(LifecycleNode):
             for part in (parts.inputs, parts.transforms, parts.inference, parts.results,
                          parts.output):
                 part.teardown()
-        self._control = self._worker = self._parts = self._observer = self._config = None
 
     def _set_parameters(self, parameters):
         if self._config is None:

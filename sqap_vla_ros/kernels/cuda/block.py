@@ -29,17 +29,20 @@ from torch import nn
 import triton
 import triton.language as tl
 
-from . import unavailable
+from . import is_interpreted, unavailable
 from .linear import TritonKernel
 from .quantize import quantize_rows, row_constants, transform_rows
 from .small import fuse_action_head
 from ..attention import attend
+from ..trial import why_not
 from ...errors import ConfigError
 from ...model.dit import DiffusionHead
+from ...model.llama import LayerCache, rotary_tables
 from ...quant.linear import joinable
 
 _log = logging.getLogger(__name__)
 _TILE = 16  # heads that a program rotates
+_PROMPT, _FEW = 24, 12  # tokens that a block is tried with behind an image, or interpreted
 
 
 @triton.jit
@@ -117,7 +120,7 @@ class _IntegerProduct:
     """A quantized product, or several side by side, whose tokens become integers on the way."""
 
     def __init__(self, kernel: TritonKernel):
-        self._kernel = kernel
+        self._kernel, self.form = kernel, (kernel.spec, kernel.bias is None)
 
     def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
         kernel, spec = self._kernel, self._kernel.spec
@@ -131,7 +134,7 @@ class _KernelProduct:
     """A product that reads floats, or all rows by one scale: only what stands before is fused."""
 
     def __init__(self, kernel: TritonKernel):
-        self._kernel = kernel
+        self._kernel, self.form = kernel, (kernel.spec, kernel.bias is None)
 
     def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
         return self._kernel(_prepared(x, norm, gate), residual)
@@ -143,7 +146,7 @@ class _PlainProduct:
     def __init__(self, layers: Sequence[nn.Linear]):
         weight = (layers[0].weight if len(layers) == 1
                   else torch.cat([layer.weight for layer in layers])).detach()
-        self._transposed = weight.t()
+        self._transposed, self.form = weight.t(), tuple(weight.shape)
         parts = weight.split([layer.out_features for layer in layers])
         for layer, part in zip(layers, parts):
             layer.weight = nn.Parameter(part, requires_grad=False)
@@ -197,6 +200,14 @@ class FusedDecoderLayer(nn.Module):
         self._gate_up = _product((mlp.gate_proj, mlp.up_proj))
         self._down = _product((mlp.down_proj,))
 
+    @property
+    def form(self) -> tuple:
+        """Return what its kernels depend on, besides the tokens and their type."""
+        attention = self.layer.self_attn
+        products = self._qkv, self._out, self._gate_up, self._down
+        return (attention.config, str(attention.qk_transform),
+                *((type(product), product.form) for product in products))
+
     def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):
         """Do what DecoderLayer.forward does; see there."""
         layer, rows = self.layer, x.reshape(-1, x.shape[-1])
@@ -221,13 +232,32 @@ class FusedDecoderLayer(nn.Module):
         return transform(q), *((k, v) if cache is None else cache.append(k, v))
 
 
+def _why_not(fused: FusedDecoderLayer, model: nn.Module) -> str:
+    """Return why a block's kernels fail on zeros, '' if they don't; tried once for a form."""
+    config, embedding = fused.layer.self_attn.config, model.llm.embed_tokens.weight
+    decodes = model.make_caches() is not None
+    tokens = _FEW if is_interpreted() else model.config.num_visual + _PROMPT
+
+    def run():
+        x = embedding.new_zeros(1, tokens, embedding.shape[1])
+        position = torch.arange(tokens + 1, device=x.device)
+        rotary = [table.to(x.dtype) for table in rotary_tables(position, config.head_dim,
+                                                               config.rope_theta)]
+        cache = LayerCache(1) if decodes else None
+        fused(x, *(table[:tokens] for table in rotary), cache=cache)
+        if decodes:
+            fused(x[:, :1], *(table[tokens:] for table in rotary), cache=cache)
+    key = fused.form, embedding.dtype, str(embedding.device), decodes, tokens
+    return why_not(key, run, TritonKernel.failures, embedding.device)
+
+
 def fuse_blocks(model: nn.Module) -> int:
     """
     Fuse all blocks of a VLA's decoder that can be, in place, and return how many.
 
     Their kernels must be made (prepare_kernels); layers that are not quantized are fused too,
-    and so are the blocks of an action head that diffuses.  Warns, with the reason, where a
-    decoder block cannot be.
+    and so are the blocks of an action head that diffuses.  Each kind of block is tried once.
+    Warns, with the reason, where a decoder block cannot be fused.
     """
     layers, fused, reasons = model.llm.layers, 0, {}
     problem = unavailable(model.llm.embed_tokens.weight.device)
@@ -235,7 +265,10 @@ def fuse_blocks(model: nn.Module) -> int:
         try:
             if problem:
                 raise ConfigError(problem)
-            layers[index] = FusedDecoderLayer(layer)
+            candidate = FusedDecoderLayer(layer)
+            if reason := _why_not(candidate, model):
+                raise ConfigError(reason)
+            layers[index] = candidate
             fused += 1
         except ConfigError as error:
             reasons.setdefault(str(error), []).append(index)

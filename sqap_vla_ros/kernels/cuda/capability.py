@@ -27,57 +27,12 @@ import os
 
 import torch
 
+from .generations import BY_TORCH, find_generation, Generation, GENERATIONS
 from ...errors import ConfigError
 from ...quant.precision import parse_precision, PRECISIONS
 
 _log = logging.getLogger(__name__)
 PHASES = ('prefill', 'decode')
-_ANY, _FP8 = ('f16', 'bf16', 'int8'), ('f16', 'bf16', 'fp8', 'int8')
-_LEGACY = ("Triton multiplies int8 by mma.sync here, not by this chip's own tcgen05.mma, which "
-           'cuBLAS has for floats: compare w4a4 with w4a16 and fp by benchmarks/gpu/run.sh')
-
-
-@dataclass(frozen=True)
-class Generation:
-    """
-    One compute capability.
-
-    shared_kib: most shared memory of a block, in KiB.  mma: types of its matrix units.
-    int8: the instruction that Triton makes of an int8 product, '' where it has none.  warning:
-    what a user should know of it.
-    """
-
-    number: tuple[int, int]
-    examples: str
-    shared_kib: int
-    mma: tuple[str, ...]
-    int8: str
-    warning: str = ''
-
-    @property
-    def label(self) -> str:
-        """Return the number as people write it."""
-        return '.'.join(map(str, self.number))
-
-    @property
-    def card(self) -> int:
-        """Return the number as compilers write it: 87 for 8.7."""
-        return 10 * self.number[0] + self.number[1]
-
-
-GENERATIONS = (
-    Generation((7, 5), 'T4, RTX 20', 64, ('f16', 'int8', 'int4'), ''),
-    Generation((8, 0), 'A100, A30', 163, (*_ANY, 'int4'), 'mma.sync'),
-    Generation((8, 6), 'RTX 30, A10, A40', 99, (*_ANY, 'int4'), 'mma.sync'),
-    Generation((8, 7), 'Jetson Orin', 163, (*_ANY, 'int4'), 'mma.sync'),
-    Generation((8, 9), 'RTX 40, L4, L40', 99, (*_FP8, 'int4'), 'mma.sync'),
-    Generation((9, 0), 'H100, H200, GH200', 227, _FP8, 'wgmma'),
-    Generation((10, 0), 'B200, GB200', 227, (*_FP8, 'fp4'), 'mma.sync', _LEGACY),
-    Generation((10, 3), 'B300, GB300', 227, (*_FP8, 'fp4'), 'mma.sync', _LEGACY),
-    Generation((11, 0), 'Jetson Thor', 227, (*_FP8, 'fp4'), 'mma.sync', _LEGACY),
-    Generation((12, 0), 'RTX 50, RTX PRO Blackwell', 99, (*_FP8, 'fp4'), 'mma.sync'),
-    Generation((12, 1), 'DGX Spark', 99, (*_FP8, 'fp4'), 'mma.sync'),
-)
 
 
 @dataclass(frozen=True)
@@ -117,32 +72,12 @@ class Path:
     """
     The way of one precision: who multiplies, in which arithmetic, and why.
 
-    backend: 'torch' (cuBLAS), 'triton' or 'reference' (right, and slow).
+    backend: 'torch' (cuBLAS; kernels/torch_gpu.py where it is quantized) or 'triton'.
     """
 
     backend: str
     arithmetic: str
     reason: str
-
-
-def find_generation(number: tuple[int, int]) -> tuple[Generation | None, str]:
-    """Return what is known of a compute capability, or of the nearest older, and a warning."""
-    older = [known for known in GENERATIONS if known.number <= number]
-    label = '.'.join(map(str, number))
-    if not older:
-        return None, (
-            f'compute capability {label} is older than {GENERATIONS[0].label}: quantized layers '
-            "run on the slow reference backend; take precision 'fp' (in float16) for speed")
-    found = older[-1]
-    if not found.int8:
-        return found, (
-            f'Triton (3.3 and newer) has no matrix products for compute capability {found.label} '
-            f'({found.examples}): quantized layers run on the slow reference backend; take '
-            "precision 'fp' (in float16) for speed")
-    if found.number != number:
-        return found, (f'compute capability {label} is unknown here and treated as {found.label} '
-                       f'({found.examples}): run benchmarks/gpu/run.sh, which checks the kernels')
-    return found, found.warning
 
 
 @lru_cache(maxsize=None)
@@ -174,7 +109,7 @@ def capability(device='cuda') -> Capability:
 def missing_triton() -> str:
     """Return what to do where triton is not installed, '' where it is."""
     if find_spec('triton') is None:
-        return ('triton is not installed: quantized layers run on the slow reference backend; '
+        return (f'triton is not installed: {BY_TORCH}, which is expected to be slower; '
                 'pip install triton (docs/jetson.md for a Jetson)')
     return ''
 
@@ -220,13 +155,24 @@ def _path(device: Capability, phase: str, precision: str) -> Path:
         return Path('torch', f'{float_name} cuBLAS',
                     'reads every weight in 16 bits' if phase == 'decode' else 'not quantized')
     if not device.has_kernels:
-        return Path('reference', 'float64', device.warning)
+        return _torch_path(device, bits.weight_bits, bits.act_bits)
     if phase == 'decode':
         return _decode_path(bits.weight_bits, bits.act_bits)
     if bits.act_bits == 16:
         return Path('triton', f'{float_name} MMA', 'the tokens stay floats; weights leave memory '
                     'in 4 bits and become floats in registers')
     return _integer_path(device.generation, bits.weight_bits, bits.act_bits)
+
+
+def _torch_path(device: Capability, weight_bits: int, act_bits: int) -> Path:
+    """Return the path of a quantized layer without the Triton kernels; the warning says why."""
+    arithmetic = 'int8 cuBLASLt, sums in int32'
+    if act_bits == 16:
+        arithmetic = f'{str(device.float_type).split(".")[1]} cuBLAS'
+    elif device.generation is None:
+        arithmetic = 'int8 cuBLASLt if a trial finds it exact, else float64'
+    return Path('torch', arithmetic, 'weights leave memory in 4 bits and are opened before each '
+                'product' if weight_bits == 4 else 'the integers are multiplied as they are')
 
 
 def _decode_path(weight_bits: int, act_bits: int) -> Path:
@@ -283,7 +229,8 @@ def table() -> str:
             prefill, floats = f'int8 `{known.int8}`', 'bfloat16 MMA'
             decode = 'int8 `dp4a`, or float32'
         else:
-            prefill = floats = decode = 'reference (warns)'
+            prefill, floats = 'torch: int8 cuBLASLt (warns)', 'torch: float16 cuBLAS (warns)'
+            decode = 'as prefill (warns)'
         lines.append(f'| {known.label} | {known.examples} | {known.shared_kib} KiB | '
                      f'{", ".join(known.mma)} | {prefill} | {floats} | {decode} |')
     return '\n'.join(lines)

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import torch
-from triton.errors import TritonError
 
 from . import pick, unavailable
+from .choices import warn
 from .float_gemm import candidates as float_candidates, float_linear
 from .gemm import candidates as int_candidates, int_linear
 from .gemv import MOST_ROWS, skinny_linear
 from .pack import pack_weight
+from .probe import FAILURES
 from .quantize import quantize_rows, row_constants, transform_rows
 from ..base import Kernel, Unavailable
 from ...errors import ConfigError
@@ -19,6 +20,7 @@ from ...errors import ConfigError
 FINEST_GROUP = 16  # inputs that share a scale, for skinny_linear
 _FEWEST_TIMED = 4  # rows; with fewer, memory is expected to bind skinny_linear (not measured)
 _SKINNY, _TILES = {'skinny': True}, {'skinny': False}
+_AT_ONCE = 16  # weights of 8 bits that skinny_linear reads
 
 
 class TritonKernel(Kernel):
@@ -31,6 +33,7 @@ class TritonKernel(Kernel):
 
     name = 'triton'
     bits_in_memory = 8
+    failures = FAILURES
 
     @classmethod
     def bits_for(cls, spec):
@@ -50,6 +53,9 @@ class TritonKernel(Kernel):
                          None if bias is None else bias.float().contiguous())
         self.bits_in_memory = self.bits_for(spec)
         self.weight = pack_weight(q_weight, spec.weight_bits)
+        if spec.weight_bits == 8 and spec.in_features % _AT_ONCE:
+            warn(f'{spec.in_features} inputs are no multiple of {_AT_ONCE}: each product of up to '
+                 f'{MOST_ROWS} tokens copies the 8-bit weights, which is slower')
 
     def multiply(self, integers, row_scale, dtype, residual=None) -> torch.Tensor:
         """Return dtype [M, N] of integers int8 [M, K] with scales [M], with bias and residual."""
@@ -87,14 +93,8 @@ class TritonKernel(Kernel):
         """
         Return round(grid) @ q_w^T * s_w, for checks; grid is left alone.
 
-        It takes a fixed configuration.  Raises Unavailable if the kernels do not compile here.
+        It takes a fixed configuration.
         """
-        try:
-            return self._product(grid)
-        except TritonError as error:
-            raise Unavailable(f'Triton has no kernel for it: {error}') from error
-
-    def _product(self, grid) -> torch.Tensor:
         scale, group_size = self.scale, self.spec.group_size
         if self.spec.act_bits == 16:
             grid = grid.float()
@@ -114,6 +114,9 @@ class TritonKernel(Kernel):
             rotated = x if block == 1 else transform_rows(x, block=block, stride=stride)
             return self.multiply_floats(rotated, residual)
         if not spec.per_token:
+            warn('layers with one scale for all tokens are quantized by separate operations, '
+                 'which is expected to be slower than the one kernel of those with a scale each: '
+                 'quantize with per_token=True')
             y = super().__call__(x)
             return y if residual is None else y + residual
         integers, row_scale = quantize_rows(x, spec.act_bits, block=block, stride=stride)

@@ -17,10 +17,13 @@ import triton
 from triton.errors import TritonError
 import triton.language as tl
 
-_ANSWER, _LONGEST = 42, 200  # letters of an error
+from ..base import Unavailable
+from ..trial import short
+
+_ANSWER = 42
 # of the compilers (also for a missing libcuda), the cache, the extension module, a wrong version
-FAILURES = (TritonError, RuntimeError, subprocess.SubprocessError, OSError, ImportError,
-            AssertionError, AttributeError)
+FAILURES = (Unavailable, TritonError, RuntimeError, subprocess.SubprocessError, OSError,
+            ImportError, AssertionError, AttributeError)
 
 
 @triton.jit
@@ -44,13 +47,6 @@ def failure(device: torch.device) -> str:
     except FAILURES as error:
         return short(error)
     return '' if answer == _ANSWER else f'a kernel wrote {answer} instead of {_ANSWER}'
-
-
-def short(error: Exception) -> str:
-    """Return an error in a line: that of the assembler where it has one, or the first."""
-    lines = str(error).splitlines() or ['']
-    said = next((line for line in lines if line.startswith('ptxas')), lines[0])
-    return f'{type(error).__name__}: {said[:_LONGEST]}'
 
 
 def ahead_of_time() -> list[tuple]:

@@ -16,6 +16,8 @@ import triton
 import triton.language as tl
 
 from . import pick
+from .probe import FAILURES
+from ..trial import why_not
 from ...constants import constant
 from ...tokens import (
     FILLED, PRESERVED, PROTECTED, SAMPLED, SelectionConfig, tie_order)
@@ -59,6 +61,18 @@ def select_tokens_cuda(scores, distance, grid: tuple[int, int], config: Selectio
     launch(pick('select', (constants['BLOCK'], config.keep), _candidates(constants['BLOCK']),
                 launch))
     return kept, reason
+
+
+def why_not_selected(scores, distance, grid: tuple[int, int], config: SelectionConfig, draw,
+                     status) -> str:
+    """Return why select_tokens_cuda fails on arguments like these, '' if not; tried once."""
+    def run():
+        like = [None if tensor is None else torch.zeros_like(tensor)
+                for tensor in (scores, distance, draw, status)]
+        select_tokens_cuda(like[0], like[1], grid, config, *like[2:])
+    constants = _constants(grid, config, distance is not None, status is not None)
+    key = ('select', str(scores.device), scores.dtype, draw is None, *constants.values())
+    return why_not(key, run, FAILURES, scores.device)
 
 
 def _candidates(block: int) -> list[dict]:

@@ -22,7 +22,10 @@ import triton
 import triton.language as tl
 
 from . import pick, unavailable
+from .choices import warn
+from .probe import FAILURES
 from ..attention import attend
+from ..trial import why_not
 
 _log = logging.getLogger(__name__)
 MOST_ROWS = 64
@@ -134,6 +137,8 @@ class FusedActionBlock(nn.Module):
         """Map x [B, 1 + T, C] to the same shape."""
         block, rows = self.block, x.reshape(-1, x.shape[-1])
         if len(rows) > MOST_ROWS:
+            warn(f"the action head's blocks run unfused for {len(rows)} rows, which is slower: "
+                 f'their kernel takes {MOST_ROWS}, of all samples, with and without guidance')
             return block(x)
         attention, mlp = block.attn, block.mlp
         qkv = small_linear(rows, *_parts(attention.qkv), norm_eps=block.norm1.eps)
@@ -153,19 +158,36 @@ def fuse_action_head(head: nn.Module) -> int:
     """
     Fuse the blocks of a model.dit.DiffusionHead, in place, and return how many.
 
-    Warns, with the reason, where the kernels cannot run.
+    Each kind of block is tried once.  Warns, with the reason, where a block cannot be fused.
     """
-    fused, problem = 0, unavailable(head.positional_embedding.device)
-    if problem:
-        _log.warning("the action head's %d blocks run unfused, which is slower: %s",
-                     len(head.blocks), problem)
-        return fused
+    fused, reasons = 0, {}
+    problem = unavailable(head.positional_embedding.device)
     for index, block in enumerate(head.blocks):
-        layers = (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2)
-        if all(type(layer) is nn.Linear for layer in layers):
-            head.blocks[index] = FusedActionBlock(block)
-            fused += 1
+        reason = problem or _why_not(block, head)
+        if reason:
+            reasons.setdefault(reason, []).append(index)
+            continue
+        head.blocks[index] = FusedActionBlock(block)
+        fused += 1
+    for reason, indices in reasons.items():
+        _log.warning("%d of the action head's %d blocks run unfused, which is slower: %s",
+                     len(indices), len(head.blocks), reason)
     return fused
+
+
+def _why_not(block: nn.Module, head: nn.Module) -> str:
+    """Return why a block of a head cannot be fused, '' if it can."""
+    layers = block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2
+    if not all(type(layer) is nn.Linear for layer in layers):
+        return 'its layers are quantized, and the fused kernels are for plain ones'
+    config, tokens = head.config, head.positional_embedding  # [1 + T, C]
+    rows = min((2 if config.guidance > 1 else 1) * len(tokens), MOST_ROWS)
+
+    def run():
+        FusedActionBlock(block)(tokens.new_zeros(1, rows, tokens.shape[1]))
+    key = ('action head', rows, block.attn.heads, tokens.dtype, str(tokens.device),
+           *(layer.weight.shape for layer in layers))
+    return why_not(key, run, FAILURES, tokens.device)
 
 
 def ahead_of_time() -> list[tuple]:

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _WARM_UP_MS, _REPEAT_MS = 5, 25
 _chosen: dict[tuple, dict] = {}  # by device, kernel and key
 _share: list[slice] = []  # of the candidates, where this process only compiles
+_one_at_a_time = threading.RLock()  # what two threads time at once is slower for both
 _thread = threading.local()  # its mode is 'settled' or 'first' in the blocks of that name
 _BUCKET = 32  # rows
 
@@ -60,9 +61,9 @@ def tuned(name: str, key: Sequence, candidates: Sequence[dict],
     name: of the kernel.  key: what the choice depends on, such as shapes and types; its first
     part is the number of rows, or else a number.  key and candidates hold JSON's values.  A
     candidate that cannot be compiled or launched is skipped; one that stands alone is returned as
-    it is.  Nothing is timed while a CUDA graph is captured, nor in `settled`: then, with a
-    warning, the choice for the nearest number of rows serves, which is compiled already; else
-    what the file has, or the first candidate.
+    it is.  Nothing is timed while a CUDA graph is captured, nor in `settled`: then what the file
+    has serves, or, with a warning, the choice for the nearest number of rows, which is compiled
+    already, or the first candidate.
 
     Raises Unavailable if no candidate works, with the reasons, and ValueError for none at all.
     """
@@ -81,17 +82,19 @@ def tuned(name: str, key: Sequence, candidates: Sequence[dict],
 def _stand_in(place: tuple, candidates) -> dict:
     """Return a choice without timing anything, and say so once."""
     device, name, rows, *rest = place
-    near = [known for known in _chosen if known[:2] == (device, name) and [*known[3:]] == rest]
+    kept = _from_file(_entry(name, (rows, *rest)), candidates)
+    if kept is not None:
+        return kept
+    near = [known for known in list(_chosen)  # another thread may add to it
+            if known[:2] == (device, name) and [*known[3:]] == rest]
     if near:
         nearest = min(near, key=lambda known: (_chosen[known] not in candidates,
                                                abs(known[2] - rows)))
         warn(f'{name} was tuned for {nearest[2]} rows and not for {rows}, which is right and may '
              'be slower: warm up with such a prompt')
         return _chosen[nearest]
-    known = _from_file(_entry(name, (rows, *rest)), candidates)
-    if known is None:
-        warn(f'{name} {[rows, *rest]} is compiled now and not tuned: warm up first')
-    return candidates[0] if known is None else known
+    warn(f'{name} {[rows, *rest]} is compiled now and not tuned: warm up first')
+    return candidates[0]
 
 
 def _entry(name: str, key: Sequence) -> str:
@@ -151,7 +154,10 @@ def _choose(entry: str, candidates, measure) -> dict:
     if _share:
         return _compiled(candidates, measure)
     known = _from_file(entry, candidates)
-    return _measured(entry, candidates, measure) if known is None else known
+    if known is not None:
+        return known
+    with _one_at_a_time:
+        return _measured(entry, candidates, measure)
 
 
 def _from_file(entry: str, candidates) -> dict | None:
@@ -162,7 +168,13 @@ def _from_file(entry: str, candidates) -> dict | None:
 
 def _measured(entry: str, candidates, measure) -> dict:
     """Return the fastest candidate, and write it down."""
-    best, least_ms = _fastest(entry, candidates, measure)
+    try:
+        best, least_ms = _fastest(entry, candidates, measure)
+    except torch.cuda.OutOfMemoryError as error:
+        warn(f'{entry} is not tuned, and may be slower: there is no memory left to time it '
+             f'({str(error).splitlines()[0]})')
+        torch.cuda.empty_cache()
+        return candidates[0]
     _log.info('%s: %s, %.4f ms', entry, best, least_ms)
     remember(cache_file(), entry, {'config': _plain(best), 'ms': least_ms})
     return best
@@ -173,7 +185,7 @@ def _compiled(candidates, measure) -> dict:
     for candidate in candidates[_share[0]]:
         try:
             measure(candidate)
-        except _failures() as error:
+        except failures() as error:
             _log.debug('%s cannot be used: %s', candidate, error)
     return candidates[0]
 
@@ -188,7 +200,9 @@ def _fastest(entry: str, candidates, measure) -> tuple[dict, float]:
     for candidate in candidates:
         try:
             found = measure(candidate)
-        except _failures() as error:
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except failures() as error:
             reasons.append(f'{candidate}: {type(error).__name__} {error}'.splitlines()[0])
             _log.debug('%s cannot use %s', entry, reasons[-1])
             continue
@@ -202,8 +216,8 @@ def _fastest(entry: str, candidates, measure) -> tuple[dict, float]:
 
 
 @lru_cache(maxsize=1)
-def _failures() -> tuple[type[Exception], ...]:
-    """Return what a candidate raises that asks for too much; other errors are bugs."""
+def failures() -> tuple[type[Exception], ...]:
+    """Return what a kernel raises that asks for too much; other errors are bugs."""
     try:
         from triton.errors import TritonError
     except ImportError:

@@ -1,0 +1,54 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a backend's integer products are those of the reference, at the extremes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from .base import Kernel, LinearSpec
+from .cuda.tuning import without_tuning
+from .reference import ReferenceKernel
+
+
+def integer_part(spec: LinearSpec) -> tuple[int, int, int]:
+    """Return what check_exact depends on."""
+    return spec.in_features, spec.weight_bits, spec.act_bits
+
+
+def extreme_inputs(in_features: int, bits: int, rows_random: int = 2) -> torch.Tensor:
+    """Return float integers [4 + rows, K]: all lowest, all highest, alternating, random."""
+    low, high = -2 ** (bits - 1), 2 ** (bits - 1) - 1
+    generator = torch.Generator().manual_seed(0)
+    alternating = torch.full((in_features,), float(high))
+    alternating[::2] = low
+    rows = [torch.full((in_features,), float(low)), torch.full((in_features,), float(high)),
+            alternating, -alternating.clamp(-high, high)]
+    rows += [torch.randint(low, high + 1, (in_features,), generator=generator).float()
+             for _ in range(rows_random)]
+    return torch.stack(rows)
+
+
+@lru_cache(maxsize=None)
+def check_exact(kernel: type[Kernel], in_features: int, weight_bits: int, act_bits: int,
+                device: str = 'cpu') -> str:
+    """Return '' if the kernel's integer product equals the reference's, else the reason."""
+    weight = extreme_inputs(in_features, weight_bits, 12).to(device, torch.int8)  # [16, K]
+    spec = LinearSpec(in_features, len(weight), weight_bits, act_bits)
+    ones = torch.ones(len(weight), device=device)
+    grid = extreme_inputs(in_features, min(act_bits, 8)).to(device)
+    for rows in (grid, grid.repeat(2, 1)):  # a few, and more than a kernel for few takes
+        try:
+            with without_tuning():  # the result is the same, and nobody needs this shape again
+                found = kernel(spec, weight, ones).product(rows.clone())
+            expected = ReferenceKernel(spec, weight, ones).product(rows)
+            off = (found - expected).abs().max().item()
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except kernel.failures as error:
+            return (str(error) or type(error).__name__).splitlines()[0]
+        if off != 0:
+            return f'its integer product is off by up to {off:g} (int16 saturation without VNNI?)'
+    return ''
