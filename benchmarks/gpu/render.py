@@ -168,9 +168,7 @@ def libraries(found: dict) -> str:
     """Return our products beside those of libraries, and what could not be compared."""
     if not found.get('comparisons'):
         return _missing(found, 'libraries')
-    lines = ['| layer | tokens | product | ours, µs | library | its µs | times ours |',
-             '|---|---|---|---|---|---|---|']
-    reasons: dict[str, None] = {}
+    lines, reasons = [], {}
     for row in found['comparisons']:
         ours, theirs = row['ours'], row['theirs']
         if 'us' in ours and 'us' in theirs:
@@ -180,7 +178,10 @@ def libraries(found: dict) -> str:
         for name, side in ((row['library'], theirs), (f'our {row["kind"]}', ours)):
             if 'reason' in side:
                 reasons[f'{name}: {side["reason"]}'] = None
-    return '\n'.join(lines) + ''.join(f'\n\nnot compared: {why}' for why in reasons)
+    head = ['| layer | tokens | product | ours, µs | library | its µs | times ours |',
+            '|---|---|---|---|---|---|---|']
+    table = ['\n'.join(head + lines)] if lines else []
+    return '\n\n'.join(table + [f'not compared: {why}' for why in reasons])
 
 
 def layers(found: dict) -> str:
