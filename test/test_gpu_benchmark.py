@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT / 'benchmarks'))
 document, engine, floors, loading, pairs, precompile, render, shapes = (
     import_module(f'gpu.{name}') for name in (
         'document', 'engine', 'floors', 'loading', 'pairs', 'precompile', 'render', 'shapes'))
+agreement, ceilings, growth = (
+    import_module(f'gpu.{name}') for name in ('agreement', 'ceilings', 'growth'))
 ROWS, STAGES = engine.ROWS, engine.STAGES
 TEN = floors.Card('ten', 10.0, 20.0, 5.0, 'made up')
 
@@ -242,7 +244,7 @@ def test_libraries_stand_beside_ours_and_what_cannot_run_says_why():
 
 def test_a_checkpoint_that_there_is_no_room_or_time_for_is_skipped(monkeypatch):
     def loaded(name, config, keep, device, dtype):
-        return {'file_gib': 1.0}
+        return {'file_gib': 1.0, 'write_s': 1.0, 'load_s': 1.0}
     monkeypatch.setattr(loading, 'loaded', loaded)
     arguments = shapes.FULL, torch.device('cpu'), torch.float32
     room = shutil.disk_usage('/')._replace(free=8 * 2 ** 30)
@@ -251,3 +253,41 @@ def test_a_checkpoint_that_there_is_no_room_or_time_for_is_skipped(monkeypatch):
     assert [name for name, one in found.items() if 'skipped' in one] == ['full precision']
     assert list(found) == list(loading.KINDS)
     assert '8 GiB of disk were left' in found['full precision']['skipped']
+
+
+def test_without_measured_ceilings_the_assumed_card_stands_in_by_name():
+    assert ceilings.card({'int8': 1.0}, 'this card') is floors.ASSUMED
+    assert ceilings.card({'bf16': 2.0, 'bandwidth': 3.0}, 'this card') == floors.Card(
+        'this card', 2.0, 2.0, 3.0, 'measured in this run')
+
+
+def test_replays_must_give_every_token_and_others_the_first():
+    expected = torch.arange(28).view(4, 7)
+    found = expected.clone()
+    found[0, 3] = -1
+    assert agreement.judged(expected, found, is_replay=True)['ok']
+    found[:, 3] = -1
+    assert not agreement.judged(expected, found, is_replay=True)['ok']
+    assert agreement.judged(expected, found)['ok']
+
+
+def test_times_are_kept_whatever_becomes_of_the_agreement(monkeypatch):
+    def broken(sides, device):
+        raise RuntimeError('an illegal memory access')
+    monkeypatch.setattr(pairs, 'agreement', broken)
+    kept, plan = {}, shapes.TINY
+    config = plan.models['cogact']
+    with pytest.raises(RuntimeError, match='illegal'):
+        pairs.measure(config, [shapes.Variant('bf16'), shapes.Variant('other')], plan, TEN,
+                      torch.device('cpu'), torch.float32, 30, kept.update)
+    assert kept['ms']['other']['total']['p50'] > 0 and kept['ratio']['bf16']['other']
+    assert 'other' in render.pairs('cogact', kept)
+
+
+def test_a_curve_that_ended_early_says_so():
+    kept = {}
+    growth.measure(shapes.TINY.models['cogact'], shapes.TINY, torch.device('cpu'), torch.float32,
+                   -1.0, kept.update)
+    assert len(kept['ended_early']) == 3
+    text = render.growth({'curves': {'batch': {'bf16': [[1, 2.0]]}}, **kept})
+    assert 'no time was left for batch from 2 on' in text

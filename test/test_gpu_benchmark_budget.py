@@ -3,6 +3,7 @@
 """benchmarks/gpu: sections share nine minutes, and no section takes another's result away."""
 from importlib import import_module
 import json
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / 'benchmarks/gpu/run.sh'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-program, budget = (import_module(f'gpu.{name}') for name in ('__main__', 'budget'))
+apart, program, budget = (
+    import_module(f'gpu.{name}') for name in ('apart', '__main__', 'budget'))
 
 
 def results(tmp_path):
@@ -147,3 +149,40 @@ def test_a_section_that_cannot_be_interrupted_ends_the_program_and_is_named(tmp_
     assert done.returncode == 1 and 'in hangs' in done.stderr
     assert json.loads(out.read_text())['sections']['a'] == {
         'first': 1, 'error': 'it never ended'}
+
+
+PART = """
+import json, sys
+out, name = sys.argv[sys.argv.index('--out') + 1], sys.argv[sys.argv.index('--only') + 1]
+if name == 'dies':
+    sys.exit(3)
+json.dump({{'sections': {{name: {{'ok': False, 'checks': [1], 'seconds': 2}}}}}}, open(out, 'w'))
+"""
+
+
+def test_a_section_apart_gives_its_content_or_says_that_its_process_died(tmp_path):
+    script = tmp_path / 'part.py'
+    script.write_text(PART.format())
+    command, found = (sys.executable, str(script)), results(tmp_path)
+    for name in ('checks', 'dies'):
+        budget.Budget(60).run(found, name, 10, apart.apart(name, 'cuda:0', command))
+    assert found.get('checks')['checks'] == [1] and found.failed == ['checks', 'dies']
+    assert 'ended with status 3' in found.get('dies')['error']
+
+
+def test_a_section_apart_that_hangs_is_ended(tmp_path):
+    script = tmp_path / 'part.py'
+    script.write_text('import time; time.sleep(60)')
+    found, start = results(tmp_path), time.perf_counter()
+    budget.Budget(60).run(found, 'a', 0.5, apart.apart('a', 'cuda:0',
+                                                       (sys.executable, str(script))))
+    assert time.perf_counter() - start < 20 and 'OutOfTime' in found.get('a')['error']
+
+
+def test_a_part_of_another_run_measures_its_section_alone_and_prints_no_tables(tmp_path):
+    out = tmp_path / 'part.json'
+    done = subprocess.run([SCRIPT, '--tiny', '--within', '--only', 'checks', '--out', str(out)],
+                          capture_output=True, text=True, timeout=120,
+                          env={**os.environ, 'PYTHON': sys.executable})
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(out.read_text())['sections']) == ['checks'] and '|' not in done.stdout

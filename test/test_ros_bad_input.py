@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong on the topics: each ends in a clear message and no motion."""
 
+import threading
+
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from ros_harness import KnownPolicy, SPEED, speed, World  # noqa: E402
+from ros_harness import KnownPolicy, SPEED, speed, WAIT_S, World  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from sqap_vla_ros.observation import STATE_NAMES  # noqa: E402
 from sqap_vla_ros.ros.messages import time_message  # noqa: E402
@@ -277,3 +279,23 @@ def assert_unconfigured(world, text):
 def test_the_robot_of_these_tests_moves_at_all(world):
     world.move()
     assert speed(world.robot.twists[-1]) == pytest.approx(SPEED)
+
+
+def test_an_inference_that_outlives_its_run_tells_nobody(world):
+    """Else the bug of a policy that is gone would stop the one that was loaded after it."""
+    gate, asked = threading.Event(), threading.Event()
+
+    def hang(observation):
+        asked.set()
+        gate.wait(WAIT_S)
+        raise RuntimeError('too late')
+    world.policy.infer = hang
+    world.robot.say()
+    world.until(asked.is_set, meanwhile=world.robot.look)
+    world.node.trigger_deactivate()
+    world.node.trigger_cleanup()  # leaves the thread behind
+    world.start()
+    world.move()
+    gate.set()
+    world.spin(0.3, world.robot.look)
+    assert world.is_moving() and 'crashed' not in world.robot.said('commands')[1]

@@ -39,6 +39,7 @@ def parse(arguments=None):
     add('--device', default='cuda', help='cuda or cuda:N')
     add('--seconds', type=float, help='time for all sections together')
     add('--out', type=Path, metavar='FILE.json', help='instead of results/DEVICE-DATE.json')
+    add('--within', action='store_true', help=argparse.SUPPRESS)  # a part of another run
     return parser.parse_args(arguments)
 
 
@@ -77,9 +78,10 @@ def default_file(facts: dict, tiny: bool) -> Path:
     return RESULTS / f'{slug}-{facts["date"][:10]}.json'
 
 
-def measurements(plan, device, dtype, results, tiny: bool) -> dict:
+def measurements(plan, device, dtype, results, tiny: bool, within: bool = False) -> dict:
     """Return what measures each section, by name; all take (seconds, keep)."""
     from . import ceilings, checks, golden, growth, layers, libraries, loading, pairs, precompile
+    from .apart import apart
     from .shapes import BASELINE, options, Variant, variants
 
     def card():
@@ -89,7 +91,7 @@ def measurements(plan, device, dtype, results, tiny: bool) -> dict:
     def paired(name, sides):
         return lambda seconds, keep: pairs.measure(
             plan.models[name], sides, plan, card(), device, dtype, seconds, keep)
-    return {
+    found = {
         'ceilings': lambda seconds, keep: ceilings.measure(plan, device, seconds),
         'precompile': lambda seconds, keep: precompile.measure(device, seconds),
         'checks': lambda seconds, keep: checks.measure(
@@ -105,6 +107,9 @@ def measurements(plan, device, dtype, results, tiny: bool) -> dict:
         'growth': lambda seconds, keep: growth.measure(
             plan.models['cogact'], plan, device, dtype, seconds, keep),
         'options': paired('cogact', [Variant(BASELINE), *options(plan.keep)])}
+    if device.type == 'cuda' and not within:
+        found.update({name: apart(name, str(device)) for name in ('checks', 'golden')})
+    return found
 
 
 def main(arguments=None) -> int:
@@ -135,8 +140,9 @@ def main(arguments=None) -> int:
                             'tiny': args.tiny})
     budget = Budget(args.seconds or (TINY_SECONDS if args.tiny else SECONDS))
     dtype = torch.float32 if args.tiny else torch.bfloat16
-    every = measurements(plan, device, dtype, results, args.tiny)
-    wanted = [name for name in SECTIONS if name in args.only or name == 'ceilings']
+    every = measurements(plan, device, dtype, results, args.tiny, args.within)
+    wanted = [name for name in SECTIONS
+              if name in args.only or (name == 'ceilings' and not args.within)]
     for place, name in enumerate(wanted):
         later = sum(SHARE[other] for other in wanted[place + 1:])
         budget.run(results, name, SHARE[name], every[name], later)
@@ -146,6 +152,8 @@ def main(arguments=None) -> int:
             print(f'{name} has left the device unusable: {error}', file=sys.stderr)
             results.put(name, {**results.get(name), 'ok': False, 'error': str(error)})
             break
+    if args.within:
+        return 1 if results.failed else 0
     print(markdown(results.content))
     try:
         picture(results.content, out.with_suffix('.png'))

@@ -28,18 +28,22 @@ def measure(config: VLAConfig, plan: Plan, device: torch.device, dtype: torch.dt
     """
     Return {axis: {side: [[x, p50 of the backbone in ms], ...]}}.
 
-    Both sides of a point are timed in turn.  keep(content): saves what is known so far.
+    Both sides of a point are timed in turn; `ended_early` names what there was no time for.
+    keep(content): saves what is known so far.
     """
     end = time.perf_counter() + seconds
     plain, ours = Variant(BASELINE), Variant(SQAP, 'w4a4', plan.keep)
     models = {variant.name: ready_model(config, variant, device, dtype)
               for variant in (plain, ours)}
     curves: dict[str, dict[str, list]] = {}
+    ended: list[str] = []
 
     def grow(axis: str, values, point: Callable) -> None:
         for value in values:
             if time.perf_counter() > end:
                 print(f'   no time left for {axis} {value}', flush=True)
+                ended.append(f'{axis} from {value} on')
+                keep({'ended_early': ended})
                 return
             for name, ms in point(value).items():
                 curves.setdefault(axis, {}).setdefault(name, []).append([value, ms])

@@ -105,9 +105,7 @@ def measure(config: VLAConfig, variants: Sequence[Variant], plan: Plan, card: Ca
     keep({**content, 'memory_gib': memory, 'left_out': left_out})
     times = in_turn(sides, plan.rounds, end - time.perf_counter())
     problems = {side.name: side.problems for side in sides if side.problems}
-    agreed = agreement(sides, device)
-    return {
-        'ok': not problems and all(one['ok'] for one in agreed.values()),
+    keep({
         'rounds': len(next(iter(times.values()))['total']),
         'ms': {side: {row: percentiles(rows[row]) for row in ROWS}
                for side, rows in times.items()},
@@ -115,8 +113,10 @@ def measure(config: VLAConfig, variants: Sequence[Variant], plan: Plan, card: Ca
                   if base in times},
         'floor': {side.name: distances(stages(config, side.variant), times[side.name], card)
                   for side in sides},
-        'agreement': agreed,
-        'not_captured': problems}
+        'agreement': {}, 'not_captured': problems})  # whatever comes of the rest
+    agreed = agreement(sides, device)
+    return {'agreement': agreed,
+            'ok': not problems and all(one['ok'] for one in agreed.values())}
 
 
 def _tokens(config: VLAConfig) -> dict:

@@ -13,11 +13,13 @@ leaves out; then of the checks and golden networks, which are simply run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from functools import partial
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 from sqap_vla_ros.graphs.device import find_device
@@ -25,7 +27,7 @@ from sqap_vla_ros.model.vla import VLAConfig
 import torch
 
 from .compare import too_much
-from .shapes import FULL, Plan, SMALL_VISION, Variant
+from .shapes import FULL, Plan, SMALL_VISION, THIN_VISION, Variant
 
 SQAP_PRECISION = 'w4a4'
 PRECISIONS = (SQAP_PRECISION, 'w8a8', 'w4a16')
@@ -46,20 +48,23 @@ def measure(device: torch.device, seconds: float) -> dict:
         return {'processes': 0}
     count, end = processes(device), time.perf_counter() + seconds
     command = [sys.executable, '-m', 'gpu.precompile']
-    started = [subprocess.Popen([*command, str(index), str(count)], text=True,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-               for index in range(count)]
     failures = []
-    for process in started:
-        try:
-            _, errors = process.communicate(timeout=max(0.1, end - time.perf_counter()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            failures.append('ended: no time left')
-            continue
-        if process.returncode:
-            failures.append(errors.strip().splitlines()[-1] if errors.strip() else 'no message')
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile('w+')) for _ in range(count)]
+        started = [subprocess.Popen([*command, str(index), str(count)], text=True,
+                                    stdout=subprocess.DEVNULL, stderr=file)
+                   for index, file in enumerate(files)]
+        for process, file in zip(started, files):
+            try:
+                process.wait(timeout=max(0.1, end - time.perf_counter()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                failures.append('ended: no time left')
+                continue
+            if process.returncode:
+                file.seek(0)
+                failures.append((file.read().strip() or 'no message').splitlines()[-1])
     return {'processes': count, 'failures': failures}
 
 
@@ -71,6 +76,10 @@ def compile_share(plan: Plan, index: int, count: int, device: torch.device) -> N
     from .models import ready_model
     tuning.compile_share(index, count)
     small = small_decoder(plan)
+    int8_vision = Variant('', vision='w8a8', eager=True)
+    seeing = dataclasses.replace(small, vision=THIN_VISION)
+    Side(int8_vision, ready_model(seeing, int8_vision, device, torch.bfloat16), seeing, device,
+         torch.bfloat16).infer()
     for precision in PRECISIONS:
         model = ready_model(small, Variant('', precision), device, torch.bfloat16)
         is_grown = precision == SQAP_PRECISION

@@ -204,7 +204,8 @@ def growth(found: dict) -> str:
     lines = ['| backbone, ms (p50) | side | ' + 'values |', '|---|---|---|']
     lines += [f'| {axis} | {side} | ' + ', '.join(f'{x}: {ms:.2f}' for x, ms in points) + ' |'
               for axis, sides in found['curves'].items() for side, points in sides.items()]
-    return '\n'.join(lines)
+    return '\n'.join(lines) + ''.join(
+        f'\n\nno time was left for {axis}' for axis in found.get('ended_early', ()))
 
 
 def picture(content: dict, path: Path) -> bool:

@@ -32,6 +32,7 @@ def _encoders(sizes) -> FusedViTConfig:
 
 # the last block of each encoder is in the checkpoints and not used
 _VISION = _encoders((224, (1024, 23, 16, 4096), (1152, 26, 16, 4304)))
+THIN_VISION = _encoders((224, (1024, 1, 16, 4096), (1152, 1, 16, 4304)))  # true widths
 SMALL_VISION = _encoders((224, (32, 1, 2, 64), (32, 1, 2, 64)))  # as many patches, no work
 _TINY_VISION = _encoders((42, (32, 1, 2, 64), (32, 1, 2, 64)))
 

@@ -23,6 +23,7 @@ from ..errors import ConfigError
 from ..kernels.cuda.tuning import failures
 
 _log = logging.getLogger(__name__)
+_flag, _within, _before = threading.Lock(), [], []  # of without_tf32
 _one_at_a_time = threading.Lock()  # torch captures one graph a process at a time
 
 
@@ -97,13 +98,24 @@ class Recorder:
 
 @contextlib.contextmanager
 def without_tf32():
-    """Keep cuDNN from computing float32 convolutions with 10 bits, as torch lets it do."""
+    """
+    Keep cuDNN from computing float32 convolutions with 10 bits, as torch lets it do.
+
+    The flag is the process's: the last thread to leave puts it back.
+    """
     cudnn = torch.backends.cudnn
-    before, cudnn.allow_tf32 = cudnn.allow_tf32, False
+    with _flag:
+        if not _within:
+            _before[:] = [cudnn.allow_tf32]
+        _within.append(True)
+        cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        cudnn.allow_tf32 = before
+        with _flag:
+            _within.pop()
+            if not _within:
+                cudnn.allow_tf32 = _before[0]
 
 
 class Recording:

@@ -114,28 +114,32 @@ class Inference:
         self._guard.trigger()
 
     def _infer(self, frame, instruction, epoch, camera_epoch):
-        started_s = time.perf_counter()
+        policy, started_s = self._policy, time.perf_counter()
         waited_ms = max(0.0, self._free_since - frame.heard_s) * 1e3
+        if policy is None:
+            return
         if epoch != self._policy_epoch:
             self._policy_epoch = epoch
-            self._policy.reset()
+            policy.reset()
         if camera_epoch != self._observer_epoch:
             self._observer_epoch = camera_epoch
             self._observer.reset()
-        answer = self._answer(frame, instruction, epoch, started_s, waited_ms)
+        answer = self._answer(policy, frame, instruction, epoch, started_s, waited_ms)
+        if self._policy is None:  # the node was taken apart meanwhile: nobody listens
+            return
         self._answers.append(answer)
         self._guard.trigger()
         if answer.chunk is not None and answer.chunk.selection is not None:
-            self._publish_selection(answer)
+            self._publish_selection(policy, answer)
         self._free_since = time.perf_counter()
 
-    def _answer(self, frame, instruction, epoch, started_s, waited_ms) -> Answer:
+    def _answer(self, policy, frame, instruction, epoch, started_s, waited_ms) -> Answer:
         try:
             observation = self._observer.observe(frame, instruction)
-            if self._had_to_prepare(observation):
+            if self._had_to_prepare(policy, observation):
                 return Answer(frame, instruction, epoch, is_too_old=True)
             observed_s = time.perf_counter()
-            chunk = self._policy.infer(observation)
+            chunk = policy.infer(observation)
         except (ObservationError, ConfigError) as error:
             return Answer(frame, instruction, epoch, problem=str(error))
         return Answer(
@@ -144,23 +148,21 @@ class Inference:
             observe_ms=(observed_s - started_s) * 1e3, waited_ms=waited_ms,
             warnings=list(self._observer.warnings))
 
-    def _had_to_prepare(self, observation) -> bool:
+    def _had_to_prepare(self, policy, observation) -> bool:
         """Make the policy ready for such images and instructions; False if it was, or can't be."""
         kind = observation.instruction, observation.image.shape[:2]
-        if self._policy.is_ready(*kind):
+        if policy.is_ready(*kind):
             return False
         self.is_preparing = True
         try:
-            self._policy.make_ready(*kind)
+            policy.make_ready(*kind)
         finally:
             self.is_preparing = False
-        return self._policy.is_ready(*kind)
+        return policy.is_ready(*kind)
 
-    def _publish_selection(self, answer):
+    def _publish_selection(self, policy, answer):
         """Publish what was kept, drawn too if somebody looks; commands do not wait for it."""
-        policy, header = self._policy, answer.frame.message.header
-        if policy is None:
-            return
+        header = answer.frame.message.header
         self._results.selection.publish(
             selection_message(answer.chunk.selection, answer.observation, header))
         if self._results.overlay_is_wanted:

@@ -132,7 +132,7 @@ class VlaNode(LifecycleNode):
 
     def _configure(self, state):
         config = self._config = read_parameters(self)
-        self._worker = Worker(lambda text: self._parts.inference.crashed(text))
+        worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)
         space = policy.config.action_space
         transforms = self._assemble(config, policy, space)
@@ -147,6 +147,12 @@ class VlaNode(LifecycleNode):
         self._diagnostics.report(
             'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
         self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
+
+    def _crashed(self, worker, text):
+        """Tell of a bug on the inference thread, unless the node was taken apart meanwhile."""
+        parts = self._parts
+        if worker is self._worker and parts is not None:
+            parts.inference.crashed(text)
 
     def _load(self, config):
         """Return the policy, loaded on the inference thread; an interrupt ends the wait."""
