@@ -20,8 +20,7 @@ sys.path.insert(0, str(ROOT / 'benchmarks'))
 document, engine, floors, loading, pairs, precompile, render, shapes = (
     import_module(f'gpu.{name}') for name in (
         'document', 'engine', 'floors', 'loading', 'pairs', 'precompile', 'render', 'shapes'))
-agreement, ceilings, growth = (
-    import_module(f'gpu.{name}') for name in ('agreement', 'ceilings', 'growth'))
+agreement, growth = (import_module(f'gpu.{name}') for name in ('agreement', 'growth'))
 ROWS, STAGES = engine.ROWS, engine.STAGES
 TEN = floors.Card('ten', 10.0, 20.0, 5.0, 'made up')
 
@@ -253,12 +252,6 @@ def test_a_checkpoint_that_there_is_no_room_or_time_for_is_skipped(monkeypatch):
     assert [name for name, one in found.items() if 'skipped' in one] == ['full precision']
     assert list(found) == list(loading.KINDS)
     assert '8 GiB of disk were left' in found['full precision']['skipped']
-
-
-def test_without_measured_ceilings_the_assumed_card_stands_in_by_name():
-    assert ceilings.card({'int8': 1.0}, 'this card') is floors.ASSUMED
-    assert ceilings.card({'bf16': 2.0, 'bandwidth': 3.0}, 'this card') == floors.Card(
-        'this card', 2.0, 2.0, 3.0, 'measured in this run')
 
 
 def test_replays_must_give_every_token_and_others_the_first():

@@ -225,11 +225,12 @@ def stage_table(name: str, config: VLAConfig, sides, card: Card) -> str:
 
 def tables() -> str:
     """Return everything that docs/performance.md shows of the floors."""
+    from .between import table as between  # which imports this module
     cards = '\n'.join(
         f'| {card.name} | {card.bf16 / 1e12:g} | {card.int8 / 1e12:g} | {card.bandwidth / 1e9:g} '
         f'| {card.source} |' for card in (*CARDS, ASSUMED))
     parts = ['| card | bf16, TFLOP/s | int8, TOP/s | memory, GB/s | figures are |\n'
-             f'|---|---|---|---|---|\n{cards}', kernel_table()]
+             f'|---|---|---|---|---|\n{cards}', kernel_table(), between(OPENVLA.llm, CARDS)]
     timed = [side for side in variants() if side.fused]
     for card in (ASSUMED, *CARDS):
         parts.append(stage_table('CogACT', COGACT, timed, card))
