@@ -36,6 +36,7 @@ def constant(make: Callable) -> Callable:
 
     @lru_cache(maxsize=None)  # captured graphs hold addresses
     def kept(*arguments, **named):
+        """Make it, and finish it."""
         if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
             raise RuntimeError(f'{make.__name__}{arguments} is made in the capture of a CUDA '
                                'graph, and would stay empty: run what is captured once before')

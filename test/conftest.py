@@ -7,6 +7,7 @@ What every test run needs: the ROS environment, a ROS domain of its own, reasons
 the variables of `sqap_vla_ros.ros.environment`, since LD_LIBRARY_PATH has to be there when a
 process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only.
 """
+from functools import partial
 from importlib.util import find_spec
 import os
 import random
@@ -60,3 +61,33 @@ def missing_ros() -> str:
 def ros_process_environment() -> dict[str, str]:
     """Return the variables for a node process: this run's ROS domain, this machine only."""
     return ros_environment()
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    """Return a directory with a random checkpoint of the chunk head."""
+    from tiny_checkpoint import save_tiny_checkpoint
+    path = tmp_path_factory.mktemp('checkpoint') / 'tiny'
+    save_tiny_checkpoint(path)
+    return path
+
+
+@pytest.fixture
+def load(tiny):
+    """Return a function that loads a policy by the name of its head."""
+    from tiny_policies import load_head
+    return partial(load_head, tiny)
+
+
+@pytest.fixture
+def make_world():
+    """Return a maker of worlds (a node and its robot), which are closed at the end."""
+    from ros_harness import World
+    worlds = []
+
+    def make(*args):
+        worlds.append(World(*args))
+        return worlds[-1]
+    yield make
+    for world in worlds:
+        world.close()

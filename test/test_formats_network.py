@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights that go to their device unit by unit, packed on the way."""
 import dataclasses
-from functools import partial
 import json
 
 import golden_data
@@ -14,25 +13,10 @@ from sqap_vla_ros.formats.network import load_network, stream_network
 from sqap_vla_ros.model import checkpoint
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import packed_state, quantize_model, QuantLinear
-from tiny_checkpoint import save_tiny_checkpoint
-from tiny_policies import HEADS, load_head, observation
+from tiny_policies import HEADS, observation
 import torch
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-    """Return a directory with a random checkpoint of the chunk head."""
-    path = tmp_path_factory.mktemp('checkpoint') / 'tiny'
-    save_tiny_checkpoint(path)
-    return path
-
-
-@pytest.fixture
-def load(tiny):
-    """Return a function that loads a policy by the name of its head."""
-    return partial(load_head, tiny)
 
 
 @pytest.mark.parametrize('precision', ['fp', 'w4a4', 'w4a16'])

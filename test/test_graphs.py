@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Inference on static buffers: the same answers as the network's steps, stage by stage."""
-from functools import partial
 import threading
 
 import golden_data
@@ -13,27 +12,12 @@ from sqap_vla_ros.graphs.plan import Plan
 from sqap_vla_ros.graphs.staging import Staging
 from sqap_vla_ros.policy import STAGES
 from sqap_vla_ros.tokens import select_tokens, SelectionConfig
-from tiny_checkpoint import save_tiny_checkpoint
-from tiny_policies import HEADS, load_head, observation
+from tiny_policies import HEADS, observation
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-    """Return a directory with a random checkpoint of the chunk head."""
-    path = tmp_path_factory.mktemp('checkpoint') / 'tiny'
-    save_tiny_checkpoint(path)
-    return path
-
-
-@pytest.fixture
-def load(tiny):
-    """Return a function that loads a policy by the name of its head."""
-    return partial(load_head, tiny)
 
 
 def steps_one_by_one(policy, seen):

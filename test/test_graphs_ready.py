@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Nothing is tuned or captured while a robot waits: what is done before, and when."""
-from functools import partial
 import gc
 import weakref
 
@@ -12,22 +11,6 @@ import pytest
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.kernels.cuda import tuning
 from sqap_vla_ros.tokens import SelectionConfig
-from tiny_checkpoint import save_tiny_checkpoint
-from tiny_policies import load_head
-
-
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-    """Return a directory with a random checkpoint of the chunk head."""
-    path = tmp_path_factory.mktemp('checkpoint') / 'tiny'
-    save_tiny_checkpoint(path)
-    return path
-
-
-@pytest.fixture
-def load(tiny):
-    """Return a function that loads a policy by the name of its head."""
-    return partial(load_head, tiny)
 
 
 def captured_in(policy):

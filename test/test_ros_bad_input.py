@@ -10,7 +10,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from ros_harness import KnownPolicy, SPEED, speed, WAIT_S, World  # noqa: E402
+from ros_harness import KnownPolicy, SPEED, speed, WAIT_S  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from sqap_vla_ros.observation import STATE_NAMES  # noqa: E402
 from sqap_vla_ros.ros.messages import time_message  # noqa: E402
@@ -27,19 +27,6 @@ class StatePolicy(KnownPolicy):
     def __init__(self, config):
         super().__init__(config)
         self.state_names = STATE_NAMES
-
-
-@pytest.fixture
-def make_world():
-    """Return a maker of worlds, which are closed at the end."""
-    worlds = []
-
-    def make(*args):
-        worlds.append(World(*args))
-        return worlds[-1]
-    yield make
-    for world in worlds:
-        world.close()
 
 
 @pytest.fixture

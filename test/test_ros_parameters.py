@@ -11,26 +11,13 @@ pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `m
 from rclpy.exceptions import InvalidParameterTypeException  # noqa: E402
 from rclpy.exceptions import InvalidParameterValueException  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from ros_harness import KnownPolicy, World  # noqa: E402
+from ros_harness import KnownPolicy  # noqa: E402
 from sqap_vla_ros.errors import ConfigError  # noqa: E402
 from sqap_vla_ros.ros.parameters import NodeConfig, read_parameters  # noqa: E402
 from sqap_vla_ros.ros.vla_node import load_configured_policy  # noqa: E402
 from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture
-def make_world():
-    """Return a maker of worlds, which are closed at the end."""
-    worlds = []
-
-    def make(*args):
-        worlds.append(World(*args))
-        return worlds[-1]
-    yield make
-    for world in worlds:
-        world.close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ SECONDS = 510.0
 SHARE = {'ceilings': 10, 'precompile': 95, 'checks': 55, 'golden': 45, 'cogact': 75,
          'openvla': 75, 'loading': 40, 'libraries': 20, 'layers': 30, 'growth': 40,
          'options': 25}
-TINY_SECONDS = 150.0  # about 20 on a machine with nothing else to do
+TINY_SECONDS = 150.0  # about 30 on a machine with nothing else to do
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / 'results'
 
