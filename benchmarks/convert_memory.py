@@ -23,10 +23,10 @@ import time
 
 import numpy as np
 from PIL import Image
-from sqap_vla_ros.convert.memory import status_bytes
-from sqap_vla_ros.demo.report import machine, versions
+from sqap_vla_ros.demo.summary import machine, versions
 from sqap_vla_ros.formats.tensor_file import TensorFile
 from sqap_vla_ros.formats.tensors import forget_pages
+from sqap_vla_ros.support.memory import status_bytes
 import torch
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'convert_memory.json'

@@ -18,8 +18,8 @@ from pathlib import Path
 import time
 
 import numpy as np
-from sqap_vla_ros.bench.report import machine
-from sqap_vla_ros.kernels.plain import PlainLinear
+from sqap_vla_ros.bench.tables import machine
+from sqap_vla_ros.kernels.float_layers import PlainLinear
 from sqap_vla_ros.quant import QuantLinear, together
 import torch
 from torch import nn

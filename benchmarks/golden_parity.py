@@ -29,8 +29,8 @@ def thinned(name, array):
 def stages(head, case):
     """Return {stage: array} of one case."""
     import golden_data
-    from sqap_vla_ros.infer import cogact_logits
-    from sqap_vla_ros.stages import StageRecorder
+    from sqap_vla_ros.commands.infer import cogact_logits
+    from sqap_vla_ros.inference.recording import StageRecorder
     policy = golden_data.loaded(head)
     policy.reset()
     noise = golden_data.expected(f'cogact_case{case}')['noise'] if head == 'cogact' else None
@@ -67,7 +67,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    from sqap_vla_ros.demo.report import machine, versions
+    from sqap_vla_ros.demo.summary import machine, versions
     found = {head: differences(head) for head in ('openvla', 'cogact')}
     for head, rows in found.items():
         print(f'{head:24}{"max error":>12}{"largest value":>16}')

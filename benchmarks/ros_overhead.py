@@ -8,7 +8,7 @@ process, and takes the time when the command comes back that answers an image. T
 stands in for a network: it multiplies matrices with torch for a few milliseconds and tells in
 its twist which image it saw. Measured idle and with torch busy on a second thread of the node.
 
-    python -m sqap_vla_ros.ros.environment python benchmarks/ros_overhead.py
+    python -m sqap_vla_ros.support.ros_environment python benchmarks/ros_overhead.py
 """
 import argparse
 from array import array
@@ -38,8 +38,8 @@ class MatrixPolicy:
     def __init__(self, infer_ms):
         from types import SimpleNamespace
 
-        from sqap_vla_ros.actions import ActionSpace
-        from sqap_vla_ros.image_transform import ImageTransform
+        from sqap_vla_ros.control.action_space import ActionSpace
+        from sqap_vla_ros.geometry.image_transform import ImageTransform
         import torch
         torch.set_num_threads(1)
         self._matrix = torch.randn(128, 128)
@@ -58,9 +58,9 @@ class MatrixPolicy:
 
     def infer(self, observation):
         """Return a chunk whose vx is the frame's number."""
-        from sqap_vla_ros.geometry import protected_distances
+        from sqap_vla_ros.geometry.patches import protected_distances
         from sqap_vla_ros.observation import ActionChunk
-        from sqap_vla_ros.tokens import select_tokens, SelectionConfig
+        from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
         start = time.perf_counter()
         while time.perf_counter() - start < self._infer_s:
             self._matrix @ self._matrix
@@ -73,13 +73,13 @@ class MatrixPolicy:
         actions[:, 0] = int.from_bytes(observation.image[0, 0].tobytes(), 'little') * SPEED_STEP
         space = self.config.action_space
         total_ms = (time.perf_counter() - start) * 1e3
-        return ActionChunk(actions, space.dt, space.names, observation.stamp,
+        return ActionChunk(actions, space.dt, space.names, observation.stamp_ns,
                            {'total': total_ms}, selection)
 
 
 def run_node(infer_ms, busy):
     """Run vla_node with the stand-in policy, in this process."""
-    from sqap_vla_ros.ros import vla_node
+    from sqap_vla_ros.ros.vla import node as vla_node
     ended = threading.Event()
     burner = threading.Thread(target=_burn, args=(ended,))
     vla_node.VlaNode.__init__.__defaults__ = (lambda config: MatrixPolicy(infer_ms), 'vla_node')

@@ -18,7 +18,7 @@ import queue
 import time
 
 import numpy as np
-from sqap_vla_ros.demo.report import machine, versions
+from sqap_vla_ros.demo.summary import machine, versions
 from sqap_vla_ros.sim.env import LiberoEnv
 from sqap_vla_ros.sim.expert import Expert
 

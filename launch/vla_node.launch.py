@@ -13,7 +13,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterFile
-from sqap_vla_ros.ros.environment import fastdds_profile
+from sqap_vla_ros.support.ros_environment import fastdds_profile
 
 SHARE = get_package_share_directory('sqap_vla_ros')
 TOPICS = {

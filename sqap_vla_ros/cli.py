@@ -15,14 +15,16 @@ from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 
 # name: (module, one line of help)
 COMMANDS = {
-    'demo': ('sqap_vla_ros.demo', 'drive the simulated arm through ROS 2 topics'),
-    'infer': ('sqap_vla_ros.infer', 'run one inference on an image file and dump its stages'),
-    'convert': ('sqap_vla_ros.convert', 'quantize a checkpoint of any format into our own'),
-    'info': ('sqap_vla_ros.info', 'show what a checkpoint holds and needs'),
-    'collect': ('sqap_vla_ros.train.collect', 'record demonstrations of the scripted expert'),
-    'train': ('sqap_vla_ros.train.train', 'train a policy on recorded demonstrations'),
-    'eval': ('sqap_vla_ros.evaluate.evaluate', 'measure success rates without ROS'),
-    'bench': ('sqap_vla_ros.bench', 'time every stage of SQAP against plain float32'),
+    'demo': ('sqap_vla_ros.commands.demo', 'drive the simulated arm through ROS 2 topics'),
+    'infer': ('sqap_vla_ros.commands.infer',
+              'run one inference on an image file and dump its stages'),
+    'convert': ('sqap_vla_ros.commands.convert',
+                'quantize a checkpoint of any format into our own'),
+    'info': ('sqap_vla_ros.commands.info', 'show what a checkpoint holds and needs'),
+    'collect': ('sqap_vla_ros.commands.collect', 'record demonstrations of the scripted expert'),
+    'train': ('sqap_vla_ros.commands.train', 'train a policy on recorded demonstrations'),
+    'eval': ('sqap_vla_ros.commands.eval', 'measure success rates without ROS'),
+    'bench': ('sqap_vla_ros.commands.bench', 'time every stage of SQAP against plain float32'),
 }
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .errors import ObservationError
-from .tokens import TokenSelection
 
+PRESERVED, PROTECTED, SAMPLED, FILLED = range(4)
+REASONS = ('preserved', 'protected', 'sampled', 'filled')
 STATE_NAMES = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'gripper')
 
 
@@ -47,16 +48,36 @@ class Observation:
     """
     One synchronised look at the robot.
 
-    image: uint8 [H, W, 3] RGB.  stamp: seconds, the time the image was taken.
+    image: uint8 [H, W, 3] RGB.  stamp_ns: when the image was taken, integer
+    nanoseconds.
     instruction: what to do, in words.  protected: see ProtectedPoints.
     state: float32 [S] proprioception as `end_effector_state` builds it, or None.
     """
 
     image: np.ndarray
-    stamp: float
+    stamp_ns: int
     instruction: str
     protected: ProtectedPoints = field(default_factory=ProtectedPoints)
     state: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSelection:
+    """
+    The tokens that are kept.
+
+    grid: (rows, cols) of patches, numbered row by row; kept: int64 [K], sorted, without
+    doubles; reason: uint8 [K], one of PRESERVED, PROTECTED, SAMPLED, FILLED.
+    """
+
+    grid: tuple[int, int]
+    kept: np.ndarray
+    reason: np.ndarray
+
+    def counts(self):
+        """Return the number of tokens kept for each reason, by its name."""
+        counts = np.bincount(self.reason, minlength=len(REASONS))
+        return {name: int(count) for name, count in zip(REASONS, counts)}
 
 
 @dataclass(frozen=True)
@@ -65,14 +86,15 @@ class ActionChunk:
     The answer to one observation.
 
     actions: float32 [T, A] in the units of the checkpoint's action space, row i is meant for
-    stamp + i * dt.  dt: seconds.  names: one name a column.  stamp: that of the image answered.
-    timings: milliseconds by stage.  selection: the visual tokens kept, None without pruning.
+    stamp_ns + i * dt.  dt: seconds.  names: one name a column.  stamp_ns: of the image that is
+    answered.  timings: milliseconds by stage.  selection: the visual tokens kept, None without
+    pruning.
     """
 
     actions: np.ndarray
     dt: float
     names: tuple[str, ...]
-    stamp: float
+    stamp_ns: int
     timings: dict[str, float]
     selection: TokenSelection | None = None
 

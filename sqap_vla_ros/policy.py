@@ -17,23 +17,22 @@ import dataclasses
 import numpy as np
 import torch
 
-from .actions import ActionSpace
+from .control.action_space import ActionSpace
 from .errors import ConfigError
-from .formats import open_checkpoint
-from .formats.network import ready_network
-from .geometry import protected_distances
-from .graphs import Runner
-from .graphs.device import find_device, find_dtype
-from .image_transform import checked_image, ImageTransform
-from .model import checkpoint
+from .formats import checkpoint, open_checkpoint
+from .geometry.image_transform import checked_image, ImageTransform
+from .geometry.patches import protected_distances
+from .inference import Runner
+from .inference.device import find_device, find_dtype
+from .inference.inputs import ModelInputs
+from .inference.outputs import ModelOutputs
+from .loading.network import ready_network
 from .model.dit import DiffusionHeadConfig
 from .model.prompt import make_prompt
 from .model.vla import VLA
-from .model_inputs import ModelInputs
-from .model_outputs import ModelOutputs
-from .observation import ActionChunk, Observation
-from .stopwatch import Stopwatch
-from .tokens import SelectionConfig, TokenSelection
+from .observation import ActionChunk, Observation, TokenSelection
+from .support.stopwatch import Stopwatch
+from .tokens.choice import SelectionConfig
 
 STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head', 'total')
 _ROUNDS = 2  # the first run compiles, the second captures
@@ -254,7 +253,7 @@ class Policy:
     def _grey(self, instruction: str, image_size: tuple[int, int]) -> Observation:
         image = np.full((*image_size, 3), 128, np.uint8)
         state = np.zeros(len(self.state_names), np.float32) if self.state_names else None
-        return Observation(image, 0.0, instruction, state=state)
+        return Observation(image, 0, instruction, state=state)
 
     def check_instruction(self, instruction: str) -> None:
         """Raise ObservationError if the policy cannot follow the instruction."""
@@ -282,13 +281,13 @@ class Policy:
         clock.lap('inputs')
         outcome = self.runner(image, token_ids, state, noise, distance, selection, self._step)
         actions = self._outputs.actions(
-            self._model.head.normalised(outcome.raw), observation.stamp)
+            self._model.head.normalised(outcome.raw), observation.stamp_ns)
         clock.lap('answer')
         self._step += 1
         chosen = None if selection is None else TokenSelection(
             self.grid, outcome.kept, outcome.reason)
         return self._outputs.chunk(
-            actions, observation.stamp, _timings(clock, outcome.timings), chosen)
+            actions, observation.stamp_ns, _timings(clock, outcome.timings), chosen)
 
     def _distance(self, observation: Observation) -> np.ndarray:
         """Return how far each visual token is from a protected point, see geometry."""

@@ -4,8 +4,8 @@
 What every test run needs: the ROS environment, a ROS domain of its own, reasons for skips.
 
 `pytest` works from a plain shell: before anything is collected it starts itself again with
-the variables of `sqap_vla_ros.ros.environment`, since LD_LIBRARY_PATH has to be there when a
-process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only.
+the variables of `sqap_vla_ros.support.ros_environment`, since LD_LIBRARY_PATH has to be there
+when a process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only.
 """
 from functools import partial
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ import sys
 import pytest
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.ros.environment import built_prefixes, ros_environment
+from sqap_vla_ros.support.ros_environment import built_prefixes, ros_environment
 
 # before anything imports triton, so that CUDA kernels can be tested where there is no GPU
 if not os.path.exists('/dev/nvidiactl'):

@@ -89,7 +89,7 @@ class LoadingEnv(PointEnv):
 
 def simulator(arguments) -> int:
     """Run libero_sim_node with a PointEnv."""
-    from sqap_vla_ros.ros.libero_sim_node import main
+    from sqap_vla_ros.ros.simulator.node import main
     return main(arguments, LoadingEnv)
 
 

@@ -54,14 +54,14 @@ def expected(name):
 
 def image(case):
     """Return a case's input image, uint8 [H, W, 3]."""
-    from sqap_vla_ros.infer import read_image
+    from sqap_vla_ros.commands.infer import read_image
     return read_image(GOLDEN / f'case{case}.png')
 
 
 def observation(case, **changes):
     """Return a case's Observation."""
     from sqap_vla_ros.observation import Observation
-    given = {'image': image(case), 'stamp': 0.0,
+    given = {'image': image(case), 'stamp_ns': 0,
              'instruction': str(expected(f'openvla_case{case}')['instruction']), **changes}
     return Observation(**given)
 

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 
 from sqap_vla_ros.kernels import cuda
 from sqap_vla_ros.kernels.cuda.ahead import CARDS, kernels
-from sqap_vla_ros.kernels.cuda.block import rotate
 from sqap_vla_ros.kernels.cuda.float_gemm import float_linear
 from sqap_vla_ros.kernels.cuda.gemm import int_linear
 from sqap_vla_ros.kernels.cuda.gemv import skinny_linear
 from sqap_vla_ros.kernels.cuda.quantize import quantize_rows, transform_rows
-from sqap_vla_ros.kernels.cuda.select import select_tokens_cuda
 from sqap_vla_ros.kernels.cuda.small import small_linear
+from sqap_vla_ros.model.fused_blocks import rotate
 from sqap_vla_ros.model.llama import LayerCache
-from sqap_vla_ros.tokens import SelectionConfig
+from sqap_vla_ros.tokens.choice import SelectionConfig
+from sqap_vla_ros.tokens.triton_choice import select_tokens_cuda
 import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler.compiler import make_backend

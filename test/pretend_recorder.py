@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """A recorder without a GPU: what it captures it calls again."""
-from sqap_vla_ros.graphs.recording import Recorder
+from sqap_vla_ros.inference.capture import Recorder
 import torch
 
 

@@ -17,16 +17,16 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from sqap_vla_ros.actions import ActionSpace
+from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.errors import ObservationError
-from sqap_vla_ros.geometry import protected_distances
-from sqap_vla_ros.image_transform import ImageTransform
-from sqap_vla_ros.msg import ActionChunk as ActionChunkMessage
-from sqap_vla_ros.msg import TokenSelection as TokenSelectionMessage
+from sqap_vla_ros.geometry.image_transform import ImageTransform
+from sqap_vla_ros.geometry.patches import protected_distances
+from sqap_vla_ros.msg import (
+    ActionChunk as ActionChunkMessage, TokenSelection as TokenSelectionMessage)
 from sqap_vla_ros.observation import ActionChunk
 from sqap_vla_ros.ros.messages import time_message
-from sqap_vla_ros.ros.vla_node import VlaNode
-from sqap_vla_ros.tokens import select_tokens, SelectionConfig
+from sqap_vla_ros.ros.vla.node import VlaNode
+from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
 from std_msgs.msg import Float64, String
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
@@ -83,7 +83,7 @@ class KnownPolicy:
             self.image_transform, self.grid, 1.0)
         selection = select_tokens(np.arange(16.0), distance, self.grid, self.selection)
         space = self.config.action_space
-        return ActionChunk(self.actions.copy(), space.dt, space.names, observation.stamp,
+        return ActionChunk(self.actions.copy(), space.dt, space.names, observation.stamp_ns,
                            {'total': 1.0}, selection)
 
 

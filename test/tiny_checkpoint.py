@@ -7,7 +7,7 @@ def save_tiny_checkpoint(directory, instructions=('put the bowl on the stove',),
     """Write a random checkpoint whose actions stay within +-limit (m/s, rad/s)."""
     import torch  # only the tests that call this need it
 
-    from sqap_vla_ros.model import checkpoint
+    from sqap_vla_ros.formats import checkpoint
     from sqap_vla_ros.model.heads import ChunkHeadConfig
     from sqap_vla_ros.model.llama import LlamaConfig
     from sqap_vla_ros.model.prompt import word_tokenizer

@@ -25,4 +25,4 @@ def observation(head, case=0, **changes):
     image = np.random.default_rng(case).integers(0, 255, (90, 120, 3), np.uint8)
     state = end_effector_state([0.5, 0.0, 0.2], [1.0, 0.0, 0.0, 0.0], 0.5)
     return dataclasses.replace(Observation(
-        image, 0.0, 'put the bowl on the stove', hand, state), **changes)
+        image, 0, 'put the bowl on the stove', hand, state), **changes)

@@ -4,8 +4,8 @@
 import argparse
 
 import numpy as np
+from sqap_vla_ros.commands import train
 from sqap_vla_ros.observation import end_effector_state
-from sqap_vla_ros.train import train
 from sqap_vla_ros.train.recording import pack_shard
 from sqap_vla_ros.train.shards import POINT_NAMES, write_shard
 

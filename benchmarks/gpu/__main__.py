@@ -120,7 +120,7 @@ def main(arguments=None) -> int:
     import torch
 
     from sqap_vla_ros.errors import ConfigError
-    from sqap_vla_ros.graphs.device import find_device
+    from sqap_vla_ros.inference.device import find_device
 
     from .budget import Budget, Results
     from .models import release

@@ -11,7 +11,7 @@ one which is bound by memory takes at most, without its launch.
 from __future__ import annotations
 
 from sqap_vla_ros.model.llama import LlamaConfig
-from sqap_vla_ros.quant.hadamard import largest_power_of_two
+from sqap_vla_ros.numerics.hadamard import largest_power_of_two
 
 from .floors import attention, Card, FLOAT_BYTES, Work
 

@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 
-from sqap_vla_ros.files import write_whole
+from sqap_vla_ros.support.files import write_whole
 
 _OVERTIME = 1.5  # times its share, after which a section is interrupted
 _GRACE = 12.0  # seconds until a section that cannot be interrupted ends the program

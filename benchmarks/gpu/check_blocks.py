@@ -13,7 +13,7 @@ from sqap_vla_ros.model.dit import DiTBlock
 from sqap_vla_ros.model.llama import LayerCache, Llama, LlamaConfig
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.quant import packed_state, prepare_kernels, QuantScheme
-from sqap_vla_ros.quant.convert import quantize_block
+from sqap_vla_ros.quant.quantize import quantize_block
 import torch
 
 from .compare import relative_error, row
@@ -79,7 +79,7 @@ def runs(llm: Llama, layer, x: torch.Tensor) -> Iterator[tuple[torch.Tensor, tor
 def decoder_block(config: LlamaConfig, precision: str, rows: int, device,
                   dtype) -> Iterator[dict]:
     """Yield a prefill and a decoding step, the reference backend in the unfused block."""
-    from sqap_vla_ros.kernels.cuda.block import FusedDecoderLayer
+    from sqap_vla_ros.model.fused_blocks import FusedDecoderLayer
     plain = one_block(config, precision, device, dtype)
     fused = copy.deepcopy(plain)
     prepare_kernels(plain, backend='reference')

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from sqap_vla_ros.kernels import extreme_inputs, LinearSpec, make_kernel
 from sqap_vla_ros.kernels.cuda.tuning import without_tuning
 from sqap_vla_ros.model.vla import VLAConfig
-from sqap_vla_ros.quant.hadamard import largest_power_of_two
-from sqap_vla_ros.quant.precision import parse_precision, QuantScheme
+from sqap_vla_ros.numerics.hadamard import largest_power_of_two
+from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 import torch
 
 from .compare import randoms, relative_error, row

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from sqap_vla_ros.kernels.attention import attend
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, RMSNorm, rotary_tables
 from sqap_vla_ros.model.vla import VLAConfig
-from sqap_vla_ros.quant.hadamard import hadamard_transform, largest_power_of_two
-from sqap_vla_ros.quant.int4 import quantize_activation
+from sqap_vla_ros.numerics.hadamard import hadamard_transform, largest_power_of_two
+from sqap_vla_ros.numerics.int4 import quantize_activation
 import torch
 from torch.nn import functional as F
 
@@ -44,7 +44,7 @@ def cases(config: VLAConfig, rows: int, device: torch.device) -> dict[str, Calla
 
 def rotary(name: str, config: VLAConfig, rows: int, cached: bool, device, dtype) -> Iterator[dict]:
     """Yield the rotation of a prefill, and of the token behind it, against model/llama.py."""
-    from sqap_vla_ros.kernels.cuda.block import rotate
+    from sqap_vla_ros.model.fused_blocks import rotate
     llm = config.llm
     heads, groups, width = llm.num_heads, llm.num_kv_heads, llm.head_dim
     tables = [table.to(dtype) for table in rotary_tables(

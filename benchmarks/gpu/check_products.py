@@ -134,7 +134,7 @@ def float_product(rows: int, width: int, device, dtype) -> Iterator[dict]:
 @torch.no_grad()
 def plain_product(rows: int, width: int, device, dtype) -> Iterator[dict]:
     """Yield plain layers as the fused block multiplies them, with a residual."""
-    from sqap_vla_ros.kernels.cuda.block import _product
+    from sqap_vla_ros.model.fused_blocks import _product
     layer = nn.Linear(width, width, bias=False).to(device, dtype)
     x, residual = (randoms(rows, width, device=device, dtype=dtype, seed=seed)
                    for seed in range(2))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from sqap_vla_ros.tokens import select_tokens, SelectionConfig
+from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
 import torch
 
 from .compare import every_choice, row
@@ -23,7 +23,7 @@ def cases(grid: tuple[int, int], keep: int, device: torch.device) -> dict[str, C
 
 def choice(name: str, config: SelectionConfig, grid, device: torch.device) -> Iterator[dict]:
     """Yield whether the device chooses the very tokens that the plain code does, and why."""
-    from sqap_vla_ros.kernels.cuda import select
+    from sqap_vla_ros.tokens import triton_choice as select
     rng, wrong = np.random.default_rng(0), 0
     for _ in range(_SCENES if device.type == 'cuda' else 1):
         scores, distance = _scene(rng, grid)

@@ -8,10 +8,10 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from sqap_vla_ros.graphs import Outcome, Runner
-from sqap_vla_ros.model.checkpoint import CheckpointConfig
+from sqap_vla_ros.formats.checkpoint import CheckpointConfig
+from sqap_vla_ros.inference import Outcome, Runner
+from sqap_vla_ros.inference.inputs import ModelInputs
 from sqap_vla_ros.model.vla import VLA, VLAConfig
-from sqap_vla_ros.model_inputs import ModelInputs
 import torch
 
 from .shapes import Variant

@@ -20,7 +20,7 @@ from pathlib import Path
 from sqap_vla_ros.bench.sides import BACKBONE, STAGES
 from sqap_vla_ros.bench.sizes import sequence_length
 from sqap_vla_ros.model.vla import VLAConfig
-from sqap_vla_ros.quant.precision import parse_precision, QuantScheme
+from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 
 from .document import replace_part
 from .shapes import COGACT, OPENVLA, options, Variant, variants

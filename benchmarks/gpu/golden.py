@@ -11,7 +11,7 @@ from pathlib import Path
 import sys
 import time
 
-from sqap_vla_ros.graphs import Runner
+from sqap_vla_ros.inference import Runner
 from sqap_vla_ros.kernels.cuda.tuning import without_tuning
 from sqap_vla_ros.policy import Policy
 from sqap_vla_ros.quant import prepare_kernels

@@ -9,7 +9,7 @@ import dataclasses
 import time
 
 from sqap_vla_ros.bench.timing import percentiles
-from sqap_vla_ros.graphs.recording import Recorder, Recording
+from sqap_vla_ros.inference.capture import Recorder, Recording
 from sqap_vla_ros.model.vla import VLA, VLAConfig
 import torch
 

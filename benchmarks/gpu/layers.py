@@ -9,8 +9,8 @@ import time
 
 from sqap_vla_ros.kernels import LinearSpec, make_kernel
 from sqap_vla_ros.model.llama import LlamaConfig
-from sqap_vla_ros.quant.hadamard import largest_power_of_two
-from sqap_vla_ros.quant.precision import parse_precision, QuantScheme
+from sqap_vla_ros.numerics.hadamard import largest_power_of_two
+from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 import torch
 from torch.nn import functional as F
 

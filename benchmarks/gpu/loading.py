@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from sqap_vla_ros.model.checkpoint import CheckpointConfig, read_tokenizer, save
+from sqap_vla_ros.formats.checkpoint import CheckpointConfig, read_tokenizer, save
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.observation import Observation
 from sqap_vla_ros.policy import load_policy
@@ -74,7 +74,7 @@ def loaded(name: str, config: VLAConfig, keep: int, device, dtype) -> dict:
         seconds, when_loaded = time.perf_counter() - start, memory.gib()
     image = Given.random(policy.config.model).image
     for number in range(3):
-        chunk = policy.infer(Observation(image, 0.0, 'pick up the cup'))
+        chunk = policy.infer(Observation(image, 0, 'pick up the cup'))
         if number == 0:
             memory.forget_peak()
     running = memory.gib()

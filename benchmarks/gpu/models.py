@@ -99,7 +99,7 @@ def ready_model(config: VLAConfig, variant: Variant, device: torch.device,
 
     On a CPU only SQAP's kernels are the GPU's, interpreted, which takes a thousand times as long.
     """
-    from sqap_vla_ros.kernels.cuda.block import fuse_blocks
+    from sqap_vla_ros.model.fused_blocks import fuse_blocks
     model, _ = random_model(config, variant.precision, variant.vision, device, dtype)
     interpreted = device.type == 'cpu' and variant.name == SQAP
     prepare_kernels(model, sequence_length(config), release=True,

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from sqap_vla_ros.graphs.device import find_device
+from sqap_vla_ros.inference.device import find_device
 from sqap_vla_ros.model.vla import VLAConfig
 import torch
 

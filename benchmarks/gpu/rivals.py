@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 from sqap_vla_ros.kernels import LinearSpec, make_kernel
 from sqap_vla_ros.kernels.base import dequantize
-from sqap_vla_ros.quant.int4 import quantize_activation
+from sqap_vla_ros.numerics.int4 import quantize_activation
 import torch
 
 GROUP = 128

@@ -12,7 +12,7 @@ from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.model.llama import LlamaConfig
 from sqap_vla_ros.model.vit import FusedViTConfig, ViTConfig
 from sqap_vla_ros.model.vla import VLAConfig
-from sqap_vla_ros.tokens import SelectionConfig
+from sqap_vla_ros.tokens.choice import SelectionConfig
 
 TEXT = 23  # tokens behind BOS: with 256 visual ones and BOS that is a sequence of 280
 KEEP = 154

@@ -18,11 +18,11 @@ import time
 import torch
 
 from .sizes import sequence_length
-from ..kernels.plain import use_fastest_linears
-from ..model.selection import select
+from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA, VLAConfig
 from ..quant import prepare_kernels, quantize_model
-from ..tokens import SelectionConfig
+from ..tokens.choice import SelectionConfig
+from ..tokens.on_device import select
 
 STAGES = ('vision', 'projector', 'prefill_1', 'selection', 'prefill_2', 'head')
 BACKBONE = ('prefill_1', 'prefill_2')

@@ -14,13 +14,13 @@ import dataclasses
 import torch
 
 from ..errors import ConfigError
-from ..model.checkpoint import read_config
+from ..formats.checkpoint import read_config
 from ..model.dit import DiffusionHeadConfig
 from ..model.heads import ChunkHeadConfig, TokenHeadConfig
 from ..model.llama import LlamaConfig
 from ..model.vit import ViTConfig
 from ..model.vla import VLA, VLAConfig
-from ..resources import model_directory
+from ..support.resources import model_directory
 
 BUNDLED = 'bundled'
 TEXT_LENGTH = 20

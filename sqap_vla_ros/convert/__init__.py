@@ -9,9 +9,3 @@ Convert a checkpoint of any format into this package's own, quantized: `sqap-vla
 units.py cuts the network into parts; stream.py reads, rotates and quantizes one at a time; work.py
 keeps the unfinished directory; calibration.py is what GPTQ learns from.
 """
-
-from __future__ import annotations
-
-from .command import add_arguments, run
-
-__all__ = ['add_arguments', 'run']

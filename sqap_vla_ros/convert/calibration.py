@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from .stream import read_floats
-from .units import empty_model
 from ..errors import ConfigError, ObservationError
 from ..formats import Source
+from ..inference.inputs import ModelInputs
+from ..loading.stream import read_floats
+from ..loading.units import empty_model
 from ..model.prompt import make_prompt
-from ..model_inputs import ModelInputs
 
 LIST = 'instructions.jsonl'
 AT_ONCE = 32  # images that the encoders see together
@@ -93,7 +93,7 @@ def chosen(total: int, count: int) -> list[int]:
 
 
 def _listed(directory: Path, count: int) -> Iterator[Sample]:
-    from ..infer import read_image
+    from ..ingest.images import read_image
     path = directory / LIST
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip()]

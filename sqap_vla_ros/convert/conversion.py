@@ -14,18 +14,18 @@ from pathlib import Path
 import torch
 
 from .calibration import Calibration, decoder_inputs
-from .stream import Stream
-from .units import make_layout, make_record, make_units, Unit, unit_bytes
 from .work import WorkDirectory
 from .. import __version__
 from ..errors import CheckpointError, ConfigError
-from ..files import saving_to
 from ..formats import Source
-from ..formats.network import check_floats
+from ..formats.checkpoint import config_to_dict, file_contents
 from ..formats.tensor_file import layout_bytes
-from ..model.checkpoint import config_to_dict, file_contents
+from ..loading.network import check_floats
+from ..loading.stream import Stream
+from ..loading.units import make_layout, make_record, make_units, Unit, unit_bytes
 from ..model.prompt import make_prompt
 from ..quant import QuantScheme
+from ..support.files import saving_to
 
 FLOAT_TYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
 

@@ -23,11 +23,11 @@ import shutil
 
 import torch
 
-from .units import Unit
 from ..errors import CheckpointError, ConfigError
-from ..files import MIB, write_whole
+from ..formats.checkpoint import read_json
 from ..formats.tensor_file import Layout, layout_bytes, TensorFile
-from ..model.checkpoint import read_json
+from ..loading.units import Unit
+from ..support.files import MIB, write_whole
 
 PROGRESS = 'progress.json'
 INPUTS = 'inputs-{}.safetensors'

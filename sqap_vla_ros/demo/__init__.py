@@ -6,7 +6,3 @@
 Nothing in this package imports rclpy: the nodes, and the recorder that listens to them, are
 processes of their own.
 """
-from sqap_vla_ros.demo.command import run
-from sqap_vla_ros.demo.options import add_arguments
-
-__all__ = ['add_arguments', 'run']

@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What the demo is asked for: options, their checks, the command lines that follow."""
-import argparse
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -9,7 +8,7 @@ import shutil
 import sys
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.resources import config_file, model_directory
+from sqap_vla_ros.support.resources import config_file, model_directory
 
 CONTROLS = ('none', 'blank-image', 'other-instruction', 'random-tokens')
 SMALLEST_FREE_MB = 50
@@ -18,7 +17,7 @@ SMALLEST_FREE_MB = 50
 @dataclass(frozen=True)
 class DemoOptions:
     """
-    The options of `sqap-vla demo`, each as `add_arguments` explains it.
+    The options of `sqap-vla demo`, each as commands/demo.py explains it.
 
     Raises ConfigError, naming the option, for a value that no checkpoint can make sense of.
     """
@@ -52,13 +51,6 @@ class DemoOptions:
             raise ConfigError('--control random-tokens needs --keep above 0: with all tokens '
                               'kept there is nothing to choose')
 
-    @classmethod
-    def from_arguments(cls, args: argparse.Namespace) -> 'DemoOptions':
-        """Return the options of parsed arguments; raises ConfigError."""
-        values = {name: getattr(args, name) for name in cls.__dataclass_fields__ if
-                  hasattr(args, name)}
-        return cls(**values)
-
     @property
     def mode(self) -> str:
         """'lockstep' or 'real_time'."""
@@ -72,39 +64,13 @@ class DemoOptions:
         return path.resolve() if is_path else model_directory(self.checkpoint)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `sqap-vla demo`."""
-    add, default = parser.add_argument, DemoOptions()
-    add('--instruction', default=default.instruction,
-        help='what to do; default: the instructions of the checkpoint take turns')
-    add('--precision', default=default.precision, help='fp, w4a16, w8a8, w4a8 or w4a4')
-    add('--keep', type=int, default=default.keep, metavar='K',
-        help='visual tokens to keep; 0 keeps all')
-    add('--episodes', type=int, default=default.episodes, metavar='N', help='episodes to run')
-    add('--seed', type=int, default=default.seed,
-        help='placement seed of the first episode; training uses 1000 and above')
-    add('--real-time', action='store_true',
-        help='wall clock: physics does not wait for the policy, so latency costs success')
-    add('--control', choices=CONTROLS, default=default.control,
-        help='control experiment: black images, another instruction than the one that is '
-             'judged, or tokens kept at random')
-    add('--out', type=Path, default=default.out, metavar='DIR', help='directory for results')
-    add('--checkpoint', default=default.checkpoint, metavar='NAME_OR_DIR',
-        help='a bundled model or a checkpoint directory')
-    add('--max-steps', type=int, default=default.max_steps, metavar='N',
-        help='control steps (20 a second) after which an episode has failed')
-    add('--no-video', dest='video', action='store_false', help='write no video and no overview')
-    add('--video-episodes', type=int, default=default.video_episodes, metavar='N',
-        help='episodes that go into the video')
-
-
 def check_against_checkpoint(options: DemoOptions, config) -> None:
     """
     Raise ConfigError for options that a checkpoint does not serve.
 
-    config: the checkpoint's CheckpointConfig (see model/checkpoint.py).
+    config: the checkpoint's CheckpointConfig (see formats/checkpoint.py).
     """
-    from sqap_vla_ros.quant import PRECISIONS
+    from sqap_vla_ros.numerics.precision import PRECISIONS
     known, total = config.instructions, config.model.num_visual
     if options.instruction and known and options.instruction not in known:
         raise ConfigError(f'--instruction {options.instruction!r} is unknown to the checkpoint: '
@@ -145,7 +111,7 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     none.
     """
     python = [sys.executable, '-m']
-    recorder = [*python, 'sqap_vla_ros.ros.demo_recorder']
+    recorder = [*python, 'sqap_vla_ros.ros.simulator.demo_recorder']
     policy = {
         'autostart': True, 'checkpoint': str(options.checkpoint_directory),
         'precision': options.precision, 'keep_tokens': options.keep,
@@ -159,10 +125,11 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     if config.instructions:
         simulator['instructions'] = list(config.instructions)
     return {
-        'recorder': recorder + (['--frames', str(frames)] if frames else []),
-        'vla_node': [*python, 'sqap_vla_ros.ros.vla_node', '--ros-args', '--params-file',
+        'recorder': recorder + (['--ros-args', *_parameters({'frames': str(frames)})]
+                                if frames else []),
+        'vla_node': [*python, 'sqap_vla_ros.ros.vla.node', '--ros-args', '--params-file',
                      str(config_file('libero_sim.yaml')), *_parameters(policy)],
-        'simulator': [*python, 'sqap_vla_ros.ros.libero_sim_node', '--ros-args',
+        'simulator': [*python, 'sqap_vla_ros.ros.simulator.node', '--ros-args',
                       *_parameters(simulator)]}
 
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from sqap_vla_ros.demo.session import Records
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.observation import ProtectedPoints
-from sqap_vla_ros.overlay import draw_overlay, LEGEND_PX, SMALLEST_SIDE_PX
-from sqap_vla_ros.tokens import TokenSelection
+from sqap_vla_ros.observation import ProtectedPoints, TokenSelection
+from sqap_vla_ros.tokens.overlay import draw_overlay, LEGEND_PX, SMALLEST_SIDE_PX
 
 # VP9 plays in browsers; MPEG-4 part 2 is what every build of OpenCV can write.
 CODECS = ('vp09', 'mp4v')

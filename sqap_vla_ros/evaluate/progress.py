@@ -16,7 +16,7 @@ from pathlib import Path
 from .plan import Job
 from .rollouts import EpisodeResult
 from ..errors import ConfigError
-from ..files import saving_to, write_whole
+from ..support.files import saving_to, write_whole
 
 
 class Progress:

@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from ..camera import CameraModel, project
 from ..errors import ConfigError
-from ..geometry import points_in_camera
+from ..geometry.camera import CameraModel, project
+from ..geometry.poses import points_in_camera
 from ..model.prompt import PAD
 from ..observation import end_effector_state, Observation, ProtectedPoints
 
@@ -57,7 +57,7 @@ def observe(env, instruction: str, control: str = 'none', mean_state=None) -> Ob
         image = np.zeros_like(image)
     if control == 'no-state':
         state = np.asarray(mean_state, np.float32)
-    return Observation(image, env.time, instruction, protected, state)
+    return Observation(image, round(env.time * 1e9), instruction, protected, state)
 
 
 def project_points(env, points_base, image_size) -> tuple[np.ndarray, np.ndarray]:

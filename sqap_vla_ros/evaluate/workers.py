@@ -13,9 +13,9 @@ from pathlib import Path
 from .plan import Job
 from .rollouts import EpisodeResult, MAX_STEPS, run_episode
 from ..errors import ConfigError
-from ..processes import run_jobs
 from ..sim.options import SceneOptions
-from ..tokens import TIES
+from ..support.processes import run_jobs
+from ..tokens.choice import TIES
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Scene:
     def environment(self):
         """Return a new LiberoEnv; raise ConfigError where it cannot be made."""
         require_simulator()
-        return self.options.environment()
+        from ..sim.env import make_environment
+        return make_environment(self.options)
 
 
 def fingerprint(checkpoint) -> tuple:
@@ -75,7 +76,7 @@ class _Worker:
     def policy(self, job: Job):
         """Return the job's policy; jobs come row by row, so that one precision is kept."""
         from ..policy import load_policy
-        from ..tokens import SelectionConfig
+        from ..tokens.choice import SelectionConfig
         row = job.row
         if self._loaded != row.precision:
             begun = self.scene.fingerprint

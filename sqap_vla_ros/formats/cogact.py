@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .checkpoint import CheckpointConfig, read_json
 from .deployment import read_deployment
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
 from .pickles import PickleReader
@@ -18,7 +19,6 @@ from .sizes import ENCODERS, expect, image_side, projector_widths, Shapes
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader
 from ..errors import CheckpointError, ConfigError
-from ..model.checkpoint import CheckpointConfig, read_json
 from ..model.dit import DiffusionHeadConfig
 from ..model.vla import VLAConfig
 

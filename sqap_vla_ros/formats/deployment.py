@@ -23,10 +23,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..actions import ActionSpace
+from .checkpoint import read_json, UndeclaredActionSpace
+from ..control.action_space import ActionSpace
 from ..errors import CheckpointError
-from ..image_transform import ImageTransform
-from ..model.checkpoint import read_json, UndeclaredActionSpace
+from ..geometry.image_transform import ImageTransform
 
 FILE = 'deployment.json'
 KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer'}

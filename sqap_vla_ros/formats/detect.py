@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .checkpoint import read_config, read_json
 from .cogact import open_cogact
 from .openvla import open_openvla
 from .own import open_own
 from .source import Source
 from ..errors import CheckpointError
-from ..model.checkpoint import read_config, read_json
 
 
 def open_checkpoint(path, tokenizer=None) -> Source:

@@ -9,7 +9,7 @@ import numpy as np
 from .sizes import encoder_facts, expect, llama_config, Shapes, vit_config
 from .tensors import RenamedReader
 from ..errors import CheckpointError
-from ..image_transform import INTERPOLATIONS, RESIZE_STRATEGIES
+from ..geometry.image_transform import INTERPOLATIONS, RESIZE_STRATEGIES
 from ..model.llama import LlamaConfig
 from ..model.vit import FusedViTConfig
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .checkpoint import CheckpointConfig, read_json
 from .deployment import read_deployment
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
 from .sizes import ENCODERS, projector_widths, Shapes
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader, SafetensorsReader
 from ..errors import CheckpointError, ConfigError
-from ..model.checkpoint import CheckpointConfig, read_json
 from ..model.heads import TokenHeadConfig
 from ..model.vla import VLAConfig
 

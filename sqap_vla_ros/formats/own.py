@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .checkpoint import read_config, read_json
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader, SafetensorsReader
-from ..model.checkpoint import read_config, read_json
 
 
 def open_own(directory: Path, tokenizer=None) -> Source:

@@ -8,9 +8,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checkpoint import CheckpointConfig, read_tokenizer, statistics
 from .tensors import RenamedReader
 from ..errors import CheckpointError, ConfigError
-from ..model.checkpoint import CheckpointConfig, read_tokenizer, statistics
 from ..model.heads import TokenHeadConfig
 
 

@@ -18,8 +18,8 @@ import re
 
 import torch
 
+from .checkpoint import read_json
 from ..errors import CheckpointError
-from ..model.checkpoint import read_json
 
 SAFETENSORS_TYPES = {
     'F64': torch.float64, 'F32': torch.float32, 'F16': torch.float16, 'BF16': torch.bfloat16,

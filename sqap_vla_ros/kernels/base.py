@@ -19,8 +19,8 @@ import subprocess
 import torch
 
 from ..errors import ConfigError
-from ..quant.hadamard import check_block, hadamard_transform
-from ..quant.int4 import activation_scale, integer_range
+from ..numerics.hadamard import check_block, hadamard_transform
+from ..numerics.int4 import activation_scale, integer_range
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from .base import dequantize, Kernel, Unavailable
-from ..quant.hadamard import hadamard_matrix, left_multiply
+from ..numerics.hadamard import hadamard_matrix, left_multiply
 
 _FLOAT32_EXACT = 2 ** 24
 _INNER_BLOCK = 64

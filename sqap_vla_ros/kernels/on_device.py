@@ -17,10 +17,10 @@ import torch
 from .base import Kernel, Unavailable
 from .cuda import unavailable
 from .cuda.capability import capability
+from .cuda.trial import why_not
 from .exact import check_exact, integer_part
 from .reference import ReferenceKernel
 from .torch_gpu import TorchKernel
-from .trial import why_not
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .base import Kernel, Unavailable
 from .cuda.pack import HALF, pack_weight
-from ..quant.hadamard import hadamard_matrix, left_multiply
+from ..numerics.hadamard import hadamard_matrix, left_multiply
 
 _MOST_INPUTS = 2 ** 17 - 1  # of int8 products whose sums fit into int32
 _ROWS, _WIDTH = 32, 16  # torch._int_mm on a GPU takes more than 16 rows, and multiples of 8

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from .diffusion import ddim_steps, ddim_times, ddpm_steps, step_times
-from .validation import check_counts, is_number
 from .vit import ViTAttention, ViTMLP
 from ..errors import ConfigError, ObservationError
+from ..support.validation import check_counts, is_number
 
 TIME_WIDTH = 256
 

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from .dit import DiffusionHead, DiffusionHeadConfig
 from .prompt import LLAMA_EOS
-from .validation import check_counts
 from ..errors import ConfigError, ObservationError
+from ..support.validation import check_counts
 
 
 BROKEN = -1  # stands for a token whose logits were not all finite

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .validation import check_counts, check_positive
-from ..constants import constant
 from ..errors import ConfigError
 from ..kernels.attention import attend
+from ..numerics.shared_tensors import constant
 from ..quant.linear import together
+from ..support.validation import check_counts, check_positive
 
 
 # what torch 2.3, of JetPack 6, has not yet

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .validation import check_counts, check_positive
 from ..errors import ConfigError
 from ..kernels.attention import attend
+from ..support.validation import check_counts, check_positive
 
 STEMS = ('linear', 'conv')
 

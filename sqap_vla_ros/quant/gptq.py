@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
-from .hadamard import hadamard_transform
-from .int4 import check_finite, integer_range, spread_scale, weight_scale
 from ..errors import ConfigError
+from ..numerics.hadamard import hadamard_transform
+from ..numerics.int4 import check_finite, integer_range, spread_scale, weight_scale
 
 _BLOCK = 128
 _DAMPING = 0.01

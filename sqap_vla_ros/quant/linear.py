@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from .gptq import gptq_weight
-from .hadamard import hadamard_transform
-from .int4 import pack_int4, quantize_weight, spread_scale, unpack_int4
-from .precision import parse_precision
 from ..errors import ConfigError
 from ..kernels import Kernel, LinearSpec, make_kernel
+from ..numerics.hadamard import hadamard_transform
+from ..numerics.int4 import pack_int4, quantize_weight, spread_scale, unpack_int4
+from ..numerics.precision import parse_precision
 
 
 class QuantLinear(nn.Module):

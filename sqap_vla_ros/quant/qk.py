@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from .hadamard import hadamard_transform
-from .int4 import activation_scale, integer_range
+from ..numerics.hadamard import hadamard_transform
+from ..numerics.int4 import activation_scale, integer_range
 
 
 class QKQuantizer(nn.Module):

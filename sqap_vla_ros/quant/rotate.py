@@ -23,8 +23,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .hadamard import hadamard_transform, largest_power_of_two, Rotation, rotation_kind
 from ..errors import ConfigError
+from ..numerics.hadamard import hadamard_transform, largest_power_of_two, Rotation, rotation_kind
 
 _ROWS = 1024  # rows at a time in float64, which bounds the memory
 

@@ -7,11 +7,10 @@ from array import array
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TwistStamped
 import numpy as np
+from sensor_msgs.msg import Image
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
-from sqap_vla_ros.overlay import draw_overlay
+from sqap_vla_ros.tokens.overlay import draw_overlay
 from std_msgs.msg import Header
-
-from .images import rgb_to_message
 
 
 def time_message(time_ns: int) -> Time:
@@ -60,3 +59,12 @@ def _array(code, values, dtype):
     result = array(code)
     result.frombytes(np.ascontiguousarray(values, dtype=dtype).tobytes())
     return result
+
+
+def rgb_to_message(pixels: np.ndarray, header) -> Image:
+    """Return uint8 [H, W, 3] RGB as a sensor_msgs/Image with this header."""
+    height, width = pixels.shape[:2]
+    data = array('B')  # the one type that the message takes without looking at each byte
+    data.frombytes(np.ascontiguousarray(pixels).tobytes())
+    return Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width,
+                 data=data)

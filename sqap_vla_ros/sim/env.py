@@ -6,12 +6,13 @@ LIBERO as a robot: SI twists in, frames and poses out, success by the benchmark'
 One MuJoCo scene serves every instruction that shares it; only the goal is exchanged. All poses
 are in the robot's base frame (robosuite's robot base body), metres.
 """
+from dataclasses import fields
 import gc
 
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
+from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M, SceneOptions
 from sqap_vla_ros.sim.physics import control_step
 from sqap_vla_ros.sim.reset import start_at_random, start_officially
 from sqap_vla_ros.sim.scene import Scene
@@ -238,3 +239,12 @@ def _share_scene(problem, other):
     """Return whether two parsed tasks differ in their goals alone."""
     return all(problem[key] == other[key] for key in
                ('problem_name', 'fixtures', 'objects', 'initial_state', 'regions'))
+
+
+def make_environment(scene: SceneOptions) -> LiberoEnv:
+    """Return a new LiberoEnv of some options; raise ConfigError for those that it refuses."""
+    variation = {item.name: getattr(scene, item.name) for item in fields(Variation)}
+    pose = scene.camera_pose
+    variation['camera_pose'] = (pose[:3], pose[3:]) if pose else None
+    return LiberoEnv(scene.instructions or None, scene.suite, scene.placement_m,
+                     initial_states=scene.initial_states, variation=Variation(**variation))

@@ -35,16 +35,6 @@ class SceneOptions:
     camera_jitter_rad: float = 0.0
     light_jitter: float = 0.0
 
-    def environment(self):
-        """Return a new LiberoEnv; raise ConfigError for options that it refuses."""
-        from .env import LiberoEnv
-        from .variation import Variation
-        variation = {item.name: getattr(self, item.name) for item in fields(Variation)}
-        pose = self.camera_pose
-        variation['camera_pose'] = (pose[:3], pose[3:]) if pose else None
-        return LiberoEnv(self.instructions or None, self.suite, self.placement_m,
-                         initial_states=self.initial_states, variation=Variation(**variation))
-
     def values(self) -> dict:
         """Return the options for a JSON file."""
         return {name: list(value) if isinstance(value, tuple) else value
@@ -55,37 +45,8 @@ class SceneOptions:
         return seed // tasks if self.initial_states else seed
 
 
-def add_scene_arguments(parser, official: bool = False) -> None:
-    """
-    Add the options, but for the instructions, to an argparse parser.
-
-    official: with --initial-states, which are for tests alone.
-    """
-    add = parser.add_argument
-    add('--suite', default=SceneOptions.suite, help='LIBERO suite of the tasks')
-    add('--placement-m', type=float, default=PLACEMENT_M, metavar='M',
-        help="side of the square each object is placed in, m; 0: the benchmark's own places")
-    if official:
-        add('--initial-states', action='store_true',
-            help="start from the benchmark's official states, in turn for each task; "
-            '--placement-m does not apply')
-    add('--yaw-rad', type=float, default=0.0, metavar='RAD',
-        help='objects are turned by up to this, either way')
-    add('--distractors', type=int, default=0, metavar='N',
-        help='objects added to the scene that belong to no task')
-    add('--camera-pose', type=float, nargs=6, default=(), metavar='M',
-        help="x y z of the camera and of what it looks at, base frame; the scene's own unless "
-        'given')
-    add('--camera-jitter-m', type=float, default=0.0, metavar='M',
-        help='the camera is moved by up to this along each axis, each episode anew')
-    add('--camera-jitter-rad', type=float, default=0.0, metavar='RAD',
-        help='the camera is turned by up to this about each axis, each episode anew')
-    add('--light-jitter', type=float, default=0.0, metavar='0..1',
-        help='how much brightness, places and directions of the lights change')
-
-
 def scene_options(args, instructions=()) -> SceneOptions:
-    """Return the options of a parsed command line."""
+    """Return the options that are attributes of `args`, as of a parsed command line."""
     values = {item.name: getattr(args, item.name) for item in fields(SceneOptions)
               if hasattr(args, item.name)}
     values.update(instructions=tuple(instructions or ()), camera_pose=tuple(args.camera_pose))

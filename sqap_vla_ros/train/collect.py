@@ -19,9 +19,9 @@ import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
-from sqap_vla_ros.files import make_directory, saving_to, write_whole
-from sqap_vla_ros.processes import run_jobs
-from sqap_vla_ros.sim.options import add_scene_arguments, scene_options, SceneOptions
+from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.support.files import make_directory, saving_to, write_whole
+from sqap_vla_ros.support.processes import run_jobs
 from sqap_vla_ros.train.alike import differences
 from sqap_vla_ros.train.recording import pack_shard, record_episode
 from sqap_vla_ros.train.shards import episodes_in, POINT_NAMES, write_shard
@@ -75,7 +75,7 @@ def collect_shard(env, config, shard):
 
     A seed at which objects find no room counts as failed, as one that the expert fails.
     """
-    from sqap_vla_ros.image_transform import ImageTransform
+    from sqap_vla_ros.geometry.image_transform import ImageTransform
     from sqap_vla_ros.sim.expert import Expert
     from sqap_vla_ros.sim.placements import NoRoomError
     from sqap_vla_ros.train.perturbation import Perturbation
@@ -145,7 +145,8 @@ def keep_options(config):
 @lru_cache(maxsize=1)
 def _environment(scene):
     """Return this process's environment, made for its first shard."""
-    return scene.environment()
+    from sqap_vla_ros.sim.env import make_environment
+    return make_environment(scene)
 
 
 def _work(config, shard):
@@ -178,32 +179,3 @@ def collect(config):
             bar.update(episodes_of(config, shard))
             bar.set_postfix(failed=totals[1], frames=totals[2])
     return tuple(totals.tolist())
-
-
-def add_arguments(parser):
-    """Add the options of `sqap-vla collect` to an argparse parser."""
-    parser.add_argument('--out', type=Path, default=Path('data'), help='folder for the shards')
-    for name, text in (
-            ('episodes', 'episodes in all, over the instructions'),
-            ('seed', f'seed of the first episode, at least {FIRST_TRAINING_SEED}'),
-            ('workers', 'processes'),
-            ('shard_episodes', 'episodes in one file'),
-            ('frame_stride', 'control steps (0.05 s) from one frame to the next'),
-            ('input_size', 'side of the stored frames, px')):
-        parser.add_argument('--' + name.replace('_', '-'), type=int, help=text,
-                            default=getattr(CollectConfig, name))
-    parser.add_argument('--instructions', nargs='+', default=(), metavar='TEXT',
-                        help='tasks of the suite, all in one scene; default: five of libero_goal')
-    add_scene_arguments(parser)
-
-
-def run(args):
-    """Run `sqap-vla collect`; return the exit status."""
-    config = CollectConfig(
-        out=args.out, scene=scene_options(args, args.instructions), episodes=args.episodes,
-        seed=args.seed, workers=args.workers, shard_episodes=args.shard_episodes,
-        frame_stride=args.frame_stride, input_size=args.input_size)
-    episodes, failures, frames = collect(config)
-    print(f'added {episodes} episodes with {frames} frames to {config.out}; the expert failed '
-          f'in {failures} more, which were left out')
-    return 0

@@ -21,8 +21,8 @@ def plain_options(args) -> dict:
 
 def network(args, data, tokenizer):
     """Return the CheckpointConfig of the network that options and demonstrations ask for."""
-    from ..actions import ActionSpace
-    from ..model.checkpoint import CheckpointConfig
+    from ..control.action_space import ActionSpace
+    from ..formats.checkpoint import CheckpointConfig
     from ..model.heads import ChunkHeadConfig
     from ..model.llama import LlamaConfig
     from ..model.vit import ViTConfig

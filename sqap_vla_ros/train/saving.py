@@ -11,7 +11,7 @@ import pickle
 import signal
 
 from ..errors import ConfigError
-from ..files import saving_to, write_whole
+from ..support.files import saving_to, write_whole
 
 LAST_SAVE = 'what was saved last is whole'
 

@@ -23,8 +23,8 @@ import zlib
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.files import write_whole
 from sqap_vla_ros.observation import end_effector_state
+from sqap_vla_ros.support.files import write_whole
 from sqap_vla_ros.train.alike import differences
 
 POINT_NAMES = ('object', 'place', 'end_effector')

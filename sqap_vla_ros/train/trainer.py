@@ -12,7 +12,7 @@ import signal
 import time
 
 from .alike import differences
-from .curves import curves_png, line_of
+from .loss_curves import curves_png, line_of
 from .recipe import (
     choose_device, choose_dtype, initialise, network, norm_stats, normalisation, plain_options,
     split_rows)
@@ -20,9 +20,9 @@ from .saving import LAST_SAVE, read_state, stop_signals, write_state
 from .shards import describe, load_shards
 from .success import best_of, last_measured, SuccessMeter
 from ..errors import ConfigError
-from ..files import make_directory, saving_to, write_whole
 from ..sim.options import scene_options
 from ..sim.placements import NoRoomError
+from ..support.files import make_directory, saving_to, write_whole
 
 HELD_OUT_BATCHES, HELD_OUT_SIZE = 6, 64
 SAVE_EVERY_S = 300
@@ -63,8 +63,8 @@ class Trainer:
 
     def _learner(self) -> tuple:
         """Return the Learner, and the name of the --init it took weights of, '' for none."""
-        from ..model.vla import VLA
         from .learner import Learner
+        from ..model.vla import VLA
         dtype = choose_dtype(self.args.dtype, self.device)
         model = VLA(self.config.model).to(self.device)
         initialise(model)
@@ -212,7 +212,7 @@ class Trainer:
     def _save_checkpoint(self, name: str, **training) -> None:
         """Write the averaged weights in fp16 to a checkpoint directory in out."""
         import torch
-        from ..model import checkpoint
+        from ..formats import checkpoint
         config = dataclasses.replace(self.config, training={
             'step': self.step, 'samples': self.samples,
             'minutes': round(self.seconds / 60, 1), 'arguments': plain_options(self.args),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import ConfigError
-from ..model import checkpoint
+from ..formats import checkpoint
 
 WORDS = 'llm.embed_tokens.weight'
 _NEEDED = ('vision.', 'llm.')

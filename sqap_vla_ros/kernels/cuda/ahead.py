@@ -33,7 +33,7 @@ import tempfile
 import time
 
 from .capability import GENERATIONS
-from ..trial import short
+from .trial import short
 
 _SHARED_BYTES = {known.card: known.shared_kib * 1024 for known in GENERATIONS if known.int8}
 CARDS = tuple(_SHARED_BYTES)
@@ -118,7 +118,7 @@ def _resources(cubin: bytes) -> tuple[int, int, int]:
 def reports(card: int, only: str = '', first: bool = False,
             ptx: Path | None = None) -> Iterator[Report]:
     """Compile the kernels whose name contains `only` for a card such as 90."""
-    from .probe import FAILURES  # imports triton
+    from .probe import FAILURES
     for entries in kernels(card):
         for name, function, signature, constexprs, options in entries[:1] if first else entries:
             if only not in name:

@@ -29,7 +29,7 @@ import torch
 
 from .generations import BY_TORCH, find_generation, Generation, GENERATIONS
 from ...errors import ConfigError
-from ...quant.precision import parse_precision, PRECISIONS
+from ...numerics.precision import parse_precision, PRECISIONS
 
 _log = logging.getLogger(__name__)
 PHASES = ('prefill', 'decode')
@@ -132,7 +132,7 @@ def _tried(index: int) -> str:
         raise RuntimeError(f'the kernels for device {index} were never tried before a CUDA graph '
                            'was captured: call kernels.cuda.unavailable(device) before')
     try:
-        from .probe import failure  # imports triton
+        from .probe import failure
         reason = failure(torch.device('cuda', index))
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         reason = f'triton cannot be imported ({type(error).__name__}: {error})'

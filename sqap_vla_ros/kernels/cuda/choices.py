@@ -24,7 +24,7 @@ import torch
 
 from ..base import Unavailable
 from ..build import cache_directory
-from ...files import write_whole
+from ...support.files import write_whole
 
 _log = logging.getLogger(__name__)
 _DRIVER = Path('/sys/module/nvidia/version')  # a Jetson's driver comes with its kernel instead

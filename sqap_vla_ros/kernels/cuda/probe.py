@@ -17,8 +17,8 @@ import triton
 from triton.errors import TritonError
 import triton.language as tl
 
+from .trial import short
 from ..base import Unavailable
-from ..trial import short
 
 _ANSWER = 42
 # of the compilers (also for a missing libcuda), the cache, the extension module, a wrong version

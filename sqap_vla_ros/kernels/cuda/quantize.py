@@ -27,8 +27,8 @@ import triton.language as tl
 from . import INTERPRETED, pick
 from .tuning import bucket
 from ...errors import ConfigError
-from ...quant.hadamard import check_block
-from ...quant.int4 import integer_range
+from ...numerics.hadamard import check_block
+from ...numerics.int4 import integer_range
 
 _LARGEST = 32768  # inputs
 _MANY_ROWS = 256  # from here on a configuration serves all

@@ -24,8 +24,8 @@ import triton.language as tl
 from . import pick, unavailable
 from .choices import warn
 from .probe import FAILURES
+from .trial import why_not
 from ..attention import attend
-from ..trial import why_not
 
 _log = logging.getLogger(__name__)
 MOST_ROWS = 64

@@ -1,0 +1,112 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Time SQAP against plain float32 at its fastest, stage by stage: `sqap-vla bench`.
+
+Both sides run in turn in one process, on models with random weights.  `backbone` is the
+decoder's prefill (prefill_1 before the selection, prefill_2 behind it), `head` what follows;
+with --head tokens that is the decoding of the action tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..support.files import write_whole
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla bench`."""
+    add = parser.add_argument
+    add('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'], metavar='SIZE',
+        help='bundled, w256, w512, smollm2-135m, smollm2-360m, tinyllama-1.1b; or all')
+    add('--precision', default='w4a4', help='of the decoder on the quantized side')
+    add('--keep', type=int, default=154, help='visual tokens that SQAP keeps')
+    add('--vision', default='fp', choices=('fp', 'w8a8'), help='encoder on the quantized side')
+    add('--head', default='chunk', choices=('chunk', 'tokens', 'diffusion'),
+        help='of all sizes but the bundled one')
+    add('--threads', type=int, default=1, help='torch threads')
+    add('--rounds', type=int, default=50, help='most rounds a size')
+    add('--seconds', type=float, default=30.0, help='most seconds a size; at least five rounds')
+    add('--clock', default='wall', choices=('wall', 'cpu'),
+        help="cpu: this thread's processor time, for one thread on a busy machine")
+    add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')
+    add('--curves', action='store_true', help='growth with kept tokens, layers and width')
+    add('--out', type=Path, metavar='FILE.json', help='write all figures')
+    add('--png', type=Path, metavar='FILE.png', help='draw the growth curves (needs matplotlib)')
+
+
+def run(args) -> int:
+    """Measure, print tables, and write what was asked for."""
+    import torch
+
+    from ..bench.growth import growth
+    from ..bench.sizes import SIZES
+    from ..bench.tables import curves_png, machine
+    sizes = SIZES if args.sizes == ['all'] else args.sizes
+    _check(args, sizes)
+    torch.set_num_threads(args.threads)
+    options = {name: getattr(args, name) for name in (
+        'precision', 'keep', 'vision', 'threads', 'rounds', 'seconds', 'clock')}
+    results = {'machine': machine(), 'options': options, 'sizes': {}}
+    print(results['machine'], flush=True)
+    for name in sizes:
+        results['sizes'][name] = _measure(name, args)
+    if args.curves or args.png:
+        results['curves'] = growth(args.precision, args.keep, args.rounds, args.seconds / 3,
+                                   args.clock)
+        for axis, sides in results['curves'].items():
+            print(f'backbone p50 in ms by {axis}: {sides}')
+    if args.png:
+        write_whole(args.png, curves_png(results['curves']))
+    if args.out:
+        write_whole(args.out, (json.dumps(results, indent=1) + '\n').encode())
+    return 0
+
+
+def _check(args, sizes) -> None:
+    """Raise ConfigError for options that only fail after minutes of work."""
+    from ..bench.sizes import size_config
+    if args.clock == 'cpu' and args.threads != 1:
+        raise ConfigError('--clock cpu sees one thread only: use it with --threads 1')
+    if args.png:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError as error:
+            raise ConfigError('--png needs matplotlib: pip install matplotlib') from error
+    for path in filter(None, (args.out, args.png)):
+        if not path.absolute().parent.is_dir():
+            raise ConfigError(f'{path.absolute().parent} is no directory: make it first')
+    for name in sizes:
+        visual = size_config(name, args.head).num_visual
+        if not 1 <= args.keep <= visual:
+            raise ConfigError(f'--keep must be in 1..{visual} visual tokens, got {args.keep}')
+
+
+def _measure(name: str, args) -> dict:
+    """Time all sides of one size, print its table and return the figures."""
+    import torch
+
+    from ..bench.sides import float32_model, Inputs, quantized_model, random_model, Side
+    from ..bench.sizes import size_config
+    from ..bench.tables import compare, describe, table
+    from ..bench.timing import time_sides
+    from ..tokens.choice import SelectionConfig
+    config = size_config(name, args.head)
+    inputs = Inputs.random(config)
+    plain, quantized = float32_model(config), quantized_model(
+        config, args.precision, args.vision)
+    pruned = SelectionConfig(keep=args.keep, ties='even')
+    sides = [
+        Side('float32', plain, inputs), Side(f'float32+{args.keep}', plain, inputs, pruned),
+        Side(args.precision, quantized, inputs),
+        Side(f'sqap {args.precision}+{args.keep}', quantized, inputs, pruned)]
+    if args.bfloat16:
+        sides.append(Side('bfloat16', random_model(config).bfloat16(),
+                          inputs.to(torch.bfloat16)))
+    result = compare(time_sides(sides, args.rounds, args.seconds, args.clock), 'float32')
+    facts = describe(config, args.vision)
+    print(table(name, facts, result), flush=True)
+    return {**facts, **result}

@@ -1,0 +1,38 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`sqap-vla collect`."""
+from pathlib import Path
+
+from .scene import add_scene_arguments
+from ..evaluate.seeds import FIRST_TRAINING_SEED
+from ..sim.options import scene_options
+from ..train.collect import collect, CollectConfig
+
+
+def add_arguments(parser):
+    """Add the options of `sqap-vla collect` to an argparse parser."""
+    parser.add_argument('--out', type=Path, default=Path('data'), help='folder for the shards')
+    for name, text in (
+            ('episodes', 'episodes in all, over the instructions'),
+            ('seed', f'seed of the first episode, at least {FIRST_TRAINING_SEED}'),
+            ('workers', 'processes'),
+            ('shard_episodes', 'episodes in one file'),
+            ('frame_stride', 'control steps (0.05 s) from one frame to the next'),
+            ('input_size', 'side of the stored frames, px')):
+        parser.add_argument('--' + name.replace('_', '-'), type=int, help=text,
+                            default=getattr(CollectConfig, name))
+    parser.add_argument('--instructions', nargs='+', default=(), metavar='TEXT',
+                        help='tasks of the suite, all in one scene; default: five of libero_goal')
+    add_scene_arguments(parser)
+
+
+def run(args):
+    """Run `sqap-vla collect`; return the exit status."""
+    config = CollectConfig(
+        out=args.out, scene=scene_options(args, args.instructions), episodes=args.episodes,
+        seed=args.seed, workers=args.workers, shard_episodes=args.shard_episodes,
+        frame_stride=args.frame_stride, input_size=args.input_size)
+    episodes, failures, frames = collect(config)
+    print(f'added {episodes} episodes with {frames} frames to {config.out}; the expert failed '
+          f'in {failures} more, which were left out')
+    return 0

@@ -1,0 +1,116 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The options and the progress bar of `sqap-vla convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+import time
+
+from ..errors import ConfigError
+from ..numerics.precision import PARTS
+
+_GIB = 2 ** 30
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla convert`."""
+    add = parser.add_argument
+    add('source', help='OpenVLA directory, CogACT run directory (or its .pt), or one of ours')
+    add('out', help='directory to make; OUT.partial beside it holds an unfinished one')
+    add('--precision', default='w4a4', help='of the decoder: fp, w4a16, w8a8, w4a8 or w4a4')
+    add('--no-rotate', action='store_true', help='leave the Hadamard rotations out')
+    add('--int8', nargs='+', default=[], choices=PARTS, metavar='PART',
+        help=f'parts outside the decoder to hold at W8A8: {", ".join(PARTS)}')
+    add('--overrides', default='', metavar='TEXT',
+        help="other precisions by layer, such as 'o_proj,down_proj: w8a8; layers.0: fp'")
+    add('--qk-bits', type=int, default=16, choices=(16, 8, 4), help='of Q and K in attention')
+    add('--group-size', type=int, default=128, metavar='N',
+        help='input channels that share a weight scale at W4A16; 0 for all')
+    add('--per-tensor', action='store_true',
+        help='one activation scale for all tokens instead of one for each')
+    add('--gptq', action='store_true', help='round by GPTQ; needs --calibration')
+    add('--calibration', metavar='DIR',
+        help='for GPTQ: images with instructions.jsonl, or shards of `sqap-vla collect`')
+    add('--samples', type=int, default=32, metavar='N', help='calibration samples to take')
+    add('--tokenizer', metavar='DIR', help='directory with tokenizer.json, for CogACT')
+    add('--unnorm-key', metavar='KEY', help='data set to choose; without it, chosen when loading')
+    add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
+        help='of what stays in floats')
+    add('--seed', type=int, default=0, help='of the random rotation')
+    add('--threads', type=int, default=0, metavar='N', help="torch threads; 0: torch's choice")
+
+
+def run(args) -> int:
+    """Convert, with a progress bar, and print what was made and the peak memory."""
+    import torch
+
+    from ..support.memory import PeakMemory
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    started = time.monotonic()
+    task = make_task(args)
+    _print_plan(task)
+    with PeakMemory() as peak:
+        size = _convert(task, args.out)
+    print(f'{args.out}: {size / 2**20:.1f} MiB of weights in {time.monotonic() - started:.0f} s; '
+          f'peak memory {peak.anonymous / _GIB:.2f} GiB of its own, '
+          f'{peak.resident / _GIB:.2f} GiB with pages of mapped files')
+    print(f'look at it with `sqap-vla info {args.out}`')
+    return 0
+
+
+def make_task(args):
+    """Return the Task that the options describe; raise ConfigError where they don't fit."""
+    from ..convert.calibration import read_calibration
+    from ..convert.conversion import Task
+    from ..formats import open_checkpoint
+    from ..quant import parse_overrides, QuantScheme
+    if args.gptq and not args.calibration:
+        raise ConfigError('--gptq learns from real inputs: name some with --calibration DIR '
+                          '(see docs/convert.md)')
+    if args.calibration and not args.gptq:
+        raise ConfigError('--calibration serves --gptq only: give both or neither')
+    overrides = {**parse_overrides(args.overrides), **dict.fromkeys(args.int8, 'w8a8')}
+    scheme = QuantScheme(
+        args.precision, not args.no_rotate, overrides, args.qk_bits, not args.per_tensor,
+        args.group_size, args.seed)
+    source = open_checkpoint(args.source, args.tokenizer)
+    if args.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
+        source = source.with_key(args.unnorm_key)
+    calibration = read_calibration(args.calibration, args.samples) if args.gptq else None
+    return Task(source, scheme, args.float_type, calibration)
+
+
+def _print_plan(task) -> None:
+    source, scheme = task.source, task.scheme
+    size = sum(file.stat().st_size for file in source.tensors.files)
+    overrides = ''.join(f', {name} {precision}' for name, precision in scheme.overrides.items())
+    print(f'{source.path}: {source.family}, {size / _GIB:.2f} GiB in {len(source.tensors.files)} '
+          f'files -> {scheme.precision}{overrides}, '
+          f'{"with" if scheme.rotate else "without"} rotations, '
+          f'{"GPTQ" if task.calibration else "rounded to nearest"}', flush=True)
+
+
+def _convert(task, out) -> int:
+    """Convert under a progress bar that counts the original's bytes."""
+    from tqdm import tqdm
+
+    from ..convert.conversion import convert
+    from ..formats.tensor_file import tensor_bytes
+    tensors = task.source.tensors
+    total = sum(tensor_bytes(tensors.dtypes[name], shape)
+                for name, shape in tensors.shapes.items())
+    is_terminal = sys.stderr.isatty()
+    with tqdm(total=total, unit='B', unit_scale=True, unit_divisor=1024,
+              mininterval=0.1 if is_terminal else 10.0, ascii=not is_terminal) as bar:
+        def advance(unit, size):
+            bar.set_postfix_str(unit.name, refresh=False)
+            bar.update(size)
+        try:
+            return convert(task, Path(out), advance, lambda text: bar.write(text, sys.stdout))
+        except KeyboardInterrupt:
+            bar.write('interrupted: the same command goes on where this one stopped; '
+                      f'{out}.partial holds what is done', sys.stdout)
+            raise

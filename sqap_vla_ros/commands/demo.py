@@ -1,0 +1,40 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`sqap-vla demo`."""
+import argparse
+from pathlib import Path
+
+from ..demo.options import CONTROLS, DemoOptions
+from ..demo.run import run_demo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sqap-vla demo`."""
+    add, default = parser.add_argument, DemoOptions()
+    add('--instruction', default=default.instruction,
+        help='what to do; default: the instructions of the checkpoint take turns')
+    add('--precision', default=default.precision, help='fp, w4a16, w8a8, w4a8 or w4a4')
+    add('--keep', type=int, default=default.keep, metavar='K',
+        help='visual tokens to keep; 0 keeps all')
+    add('--episodes', type=int, default=default.episodes, metavar='N', help='episodes to run')
+    add('--seed', type=int, default=default.seed,
+        help='placement seed of the first episode; training uses 1000 and above')
+    add('--real-time', action='store_true',
+        help='wall clock: physics does not wait for the policy, so latency costs success')
+    add('--control', choices=CONTROLS, default=default.control,
+        help='control experiment: black images, another instruction than the one that is '
+             'judged, or tokens kept at random')
+    add('--out', type=Path, default=default.out, metavar='DIR', help='directory for results')
+    add('--checkpoint', default=default.checkpoint, metavar='NAME_OR_DIR',
+        help='a bundled model or a checkpoint directory')
+    add('--max-steps', type=int, default=default.max_steps, metavar='N',
+        help='control steps (20 a second) after which an episode has failed')
+    add('--no-video', dest='video', action='store_false', help='write no video and no overview')
+    add('--video-episodes', type=int, default=default.video_episodes, metavar='N',
+        help='episodes that go into the video')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; see demo/run.py."""
+    names = DemoOptions.__dataclass_fields__
+    return run_demo(DemoOptions(**{name: getattr(args, name) for name in names}))

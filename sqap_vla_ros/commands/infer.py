@@ -1,0 +1,167 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""One inference from the shell: `sqap-vla infer`, with every stage dumped if asked for."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from io import BytesIO
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..ingest.images import read_image
+from ..numerics.precision import PARTS
+from ..observation import Observation, STATE_NAMES
+from ..support.files import write_whole
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla infer`."""
+    add = parser.add_argument
+    add('checkpoint', help='checkpoint directory of OpenVLA, CogACT (or its .pt) or this package')
+    add('--image', required=True, metavar='FILE', help='what the camera sees')
+    add('--instruction', required=True, metavar='TEXT', help='what to do')
+    add('--unnorm-key', metavar='KEY', help='data set whose statistics give actions their units')
+    add('--precision', default='', help="fp, w4a16, w8a8, w4a8, w4a4; empty: the checkpoint's own")
+    add('--int8', nargs='+', default=[], choices=PARTS, metavar='PART',
+        help=f'parts outside the decoder to quantize to W8A8 here: {", ".join(PARTS)}')
+    add('--keep', type=int, default=0, metavar='N', help='visual tokens to keep; 0 keeps all')
+    add('--prune-layer', type=int, metavar='N', help='first decoder layer, counted from 0, that '
+        "pruned tokens do not reach; None: the checkpoint's own")
+    add('--tokenizer', metavar='DIR', help='directory with tokenizer.json, for CogACT')
+    add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
+        help='for policies that take it: ' + ' '.join(STATE_NAMES))
+    add('--noise', metavar='FILE.npy',
+        help='noise [T, A] that a diffusion head begins with; [100, T, A] for DDPM')
+    add('--seed', type=int, default=0, help='of the noise when none is given')
+    add('--ddim-steps', type=int, metavar='N',
+        help='of a diffusion head; None: 10; 0: all 100 of DDPM')
+    add('--cfg-scale', type=float, metavar='X', help='guidance of a diffusion head; None: 1.5')
+    add('--warm-up', type=int, metavar='N', help='inferences before the timed one; None: 0, and 3 '
+        'on a GPU, where the first compiles and tunes kernels and the second captures a graph')
+    add('--threads', type=int, default=0, help="torch threads; 0: torch's choice")
+    add('--device', default='cpu', help='cpu, cuda, cuda:0 ..., or auto for a GPU if there is one')
+    add('--dtype', default=None, help='float32, bfloat16 or float16, of what is not quantized; '
+        'None: bfloat16 on a GPU, float32 on a CPU')
+    add('--dump', metavar='FILE.npz', help='write all stages; the timing then includes that')
+
+
+def run(args) -> int:
+    """Load, infer once, print actions and timing, and dump the stages if asked for."""
+    check_dump(args.dump)
+    with nullcontext() if args.device == 'cpu' else shown_log():
+        return infer(args)
+
+
+def infer(args) -> int:
+    """Do what `run` does."""
+    from ..policy import load_policy
+    observation = Observation(
+        read_image(args.image), 0, args.instruction,
+        state=None if args.state is None else np.asarray(args.state, np.float32))
+    noise = None if args.noise is None else read_noise(args.noise)
+    policy = load_policy(
+        args.checkpoint, args.precision or None, keep=args.keep or None,
+        unnorm_key=args.unnorm_key, threads=args.threads or None, tokenizer=args.tokenizer,
+        ddim_steps=args.ddim_steps, guidance=args.cfg_scale, seed=args.seed,
+        device=args.device, dtype=args.dtype, capture=not args.dump, int8=args.int8,
+        prune_layer=args.prune_layer)
+    if policy.state_names and args.state is None:
+        raise ConfigError(f'this policy is told the state of the arm: give --state with '
+                          f'{" ".join(policy.state_names)}')
+    for _ in range(warm_up_rounds(args.warm_up, policy.device.type)):
+        policy.infer(observation, noise)
+    policy.reset()
+    if args.dump:
+        chunk = dump(policy, observation, noise, args)
+    else:
+        chunk = policy.infer(observation, noise)
+    print_answer(args, policy, chunk)
+    return 0
+
+
+@contextmanager
+def shown_log():
+    """Print which kernels a GPU has, why, and how far they are with compiling and tuning."""
+    package, handler = logging.getLogger(__package__), logging.StreamHandler()
+    before = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(before)
+
+
+def warm_up_rounds(asked: int | None, device_type: str) -> int:
+    """Return how many inferences come before the timed one."""
+    if asked is not None:
+        return asked
+    return 3 if device_type == 'cuda' else 0
+
+
+def read_noise(path) -> np.ndarray:
+    """Return a .npy file's array; raise ConfigError if it is none."""
+    try:
+        noise = np.load(path, allow_pickle=False)
+        return np.asarray(noise, np.float32)
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise ConfigError(f'--noise {path} is no .npy file of numbers: {error}') from error
+
+
+def check_dump(path) -> None:
+    """Raise ConfigError, before anything is loaded, if the dump could not be written."""
+    if path is not None and not Path(path).resolve().parent.is_dir():
+        raise ConfigError(f'--dump {path}: the directory does not exist, make it first')
+
+
+def dump(policy, observation, noise, args):
+    """Infer with every stage recorded, write them, and return the chunk."""
+    from ..inference.recording import StageRecorder
+    with StageRecorder(policy) as recorder:
+        chunk = policy.infer(observation, noise)
+    stages = recorder.stages()
+    if 'cognition_feature' in stages:
+        stages.update(cogact_logits(stages['cognition_feature'], args.checkpoint))
+    if chunk.selection is not None:
+        stages['kept_tokens'] = chunk.selection.kept
+    content = BytesIO()
+    np.savez(content, **stages)
+    try:
+        write_whole(args.dump, content.getvalue())
+    except OSError as error:
+        raise ConfigError(f'--dump {args.dump} cannot be written: {error.strerror}') from error
+    print(f'dumped         {args.dump}: ' + ', '.join(
+        f'{name} {list(array.shape)}' for name, array in stages.items()))
+    return chunk
+
+
+def cogact_logits(cognition: np.ndarray, checkpoint) -> dict[str, np.ndarray]:
+    """Return logits_last: CogACT's files have an output layer, though no action needs it."""
+    from ..formats import open_checkpoint
+    tensors = open_checkpoint(checkpoint).tensors
+    if not tensors.has('lm_head.weight'):
+        return {}
+    return {'logits_last': tensors.read('lm_head.weight').float().numpy() @ cognition}
+
+
+def print_answer(args, policy, chunk) -> None:
+    """Print what was run, the actions and the timing."""
+    config = policy.config
+    tokens = f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]} visual tokens'
+    if policy.selection is not None:
+        tokens += f' from layer {config.model.prune_layer} on'
+    print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
+          f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
+    print('actions        ' + ' '.join(f'{name:>13}' for name in chunk.names))
+    for row in chunk.actions:
+        print(' ' * 15 + ' '.join(f'{value:13.6g}' for value in row))
+    if not config.declares_actions:
+        print('               (deltas a step, in the units of the data set; no action_space is '
+              'declared, so no robot can be driven)')
+    print('timing         ' + ', '.join(
+        f'{stage} {value:.1f} ms' for stage, value in chunk.timings.items()))

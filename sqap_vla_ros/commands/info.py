@@ -1,0 +1,202 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint of any format holds and needs: `sqap-vla info`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+import logging
+import math
+
+from ..support.files import MIB
+
+ROWS = 256  # tokens that a decoder layer is timed with
+EXAMPLE_CAMERA = (640, 480)  # px
+ASPECTS = {'letterbox': 'padded to a square', 'resize-crop': 'cut to its central square'}
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla info`."""
+    parser.add_argument('checkpoint', help='checkpoint directory, or the .pt file of a CogACT run')
+    parser.add_argument('--unnorm-key', metavar='KEY', help='show the action ranges of this one')
+
+
+def run(args) -> int:
+    """Print architecture, sizes by part, precision, actions, statistics and image geometry."""
+    from ..formats import open_checkpoint
+    source = open_checkpoint(args.checkpoint)
+    if args.unnorm_key:
+        source = source.with_key(args.unnorm_key)
+    with _without_speeds():
+        for title, text in lines(source):
+            print(f'{title:14} {text}'.rstrip())
+    return 0
+
+
+@contextmanager
+def _without_speeds():
+    """Ask which kernels there are, not how fast they run beside whatever else is running."""
+    logger = logging.getLogger('sqap_vla_ros.kernels')
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def lines(source) -> Iterator[tuple[str, str]]:
+    """Yield (title, text) for everything that is known without reading the weights."""
+    config, model = source.config, source.config.model
+    sizes = part_sizes(source)
+    total = sum(size for _, size in sizes.values())
+    yield source.family, f'{source.path}: {total / MIB:.1f} MiB of weights'
+    yield from image_lines(config)
+    yield from network_lines(model)
+    for part, (count, size) in sizes.items():
+        yield '', f'{part:12} {count / 1e6:9.2f} M values {size / MIB:10.2f} MiB'
+    yield from precision_lines(source)
+    yield from action_lines(source)
+    tokenizer = source.tokenizer or 'none: name a directory with tokenizer.json by --tokenizer'
+    yield 'tokenizer', str(tokenizer)
+    yield 'instructions', '\n               '.join(config.instructions or ('any',))
+    for note in source.notes:
+        yield 'note', note
+
+
+def image_lines(config) -> Iterator[tuple[str, str]]:
+    """Yield what happens to a camera image on its way into the network."""
+    vision = config.model.vision
+    rows, cols = vision.grid
+    image = {'strategy': 'resize-naive', 'interpolation': 'bicubic', 'crop_area': 1.0,
+             'rotate_180': False, **config.image}
+    yield 'image', (f'{vision.image_size} x {vision.image_size} px -> {rows} x {cols} = '
+                    f'{config.model.num_visual} visual tokens')
+    yield '', (f'RGB of any size, {image["strategy"]} ({image["interpolation"]}), centre crop of '
+               f'{image["crop_area"]:g} of the area, '
+               + ('turned by 180 degrees' if image['rotate_180'] else 'upright'))
+    side = math.sqrt(image['crop_area'])
+    width, height = EXAMPLE_CAMERA
+    if image['strategy'] == 'resize-naive':
+        yield 'camera', (f'any aspect, squashed to a square; of {width} x {height} px a patch is '
+                         f'{side * width / cols:.1f} x {side * height / rows:.1f} px')
+    else:
+        yield 'camera', f'any aspect, {ASPECTS[image["strategy"]]}'
+    yield '', ('to protect what the robot covers: camera_info and the transform from base to the '
+               "camera's optical frame")
+
+
+def network_lines(model) -> Iterator[tuple[str, str]]:
+    """Yield the architecture."""
+    vision, llm, head = model.vision, model.llm, model.head
+    encoders = ([('DINOv2', vision.dino), ('SigLIP', vision.siglip)]
+                if hasattr(vision, 'dino') else [('ViT', vision)])
+    yield 'vision', ' + '.join(
+        f'{name} of {encoder.depth} blocks of width {encoder.width}, {encoder.heads} heads'
+        for name, encoder in encoders)
+    yield 'decoder', (
+        f'{llm.num_layers} blocks of width {llm.hidden_size}, {llm.num_heads} heads, '
+        f'{llm.num_kv_heads} for keys and values; pruning before block {model.prune_layer}')
+    yield 'head', {
+        'chunk': lambda: f'{head.chunk_length} actions in parallel',
+        'tokens': lambda: f'one action of {head.action_dim} decoded tokens, {head.bins} bins',
+        'diffusion': lambda: (f'{head.chunk_length} actions by a diffusion transformer of '
+                              f'{head.depth} blocks of width {head.width}, {head.heads} heads; '
+                              f'DDIM {head.ddim_steps} steps, guidance {head.guidance:g}'),
+    }[head.kind]()
+
+
+def precision_lines(source) -> Iterator[tuple[str, str]]:
+    """Yield the precision, what was done for it, and what the weights take here."""
+    from ..quant import storage_text, summary
+    types = sorted({str(dtype).removeprefix('torch.') for dtype in source.tensors.dtypes.values()})
+    record, made = source.config.quantization, source.config.conversion
+    yield 'precision', f'{record.get("precision", "fp")} (on disk: {", ".join(types)})'
+    if made:
+        yield '', (f'converted from {made["name"]} ({made["family"]}), '
+                   f'{made["float_type"]} where it is not quantized')
+    if record:
+        yield '', scheme_text(record)
+    shell = empty_network(source)
+    yield '', storage_text(summary(shell, rows=ROWS))
+    yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
+                     'CPU, in float32 where they are not quantized')
+
+
+def memory_bytes(shell) -> float:
+    """Return what the weights of a network, perhaps on 'meta', take when a CPU runs it."""
+    from ..quant import summary
+    counts = summary(shell, rows=ROWS)
+    floats = sum(tensor.numel() for tensor in shell.state_dict().values()
+                 if tensor.is_floating_point())
+    return 4 * floats + counts['weights'] * (counts['bits_in_memory'] or 0) / 8
+
+
+def scheme_text(record: dict) -> str:
+    """Return what a quantization record says of overrides, rotations and rounding."""
+    rotation = record['rotation']
+    parts = [f'{name} {precision}' for name, precision in record['overrides'].items()]
+    parts.append('no rotations' if rotation is None else
+                 f'{rotation["residual"]} rotation of the residual stream, seed '
+                 f'{rotation["seed"]}')
+    if record['qk_bits'] != 16:
+        parts.append(f'Q and K at {record["qk_bits"]} bits')
+    parts.append('GPTQ' if record['gptq'] else 'rounded to nearest')
+    return ', '.join(parts)
+
+
+def empty_network(source):
+    """Return the network with its quantized layers on 'meta', which takes no memory."""
+    import torch
+
+    from ..model.vla import VLA
+    from ..quant import quantized_shell
+    with torch.device('meta'):
+        model = VLA(source.config.model)
+    if source.config.quantization:
+        quantized_shell(model, source.config.quantization)
+    return model
+
+
+def action_lines(source) -> Iterator[tuple[str, str]]:
+    """Yield what the actions mean, and the statistics that give them their units."""
+    config = source.config
+    space, length = config.action_space, config.model.head.chunk_length
+    if config.declares_actions:
+        yield 'actions', (f'{space.kind} in frame {space.frame}, {space.names}, every {space.dt} '
+                          f's; chunk of {length}, {space.execute_steps} executed; gripper '
+                          f'{space.gripper_open:g} open, {space.gripper_closed:g} closed')
+    else:
+        yield 'actions', (f'chunk of {length}; to drive a robot, declare action_space in '
+                          f'{space.file}')
+    keys = sorted(source.norm_stats)
+    key = config.unnorm_key or (keys[0] if len(keys) == 1 else '')
+    if not key:
+        yield 'unnorm_key', f'choose one of {", ".join(keys)}'
+        return
+    stats = source.with_key(key).statistics()
+    yield 'unnorm_key', key + (f' (of {", ".join(keys)})' if len(keys) > 1 else '')
+    names = space.names if config.declares_actions else range(len(stats['low']))
+    for name, low, high, mask in zip(names, stats['low'], stats['high'], stats['mask']):
+        yield f'  {name}', (f'{low:8.4f} .. {high:.4f}' if mask else 'as the head gives it')
+
+
+def part_sizes(source) -> dict[str, tuple[int, int]]:
+    """
+    Return {part: (values, bytes on disk)} by the first component of the tensors' names.
+
+    Values are those of the network in full precision, however many share a byte.
+    """
+    import torch
+
+    from ..model.vla import VLA
+    with torch.device('meta'):
+        plain = VLA(source.config.model).state_dict()
+    counts, sizes = Counter(), Counter()
+    for name, tensor in plain.items():
+        counts[name.split('.')[0]] += tensor.numel()
+    for name, shape in source.tensors.shapes.items():
+        sizes[name.split('.')[0]] += math.prod(shape) * source.tensors.dtypes[name].itemsize
+    return {part: (counts[part], sizes[part]) for part in sorted(sizes)}

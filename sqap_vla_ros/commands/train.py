@@ -1,0 +1,81 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Behaviour cloning of the bundled policy: `sqap-vla train`.
+
+Trains the engine's own model classes.  Starts on a coarse grid (2 x 2 patches averaged, four
+times fewer tokens) and goes on with the full one; keeps an exponential moving average of the
+weights; resumes from its own state file; keeps the best checkpoint by success on
+validation seeds.  No token dropout and no quantization-aware training:
+pruning and quantization must work on a model that has never seen them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .scene import add_scene_arguments
+from ..errors import ConfigError
+from ..train.recipe import HEAD_WIDTH
+
+_AT_LEAST = {'batch_size': 1, 'log_every': 1, 'coarse_steps': 0, 'fine_steps': 0, 'vit_depth': 1,
+             'llm_layers': 1, 'eval_every': 0, 'eval_episodes': 1, 'threads': 0, 'seed': 0}
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla train`."""
+    parser.add_argument('data', help='directory of shards that `sqap-vla collect` wrote')
+    parser.add_argument('out', help='directory for the checkpoint, the curves and the state')
+    parser.add_argument('--init', metavar='CHECKPOINT', help='begin with the weights of this '
+                        'checkpoint directory; its instructions may be others')
+    parser.add_argument('--coarse-steps', type=int, default=6000)
+    parser.add_argument('--fine-steps', type=int, default=6000)
+    parser.add_argument('--batch-size', type=int, default=32)
+    parser.add_argument('--learning-rate', type=float, default=8e-4)
+    parser.add_argument('--vit-depth', type=int, default=3)
+    parser.add_argument('--llm-layers', type=int, default=4)
+    parser.add_argument('--width', type=int, default=256,
+                        help=f'a multiple of {HEAD_WIDTH}, the width of an attention head')
+    parser.add_argument('--stem', choices=('linear', 'conv'), default='conv')
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
+    parser.add_argument('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
+                        help='auto: bfloat16 where a matrix product is measured to be faster, '
+                        'and then the same when a run is resumed')
+    parser.add_argument('--threads', type=int, default=0, help='torch threads, 0: its default')
+    parser.add_argument('--max-minutes', type=float, default=150,
+                        help='stop and save then, measurements of success included')
+    parser.add_argument('--name', default='libero_goal', help='unnorm_key of the checkpoint')
+    parser.add_argument('--log-every', type=int, default=250,
+                        help='steps between held-out figures')
+    parser.add_argument('--eval-every', type=int, default=0, metavar='STEPS',
+                        help='steps between success rates in the simulator on validation '
+                        'seeds, which keep OUT/best; 0: never')
+    parser.add_argument('--eval-episodes', type=int, default=4, help='episodes a task of those')
+    parser.add_argument('--seed', type=int, default=0)
+    add_scene_arguments(parser.add_argument_group('scene of --eval-every'))
+
+
+def check_options(args) -> None:
+    """Raise ConfigError for an option that no training can have."""
+    for name, least in _AT_LEAST.items():
+        if getattr(args, name) < least:
+            raise ConfigError(f'--{name.replace("_", "-")} must be at least {least}, found '
+                              f'{getattr(args, name)}')
+    if args.width < HEAD_WIDTH or args.width % HEAD_WIDTH:
+        raise ConfigError(f'--width must be a multiple of {HEAD_WIDTH}, found {args.width}')
+    if not 0 < args.learning_rate < math.inf:
+        raise ConfigError(f'--learning-rate must be a number above 0, found {args.learning_rate}')
+    if not args.max_minutes > 0:
+        raise ConfigError(f'--max-minutes must be above 0, found {args.max_minutes}')
+
+
+def run(args) -> int:
+    """Train, or go on with an interrupted training in the same directory; return the status."""
+    import torch
+    from ..train.trainer import Trainer
+    check_options(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    trainer = Trainer(args)
+    trainer.resume()
+    return trainer.loop()

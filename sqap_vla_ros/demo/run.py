@@ -1,0 +1,139 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From options to results: what `sqap-vla demo` does, in order."""
+import json
+from pathlib import Path
+import sys
+import tempfile
+import time
+
+from .options import check_against_checkpoint, DemoOptions, node_commands, prepare_output
+from .processes import ChildDied, free_domain_id
+from .session import DemoInterrupted, Records, Session
+from ..errors import ConfigError
+from ..support.ros_environment import built_prefixes, ros_environment
+
+INTERRUPTED = 130
+
+
+def run_demo(options: DemoOptions) -> int:
+    """
+    Run the demo; return 0, 1 if a process died, 130 after a signal.
+
+    Raises ConfigError and CheckpointError for what the user can change.
+    """
+    config = _checked(options)
+    prepare_output(options.out)
+    with tempfile.TemporaryDirectory(prefix='frames_', dir=options.out) as directory:
+        frames = Path(directory) if options.video else None
+        try:
+            records = run_nodes(options, node_commands(options, config, frames))
+        except DemoInterrupted:
+            print('interrupted: all processes are stopped', file=sys.stderr)
+            return INTERRUPTED
+        except ChildDied as error:
+            print(f'sqap-vla demo: {error}', file=sys.stderr)
+            return 1
+        summary = write_results(options, config, records)
+    _show(options, summary)
+    return 0
+
+
+def run_nodes(options: DemoOptions, commands: dict[str, list[str]]) -> Records:
+    """
+    Run the processes in a ROS domain of their own, with a progress bar.
+
+    Raises DemoInterrupted or ChildDied; no process is left either way.
+    """
+    domain_id = free_domain_id()
+    environment = ros_environment(domain_id=domain_id, discovery_range='LOCALHOST')
+    environment['PYTHONUNBUFFERED'] = '1'
+    print(f'starting the simulator and the policy node (ROS_DOMAIN_ID={domain_id}, logs in '
+          f'{options.out / "logs"}); loading takes a while', flush=True)
+    progress = Progress(options.episodes)
+    session = Session(commands, environment, options.out / 'logs', options.episodes,
+                      progress.on_episode)
+    try:
+        return session.run()
+    except ChildDied:
+        for problem in session.problems:
+            print(f'diagnostics: {problem}', file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+
+
+def write_results(options: DemoOptions, config, records: Records) -> dict:
+    """Write summary.json, then video and overview unless switched off; return the summary."""
+    from .summary import summarize
+    summary = summarize(records, options, config.model.num_visual)
+    try:
+        text = json.dumps(summary, indent=2) + '\n'
+        (options.out / 'summary.json').write_text(text)
+        if options.video:
+            _write_pictures(options, config, records, summary)
+    except OSError as error:
+        raise ConfigError(f'cannot write to {options.out}: {error.strerror}') from error
+    return summary
+
+
+class Progress:
+    """An episode bar on a terminal, a line an episode elsewhere."""
+
+    def __init__(self, episodes: int):
+        from tqdm import tqdm
+        self._successes = self._finished = 0
+        self._is_terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=episodes, unit='episode', disable=not self._is_terminal)
+        self._start = time.monotonic()
+
+    def on_episode(self, record: dict) -> None:
+        """Show the start or end of an episode."""
+        if record['phase'] == 'started':
+            self._bar.set_description(f'seed {record["seed"]}')
+            return
+        self._finished += 1
+        self._successes += record['success']
+        self._bar.set_postfix_str(f'{self._successes}/{self._finished} succeeded')
+        self._bar.update()
+        if not self._is_terminal:
+            print(f'[{time.monotonic() - self._start:6.1f} s] episode {self._finished}/'
+                  f'{record["episodes"]}, seed {record["seed"]}, "{record["instruction"]}": '
+                  f'{"success" if record["success"] else "failure"} after {record["steps"]} '
+                  f'steps; {self._successes}/{self._finished} succeeded', flush=True)
+
+    def close(self) -> None:
+        """End the bar."""
+        self._bar.close()
+
+
+def _checked(options: DemoOptions):
+    """Return the checkpoint's config once options, checkpoint and ROS are there."""
+    from ..formats import checkpoint
+    config = checkpoint.read_config(options.checkpoint_directory)
+    check_against_checkpoint(options, config)
+    if not built_prefixes():
+        raise ConfigError('the ROS messages of this package are not built: run `make setup`, or '
+                          'source the workspace that colcon built')
+    return config
+
+
+def _write_pictures(options: DemoOptions, config, records: Records, summary: dict) -> None:
+    from .video import FrameComposer, write_overview, write_video
+    from ..geometry.image_transform import ImageTransform
+    print('writing the video and the overview ...', flush=True)
+    transform = ImageTransform(
+        **{'size': (config.model.vision.image_size,) * 2, **config.image})
+    caption = (f'{options.precision}, {summary["kept_tokens"]} of {summary["total_tokens"]} '
+               f'tokens, {options.mode.replace("_", " ")}, control {options.control}')
+    composer = FrameComposer(transform, caption)
+    write_overview(options.out / 'overview.png', records, composer,
+                   f'{summary["successes"]} of {summary["episodes"]} succeeded: {caption}')
+    write_video(options.out / 'demo.mp4', records, composer, options.video_episodes)
+
+
+def _show(options: DemoOptions, summary: dict) -> None:
+    from .summary import report_text
+    print(report_text(summary))
+    names = ['summary.json'] + (['demo.mp4', 'overview.png'] if options.video else [])
+    print('written: ' + ', '.join(str(options.out / name) for name in names))

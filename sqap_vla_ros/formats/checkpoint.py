@@ -1,0 +1,298 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Checkpoint directories: the only place in `model/` that knows of files.
+
+    config.json         sizes, image preprocessing, action space, instructions, quantization
+    model.safetensors   weights (fp16/fp32, or packed int4/int8 with scales)
+    norm_stats.json     per data set: q01/q99/mask of the actions, mean/std of the state
+    tokenizer.json      a `tokenizers` file
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+import errno
+import json
+import os
+from pathlib import Path
+import re
+
+import numpy as np
+
+from ..control.action_space import ActionSpace
+from ..errors import CheckpointError, ConfigError
+from ..geometry.image_transform import ImageTransform
+from ..model.heads import HEADS
+from ..model.llama import LlamaConfig
+from ..model.vit import FusedViTConfig, ViTConfig
+from ..model.vla import VLAConfig
+from ..support.validation import is_number
+
+FORMAT = 'sqap_vla_ros/1'
+FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
+
+
+EXAMPLE_ACTION_SPACE = (
+    '{"action_space": {"kind": "delta", "names": ["dx", "dy", "dz", "rx", "ry", "rz", "gripper"], '
+    '"dt": 0.2, "frame": "base", "execute_steps": 1, "gripper_open": 1.0, "gripper_closed": 0.0}}')
+
+
+class UndeclaredActionSpace:
+    """
+    Stands where a checkpoint does not say what its actions mean to a robot.
+
+    Whoever needs to know gets a ConfigError that says where to write it.
+    """
+
+    def __init__(self, file: str):
+        """Remember the file in which the user can declare it."""
+        self.file = file
+
+    def __getattr__(self, name):
+        """Raise ConfigError, for every attribute of an ActionSpace."""
+        if name.startswith('__'):
+            raise AttributeError(name)
+        raise ConfigError(
+            'the checkpoint does not say how long one of its steps lasts, in which frame its '
+            'actions are and which gripper value means open: pass an action_space to load_policy, '
+            f'or declare action_space in {self.file}, such as {EXAMPLE_ACTION_SPACE}')
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """
+    All of config.json.
+
+    prompt: 'words' for word-level prompts of fixed length, 'openvla' or 'cogact'.  pixel_mean
+    and pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
+    how many of the last chunks are blended into one action, 0 for none (see ensemble.py).
+    conversion: what `sqap-vla convert` made the checkpoint of, empty for others.
+    """
+
+    model: VLAConfig = field(default_factory=VLAConfig)
+    action_space: ActionSpace | UndeclaredActionSpace = field(default_factory=ActionSpace)
+    instructions: tuple[str, ...] = ()
+    unnorm_key: str = ''
+    image: dict = field(default_factory=dict)
+    pixel_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    pixel_std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    quantization: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+    prompt: str = 'words'
+    ensemble: int = 0
+    conversion: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        """Raise ConfigError for image options, deviations or a record that cannot be used."""
+        if not isinstance(self.image, dict) or not isinstance(self.quantization, dict):
+            raise ConfigError(f'image and quantization must be objects, found {self.image!r} and '
+                              f'{self.quantization!r}')
+        try:
+            ImageTransform(**{'size': (1, 1), **self.image})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f'image: {error}') from error
+        if not all(map(is_number, (*self.pixel_mean, *self.pixel_std))) \
+                or min(self.pixel_std, default=0) <= 0:
+            raise ConfigError(f'pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} must '
+                              'be numbers, and the latter above 0')
+
+    @property
+    def declares_actions(self) -> bool:
+        """Whether it is known what the actions mean to a robot."""
+        return isinstance(self.action_space, ActionSpace)
+
+
+def config_to_dict(config: CheckpointConfig) -> dict:
+    """Return config.json's content."""
+    if not config.declares_actions:
+        config = dataclasses.replace(config, action_space=None)
+    return {'format': FORMAT, **dataclasses.asdict(config)}
+
+
+def config_from_dict(content: dict, source: str) -> CheckpointConfig:
+    """Rebuild the dataclasses; raise CheckpointError naming `source` for anything unknown."""
+    content = dict(content)
+    found = content.pop('format', None)
+    if found != FORMAT:
+        raise CheckpointError(f'{source}: format {found!r} is not {FORMAT!r}')
+    try:
+        model = _model_from_dict(content.pop('model'))
+        space = content.pop('action_space')
+        space = UndeclaredActionSpace(source) if space is None else ActionSpace.from_config(space)
+        for name in ('instructions', 'pixel_mean', 'pixel_std'):
+            content[name] = tuple(content[name])
+        config = CheckpointConfig(model=model, action_space=space, **content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    check_actions(config, source)
+    return config
+
+
+def check_actions(config: CheckpointConfig, source: str) -> None:
+    """Raise CheckpointError unless the head gives as many values as the action space names."""
+    if not config.declares_actions:
+        return
+    space, width = config.action_space, config.model.head.action_dim
+    if len(space.names) != width:
+        raise CheckpointError(f'{source}: the head gives {width} values, '
+                              f'action_space names {len(space.names)}: {space.names}')
+
+
+def _model_from_dict(content: dict) -> VLAConfig:
+    vision, head = content['vision'], dict(content['head'])
+    if 'dino' in vision:
+        vision = FusedViTConfig(**{name: ViTConfig(**part) for name, part in vision.items()})
+    else:
+        vision = ViTConfig(**vision)
+    head = HEADS[head.get('kind', 'chunk')](**head)
+    llm = {name: value for name, value in content['llm'].items() if name != 'qk_bits'}  # unused
+    return VLAConfig(**{**content, 'vision': vision, 'head': head, 'llm': LlamaConfig(**llm)})
+
+
+def read_json(path: Path) -> dict:
+    """Return the object in a JSON file; raise CheckpointError if there is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:  # also text that is not UTF-8
+        raise CheckpointError(f'{path} is not valid JSON ({error}): copy it again') from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object')
+    return content
+
+
+def read_config(directory) -> CheckpointConfig:
+    """Read and check config.json; raise CheckpointError if the directory is not one of ours."""
+    directory = Path(directory)
+    missing = [name for name in FILES if not (directory / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f'{directory} is not a checkpoint: {", ".join(missing)} missing '
+            f'(expected {", ".join(FILES)})')
+    return config_from_dict(
+        read_json(directory / 'config.json'), str(directory / 'config.json'))
+
+
+def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file: str) -> dict:
+    """
+    Return the statistics of one data set as arrays, checked against the model's sizes.
+
+    Keys: low, high [A], mask bool [A] of the actions; state_mean, state_std [S].  Floats are
+    float32 for a parallel chunk and float64 for the heads whose reference computes so.
+    Raises CheckpointError, naming source and file, for an unknown key (listing the known
+    ones), for another number of values than the model has, and for values that are not finite
+    or not in order.
+    """
+    if unnorm_key not in stats:
+        raise CheckpointError(
+            f'{source}: unnorm_key {unnorm_key!r} is not in {file}, '
+            f'which has {sorted(stats)}')
+    source = f'{source}/{file}, {unnorm_key}'
+    dtype = np.float32 if model.head.kind == 'chunk' else np.float64
+    try:
+        action, state = stats[unnorm_key]['action'], stats[unnorm_key].get('state', {})
+        width = model.head.action_dim
+        found = {
+            'low': _numbers(action['q01'], width, source, 'q01', dtype),
+            'high': _numbers(action['q99'], width, source, 'q99', dtype),
+            'mask': _numbers(action.get('mask', [True] * width), width, source, 'mask') != 0}
+        if model.state_dim:
+            for name in ('mean', 'std'):
+                found[f'state_{name}'] = _numbers(
+                    state[name], model.state_dim, source, f'state {name}')
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    std = found.get('state_std', np.ones(1))
+    if (found['low'] > found['high']).any() or (std <= 0).any():
+        raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be above 0')
+    return found
+
+
+def _numbers(values, width: int, source: str, name: str, dtype=np.float32) -> np.ndarray:
+    """Return dtype [width]; raise CheckpointError naming what was found."""
+    try:
+        array = np.asarray(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f'{source}: {name} holds no numbers ({error})') from error
+    if array.shape != (width,) or not np.isfinite(array).all():
+        raise CheckpointError(
+            f'{source}: {name} must be {width} finite numbers, found {values}')
+    return array
+
+
+def read_tokenizer(directory):
+    """
+    Return the `tokenizers.Tokenizer` of a checkpoint; raise CheckpointError if damaged.
+
+    directory: holds tokenizer.json, or is such a file under another name.
+    """
+    from tokenizers import Tokenizer
+    path = Path(directory)
+    path = path if path.is_file() else path / 'tokenizer.json'
+    read_json(path)
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(f'{path} is not a tokenizers file ({error})') from error
+    tokenizer.no_truncation()  # a file may hold both; they are what its batches were made with
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def read_weights(directory) -> dict:
+    """Return the tensors by name; raise CheckpointError for a truncated file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    path = Path(directory) / 'model.safetensors'
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f'{path} cannot be read ({error}): it is truncated or damaged, copy it again'
+        ) from error
+
+
+def file_contents(config: CheckpointConfig, norm_stats: dict, tokenizer) -> dict[str, str]:
+    """Return the text of all files but the weights by name, config.json last."""
+    return {'norm_stats.json': json.dumps(norm_stats, indent=1) + '\n',
+            'tokenizer.json': tokenizer.to_str(pretty=True) + '\n',
+            'config.json': json.dumps(config_to_dict(config), indent=1) + '\n'}
+
+
+def save(directory, config: CheckpointConfig, weights: dict, norm_stats: dict, tokenizer):
+    """
+    Write a checkpoint directory; other files in it are left alone.
+
+    Everything is on the disk before the first file of an older checkpoint is replaced, so an
+    OSError (a full disk) leaves that one whole.  config.json comes last: a run killed while
+    files are renamed leaves none that loads.
+
+    weights: tensors by name.  norm_stats: content by unnorm_key.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = file_contents(config, norm_stats, tokenizer)
+    parts = {name: directory / f'{name}.part' for name in FILES}
+    try:
+        _write_weights(weights, parts['model.safetensors'])
+        for name, text in contents.items():
+            parts[name].write_text(text)
+        (directory / 'config.json').unlink(missing_ok=True)
+        for name in ('model.safetensors', *contents):
+            os.replace(parts[name], directory / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _write_weights(weights: dict, path: Path) -> None:
+    """Write tensors by name; raise OSError, as every other file would, if that fails."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path,
+                  metadata={'format': 'pt'})
+    except SafetensorError as error:  # holds the operating system's error as text
+        number = re.search(r'os error (\d+)', str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error

@@ -1,0 +1,208 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The one definition of what an image goes through on its way into the network.
+
+Pixels and projected points take the same path: `ImageTransform.apply` moves the pixels and
+`ImageTransform.pixels_to_input` moves coordinates, both read from the same two rectangles, so
+that a protected patch can't drift from what the network sees.
+
+Pixel coordinates are (u, v) = (column, row), integers are pixel centres (OpenCV's convention).
+"""
+from dataclasses import dataclass
+import math
+
+import numpy as np
+
+from ..errors import ConfigError, ObservationError
+
+RESIZE_STRATEGIES = ('resize-naive', 'letterbox', 'resize-crop')
+INTERPOLATIONS = ('nearest', 'bilinear', 'bicubic', 'lanczos')
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """
+    Rotate, centre crop and resize, in this order; for pixels and for coordinates.
+
+    size: (height, width) of the network input.
+    strategy: 'resize-naive' squashes, 'letterbox' keeps the aspect and pads, 'resize-crop'
+        keeps the aspect and cuts off what is too long.
+    interpolation: Pillow's filters, antialiased when shrinking ('bicubic' is what OpenVLA and
+        CogACT checkpoints expect).
+    rotate_180: for cameras that are mounted, or rendered, upside down.
+    crop_area: fraction of the image's area that a centre crop keeps (0.9 for checkpoints that
+        were trained with random crops); 1.0 keeps all.
+    fill: RGB of the letterbox's padding, 0..255.
+
+    Raises ConfigError, when made, for a value out of range.
+    """
+
+    size: tuple[int, int]
+    strategy: str = 'resize-naive'
+    interpolation: str = 'bicubic'
+    rotate_180: bool = False
+    crop_area: float = 1.0
+    fill: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self):
+        object.__setattr__(self, 'size', _positive_size(self.size))
+        if self.strategy not in RESIZE_STRATEGIES:
+            raise ConfigError(
+                f'image strategy {self.strategy!r} is unknown: use one of {RESIZE_STRATEGIES}')
+        if self.interpolation not in INTERPOLATIONS:
+            raise ConfigError(f'image interpolation {self.interpolation!r} is unknown: '
+                              f'use one of {INTERPOLATIONS}')
+        if not isinstance(self.rotate_180, bool):
+            raise ConfigError(f'rotate_180 is {self.rotate_180!r}, expected true or false')
+        if not 0.0 < self.crop_area <= 1.0:
+            raise ConfigError(f'crop_area must be in (0, 1], found {self.crop_area}')
+        fill = tuple(int(value) for value in self.fill)
+        if len(fill) != 3 or not all(0 <= value <= 255 for value in fill):
+            raise ConfigError(f'fill must be three values in 0..255, found {self.fill}')
+        object.__setattr__(self, 'fill', fill)
+
+    def apply(self, image):
+        """
+        Return the network's input uint8 [h, w, 3] for an image uint8 [H, W, 3], RGB.
+
+        The input may share memory with the image when there is nothing to do.
+        Raises ObservationError for another shape or type.
+        """
+        image = checked_image(image)
+        if self.rotate_180:
+            image = image[::-1, ::-1]
+        box, pad, resized, (left, top) = self.steps(image.shape[:2])
+        if self.strategy != 'resize-naive':
+            x0, y0, width, height = box
+            image = _padded(image[y0:y0 + height, x0:x0 + width], pad, self.fill)
+            box = (0, 0, *image.shape[1::-1])
+        if box != (0, 0, *resized):
+            image = _resize(image, box, resized, self.interpolation)
+        return np.ascontiguousarray(image[top:top + self.size[0], left:left + self.size[1]])
+
+    def steps(self, image_size):
+        """
+        Return what happens to an image (H, W), in this order.
+
+        box: (x0, y0, width, height) that is cut out; pad: (x, y), the border added on either
+        side; resized: (width, height) of the whole; corner: (left, top) of the input in that.
+        Where the aspect is kept all of them are integers, as in the code that OpenVLA was
+        trained with (torchvision's pad, resize of the shorter side, and centre crop).
+        """
+        image_height, image_width = _positive_size(image_size)
+        height, width = self.size
+        side = math.sqrt(self.crop_area)
+        margin = ((image_width - image_width * side) / 2,
+                  (image_height - image_height * side) / 2)
+        if self.strategy == 'resize-naive':
+            box = (*margin, image_width * side, image_height * side)
+            return box, (0, 0), (width, height), (0, 0)
+        x0, y0 = (min(round(cut), (length - 1) // 2)
+                  for cut, length in zip(margin, (image_width, image_height)))
+        box = x0, y0, image_width - 2 * x0, image_height - 2 * y0
+        wide, high, pad = *box[2:], (0, 0)
+        if self.strategy == 'letterbox':
+            pad = (max(0, int((high * width / height - wide) / 2)),
+                   max(0, int((wide * height / width - high) / 2)))
+            wide, high = wide + 2 * pad[0], high + 2 * pad[1]
+        if wide * height <= high * width:
+            resized = width, width * high // wide
+        else:
+            resized = height * wide // high, height
+        return box, pad, resized, tuple(
+            round((large - small) / 2) for large, small in zip(resized, (width, height)))
+
+    def source_box(self, image_size):
+        """
+        Return (x0, y0, width, height), floats: the part of the image (H, W) that is used.
+
+        In units of pixels from the image's corner (not from the first pixel's centre), after
+        the rotation.
+        """
+        (x0, y0, width, height), _, _, (left, top) = self.steps(image_size)
+        if self.strategy != 'resize-crop':
+            return x0, y0, width, height
+        scale_x, scale_y = self.scale(image_size)
+        return (x0 + left / scale_x, y0 + top / scale_y,
+                self.size[1] / scale_x, self.size[0] / scale_y)
+
+    def target_box(self, image_size):
+        """
+        Return (left, top, width, height), floats: where the source box lands in the input.
+
+        Of letterboxed images that are smaller than the input, it may lie over the border.
+        """
+        if self.strategy != 'letterbox':
+            return 0, 0, self.size[1], self.size[0]
+        box, pad, _, corner = self.steps(image_size)
+        scale = self.scale(image_size)
+        return (*(border * factor - cut for border, factor, cut in zip(pad, scale, corner)),
+                *(length * factor for length, factor in zip(box[2:], scale)))
+
+    def scale(self, image_size):
+        """Return (x, y): input pixels a pixel of an image (H, W), the same everywhere."""
+        box, pad, resized, _ = self.steps(image_size)
+        return tuple(length / (inner + 2 * border)
+                     for length, inner, border in zip(resized, box[2:], pad))
+
+    def pixels_to_input(self, pixels, image_size):
+        """
+        Return where pixels float [M, 2] of an image (H, W) lie in the network's input.
+
+        Points outside the part that is used map outside its target box; NaN stays NaN.
+        """
+        corner = np.asarray(pixels, np.float64).reshape(-1, 2) + 0.5
+        if self.rotate_180:
+            corner = np.asarray(image_size, np.float64)[::-1] - corner
+        source = np.asarray(self.source_box(image_size)[:2])
+        target = np.asarray(self.target_box(image_size)[:2])
+        return (corner - source) * self.scale(image_size) + target - 0.5
+
+    def input_to_pixels(self, pixels, image_size):
+        """Return the pixels float64 [M, 2] of an image (H, W): pixels_to_input's inverse."""
+        corner = np.asarray(pixels, np.float64).reshape(-1, 2) + 0.5
+        source = np.asarray(self.source_box(image_size)[:2])
+        target = np.asarray(self.target_box(image_size)[:2])
+        corner = (corner - target) / self.scale(image_size) + source
+        if self.rotate_180:
+            corner = np.asarray(image_size, np.float64)[::-1] - corner
+        return corner - 0.5
+
+
+def _positive_size(size):
+    size = tuple(int(length) for length in size)
+    if len(size) != 2 or min(size) < 1:
+        raise ConfigError(f'an image size is (height, width), both positive; found {size}')
+    return size
+
+
+def checked_image(image):
+    """Return an image as uint8 [H, W, 3]; raise ObservationError if it is none."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ObservationError('expected an RGB image uint8 [H, W, 3], '
+                               f'found {image.dtype} {list(image.shape)}')
+    return image
+
+
+def _padded(image, pad, fill):
+    """Return the image with a border of pad = (x, y) pixels on either side."""
+    if not any(pad):
+        return image
+    height, width = image.shape[:2]
+    padded = np.full((height + 2 * pad[1], width + 2 * pad[0], 3), fill, np.uint8)
+    padded[pad[1]:pad[1] + height, pad[0]:pad[0] + width] = image
+    return padded
+
+
+def _resize(image, box, size, interpolation):
+    """Resample box (x0, y0, width, height) to size (w, h); Pillow takes fractional boxes."""
+    from PIL import Image  # here, because importing the package stays cheap
+    filters = {'nearest': Image.NEAREST, 'bilinear': Image.BILINEAR,
+               'bicubic': Image.BICUBIC, 'lanczos': Image.LANCZOS}
+    x0, y0, width, height = box
+    x1, y1 = min(x0 + width, image.shape[1]), min(y0 + height, image.shape[0])  # float rounding
+    resized = Image.fromarray(np.ascontiguousarray(image)).resize(
+        size, filters[interpolation], box=(max(x0, 0.0), max(y0, 0.0), x1, y1))
+    return np.asarray(resized)

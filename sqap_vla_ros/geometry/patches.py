@@ -1,0 +1,101 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From pixels to the patches of the network's input, and how far a point may be off."""
+
+import numpy as np
+
+
+def patch_centers(patch_grid, input_size):
+    """
+    Return the pixels float64 [N, 2] (u, v) of the patches' centres in the network's input.
+
+    patch_grid: (rows, cols), numbered row by row; input_size: (height, width).
+    """
+    rows, cols = patch_grid
+    v, u = np.divmod(np.arange(rows * cols), cols)
+    step = np.array([input_size[1] / cols, input_size[0] / rows])
+    return (np.column_stack([u, v]) + 0.5) * step - 0.5
+
+
+def patch_index(row, col, patch_grid):
+    """
+    Return the index of the patch in a row and a column.
+
+    Raises ValueError when it lies off the grid.
+    """
+    rows, cols = patch_grid
+    if not (0 <= row < rows and 0 <= col < cols):
+        raise ValueError(f'patch ({row}, {col}) lies off the grid {rows} x {cols}')
+    return int(row) * cols + int(col)
+
+
+def nearest_patch(pixels, patch_grid, input_size):
+    """Return int64 [M]: the patch that holds each input pixel [M, 2], -1 where none does."""
+    place = _in_patches(pixels, patch_grid, input_size)  # finite or NaN
+    inside = ((place >= -0.5) & (place < np.asarray(patch_grid)[::-1] - 0.5)).all(axis=1)
+    col, row = np.floor(np.where(inside[:, None], place, 0) + 0.5).astype(np.int64).T
+    return np.where(inside, row * patch_grid[1] + col, -1)
+
+
+def patch_radius(radii_px, image_size, transform, patch_grid):
+    """Return radii float64 [M] of an image (H, W) in patches, the larger of both directions."""
+    scale = np.asarray(transform.scale(image_size))
+    step = np.array([transform.size[1] / patch_grid[1], transform.size[0] / patch_grid[0]])
+    return np.asarray(radii_px, np.float64).reshape(-1) * (scale / step).max()
+
+
+def protected_distances(pixels, radii_px, image_size, transform, patch_grid,
+                        radius_patches=2.0):
+    """
+    Return float32 [N]: how far (in patches) each patch centre is from a protected point.
+
+    pixels: [M, 2] (u, v) of the image (H, W), before `transform`; radii_px [M]: the
+    uncertainty of each, in the same pixels. A patch takes the distance to its nearest point
+    among those whose disk (radius_patches + uncertainty) holds the patch's centre, inf when
+    there is none. Points that are not finite, or off the image or the part of it that the
+    network sees, protect nothing; nor do points of unknown (non-finite) uncertainty.
+    """
+    rows, cols = patch_grid
+    pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+    radii = radius_patches + patch_radius(radii_px, image_size, transform, patch_grid)
+    if len(radii) != len(pixels):
+        raise ValueError(f'{len(pixels)} points but {len(radii)} radii')
+    in_input = transform.pixels_to_input(pixels, image_size)
+    seen = (_inside(pixels, image_size) & _inside(in_input, transform.size)
+            & np.isfinite(radii))
+    if not seen.any():
+        return np.full(rows * cols, np.inf, np.float32)
+    place = _in_patches(in_input[seen], patch_grid, transform.size)
+    v, u = np.divmod(np.arange(rows * cols), cols)
+    distance = np.hypot(place[:, 0, None] - u, place[:, 1, None] - v)  # [M, N]
+    distance[distance > radii[seen, None]] = np.inf
+    return distance.min(axis=0).astype(np.float32)
+
+
+def radius_from_uncertainty(transform_age_s, speed_m_s, calibration_error_px, focal_px,
+                            depth_m):
+    """
+    Return how far (px) a projected point may be from where it is shown.
+
+    transform_age_s: between the transform and the image, its sign does not matter; speed_m_s:
+    of the frame; focal_px, depth_m: of the camera and the point (scalars or arrays [M]).
+    inf where the depth is not positive.
+    """
+    depth = np.asarray(depth_m, np.float64)
+    moved_m = np.abs(np.asarray(transform_age_s, np.float64)) * np.abs(speed_m_s)
+    in_front = depth > 0
+    moved_px = focal_px * moved_m / np.where(in_front, depth, 1.0)
+    radius = np.where(in_front, calibration_error_px + moved_px, np.inf)
+    return radius if radius.ndim else float(radius)
+
+
+def _inside(pixels, size):
+    """Return bool [M]: on an image (height, width), whose edges are half a pixel out."""
+    limit = np.asarray(size, np.float64)[::-1] - 0.5
+    return ((pixels >= -0.5) & (pixels < limit)).all(axis=1)  # NaN compares false
+
+
+def _in_patches(pixels, patch_grid, input_size):
+    """Return input pixels [M, 2] in patch units (col, row), integers being patch centres."""
+    step = np.array([input_size[1] / patch_grid[1], input_size[0] / patch_grid[0]])
+    return (np.asarray(pixels, np.float64).reshape(-1, 2) + 0.5) / step - 0.5

@@ -1,0 +1,129 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From an observation to the tensors that a network takes, each checked on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..errors import CheckpointError, ConfigError, ObservationError
+from ..formats.checkpoint import CheckpointConfig
+from ..geometry.image_transform import ImageTransform
+from ..model.diffusion import TRAINING_STEPS
+from ..model.dit import DiffusionHeadConfig
+from ..model.prompt import Prompt
+from ..observation import STATE_NAMES
+
+_USUAL = range(18, 65)  # tokens of OpenVLA's question, for up to about forty words
+
+
+class ModelInputs:
+    """Pixels, token ids, state and noise, in the form that one checkpoint was trained with."""
+
+    def __init__(self, config: CheckpointConfig, stats: dict, prompt, seed: int = 0):
+        """
+        Keep the parts; stats: see checkpoint.statistics, prompt: see model/prompt.py.
+
+        Raises CheckpointError unless there is a mean and a deviation for every channel, and
+        ConfigError for a negative seed.
+        """
+        vision = config.model.vision
+        if seed < 0:
+            raise ConfigError(f'seed is {seed}, expected a whole number >= 0')
+        if not len(config.pixel_mean) == len(config.pixel_std) == vision.channels:
+            raise CheckpointError(
+                f'pixel_mean and pixel_std have {len(config.pixel_mean)} and '
+                f'{len(config.pixel_std)} values, the vision encoder takes {vision.channels} '
+                'channels: correct them in the config')
+        self._constants = {torch.device('cpu'): self._pixel_constants(config)}
+        self._head, self._stats, self._prompt, self._seed = (
+            config.model.head, stats, prompt, seed)
+        self._token_ids: dict[str, torch.Tensor] = {}
+        self.state_names = STATE_NAMES if config.model.state_dim else ()
+        self.image_transform = ImageTransform(**{
+            'size': (vision.image_size,) * 2, **config.image})
+
+    def token_ids(self, instruction: str) -> torch.Tensor:
+        """Return the token ids [1, 1 + L], cached by instruction."""
+        if instruction not in self._token_ids:
+            ids = [self._prompt.bos_id, *self._prompt.encode(instruction)]
+            self._token_ids[instruction] = torch.tensor([ids])
+        return self._token_ids[instruction]
+
+    def prompt_lengths(self, instruction: str) -> range:
+        """
+        Return the numbers of tokens, with BOS, that usual instructions have.
+
+        instruction: an example, which is among them.
+        """
+        length = self.token_ids(instruction).shape[1]
+        if isinstance(self._prompt, Prompt):  # all have one length
+            return range(length, length + 1)
+        return range(min(length, _USUAL.start), max(length + 1, _USUAL.stop))
+
+    def pixels(self, image) -> torch.Tensor:
+        """Return the normalised pixels [1, C, h, w] of an image uint8 [H, W, 3]."""
+        return self.normalised(
+            torch.from_numpy(self.image_transform.apply(image).astype(np.float32)))
+
+    def normalised(self, small: torch.Tensor) -> torch.Tensor:
+        """
+        Return normalised pixels [1, C, h, w], the image once for each encoder.
+
+        small: [h, w, 3] of what the transform gives, on any device; the result there is the same
+        to the last bit.
+        A single encoder normalises in units of 0..255 and fused ones in 0..1, which differs in
+        the last bit: each is what its checkpoints were trained, or are compared, with.
+        """
+        if small.device not in self._constants:  # graphs that are captured hold their addresses
+            self._constants[small.device] = tuple(
+                part.to(small.device) for part in self._constants[torch.device('cpu')])
+        highest, mean, std = self._constants[small.device]
+        pixels = small.permute(2, 0, 1).float()
+        if len(mean) > 3:  # a tensor divides exactly, where CUDA multiplies by 1 / a number
+            pixels = (pixels / highest).repeat(len(mean) // 3, 1, 1)
+        return ((pixels - mean) / std)[None].contiguous()
+
+    @staticmethod
+    def _pixel_constants(config: CheckpointConfig) -> tuple[torch.Tensor, ...]:
+        """Return 255, and the mean and deviation [C, 1, 1] in the units that are normalised."""
+        highest = torch.tensor(255.0)
+        mean, std = (torch.tensor(values).view(-1, 1, 1)
+                     for values in (config.pixel_mean, config.pixel_std))
+        return (highest, mean * 255, std * 255) if len(mean) == 3 else (highest, mean, std)
+
+    def state(self, state) -> torch.Tensor | None:
+        """Return the normalised state [1, S]; raise ObservationError if it cannot be used."""
+        if not self.state_names:
+            return None
+        if state is None or np.shape(state) != (len(self.state_names),):
+            found = None if state is None else np.shape(state)
+            raise ObservationError(
+                f'the policy needs the state {self.state_names}, found shape {found}')
+        if not np.isfinite(state).all():
+            raise ObservationError(f'the state is not finite: {state}')
+        mean, std = self._stats['state_mean'], self._stats['state_std']
+        return torch.from_numpy((np.asarray(state, np.float32) - mean) / std)[None]
+
+    def noise(self, given, step: int) -> torch.Tensor | None:
+        """
+        Return what a diffusion head begins with, [1, T, A] (DDPM: [1, 100, T, A]).
+
+        given: that without the batch axis, or None to draw it from the seed and the step.
+        Raises ObservationError if it cannot be used.
+        """
+        head = self._head
+        if not isinstance(head, DiffusionHeadConfig):
+            if given is not None:
+                raise ObservationError(f'noise was given, but a {head.kind!r} head takes none')
+            return None
+        shape = (head.chunk_length, head.action_dim)
+        shape = shape if head.ddim_steps else (TRAINING_STEPS, *shape)
+        if given is None:
+            given = np.random.default_rng((self._seed, step)).standard_normal(shape)
+        given = np.asarray(given, np.float32)
+        if given.shape not in (shape, (1, *shape)) or not np.isfinite(given).all():
+            raise ObservationError(f'noise must be {list(shape)} finite numbers, found '
+                                   f'{list(given.shape)}')
+        return torch.from_numpy(given.reshape(1, *shape))

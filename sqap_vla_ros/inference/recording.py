@@ -1,0 +1,139 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Record what an inference computes on its way, to compare it with another implementation.
+
+    with StageRecorder(policy) as recorder:
+        policy.infer(observation)
+    numpy.savez('stages.npz', **recorder.stages())
+
+Hooks watch the network from outside: the policy runs the same code with and without them.  They
+see nothing of CUDA graphs: on a GPU the policy has to be loaded with capture=False.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .outputs import unnormalise
+from ..model.heads import TokenHeadConfig
+from ..model.vit import FusedViTConfig
+
+
+class StageRecorder:
+    """
+    Keeps the stages of one inference of a policy, as numpy arrays without a batch axis.
+
+    The names are those of the OpenVLA and CogACT goldens: pixel_values and input_ids (with a
+    batch axis), dino_features and siglip_features (patch_features of a single encoder),
+    projected, hidden_states, and what the head computes.
+    """
+
+    def __init__(self, policy):
+        """Take the policy to watch; nothing is recorded before `with`."""
+        self._policy, self._model = policy, policy.model
+        self._handles: list = []
+        self._found: dict[str, torch.Tensor] = {}
+        self._layers: list[torch.Tensor] = []
+        self._raw = None
+
+    def __enter__(self) -> StageRecorder:
+        """Hang the hooks in."""
+        model, vision = self._model, self._model.vision
+        self._keep_input(vision, 'pixel_values')
+        self._keep_input(model.llm.embed_tokens, 'input_ids')
+        if isinstance(vision.config, FusedViTConfig):
+            self._keep_output(vision.dino, 'dino_features')
+            self._keep_output(vision.siglip, 'siglip_features')
+        else:
+            self._keep_output(vision, 'patch_features')
+        self._keep_output(model.projector, 'projected')
+        self._add(model.llm.layers[0].register_forward_pre_hook(self._on_embeddings))
+        for layer in model.llm.layers:
+            self._add(layer.register_forward_hook(self._on_layer))
+        self._add(model.head.register_forward_hook(self._on_head))
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Take the hooks out."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    @torch.inference_mode()
+    def stages(self) -> dict[str, np.ndarray]:
+        """Return what was recorded, by name; call it after the `with` block."""
+        found = {name: _array(tensor if name in ('pixel_values', 'input_ids') else tensor[0])
+                 for name, tensor in self._found.items()}
+        found.update(self._hidden_states())
+        found.update(self._answer())
+        return found
+
+    def _add(self, handle) -> None:
+        self._handles.append(handle)
+
+    def _keep_input(self, module, name: str) -> None:
+        self._add(module.register_forward_pre_hook(
+            lambda _, inputs: self._keep(name, inputs[0])))
+
+    def _keep_output(self, module, name: str) -> None:
+        self._add(module.register_forward_hook(
+            lambda _, inputs, output: self._keep(name, output)))
+
+    def _keep(self, name: str, tensor) -> None:
+        self._found.setdefault(name, tensor.detach().cpu().clone())  # the first call counts
+
+    def _on_embeddings(self, module, inputs) -> None:
+        if not self._layers:
+            self._layers.append(inputs[0].detach().cpu().clone())
+
+    def _on_layer(self, module, inputs, output) -> None:
+        if len(self._layers) <= len(self._model.llm.layers):
+            self._layers.append(output[0].detach().cpu().clone())
+
+    def _on_head(self, module, inputs, output) -> None:
+        if isinstance(self._model.config.head, TokenHeadConfig):
+            self._keep('logits_last', output)
+            ids = output.argmax(dim=-1, keepdim=True)  # [B, 1]
+            output = ids if self._raw is None else torch.cat([self._raw, ids], dim=1)
+        self._raw = output.detach().cpu().clone()
+
+    def _hidden_states(self) -> dict[str, np.ndarray]:
+        """
+        Return hidden_states [layers + 1, S, D], the last one normed.
+
+        With pruning it ends before the first pruned layer, and hidden_states_kept [...] holds
+        the rest.
+        """
+        layers = [layer[0] for layer in self._layers]
+        final = self._normed(layers[-1])
+        full = [layer for layer in layers[:-1] if len(layer) == len(layers[0])]
+        kept = layers[len(full):-1]
+        if len(final) == len(layers[0]):
+            return {'hidden_states': _array(torch.stack([*full, final]))}
+        return {'hidden_states': _array(torch.stack(full)),
+                'hidden_states_kept': _array(torch.stack([*kept, final]))}
+
+    def _normed(self, x):
+        """Return the decoder's final norm of x, in host memory."""
+        llm = self._model.llm
+        return llm.norm(x.to(llm.embed_tokens.weight.device)).cpu()
+
+    def _answer(self) -> dict[str, np.ndarray]:
+        """Return the head's output, normalised and in the checkpoint's units."""
+        head, raw = self._model.head, self._raw
+        normalised = head.normalised(raw)
+        actions = unnormalise(normalised, self._policy.statistics)
+        if head.config.kind == 'tokens':
+            return {'generated_ids': raw[0].numpy(), 'normalized_actions': normalised[0],
+                    'actions': actions[0]}
+        found = {'normalized_actions': normalised, 'actions': actions}
+        if head.config.kind == 'diffusion':
+            last = self._normed(self._layers[-1][0, -1])
+            found.update(ddim_raw=_array(raw[0]), cognition_feature=_array(last))
+        return found
+
+
+def _array(tensor) -> np.ndarray:
+    """Return a tensor as numpy, which has no bfloat16."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()

@@ -1,0 +1,197 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How simulated time goes on: in lockstep with the policy node, or with the wall clock.
+
+Both offer `begin()` at the start of an episode and `command(step)`, which sends the sensors of
+that control step and returns what to execute in it.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+import time
+
+import numpy as np
+from rclpy.clock import Clock
+
+from sqap_vla_ros.ros.messages import time_message
+from sqap_vla_ros.ros.simulator.commands import SimCommands
+from sqap_vla_ros.ros.simulator.parameters import SimSettings
+from sqap_vla_ros.ros.simulator.publishers import NANOSECONDS, SimPublishers
+
+GAP_TICKS = 20  # of simulated time between episodes: no transform spans two of them
+CONNECTION_TRIES = 4
+MOST_BEHIND_S = 0.25  # real time: what is lost beyond this is not caught up
+
+
+class PolicyTimeout(RuntimeError):
+    """The policy node gave no answer for too long."""
+
+
+@dataclass
+class PacingCounts:
+    """What happened in an episode; units as in EpisodeRecord."""
+
+    idle_steps: int = 0
+    late_steps: int = 0
+    worst_delay_ms: float = 0.0
+    repeated_ticks: int = 0
+    images: int = 0
+    rendering_s: float = 0.0
+
+    @property
+    def render_ms(self) -> float:
+        """Mean time to render an image [ms]."""
+        return 1e3 * self.rendering_s / max(self.images, 1)
+
+
+class Pacing:
+    """What both ways share; spin(timeout_s) handles messages for at most so long."""
+
+    def __init__(self, env, publishers: SimPublishers, commands: SimCommands,
+                 settings: SimSettings, spin: Callable[[float], None]):
+        self._env, self._settings, self._spin = env, settings, spin
+        self._publishers, self._commands = publishers, commands
+        self.counts = PacingCounts()
+
+    def _begin(self) -> None:
+        self.counts = PacingCounts()
+        self._commands.restart()
+
+    def _render(self) -> np.ndarray:
+        start = time.perf_counter()
+        image = self._env.render()
+        self.counts.rendering_s += time.perf_counter() - start
+        self.counts.images += 1
+        return np.zeros_like(image) if self._settings.control == 'blank-image' else image
+
+    def _drain(self) -> None:
+        """Handle what has already arrived (both topics), without waiting."""
+        for _ in range(3):
+            self._spin(0.0)
+
+
+class Lockstep(Pacing):
+    """
+    Tick n is at n * dt of simulated time, and lasts until its command is there.
+
+    A tick sends TF, joint_states, with every image_every-th also camera_info and image, then
+    /clock. Without an answer for repeat_s it is sent again. The tick's number never goes back:
+    the next episode starts with an image, GAP_TICKS or a little more after the last one.
+    """
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._dt_ns = round(self._env.dt * NANOSECONDS)
+        self._tick = 0
+        self._tries_left = CONNECTION_TRIES
+
+    def begin(self) -> None:
+        """Start an episode."""
+        self._begin()
+        every = self._settings.image_every
+        self._tick = -(-(self._tick + GAP_TICKS) // every) * every
+
+    @property
+    def stamp_ns(self) -> int:
+        """Return the simulated time of the current tick [ns]."""
+        return self._tick * self._dt_ns
+
+    def command(self, step: int) -> tuple[np.ndarray, float]:
+        """
+        Return twist [6] and gripper opening for this tick, and go on to the next.
+
+        Raises PolicyTimeout when no answer came for policy_timeout_s.
+        """
+        messages = self._messages()
+        give_up_at = time.monotonic() + self._settings.policy_timeout_s
+        twist = self._answer(messages)
+        while twist is None or not self._is_connected():
+            if time.monotonic() > give_up_at:
+                raise PolicyTimeout(
+                    f'no delta_twist_cmds stamped {self.stamp_ns / 1e9:.2f} s came for '
+                    f'{self._settings.policy_timeout_s:.0f} s (refused: '
+                    f'{dict(self._commands.refused)}): is {self._settings.policy_node} active, '
+                    'with lockstep and use_sim_time? Its reason is in /diagnostics')
+            self.counts.repeated_ticks += 1
+            twist = self._answer(messages)
+        self._tick += 1
+        return twist, self._commands.gripper_open
+
+    def _is_connected(self) -> bool:
+        """
+        Read the gripper command sent before the twist; return whether one ever came.
+
+        While two nodes discover each other the twist's topic may be connected first. Then the
+        tick is sent again, or the run would depend on that race; but not for ever, because a
+        node that has stopped for safety sends no gripper commands.
+        """
+        self._drain()
+        self._tries_left -= not self._commands.has_heard_gripper
+        return self._commands.has_heard_gripper or self._tries_left <= 0
+
+    def _messages(self) -> list[tuple]:
+        stamp = time_message(self.stamp_ns)
+        messages = self._publishers.sense(stamp)
+        if self._tick % self._settings.image_every == 0:
+            messages += self._publishers.camera(stamp, self._render())
+        return messages + [self._publishers.clock_tick(stamp)]
+
+    def _answer(self, messages: list[tuple]) -> np.ndarray | None:
+        """Send a tick and wait for its twist, at most repeat_s."""
+        self._publishers.send(messages)
+        repeat_at = time.monotonic() + self._settings.repeat_s
+        twist = None
+        while twist is None and time.monotonic() < repeat_at:
+            self._spin(repeat_at - time.monotonic())
+            twist = self._commands.at(self.stamp_ns)
+        return twist
+
+
+class RealTime(Pacing):
+    """
+    A control step every dt of wall time, with whatever command is there.
+
+    Without a fresh one the arm stands still. A step that begins late (rendering takes longer
+    than a period on a CPU) is made up for at once, up to MOST_BEHIND_S; the rest shows in the
+    real-time factor.
+    """
+
+    def __init__(self, *args, clock: Clock):
+        super().__init__(*args)
+        self._clock = clock
+        self._due = 0.0
+
+    def begin(self) -> None:
+        """Start an episode."""
+        self._begin()
+        self._due = time.monotonic()
+
+    @property
+    def stamp_ns(self) -> int:
+        """Return the wall time [ns]."""
+        return self._clock.now().nanoseconds
+
+    def command(self, step: int) -> tuple[np.ndarray, float]:
+        """Return twist [6], zero without a fresh one, and gripper opening for this step."""
+        self._wait()
+        now_ns = self.stamp_ns
+        twist = self._commands.recent(now_ns, round(
+            self._settings.command_max_age_s * NANOSECONDS))
+        stamp = time_message(now_ns)
+        self._publishers.send(self._publishers.sense(stamp))
+        if step % self._settings.image_every == 0:
+            self._publishers.send(self._publishers.camera(stamp, self._render()))
+        if twist is None:
+            self.counts.idle_steps += 1
+            twist = np.zeros(6)
+        return twist, self._commands.gripper_open
+
+    def _wait(self) -> None:
+        """Handle messages until this step is due, and set when the next one is."""
+        while time.monotonic() < self._due:
+            self._spin(self._due - time.monotonic())
+        self._drain()
+        delay = time.monotonic() - self._due
+        self.counts.late_steps += delay > self._env.dt
+        self.counts.worst_delay_ms = max(self.counts.worst_delay_ms, 1e3 * delay)
+        self._due += self._env.dt + max(0.0, delay - MOST_BEHIND_S)

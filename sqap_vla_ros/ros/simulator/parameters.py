@@ -1,0 +1,111 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of libero_sim_node: one dataclass is their list, defaults and checks."""
+from dataclasses import dataclass, field, fields
+
+from rclpy.node import Node
+
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ros.simulator.episodes import CONTROLS
+from sqap_vla_ros.ros.vla.parameters import descriptor
+from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
+
+
+def _parameter(default, description, low=None, high=None, choices=()):
+    return field(default=default, metadata={
+        'description': description, 'low': low, 'high': high, 'choices': choices,
+        'read_only': True})
+
+
+@dataclass(frozen=True)
+class SimSettings:
+    """All parameters of the simulator; raises ConfigError, naming the parameter, when made."""
+
+    lockstep: bool = _parameter(
+        True, 'True: time stands still until delta_twist_cmds answers the tick. False: wall '
+        'clock, physics never waits.')
+    suite: str = _parameter('libero_goal', 'LIBERO suite that the scene comes from.')
+    instructions: tuple[str, ...] = _parameter(
+        INSTRUCTIONS, 'Tasks of the suite, by instruction; one in another scene than the last '
+        'is built when its turn comes (seconds).')
+    instruction: str = _parameter(
+        '', 'The one of instructions to ask for; empty: they take turns.')
+    control: str = _parameter(
+        'none', 'Control experiment: blank-image shows black, other-instruction tells another '
+        'instruction than the one that is judged.', choices=CONTROLS)
+    episodes: int = _parameter(10, 'Number of episodes.', 1, 100000)
+    seed: int = _parameter(
+        0, 'Placement seed of the first episode; episode i takes seed + i.', 0, 2**31 - 1)
+    max_steps: int = _parameter(
+        300, 'Control steps of 0.05 s after which an episode has failed.', 1, 100000)
+    placement_m: float = _parameter(
+        PLACEMENT_M, 'Side of the square in which each object is placed at random [m].', 0.0, 0.3)
+    initial_states: bool = _parameter(
+        False, "Start from the benchmark's official states, number seed modulo 50; placement_m "
+        'does not apply.')
+    yaw_rad: float = _parameter(
+        0.0, 'Objects are turned at random by up to this, either way [rad].', 0.0, 3.14159)
+    distractors: int = _parameter(0, 'Objects added to the scene, of no goal.', 0, 6)
+    camera: str = _parameter('agentview', 'Camera of the scene.')
+    camera_pose: tuple[float, ...] = _parameter(
+        (0.0,) * 6, 'x, y, z of the camera and of what it looks at, base frame [m]; all zero: '
+        "the scene's own.")
+    camera_jitter_m: float = _parameter(
+        0.0, 'The camera is moved by up to this along its axes in each episode [m].', 0.0, 1.0)
+    camera_jitter_rad: float = _parameter(
+        0.0, 'The camera is turned by up to this about its axes in each episode [rad].', 0.0, 1.0)
+    light_jitter: float = _parameter(
+        0.0, 'How much brightness and direction of the lights change in each episode.', 0.0, 1.0)
+    image_width: int = _parameter(256, 'Image width [px].', 16, 2048)
+    image_height: int = _parameter(256, 'Image height [px].', 16, 2048)
+    image_every: int = _parameter(4, 'Control steps from one image to the next.', 1, 100)
+    base_frame: str = _parameter(
+        'base', 'TF frame of the robot base, in which twists are expressed.')
+    end_effector_frame: str = _parameter('end_effector', 'TF frame of the end effector.')
+    policy_node: str = _parameter(
+        'vla_node', 'Node whose ~/reset is called between episodes.')
+    repeat_s: float = _parameter(
+        2.0, 'Lockstep: wall time after which a tick is sent again [s].', 0.05, 60.0)
+    policy_timeout_s: float = _parameter(
+        120.0, 'Wall time without an answer of the policy node after which the run ends in an '
+        'error [s].', 0.5, 3600.0)
+    command_max_age_s: float = _parameter(
+        0.15, 'Real time: a command older than this is not executed [s].', 0.01, 10.0)
+
+    def __post_init__(self):
+        """Check what ranges cannot say."""
+        for name in ('suite', 'camera', 'base_frame', 'end_effector_frame', 'policy_node',
+                     'instructions'):
+            if not getattr(self, name):
+                raise ConfigError(f'parameter {name} of libero_sim_node must not be empty')
+        if self.control not in CONTROLS:
+            raise ConfigError(f'parameter control is {self.control!r}: use one of {CONTROLS}')
+        if len(self.camera_pose) != 6:
+            raise ConfigError(f'parameter camera_pose has {len(self.camera_pose)} numbers: give '
+                              'x, y, z of the camera and of what it looks at')
+
+    @property
+    def camera_frame(self) -> str:
+        """TF frame of the camera: x right, y down, z forward."""
+        return f'{self.camera}_optical_frame'
+
+    @property
+    def mode(self) -> str:
+        """'lockstep' or 'real_time'."""
+        return 'lockstep' if self.lockstep else 'real_time'
+
+
+def declare_sim_settings(node: Node) -> SimSettings:
+    """
+    Declare every field of SimSettings on the node and return their values.
+
+    Raises rclpy's ParameterException for a value out of range or of another type, ConfigError
+    for one that makes no sense.
+    """
+    values = {}
+    for item in fields(SimSettings):
+        default = list(item.default) if isinstance(item.default, tuple) else item.default
+        values[item.name] = node.declare_parameter(item.name, default, descriptor(item)).value
+    for name in ('instructions', 'camera_pose'):
+        values[name] = tuple(values[name])
+    return SimSettings(**values)

@@ -1,0 +1,138 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the simulator sends: the sensors of one moment, all with one stamp, and the clock."""
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from sqap_vla_ros.ros import qos
+from sqap_vla_ros.ros.messages import rgb_to_message
+from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
+from sqap_vla_ros.ros.simulator.parameters import SimSettings
+from std_msgs.msg import Header, String
+from tf2_msgs.msg import TFMessage
+
+NANOSECONDS = 1_000_000_000
+# As the drivers of a real Panda publish them: both fingers at half the hand's opening.
+JOINT_NAMES = (*(f'panda_joint{number}' for number in range(1, 8)),
+               'panda_finger_joint1', 'panda_finger_joint2')
+FINGER_TRAVEL_M = 0.04
+QUEUE = QoSProfile(depth=10)  # reliable: fits subscriptions of either kind
+REPORTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def nanoseconds_of(stamp: Time) -> int:
+    """Return the whole number of nanoseconds of a time message."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def camera_info_message(intrinsics: np.ndarray, size: tuple[int, int]) -> CameraInfo:
+    """Return CameraInfo of an ideal camera: intrinsics [3, 3] px, size (height, width)."""
+    message = CameraInfo(height=size[0], width=size[1], distortion_model='plumb_bob')
+    message.d = [0.0] * 5
+    message.k = [float(value) for value in np.ravel(intrinsics)]
+    message.r = [float(value) for value in np.ravel(np.eye(3))]
+    projection = np.hstack([intrinsics, np.zeros((3, 1))])
+    message.p = [float(value) for value in np.ravel(projection)]
+    return message
+
+
+def transform_message(
+    pose: np.ndarray, stamp: Time, parent: str, child: str,
+) -> TransformStamped:
+    """Return the transform that takes child coordinates to parent ones, from a 4x4 pose (m)."""
+    message = TransformStamped(child_frame_id=child)
+    message.header.stamp, message.header.frame_id = stamp, parent
+    translation, rotation = message.transform.translation, message.transform.rotation
+    translation.x, translation.y, translation.z = (float(value) for value in pose[:3, 3])
+    quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
+    rotation.x, rotation.y, rotation.z, rotation.w = (float(value) for value in quaternion)
+    return message
+
+
+class SimPublishers:
+    """
+    The simulator's publishers.
+
+    `sense`, `camera` and `clock_tick` make messages, `send` publishes them as often as needed;
+    so a repeated tick is the same to the bit. The camera of the scene does not move: its
+    transform is latched on /tf_static.
+    """
+
+    def __init__(self, node: Node, env, settings: SimSettings):
+        self._env, self._settings = env, settings
+        self._info = camera_info_message(
+            np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width))
+        self._info.header.frame_id = settings.camera_frame
+        self._image = node.create_publisher(Image, 'image', QUEUE)
+        self._camera_info = node.create_publisher(CameraInfo, 'camera_info', QUEUE)
+        self._final_image = node.create_publisher(Image, '~/final_image', QUEUE)
+        self._joint_states = node.create_publisher(JointState, 'joint_states', QUEUE)
+        self._tf = node.create_publisher(TFMessage, '/tf', qos.TF)
+        self._tf_static = node.create_publisher(TFMessage, '/tf_static', qos.TF_STATIC)
+        self._instruction = node.create_publisher(String, 'instruction', qos.INSTRUCTION_LATCHED)
+        self._episode = node.create_publisher(String, '~/episode', REPORTS)
+        self._clock = node.create_publisher(Clock, '/clock', QUEUE)
+
+    def send_camera_pose(self, stamp: Time) -> None:
+        """Latch the transform base -> camera optical frame."""
+        self._tf_static.publish(TFMessage(transforms=[transform_message(
+            self._env.camera_pose(), stamp, self._settings.base_frame,
+            self._settings.camera_frame)]))
+
+    def send_instruction(self, text: str) -> None:
+        """Latch the instruction, and wait until those who listen have it."""
+        self._instruction.publish(String(data=text))
+        self._instruction.wait_for_all_acked(Duration(seconds=1))
+
+    def sense(self, stamp: Time) -> list[tuple]:
+        """Return (publisher, message) pairs of the robot's state now: TF and joint_states."""
+        settings = self._settings
+        tf = TFMessage(transforms=[transform_message(
+            self._env.end_effector_pose(), stamp, settings.base_frame,
+            settings.end_effector_frame)])
+        return [(self._tf, tf), (self._joint_states, self._joint_state(stamp))]
+
+    def camera(self, stamp: Time, image: np.ndarray) -> list[tuple]:
+        """Return (publisher, message) pairs for an image uint8 [H, W, 3]."""
+        self._info.header.stamp = stamp
+        return [(self._camera_info, self._info),
+                (self._image, rgb_to_message(image, self._info.header))]
+
+    def clock_tick(self, stamp: Time) -> tuple:
+        """Return the (publisher, message) pair of the simulated clock."""
+        return self._clock, Clock(clock=stamp)
+
+    def send(self, messages: list[tuple]) -> None:
+        """Publish the pairs in order."""
+        for publisher, message in messages:
+            publisher.publish(message)
+
+    def send_final_image(self, image: np.ndarray, stamp: Time) -> None:
+        """Show how an episode ended (for videos: no policy listens there)."""
+        header = Header(stamp=stamp, frame_id=self._settings.camera_frame)
+        self._final_image.publish(rgb_to_message(image, header))
+
+    def send_episode(self, record: EpisodeRecord) -> None:
+        """Report on an episode."""
+        self._episode.publish(String(data=record.to_json()))
+
+    @property
+    def reports(self) -> tuple:
+        """Return the publishers whose last messages must arrive before the process may end."""
+        return self._final_image, self._episode
+
+    def _joint_state(self, stamp: Time) -> JointState:
+        _, positions, velocities = self._env.joint_state()
+        finger_m = FINGER_TRAVEL_M * self._env.gripper_open()
+        finger_speed = (velocities[7] - velocities[8]) / 2  # they move in opposite directions
+        message = JointState(name=JOINT_NAMES)
+        message.header.stamp = stamp
+        message.position = [*map(float, positions[:7]), finger_m, finger_m]
+        message.velocity = [*map(float, velocities[:7]), *[float(finger_speed)] * 2]
+        return message

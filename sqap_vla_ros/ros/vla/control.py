@@ -1,0 +1,257 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the arm is told, and when: everything here runs on the executor thread.
+
+`Control` holds what is common: the safety gate, the chunk player, and the reasons for which
+nothing may move. The two ways of keeping time stand in realtime.py and lockstep.py.
+"""
+
+from dataclasses import dataclass
+import time
+
+from sqap_vla_ros.control.chunk_player import ChunkPlayer
+from sqap_vla_ros.control.safety_gate import SafetyGate
+
+from .diagnostics import ERROR, OK, WARN
+from ..messages import chunk_message
+from ...support.recent import Recent
+
+CHECK_PERIOD_S = 0.2
+PREPARATION_S = 60.0  # that a policy may take to be made ready before it is called an error
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a Control works with; each has its own module."""
+
+    node: object
+    steady_clock: object
+    inputs: object
+    transforms: object
+    inference: object
+    output: object
+    results: object
+    diagnostics: object
+
+
+class Control:
+    """Base of RealTimeControl and LockstepControl."""
+
+    def __init__(self, config, space, parts: Parts):
+        """Take the parameters and the policy's actions.ActionSpace."""
+        self.config = config
+        self.space = space
+        self.parts = parts
+        self.gate = SafetyGate(config.limits)
+        self.player = ChunkPlayer(config.execute_steps or space.execute_steps, config.lockstep)
+        self.is_active = False
+        self._asked_ns = None  # stamp of the newest image that was asked about
+        self._chunk_heard_s = 0.0  # perf_counter() when the image of the chunk came in
+        self._problem = None  # why the newest image got no chunk
+        self._topic_problems = {}
+        self._doubled = {}
+        self._said = (OK, 'inactive')
+        self._chunks = 0
+        self._overhead_ms, self._inference_ms = Recent(), Recent()
+
+    def start(self):
+        """Begin to command (activation)."""
+        self.is_active = True
+        self._doubled = self.parts.inputs.doubled_topics()
+        self._start_over(forget_image_size=True)
+        self._check_timer = self.parts.node.create_timer(
+            CHECK_PERIOD_S, self.check, clock=self.parts.steady_clock)
+
+    def halt(self):
+        """Stop the arm and wait until it knows (deactivation, shutdown)."""
+        if not self.is_active:
+            return
+        self.is_active = False
+        self.parts.node.destroy_timer(self._check_timer)
+        self._start_over()
+        self.parts.output.stop(self.now_ns())
+        self.parts.output.flush()
+        self._say(OK, 'inactive')
+
+    def stop(self) -> str:
+        """Stop until resume; returns what to tell the caller."""
+        self.gate.latch('stopped by ~/stop')
+        self._command_now()
+        return f'{self.gate.fault}; call ~/resume to go on'
+
+    def resume(self) -> str:
+        """Clear a stop or fault; returns what to tell the caller."""
+        fault = self.gate.resume()
+        self._problem = None
+        return f'cleared: {fault}' if fault else 'there was nothing to clear'
+
+    def reset(self) -> str:
+        """Drop the chunk and begin an episode; returns what to tell the caller."""
+        self._start_over(forget_image_size=True)
+        return 'the policy starts over with the next image'
+
+    def time_jumped_back(self):
+        """Forget everything that belongs to a time that is now in the future."""
+        self.parts.inputs.forget_moving()
+        self.parts.transforms.clear()
+        self._start_over()
+
+    def use(self, config):
+        """Take changed parameters."""
+        self.config = config
+        self.gate.limits = config.limits
+
+    def now_ns(self) -> int:
+        """Return the time that commands are stamped with."""
+        return self.parts.node.get_clock().now().nanoseconds
+
+    def on_frame(self, frame):
+        """Take a new image."""
+        raise NotImplementedError
+
+    def on_instruction(self):
+        """Take notice that the instruction has changed."""
+        raise NotImplementedError
+
+    def on_answer(self, answer):
+        """Take the policy's answer: a chunk, or the reason why there is none."""
+        if answer.bug:
+            self.parts.node.get_logger().error(answer.problem)
+            self.gate.latch('the policy crashed, its traceback is in the log')
+        elif answer.is_too_old:
+            self._ask_again()
+            return
+        elif answer.chunk is None:
+            self._problem = answer.problem
+            self.player.clear()
+        else:
+            self._problem = None
+            self._load(answer)
+        self._command_now()
+        if answer.chunk is not None:
+            self._publish_chunk(answer)
+        self._say_inference(answer)
+
+    def on_topic_problem(self, topic: str, message):
+        """Take what is wrong with a topic; None when it is well again."""
+        if message is None and topic not in self._topic_problems:
+            return
+        self._topic_problems[topic] = message
+        self._say_inputs()
+
+    def check(self):
+        """Look at what no callback tells: the number of publishers, and silence."""
+        self._doubled = self.parts.inputs.doubled_topics()
+        self._say_inputs()
+        self._say_state()
+        self.parts.diagnostics.report('commands', *self._said, **self._values())
+
+    def why_not_ask(self):
+        """Return (level, text) if it is no use to infer on any image, else None."""
+        inputs = self.parts.inputs
+        if self.gate.fault:
+            return ERROR, f'{self.gate.fault}; call ~/resume when it is safe'
+        for topic, nodes in self._doubled.items():
+            if inputs.is_camera_topic(topic):
+                return ERROR, (f'{len(nodes)} publishers on {topic} ({", ".join(nodes)}): which '
+                               'camera is it? Stop all but one')
+        if not inputs.instruction:
+            return WARN, f'no instruction: publish one on {inputs.instruction_topic}'
+        return None
+
+    def why_not(self):
+        """Return (level, text) if nothing may move whatever the chunk says, else None."""
+        reason = self.why_not_ask()
+        if reason is not None:
+            return reason
+        if self.parts.inputs.frame is None:
+            return WARN, f'no image has come in on {self.parts.inputs.image_topic}'
+        if self.parts.inference.is_preparing:
+            hangs = self.parts.inference.busy_s > PREPARATION_S
+            return ERROR if hangs else WARN, (
+                'the policy is made ready for this image size and instruction, once: nothing '
+                'moves until then'
+                + (f'; it takes more than {PREPARATION_S:g} s' if hangs else ''))
+        if self.parts.inference.busy_s > self.config.inference_timeout:
+            return ERROR, (f'inference takes more than {self.config.inference_timeout:g} s: use a '
+                           'lower precision, fewer tokens or a faster machine')
+        if self._problem:
+            return ERROR, self._problem
+        return None
+
+    def _load(self, answer):
+        commands = self.space.commands(answer.chunk.actions)
+        if self.gate.admit_chunk(commands):
+            self.player.load(commands, answer.frame.stamp_ns, answer.chunk.dt)
+            if self.player.stamp_ns == answer.frame.stamp_ns:
+                self._chunk_heard_s = answer.frame.heard_s
+
+    def _ask(self, frame):
+        self._asked_ns = frame.stamp_ns
+        self.parts.inference.ask(frame, self.parts.inputs.instruction)
+
+    def _ask_again(self):
+        """Ask about the newest image, instead of one that was not answered."""
+        raise NotImplementedError
+
+    def _start_over(self, forget_image_size=False):
+        self.player.clear()
+        self._asked_ns = None
+        self._problem = None
+        self.parts.inference.reset(forget_image_size)
+
+    def _command_now(self):
+        """Say what is to be done, without waiting for the next tick."""
+        raise NotImplementedError
+
+    def _say_state(self):
+        """Set the status `commands` to what holds now."""
+        raise NotImplementedError
+
+    def _publish_chunk(self, answer):
+        """Publish ~/action_chunk and note what ROS added to the inference."""
+        total_ms = (time.perf_counter() - answer.frame.heard_s) * 1e3
+        overhead_ms = max(0.0, total_ms - answer.infer_ms - answer.waited_ms)
+        self._overhead_ms.add(overhead_ms)
+        self._inference_ms.add(answer.infer_ms)
+        self._chunks += 1
+        stages = {**answer.chunk.timings, 'observation': answer.observe_ms,
+                  'ros_overhead': overhead_ms}
+        self.parts.results.chunk.publish(chunk_message(
+            answer.chunk, self.space, answer.frame.message.header, answer.instruction, stages))
+
+    def _say(self, level, text):
+        """Set the status `commands`; costs nothing when nothing has changed."""
+        if (level, text) != self._said:
+            self._said = (level, text)
+            self.parts.diagnostics.report('commands', level, text, **self._values())
+
+    def _values(self):
+        return {'fault': self.gate.fault or '', 'shortened': self.gate.clamped,
+                'chunks': self._chunks, 'ros_overhead_ms_p50': self._overhead_ms.percentile(50),
+                'ros_overhead_ms_p99': self._overhead_ms.percentile(99),
+                'inference_ms_p50': self._inference_ms.percentile(50),
+                'inference_ms_p95': self._inference_ms.percentile(95)}
+
+    def _say_inference(self, answer):
+        diagnostics = self.parts.diagnostics
+        if answer.bug:
+            diagnostics.report('inference', ERROR, 'crashed: ' + answer.problem.splitlines()[-1])
+        elif answer.chunk is None:
+            diagnostics.report('inference', ERROR, answer.problem)
+        elif answer.warnings:
+            diagnostics.report('inference', WARN, '; '.join(answer.warnings))
+        else:
+            diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
+
+    def _say_inputs(self):
+        inputs = self.parts.inputs
+        problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}' +
+                    ('; stop all but this node, or they move the arm in turns'
+                     if inputs.is_command_topic(topic) else '')
+                    for topic, nodes in self._doubled.items()]
+        problems += [message for message in self._topic_problems.values() if message]
+        self.parts.diagnostics.report(
+            'inputs', WARN if problems else OK, '; '.join(problems) or 'well',
+            images=inputs.images)

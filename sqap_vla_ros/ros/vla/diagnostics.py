@@ -1,0 +1,77 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the node tells people: /diagnostics, once a second and at once when something changes.
+
+A message that starts to hold is logged too, so that a terminal shows why the arm stands still.
+"""
+
+import re
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from .. import qos
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+PERIOD_S = 1.0
+LOG_PERIOD_S = 5.0
+
+
+class Diagnostics:
+    """Named statuses of one node."""
+
+    def __init__(self, node, clock):
+        """Publish for as long as the node lives; clock: a steady one, for the period."""
+        self._node = node
+        self._statuses = {}
+        self._logged = {}
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS,
+            event_callbacks=qos.SILENT_PUBLISHER)
+        self._timer = node.create_timer(PERIOD_S, self.publish, clock=clock)
+
+    def report(self, name: str, level: bytes, message: str, **values):
+        """Set one status; published and logged at once if level or message is new."""
+        old = self._statuses.get(name)
+        status = DiagnosticStatus(
+            level=level, name=f'{self._node.get_name()}: {name}', message=message,
+            values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()])
+        self._statuses[name] = status
+        if old is None or old.level != level or _wording(old.message) != _wording(message):
+            self._log(name, level, message)
+            self.publish()
+
+    def clear(self):
+        """Forget all statuses."""
+        self._statuses.clear()
+
+    def publish(self):
+        """Publish all statuses."""
+        stamp = self._node.get_clock().now().to_msg()
+        array = DiagnosticArray(status=list(self._statuses.values()))
+        array.header.stamp = stamp
+        self._publisher.publish(array)
+
+    def _log(self, name, level, message):
+        """Log, unless the same was said a moment ago (states may alternate with every image)."""
+        text, now_s = f'{name}: {message}', time.monotonic()
+        logger = self._node.get_logger()
+        if now_s - self._logged.get(_wording(text), -LOG_PERIOD_S) < LOG_PERIOD_S:
+            return
+        self._logged[_wording(text)] = now_s
+        if level == OK:
+            logger.info(text)
+        elif level == WARN:
+            logger.warning(text)
+        else:
+            logger.error(text)
+
+
+def _wording(message) -> str:
+    """Return a message without its numbers, which may change with every image."""
+    return re.sub(r'[-+.0-9]+', '#', message)
+
+
+def _text(value) -> str:
+    return f'{value:.3f}' if isinstance(value, float) else str(value)

@@ -1,0 +1,158 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Lockstep: the simulator waits at each tick of /clock for the command stamped with it.
+
+So time can stand still until a tick's inputs are complete, and two runs with one seed are the
+same. A tick without an answer is sent again by the simulator; the answer is then repeated, and
+the same image is never answered twice. Time-outs here are wall time: when /clock falls silent, one
+zero command goes out that is not stamped with a tick, so that it is no tick's answer.
+"""
+
+import time
+
+from rosgraph_msgs.msg import Clock
+from sqap_vla_ros.control.command import STOP
+
+from .control import Control
+from .diagnostics import OK, WARN
+from .. import qos
+
+
+class LockstepControl(Control):
+    """Answer each tick once its command is known."""
+
+    def __init__(self, config, space, parts):
+        """See Control."""
+        super().__init__(config, space, parts)
+        self._clock = None
+        self._forget_ticks()
+
+    def start(self):
+        """Listen to /clock."""
+        super().start()
+        self._forget_ticks()
+        self._clock = self.parts.node.create_subscription(
+            Clock, '/clock', self._on_clock, qos.CLOCK, event_callbacks=qos.SILENT_SUBSCRIPTION)
+
+    def halt(self):
+        """Stop the arm."""
+        if self._clock is not None:
+            self.parts.node.destroy_subscription(self._clock)
+            self._clock = None
+        super().halt()
+
+    def now_ns(self) -> int:
+        """Return the time of the tick."""
+        return super().now_ns() if self._tick_ns is None else self._tick_ns
+
+    def resume(self) -> str:
+        """Clear a stop or fault; the rows of the chunk still belong to their ticks."""
+        told = super().resume()
+        self._retry()
+        return told
+
+    def on_frame(self, frame):
+        """Ask about the image, unless its tick has a row or it is being asked about."""
+        in_hand = self._asked_ns == frame.stamp_ns and self.parts.inference.is_busy
+        if (self.is_active and not in_hand and not self.why_not_ask() and
+                self.player.row_at(frame.stamp_ns) is None):
+            self._ask(frame)
+
+    def on_instruction(self):
+        """Take it with the next image; a tick that waited for it goes on."""
+        if self.is_active:
+            self._problem = None
+            self._retry()
+
+    def on_answer(self, answer):
+        """Take an answer, unless the instruction has changed since it was asked for."""
+        if answer.bug or answer.instruction == self.parts.inputs.instruction:
+            super().on_answer(answer)
+        else:
+            self._retry()
+
+    def check(self):
+        """Stop the arm when /clock has died, too."""
+        limit_s = max(self.config.image_timeout, self.config.inference_timeout)
+        silent_s = time.perf_counter() - self._alive_s
+        if self._tick_ns is not None and not self._is_silent and silent_s > limit_s:
+            self._is_silent = True
+            self.parts.output.stop(abs(self._tick_ns - 1))  # 1 ns off: no tick's answer
+        super().check()
+
+    def _on_clock(self, message):
+        tick_ns = message.clock.sec * 10**9 + message.clock.nanosec
+        if self._tick_ns is not None and tick_ns < self._tick_ns:
+            self.time_jumped_back()
+            self._forget_ticks()
+        if tick_ns == self._tick_ns:
+            self._repeats += 1
+        else:
+            self._tick_ns, self._repeats, self._heard_s = tick_ns, 0, time.perf_counter()
+        self._note_life()
+        if tick_ns == self._answered_ns:
+            if self.why_not_ask():
+                self._answer = STOP
+            self.parts.output.send(self._answer, tick_ns)
+        else:
+            self._play()
+
+    def _play(self):
+        """Answer the tick if its command is known by now."""
+        if self._tick_ns is None or self._tick_ns == self._answered_ns:
+            return
+        command = self.player.command_at(self._tick_ns)
+        command = command and self.gate.admit(command)
+        must_stop = self.gate.fault or (command is not None and self.why_not_ask())
+        if must_stop or (command is None and self._is_between_images()):
+            command = STOP
+        if command is not None:
+            self.parts.output.send(command, self._tick_ns)
+            self._answered_ns, self._answer = self._tick_ns, command
+            self._note_life()
+        self._say_state()
+
+    _command_now = _play
+
+    def _ask_again(self):
+        self._retry()
+
+    def _retry(self):
+        """Ask again about the image of the tick that waits."""
+        frame = self.parts.inputs.frame
+        if frame is not None and frame.stamp_ns == self._tick_ns != self._answered_ns:
+            self.on_frame(frame)
+
+    def _is_between_images(self):
+        """
+        Return whether the tick is sent again and again and has no image.
+
+        So it is for a node that joins in the middle of a run: time must go on.
+        """
+        frame = self.parts.inputs.frame
+        has_image = frame is not None and frame.stamp_ns == self._tick_ns
+        waited_s = time.perf_counter() - self._heard_s
+        return not has_image and self._repeats and waited_s > self.config.image_timeout
+
+    def _forget_ticks(self):
+        self._tick_ns, self._repeats, self._heard_s = None, 0, 0.0
+        self._answered_ns, self._answer = None, STOP
+        self._note_life()
+
+    def _note_life(self):
+        """Note that /clock was heard, or a tick answered."""
+        self._alive_s, self._is_silent = time.perf_counter(), False
+
+    def _say_state(self):
+        why_not = self.why_not()
+        if why_not is not None:
+            self._say(*why_not)
+        elif self._tick_ns is None:
+            self._say(WARN, 'waiting for /clock')
+        elif self._is_silent:
+            self._say(WARN, '/clock is silent: has the simulator stopped?')
+        elif self._answered_ns == self._tick_ns:
+            self._say(OK, 'moving')
+        elif time.perf_counter() - self._heard_s > self.config.image_timeout:
+            self._say(WARN, 'a tick waits for its image or its chunk')

@@ -1,0 +1,279 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The lifecycle node that drives an arm by a vision-language-action policy.
+
+configure reads the parameters, loads the policy and warms it up, and fails loudly; activate
+begins to command; deactivate stops the arm; cleanup frees the memory. The node itself only
+puts the parts together: see control.py for what decides.
+"""
+
+from concurrent.futures import wait
+import signal
+import sys
+import threading
+import traceback
+
+from rcl_interfaces.msg import SetParametersResult
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+from sqap_vla_ros.errors import CheckpointError, ConfigError
+from std_srvs.srv import Trigger
+
+from .control import Parts
+from .diagnostics import Diagnostics, ERROR, OK
+from .inference import Inference
+from .inputs import Inputs
+from .lockstep import LockstepControl
+from .outputs import Results, TwistOutput
+from .parameters import changed, declare_parameters, read_parameters
+from .realtime import RealTimeControl
+from .transforms import make_transforms
+from .worker import Worker
+from ..log import NodeLogHandler
+from ...ingest.observer import Observer
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def load_configured_policy(config):
+    """Load and warm up the policy that a NodeConfig names; takes seconds."""
+    directory = config.checkpoint_directory
+    from sqap_vla_ros.policy import load_policy
+    policy = load_policy(
+        directory, precision=config.precision or None,
+        selection=config.selection, radius_patches=config.protected_radius,
+        threads=config.torch_threads or None, device=config.device, dtype=config.dtype or None,
+        int8=config.int8_parts, prune_layer=config.prune_layer or None,
+        ddim_steps=None if config.ddim_steps < 0 else config.ddim_steps)
+    policy.warm_up()
+    return policy
+
+
+class VlaNode(LifecycleNode):
+    """Images, transforms and an instruction in; twists and a gripper opening out."""
+
+    def __init__(self, policy_factory=load_configured_policy, node_name='vla_node', **options):
+        """
+        Declare parameters and services; nothing is loaded before configure.
+
+        policy_factory(NodeConfig) -> Policy runs on the inference thread; is_ready, make_ready,
+        reset and infer are called there, too.  options: of rclpy's Node.  Raises rclpy's
+        ParameterException for a parameter of a wrong type.
+        """
+        super().__init__(node_name, **options)
+        self.interrupted = threading.Event()
+        self.problem = ''
+        self._policy_factory = policy_factory
+        self._config = None
+        self._worker = None
+        self._control = None
+        self._parts = None
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics = Diagnostics(self, self._steady_clock)
+        declare_parameters(self)
+        self.add_on_set_parameters_callback(self._set_parameters)
+        for name in ('stop', 'resume', 'reset'):
+            self.create_service(Trigger, f'~/{name}', getattr(self, f'_on_{name}'))
+
+    def on_configure(self, state):
+        """Read parameters, load and warm up the policy, subscribe."""
+        return self._transition(self._configure, super().on_configure, state)
+
+    def on_activate(self, state):
+        """Begin to command the arm."""
+        return self._transition(super().on_activate, lambda _: self._control.start(), state)
+
+    def on_deactivate(self, state):
+        """Stop the arm."""
+        return self._transition(lambda _: self._control.halt(), super().on_deactivate, state)
+
+    def on_cleanup(self, state):
+        """Let go of the policy and of all topics."""
+        return self._transition(super().on_cleanup, lambda _: self.take_apart(), state)
+
+    def on_shutdown(self, state):
+        """Stop the arm and let go of everything."""
+        return self._transition(lambda _: self.take_apart(), super().on_shutdown, state)
+
+    def on_error(self, state):
+        """Stop the arm after a bug; the node is unconfigured then."""
+        self.take_apart()
+        return SUCCESS
+
+    def start(self) -> bool:
+        """Configure and activate; returns False, with `problem` set, if that failed."""
+        return (self.trigger_configure() == SUCCESS) and (self.trigger_activate() == SUCCESS)
+
+    def _transition(self, first, second, state):
+        """Run two steps; a ConfigError or CheckpointError fails, with the message shown."""
+        try:
+            for step in (first, second):
+                result = step(state)
+                if result not in (None, SUCCESS):
+                    return result
+            return SUCCESS
+        except (ConfigError, CheckpointError) as error:
+            self.problem = str(error)
+            self._diagnostics.report('policy', ERROR, self.problem)
+            self.take_apart()
+            return FAILURE
+        except Exception:  # rclpy would swallow it without a word
+            self.problem = traceback.format_exc()
+            self.get_logger().error(self.problem)
+            raise
+
+    def _configure(self, state):
+        config = self._config = read_parameters(self)
+        worker = self._worker = Worker(lambda text: self._crashed(worker, text))
+        policy = self._load(config)
+        space = policy.config.action_space
+        transforms = self._assemble(config, policy, space)
+        self.problem = ''
+        facts = {
+            'precision': policy.precision,
+            'tokens': f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
+            'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
+            'action_kind': space.kind, 'action_frame': space.frame,
+            'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
+            'control_period_s': space.dt, 'transforms': transforms.kind}
+        self._diagnostics.report(
+            'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
+        self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
+
+    def _crashed(self, worker, text):
+        """Tell of a bug on the inference thread, unless the node was taken apart meanwhile."""
+        parts = self._parts
+        if worker is self._worker and parts is not None:
+            parts.inference.crashed(text)
+
+    def _load(self, config):
+        """Return the policy, loaded on the inference thread; an interrupt ends the wait."""
+        future = self._worker.call(lambda: self._policy_factory(config))
+        while not wait([future], timeout=0.1).done:
+            if self.interrupted.is_set():
+                raise ConfigError('interrupted while the policy was loading')
+        return future.result()
+
+    def _assemble(self, config, policy, space):
+        inputs = Inputs(self, config)
+        transforms = make_transforms(self, inputs.arrived)
+        observer = Observer(config, inputs, transforms, policy.state_names)
+        results = Results(self)
+        frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
+        self._parts = Parts(
+            node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
+            inference=Inference(self, self._worker, policy, observer, results),
+            output=TwistOutput(self, frame), results=results, diagnostics=self._diagnostics)
+        self._observer = observer
+        kind = LockstepControl if config.lockstep else RealTimeControl
+        control = kind(config, space, self._parts)
+        self._parts.output.setup(control)
+        results.setup()
+        self._parts.inference.setup(control.on_answer)
+        transforms.setup(control)
+        inputs.setup(control)
+        self._control = control
+        return transforms
+
+    def take_apart(self):
+        """Stop the arm, end the thread and leave all topics; may be called at any time."""
+        self._stop_parts()
+        self._control = self._worker = self._parts = self._observer = self._config = None
+        if 'torch' in sys.modules:  # no policy was ever loaded without
+            from sqap_vla_ros.inference.device import free_memory
+            free_memory()
+
+    def _stop_parts(self):
+        if self._control is not None:
+            self._control.halt()
+        if self._worker is not None:
+            self._worker.close()
+        if self._control is not None:
+            parts = self._parts
+            for part in (parts.inputs, parts.transforms, parts.inference, parts.results,
+                         parts.output):
+                part.teardown()
+
+    def _set_parameters(self, parameters):
+        if self._config is None:
+            return SetParametersResult(successful=True)
+        self._config, result = changed(self._config, parameters)
+        if self._control is not None:
+            self._control.use(self._config)
+            self._observer.config = self._config
+        return result
+
+    def _on_stop(self, request, response):
+        return self._answer(response, lambda: self._control.stop())
+
+    def _on_resume(self, request, response):
+        return self._answer(response, lambda: self._control.resume())
+
+    def _on_reset(self, request, response):
+        return self._answer(response, lambda: self._control.reset())
+
+    def _answer(self, response, act):
+        response.success = self._control is not None and self._control.is_active
+        response.message = act() if response.success else 'the node is not active: nothing moves'
+        return response
+
+
+def spin(node) -> bool:
+    """Run a node until it is interrupted; returns False if autostart failed."""
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    try:
+        if node.get_parameter('autostart').value and not node.start():
+            return node.interrupted.is_set()
+        while not node.interrupted.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    except ExternalShutdownException:
+        return True
+    finally:
+        executor.shutdown()
+    return True
+
+
+def main(args=None) -> int:
+    """
+    Run vla_node; returns 0 after SIGINT, SIGTERM or SIGHUP, 1 if it could not start.
+
+    rclpy's own signal handlers would shut the context down before the last zero command, so
+    ours only raise a flag. SIGHUP stays ignored where it was (nohup).
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = VlaNode()
+        for number in STOP_SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda *_: node.interrupted.set())
+        log = NodeLogHandler(node)
+        try:
+            started = spin(node)
+        finally:
+            log.close()
+            for number in STOP_SIGNALS:  # `ros2 launch` sends a second one
+                signal.signal(number, signal.SIG_IGN)
+            if rclpy.ok():
+                node.take_apart()
+            node.destroy_node()
+    except ParameterException as error:
+        print(f'vla_node: {error}', file=sys.stderr)
+        return 1
+    finally:
+        if rclpy.ok():
+            rclpy.shutdown()
+    if not started:
+        print(f'vla_node: {node.problem}', file=sys.stderr)
+    return 0 if started else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,73 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where the files beside the code are: models, robot configurations and launch files.
+
+They lie at the repository root for a source tree (also an editable or symlink install), and
+in `<prefix>/share/sqap_vla_ros` once colcon has installed them.
+"""
+from pathlib import Path
+
+from sqap_vla_ros.errors import CheckpointError, ConfigError
+
+PACKAGE = 'sqap_vla_ros'
+
+
+def share_directory() -> Path:
+    """
+    Return the directory that holds models/, config/ and launch/.
+
+    Raises ConfigError where neither a source tree nor a colcon install surrounds the code.
+    """
+    package_directory = Path(__file__).resolve().parents[1]
+    source_tree = package_directory.parent
+    if (source_tree / 'package.xml').is_file():
+        return source_tree
+    for prefix in package_directory.parents:
+        share = prefix / 'share' / PACKAGE
+        if (share / 'package.xml').is_file():
+            return share
+    raise ConfigError(
+        f'{package_directory} belongs to no source tree and no colcon install of {PACKAGE}, so '
+        'its models, configurations and launch files are not here: name such a file by its own '
+        'path, or install from a clone (pip install -e . or colcon build)')
+
+
+def model_directory(name: str = 'libero_goal') -> Path:
+    """
+    Return the checkpoint directory of a bundled model.
+
+    Raises CheckpointError, naming the models that are there, for an unknown name.
+    """
+    models = share_directory() / 'models'
+    if (models / name / 'config.json').is_file():
+        return models / name
+    known = sorted(path.parent.name for path in models.glob('*/config.json'))
+    raise CheckpointError(
+        f'no bundled model {name!r} in {models}; there: {", ".join(known) or "none"}')
+
+
+def config_file(name: str) -> Path:
+    """
+    Return the path of a file in config/, e.g. 'fastdds.xml'.
+
+    Raises ConfigError, naming the files that are there, for an unknown name.
+    """
+    return _file('config', name)
+
+
+def launch_file(name: str) -> Path:
+    """
+    Return the path of a file in launch/.
+
+    Raises ConfigError, naming the files that are there, for an unknown name.
+    """
+    return _file('launch', name)
+
+
+def _file(directory: str, name: str) -> Path:
+    folder = share_directory() / directory
+    if (folder / name).is_file():
+        return folder / name
+    known = sorted(path.name for path in folder.glob('*') if path.is_file())
+    raise ConfigError(f'no file {name!r} in {folder}; there: {", ".join(known) or "none"}')

@@ -1,0 +1,186 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`sqap-vla bench`: sizes, pairing, ratios, and a whole run on tiny models."""
+import argparse
+import copy
+import json
+
+import numpy as np
+import pytest
+from sqap_vla_ros.bench import growth as curves, sides, sizes, tables as report, timing
+from sqap_vla_ros.commands import bench
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.kernels import float_layers as plain
+from sqap_vla_ros.kernels.float_layers import PlainLinear, use_fastest_linears
+from sqap_vla_ros.model import llama
+from sqap_vla_ros.model.vla import VLA
+from sqap_vla_ros.quant import QuantLinear
+from sqap_vla_ros.tokens.choice import SelectionConfig
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(sizes._DECODERS, 'tiny', (64, 128, 3, 2, 1))
+    return sizes.size_config('tiny')
+
+
+def parsed(*arguments):
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize('name', sizes.SIZES[1:])
+def test_the_vision_encoder_takes_nearly_its_share(name):
+    count = sizes.operations(sizes.size_config(name))
+    assert 0.09 < count['vision'] / count['backbone'] <= 0.10
+
+
+def test_the_largest_size_has_a_billion_parameters():
+    assert 1e9 < sizes.parameters(sizes.size_config('tinyllama-1.1b')) < 1.2e9
+
+
+def test_operations_are_those_that_torch_counts():
+    config = sizes.size_config('bundled')  # a convolutional stem and grouped queries
+    counted = {}
+    with torch.device('meta'), torch.inference_mode():
+        model, length = VLA(config), sizes.sequence_length(config)
+        inputs = {
+            'vision': (model.vision, torch.empty(1, 3, *(config.vision.image_size,) * 2)),
+            'backbone': (model.llm, torch.empty(1, length, config.llm.hidden_size),
+                         torch.arange(length))}
+        for part, (module, *arguments) in inputs.items():
+            with FlopCounterMode(display=False) as counter:
+                module(*arguments)
+            counted[part] = counter.get_total_flops()
+    assert counted == sizes.operations(config)
+
+
+def test_an_unknown_size_lists_the_known_ones():
+    with pytest.raises(ConfigError, match='smollm2-135m'):
+        sizes.size_config('7b')
+
+
+class FakeSide:
+
+    def __init__(self, name, order, ms):
+        self.name, self.order, self.ms = name, order, ms
+
+    def infer(self, clock=None):
+        if clock is not None:
+            self.order.append(self.name)
+        return dict.fromkeys(sides.STAGES, self.ms)
+
+
+def test_sides_run_in_turn_and_each_begins_as_often():
+    order = []
+    fakes = [FakeSide('a', order, 4.0), FakeSide('b', order, 1.0)]
+    times = timing.time_sides(fakes, rounds=4, seconds=60)
+    assert order == ['a', 'b', 'b', 'a', 'a', 'b', 'b', 'a']
+    assert times['a']['total'].tolist() == [24.0] * 4
+    assert times['b']['backbone'].tolist() == [2.0] * 4
+
+
+def test_rounds_end_with_the_time_but_not_before_five():
+    times = timing.time_sides([FakeSide('a', [], 1.0)], rounds=100, seconds=0)
+    assert len(times['a']['total']) == 5
+
+
+def test_the_ratio_is_paired_so_that_common_load_cancels():
+    load = np.random.default_rng(0).uniform(1, 10, 40)
+    found = timing.paired_ratio(3.0 * load, load)
+    assert found == pytest.approx({'ratio': 3.0, 'low': 3.0, 'high': 3.0})
+    noisy = timing.paired_ratio(3.0 * load, load * np.random.default_rng(1).normal(1, 0.1, 40))
+    assert noisy['low'] < 3.0 < noisy['high']
+
+
+def test_all_blocks_have_memory_of_their_own(tiny):
+    for model in (sides.random_model(tiny), sides.random_model(tiny, 'w4a4')):
+        assert len(model.llm.layers) == 3
+        weights = [layer.mlp.down_proj.weight for layer in model.llm.layers]
+        assert len({weight.data_ptr() for weight in weights}) == 3
+
+
+def test_the_fast_plain_model_computes_what_the_plain_one_does(tiny):
+    model, inputs = sides.random_model(tiny), sides.Inputs.random(tiny)
+    with torch.inference_mode():
+        expected = model.encode_image(inputs.pixels)
+        use_fastest_linears(model)
+        assert torch.allclose(model.encode_image(inputs.pixels), expected, atol=1e-5)
+    assert not any(type(module) is nn.Linear for module in model.modules())
+
+
+def test_fast_plain_layers_replace_float32_ones_only():
+    model = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 4).bfloat16(),
+                          QuantLinear(4, 4, 'w4a4'))
+    use_fastest_linears(model, rows=2)
+    assert [type(module) for module in model] == [PlainLinear, nn.Linear, QuantLinear]
+    assert model[0](torch.ones(2, 3, 8)).shape == (2, 3, 4)
+
+
+def test_a_benchmark_times_every_shape_and_a_policy_only_once(monkeypatch):
+    asked = []
+
+    def seconds(shape, threads):
+        asked.append(shape)
+        return 2.0, 1.0
+    monkeypatch.setattr(plain, 'seconds', seconds)
+    model = nn.Sequential(nn.Linear(256, 128), nn.Linear(128, 256))
+    use_fastest_linears(copy.deepcopy(model), rows=7)
+    assert set(asked) == {(768, 768, 256)}
+    asked.clear()
+    use_fastest_linears(model, rows=7, per_shape=True)
+    assert asked == [(256, 128, 7), (128, 256, 7)]
+
+
+def test_scores_are_only_computed_where_tokens_are_selected(tiny, monkeypatch):
+    model, inputs = sides.random_model(tiny), sides.Inputs.random(tiny)
+    monkeypatch.setattr(llama.Attention, '_scores', None)  # a call would fail
+    sides.Side('all', model, inputs).infer()
+    with pytest.raises(TypeError):
+        sides.Side('selected', model, inputs, SelectionConfig(40)).infer()
+
+
+@pytest.mark.parametrize('head', ['chunk', 'tokens', 'diffusion'])
+@pytest.mark.parametrize('vision', ['fp', 'w8a8'])
+def test_a_run_prints_and_writes_all_stages_and_ratios(tiny, tmp_path, capsys, head, vision):
+    out = tmp_path / 'bench.json'
+    assert bench.run(parsed('--sizes', 'tiny', '--rounds', '2', '--seconds', '0', '--keep', '40',
+                            '--head', head, '--vision', vision, '--bfloat16',
+                            '--out', str(out))) == 0
+    found = json.loads(out.read_text())['sizes']['tiny']
+    assert set(found['ms']) == {'float32', 'float32+40', 'w4a4', 'sqap w4a4+40', 'bfloat16'}
+    for rows in found['ms'].values():
+        assert set(rows) == set(timing.ROWS)
+    assert set(found['ratio']) == set(found['ms']) - {'float32'}
+    assert found['ratio']['sqap w4a4+40']['total']['ratio'] > 0
+    printed = capsys.readouterr().out
+    assert 'sqap w4a4+40' in printed and 'of float32' in printed
+    assert f'in {vision}' in printed
+
+
+def test_growth_is_drawn_along_three_axes(monkeypatch):
+    pytest.importorskip('matplotlib')
+    for name, value in (('WIDTH', 64), ('LAYERS', 2), ('KEPT', (64, 256)), ('DEPTHS', (2, 3)),
+                        ('WIDTHS', (64, 128))):
+        monkeypatch.setattr(curves, name, value)
+    found = curves.growth('w4a4', keep=64, rounds=1, seconds=0, clock='wall')
+    assert list(found) == ['kept visual tokens', 'layers', 'width']
+    for by_side in found.values():
+        assert all(len(points) == 2 for points in by_side.values()) and len(by_side) == 2
+    assert report.curves_png(found).startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (('--clock', 'cpu', '--threads', '2'), 'one thread only'),
+    (('--keep', '300'), r'1\.\.256'),
+    (('--out', '/no/such/directory/bench.json'), 'make it first'),
+    (('--sizes', '7b'), 'is unknown'),
+])
+def test_bad_options_stop_before_any_work(arguments, message, monkeypatch):
+    monkeypatch.setattr(sides, 'float32_model', None)
+    with pytest.raises(ConfigError, match=message):
+        bench.run(parsed(*arguments))

@@ -1,0 +1,291 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: options, processes that are never left behind, results; real DDS, doubles inside."""
+import json
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import cv2
+from demo_doubles import CABINET, CONFIG, double_commands, HERE, options_for, STOVE
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from sqap_vla_ros import cli
+from sqap_vla_ros.demo import run as command
+from sqap_vla_ros.demo.options import (
+    check_against_checkpoint, DemoOptions, node_commands, prepare_output)
+from sqap_vla_ros.demo.processes import ChildDied, Children, free_domain_id
+from sqap_vla_ros.demo.session import Records, Session
+from sqap_vla_ros.demo.summary import report_text, summarize
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.support.resources import share_directory
+
+
+@pytest.fixture(autouse=True)
+def robot_configuration(monkeypatch):
+    """Let the commands name a file that need not exist: the doubles do not read it."""
+    monkeypatch.setattr('sqap_vla_ros.demo.options.config_file', Path)
+
+
+def descendants(pid):
+    """Return the ids of all processes below one that this test has started (or itself)."""
+    try:
+        words = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    except OSError:
+        return []
+    return [found for child in map(int, words) for found in (child, *descendants(child))]
+
+
+@pytest.fixture
+def left_over():
+    """Return a function that lists processes which this test has started and not ended."""
+    earlier = set(descendants(os.getpid()))  # e.g. multiprocessing's tracker of another test
+    return lambda: set(descendants(os.getpid())) - earlier
+
+
+def are_gone(pids):
+    """Return whether none of the processes lives on."""
+    return not any(Path(f'/proc/{pid}').exists() for pid in pids)
+
+
+def wait_until(condition, timeout_s=10.0):
+    """Return whether a condition became true in time."""
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.mark.parametrize('values, word', [
+    ({'episodes': 0}, '--episodes'), ({'keep': -1}, '--keep'), ({'seed': -1}, '--seed'),
+    ({'max_steps': 0}, '--max-steps'), ({'control': 'blank'}, '--control'),
+    ({'control': 'random-tokens', 'keep': 0}, 'random-tokens')])
+def test_a_bad_option_is_named(values, word):
+    with pytest.raises(ConfigError, match=word):
+        DemoOptions(**values)
+
+
+@pytest.mark.parametrize('values, word', [
+    ({'instruction': 'fly'}, "'fly' is unknown"), ({'precision': 'int3'}, '--precision'),
+    ({'keep': 257}, '256 visual tokens')])
+def test_an_option_that_does_not_fit_the_checkpoint_is_refused(values, word):
+    pytest.importorskip('torch', reason='needs torch: pip install .')
+    with pytest.raises(ConfigError, match=word):
+        check_against_checkpoint(DemoOptions(**values), CONFIG)
+
+
+def test_the_command_line_reports_a_missing_checkpoint_in_one_line(tmp_path, capsys):
+    pytest.importorskip('torch', reason='needs torch: pip install .')
+    status = cli.main(['demo', '--checkpoint', str(tmp_path / 'none'), '--out', str(tmp_path)])
+    told = capsys.readouterr().err
+    assert status == 1 and str(tmp_path / 'none') in told and told.count('\n') == 1
+
+
+def test_an_output_directory_that_cannot_be_written_is_an_error_at_the_start(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ConfigError, match='cannot write to --out'):
+        prepare_output(tmp_path / 'file' / 'results')
+    with pytest.raises(ConfigError, match='cannot write to --out'):
+        prepare_output(Path('/proc/results'))
+
+
+def test_a_full_disk_is_an_error_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=2**20))
+    with pytest.raises(ConfigError, match='only 1 MiB left'):
+        prepare_output(tmp_path)
+
+
+def test_controls_reach_the_node_that_they_concern(tmp_path):
+    def words(control):
+        commands = node_commands(options_for(tmp_path, control=control), CONFIG, None)
+        return commands['vla_node'], commands['simulator']
+    policy, simulator = words('random-tokens')
+    assert 'selection_method:="random"' in policy and 'control:="none"' in simulator
+    policy, simulator = words('blank-image')
+    assert 'selection_method:="sqap"' in policy and 'control:="blank-image"' in simulator
+
+
+def test_the_chosen_ros_domain_is_free():
+    import socket
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        others = {free_domain_id() for _ in range(20)}
+        domain = others.pop()
+        taken.bind(('', 7400 + 250 * domain))
+        assert all(free_domain_id() != domain for _ in range(300))
+
+
+def run_session(directory, environment, commands, episodes=2):
+    """Run a session and return (records, what was told of episodes)."""
+    told = []
+    (directory / 'logs').mkdir(exist_ok=True)
+    session = Session(commands, environment, directory / 'logs', episodes, told.append)
+    return session.run(), told
+
+
+@pytest.mark.ros
+def test_a_run_is_recorded_from_start_to_end(tmp_path, ros_process_environment, left_over):
+    frames = tmp_path / 'frames'
+    frames.mkdir()
+    options = options_for(tmp_path)
+    records, told = run_session(
+        tmp_path, ros_process_environment, double_commands(options, frames))
+    assert [(line['index'], line['phase']) for line in told] == [
+        (0, 'started'), (0, 'finished'), (1, 'started'), (1, 'finished')]
+    assert all(episode['success'] for episode in records.episodes)
+    images = sum(-(-episode['steps'] // 4) for episode in records.episodes)
+    counts = [len(lines) for lines in (records.chunks, records.selections, records.frames)]
+    assert counts == [images] * 3
+    assert [line['episode'] for line in records.final_frames] == [0, 1]
+    assert all(memory['peak'] >= memory['rss'] > 10 for memory in records.memory_mb.values())
+    assert left_over() == set()
+
+    summary = command.write_results(options, CONFIG, records)
+    assert summary == json.loads((tmp_path / 'summary.json').read_text())
+    assert (summary['episodes'], summary['successes']) == (2, 2)
+    assert (summary['kept_tokens'], summary['total_tokens']) == (154, 256)
+    assert sum(summary['kept_by_reason'].values()) == pytest.approx(154)
+    assert summary['latency_ms']['vision'] == {'p50': 10.0, 'p95': 10.0}
+    assert summary['ros_overhead_ms'] == {'p50': 1.5, 'p99': 1.5}
+    assert summary['chunks_of_another_instruction'] == 0
+    assert '2 of 2 episodes succeeded' in report_text(summary)
+    check_pictures(tmp_path, images)
+
+
+def check_pictures(directory, images):
+    """Check that OpenCV can read what was written, and that patches are marked."""
+    page = cv2.imread(str(directory / 'overview.png'))
+    assert page.shape[1] > 1000 and page.std() > 10
+    video = cv2.VideoCapture(str(directory / 'demo.mp4'))
+    pictures = []
+    while (read := video.read())[0]:
+        pictures.append(read[1])
+    assert len(pictures) == images + 2 * 10  # the outcome is held
+    left, right = np.array_split(pictures[0][90:590].astype(float), 2, axis=1)
+    assert right.std() > left.std() + 10  # dimmed and marked patches
+
+
+@pytest.mark.ros
+def test_a_node_that_dies_ends_the_demo_with_its_last_words(
+        tmp_path, ros_process_environment, left_over):
+    commands = double_commands(options_for(tmp_path), vla_node='dying')
+    with pytest.raises(ChildDied, match='(?s)vla_node ended with status 3.*checkpoint is broken'):
+        run_session(tmp_path, ros_process_environment, commands)
+    assert left_over() == set()
+
+
+@pytest.mark.ros
+def test_a_killed_simulator_ends_the_demo(tmp_path, ros_process_environment, left_over):
+    commands = double_commands(options_for(tmp_path), simulator='stubborn')
+    told = []
+    (tmp_path / 'logs').mkdir()
+
+    class Killing(Session):
+
+        def _measure_memory(self, at_once=False):
+            for child in self._children:
+                if child.name == 'simulator' and child.process.poll() is None:
+                    child.process.kill()
+    with pytest.raises(ChildDied, match='simulator ended with signal SIGKILL'):
+        Killing(commands, ros_process_environment, tmp_path / 'logs', 2, told.append).run()
+    assert left_over() == set()
+
+
+def test_a_child_that_ignores_signals_is_killed_and_so_are_its_children(tmp_path, monkeypatch):
+    monkeypatch.setattr('sqap_vla_ros.demo.processes.GRACE_S', 0.3)
+    stubborn = 'trap "" INT TERM; bash -c "trap \'\' INT TERM; sleep 100; true"; true'
+    with Children(os.environ, tmp_path) as children:
+        child = children.start('stubborn', ['bash', '-c', stubborn])
+        assert wait_until(lambda: len(descendants(child.process.pid)) == 2)
+        started = [child.process.pid, *descendants(child.process.pid)]
+    assert wait_until(lambda: are_gone(started))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from sqap_vla_ros.demo import options, run as command
+from sqap_vla_ros.demo.session import DemoInterrupted
+from demo_doubles import double_commands, options_for
+options.config_file = Path
+chosen = options_for(Path({out!r}), max_steps=100000)
+options.prepare_output(chosen.out)
+command.Progress.on_episode = lambda self, record: print('running', flush=True)
+commands = double_commands(chosen)
+commands['simulator'] += ['-p', 'placement_m:=0.0'] + {extra!r}
+try:
+    command.run_nodes(chosen, commands)
+except DemoInterrupted:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize('how', ['SIGTERM', 'group', 'SIGKILL'])
+def test_no_process_is_left_however_the_demo_is_stopped(tmp_path, how):
+    script = SCRIPT.format(here=str(HERE), out=str(tmp_path), extra=['-p', 'lockstep:=false'])
+    demo = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+    lines = iter(demo.stdout.readline, '')
+    assert any(line == 'running\n' for line in lines), demo.stderr.read()
+    children = descendants(demo.pid)
+    assert len(children) == 3
+    if how == 'group':  # Ctrl-C in a terminal
+        os.killpg(demo.pid, signal.SIGINT)
+    else:
+        demo.send_signal(getattr(signal, how))
+    _, errors = demo.communicate(timeout=15)
+    assert wait_until(lambda: are_gone(children))
+    assert demo.returncode == (-signal.SIGKILL if how == 'SIGKILL' else 130)
+    assert 'Traceback' not in errors
+
+
+def test_the_interval_is_wilsons_and_percentiles_are_numpys(tmp_path):
+    episode = dict.fromkeys((
+        'index', 'seed', 'goal', 'steps', 'idle_steps', 'duration_s', 'wall_s', 'late_steps',
+        'worst_delay_ms', 'repeated_ticks', 'render_ms', 'real_time_factor'), 0)
+    episodes = [{**episode, 'index': i, 'instruction': STOVE, 'success': i < 7,
+                 'refused': {'late': 1}} for i in range(10)]
+    times = np.random.default_rng(0).uniform(1, 9, 50)
+    chunks = [{'episode': i // 5, 'instruction': STOVE if i else CABINET,
+               'stages': {'vision': t, 'ros_overhead': t / 10}} for i, t in enumerate(times)]
+    summary = summarize(Records(episodes=episodes, chunks=chunks), options_for(tmp_path), 256)
+    interval = binomtest(7, 10).proportion_ci(method='wilson')
+    assert summary['wilson95'] == pytest.approx([interval.low, interval.high], abs=1e-4)
+    assert summary['latency_ms']['vision']['p95'] == pytest.approx(np.percentile(times, 95))
+    assert summary['ros_overhead_ms']['p99'] == pytest.approx(np.percentile(times, 99) / 10)
+    assert summary['commands_refused'] == {'late': 10}
+    assert summary['chunks_of_another_instruction'] == 1
+    assert summary['kept_tokens'] == 256 and summary['kept_by_reason'] == {}
+    assert 'WARNING' in report_text(summary)
+
+
+def test_a_run_without_results_still_has_a_report(tmp_path):
+    summary = summarize(Records(), options_for(tmp_path), 256)
+    assert summary['wilson95'] == [0.0, 1.0]
+    assert '0 of 0 episodes' in report_text(summary)
+
+
+@pytest.mark.ros
+def test_the_whole_demo_runs_with_the_bundled_policy(tmp_path):
+    pytest.importorskip('libero', reason='needs the simulator: pip install .[sim]')
+    if not list((share_directory() / 'models').glob('*/config.json')):
+        pytest.skip('no bundled model yet: train one with `sqap-vla train`')
+    done = subprocess.run(
+        [sys.executable, '-m', 'sqap_vla_ros.cli', 'demo', '--episodes', '2', '--max-steps',
+         '8', '--out', str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert (summary['episodes'], summary['chunks']) == (2, 4)
+    assert summary['kept_tokens'] == 154 and not summary['commands_refused']
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'summary.json', 'demo.mp4', 'overview.png', 'logs'}

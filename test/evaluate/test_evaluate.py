@@ -1,0 +1,133 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rollouts without ROS: what the policy sees, how episodes are counted."""
+from types import SimpleNamespace
+
+from libero_scene import libero_env
+import numpy as np
+import pytest
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.evaluate.intervals import paired_difference
+from sqap_vla_ros.evaluate.rollouts import observe, run_episode, told_instruction, wilson_interval
+from sqap_vla_ros.observation import ActionChunk
+from sqap_vla_ros.policy import load_policy
+from tiny_checkpoint import save_tiny_checkpoint
+
+
+class ExpertPolicy:
+    """Answers with the scripted expert's action of the moment, one row at a time."""
+
+    def __init__(self, env):
+        from sqap_vla_ros.sim.expert import Expert
+        self.config = SimpleNamespace(action_space=SimpleNamespace(execute_steps=1))
+        self.expert, self.seen, self.resets, self.statistics = Expert(env), [], 0, {}
+
+    def reset(self):
+        self.resets += 1
+
+    def infer(self, observation):
+        self.seen.append(observation)
+        twist, gripper = self.expert.act()
+        actions = np.append(twist, gripper).astype(np.float32)[None]
+        return ActionChunk(actions, 0.05, (), observation.stamp_ns, {'total': 2.0})
+
+
+@pytest.fixture(scope='module')
+def env():
+    return libero_env()
+
+
+@pytest.mark.parametrize('successes, trials', [(0, 10), (7, 10), (50, 50), (1, 3)])
+def test_the_interval_is_wilsons(successes, trials):
+    stats = pytest.importorskip('scipy.stats', reason='the oracle is SciPy')
+    oracle = stats.binomtest(successes, trials).proportion_ci(0.95, method='wilson')
+    assert wilson_interval(successes, trials) == pytest.approx(
+        (oracle.low, oracle.high), abs=1e-4)
+
+
+def test_no_trials_say_nothing():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_an_episode_ends_with_the_benchmarks_success(env):
+    policy = ExpertPolicy(env)
+    result = run_episode(env, policy, 3, env.instructions[0])
+    assert result.success and env.success and 20 < result.steps < 120
+    assert result.steps == len(policy.seen) and result.infer_ms == 2.0 and policy.resets == 1
+    assert policy.seen[0].instruction == env.instructions[0]
+
+
+def test_an_episode_is_given_up_after_max_steps(env):
+    result = run_episode(env, ExpertPolicy(env), 3, env.instructions[0], max_steps=5)
+    assert not result.success and result.steps == 5
+
+
+def test_the_protected_point_is_where_the_gripper_is_seen(env):
+    env.reset(0, env.instructions[0])
+    protected = observe(env, 'x').protected
+    assert protected.names == ('end_effector',)
+    fingers = env.segment()
+    rows, cols = np.nonzero(np.isin(fingers, env.geom_ids('gripper0_finger')))
+    u, v = protected.pixels[0]
+    assert abs(u - cols.mean()) < 12 and rows.min() - 12 < v < rows.max() + 12
+
+
+def test_controls_change_only_what_they_name(env):
+    env.reset(0, env.instructions[0])
+    mean = np.arange(8, dtype=np.float32)
+    plain, blank, still, alone = (
+        observe(env, 'x', control, mean)
+        for control in ('none', 'blank-image', 'no-state', 'state-only'))
+    assert plain.image.any() and not blank.image.any() and not alone.image.any()
+    np.testing.assert_array_equal(blank.state, plain.state)
+    np.testing.assert_array_equal(alone.state, plain.state)
+    np.testing.assert_array_equal(still.state, mean)
+    assert (still.image == plain.image).all()
+    policy = ExpertPolicy(env)
+    run_episode(env, policy, 3, env.instructions[0], 'other-instruction', max_steps=2)
+    assert policy.seen[0].instruction in env.instructions[1:]
+
+
+def test_the_other_instructions_take_turns():
+    tasks = ('a', 'b', 'c')
+    told = [told_instruction(tasks, 'b', 'other-instruction', seed) for seed in (1, 4, 7)]
+    assert told == ['a', 'c', 'a']
+    with pytest.raises(ConfigError, match='two instructions'):
+        told_instruction(('a',), 'a', 'other-instruction', 0)
+
+
+def test_a_policy_accepts_the_empty_instruction_of_state_only(tmp_path):
+    save_tiny_checkpoint(tmp_path)
+    load_policy(tmp_path).check_instruction(told_instruction((), 'x', 'state-only', 0))
+
+
+def test_no_state_needs_a_policy_with_proprioception(env):
+    with pytest.raises(ConfigError, match='proprioception'):
+        run_episode(env, ExpertPolicy(env), 0, env.instructions[0], 'no-state')
+
+
+def test_paired_differences_are_newcombes():
+    """
+    Compare with three published intervals.
+
+    The first two are of Fagerland, Laake and Lydersen, "Statistical Analysis of Contingency
+    Tables" (2017), chapter 8; the last is of Altman et al., "Statistics with Confidence"
+    (2000), table 6.2.
+    """
+    assert paired_difference(59, 6, 16, 80) == pytest.approx(
+        (-0.0621, -0.1186, -0.0046), abs=1e-4)
+    assert paired_difference(1, 1, 7, 12) == pytest.approx((-0.286, -0.507, -0.026), abs=5e-4)
+    assert paired_difference(14, 5, 0, 22) == pytest.approx((0.122, 0.011, 0.226), abs=6e-4)
+
+
+@pytest.mark.parametrize('counts', [(50, 0, 0, 0), (0, 0, 0, 50), (0, 10, 0, 0), (3, 4, 5, 6)])
+def test_a_paired_interval_holds_its_difference_and_turns_round_with_it(counts):
+    both, first, second, neither = counts
+    value, low, high = paired_difference(*counts)
+    assert -1 <= low <= value <= high <= 1 and low < high
+    assert paired_difference(both, second, first, neither) == pytest.approx(
+        (-value, -high, -low))
+
+
+def test_no_pairs_say_nothing():
+    assert paired_difference(0, 0, 0, 0) == (0.0, -1.0, 1.0)

@@ -1,0 +1,128 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Poses against SciPy; from pixels to the patches that are protected."""
+from hypothesis import given, strategies as st
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.geometry import patches as geometry
+from sqap_vla_ros.geometry.image_transform import ImageTransform
+
+
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(
+    lambda q: np.linalg.norm(q) > 0.1))
+def test_quaternions_become_scipys_matrices(quaternion):
+    quaternion = np.array(quaternion) / np.linalg.norm(quaternion)
+    expected = Rotation.from_quat(quaternion).as_matrix()
+    np.testing.assert_allclose(geometry.quaternion_matrix(quaternion), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize('quaternion', [(0, 0, 0, 0), (0, 0, 0, 1.1), (0, 0, 0, np.nan)])
+def test_a_quaternion_of_another_norm_is_refused(quaternion):
+    with pytest.raises(ObservationError, match='norm'):
+        geometry.quaternion_matrix(quaternion)
+
+
+def test_a_translation_that_is_not_finite_is_refused():
+    with pytest.raises(ObservationError, match='finite'):
+        geometry.pose_matrix([0, np.inf, 0], [0, 0, 0, 1])
+
+
+def test_points_of_the_base_come_into_the_camera_as_numpys_inverse_says():
+    rotation = Rotation.from_euler('xyz', [0.3, -1.0, 2.0])
+    pose = geometry.pose_matrix([0.5, -0.2, 1.1], rotation.as_quat())
+    points = np.random.default_rng(3).uniform(-1, 1, (10, 3))
+    np.testing.assert_allclose(geometry.invert_pose(pose), np.linalg.inv(pose), atol=1e-12)
+    in_camera = geometry.points_in_camera(points, pose)
+    np.testing.assert_allclose(
+        in_camera, rotation.inv().apply(points - [0.5, -0.2, 1.1]), atol=1e-12)
+    np.testing.assert_allclose(geometry.transform_points(pose, in_camera), points, atol=1e-12)
+
+
+GRID = (16, 16)
+SQUASH = ImageTransform((224, 224))
+
+
+def protected(pixels, radii=None, image_size=(448, 448), transform=SQUASH, **options):
+    radii = np.zeros(len(pixels)) if radii is None else radii
+    return geometry.protected_distances(pixels, radii, image_size, transform, GRID, **options)
+
+
+def test_patch_centres_and_indices_are_inverse():
+    centers = geometry.patch_centers(GRID, (224, 224))
+    np.testing.assert_allclose(centers[[0, 1, 16]], [[6.5, 6.5], [20.5, 6.5], [6.5, 20.5]])
+    np.testing.assert_array_equal(
+        geometry.nearest_patch(centers, GRID, (224, 224)), np.arange(256))
+    assert geometry.patch_index(3, 5, GRID) == 53
+    with pytest.raises(ValueError, match='off the grid'):
+        geometry.patch_index(16, 0, GRID)
+
+
+def test_pixels_off_the_input_lie_in_no_patch():
+    pixels = [[-0.6, 3], [223.6, 3], [3, np.nan], [-0.5, -0.5], [223.4, 223.4]]
+    assert geometry.nearest_patch(pixels, GRID, (224, 224)).tolist() == [-1, -1, -1, 0, 255]
+
+
+def test_the_disk_round_a_point_is_protected_and_nothing_else():
+    # patch (row 5, col 7) of a 448 x 448 image has its centre at (7.5, 5.5) x 28 - 0.5
+    distance = protected([[7.5 * 28 - 0.5, 5.5 * 28 - 0.5]]).reshape(GRID)
+    row, col = np.mgrid[:16, :16]
+    expected = np.hypot(row - 5, col - 7)
+    np.testing.assert_allclose(distance, np.where(expected <= 2, expected, np.inf), atol=1e-6)
+    assert distance.dtype == np.float32 and np.isfinite(distance).sum() == 13
+
+
+def test_uncertainty_in_pixels_grows_the_disk_through_the_transform():
+    pixel = [[7.5 * 28 - 0.5, 5.5 * 28 - 0.5]]
+    assert np.isfinite(protected(pixel, [28.0])).sum() == 29  # the lattice points within 3
+    half = ImageTransform((224, 224), 'resize-crop', crop_area=0.25)  # patches of 14 px now
+    at_centre = [[223.5 + 7, 223.5 + 7]]
+    assert np.isfinite(protected(at_centre, [14.0], transform=half)).sum() == 29
+
+
+def test_of_two_points_a_patch_takes_the_distance_of_the_nearer():
+    distance = protected([[41.5, 13.5], [97.5, 13.5]]).reshape(GRID)
+    np.testing.assert_allclose(distance[0, :6], [1, 0, 1, 0, 1, 2], atol=1e-6)
+
+
+@pytest.mark.parametrize('pixel', [
+    [-1.0, 20.0], [448.0, 20.0], [20.0, -0.6], [20.0, 447.6], [np.nan, 20.0], [20.0, np.inf]])
+def test_a_point_off_the_image_protects_nothing(pixel):
+    assert np.isinf(protected([pixel])).all()
+    assert np.isfinite(protected([pixel, [200.0, 200.0]])).any()
+
+
+def test_a_point_that_the_crop_removes_protects_nothing():
+    crop = ImageTransform((224, 224), crop_area=0.5)
+    assert np.isfinite(protected([[10.0, 224.0]])).any()
+    assert np.isinf(protected([[10.0, 224.0]], transform=crop)).all()
+
+
+def test_a_point_beside_the_image_is_not_found_in_the_letterbox_padding():
+    letterbox = ImageTransform((224, 224), 'letterbox')
+    distance = protected([[300.0, -20.0]], image_size=(480, 640), transform=letterbox)
+    assert np.isinf(distance).all()
+
+
+def test_no_point_and_unknown_uncertainty_protect_nothing():
+    assert np.isinf(protected(np.zeros((0, 2)))).all()
+    assert np.isinf(protected([[200.0, 200.0]], [np.inf])).all()
+    assert np.isinf(protected([[200.0, 200.0]], [np.nan])).all()
+    with pytest.raises(ValueError, match='1 points but 2 radii'):
+        protected([[200.0, 200.0]], [1.0, 2.0])
+
+
+def test_the_rotated_image_protects_the_opposite_patch():
+    turned = ImageTransform((224, 224), rotate_180=True)
+    pixel = [[7.5 * 28 - 0.5, 5.5 * 28 - 0.5]]
+    np.testing.assert_allclose(
+        protected(pixel, transform=turned), protected(pixel)[::-1], atol=1e-6)
+
+
+def test_uncertainty_is_calibration_plus_motion_seen_through_the_lens():
+    radius = geometry.radius_from_uncertainty(0.1, 0.5, 3.0, 500.0, 1.0)
+    assert radius == pytest.approx(3.0 + 500.0 * 0.05)
+    radii = geometry.radius_from_uncertainty(-0.1, 0.5, 3.0, 500.0, [2.0, 0.0, -1.0])
+    np.testing.assert_allclose(radii, [15.5, np.inf, np.inf])

@@ -1,0 +1,186 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Inference on static buffers: the same answers as the network's steps, stage by stage."""
+import threading
+
+import golden_data
+import numpy as np
+import pytest
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.inference import Runner
+from sqap_vla_ros.inference.plan import Plan
+from sqap_vla_ros.inference.staging import Staging
+from sqap_vla_ros.policy import STAGES
+from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
+from tiny_policies import HEADS, observation
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+CPU = torch.device('cpu')
+
+
+def steps_one_by_one(policy, seen):
+    """Return visual, x, scores, kept, hidden and raw as the network's own steps give them."""
+    model, inputs, selection = policy.model, policy.inputs, policy.selection
+    visual = model.encode_image(inputs.pixels(seen.image))
+    x = model.embed(visual, inputs.token_ids(seen.instruction), inputs.state(seen.state))
+    caches, length, kept = model.make_caches(), x.shape[1], None
+    after, scores = model.prefill_full(x, caches)
+    if selection is not None:
+        kept = torch.from_numpy(select_tokens(
+            scores[0].numpy() if selection.needs_scores else None, policy._distance(seen),
+            policy.grid, selection).kept)
+    hidden = model.prefill_kept(after, kept, caches)
+    raw = model.answer(hidden, length, caches, inputs.noise(None, 0))
+    return {'visual': visual, 'x': after, 'scores': scores, 'kept': kept, 'hidden': hidden,
+            'raw': raw}
+
+
+@pytest.mark.parametrize('selection', [
+    None, SelectionConfig(20), SelectionConfig(20, method='attention'),
+    SelectionConfig(20, method='random'), SelectionConfig(20, preserve=False)],
+    ids=['all', 'sqap', 'attention', 'random', 'protected'])
+@pytest.mark.parametrize('head', HEADS)
+@torch.inference_mode()
+def test_every_stage_gives_what_the_networks_own_step_gives(load, head, selection):
+    policy, seen = load(head, selection=selection), observation(head)
+    expected = steps_one_by_one(policy, seen)
+    inputs = policy.inputs
+    token_ids = inputs.token_ids(seen.instruction)
+    plan = Plan(policy.model, inputs.pixels(seen.image), token_ids.shape[1], selection)
+    plan.fill(token_ids, inputs.state(seen.state), inputs.noise(None, 0), policy._distance(seen))
+    for stage in plan.stages.values():
+        stage()
+    for name in ('visual', 'x', 'scores', 'kept', 'hidden'):
+        found = getattr(plan, f'_{name}')
+        if expected[name] is not None and not (name == 'scores' and found is None):
+            assert torch.equal(found, expected[name]), name
+    assert torch.equal(plan.outputs.host['raw'], expected['raw'])
+    if selection is not None:
+        assert plan.outputs.host['kept'].tolist() == expected['kept'].tolist()
+
+
+@pytest.mark.parametrize('keep', [None, 50])
+@pytest.mark.parametrize('head', HEADS)
+def test_resizing_on_the_device_changes_no_bit_of_the_actions(load, head, keep):
+    policy = load(head, keep=keep)
+    expected = [policy.infer(observation(head, case)) for case in golden_data.CASES]
+    policy.reset()
+    policy.runner = Runner(policy.model, policy.inputs, CPU, torch.float32, resize_on_device=True)
+    for case, before in zip(golden_data.CASES, expected):
+        after = policy.infer(observation(head, case))
+        np.testing.assert_array_equal(after.actions, before.actions)
+        if keep:
+            assert after.selection.kept.tolist() == before.selection.kept.tolist()
+
+
+@pytest.mark.parametrize('head', HEADS)
+@torch.inference_mode()
+def test_a_plan_never_asks_the_device_for_a_value(load, head):
+    """
+    On the meta device there are no values: whatever needs one on the host fails.
+
+    Nor does a stage bring anything from the host once it has run, which no graph can hold.
+    """
+    policy, seen = load(head), observation(head)
+    with torch.device('meta'):
+        model = type(policy.model)(policy.config.model)
+    vision = policy.config.model.vision
+    pixels = torch.empty(1, vision.channels, *[vision.image_size] * 2, device='meta')
+    token_ids = policy.inputs.token_ids(seen.instruction)
+    for selection in (None, SelectionConfig(20), SelectionConfig(20, method='uniform')):
+        plan = Plan(model, pixels, token_ids.shape[1], selection)
+        plan.fill(token_ids, policy.inputs.state(seen.state), policy.inputs.noise(None, 0))
+        plan.inputs.upload()
+        for stage in plan.stages.values():
+            stage()
+        plan.forget()
+        with FromHost() as found:
+            for stage in plan.stages.values():
+                stage()
+        assert not found.calls and plan.outputs.device['raw'].is_meta
+
+
+class FromHost(TorchDispatchMode):
+    """Keeps the names of operations that read tensors of values in host memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        if any(tensor.device.type == 'cpu' and tensor.dim() for tensor in tensors):
+            self.calls.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_what_comes_from_the_host_is_noticed():
+    with FromHost() as found:
+        torch.zeros(3, device='meta').copy_(torch.ones(3))
+        torch.zeros(3, device='meta') * 2.0
+    assert found.calls == ['aten.copy_.default']
+
+
+def test_stages_are_timed_where_that_is_asked_for(load):
+    policy = load('chunk', keep=20)
+    assert set(policy.infer(observation('chunk')).timings) == set(STAGES)
+    policy.runner.by_stage = False
+    timings = policy.infer(observation('chunk')).timings
+    assert set(timings) == {'preprocess', 'network', 'total'}
+    assert timings['total'] == pytest.approx(timings['preprocess'] + timings['network'])
+
+
+def test_plans_are_kept_for_a_few_prompt_lengths_and_the_oldest_goes():
+    policy = golden_data.load('openvla')
+    policy.runner = Runner(policy.model, policy.inputs, CPU, torch.float32, plans=2)
+    texts = ['go', 'go up', 'go up and down to the left']
+    expected = {}
+    for text in texts + texts[:1]:
+        seen = golden_data.observation(0, instruction=text)
+        actions = policy.infer(seen).actions
+        np.testing.assert_array_equal(actions, expected.setdefault(text, actions))
+        assert len(policy.runner._plans) <= 2
+    lengths = [key[0] for key in policy.runner._plans]
+    assert lengths == [policy.inputs.token_ids(text).shape[1] for text in (texts[2], texts[0])]
+
+
+def test_a_policy_infers_on_another_thread_than_it_was_loaded_on(load):
+    policy, found = load('chunk', keep=20), []
+    expected = policy.infer(observation('chunk')).actions
+    policy.reset()
+    thread = threading.Thread(
+        target=lambda: found.append(policy.infer(observation('chunk')).actions))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def test_scores_that_are_not_finite_never_leave_the_runner(load):
+    policy = load('chunk', keep=20, prepare=False)
+    policy.model.llm.layers[1].self_attn.q_proj.weight.data[:] = float('nan')
+    with pytest.raises(ObservationError, match='scores are not finite'):
+        policy.infer(observation('chunk'))
+
+
+def test_a_count_of_broken_scores_that_is_read_back_is_an_error(load):
+    """As it is found on a GPU, where nobody looks before the end."""
+    policy = load('chunk')
+    plan = Plan(policy.model, torch.zeros(1, 3, 112, 112), 13, SelectionConfig(20))
+    plan.check()
+    plan.outputs.host['broken'].fill_(3)
+    with pytest.raises(ObservationError, match='3 of 64 attention scores are not finite'):
+        plan.check()
+
+
+def test_staging_puts_tensors_side_by_side_without_overlap():
+    layout = {'flag': (torch.bool, (3,)), 'image': (torch.uint8, (2, 5, 3)),
+              'ids': (torch.int64, (1, 7)), 'noise': (torch.float32, (2, 3))}
+    staging = Staging(layout, CPU)
+    for value, tensor in enumerate(staging.host.values(), 1):
+        tensor.fill_(value)
+    staging.upload()
+    for value, (name, tensor) in enumerate(staging.device.items(), 1):
+        assert (tensor.dtype, tuple(tensor.shape)) == layout[name]
+        assert (tensor == value).all()

@@ -1,0 +1,214 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fused blocks against the plain ones with reference kernels, in Triton's interpreter."""
+import copy
+import gc
+import logging
+import weakref
+
+import cuda_interpreter  # noqa: F401, I100, I202
+import pytest
+from small_models import answer, make_model, relative
+from sqap_vla_ros.kernels.cuda.small import fuse_action_head, FusedActionBlock, small_linear
+from sqap_vla_ros.model.dit import DiffusionHead, DiffusionHeadConfig
+from sqap_vla_ros.model.fused_blocks import _PlainProduct, fuse_blocks, FusedDecoderLayer, rotate
+from sqap_vla_ros.model.llama import apply_rotary, LayerCache, rotary_tables
+from sqap_vla_ros.quant import prepare_kernels, quantize_model
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def both_ways(precision, kind='chunk', dtype=torch.float32, **options):
+    """Return a quantized model with reference kernels, and one with fused blocks."""
+    plain = make_model(kind)
+    if precision != 'fp':
+        quantize_model(plain, precision, **options)
+    if dtype != torch.float32:
+        plain.to(dtype)
+    fused = copy.deepcopy(plain)
+    prepare_kernels(plain, backend='reference')
+    prepare_kernels(fused, backend='triton')
+    return plain, fused, fuse_blocks(fused)
+
+
+@pytest.mark.parametrize(('kind', 'keep'), [
+    ('chunk', [0, 3, 4, 9]), ('tokens', None), ('tokens', [0, 3, 4, 9]), ('diffusion', None)])
+def test_plain_blocks_give_the_same_answer_fused(kind, keep):
+    plain, fused, count = both_ways('fp', kind)
+    assert count == len(fused.llm.layers) == 3
+    assert all(isinstance(layer, FusedDecoderLayer) for layer in fused.llm.layers)
+    keep = None if keep is None else torch.tensor(keep)
+    for expected, found in zip(answer(plain, keep=keep), answer(fused, keep=keep)):
+        assert torch.allclose(found.float(), expected.float(), atol=1e-4)
+
+
+@pytest.mark.parametrize('options', [
+    {'precision': 'w4a4'}, {'precision': 'w4a16'}, {'precision': 'w4a8', 'rotate': False},
+    {'precision': 'w8a8', 'per_token': False}, {'precision': 'w8a8', 'qk_bits': 8},
+    {'precision': 'w4a4', 'overrides': {'o_proj': 'w8a8', 'down_proj': 'fp'}}], ids=str)
+def test_quantized_blocks_give_nearly_the_same_answer_fused(options):
+    """Integers on the edge between two may fall either way, and later ones follow them."""
+    plain, fused, count = both_ways(**options)
+    assert count == 3
+    expected, found = answer(plain)[0], answer(fused)[0]
+    assert relative(found, expected) < 0.03
+
+
+@pytest.mark.parametrize('qk_bits', [16, 8])
+@torch.no_grad()
+def test_a_quantized_block_decodes_through_its_cache(qk_bits):
+    plain, fused, _ = both_ways('w8a8', qk_bits=qk_bits)
+    x = torch.randn(1, 12, 64, generator=torch.Generator().manual_seed(1))
+    rotary, found = plain.llm.rotary(12, x), []
+    for model in (plain, fused):
+        cache = LayerCache(3)
+        for first, last in ((0, 10), (10, 11), (11, 12)):
+            y, _ = model.llm.layers[0](
+                x[:, first:last], *(table[first:last] for table in rotary), cache=cache)
+            found.append(y)
+        assert cache.length == 12
+    for one, other in zip(found[:3], found[3:]):
+        assert relative(other, one) < 0.02
+
+
+@torch.no_grad()
+def test_the_attention_that_pruning_reads_is_the_same_fused():
+    plain, fused, _ = both_ways('fp')
+    x = torch.randn(1, 24, 64, generator=torch.Generator().manual_seed(1))
+    before, scores = plain.prefill_full(x)
+    after, found = fused.prefill_full(x)
+    assert torch.allclose(after, before, atol=1e-5)
+    assert torch.allclose(found, scores, atol=1e-6) and scores.std() > 0
+
+
+def test_16_bit_blocks_are_near_the_plain_ones():
+    """
+    Gross errors only: the interpreter cuts bfloat16 off where a device rounds.
+
+    benchmarks/gpu/check_blocks.py compares the rounding, on a device.
+    """
+    plain, fused, _ = both_ways('fp', dtype=torch.bfloat16)
+    x = torch.randn(1, 24, 64, generator=torch.Generator().manual_seed(1)).bfloat16()
+    with torch.no_grad():
+        (before, _), (after, _) = plain.prefill_full(x), fused.prefill_full(x)
+    assert after.dtype == torch.bfloat16
+    assert relative(after.float(), before.float()) < 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('precision', ['fp', 'w4a4'])
+def test_what_a_block_reads_is_left_as_it_was(precision):
+    _, fused, _ = both_ways(precision)
+    x = torch.randn(1, 12, 64, generator=torch.Generator().manual_seed(1))
+    before = x.clone()
+    first, _ = fused.llm.layers[0](x, *fused.llm.rotary(12, x))
+    second, _ = fused.llm.layers[0](x, *fused.llm.rotary(12, x))
+    assert torch.equal(x, before) and torch.equal(first, second)
+    assert first.data_ptr() not in (x.data_ptr(), second.data_ptr())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('may_overwrite', [True, False])
+def test_a_plain_product_adds_to_the_residual_in_place_only_where_it_may(may_overwrite):
+    layer = nn.Linear(8, 6, bias=False)
+    x, residual = torch.randn(5, 8), torch.randn(5, 6)
+    expected, before = residual + layer(x), residual.clone()
+    found = _PlainProduct([layer])(x, residual=residual, may_overwrite=may_overwrite)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert (found is residual) == may_overwrite
+    assert torch.equal(residual, before) != may_overwrite
+
+
+def test_a_block_that_cannot_be_fused_is_left_and_the_reason_is_told(caplog):
+    _, fused, count = both_ways('w4a4', overrides={'layers.1.self_attn.q_proj': 'w8a8'})
+    assert count == 2 and not isinstance(fused.llm.layers[1], FusedDecoderLayer)
+    warnings = [record.getMessage() for record in caplog.records
+                if record.levelno == logging.WARNING]
+    assert any('1 of 3 decoder blocks run unfused' in text and 'different ways' in text
+               for text in warnings)
+    assert torch.isfinite(answer(fused)[0]).all()
+
+
+@pytest.mark.parametrize('precision', ['fp', 'w4a4'])
+def test_a_dropped_model_frees_its_weights_at_once(precision):
+    plain, fused, _ = both_ways(precision)
+    del plain
+    block = fused.llm.layers[0]
+    products = block._qkv, block._gate_up, block._out, block._down
+    held = [weakref.ref(product._transposed if precision == 'fp' else product._kernel.weight)
+            for product in products]
+    answer(fused)
+    gc.disable()
+    try:
+        del block, products, fused
+        assert not any(reference() is not None for reference in held)
+    finally:
+        gc.enable()
+
+
+def test_plain_layers_go_on_holding_their_weights_but_not_twice():
+    _, fused, _ = both_ways('fp')
+    attention = fused.llm.layers[0].layer.self_attn
+    starts = {layer.weight.untyped_storage().data_ptr()
+              for layer in (attention.q_proj, attention.k_proj, attention.v_proj)}
+    assert len(starts) == 1
+    expected = make_model('chunk').llm.layers[0].self_attn
+    assert torch.equal(attention.k_proj.weight, expected.k_proj.weight)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(('heads', 'groups', 'width'), [(4, 4, 16), (20, 5, 12), (6, 2, 32)])
+@pytest.mark.parametrize('cached', [False, True])
+def test_rotation_equals_the_plain_one(cached, heads, groups, width, dtype):
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(2, 7, heads + 2 * groups, width, generator=generator).to(dtype)
+    cos, sin = (table.to(dtype) for table in rotary_tables(
+        torch.tensor([0, 1, 2, 5, 9, 30, 31]), width, 10000.0))
+    q, k, v = qkv.clone().transpose(1, 2).split([heads, groups, groups], dim=1)
+    expected = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin), v
+    cache = LayerCache(3) if cached else None
+    found = rotate(qkv, cos, sin, heads, cache)
+    # the interpreter cuts bfloat16 off where a GPU rounds it
+    tolerance = {torch.float32: 1e-6, torch.bfloat16: 0.06, torch.float16: 0.0}[dtype]
+    for one, other in zip(found, expected):
+        assert torch.allclose(one, other, rtol=0, atol=tolerance)
+    if cached:
+        assert cache.length == 7
+        more = torch.randn(2, 1, heads + 2 * groups, width, generator=generator).to(dtype)
+        _, keys, values = rotate(more.clone(), cos[3:4], sin[3:4], heads, cache)
+        assert keys.shape == values.shape == (2, groups, 8, width) and cache.length == 8
+        assert torch.allclose(keys[:, :, :7], expected[1], rtol=0, atol=tolerance)
+        assert torch.equal(values[:, :, 7], more[:, 0, heads + groups:])
+
+
+@pytest.mark.parametrize('rows', [1, 17, 34, 64])
+@pytest.mark.parametrize(('inputs', 'outputs'), [(48, 40), (130, 70)])
+def test_small_layers_equal_separate_operations(rows, inputs, outputs):
+    generator = torch.Generator().manual_seed(rows)
+    x = torch.randn(rows, inputs, generator=generator) * 3 + 1
+    layer = nn.Linear(inputs, outputs)
+    residual = torch.randn(rows, outputs, generator=generator)
+    weight, bias = layer.weight.data, layer.bias.data
+    normed = F.layer_norm(x, (inputs,), eps=1e-6)
+    assert torch.allclose(small_linear(x, weight, bias), layer(x), atol=1e-5)
+    expected = residual + F.gelu(layer(normed), approximate='tanh')
+    found = small_linear(x, weight, bias, 1e-6, gelu=True, residual=residual)
+    assert torch.allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match='1 to 64'):
+        small_linear(x.repeat(65, 1), weight, bias)
+
+
+@torch.inference_mode()
+def test_the_fused_action_head_samples_the_same_actions():
+    torch.manual_seed(0)
+    config = DiffusionHeadConfig(
+        chunk_length=5, width=48, depth=2, heads=4, mlp_width=96, ddim_steps=2)
+    head = DiffusionHead(config, 32).eval()
+    condition, noise = torch.randn(1, 32), torch.randn(1, 5, 7)
+    expected = head(condition, noise)
+    assert fuse_action_head(head) == 2
+    assert all(isinstance(block, FusedActionBlock) for block in head.blocks)
+    assert torch.allclose(head(condition, noise), expected, atol=1e-4)
+    many = torch.randn(9, 5, 7)  # more rows than the kernel takes: the plain blocks serve them
+    assert torch.isfinite(head(torch.randn(9, 32), many)).all()
