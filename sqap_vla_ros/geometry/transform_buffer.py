@@ -3,8 +3,9 @@
 """
 Transforms over time, looked up and interpolated as tf2 does it: lerp + slerp.
 
-For machines without tf2_ros, and for bags that are replayed without ROS. One difference: a
-frame that changes its parent forgets its past, where tf2 keeps both.
+One buffer for live topics, bags and the simulator, with or without ROS; tf2's own cannot tell
+how far apart the poses are that it interpolates between. One difference: a frame that changes
+its parent forgets its past, where tf2 keeps both.
 """
 
 from bisect import bisect_left, insort
@@ -30,11 +31,13 @@ class Pose:
 
     translation: float64 [3], m.  quaternion: float64 [4], (x, y, z, w), length 1.
     stamp_ns: the time it holds for, 0 if it never changes.
+    off_ns: between that time and the nearest one at which it was heard.
     """
 
     translation: np.ndarray
     quaternion: np.ndarray
     stamp_ns: int = 0
+    off_ns: int = 0
 
 
 IDENTITY = Pose(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
@@ -77,13 +80,16 @@ class TransformBuffer:
             edge.insert(Pose(pose.translation, pose.quaternion / length, pose.stamp_ns),
                         self._cache_ns)
 
-    def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Pose:
-        """
-        Return the pose of the source frame in the target frame.
+    def latest(self, target: str, source: str) -> Pose:
+        """Return the pose at the newest time that all frames between the two have."""
+        return self.lookup(target, source, None)
 
-        stamp_ns: the moment; None for the newest that all frames between them have, which
-        the result names. Raises TransformLookupError naming the frame that is missing, or
-        how far the time lies outside what was heard.
+    def lookup(self, target: str, source: str, stamp_ns: int | None) -> Pose:
+        """
+        Return the pose of the source frame in the target frame at a time; None: see latest.
+
+        Raises TransformLookupError naming the frame that is missing, or how far the time lies
+        outside what was heard.
         """
         target, source = target.lstrip('/'), source.lstrip('/')
         with self._lock:
@@ -168,12 +174,10 @@ class _Edge:
                 f'{"before the oldest" if after == 0 else "after the newest"} one heard')
         before_ns, after_ns = self._stamps[after - 1:after + 1]
         ratio = (stamp_ns - before_ns) / (after_ns - before_ns)
-        return _interpolate(self._poses[before_ns], self._poses[after_ns], ratio, stamp_ns)
-
-
-def _interpolate(first, second, ratio, stamp_ns):
-    translation = first.translation + ratio * (second.translation - first.translation)
-    return Pose(translation, slerp(first.quaternion, second.quaternion, ratio), stamp_ns)
+        first, second = self._poses[before_ns], self._poses[after_ns]
+        return Pose(first.translation + ratio * (second.translation - first.translation),
+                    slerp(first.quaternion, second.quaternion, ratio), stamp_ns,
+                    min(stamp_ns - before_ns, after_ns - stamp_ns))
 
 
 def slerp(first, second, ratio):
@@ -191,12 +195,13 @@ def slerp(first, second, ratio):
 
 def _compose(outer, inner, stamp_ns):
     translation = outer.translation + _rotated(outer.quaternion, inner.translation)
-    return Pose(translation, _product(outer.quaternion, inner.quaternion), stamp_ns)
+    return Pose(translation, _product(outer.quaternion, inner.quaternion), stamp_ns,
+                max(outer.off_ns, inner.off_ns))
 
 
 def _inverse(pose):
     conjugate = pose.quaternion * np.array([-1, -1, -1, 1])
-    return Pose(-_rotated(conjugate, pose.translation), conjugate, pose.stamp_ns)
+    return Pose(-_rotated(conjugate, pose.translation), conjugate, pose.stamp_ns, pose.off_ns)
 
 
 def _rotated(quaternion, vector):

@@ -27,6 +27,11 @@ _TO_RGB = {
     'yuv422_yuy2': cv2.COLOR_YUV2RGB_YUY2, 'yuyv': cv2.COLOR_YUV2RGB_YUY2}
 
 
+def to_rgb(message) -> np.ndarray:
+    """Return an Image or a CompressedImage, whichever it is, as uint8 [H, W, 3] RGB."""
+    return (image_to_rgb if hasattr(message, 'encoding') else compressed_to_rgb)(message)
+
+
 def image_to_rgb(message) -> np.ndarray:
     """
     Return a sensor_msgs/Image as uint8 [H, W, 3] RGB; may share the message's memory.

@@ -17,8 +17,11 @@ def _profile(reliability, depth, durability=DurabilityPolicy.VOLATILE):
 
 
 SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
+SENSOR_LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
 CLOCK = SENSOR
-JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 10)
+# Read once an image: deep enough for what comes in between. Best effort hears every publisher.
+JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 2000)
+TF_POLLED = _profile(ReliabilityPolicy.BEST_EFFORT, 1000)
 COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1)
 INSTRUCTION = _profile(ReliabilityPolicy.RELIABLE, 1)
 INSTRUCTION_LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)

@@ -72,8 +72,8 @@ def test_the_newest_common_time_is_that_of_the_frame_that_lags():
     for stamp in range(2):
         buffer.insert('link', 'tool', random_pose(rng, START + stamp * SECOND))
     buffer.insert('base', 'camera', random_pose(rng), static=True)
-    assert buffer.lookup('camera', 'tool').stamp_ns == START + SECOND
-    assert buffer.lookup('camera', 'base').stamp_ns == 0
+    assert buffer.latest('camera', 'tool').stamp_ns == START + SECOND
+    assert buffer.latest('camera', 'base').stamp_ns == 0
 
 
 @pytest.mark.parametrize('offset, message', [(-0.25, 'before the oldest'),

@@ -36,7 +36,7 @@ def test_colours_come_out_as_they_went_in(encoding, pixels, padding):
     assert found.flags['C_CONTIGUOUS']
 
 
-def test_grey_becomes_three_equal_channels(converter):
+def test_grey_becomes_three_equal_channels():
     found = images.image_to_rgb(message(RGB[..., 0], 'mono8', 3))
     np.testing.assert_array_equal(found, np.repeat(RGB[..., :1], 3, axis=2))
 

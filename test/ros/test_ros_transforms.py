@@ -1,8 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Both sources of transforms, fed over /tf, against the same cases; SciPy is the oracle."""
-
-import threading
+"""Transforms over /tf and /tf_static, read when they are looked up; SciPy is the oracle."""
 
 import numpy as np
 import pytest
@@ -17,21 +15,18 @@ from ros_harness import transform, World  # noqa: E402
 from scipy.spatial.transform import Rotation, Slerp  # noqa: E402
 from sqap_vla_ros.geometry.transform_buffer import TransformLookupError  # noqa: E402
 from sqap_vla_ros.ros import qos  # noqa: E402
-from sqap_vla_ros.ros.vla import transforms  # noqa: E402
+from sqap_vla_ros.ros.vla.transforms import Transforms  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
 pytestmark = pytest.mark.ros
 SECOND = 10**9
 START = 1_790_000_000 * SECOND
-SOURCES = [transforms.OwnTransforms, pytest.param(
-    transforms.Tf2Transforms, marks=pytest.mark.skipif(
-        transforms.tf2_ros is None, reason='tf2_ros is not installed'))]
 
 
 class Wire(World):
     """A publisher of transforms and a source of them."""
 
-    def __init__(self, source):
+    def __init__(self):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
@@ -40,7 +35,7 @@ class Wire(World):
         self.tf = self.node.create_publisher(TFMessage, '/tf', qos.TF)
         self.tf_static = self.node.create_publisher(TFMessage, '/tf_static', qos.TF_STATIC)
         self.robot = type('Nobody', (), {'diagnostics': {}})
-        self.source = source(self.node, threading.Condition())
+        self.source = Transforms(self.node)
         self.source.setup(self)
         self.until(lambda: self.tf.get_subscription_count()
                    and self.tf_static.get_subscription_count())
@@ -72,10 +67,10 @@ class Wire(World):
         self.until(is_known)
 
 
-@pytest.fixture(params=SOURCES)
-def wire(request):
-    """Return a publisher and a source of each kind."""
-    wire = Wire(request.param)
+@pytest.fixture
+def wire():
+    """Return a publisher and a source."""
+    wire = Wire()
     yield wire
     wire.close()
 
@@ -130,8 +125,3 @@ def test_a_broken_transform_is_ignored(wire):
     wire.until(lambda: wire.source.latest('base', 'tool').stamp_ns == START + 2)
     with pytest.raises(TransformLookupError):
         wire.source.lookup('base', 'tool', START + 1)
-
-
-def test_it_says_which_source_it_took(wire):
-    made = transforms.make_transforms(wire.node, threading.Condition())
-    assert made.kind.startswith('tf2_ros' if transforms.tf2_ros else 'own buffer (No module')

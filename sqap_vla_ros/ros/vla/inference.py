@@ -135,7 +135,7 @@ class Inference:
 
     def _answer(self, policy, frame, instruction, epoch, started_s, waited_ms) -> Answer:
         try:
-            observation = self._observer.observe(frame, instruction)
+            observation, warnings = self._observer.observe(frame.message, instruction)
             if self._had_to_prepare(policy, observation):
                 return Answer(frame, instruction, epoch, is_too_old=True)
             observed_s = time.perf_counter()
@@ -146,7 +146,7 @@ class Inference:
             frame, instruction, epoch, observation, chunk,
             infer_ms=(time.perf_counter() - observed_s) * 1e3,
             observe_ms=(observed_s - started_s) * 1e3, waited_ms=waited_ms,
-            warnings=list(self._observer.warnings))
+            warnings=warnings)
 
     def _had_to_prepare(self, policy, observation) -> bool:
         """Make the policy ready for such images and instructions; False if it was, or can't be."""

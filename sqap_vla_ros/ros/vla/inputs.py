@@ -3,23 +3,26 @@
 """
 What the node hears: the newest image, camera_info, instruction and joint positions.
 
-Callbacks only store and notify; nothing is converted here, so that the executor thread is
-free for commands. The inference thread reads the fields: each is replaced as a whole, so it
-needs no lock, only `arrived` to wait for what is still on its way.
+Callbacks only store: the executor thread is to be free for commands. What is looked up once an
+image (camera_info, joint_states) needs no callback at all, see polled.py; the inference thread
+reads it. A field that both threads use is replaced as a whole and needs no lock.
 """
 
 from dataclasses import dataclass
-import threading
+from threading import Lock
 import time
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
-from sqap_vla_ros.ingest.observer import stamp_ns
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.ingest.joints import JointHistory
+from sqap_vla_ros.ingest.stamps import stamp_ns
 from std_msgs.msg import String
 
+from .polled import PolledSubscription
 from .. import qos
 
-JOINT_HISTORY = 64
 COMMAND_TOPICS = ('delta_twist_cmds', 'gripper_command')
+POLL_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -32,30 +35,31 @@ class Frame:
 
 
 class Inputs:
-    """Subscriptions of vla_node and the newest message of each."""
+    """Subscriptions of vla_node and the newest message of each; `joints`: a JointHistory."""
 
-    def __init__(self, node, config):
+    def __init__(self, node, config, needs_joints: bool):
         """Keep what setup() needs."""
         self._node = node
         self._config = config
         self._listener = None
-        self._subscriptions = []
-        self.arrived = threading.Condition()
+        self._subscriptions, self._polled = [], []
+        self._info = self._latched_info = self._joint_states = None
+        self._lock = Lock()
+        self._joints = JointHistory([config.gripper_joint] if needs_joints else ())
         self._forget()
 
     def setup(self, listener):
         """
-        Subscribe to everything.
+        Subscribe to everything that is needed.
 
         listener: has on_frame(frame), on_instruction() and on_topic_problem(topic, message or
         None), all of which are called on the executor thread.
         """
         self._listener = listener
         compressed = self._config.image_transport == 'compressed'
-        image_topic = 'image/compressed' if compressed else 'image'
-        self._image = self._subscribe(CompressedImage if compressed else Image, image_topic,
-                                      self._image_heard, qos.SENSOR)
-        self._info = self._subscribe(CameraInfo, 'camera_info', self._info_heard, qos.SENSOR)
+        self._image = self._subscribe(
+            CompressedImage if compressed else Image, image_topic(self._node, compressed),
+            self._image_heard, qos.SENSOR)
         self._text = self._subscribe(String, 'instruction', self._instruction_heard,
                                      qos.INSTRUCTION)
         # A publisher that latches reaches a late subscriber only through this one, and one
@@ -63,18 +67,48 @@ class Inputs:
         self._subscriptions.append(self._node.create_subscription(
             String, 'instruction', self._instruction_heard, qos.INSTRUCTION_LATCHED,
             event_callbacks=qos.SILENT_SUBSCRIPTION))
-        self._subscribe(JointState, 'joint_states', self._joints_heard, qos.JOINT_STATES)
+        if self._config.needs_localization:
+            self._info = self._poll(CameraInfo, 'camera_info', qos.SENSOR)
+            self._latched_info = self._poll(CameraInfo, 'camera_info', qos.SENSOR_LATCHED)
+        if self._joints.names:
+            self._joint_states = self._poll(JointState, 'joint_states', qos.JOINT_STATES)
 
     def teardown(self):
         """Unsubscribe and forget all messages."""
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
+        with self._lock:
+            self._info = self._latched_info = self._joint_states = None
+            while self._polled:
+                self._polled.pop().destroy()
         self._forget()
 
     def forget_moving(self):
-        """Forget what has a time, after time has jumped back."""
+        """Forget what has a time, after time has jumped back; what is still queued, too."""
         self.frame = None
-        self.joints = ()  # (stamp_ns, {joint: position}), oldest first
+        with self._lock:
+            if self._joint_states is not None:
+                self._joint_states.take()
+            self._joints.clear()
+
+    @property
+    def camera_info(self):
+        """Return the newest camera_info, None before the first."""
+        with self._lock:
+            for subscription in (self._latched_info, self._info):
+                for message in subscription.take() if subscription is not None else ():
+                    self._newest_info = message
+                    self.info_is_latched = subscription is self._latched_info
+            return self._newest_info
+
+    @property
+    def joints(self) -> JointHistory:
+        """Return the history of the joints that are needed."""
+        with self._lock:
+            if self._joint_states is not None:
+                for message in self._joint_states.take():
+                    self._joints.add(message)
+            return self._joints
 
     @property
     def image_topic(self) -> str:
@@ -84,7 +118,7 @@ class Inputs:
     @property
     def info_topic(self) -> str:
         """Return the resolved name of the camera_info topic."""
-        return self._info.topic_name
+        return self._node.resolve_topic_name('camera_info')
 
     @property
     def instruction_topic(self) -> str:
@@ -94,9 +128,8 @@ class Inputs:
     def doubled_topics(self) -> dict:
         """Return {topic: publishers' names} for topics that must have one publisher only."""
         doubled = {}
-        inputs = [subscription.topic_name
-                  for subscription in (self._image, self._info, self._text)]
-        for topic in (*inputs, *self._command_topics()):
+        info = [self.info_topic] if self._info is not None else []
+        for topic in (self.image_topic, *info, self.instruction_topic, *self._command_topics()):
             if self._node.count_publishers(topic) > 1:
                 infos = self._node.get_publishers_info_by_topic(topic)
                 doubled[topic] = sorted(info.node_name for info in infos)
@@ -104,7 +137,7 @@ class Inputs:
 
     def is_camera_topic(self, topic: str) -> bool:
         """Return whether it is the image or camera_info topic."""
-        return topic in (self._image.topic_name, self._info.topic_name)
+        return topic in (self.image_topic, self.info_topic)
 
     def is_command_topic(self, topic: str) -> bool:
         """Return whether it is one on which this node commands the arm."""
@@ -115,8 +148,8 @@ class Inputs:
 
     def _forget(self):
         self.images = 0
-        self.camera_info = None
         self.instruction = None
+        self._newest_info, self.info_is_latched = None, False
         self.forget_moving()
 
     def _subscribe(self, kind, topic, callback, profile):
@@ -127,15 +160,16 @@ class Inputs:
         self._subscriptions.append(subscription)
         return subscription
 
+    def _poll(self, kind, topic, profile):
+        subscription = PolledSubscription(self._node, kind, topic, profile)
+        self._polled.append(subscription)
+        return subscription
+
     def _image_heard(self, message):
         heard_s = time.perf_counter()
         self.images += 1
         self.frame = Frame(message, stamp_ns(message), heard_s)
         self._listener.on_frame(self.frame)
-
-    def _info_heard(self, message):
-        self.camera_info = message
-        self._notify()
 
     def _instruction_heard(self, message):
         self._listener.on_topic_problem(self._text.topic_name, None)
@@ -144,11 +178,32 @@ class Inputs:
             self.instruction = text
             self._listener.on_instruction()
 
-    def _joints_heard(self, message):
-        positions = dict(zip(message.name, message.position))
-        self.joints = (*self.joints[1 - JOINT_HISTORY:], (stamp_ns(message), positions))
-        self._notify()
 
-    def _notify(self):
-        with self.arrived:
-            self.arrived.notify_all()
+def image_topic(node, compressed: bool) -> str:
+    """
+    Return the topic of the images, `image` as it is remapped, or its transport.
+
+    As image_transport does it: remapping `image` moves image/compressed with it, but for a
+    remapping of image/compressed itself.
+    """
+    base = node.resolve_topic_name('image')
+    own = node.resolve_topic_name('image/compressed')
+    if not compressed or base.endswith('/compressed'):
+        return base
+    is_remapped = own != node.resolve_topic_name('image/compressed', only_expand=True)
+    return own if is_remapped else base + '/compressed'
+
+
+def polling(timeout_s: float):
+    """Return wait(attempt): call it until it raises no ObservationError, timeout_s in all."""
+    deadline = time.monotonic() + timeout_s
+
+    def wait(attempt):
+        while True:
+            try:
+                return attempt()
+            except ObservationError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(POLL_S)
+    return wait

@@ -27,15 +27,15 @@ from std_srvs.srv import Trigger
 from .control import Parts
 from .diagnostics import Diagnostics, ERROR, OK
 from .inference import Inference
-from .inputs import Inputs
+from .inputs import Inputs, polling
 from .lockstep import LockstepControl
 from .outputs import Results, TwistOutput
 from .parameters import changed, declare_parameters, read_parameters
 from .realtime import RealTimeControl
-from .transforms import make_transforms
+from .transforms import Transforms
 from .worker import Worker
 from ..log import NodeLogHandler
-from ...ingest.observer import Observer
+from ...ingest.observer import Observer, ObserverOptions
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
@@ -134,7 +134,7 @@ class VlaNode(LifecycleNode):
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)
         space = policy.config.action_space
-        transforms = self._assemble(config, policy, space)
+        self._assemble(config, policy, space)
         self.problem = ''
         facts = {
             'precision': policy.precision,
@@ -142,7 +142,7 @@ class VlaNode(LifecycleNode):
             'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
             'action_kind': space.kind, 'action_frame': space.frame,
             'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
-            'control_period_s': space.dt, 'transforms': transforms.kind}
+            'control_period_s': space.dt}
         self._diagnostics.report(
             'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
         self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
@@ -162,9 +162,9 @@ class VlaNode(LifecycleNode):
         return future.result()
 
     def _assemble(self, config, policy, space):
-        inputs = Inputs(self, config)
-        transforms = make_transforms(self, inputs.arrived)
-        observer = Observer(config, inputs, transforms, policy.state_names)
+        inputs, transforms = Inputs(self, config, bool(policy.state_names)), Transforms(self)
+        observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
+                            polling)
         results = Results(self)
         frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
         self._parts = Parts(
@@ -177,10 +177,10 @@ class VlaNode(LifecycleNode):
         self._parts.output.setup(control)
         results.setup()
         self._parts.inference.setup(control.on_answer)
-        transforms.setup(control)
+        if config.needs_localization or policy.state_names:
+            transforms.setup(control)
         inputs.setup(control)
         self._control = control
-        return transforms
 
     def take_apart(self):
         """Stop the arm, end the thread and leave all topics; may be called at any time."""
@@ -207,7 +207,7 @@ class VlaNode(LifecycleNode):
         self._config, result = changed(self._config, parameters)
         if self._control is not None:
             self._control.use(self._config)
-            self._observer.config = self._config
+            self._observer.options = ObserverOptions.of(self._config)
         return result
 
     def _on_stop(self, request, response):

@@ -1,0 +1,53 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A subscription that no executor serves: who looks empties its queue first.
+
+For streams that are looked up once an image. Served in callbacks, one message a turn, a stream of
+hundreds a second would fall behind the images, which are read newest-only, as soon as the
+executor is busy; and each message would cost it a millisecond.
+"""
+
+from rclpy.callback_groups import CallbackGroup
+
+from .. import qos
+
+
+class _Unserved(CallbackGroup):
+    """A group whose members no executor, of any kind, may execute."""
+
+    def can_execute(self, entity) -> bool:
+        return False
+
+    def beginning_execution(self, entity) -> bool:
+        return False
+
+    def ending_execution(self, entity):
+        pass
+
+
+class PolledSubscription:
+    """Messages of a topic since the last look; to be used by one thread at a time."""
+
+    def __init__(self, node, kind, topic: str, profile):
+        """Subscribe; the depth of the profile is what can be kept between two looks."""
+        self._node, self._kind, self._depth = node, kind, profile.depth
+        self._subscription = node.create_subscription(
+            kind, topic, lambda message: None, profile, callback_group=_Unserved(),
+            event_callbacks=qos.SILENT_SUBSCRIPTION)
+        self.topic_name = self._subscription.topic_name
+
+    def take(self) -> list:
+        """Return the messages that came in since the last time, oldest first."""
+        messages = []
+        with self._subscription.handle:
+            while len(messages) < self._depth:  # a flood must not keep the caller for ever
+                taken = self._subscription.handle.take_message(self._kind, False)
+                if taken is None:
+                    break
+                messages.append(taken[0])
+        return messages
+
+    def destroy(self):
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
