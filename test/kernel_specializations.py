@@ -61,10 +61,10 @@ def decoded(rows):
 
 
 def selected(rows):
-    """Select by scores that begin where the text before them ends."""
-    parts = torch.zeros(4, 256 + rows)[:, rows:]
-    select_tokens_cuda(parts[1], parts[2], (16, 16), SelectionConfig(154),
-                       status=torch.zeros(rows + 1, dtype=torch.int32)[rows:])
+    """Select; the prompt has no part in it."""
+    zeros = torch.zeros(256)
+    select_tokens_cuda(zeros, zeros, (16, 16), SelectionConfig(154),
+                       torch.zeros(154, dtype=torch.int64), torch.zeros(154, dtype=torch.uint8))
 
 
 CASES = {

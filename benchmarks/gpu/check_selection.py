@@ -10,7 +10,7 @@ import numpy as np
 from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
 import torch
 
-from .compare import every_choice, row
+from .compare import row
 
 _SCENES = 3
 
@@ -30,10 +30,11 @@ def choice(name: str, config: SelectionConfig, grid, device: torch.device) -> It
         expected = select_tokens(scores, distance, grid, config)
         given = (torch.from_numpy(scores).to(device),
                  torch.from_numpy(distance.astype(np.float32)).to(device))
-        for kept, reason in every_choice(
-                select, lambda given=given: select.select_tokens_cuda(*given, grid, config)):
-            wrong += int((kept.cpu().numpy() != expected.kept).sum())
-            wrong += int((reason.cpu().numpy() != expected.reason).sum())
+        kept = torch.empty(config.keep, dtype=torch.int64, device=device)
+        reason = torch.empty(config.keep, dtype=torch.uint8, device=device)
+        select.select_tokens_cuda(*given, grid, config, kept, reason)
+        wrong += int((kept.cpu().numpy() != expected.kept).sum())
+        wrong += int((reason.cpu().numpy() != expected.reason).sum())
     yield row(f'selection, {name}', float(wrong), 0.0, 'integers decide: the same tokens')
 
 
@@ -41,7 +42,6 @@ def _choices(keep: int) -> dict[str, SelectionConfig]:
     best = min(32, keep // 2)
     return {'sqap': SelectionConfig(keep, best, ties='even'),
             'ties by index': SelectionConfig(keep, best),
-            'without preservation': SelectionConfig(keep, best, preserve=False),
             'without protection': SelectionConfig(keep, best, protect=False),
             'without sampling': SelectionConfig(keep, best, sample=False),
             'attention': SelectionConfig(keep, best, method='attention')}

@@ -21,8 +21,7 @@ from .sizes import sequence_length
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA, VLAConfig
 from ..quant import prepare_kernels, quantize_model
-from ..tokens.choice import SelectionConfig
-from ..tokens.on_device import select
+from ..tokens.choice import select_tokens, SelectionConfig
 
 STAGES = ('vision', 'projector', 'prefill_1', 'selection', 'prefill_2', 'head')
 BACKBONE = ('prefill_1', 'prefill_2')
@@ -120,7 +119,9 @@ class Side:
         marks.append(clock())
         kept = None
         if self.selection is not None:
-            kept, _ = select(scores[0], None, model.config.vision.grid, self.selection)
+            chosen = select_tokens(scores[0].float().numpy(), None, model.config.vision.grid,
+                                   self.selection)
+            kept = torch.from_numpy(chosen.kept)
         marks.append(clock())
         hidden = model.prefill_kept(x, kept, caches)
         marks.append(clock())

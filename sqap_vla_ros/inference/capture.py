@@ -11,8 +11,10 @@ share their memory: none of them keeps anything in it from one run to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import contextlib
+from functools import partial
+from itertools import groupby
 import logging
 import threading
 import time
@@ -122,16 +124,17 @@ class Recording:
     """A sequence of stages, each a function without arguments or result."""
 
     def __init__(self, recorder: Recorder, name: str, stages: Mapping[str, Callable],
-                 forget: Callable = lambda: None):
+                 forget: Callable = lambda: None, on_host: Collection[str] = ()):
         """
         Take the stages by name.
 
         name: what to call it in a message.  forget: lets go of all tensors that the stages made,
-        after which their memory can be used again.
+        after which their memory can be used again.  on_host: stages that wait for the device;
+        they stand between graphs and work on tensors that stay.
         """
-        self._recorder, self._name = recorder, name
+        self._recorder, self._name, self._on_host = recorder, name, frozenset(on_host)
         self._stages, self._forget = dict(stages), forget
-        self._graphs: dict[bool, list] = {}
+        self._graphs: dict[bool, list[Callable]] = {}
         self._warm_thread, self.problem = 0, ''
 
     @property
@@ -148,16 +151,15 @@ class Recording:
         """
         Run all stages in the recorder's stream, without waiting for them.
 
-        Returns marks: before the first and behind each stage with by_stage, else only the outer
-        two.  by_stage captures each stage as a graph of its own.
+        Returns marks: before the first and behind each stage with by_stage, else behind each
+        graph.  by_stage captures each stage as a graph of its own.
         """
         thread = threading.get_ident()
         is_warm = self._warm_thread == thread  # a thread's first product makes it a cuBLAS handle
         can_capture = self._recorder.capture and is_warm and not self.problem
         if can_capture and by_stage not in self._graphs:
             self._capture(by_stage)
-        steps = self._graphs.get(by_stage)
-        steps = [graph.replay for graph in steps] if steps else self._calls(by_stage)
+        steps = self._graphs.get(by_stage) or [call for call, _ in self._calls(by_stage)]
         marks = [self._recorder.mark()]
         try:
             for step in steps:
@@ -169,17 +171,20 @@ class Recording:
                 self._forget()
         return marks
 
-    def _calls(self, by_stage: bool) -> list[Callable]:
-        """Return what is run, or captured, at a time."""
-        stages = list(self._stages.values())
-        return stages if by_stage else [lambda: [stage() for stage in stages]]
+    def _calls(self, by_stage: bool) -> list[tuple[Callable, bool]]:
+        """Return what is run at a time, and whether it can be captured."""
+        if by_stage:
+            return [(stage, name not in self._on_host) for name, stage in self._stages.items()]
+        groups = groupby(self._stages.items(), lambda item: item[0] not in self._on_host)
+        return [(partial(_run, [stage for _, stage in group]), free) for free, group in groups]
 
     def _capture(self, by_stage: bool) -> None:
         """Capture all stages; where that fails, say why and go on without."""
         started = time.perf_counter()
         try:
             self._graphs[by_stage] = [
-                self._recorder.graph_of([call]) for call in self._calls(by_stage)]
+                self._recorder.graph_of([call]).replay if free else call
+                for call, free in self._calls(by_stage)]
         except (*failures(), ConfigError, ValueError) as error:
             self._recorder.drop_pool()
             self.problem = _first_line(error)
@@ -189,6 +194,11 @@ class Recording:
             _log.info('%s: captured in %.0f ms', self._name,
                       (time.perf_counter() - started) * 1e3)
         self._forget()
+
+
+def _run(stages: list[Callable]) -> None:
+    for stage in stages:
+        stage()
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,20 +10,22 @@ in `inputs` and `pixels`, and what comes out in `outputs`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+import logging
 
 import numpy as np
 import torch
 
 from .staging import Staging
 from ..errors import ObservationError
+from ..kernels.cuda import unavailable
 from ..model.diffusion import TRAINING_STEPS
 from ..model.heads import TokenHeadConfig
 from ..model.vit import FusedViTConfig
 from ..model.vla import VLA, VLAConfig
 from ..tokens.choice import select_tokens, SelectionConfig
-from ..tokens.on_device import check_status, select
 
-_ADVICE = 'check the checkpoint and precision'
+_log = logging.getLogger(__name__)
 
 
 class Plan:
@@ -33,8 +35,8 @@ class Plan:
     pixels: normalised image [1, C, h, w] at a fixed address.  inputs: token_ids int64 [1, L],
     and where they are needed state float32 [1, S], noise float32 [1, T, A], distance float32
     [N], kept int64 [K] and reason uint8 [K].  outputs: raw of the head (ids int64 [1, A], or
-    floats [1, T, A]), and with a selection kept, reason and broken int32 [1], how many scores
-    are not finite.
+    floats [1, T, A]), and with a selection kept, reason and, where it needs them, scores
+    float32 [N].
     """
 
     def __init__(self, model: VLA, pixels: torch.Tensor, tokens: int,
@@ -47,6 +49,9 @@ class Plan:
         """
         self._model, self.pixels, self.selection = model, pixels, selection
         self._is_scored = selection is not None and selection.needs_scores
+        self._grid = model.config.vision.grid
+        self._kernel = (_selection_kernel(pixels.device, self._grid, selection)
+                        if self._is_scored else None)
         self.inputs = Staging(
             _input_layout(model.config, tokens, selection), pixels.device)
         self.outputs = Staging(_output_layout(model.config, selection), pixels.device)
@@ -59,10 +64,14 @@ class Plan:
         return {'vision': self._vision, 'prefill_1': self._prefill_1,
                 'selection': self._selection, 'prefill_2': self._prefill_2, 'head': self._head}
 
+    @property
+    def on_host(self) -> frozenset[str]:
+        """Return the stages that wait for the device, and stand between two graphs."""
+        return frozenset(['selection'] if self._is_scored and self._kernel is None else [])
+
     def forget(self) -> None:
         """Let go of what the stages have made for each other."""
-        self._visual = self._x = self._caches = self._scores = None
-        self._kept = self._reason = self._hidden = None
+        self._visual = self._x = self._caches = self._hidden = None
         self._length = 0
 
     def fill(self, token_ids, state=None, noise=None, distance=None, step: int = 0) -> None:
@@ -80,18 +89,17 @@ class Plan:
                 torch.full_like(host['distance'], torch.inf) if distance is None
                 else torch.from_numpy(np.asarray(distance, np.float32)))
         if 'kept' in host:  # the host knows everything that this choice needs
-            grid = self._model.config.vision.grid
-            chosen = select_tokens(None, distance, grid, self.selection, step)
-            host['kept'].copy_(torch.from_numpy(chosen.kept))
-            host['reason'].copy_(torch.from_numpy(chosen.reason))
+            self._put(select_tokens(None, distance, self._grid, self.selection, step), host)
 
     def check(self) -> None:
         """Raise ObservationError if the outputs that were read back show a broken network."""
-        try:
-            if self._is_scored:
-                check_status(int(self.outputs.host['broken']), self._model.config.num_visual)
-        except ValueError as error:
-            raise ObservationError(f'{error}: {_ADVICE}') from error
+        if self._is_scored:
+            scores = self.outputs.host['scores']
+            broken = len(scores) - int(scores.isfinite().sum())
+            if broken:
+                raise ObservationError(
+                    f'{broken} of {len(scores)} attention scores are not finite: the model '
+                    'overflows at this precision: check the checkpoint and precision')
 
     def _vision(self) -> None:
         self._visual = (self._model.encode_image(self.pixels) if self._beside is None
@@ -112,30 +120,61 @@ class Plan:
         inputs, model = self.inputs.device, self._model
         x = model.embed(self._visual, inputs['token_ids'], inputs.get('state'))
         self._length, self._caches = x.shape[1], model.make_caches()
-        self._x, self._scores = model.prefill_full(x, self._caches, self._is_scored)
+        self._x, scores = model.prefill_full(x, self._caches, self._is_scored)
+        if self._is_scored:
+            self.outputs.device['scores'].copy_(scores[0])
 
     def _selection(self) -> None:
-        inputs = self.inputs.device
+        inputs, outputs = self.inputs.device, self.outputs.device
         if not self._is_scored:
-            self._kept, self._reason = inputs.get('kept'), inputs.get('reason')
-            return
-        try:
-            self._kept, self._reason = select(
-                self._scores[0], inputs['distance'], self._model.config.vision.grid,
-                self.selection, status=self.outputs.device['broken'])
-        except ValueError as error:  # a CPU looks at once, and check() where it cannot
-            raise ObservationError(f'{error}: {_ADVICE}') from error
+            for name in ('kept', 'reason') if self.selection is not None else ():
+                outputs[name].copy_(inputs[name])
+        elif self._kernel is not None:
+            self._kernel(outputs['scores'], inputs['distance'], self._grid, self.selection,
+                         outputs['kept'], outputs['reason'])
+        else:
+            self._select_on_host()
+
+    def _select_on_host(self) -> None:
+        """Wait for the scores and choose; raise ObservationError if they are broken."""
+        scores = self.outputs.host['scores'].copy_(self.outputs.device['scores'])
+        self.check()
+        distance = self.inputs.host['distance'].numpy()
+        self._put(select_tokens(scores.numpy(), distance, self._grid, self.selection),
+                  self.outputs.device)
+
+    @staticmethod
+    def _put(chosen, tensors: dict[str, torch.Tensor]) -> None:
+        tensors['kept'].copy_(torch.from_numpy(chosen.kept))
+        tensors['reason'].copy_(torch.from_numpy(chosen.reason))
 
     def _prefill_2(self) -> None:
-        self._hidden = self._model.prefill_kept(self._x, self._kept, self._caches)
+        self._hidden = self._model.prefill_kept(
+            self._x, self.outputs.device.get('kept'), self._caches)
 
     def _head(self) -> None:
-        outputs = self.outputs.device
-        outputs['raw'].copy_(self._model.answer(
+        self.outputs.device['raw'].copy_(self._model.answer(
             self._hidden, self._length, self._caches, self.inputs.device.get('noise')))
-        if self._kept is not None:
-            outputs['kept'].copy_(self._kept)
-            outputs['reason'].copy_(self._reason)
+
+
+def _selection_kernel(device: torch.device, grid, selection: SelectionConfig) -> Callable | None:
+    """Return what chooses without waiting for the device; None where the host has to."""
+    if device.type != 'cuda':
+        return None
+    reason = unavailable(device)
+    if not reason:
+        from ..tokens.triton_choice import select_tokens_cuda, why_not_selected
+        reason = why_not_selected(device, grid, selection)
+        if not reason:
+            return select_tokens_cuda
+    _warn_on_host(reason)
+    return None
+
+
+@lru_cache(maxsize=None)
+def _warn_on_host(reason: str) -> None:
+    _log.warning('tokens are chosen on the CPU, between two CUDA graphs, which is slower: %s',
+                 reason)
 
 
 def _input_layout(config: VLAConfig, tokens: int, selection: SelectionConfig | None) -> dict:
@@ -159,7 +198,8 @@ def _output_layout(config: VLAConfig, selection: SelectionConfig | None) -> dict
            if isinstance(config.head, TokenHeadConfig) else (torch.float32, (1, *_chunk(config))))
     if selection is None:
         return {'raw': raw}
-    return {'raw': raw, 'broken': (torch.int32, (1,)), **_choice(selection)}
+    scores = {'scores': (torch.float32, (config.num_visual,))} if selection.needs_scores else {}
+    return {'raw': raw, **scores, **_choice(selection)}
 
 
 def _chunk(config: VLAConfig) -> tuple[int, int]:

@@ -209,7 +209,8 @@ class Runner:
         def make():
             plan = self._new_plan(token_ids.shape[1], selection)
             name = f'inference on {token_ids.shape[1]} prompt tokens'
-            return plan, Recording(self._recorder, name, plan.stages, plan.forget)
+            return plan, Recording(
+                self._recorder, name, plan.stages, plan.forget, plan.on_host)
         return self._cached(self._plans, (token_ids.shape[1], selection), make)
 
     def _new_plan(self, tokens: int, selection) -> Plan:

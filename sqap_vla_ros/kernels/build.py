@@ -97,8 +97,8 @@ def build() -> Path:
 
 def _compile(command: str, directory: Path) -> Path:
     """Compile all sources side by side, link them and return the library."""
-    jobs = {name: (SOURCES / f'{name}.cpp', ()) for name in ('sqap_kernels', 'select')}
-    jobs.update({name: (SOURCES / 'level.cpp', flags) for name, flags in LEVELS.items()})
+    jobs = {'sqap_kernels': (SOURCES / 'sqap_kernels.cpp', ()),
+            **{name: (SOURCES / 'level.cpp', flags) for name, flags in LEVELS.items()}}
     started = [subprocess.Popen(
         [command, *FLAGS, *flags, '-c', str(source), '-o', str(directory / f'{name}.o')],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -40,6 +40,18 @@ def test_stages_become_graphs_of_their_own_when_they_are_timed():
     assert recorder.captures == 4 and marks == sorted(marks)
 
 
+def test_a_stage_that_waits_for_the_device_stands_between_two_graphs():
+    recorder, calls = PretendRecorder(), []
+    stages = {name: lambda name=name: calls.append(name) for name in 'abcd'}
+    recording = Recording(recorder, 'a test', stages, on_host={'c'})
+    recording.run()
+    del calls[:]
+    recording.run()
+    assert calls == ['a', 'b', 'd', 'a', 'b', 'c', 'd'] and recorder.captures == 2
+    recording.run(by_stage=True)
+    assert calls[7:] == ['a', 'b', 'd', 'a', 'b', 'c', 'd'] and recorder.captures == 5
+
+
 def test_a_run_that_fails_is_not_the_first_one():
     recorder = PretendRecorder()
     failing = [True]

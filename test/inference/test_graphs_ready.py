@@ -24,15 +24,15 @@ def test_a_policy_that_was_made_ready_captures_nothing_while_it_infers():
     policy = golden_data.load('openvla', keep=30)
     recorder, seen = captured_in(policy), golden_data.observation(0, instruction='go')
     policy.make_ready('go', seen.image.shape[:2])
-    assert recorder.captures == 2  # the image's way and the network
+    assert recorder.captures == 3  # the image's way, the network before and behind the choice
     expected = policy.infer(seen).actions
     policy.make_ready('go', seen.image.shape[:2])
     np.testing.assert_array_equal(policy.infer(seen).actions, expected)
-    assert recorder.captures == 2
-    policy.make_ready('go up and down to the left', seen.image.shape[:2])
     assert recorder.captures == 3
+    policy.make_ready('go up and down to the left', seen.image.shape[:2])
+    assert recorder.captures == 5
     policy.make_ready('go', (70, 90))
-    assert recorder.captures == 4
+    assert recorder.captures == 6
 
 
 def test_making_ready_forgets_nothing_and_refuses_what_infer_refuses():

@@ -18,8 +18,6 @@ from sqap_vla_ros.kernels.base import LinearSpec
 from sqap_vla_ros.kernels.cuda import probe, small
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 from sqap_vla_ros.model import fused_blocks as block
-from sqap_vla_ros.tokens import on_device as selection
-from sqap_vla_ros.tokens.choice import SelectionConfig
 import torch
 from triton.runtime.errors import PTXASError
 
@@ -46,7 +44,7 @@ def device(monkeypatch):
     for module in (cuda, capability):
         monkeypatch.setattr(module, 'is_interpreted', lambda: False)
     cached = (capability.capability, capability.announce, capability._tried,
-              on_device._warn_slower, selection._warn_no_kernel)
+              on_device._warn_slower)
     for function in cached:
         function.cache_clear()
     yield 'cuda:0'
@@ -131,20 +129,17 @@ def test_plain_layers_go_on_unfused_and_the_warning_names_the_cure(
 
 
 @pytest.mark.parametrize('error', [ERRORS[0], ERRORS[1]], ids=lambda error: type(error).__name__)
-def test_quantized_layers_take_torchs_products_and_selection_tensor_operations(
+def test_quantized_layers_take_torchs_products(
         error, device, monkeypatch, caplog):
     broken(monkeypatch, error)
-    for module in (on_device, selection):
-        monkeypatch.setattr(module, 'unavailable', lambda _: unavailable(device))
-    monkeypatch.setattr(selection, '_may_have_kernel', lambda device: True)
+    monkeypatch.setattr(on_device, 'unavailable', lambda _: unavailable(device))
     spec = LinearSpec(64, 8, 4, 4)
     layer = random_layer(spec)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             kernel = on_device.make_on_device((spec, *layer), 16, None)
             assert kernel.name == 'torch'
-            selection.select_on_device(torch.rand(16), None, (4, 4), SelectionConfig(5, 2))
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1
     assert all('gcc python3-dev' in record.getMessage() for record in caplog.records)
     with pytest.raises(ConfigError, match='gcc python3-dev'):
         kernels.make_kernel(spec, *layer, backend='triton')

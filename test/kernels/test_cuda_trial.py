@@ -7,6 +7,7 @@ import cuda_interpreter  # noqa: F401, I100, I202
 from kernel_layers import random_layer
 import pytest
 from small_models import answer, make_model
+from sqap_vla_ros.inference import plan
 from sqap_vla_ros.kernels import on_device
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 from sqap_vla_ros.kernels.cuda import linear, small, trial, tuning
@@ -15,7 +16,7 @@ from sqap_vla_ros.kernels.torch_gpu import TorchKernel
 from sqap_vla_ros.model import fused_blocks as block
 from sqap_vla_ros.model.fused_blocks import fuse_blocks, FusedDecoderLayer
 from sqap_vla_ros.quant import prepare_kernels, quantize_model
-from sqap_vla_ros.tokens import on_device as selection, triton_choice as select
+from sqap_vla_ros.tokens import triton_choice
 from sqap_vla_ros.tokens.choice import SelectionConfig
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ ERRORS = [PTXASError('PTXAS error\nptxas fatal : no such thing'), RuntimeError('
 @pytest.fixture(autouse=True)
 def nothing_tried(monkeypatch):
     monkeypatch.setattr(trial, '_reasons', {})
-    caches = (on_device._warn_slower, selection._warn_no_kernel, small.warn)
+    caches = (on_device._warn_slower, plan._warn_on_host, small.warn)
     for function in caches:
         function.cache_clear()
 
@@ -169,18 +170,28 @@ def test_an_action_head_on_more_rows_than_its_kernel_takes_says_so_once(caplog):
     assert '81 rows' in text and '64' in text
 
 
-def test_tokens_are_selected_by_tensor_operations_where_the_kernel_fails(
-        failing, monkeypatch, caplog):
-    monkeypatch.setattr(selection, '_may_have_kernel', lambda device: True)
-    scores, distance = torch.rand(24), torch.rand(24)
+@pytest.mark.parametrize('where', ['the device', 'its trial'])
+def test_tokens_are_chosen_on_the_host_where_the_kernel_fails(where, monkeypatch, caplog):
+    config, device = SelectionConfig(9, 4), torch.device('cuda', 0)
+    assert plan._selection_kernel(CPU, (4, 6), config) is None and not warnings(caplog)
+    why = (lambda *_: 'a reason') if where == 'its trial' else (lambda *_: '')
+    monkeypatch.setattr(plan, 'unavailable',
+                        lambda _: 'a reason' if where == 'the device' else '')
+    monkeypatch.setattr(triton_choice, 'why_not_selected', lambda *_: '')
+    if where == 'its trial':
+        assert plan._selection_kernel(device, (4, 6), config) is triton_choice.select_tokens_cuda
+    monkeypatch.setattr(triton_choice, 'why_not_selected', why)
+    for _ in range(2):
+        assert plan._selection_kernel(device, (4, 6), config) is None
+    text, = warnings(caplog)
+    assert 'between two CUDA graphs' in text and 'a reason' in text
+
+
+def test_the_kernel_that_chooses_is_tried_once(monkeypatch):
     config = SelectionConfig(9, 4)
-    expected, _ = select.select_tokens_cuda(scores, distance, (4, 6), config)
-    calls = failing(select, 'pick')
-    for _ in range(3):
-        kept, _ = selection.select_on_device(scores, distance, (4, 6), config)
-        assert torch.equal(kept, expected)
-    assert len(calls) == 2 and 'hundred tensor operations' in warnings(caplog)[0]
-    assert len(warnings(caplog)) == 1
+    assert triton_choice.why_not_selected(CPU, (4, 6), config) == ''
+    monkeypatch.setattr(triton_choice, 'select_tokens_cuda', lambda *_: 1 / 0)
+    assert triton_choice.why_not_selected(CPU, (4, 6), config) == ''
 
 
 def test_nothing_is_timed_unless_the_first_configuration_fails(monkeypatch):

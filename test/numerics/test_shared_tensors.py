@@ -7,14 +7,11 @@ import pytest
 from sqap_vla_ros.model import llama
 from sqap_vla_ros.numerics import hadamard, shared_tensors as constants
 from sqap_vla_ros.numerics.shared_tensors import constant
-from sqap_vla_ros.tokens import on_device as selection
 import torch
 
 SHARED = {
     'rotary_rows': (llama.rotary_rows, (3, 4, 1e4, torch.float32, torch.device('cpu'))),
-    'hadamard_matrix': (hadamard.hadamard_matrix, (4, torch.float64, 'cpu')),
-    '_turns': (selection._turns, (2, 3, 'even', torch.device('cpu'))),
-    '_squared_distances': (selection._squared_distances, (2, 3, torch.device('cpu')))}
+    'hadamard_matrix': (hadamard.hadamard_matrix, (4, torch.float64, 'cpu'))}
 
 
 @pytest.fixture

@@ -61,17 +61,6 @@ struct Attention {
   int32_t threads;
 };
 
-// Which visual tokens stay, see tokens.select_tokens.  total = rows * cols.
-struct Selection {
-  const float* scores;     // [total]
-  const double* distance;  // [total] in patches, infinite where nothing is protected, or null
-  const int32_t* rank;     // [total]: of equally far patches the highest comes first
-  int64_t* kept;           // [keep], sorted
-  uint8_t* reason;         // [total], of which the first `keep` count in the end
-  int64_t rows, cols, keep, most_preserved;
-  int32_t preserve, protect;
-};
-
 // One set of functions for each instruction set that was compiled in.
 struct Level {
   void (*integer_linear)(const Layer&, const Call&);
