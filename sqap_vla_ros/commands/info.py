@@ -71,12 +71,13 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
     vision = config.model.vision
     rows, cols = vision.grid
     image = {'strategy': 'resize-naive', 'interpolation': 'bicubic', 'crop_area': 1.0,
-             'rotate_180': False, **config.image}
+             'rotate_180': False, 'mirror': False, **config.image}
     yield 'image', (f'{vision.image_size} x {vision.image_size} px -> {rows} x {cols} = '
                     f'{config.model.num_visual} visual tokens')
     yield '', (f'RGB of any size, {image["strategy"]} ({image["interpolation"]}), centre crop of '
                f'{image["crop_area"]:g} of the area, '
-               + ('turned by 180 degrees' if image['rotate_180'] else 'upright'))
+               + ('turned by 180 degrees' if image['rotate_180'] else 'upright')
+               + (', left and right exchanged' if image['mirror'] else ''))
     side = math.sqrt(image['crop_area'])
     width, height = EXAMPLE_CAMERA
     if image['strategy'] == 'resize-naive':

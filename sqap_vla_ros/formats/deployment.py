@@ -30,7 +30,7 @@ from ..geometry.image_transform import ImageTransform
 
 FILE = 'deployment.json'
 KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer'}
-IMAGE_KEYS = ('crop_area', 'rotate_180')
+IMAGE_KEYS = ('crop_area', 'rotate_180', 'mirror')
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _check_keys(content: dict, path: Path) -> None:
         raise CheckpointError(f'{path}: unknown keys {unknown}, known are {sorted(KEYS)}')
     if not isinstance(image, dict) or set(image) - set(IMAGE_KEYS):
         raise CheckpointError(f'{path}: image is {image!r}, expected an object with '
-                              f'{" and ".join(IMAGE_KEYS)}')
+                              f'{", ".join(IMAGE_KEYS)}')
     try:
         ImageTransform((1, 1), **image)
     except (ValueError, TypeError) as error:

@@ -23,7 +23,7 @@ INTERPOLATIONS = ('nearest', 'bilinear', 'bicubic', 'lanczos')
 @dataclass(frozen=True)
 class ImageTransform:
     """
-    Rotate, centre crop and resize, in this order; for pixels and for coordinates.
+    Turn, centre crop and resize, in this order; for pixels and for coordinates.
 
     size: (height, width) of the network input.
     strategy: 'resize-naive' squashes, 'letterbox' keeps the aspect and pads, 'resize-crop'
@@ -34,6 +34,9 @@ class ImageTransform:
     crop_area: fraction of the image's area that a centre crop keeps (0.9 for checkpoints that
         were trained with random crops); 1.0 keeps all.
     fill: RGB of the letterbox's padding, 0..255.
+    mirror: left and right change places, for networks that were trained so (LIBERO's data hold
+        its frames upside down, and public checkpoints were trained on them rotated by 180
+        degrees).
 
     Raises ConfigError, when made, for a value out of range.
     """
@@ -44,6 +47,7 @@ class ImageTransform:
     rotate_180: bool = False
     crop_area: float = 1.0
     fill: tuple[int, int, int] = (0, 0, 0)
+    mirror: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, 'size', _positive_size(self.size))
@@ -53,14 +57,20 @@ class ImageTransform:
         if self.interpolation not in INTERPOLATIONS:
             raise ConfigError(f'image interpolation {self.interpolation!r} is unknown: '
                               f'use one of {INTERPOLATIONS}')
-        if not isinstance(self.rotate_180, bool):
-            raise ConfigError(f'rotate_180 is {self.rotate_180!r}, expected true or false')
+        for name in ('rotate_180', 'mirror'):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f'{name} is {getattr(self, name)!r}, expected true or false')
         if not 0.0 < self.crop_area <= 1.0:
             raise ConfigError(f'crop_area must be in (0, 1], found {self.crop_area}')
         fill = tuple(int(value) for value in self.fill)
         if len(fill) != 3 or not all(0 <= value <= 255 for value in fill):
             raise ConfigError(f'fill must be three values in 0..255, found {self.fill}')
         object.__setattr__(self, 'fill', fill)
+
+    @property
+    def reversed_axes(self):
+        """Return whether rows and whether columns come in reverse order."""
+        return self.rotate_180, self.rotate_180 != self.mirror
 
     def apply(self, image):
         """
@@ -70,8 +80,8 @@ class ImageTransform:
         Raises ObservationError for another shape or type.
         """
         image = checked_image(image)
-        if self.rotate_180:
-            image = image[::-1, ::-1]
+        down, across = (-1 if reverse else 1 for reverse in self.reversed_axes)
+        image = image[::down, ::across]
         box, pad, resized, (left, top) = self.steps(image.shape[:2])
         if self.strategy != 'resize-naive':
             x0, y0, width, height = box
@@ -118,7 +128,7 @@ class ImageTransform:
         Return (x0, y0, width, height), floats: the part of the image (H, W) that is used.
 
         In units of pixels from the image's corner (not from the first pixel's centre), after
-        the rotation.
+        the turn.
         """
         (x0, y0, width, height), _, _, (left, top) = self.steps(image_size)
         if self.strategy != 'resize-crop':
@@ -152,9 +162,7 @@ class ImageTransform:
 
         Points outside the part that is used map outside its target box; NaN stays NaN.
         """
-        corner = np.asarray(pixels, np.float64).reshape(-1, 2) + 0.5
-        if self.rotate_180:
-            corner = np.asarray(image_size, np.float64)[::-1] - corner
+        corner = self._turned(np.asarray(pixels, np.float64).reshape(-1, 2) + 0.5, image_size)
         source = np.asarray(self.source_box(image_size)[:2])
         target = np.asarray(self.target_box(image_size)[:2])
         return (corner - source) * self.scale(image_size) + target - 0.5
@@ -165,9 +173,12 @@ class ImageTransform:
         source = np.asarray(self.source_box(image_size)[:2])
         target = np.asarray(self.target_box(image_size)[:2])
         corner = (corner - target) / self.scale(image_size) + source
-        if self.rotate_180:
-            corner = np.asarray(image_size, np.float64)[::-1] - corner
-        return corner - 0.5
+        return self._turned(corner, image_size) - 0.5
+
+    def _turned(self, corner, image_size):
+        """Return points [M, 2], from the image's corner, with reversed axes reversed."""
+        reverse = np.array(self.reversed_axes[::-1])
+        return np.where(reverse, np.asarray(image_size, np.float64)[::-1] - corner, corner)
 
 
 def _positive_size(size):

@@ -135,8 +135,9 @@ class DeviceTransform:
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Map uint8 [..., H, W, 3] to uint8 [..., h, w, 3]."""
-        if self._transform.rotate_180:
-            image = image.flip(-3, -2)
+        reverse = [axis for axis, is_reversed in zip((-3, -2), self._transform.reversed_axes)
+                   if is_reversed]
+        image = image.flip(reverse) if reverse else image
         if self._cut is not None:
             image = self._padded(image)
         for axis, index, coefficients in self._passes:

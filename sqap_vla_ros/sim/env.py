@@ -17,7 +17,7 @@ from sqap_vla_ros.sim.physics import control_step
 from sqap_vla_ros.sim.reset import start_at_random, start_officially
 from sqap_vla_ros.sim.scene import Scene
 from sqap_vla_ros.sim.tasks import find_tasks
-from sqap_vla_ros.sim.units import CONTROL_PERIOD_S, gripper_to_unit, twist_to_unit
+from sqap_vla_ros.sim.units import CONTROL_PERIOD_S, gripper_to_unit, SPEEDS
 from sqap_vla_ros.sim.variation import Looks, Variation
 
 
@@ -46,6 +46,7 @@ class LiberoEnv:
     initial_states: start from the benchmark's official states: seed s takes number s modulo
         their count (50), and placement_m does not apply.
     variation: what else may differ from the benchmark's look.
+    command_scale: how `step` reads its twists, see units.py; it may be set.
     Raises ConfigError for an unknown suite, instruction or camera, and for options that exclude
     each other.
     """
@@ -54,7 +55,7 @@ class LiberoEnv:
 
     def __init__(self, instructions=None, suite='libero_goal', placement_m=PLACEMENT_M,
                  image_size=(256, 256), camera='agentview', initial_states=False,
-                 variation=Variation()):
+                 variation=Variation(), command_scale=SPEEDS):
         if not 0 <= placement_m <= 1:
             raise ConfigError(f'placement_m is {placement_m}: use 0 to 1')
         if initial_states and (variation.distractors or variation.yaw_rad):
@@ -66,6 +67,7 @@ class LiberoEnv:
                         for name, task in self._tasks.items()}
         self.instructions = tuple(self._tasks)
         self.image_size = tuple(image_size)
+        self.command_scale = command_scale
         self._placement_m, self._variation, self._camera_name = placement_m, variation, camera
         self.scene = None
         self.time, self.success = 0.0, False
@@ -120,10 +122,11 @@ class LiberoEnv:
         """
         Move for one control period (0.05 s) and return whether the instruction is fulfilled.
 
-        twist: [6] linear m/s and angular rad/s of the end effector, base frame, cut off at what
-        the controller can do; gripper_open: 0 closed .. 1 open.
+        twist: [6] linear m/s and angular rad/s of the end effector, base frame, as
+        `command_scale` reads it, cut off at what the controller takes; gripper_open: 0 closed
+        .. 1 open.
         """
-        unit = twist_to_unit(twist)  # the base is not rotated in the world
+        unit = self.command_scale.unit_action(twist)  # the base is not rotated in the world
         control_step(self.scene.benchmark, np.append(unit, gripper_to_unit(gripper_open)))
         self.time += self.dt
         self.success = self.scene.fulfils(self._problem['goal_state'])

@@ -189,6 +189,7 @@ def test_a_preprocessor_without_sense_is_refused(opener, content, message):
     ({'tokenizer': 5}, 'tokenizer is 5'), ({'unnorm_key': ['x']}, 'unnorm_key is'),
     ({'image': {'crop_area': 'x'}}, 'image: '), ({'image': {'crop_area': 2}}, 'image: crop_area'),
     ({'image': {'rotate_180': 'no'}}, 'image: rotate_180'),
+    ({'image': {'mirror': 1}}, 'image: mirror is 1'),
     ({'action_space': [1]}, 'action_space: '),
     ({'action_space': {'kind': 'delta', 'names': ['dx'], 'dt': 'x'}}, 'action_space: ')])
 def test_a_deployment_without_sense_is_refused(opener, content, message):

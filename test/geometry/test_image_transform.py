@@ -20,6 +20,8 @@ TRANSFORMS = [
     for interpolation, rotate, crop in (
         ('bicubic', False, 1.0), ('bicubic', True, 0.9), ('bilinear', False, 0.9),
         ('lanczos', True, 1.0))]
+TRANSFORMS += [ImageTransform((97, 131), 'letterbox', rotate_180=rotate, crop_area=0.9, mirror=True)
+               for rotate in (False, True)]
 
 
 def blob(center, image_size, sigma):
@@ -74,14 +76,16 @@ def test_a_squashed_image_is_pillows_bicubic_bit_by_bit():
     np.testing.assert_array_equal(ImageTransform((224, 224)).apply(image), expected)
 
 
-def test_rotation_by_180_degrees_is_that_of_the_image_before_all_else():
+@pytest.mark.parametrize('strategy', ['resize-naive', 'letterbox', 'resize-crop'])
+@pytest.mark.parametrize('turn, axes', [
+    ({'rotate_180': True}, np.s_[::-1, ::-1]), ({'mirror': True}, np.s_[:, ::-1]),
+    ({'rotate_180': True, 'mirror': True}, np.s_[::-1])])
+def test_a_turn_is_that_of_the_image_before_all_else(strategy, turn, axes):
     image = noise((201, 333))
-    for strategy in ('resize-naive', 'letterbox', 'resize-crop'):
-        upright = ImageTransform((98, 98), strategy, crop_area=0.9)
-        rotated = ImageTransform((98, 98), strategy, crop_area=0.9, rotate_180=True)
-        difference = (upright.apply(image[::-1, ::-1]).astype(int)
-                      - rotated.apply(image).astype(int))
-        assert np.abs(difference).max() <= 1  # rounding of Pillow's two passes
+    plain, turned = (ImageTransform((98, 98), strategy, crop_area=0.9, **changes)
+                     for changes in ({}, turn))
+    difference = plain.apply(image[axes]).astype(int) - turned.apply(image).astype(int)
+    assert np.abs(difference).max() <= 1  # rounding of Pillow's two passes
 
 
 def test_letterbox_pads_with_the_fill_and_keeps_the_aspect():

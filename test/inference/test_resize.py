@@ -24,10 +24,10 @@ def difference(transform, image):
 @given(st.tuples(st.integers(1, 120), st.integers(1, 120)),
        st.tuples(st.integers(1, 60), st.integers(1, 60)), st.sampled_from(RESIZE_STRATEGIES),
        st.sampled_from(INTERPOLATIONS), st.booleans(), st.sampled_from([1.0, 0.9, 0.5]),
-       st.integers(0, 9))
+       st.booleans(), st.integers(0, 9))
 def test_any_image_is_resized_as_pillow_does(image_size, size, strategy, interpolation, rotate,
-                                             crop_area, seed):
-    transform = ImageTransform(size, strategy, interpolation, rotate, crop_area, (1, 2, 3))
+                                             crop_area, mirror, seed):
+    transform = ImageTransform(size, strategy, interpolation, rotate, crop_area, (1, 2, 3), mirror)
     image = np.random.default_rng(seed).integers(0, 256, (*image_size, 3), np.uint8)
     assert difference(transform, image) == 0
 

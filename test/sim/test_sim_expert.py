@@ -9,7 +9,7 @@ import pytest
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.sim.resting import place_of
-from sqap_vla_ros.sim.units import ANGULAR_SCALE, LINEAR_SCALE
+from sqap_vla_ros.sim.units import SPEEDS
 
 STOVE, CABINET = 'put the bowl on the stove', 'put the bowl on top of the cabinet'
 STEPS = 220
@@ -34,8 +34,8 @@ def run_expert(seed, instruction, disturb=None):
 def test_the_expert_reaches_the_benchmarks_success_within_its_limits(index):
     steps, actions = run_expert(100 + index, libero_env().instructions[index])
     assert steps is not None and steps <= 160
-    assert np.linalg.norm(actions[:, :3], axis=1).max() <= LINEAR_SCALE
-    assert np.linalg.norm(actions[:, 3:6], axis=1).max() <= ANGULAR_SCALE
+    assert np.linalg.norm(actions[:, :3], axis=1).max() <= SPEEDS.linear
+    assert np.linalg.norm(actions[:, 3:6], axis=1).max() <= SPEEDS.angular
     assert set(actions[:, 6]) == {0.0, 1.0}
 
 

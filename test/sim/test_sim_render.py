@@ -257,3 +257,18 @@ def test_libero_frames_are_mujocos_in_random_states():
             env.model.body_pos[:], env.data.qpos[:] = body_pos, qpos  # resets move fixtures
             mujoco.mj_forward(env.model, env.data)
             np.testing.assert_array_equal(frame, plain_frame(renderer, env.data, 'agentview'))
+
+
+def test_what_public_checkpoints_were_trained_on_is_our_frame_mirrored():
+    """Their authors rotate the benchmark's own frame, which is upside down, by 180 degrees."""
+    from robosuite.utils.binding_utils import MjRenderContextOffscreen
+
+    from sqap_vla_ros.geometry.image_transform import ImageTransform
+    env = libero_env()
+    env.reset(3)
+    simulation = env.scene.benchmark.sim
+    simulation.add_render_context(MjRenderContextOffscreen(simulation, device_id=-1))
+    theirs = simulation.render(camera_name='agentview', width=256, height=256)[::-1, ::-1]
+    difference = {mirror: np.abs(ImageTransform((256, 256), mirror=mirror).apply(
+        env.render()).astype(int) - theirs).mean() for mirror in (False, True)}
+    assert difference[True] < 20 < 40 < difference[False]  # they draw shadows, we do not

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sqap_vla_ros.sim.units import (
-    ANGULAR_SCALE, gripper_to_unit, LINEAR_SCALE, twist_to_unit, unit_to_twist)
+from sqap_vla_ros.control.action_space import ActionSpace, DELTA_NAMES
+from sqap_vla_ros.control.command import Command
+from sqap_vla_ros.control.safety_gate import CommandLimits, SafetyGate
+from sqap_vla_ros.sim.units import COMMAND_SCALES, GOAL_OFFSETS, gripper_to_unit, SPEEDS
 
 finite = st.floats(-100, 100)
-unit = st.floats(-1, 1).map(lambda value: round(value, 6))
+unit = st.floats(-1, 1, width=32)
 
 
 def settled_speed(axis, speed):
@@ -52,25 +54,41 @@ def test_a_zero_twist_holds_the_arm_still():
     np.testing.assert_allclose(env.end_effector_pose(), before, atol=1e-3)
 
 
-@given(st.lists(unit, min_size=6, max_size=6))
-def test_unit_actions_survive_the_way_to_si_and_back(values):
-    np.testing.assert_allclose(twist_to_unit(unit_to_twist(values)), values, atol=1e-8)
+@given(st.lists(unit, min_size=6, max_size=6), st.booleans())
+def test_the_actions_of_a_libero_checkpoint_come_out_as_they_were_trained_on(values, opened):
+    space = ActionSpace(
+        kind='delta', names=(*DELTA_NAMES, 'gripper'), dt=0.05, frame='base', rotation='rotvec',
+        scale=(0.05,) * 3 + (0.5,) * 3 + (1,), gripper_open=1.0, gripper_closed=0.0)
+    command, = space.commands(np.float32([[*values, opened]]))
+    command = SafetyGate(COMMAND_SCALES['delta'].limits).admit(command)
+    np.testing.assert_allclose(GOAL_OFFSETS.unit_action(command.twist), values, atol=1e-6)
+    assert gripper_to_unit(command.gripper) == (-1 if opened else 1)
 
 
 @given(st.lists(finite, min_size=6, max_size=6))
 def test_no_twist_leaves_the_controllers_range(twist):
-    assert np.abs(twist_to_unit(twist)).max() <= 1
+    assert np.abs(SPEEDS.unit_action(twist)).max() <= 1
 
 
-def test_a_unit_action_is_one_scale():
-    np.testing.assert_allclose(unit_to_twist(np.ones(6)), [LINEAR_SCALE] * 3
-                               + [ANGULAR_SCALE] * 3)
+@pytest.mark.parametrize('scale, linear, angular', [(SPEEDS, 0.25, 2.4), (GOAL_OFFSETS, 1, 10)])
+def test_a_unit_action_is_one_scale(scale, linear, angular):
+    twist = np.array([linear] * 3 + [-angular] * 3)
+    np.testing.assert_allclose(scale.unit_action(twist), [1] * 3 + [-1] * 3)
+    np.testing.assert_array_equal(SafetyGate(scale.limits).admit(Command(twist)).twist, twist)
+
+
+def test_the_limits_of_the_simulated_arm_are_those_of_its_file():
+    import yaml
+    from sqap_vla_ros.support.resources import config_file
+    content = yaml.safe_load(config_file('libero_sim.yaml').read_text())
+    values = content['/**']['ros__parameters']
+    assert SPEEDS.limits == CommandLimits(values['max_linear_speed'], values['max_angular_speed'])
 
 
 @pytest.mark.parametrize('twist', [[0] * 5, [0, 0, 0, 0, 0, np.nan], [np.inf] + [0] * 5])
 def test_a_twist_that_is_not_six_finite_numbers_is_refused(twist):
     with pytest.raises(ValueError, match='six finite numbers'):
-        twist_to_unit(twist)
+        SPEEDS.unit_action(twist)
 
 
 def test_the_gripper_threshold_is_half_open():
