@@ -23,9 +23,9 @@ import time
 
 import numpy as np
 from PIL import Image
-from sqap_vla_ros.demo.summary import machine, versions
 from sqap_vla_ros.formats.tensor_file import TensorFile
 from sqap_vla_ros.formats.tensors import forget_pages
+from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.memory import status_bytes
 import torch
 

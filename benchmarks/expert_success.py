@@ -16,9 +16,9 @@ from pathlib import Path
 import time
 
 import numpy as np
-from sqap_vla_ros.demo.summary import machine, versions
 from sqap_vla_ros.evaluate.rollouts import wilson_interval
 from sqap_vla_ros.support.files import write_whole
+from sqap_vla_ros.support.machine import machine, versions
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 OPTIONS = ('suite', 'seed', 'placement_m', 'yaw_rad', 'distractors', 'initial_states',

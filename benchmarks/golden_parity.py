@@ -67,7 +67,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    from sqap_vla_ros.demo.summary import machine, versions
+    from sqap_vla_ros.support.machine import machine, versions
     found = {head: differences(head) for head in ('openvla', 'cogact')}
     for head, rows in found.items():
         print(f'{head:24}{"max error":>12}{"largest value":>16}')

@@ -18,12 +18,12 @@ from pathlib import Path
 import statistics
 import time
 
-from sqap_vla_ros.demo.summary import machine, versions
 from sqap_vla_ros.evaluate.language import (
     from_transformers, load_model, load_tokenizer, NEEDED, negative_log_likelihoods, perplexity,
     windows)
 from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.quant import prepare_kernels, quantize_model, QuantScheme, summary
+from sqap_vla_ros.support.machine import machine, versions
 import torch
 
 HERE = Path(__file__).resolve().parent

@@ -18,9 +18,9 @@ import queue
 import time
 
 import numpy as np
-from sqap_vla_ros.demo.summary import machine, versions
 from sqap_vla_ros.sim.env import LiberoEnv
 from sqap_vla_ros.sim.expert import Expert
+from sqap_vla_ros.support.machine import machine, versions
 
 import mujoco  # noqa: I100 (behind sqap_vla_ros.sim, which chooses how it renders)
 

