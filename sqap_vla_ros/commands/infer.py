@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ObservationError
 from ..ingest.images import read_image
 from ..numerics.precision import PARTS
 from ..observation import Observation, STATE_NAMES
@@ -60,7 +60,7 @@ def infer(args) -> int:
     """Do what `run` does."""
     from ..policy import load_policy
     observation = Observation(
-        read_image(args.image), 0, args.instruction,
+        shown_image(args.image), 0, args.instruction,
         state=None if args.state is None else np.asarray(args.state, np.float32))
     noise = None if args.noise is None else read_noise(args.noise)
     policy = load_policy(
@@ -86,7 +86,7 @@ def infer(args) -> int:
 @contextmanager
 def shown_log():
     """Print which kernels a GPU has, why, and how far they are with compiling and tuning."""
-    package, handler = logging.getLogger(__package__), logging.StreamHandler()
+    package, handler = logging.getLogger('sqap_vla_ros'), logging.StreamHandler()
     before = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)
@@ -95,6 +95,14 @@ def shown_log():
     finally:
         package.removeHandler(handler)
         package.setLevel(before)
+
+
+def shown_image(path) -> np.ndarray:
+    """Return --image uint8 [H, W, 3]; raise ConfigError if it cannot be read."""
+    try:
+        return read_image(path)
+    except ObservationError as error:
+        raise ConfigError(f'--image {error}') from error
 
 
 def warm_up_rounds(asked: int | None, device_type: str) -> int:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vla_node as a process of its own: how it ends, and what it leaves on the wire."""
 
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -16,14 +17,15 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from ros_harness import Robot, speed, World  # noqa: E402
 
 pytestmark = pytest.mark.ros
+TESTS = Path(__file__).resolve().parents[1]  # ros_harness is there
 NODE = """
 import signal
 import sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored where tests run
 from ros_harness import KnownPolicy
-from sqap_vla_ros.ros import vla_node
-vla_node.VlaNode.__init__.__defaults__ = (KnownPolicy, 'vla_node')
-sys.exit(vla_node.main())
+from sqap_vla_ros.ros.vla import node
+node.VlaNode.__init__.__defaults__ = (KnownPolicy, 'vla_node')
+sys.exit(node.main())
 """
 CAMERA = """
 import rclpy, time
@@ -71,7 +73,7 @@ def start(ros_process_environment):
 
     def start_process(code, *arguments):
         environment = dict(ros_process_environment)
-        environment['PYTHONPATH'] = f'{sys.path[0]}:{environment.get("PYTHONPATH", "")}'
+        environment['PYTHONPATH'] = f'{TESTS}:{environment.get("PYTHONPATH", "")}'
         processes.append(subprocess.Popen(
             [sys.executable, '-c', code, *arguments], env=environment, stderr=subprocess.PIPE,
             text=True))
@@ -112,8 +114,9 @@ def test_a_killed_camera_process_stops_the_arm(outside, start):
     (['-p', 'autostart:=true'], 'parameter checkpoint is empty'),
     (['-p', 'control_rate:=20'], 'control_rate'), (['-p', 'control_rate:=5.0'], 'control_rate')])
 def test_it_exits_with_an_error_and_a_message_where_it_cannot_start(start, arguments, text):
-    process = start('import sys; from sqap_vla_ros.ros import vla_node; sys.exit(vla_node.main())',
-                    '--ros-args', *arguments)
+    process = start(
+        'import sys; from sqap_vla_ros.ros.vla import node; sys.exit(node.main())', '--ros-args',
+        *arguments)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert text in errors.splitlines()[-1]
