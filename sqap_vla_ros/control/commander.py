@@ -1,0 +1,112 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From a policy's chunks to the one command for now: units, playing by time, the safety gate.
+
+The node, `sqap-vla eval` and every other program that moves an arm use this one. It knows no ROS
+and no clock: the caller says what time it is, in integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .action_space import ActionSpace
+from .chunk_player import ChunkPlayer
+from .command import Command
+from .safety_gate import CommandLimits, SafetyGate
+from ..support.recent import Recent
+
+WINDOW_NS = 10 * 10**9
+SMOOTH_SHARE = 0.5  # of the time that rows run, below which the user should hear why
+
+
+@dataclass(frozen=True)
+class Pace:
+    """
+    How what the policy says is carried out.
+
+    latency_ms: from an image to its chunk, median of the last ones.  rows, dt_s: of a chunk.
+    running_share: of the last ten seconds in which rows were executed, 0 .. 1; NaN
+    in the first second.
+    is_whole: whether chunks are executed to their end before the next image is asked about.
+    """
+
+    latency_ms: float
+    rows: int
+    dt_s: float
+    running_share: float
+    is_whole: bool
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the arm stands still for most of the time because answers are late."""
+        return self.rows > 0 and self.running_share < SMOOTH_SHARE
+
+    def __str__(self) -> str:
+        """Say it in a sentence, with what to change where the arm waits."""
+        if not self.rows:
+            return 'no action chunk yet'
+        chunk = f'{self.rows} row{"s" * (self.rows > 1)} of {self.dt_s:.3g} s'
+        text = (f'an image is answered after {self.latency_ms:.0f} ms with {chunk}, all of which '
+                'is executed' if self.is_whole else
+                f'an image is answered after {self.latency_ms:.0f} ms with {chunk}')
+        if self.running_share == self.running_share:  # known
+            text += f'; the arm is under way {100 * self.running_share:.0f} % of the time'
+        if self.is_slow:
+            text += (': use a lower precision, fewer tokens or a faster machine'
+                     + (', or pipelined, to ask while the arm moves' if self.is_whole else
+                        ', or smaller execute_steps, to ask earlier'))
+        return text
+
+
+class Commander:
+    """Takes chunks, gives commands; `gate` and `player` may be looked at."""
+
+    def __init__(self, space: ActionSpace, limits: CommandLimits, execute_steps: int = 0,
+                 lockstep: bool = False, pipelined: bool = False, period_ns: int = 1):
+        """
+        Begin without a chunk.
+
+        execute_steps: 0 takes the action space's.  period_ns: how long the robot holds a
+        command, 1 where that is until the next row; for the others see ChunkPlayer.
+        Raises ConfigError.
+        """
+        self.space, self._period_ns = space, 1 if lockstep else period_ns
+        self.gate = SafetyGate(limits)
+        self.player = ChunkPlayer(execute_steps or space.execute_steps, lockstep, pipelined)
+        self._latency_ms = Recent(100)
+
+    def take(self, chunk, now_ns: int) -> bool:
+        """
+        Play an observation.ActionChunk from now on; return False if it is of no use any more.
+
+        A chunk with a row that must never reach an arm latches the gate's fault. Raises
+        ConfigError for actions of another width than the action space's.
+        """
+        commands = self.space.commands(chunk.actions)
+        if not self.gate.admit_chunk(commands):
+            self.stop(now_ns)
+            return True
+        is_taken = self.player.load(commands, chunk.stamp_ns, round(chunk.dt * 1e9), now_ns)
+        if is_taken:
+            self._latency_ms.add((now_ns - chunk.stamp_ns) * 1e-6)
+        return is_taken
+
+    def command(self, now_ns: int) -> Command | None:
+        """Return the command from now on, within the limits; None where the arm must stop."""
+        command = self.player.command(now_ns, self._period_ns)
+        command = command and self.gate.admit(command)
+        if self.gate.fault:
+            self.stop(now_ns)
+        return command
+
+    def stop(self, now_ns: int) -> None:
+        """Drop the chunk; motion begins again with the answer to an image taken from now on."""
+        self.player.forget(now_ns)
+
+    def pace(self, now_ns: int) -> Pace:
+        """Return how what the policy says is carried out."""
+        rows = self.player.chunk_rows or 0
+        return Pace(self._latency_ms.percentile(50), rows, self.space.dt,
+                    self.player.executed.share(now_ns, WINDOW_NS), self.player.is_whole)
