@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from .control.action_space import ActionSpace
+from .control.blending import EnsemblePolicy
 from .errors import ConfigError
 from .formats import checkpoint, open_checkpoint
 from .geometry.image_transform import checked_image, ImageTransform
@@ -91,8 +92,9 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
         check_budget(config, selection)
     model = ready_network(source, precision, rotate, int8, prepare, device, dtype)
     precision = precision or config.quantization.get('precision', 'fp')
-    return Policy(model, config, source.statistics(), prompt, precision, selection,
-                  radius_patches, seed, device, dtype, capture)
+    policy = Policy(model, config, source.statistics(), prompt, precision, selection,
+                    radius_patches, seed, device, dtype, capture)
+    return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
 
 def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace | None,
@@ -206,7 +208,6 @@ class Policy:
     def reset(self) -> None:
         """Forget everything about earlier observations (start of an episode)."""
         self._step = 0
-        self._outputs.reset()
 
     def warm_up(self, rounds: int = _ROUNDS, instruction: str | None = None,
                 image_size: tuple[int, int] | None = None) -> None:
@@ -280,8 +281,7 @@ class Policy:
         distance = None if selection is None else self._distance(observation)
         clock.lap('inputs')
         outcome = self.runner(image, token_ids, state, noise, distance, selection, self._step)
-        actions = self._outputs.actions(
-            self._model.head.normalised(outcome.raw), observation.stamp_ns)
+        actions = self._outputs.actions(self._model.head.normalised(outcome.raw))
         clock.lap('answer')
         self._step += 1
         chosen = None if selection is None else TokenSelection(

@@ -10,41 +10,70 @@ that plans of another mode do not pull the action to a useless middle.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
+import math
 
 import numpy as np
 
 from ..errors import ConfigError
+from ..observation import ActionChunk, Observation
 
 EPSILON = 1e-7
 
 
-class AdaptiveEnsemble:
-    """Remember the last `horizon` chunks; CogACT takes 7 for WidowX and 2 for the Google robot."""
+def blend(rows: np.ndarray, alpha: float = 0.1) -> np.ndarray:
+    """Return the action [A] that rows [H, A] for the same moment make, the newest row last."""
+    newest = rows[-1]
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(newest)
+    weights = np.exp(alpha * (rows @ newest) / (lengths + EPSILON))
+    return (weights / weights.sum()) @ rows
 
-    def __init__(self, horizon: int, alpha: float = 0.1):
+
+class EnsemblePolicy:
+    """
+    A policy whose answers are one row: what the last `horizon` chunks of another say about now.
+
+    Which row of a chunk is meant for now follows from the stamps of the images; where the
+    checkpoint does not say how long a step lasts, each inference counts as one. CogACT takes a
+    horizon of 7 for WidowX and 2 for the Google robot. All else is handed on to the policy.
+    """
+
+    def __init__(self, policy, horizon: int, alpha: float = 0.1):
         """Start without chunks; raise ConfigError for a horizon below 1."""
         if horizon < 1:
-            raise ConfigError(f'ensemble horizon is {horizon}, expected at least 1')
-        self._alpha = alpha
-        self._chunks: deque = deque(maxlen=horizon)  # (control step of row 0, chunk), oldest first
-        self._now = 0
+            raise ConfigError(f'ensemble is {horizon} chunks, expected at least 1')
+        self._policy, self._alpha = policy, alpha
+        self._chunks: deque = deque(maxlen=horizon)  # (time of row 0, actions)
+        self._count = 0
+
+    def __getattr__(self, name: str):
+        """Return an attribute of the policy."""
+        return getattr(self._policy, name)
 
     def reset(self) -> None:
-        """Forget all chunks."""
+        """Forget all chunks, and let the policy forget what it has seen."""
         self._chunks.clear()
-        self._now = 0
+        self._policy.reset()
 
-    def blend(self, actions: np.ndarray, steps: int = 1) -> np.ndarray:
-        """
-        Take a new chunk [T, A], un-normalised, and return the action [A] for now.
+    @property
+    def selection(self):
+        """Return how visual tokens are chosen; it may be set."""
+        return self._policy.selection
 
-        steps: control steps since the last chunk; one as old as its own length drops out.
-        """
-        self._now += steps
-        self._chunks.append((self._now, np.asarray(actions, np.float64)))
-        rows = np.array([chunk[self._now - start] for start, chunk in self._chunks
-                         if self._now - start < len(chunk)])
-        newest = rows[-1]
-        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(newest)
-        weights = np.exp(self._alpha * (rows @ newest) / (lengths + EPSILON))
-        return (weights / weights.sum()) @ rows
+    @selection.setter
+    def selection(self, selection) -> None:
+        self._policy.selection = selection
+
+    def infer(self, observation: Observation, *args, **kwargs) -> ActionChunk:
+        """Return a chunk of the one blended row; for what is raised see the policy's infer."""
+        chunk = self._policy.infer(observation, *args, **kwargs)
+        self._count += 1
+        now, step = chunk.stamp_ns, chunk.dt * 1e9
+        if math.isnan(step):
+            now, step = self._count, 1
+        if self._chunks and now < self._chunks[-1][0]:  # time has jumped back: another episode
+            self._chunks.clear()
+        self._chunks.append((now, np.asarray(chunk.actions, np.float64)))
+        ages = [(round((now - begun) / step), actions) for begun, actions in self._chunks]
+        rows = np.array([actions[age] for age, actions in ages if age < len(actions)])
+        return replace(chunk, actions=blend(rows, self._alpha)[None].astype(np.float32))

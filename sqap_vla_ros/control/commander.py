@@ -18,7 +18,8 @@ from .safety_gate import CommandLimits, SafetyGate
 from ..support.recent import Recent
 
 WINDOW_NS = 10 * 10**9
-SMOOTH_SHARE = 0.5  # of the time that rows run, below which the user should hear why
+# of the time that rows run, below which the user should hear why
+SMOOTH_SHARE, SMOOTH_SHARE_WHOLE = 0.9, 0.5
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Pace:
 
     @property
     def is_slow(self) -> bool:
-        """Whether the arm stands still for most of the time because answers are late."""
-        return self.rows > 0 and self.running_share < SMOOTH_SHARE
+        """Whether the arm stands still for much of the time because answers are late."""
+        least = SMOOTH_SHARE_WHOLE if self.is_whole else SMOOTH_SHARE
+        return self.rows > 0 and self.running_share < least
 
     def __str__(self) -> str:
         """Say it in a sentence, with what to change where the arm waits."""

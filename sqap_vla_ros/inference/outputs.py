@@ -7,7 +7,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..control.action_space import DELTA_NAMES
-from ..control.blending import AdaptiveEnsemble
 from ..errors import ObservationError
 from ..formats.checkpoint import CheckpointConfig
 from ..observation import ActionChunk
@@ -20,44 +19,23 @@ def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
 
 
 class ModelOutputs:
-    """Actions of one checkpoint; remembers what its ensemble blends."""
+    """Actions of one checkpoint."""
 
     def __init__(self, config: CheckpointConfig, stats: dict):
         """Keep the parts; stats: see checkpoint.statistics."""
         self._config, self._stats = config, stats
-        self._ensemble = AdaptiveEnsemble(config.ensemble) if config.ensemble else None
-        self._last_stamp = None
 
-    def reset(self) -> None:
-        """Forget everything about earlier actions (start of an episode)."""
-        self._last_stamp = None
-        if self._ensemble is not None:
-            self._ensemble.reset()
-
-    def actions(self, normalised: np.ndarray, stamp_ns: int) -> np.ndarray:
+    def actions(self, normalised: np.ndarray) -> np.ndarray:
         """
-        Return float32 [T, A], or [1, A] of an ensemble, in the checkpoint's units.
+        Return float32 [T, A] in the checkpoint's units of [T, A] in -1..1.
 
-        normalised: [T, A] in -1..1.  stamp_ns: of the image.  Raises ObservationError for
-        actions that are not finite: they must never reach a robot.
+        Raises ObservationError for actions that are not finite: they must never reach a robot.
         """
-        actions = unnormalise(normalised, self._stats)
-        if not np.isfinite(actions.astype(np.float32)).all():
+        actions = unnormalise(normalised, self._stats).astype(np.float32)
+        if not np.isfinite(actions).all():
             raise ObservationError(
                 'the policy answered with non-finite actions: check the checkpoint and precision')
-        return self._blended(actions, stamp_ns).astype(np.float32)
-
-    def _blended(self, actions, stamp_ns: int) -> np.ndarray:
-        """Return the actions, or the one action [1, A] that the ensemble makes of all chunks."""
-        if self._ensemble is None:
-            return actions
-        last, self._last_stamp = self._last_stamp, stamp_ns
-        steps = 1
-        if last is not None and self._config.declares_actions:
-            steps = round((stamp_ns - last) * 1e-9 / self._config.action_space.dt)
-        if steps < 0:  # time has jumped back: those plans are of another episode
-            self._ensemble.reset()
-        return self._ensemble.blend(actions, max(steps, 0))[None]
+        return actions
 
     def chunk(self, actions: np.ndarray, stamp_ns: int, timings: dict, selection) -> ActionChunk:
         """Name the columns; without a declared action space a step has no known duration."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Actions: units, playing by time, and what the safety gate lets through."""
+"""Actions: units, and what the safety gate lets through."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 
 from sqap_vla_ros.control.action_space import ActionSpace, DELTA_NAMES, TWIST_NAMES
-from sqap_vla_ros.control.chunk_player import ChunkPlayer
 from sqap_vla_ros.control.command import Command
 from sqap_vla_ros.control.safety_gate import CommandLimits, SafetyGate
 from sqap_vla_ros.errors import ConfigError
 
-DT_NS = 50_000_000
-START_NS = 1_790_000_000_123_456_789
 LIMITS = CommandLimits(linear=0.25, angular=1.0, reject_factor=4.0)
 any_float = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
@@ -75,71 +72,6 @@ def test_a_config_with_missing_or_unknown_keys_is_refused():
 def test_actions_of_another_width_are_refused():
     with pytest.raises(ConfigError, match='shape'):
         twist_space().commands(np.zeros((8, 6)))
-
-
-def test_lockstep_plays_the_row_on_the_tick_and_only_the_first_rows():
-    player = ChunkPlayer(execute_steps=4, lockstep=True)
-    player.load(rows(8), START_NS, 0.05)
-    played = [player.row_at(START_NS + tick * DT_NS) for tick in range(-1, 6)]
-    assert played == [None, 0, 1, 2, 3, None, None]
-    assert player.row_at(START_NS + DT_NS + 3) == 1
-    assert player.row_at(START_NS + DT_NS // 2) is None
-
-
-def test_real_time_skips_the_rows_that_latency_made_late_and_stops_past_the_end():
-    player = ChunkPlayer(execute_steps=4, lockstep=False)
-    player.load(rows(8), START_NS, 0.05)
-    assert player.command_at(START_NS + 3 * DT_NS - 1).twist[0] == 2
-    assert player.command_at(START_NS + 3 * DT_NS).twist[0] == 3
-    assert player.row_at(START_NS + 8 * DT_NS - 1) == 7
-    assert player.command_at(START_NS + 8 * DT_NS) is None
-    assert player.row_at(START_NS - 1) == 0
-    assert player.row_at(START_NS - DT_NS - 1) is None
-
-
-@given(st.integers(-10**10, 10**10), st.integers(1, 16), st.booleans())
-def test_a_row_is_always_one_that_exists_and_covers_its_time(offset_ns, horizon, lockstep):
-    player = ChunkPlayer(execute_steps=4, lockstep=lockstep)
-    player.load(rows(horizon), START_NS, 0.05)
-    row = player.row_at(START_NS + offset_ns)
-    if row is not None:
-        assert 0 <= row < horizon
-        assert -DT_NS <= offset_ns - row * DT_NS < DT_NS
-
-
-def test_nothing_is_played_before_a_chunk_came_or_after_it_was_cleared():
-    player = ChunkPlayer(execute_steps=1, lockstep=False)
-    assert player.command_at(START_NS) is None
-    player.load(rows(1), START_NS, 0.05)
-    player.clear()
-    assert player.command_at(START_NS) is None
-
-
-def test_the_duration_of_a_chunk_is_that_of_all_of_its_rows():
-    player = ChunkPlayer(execute_steps=4, lockstep=False)
-    assert player.duration_ns == 0
-    player.load(rows(8), START_NS, 0.05)
-    assert player.duration_ns == 8 * DT_NS
-
-
-def test_an_older_chunk_never_replaces_a_newer_one():
-    player = ChunkPlayer(execute_steps=4, lockstep=False)
-    player.load(rows(8), START_NS, 0.05)
-    player.load(rows(2), START_NS - DT_NS, 0.05)
-    assert player.stamp_ns == START_NS
-
-
-def test_an_image_is_due_once_the_executed_rows_have_passed_and_never_twice():
-    player = ChunkPlayer(execute_steps=4, lockstep=False)
-    assert player.wants_image(START_NS, None, 0.05)
-    assert not player.wants_image(START_NS, START_NS, 0.05)
-    assert not player.wants_image(START_NS + 3 * DT_NS, START_NS, 0.05)
-    assert player.wants_image(START_NS + 4 * DT_NS - 1000, START_NS, 0.05)
-
-
-def test_execute_steps_below_one_are_refused():
-    with pytest.raises(ConfigError, match='execute_steps'):
-        ChunkPlayer(execute_steps=0, lockstep=False)
 
 
 @given(arrays(np.float64, 6, elements=any_float), any_float)

@@ -30,8 +30,8 @@ class Rig:
 
     STEP_M = 0.02
 
-    def __init__(self, count, latency_ns, camera_hz, control_hz, dt_ns=200 * MS, execute_steps=None,
-                 **options):
+    def __init__(self, count, latency_ns, camera_hz, control_hz, dt_ns=200 * MS,
+                 execute_steps=None, **options):
         self.player = ChunkPlayer(execute_steps or count, **options)
         self.count, self.dt_ns, self.latency_ns = count, dt_ns, latency_ns
         self.camera_ns, self.period_ns = round(1e9 / camera_hz), round(1e9 / control_hz)

@@ -64,7 +64,7 @@ def test_a_clock_that_dies_while_images_go_on(world):
 
 def test_a_clock_that_is_set_back_does_not_silence_the_camera(world):
     world.move()
-    world.node._control._asked_ns += int(3600e9)  # as if now were an hour earlier
+    world.node._control.player.asked_ns += int(3600e9)  # as if now were an hour earlier
     seen = len(world.policy.observations)
     world.until(lambda: len(world.policy.observations) > seen + 1, meanwhile=world.robot.look)
     world.until(world.is_moving, meanwhile=world.robot.look)

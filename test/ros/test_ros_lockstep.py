@@ -158,10 +158,26 @@ def test_rows_are_not_played_while_there_are_two_cameras_or_no_instruction(world
     assert play(world, 5) == 0.0
     world.robot.destroy_publisher(second)
     world.until(lambda: world.says('commands', 'moving'))
-    assert play(world, 6) > 0
+    assert play(world, 8) == pytest.approx(0.02)  # the first row of a new chunk
     world.robot.say('')
     world.until(lambda: world.says('commands', 'no instruction'))
-    assert play(world, 7) == 0.0
+    world.until(lambda: answers(world, 9), meanwhile=lambda: show(world, 9))
+    assert not any(map(speed, answers(world, 9)))
+
+
+@pytest.mark.parametrize('how', ['resume', 'instruction'])
+def test_a_stopped_arm_begins_again_with_an_image_taken_after_the_stop(world, how):
+    assert play(world, 4) == pytest.approx(0.01)
+    if how == 'resume':
+        world.call('stop')
+        world.call('resume')
+    else:
+        world.policy.instructions += ('another',)
+        world.robot.say('another')
+        world.until(lambda: world.node._control.parts.inputs.instruction == 'another')
+    world.until(lambda: answers(world, 5), meanwhile=lambda: show(world, 5))
+    assert speed(answers(world, 5)[0]) == 0  # row 1 of the old chunk
+    assert play(world, 8) > 0.019
 
 
 def test_a_tick_that_is_repeated_after_a_stop_is_answered_with_zero(world):

@@ -64,7 +64,7 @@ def test_commands_are_repeated_at_20_hz_between_images(world):
 def test_past_the_end_of_the_chunk_it_stands_still_and_says_so(world):
     world.node.set_parameters([Parameter('image_timeout', value=5.0)])
     world.move()
-    world.until(lambda: world.says('commands', 'the action chunk ended'))
+    world.until(lambda: world.says('commands', 'or smaller execute_steps, to ask earlier'))
     world.stays_still()
 
 
@@ -167,7 +167,10 @@ def test_stop_holds_until_resume(world):
     world.move()
     assert 'call ~/resume' in world.call('stop').message
     world.stays_still(meanwhile=world.robot.look)
+    world.robot.twists.clear()
     assert 'stopped by ~/stop' in world.call('resume').message
+    world.spin(0.1)
+    assert world.robot.twists and not any(map(speed, world.robot.twists))  # no row of the old
     world.until(world.is_moving, meanwhile=world.robot.look)
 
 

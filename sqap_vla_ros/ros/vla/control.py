@@ -3,15 +3,14 @@
 """
 What the arm is told, and when: everything here runs on the executor thread.
 
-`Control` holds what is common: the safety gate, the chunk player, and the reasons for which
-nothing may move. The two ways of keeping time stand in realtime.py and lockstep.py.
+`Control` holds what is common: the Commander, which turns chunks into commands, and the reasons
+for which nothing may move. The two ways of keeping time stand in realtime.py and lockstep.py.
 """
 
 from dataclasses import dataclass
 import time
 
-from sqap_vla_ros.control.chunk_player import ChunkPlayer
-from sqap_vla_ros.control.safety_gate import SafetyGate
+from sqap_vla_ros.control.commander import Commander
 
 from .diagnostics import ERROR, OK, WARN
 from ..messages import chunk_message
@@ -43,11 +42,13 @@ class Control:
         self.config = config
         self.space = space
         self.parts = parts
-        self.gate = SafetyGate(config.limits)
-        self.player = ChunkPlayer(config.execute_steps or space.execute_steps, config.lockstep)
+        self.commander = Commander(
+            space, config.limits, config.execute_steps, config.lockstep, config.pipelined,
+            round(1e9 / config.control_rate))
+        self.gate, self.player = self.commander.gate, self.commander.player
+        self.pace = self.commander.pace(0)
         self.is_active = False
-        self._asked_ns = None  # stamp of the newest image that was asked about
-        self._chunk_heard_s = 0.0  # perf_counter() when the image of the chunk came in
+        self._chunk_known_s = 0.0  # perf_counter() when the chunk in play came in
         self._problem = None  # why the newest image got no chunk
         self._topic_problems = {}
         self._doubled = {}
@@ -123,11 +124,10 @@ class Control:
             self._ask_again()
             return
         elif answer.chunk is None:
-            self._problem = answer.problem
-            self.player.clear()
-        else:
-            self._problem = None
-            self._load(answer)
+            self._start_over(problem=answer.problem)
+        elif not self._takes(answer):
+            self._ask_again()
+            return
         self._command_now()
         if answer.chunk is not None:
             self._publish_chunk(answer)
@@ -143,6 +143,7 @@ class Control:
     def check(self):
         """Look at what no callback tells: the number of publishers, and silence."""
         self._doubled = self.parts.inputs.doubled_topics()
+        self.pace = self.commander.pace(self.now_ns())
         self._say_inputs()
         self._say_state()
         self.parts.diagnostics.report('commands', *self._said, **self._values())
@@ -160,11 +161,17 @@ class Control:
             return WARN, f'no instruction: publish one on {inputs.instruction_topic}'
         return None
 
-    def why_not(self):
-        """Return (level, text) if nothing may move whatever the chunk says, else None."""
-        reason = self.why_not_ask()
-        if reason is not None:
-            return reason
+    def why_slow(self):
+        """Return (level, text) if the inference in hand takes too long, else None."""
+        inference, limit_s = self.parts.inference, self.config.inference_timeout
+        if inference.is_preparing or inference.busy_s <= limit_s:
+            return None
+        return ERROR, (f'inference takes more than {limit_s:g} s (parameter inference_timeout): '
+                       'its answer will not be used. Use a lower precision, fewer tokens or a '
+                       'faster machine')
+
+    def why_wait(self):
+        """Return (level, text) while there is nothing to play for a known reason, else None."""
         if self.parts.inputs.frame is None:
             return WARN, f'no image has come in on {self.parts.inputs.image_topic}'
         if self.parts.inference.is_preparing:
@@ -173,32 +180,28 @@ class Control:
                 'the policy is made ready for this image size and instruction, once: nothing '
                 'moves until then'
                 + (f'; it takes more than {PREPARATION_S:g} s' if hangs else ''))
-        if self.parts.inference.busy_s > self.config.inference_timeout:
-            return ERROR, (f'inference takes more than {self.config.inference_timeout:g} s: use a '
-                           'lower precision, fewer tokens or a faster machine')
         if self._problem:
             return ERROR, self._problem
         return None
 
-    def _load(self, answer):
-        commands = self.space.commands(answer.chunk.actions)
-        if self.gate.admit_chunk(commands):
-            self.player.load(commands, answer.frame.stamp_ns, answer.chunk.dt)
-            if self.player.stamp_ns == answer.frame.stamp_ns:
-                self._chunk_heard_s = answer.frame.heard_s
+    def _takes(self, answer) -> bool:
+        """Play the chunk of an answer, unless it is of no use any more."""
+        self._problem = None
+        self._chunk_known_s = time.perf_counter()
+        return self.commander.take(answer.chunk, self.now_ns())
 
     def _ask(self, frame):
-        self._asked_ns = frame.stamp_ns
+        self.player.ask(frame.stamp_ns)
         self.parts.inference.ask(frame, self.parts.inputs.instruction)
 
     def _ask_again(self):
         """Ask about the newest image, instead of one that was not answered."""
         raise NotImplementedError
 
-    def _start_over(self, forget_image_size=False):
-        self.player.clear()
-        self._asked_ns = None
-        self._problem = None
+    def _start_over(self, forget_image_size=False, problem=None):
+        """Drop chunk and question: motion begins again with an image taken from now on."""
+        self.commander.stop(self.now_ns())
+        self._problem = problem
         self.parts.inference.reset(forget_image_size)
 
     def _command_now(self):
@@ -228,8 +231,12 @@ class Control:
             self.parts.diagnostics.report('commands', level, text, **self._values())
 
     def _values(self):
+        pace = self.pace
         return {'fault': self.gate.fault or '', 'shortened': self.gate.clamped,
-                'chunks': self._chunks, 'ros_overhead_ms_p50': self._overhead_ms.percentile(50),
+                'chunks': self._chunks, 'chunk_rows': pace.rows, 'row_s': pace.dt_s,
+                'image_to_chunk_ms_p50': pace.latency_ms,
+                'share_of_time_under_way': pace.running_share,
+                'ros_overhead_ms_p50': self._overhead_ms.percentile(50),
                 'ros_overhead_ms_p99': self._overhead_ms.percentile(99),
                 'inference_ms_p50': self._inference_ms.percentile(50),
                 'inference_ms_p95': self._inference_ms.percentile(95)}

@@ -30,8 +30,8 @@ class LockstepControl(Control):
 
     def start(self):
         """Listen to /clock."""
-        super().start()
         self._forget_ticks()
+        super().start()
         self._clock = self.parts.node.create_subscription(
             Clock, '/clock', self._on_clock, qos.CLOCK, event_callbacks=qos.SILENT_SUBSCRIPTION)
 
@@ -47,22 +47,23 @@ class LockstepControl(Control):
         return super().now_ns() if self._tick_ns is None else self._tick_ns
 
     def resume(self) -> str:
-        """Clear a stop or fault; the rows of the chunk still belong to their ticks."""
+        """Clear a stop or fault; motion goes on with the next image, never with the old chunk."""
         told = super().resume()
+        self._start_over()
         self._retry()
         return told
 
     def on_frame(self, frame):
         """Ask about the image, unless its tick has a row or it is being asked about."""
-        in_hand = self._asked_ns == frame.stamp_ns and self.parts.inference.is_busy
-        if (self.is_active and not in_hand and not self.why_not_ask() and
-                self.player.row_at(frame.stamp_ns) is None):
+        in_hand = self.player.asked_ns == frame.stamp_ns and self.parts.inference.is_busy
+        if (self.is_active and not in_hand and not self.why_not_ask()
+                and self.player.wants_image(frame.stamp_ns)):
             self._ask(frame)
 
     def on_instruction(self):
-        """Take it with the next image; a tick that waited for it goes on."""
+        """Stop what belongs to the old instruction; a tick that waited for this one goes on."""
         if self.is_active:
-            self._problem = None
+            self._start_over()
             self._retry()
 
     def on_answer(self, answer):
@@ -83,17 +84,21 @@ class LockstepControl(Control):
 
     def _on_clock(self, message):
         tick_ns = message.clock.sec * 10**9 + message.clock.nanosec
-        if self._tick_ns is not None and tick_ns < self._tick_ns:
-            self.time_jumped_back()
+        last_ns = self.player.not_before_ns if self._tick_ns is None else self._tick_ns
+        has_jumped_back = last_ns is not None and tick_ns < last_ns
+        if has_jumped_back:
             self._forget_ticks()
         if tick_ns == self._tick_ns:
             self._repeats += 1
         else:
             self._tick_ns, self._repeats, self._heard_s = tick_ns, 0, time.perf_counter()
+        if has_jumped_back:
+            self.time_jumped_back()
         self._note_life()
         if tick_ns == self._answered_ns:
             if self.why_not_ask():
                 self._answer = STOP
+                self._drop_chunk()
             self.parts.output.send(self._answer, tick_ns)
         else:
             self._play()
@@ -102,9 +107,10 @@ class LockstepControl(Control):
         """Answer the tick if its command is known by now."""
         if self._tick_ns is None or self._tick_ns == self._answered_ns:
             return
-        command = self.player.command_at(self._tick_ns)
-        command = command and self.gate.admit(command)
+        command = self.commander.command(self._tick_ns)
         must_stop = self.gate.fault or (command is not None and self.why_not_ask())
+        if must_stop:
+            self._drop_chunk()
         if must_stop or (command is None and self._is_between_images()):
             command = STOP
         if command is not None:
@@ -114,6 +120,11 @@ class LockstepControl(Control):
         self._say_state()
 
     _command_now = _play
+
+    def _drop_chunk(self):
+        """Let no row of a chunk be played after the arm was told to stop."""
+        if self.player.is_engaged:
+            self._start_over(problem=self._problem)
 
     def _ask_again(self):
         self._retry()
@@ -145,7 +156,7 @@ class LockstepControl(Control):
         self._alive_s, self._is_silent = time.perf_counter(), False
 
     def _say_state(self):
-        why_not = self.why_not()
+        why_not = self.why_not_ask() or self.why_slow() or self.why_wait()
         if why_not is not None:
             self._say(*why_not)
         elif self._tick_ns is None:

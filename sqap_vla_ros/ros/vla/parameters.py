@@ -97,6 +97,10 @@ class NodeConfig:
         20.0, 'Rate at which commands are repeated [Hz].', 20.0, 1000.0)
     execute_steps: int = _parameter(
         0, "Rows of a chunk to play before asking again; 0 takes the checkpoint's.", 0, 1000)
+    pipelined: bool = _parameter(
+        False, 'Of chunks that are executed to their end, such as single actions: ask about the '
+        'image taken when that begins, not when it has ended. The arm stands still for less '
+        'time, and the policy sees it a chunk earlier.')
     lockstep: bool = _parameter(
         False, 'The simulator waits for one command a tick of /clock (needs use_sim_time).')
     autostart: bool = _parameter(False, 'Configure and activate at start.')

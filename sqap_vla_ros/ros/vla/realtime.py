@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Real time: the robot does not wait, so the row that belongs to now is played.
+Real time: the robot does not wait, so rows are played while the next image is asked about.
 
 A steady timer repeats the command even if the node's clock stands still (a dead /clock must
 not leave the last twist in force), and a chunk's first command goes out when it comes in.
@@ -11,11 +11,10 @@ import time
 
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
+from sqap_vla_ros.ingest.stamps import why_stamp_is_off
 
 from .control import Control
 from .diagnostics import ERROR, OK, WARN
-
-FUTURE_S = 0.1  # how far a camera's clock may be ahead of ours
 
 
 class RealTimeControl(Control):
@@ -24,6 +23,7 @@ class RealTimeControl(Control):
     def start(self):
         """Begin to command."""
         super().start()
+        self._stuck_ns = None  # the time at which the node's clock was found to stand still
         node = self.parts.node
         self._timer = node.create_timer(
             1.0 / self.config.control_rate, self._tick, clock=self.parts.steady_clock)
@@ -46,12 +46,12 @@ class RealTimeControl(Control):
 
     def on_frame(self, frame):
         """Ask about the image if it is due, or newer than one that still waits."""
-        if not self.is_active or self.why_not_ask() or self._why_stale(self.now_ns()):
+        if (not self.is_active or self.why_not_ask() or self.why_slow()
+                or self._why_stale(self.now_ns())):
             return
         if self._is_before_asked(frame):
             self._start_over()
-        if (self._problem or self.parts.inference.is_pending or
-                self.player.wants_image(frame.stamp_ns, self._asked_ns, self.space.dt)):
+        if self.player.wants_image(frame.stamp_ns) or self._waits_with_an_older(frame):
             self._ask(frame)
 
     def on_instruction(self):
@@ -62,26 +62,33 @@ class RealTimeControl(Control):
 
     def _is_before_asked(self, frame):
         """Return whether the camera's clock was set back, or no image would be due for long."""
-        return (self._asked_ns is not None and
-                (self._asked_ns - frame.stamp_ns) * 1e-9 > self.config.image_timeout)
+        asked_ns = self.player.asked_ns
+        return (asked_ns is not None and
+                (asked_ns - frame.stamp_ns) * 1e-9 > self.config.image_timeout)
+
+    def _waits_with_an_older(self, frame):
+        """Return whether an image waits for the inference thread, and this one is newer."""
+        asked_ns = self.player.asked_ns
+        return (self.parts.inference.is_pending and asked_ns is not None
+                and frame.stamp_ns > asked_ns)
 
     def _ask_again(self):
-        self._asked_ns = None
-        if self.parts.inputs.frame is not None:
-            self.on_frame(self.parts.inputs.frame)
+        self._start_over()  # the next image is asked about
 
     def _tick(self):
         """Send the command for now."""
         now_ns = self.now_ns()
-        why_not = self.why_not() or self._why_stale(now_ns) or self._why_outlived()
-        command = None if why_not else self.player.command_at(now_ns)
-        command = command and self.gate.admit(command)
+        stops = self.why_not_ask() or self.why_slow() or self._why_stale(now_ns) \
+            or self._why_outlived(now_ns)
+        waits = self.why_wait()
+        if stops and self.player.is_engaged or waits and self.player.stamp_ns is not None:
+            self._start_over(problem=self._problem)
+        command = None if stops or waits else self.commander.command(now_ns)
         if command is not None:
             self.parts.output.send(command, now_ns)
-            self._say(OK, 'moving')
         else:
             self.parts.output.stop(now_ns)
-            self._say(*(why_not or self.why_not_ask() or self._why_no_row()))
+        self._say(*(stops or waits or self.why_not_ask() or self._how_it_goes()))
 
     _command_now = _tick
 
@@ -90,29 +97,26 @@ class RealTimeControl(Control):
 
     def _why_stale(self, now_ns):
         frame, limit_s = self.parts.inputs.frame, self.config.image_timeout
+        if frame is None:
+            return None
         topic = self.parts.inputs.image_topic
-        age_s = (now_ns - frame.stamp_ns) * 1e-9
         if time.perf_counter() - frame.heard_s > limit_s:
             return ERROR, f'no image on {topic} for more than {limit_s:g} s'
-        if age_s > limit_s:
-            return ERROR, (f'images on {topic} are more than {limit_s:g} s old when they come in: '
-                           'synchronize the clocks, or use a faster connection')
-        if age_s < -FUTURE_S:
-            return ERROR, (f'images on {topic} are stamped more than {FUTURE_S:g} s in the '
-                           'future: synchronize the clocks, or check use_sim_time')
-        return None
+        reason = why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic)
+        return (ERROR, reason) if reason else None
 
-    def _why_outlived(self):
+    def _why_outlived(self, now_ns):
         """Return why the chunk is over by wall time, though the node's clock has a row for now."""
-        if self.player.stamp_ns is None:
-            return None
         limit_s = self.player.duration_ns * 1e-9 + self.config.image_timeout
-        if time.perf_counter() - self._chunk_heard_s > limit_s:
-            return ERROR, ('the action chunk is over by wall time: inference is too slow, or the '
-                           "node's clock stands still or is slow (/clock, with use_sim_time)")
-        return None
+        if (self.player.has_row(now_ns)
+                and time.perf_counter() - self._chunk_known_s > limit_s):
+            self._stuck_ns = now_ns
+        if now_ns != self._stuck_ns:
+            return None
+        return ERROR, ("the action chunk is over by wall time: the node's clock stands still or "
+                       'is slow (/clock, with use_sim_time)')
 
-    def _why_no_row(self):
+    def _how_it_goes(self):
         if self.player.stamp_ns is None:
             return WARN, 'waiting for the first action chunk'
-        return WARN, 'the action chunk ended before the next one: inference or camera is too slow'
+        return WARN if self.pace.is_slow else OK, f'moving: {self.pace}'
