@@ -44,7 +44,7 @@ class MatrixPolicy:
         torch.set_num_threads(1)
         self._matrix = torch.randn(128, 128)
         self._infer_s = infer_ms * 1e-3
-        self.config = SimpleNamespace(action_space=ActionSpace())
+        self.config = SimpleNamespace(action_space=ActionSpace(execute_steps=4))
         self.instructions, self.state_names, self.precision = (), (), 'fp'
         self.grid, self.kept_tokens = (16, 16), 154
         self.image_transform = ImageTransform((224, 224))

@@ -113,8 +113,7 @@ def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace 
     config = dataclasses.replace(
         config, model=model, action_space=action_space or config.action_space,
         ensemble=config.ensemble if ensemble is None else ensemble)
-    checkpoint.check_actions(config, 'action space')
-    return config
+    return checkpoint.check_actions(config, 'the options')
 
 
 def check_budget(config: checkpoint.CheckpointConfig, selection: SelectionConfig) -> None:

@@ -43,7 +43,7 @@ class KnownPolicy:
     """Answers every image with the same chunk: SPEED m/s along x, gripper half open."""
 
     def __init__(self, config):
-        self.config = SimpleNamespace(action_space=ActionSpace())
+        self.config = SimpleNamespace(action_space=ActionSpace(execute_steps=4))
         self.instructions = (INSTRUCTION,)
         self.precision, self.grid, self.kept_tokens = 'fp', (4, 4), 8
         self.state_names = ()

@@ -4,17 +4,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from .command import Command
+from .rotation import rotation_vector_from_rpy
 from ..errors import ConfigError
+from ..support.validation import is_count, is_number, unknown_names
 
 TWIST_NAMES = ('vx', 'vy', 'vz', 'wx', 'wy', 'wz')
 DELTA_NAMES = ('dx', 'dy', 'dz', 'rx', 'ry', 'rz')
-NAMES_BY_KIND = {'twist': TWIST_NAMES, 'delta': DELTA_NAMES}
+POSE_NAMES = ('x', 'y', 'z', 'rx', 'ry', 'rz')
+NAMES_BY_KIND = {'twist': TWIST_NAMES, 'delta': DELTA_NAMES, 'pose': POSE_NAMES,
+                 'joint_position': None, 'joint_delta': None}  # None: the robot's joint names
+DRIVING_KINDS = ('delta', 'twist')
+ROTATION_KINDS = ('delta', 'pose')
 FRAMES = ('base', 'end_effector')
+ROTATIONS = ('rotvec', 'rpy')
+DT_RANGE_S = (0.001, 2.0)
+ASKED = {  # what a file that leaves it out is asked for
+    'kind': f'one of {tuple(NAMES_BY_KIND)}',
+    'names': 'a list with one name a column',
+    'dt': 'seconds from one row to the next, such as 0.2 at 5 Hz',
+    'frame': f'in which the actions are expressed, one of {FRAMES}',
+    'rotation': "'rpy' for roll, pitch and yaw, as most Open X-Embodiment data sets have, or "
+                "'rotvec' for a rotation vector, as LIBERO has",
+    'gripper_open': "the gripper column's value for an open gripper",
+    'gripper_closed': "the gripper column's value for a closed gripper"}
 
 
 @dataclass(frozen=True)
@@ -22,69 +40,198 @@ class ActionSpace:
     """
     What the columns of an action mean.
 
-    kind: 'twist' (m/s, rad/s) or 'delta' (m and rad, as a rotation vector, for each step).
+    kind: 'twist' (m/s, rad/s), 'delta' (m, rad for each step), 'pose' (m, rad), 'joint_position'
+    or 'joint_delta'.  Twists and deltas drive an arm in this version.
     names: one a column; NAMES_BY_KIND[kind] in any order, and 'gripper' if there is one.
     dt: seconds between two rows.  frame: 'base' or 'end_effector', in which they are expressed.
-    execute_steps: rows to play before the next image is asked about.
+    execute_steps: rows to play before the next image is asked about; None until the number of
+    rows is known, see with_rows.
     gripper_open, gripper_closed: the checkpoint's values for an open and a closed gripper.
-    Raises ConfigError.
+    scale: what each column is multiplied by to be in SI units, in the order of names or by name
+    (1 where nothing is said): pi / 180 for degrees, 0.001 for millimetres.
+    rotation: how rx, ry, rz of a delta or pose are meant after that, 'rotvec' or 'rpy' (see
+    rotation_vector_from_rpy); None where a file of an earlier version does not say, and then it
+    is a rotation vector.
+    gripper_threshold: in the checkpoint's units; on its open side the gripper is opened, else
+    closed.  None lets the opening be continuous.
+    The defaults are those of the policies that this package trains.  Raises ConfigError.
     """
 
     kind: str = 'twist'
     names: tuple[str, ...] = TWIST_NAMES + ('gripper',)
     dt: float = 0.05
     frame: str = 'base'
-    execute_steps: int = 4
+    execute_steps: int | None = None
     gripper_open: float = 1.0
     gripper_closed: float = 0.0
+    scale: tuple[float, ...] = ()
+    rotation: str | None = None
+    gripper_threshold: float | None = None
 
     def __post_init__(self):
-        """Raise ConfigError for anything that could not be turned into a twist."""
-        if self.kind not in NAMES_BY_KIND:
-            raise ConfigError(f'action space: kind is {self.kind!r}, expected one of '
-                              f'{sorted(NAMES_BY_KIND)}')
-        missing = [name for name in NAMES_BY_KIND[self.kind] if name not in self.names]
-        unknown = set(self.names) - set(NAMES_BY_KIND[self.kind]) - {'gripper'}
-        if missing or unknown or len(set(self.names)) != len(self.names):
-            raise ConfigError(
-                f'action space {self.kind!r}: names are {list(self.names)}, expected each of '
-                f'{list(NAMES_BY_KIND[self.kind])} once, and gripper if there is one')
-        if not (np.isfinite(self.dt) and self.dt > 0):
-            raise ConfigError(f'action space: dt is {self.dt}, expected seconds > 0')
-        if self.frame not in FRAMES:
-            raise ConfigError(f'action space: frame is {self.frame!r}, expected one of {FRAMES}')
-        if self.execute_steps < 1:
-            raise ConfigError(
-                f'action space: execute_steps is {self.execute_steps}, expected at least 1')
-        if self.gripper_open == self.gripper_closed:
-            raise ConfigError('action space: gripper_open and gripper_closed are both '
-                              f'{self.gripper_open}')
+        """Raise ConfigError for anything that could not be turned into commands."""
+        self._check_choices()
+        self._check_names()
+        self._check_dt()
+        self._check_gripper()
+        object.__setattr__(self, 'names', tuple(self.names))
+        object.__setattr__(self, 'scale', self._checked_scale())
+        if self.execute_steps is not None and (
+                not is_count(self.execute_steps) or self.execute_steps < 1):
+            raise _error(f'execute_steps is {self.execute_steps!r}, expected a whole number >= 1')
 
     @classmethod
     def from_config(cls, config) -> ActionSpace:
-        """Build it from a checkpoint's `action_space` mapping; unknown keys raise ConfigError."""
-        unknown = set(config) - set(cls.__dataclass_fields__)
-        missing = {'kind', 'names', 'dt'} - set(config)
-        if unknown or missing:
-            raise ConfigError(f'action space: missing keys {sorted(missing)}, '
-                              f'unknown keys {sorted(unknown)}')
-        return cls(**{**config, 'names': tuple(config['names'])})
+        """
+        Build it from an `action_space` of a file; whatever is missing is asked for.
+
+        Raises ConfigError for missing and unknown keys too.
+        """
+        if not isinstance(config, Mapping):
+            raise _error(f'found {config!r}, expected an object with {", ".join(ASKED)}')
+        unknown = unknown_names(config, [field.name for field in fields(cls)])
+        if unknown:
+            raise _error(f'unknown keys {unknown}')
+        missing = [name for name in _needed(config) if name not in config]
+        if missing:
+            raise _error('; '.join(f'{name} is missing: {ASKED[name]}' for name in missing))
+        return cls(**config)
+
+    @property
+    def dt_ns(self) -> int:
+        """Return the time between two rows in nanoseconds."""
+        return round(self.dt * 1e9)
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        """Return the columns but the gripper's, in the order of their meaning."""
+        return NAMES_BY_KIND[self.kind] or tuple(
+            name for name in self.names if name != 'gripper')
+
+    def with_rows(self, rows: int) -> ActionSpace:
+        """
+        Return it with execute_steps settled for a policy that answers with so many rows.
+
+        One row is executed whole; of several rows the number is asked for, never guessed.
+        Raises ConfigError when it is missing or beyond the rows.
+        """
+        if self.execute_steps is None and rows > 1:
+            raise _error(f'execute_steps is missing: how many of the {rows} rows of an answer are '
+                         f'executed before the next image is asked about, 1..{rows}')
+        if (self.execute_steps or 1) > rows:
+            raise _error(f'execute_steps is {self.execute_steps}, but an answer of this policy '
+                         f'has {rows} row{"s" * (rows > 1)}: expected 1..{rows}')
+        return replace(self, execute_steps=self.execute_steps or 1)
+
+    def check_drives(self) -> None:
+        """Raise ConfigError unless this version can drive an arm by such actions."""
+        if self.kind not in DRIVING_KINDS:
+            raise _error(f'kind {self.kind!r} cannot drive an arm in this version: only '
+                         f'{" and ".join(DRIVING_KINDS)} can')
 
     def commands(self, actions: np.ndarray) -> tuple[Command, ...]:
         """
         Convert actions [T, A] in the checkpoint's units to T commands in SI units.
 
-        Raises ConfigError when A is not the number of names. Non-finite values pass through:
-        the SafetyGate is what stops on them.
+        Raises ConfigError when A is not the number of names, or for a kind that drives no arm.
+        Non-finite values pass through: the SafetyGate is what stops on them.
         """
+        self.check_drives()
         actions = np.asarray(actions, dtype=np.float64)
         if actions.ndim != 2 or actions.shape[1] != len(self.names):
             raise ConfigError(f'actions have shape {actions.shape}, expected '
                               f'[T, {len(self.names)}] for {list(self.names)}')
-        columns = [self.names.index(name) for name in NAMES_BY_KIND[self.kind]]
-        twists = actions[:, columns] / (self.dt if self.kind == 'delta' else 1.0)
+        scaled = actions * np.array(self.scale)
+        twists = scaled[:, [self.names.index(name) for name in self.arm_names]]
+        if self.rotation == 'rpy':
+            twists[:, 3:] = rotation_vector_from_rpy(twists[:, 3:])
+        if self.kind == 'delta':
+            twists /= self.dt
         if 'gripper' not in self.names:
             return tuple(Command(twist) for twist in twists)
-        span = self.gripper_open - self.gripper_closed
-        opening = (actions[:, self.names.index('gripper')] - self.gripper_closed) / span
+        opening = self._opening(actions[:, self.names.index('gripper')])
         return tuple(Command(twist, float(g)) for twist, g in zip(twists, opening))
+
+    def _opening(self, gripper: np.ndarray) -> np.ndarray:
+        """Return 0 closed .. 1 open of gripper values [T] in the checkpoint's units."""
+        span = self.gripper_open - self.gripper_closed
+        if self.gripper_threshold is None:
+            return (gripper - self.gripper_closed) / span
+        is_open = (gripper - self.gripper_threshold) / span > 0
+        return np.where(np.isfinite(gripper), is_open, gripper)
+
+    def _check_choices(self) -> None:
+        for name, choices in (('kind', tuple(NAMES_BY_KIND)), ('frame', FRAMES),
+                              ('rotation', (None, *ROTATIONS))):
+            if getattr(self, name) not in choices:
+                raise _error(f'{name} is {getattr(self, name)!r}, expected one of {choices}')
+        if self.rotation == 'rpy' and self.kind not in ROTATION_KINDS:
+            raise _error(f'rotation is rpy, but kind {self.kind!r} has no such angles: only '
+                         f'{" and ".join(ROTATION_KINDS)} have')
+
+    def _check_names(self) -> None:
+        names, expected = self.names, NAMES_BY_KIND[self.kind]
+        if not isinstance(names, (list, tuple)) or not all(
+                isinstance(name, str) and name for name in names):
+            raise _error(f'names are {names!r}, expected {ASKED["names"]}')
+        arm = [name for name in names if name != 'gripper']
+        if len(set(names)) != len(names) or not arm or (
+                expected and sorted(arm) != sorted(expected)):
+            each = f'each of {list(expected)}' if expected else "each of the arm's joints"
+            raise _error(f'names are {list(names)}, expected {each} once, and gripper if there is '
+                         f'one, for kind {self.kind!r}')
+
+    def _check_dt(self) -> None:
+        low, high = DT_RANGE_S
+        if not is_number(self.dt):
+            raise _error(f'dt is {self.dt!r}, expected {ASKED["dt"]}')
+        if high < self.dt <= 1000:
+            raise _error(f'dt is {self.dt} s: did you mean {self.dt:g} Hz, dt {1 / self.dt:.3g}? '
+                         f'Expected seconds, {low}..{high}')
+        if not low <= self.dt <= high:
+            raise _error(f'dt is {self.dt} s, expected {low}..{high}: {ASKED["dt"]}')
+
+    def _check_gripper(self) -> None:
+        ends, threshold = (self.gripper_open, self.gripper_closed), self.gripper_threshold
+        if not all(map(is_number, ends)) or ends[0] == ends[1]:
+            raise _error(f'gripper_open is {ends[0]!r} and gripper_closed {ends[1]!r}, expected '
+                         'two different numbers')
+        if threshold is not None and not (
+                is_number(threshold) and min(ends) < threshold < max(ends)):
+            raise _error(f'gripper_threshold is {threshold!r}, expected a number between '
+                         f'gripper_closed {ends[1]} and gripper_open {ends[0]}')
+
+    def _checked_scale(self) -> tuple[float, ...]:
+        """Return one factor a column."""
+        scale, names = self.scale, self.names
+        if isinstance(scale, Mapping):
+            unknown = unknown_names(scale, names)
+            if unknown:
+                raise _error(f'scale has the unknown columns {unknown}, names are {list(names)}')
+            scale = [scale.get(name, 1.0) for name in names]
+        if not isinstance(scale, (list, tuple)) or len(scale) not in (0, len(names)) or not all(
+                is_number(factor) and factor > 0 for factor in scale):
+            raise _error(f'scale is {self.scale!r}, expected a number above 0 for each of '
+                         f'{list(names)}, or an object with numbers by name')
+        scale = tuple(map(float, scale)) or (1.0,) * len(names)
+        if 'gripper' in names and scale[list(names).index('gripper')] != 1:
+            raise _error('scale of the gripper must be 1: gripper_open and gripper_closed are in '
+                         "the checkpoint's units")
+        return scale
+
+
+def _needed(config: Mapping) -> list[str]:
+    """Return the keys that a file has to have, by what it says."""
+    kind, names = config.get('kind'), config.get('names', ())
+    needed = ['kind', 'names', 'dt']
+    if isinstance(kind, str) and not kind.startswith('joint'):
+        needed.append('frame')
+    if kind in ROTATION_KINDS:
+        needed.append('rotation')
+    if isinstance(names, (list, tuple)) and 'gripper' in names:
+        needed += ['gripper_open', 'gripper_closed']
+    return needed
+
+
+def _error(text: str) -> ConfigError:
+    return ConfigError(f'action_space: {text}')

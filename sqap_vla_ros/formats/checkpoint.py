@@ -36,7 +36,7 @@ FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json'
 
 EXAMPLE_ACTION_SPACE = (
     '{"action_space": {"kind": "delta", "names": ["dx", "dy", "dz", "rx", "ry", "rz", "gripper"], '
-    '"dt": 0.2, "frame": "base", "execute_steps": 1, "gripper_open": 1.0, "gripper_closed": 0.0}}')
+    '"dt": 0.2, "frame": "base", "rotation": "rpy", "gripper_open": 1.0, "gripper_closed": 0.0}}')
 
 
 class UndeclaredActionSpace:
@@ -72,7 +72,7 @@ class CheckpointConfig:
     """
 
     model: VLAConfig = field(default_factory=VLAConfig)
-    action_space: ActionSpace | UndeclaredActionSpace = field(default_factory=ActionSpace)
+    action_space: ActionSpace | UndeclaredActionSpace = ActionSpace(execute_steps=4)
     instructions: tuple[str, ...] = ()
     unnorm_key: str = ''
     image: dict = field(default_factory=dict)
@@ -120,24 +120,42 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
     try:
         model = _model_from_dict(content.pop('model'))
         space = content.pop('action_space')
-        space = UndeclaredActionSpace(source) if space is None else ActionSpace.from_config(space)
+        space = (UndeclaredActionSpace(source) if space is None else
+                 ActionSpace.from_config({'rotation': None, **space}))  # older ones lack it
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
         config = CheckpointConfig(model=model, action_space=space, **content)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
-    check_actions(config, source)
-    return config
+    return check_actions(config, source)
 
 
-def check_actions(config: CheckpointConfig, source: str) -> None:
-    """Raise CheckpointError unless the head gives as many values as the action space names."""
+def check_actions(config: CheckpointConfig, source: str) -> CheckpointConfig:
+    """
+    Return the config with as many execute_steps as its head can serve; see ActionSpace.with_rows.
+
+    Raises CheckpointError, naming source, unless the head gives as many values as the action
+    space names, and at least as many rows as are to be executed.
+    """
     if not config.declares_actions:
-        return
+        return config
     space, width = config.action_space, config.model.head.action_dim
     if len(space.names) != width:
         raise CheckpointError(f'{source}: the head gives {width} values, '
                               f'action_space names {len(space.names)}: {space.names}')
+    return settle_rows(config, source)
+
+
+def settle_rows(config: CheckpointConfig, source: str) -> CheckpointConfig:
+    """Return the config with execute_steps settled; raise CheckpointError naming source."""
+    if not config.declares_actions:
+        return config
+    rows = 1 if config.ensemble else config.model.head.chunk_length
+    try:
+        space = config.action_space.with_rows(rows)
+    except ConfigError as error:
+        raise CheckpointError(f'{source}: {error}') from error
+    return dataclasses.replace(config, action_space=space)
 
 
 def _model_from_dict(content: dict) -> VLAConfig:

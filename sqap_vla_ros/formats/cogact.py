@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .checkpoint import CheckpointConfig, read_json
-from .deployment import read_deployment
+from .checkpoint import CheckpointConfig, read_json, settle_rows
+from .deployment import FILE, read_deployment
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
 from .pickles import PickleReader
 from .sizes import ENCODERS, expect, image_side, projector_widths, Shapes
@@ -64,6 +64,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
                 {'image_resize_strategy': BASES[base]['strategy']}, deployment.image, source))
     except (ConfigError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    config = settle_rows(config, f'{directory / FILE}')
     return Source('cogact', path, config, tensors, read_json(statistics), statistics.name,
                   find_tokenizer(directory, tokenizer or deployment.tokenizer),
                   (f'weights {tensors.path.name}', UNUSED_NOTE))

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from .checkpoint import read_json, UndeclaredActionSpace
 from ..control.action_space import ActionSpace
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 from ..geometry.image_transform import ImageTransform
 
 FILE = 'deployment.json'
@@ -53,8 +53,8 @@ def read_deployment(directory: Path) -> Deployment:
     if 'action_space' in content:
         try:
             space = ActionSpace.from_config(content['action_space'])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(f'{path}: action_space: {error}') from error
+        except ConfigError as error:
+            raise CheckpointError(f'{path}: {error}') from error
     tokenizer = content.get('tokenizer')
     return Deployment(
         space, content.get('unnorm_key', ''), content.get('image', {}),

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .checkpoint import CheckpointConfig, read_json
-from .deployment import read_deployment
+from .checkpoint import CheckpointConfig, read_json, settle_rows
+from .deployment import FILE, read_deployment
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
 from .sizes import ENCODERS, projector_widths, Shapes
 from .source import find_tokenizer, Source
@@ -53,6 +53,7 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
             **image_options(_preprocessor(directory, content), deployment.image, source))
     except (ConfigError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    config = settle_rows(config, f'{directory / FILE}')
     return Source('openvla', directory, config, tensors, norm_stats, 'norm_stats',
                   find_tokenizer(directory, tokenizer or deployment.tokenizer), (UNUSED_NOTE,))
 

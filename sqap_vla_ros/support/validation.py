@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 import math
 from numbers import Integral, Real
 
@@ -34,3 +35,13 @@ def check_positive(config, *names: str) -> None:
         value = getattr(config, name)
         if not is_number(value) or value <= 0:
             raise ConfigError(f'{name} is {value!r}, expected a number above 0')
+
+
+def unknown_names(found, known) -> str:
+    """Return the names that are not known, each with the nearest known one; '' if all are."""
+    known = sorted(known)
+    texts = []
+    for name in sorted(set(map(str, found)) - set(known)):
+        nearest = get_close_matches(name, known, 1)
+        texts.append(f'{name!r}' + (f' (did you mean {nearest[0]!r}?)' if nearest else ''))
+    return ', '.join(texts)

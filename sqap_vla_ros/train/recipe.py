@@ -21,7 +21,6 @@ def plain_options(args) -> dict:
 
 def network(args, data, tokenizer):
     """Return the CheckpointConfig of the network that options and demonstrations ask for."""
-    from ..control.action_space import ActionSpace
     from ..formats.checkpoint import CheckpointConfig
     from ..model.heads import ChunkHeadConfig
     from ..model.llama import LlamaConfig
@@ -36,8 +35,7 @@ def network(args, data, tokenizer):
         head=ChunkHeadConfig(*data.chunks([0]).shape[1:]),
         text_length=text_length(tokenizer, data.instructions), state_dim=data.state.shape[1])
     return CheckpointConfig(
-        model=model, action_space=ActionSpace(), instructions=tuple(data.instructions),
-        unnorm_key=args.name)
+        model=model, instructions=tuple(data.instructions), unnorm_key=args.name)
 
 
 def text_length(tokenizer, instructions) -> int:

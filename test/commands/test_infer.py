@@ -166,7 +166,8 @@ def test_info_shows_what_a_foreign_checkpoint_holds_and_needs(kind, texts, capsy
 def test_info_shows_the_ranges_of_a_data_set_and_the_declared_actions(tmp_path, capsys):
     path = shutil.copytree(golden_data.openvla(), tmp_path / 'copy')
     (path / 'deployment.json').write_text(json.dumps({'action_space': {
-        'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 0.2, 'frame': 'end_effector'}}))
+        'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 0.2, 'frame': 'end_effector',
+        'rotation': 'rpy', 'gripper_open': 1.0, 'gripper_closed': 0.0}}))
     assert main(['info', str(path), '--unnorm-key', 'bridge_orig']) == 0
     printed = capsys.readouterr().out
     for text in ('delta in frame end_effector', 'every 0.2 s', 'as the head gives it', '-0.0309'):

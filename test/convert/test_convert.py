@@ -177,12 +177,12 @@ def test_what_the_user_declared_comes_along(tmp_path):
     path = golden_data.copy_of('openvla', tmp_path)
     (path / 'deployment.json').write_text(json.dumps({
         'unnorm_key': 'bridge_orig', 'image': {'crop_area': 0.9}, 'action_space': {
-            'kind': 'delta', 'dt': 0.2, 'frame': 'base', 'execute_steps': 1,
+            'kind': 'delta', 'dt': 0.2, 'frame': 'base', 'rotation': 'rpy',
             'names': ['dx', 'dy', 'dz', 'rx', 'ry', 'rz', 'gripper'],
             'gripper_open': 1.0, 'gripper_closed': 0.0}}))
     assert main(['convert', str(path), str(tmp_path / 'out'), '--precision', 'w8a8']) == 0
     config = open_checkpoint(tmp_path / 'out').config
-    assert config.action_space.dt == 0.2 and config.image['crop_area'] == 0.9
+    assert config.action_space.rotation == 'rpy' and config.image['crop_area'] == 0.9
     assert config.unnorm_key == 'bridge_orig'
 
 

@@ -91,7 +91,9 @@ def test_what_a_robot_needs_is_declared_beside_the_checkpoint(tmp_path):
     path = golden_data.copy_of('cogact', tmp_path)
     deployment = {'unnorm_key': KEY, 'image': {'crop_area': 0.9}, 'ensemble': 2,
                   'tokenizer': str(golden_data.openvla()), 'action_space': {
-                      'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 0.2}}
+                      'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 0.2,
+                      'frame': 'base', 'rotation': 'rpy', 'gripper_open': 1.0,
+                      'gripper_closed': 0.0}}
     (path / 'deployment.json').write_text(json.dumps(deployment))
     policy = load_policy(path)
     assert policy.image_transform.crop_area == 0.9 and policy.config.unnorm_key == KEY

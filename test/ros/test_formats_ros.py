@@ -15,8 +15,8 @@ from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
 
 pytestmark = pytest.mark.ros
 # A long step, so that a slow machine answers within it.
-SPACE = {'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 5.0, 'frame': 'end_effector',
-         'execute_steps': 1}
+SPACE = {'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 2.0, 'frame': 'end_effector',
+         'rotation': 'rotvec', 'execute_steps': 1, 'gripper_open': 1.0, 'gripper_closed': 0.0}
 PATIENT = {'image_timeout': 20.0, 'inference_timeout': 20.0, 'tf_timeout': 2.0,
            'torch_threads': 1, 'keep_tokens': 154}
 
