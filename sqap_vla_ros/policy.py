@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import logging
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ from .support.stopwatch import Stopwatch
 from .tokens.choice import SelectionConfig
 
 STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head', 'total')
+_LOG = logging.getLogger(__name__)
 _ROUNDS = 2  # the first run compiles, the second captures
 
 
@@ -82,6 +84,8 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
     config = with_options(
         source.config, action_space, ddim_steps, guidance, ensemble, prune_layer)
     source = dataclasses.replace(source, config=config)
+    for doubt in source.action_doubts():
+        _LOG.warning('%s', doubt)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
     if keep is None and selection is not None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import logging
 import math
 
+from ..control.action_report import describe, si_ranges
 from ..support.files import MIB
 
 ROWS = 256  # tokens that a decoder layer is timed with
@@ -27,7 +28,7 @@ def run(args) -> int:
     """Print architecture, sizes by part, precision, actions, statistics and image geometry."""
     from ..formats import open_checkpoint
     source = open_checkpoint(args.checkpoint)
-    if args.unnorm_key:
+    if args.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(args.unnorm_key)
     with _without_speeds():
         for title, text in lines(source):
@@ -166,22 +167,24 @@ def action_lines(source) -> Iterator[tuple[str, str]]:
     config = source.config
     space, length = config.action_space, config.model.head.chunk_length
     if config.declares_actions:
-        yield 'actions', (f'{space.kind} in frame {space.frame}, {space.names}, every {space.dt} '
-                          f's; chunk of {length}, {space.execute_steps} executed; gripper '
-                          f'{space.gripper_open:g} open, {space.gripper_closed:g} closed')
+        yield 'actions', f'chunk of {length}; {describe(space)}'
     else:
         yield 'actions', (f'chunk of {length}; to drive a robot, declare action_space in '
                           f'{space.file}')
     keys = sorted(source.norm_stats)
-    key = config.unnorm_key or (keys[0] if len(keys) == 1 else '')
-    if not key:
+    if not config.unnorm_key:
         yield 'unnorm_key', f'choose one of {", ".join(keys)}'
         return
-    stats = source.with_key(key).statistics()
-    yield 'unnorm_key', key + (f' (of {", ".join(keys)})' if len(keys) > 1 else '')
+    yield 'unnorm_key', config.unnorm_key + (f' (of {", ".join(keys)})' if keys[1:] else '')
+    stats = source.statistics()
     names = space.names if config.declares_actions else range(len(stats['low']))
+    speeds = si_ranges(space, stats) if config.declares_actions else {}
     for name, low, high, mask in zip(names, stats['low'], stats['high'], stats['mask']):
-        yield f'  {name}', (f'{low:8.4f} .. {high:.4f}' if mask else 'as the head gives it')
+        text = f'{low:8.4f} .. {high:.4f}' if mask else 'as the head gives it'
+        if name in speeds:
+            slow, fast, unit = speeds[name]
+            text = f'{text:20} {slow:8.3f} .. {fast:.3f} {unit}'
+        yield f'  {name}', text
 
 
 def part_sizes(source) -> dict[str, tuple[int, int]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from .command import Command
+from .presets import expanded
 from .rotation import rotation_vector_from_rpy
 from ..errors import ConfigError
 from ..support.validation import is_count, is_number, unknown_names
@@ -85,10 +86,13 @@ class ActionSpace:
         """
         Build it from an `action_space` of a file; whatever is missing is asked for.
 
-        Raises ConfigError for missing and unknown keys too.
+        config: an object, or the name of a preset, see presets.py.  Raises ConfigError for
+        missing and unknown keys, too.
         """
+        config = expanded(config)
         if not isinstance(config, Mapping):
-            raise _error(f'found {config!r}, expected an object with {", ".join(ASKED)}')
+            raise _error(f'found {config!r}, expected an object with {", ".join(ASKED)}, or the '
+                         'name of a preset')
         unknown = unknown_names(config, [field.name for field in fields(cls)])
         if unknown:
             raise _error(f'unknown keys {unknown}')

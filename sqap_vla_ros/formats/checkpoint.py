@@ -22,6 +22,7 @@ import re
 import numpy as np
 
 from ..control.action_space import ActionSpace
+from ..control.presets import PRESETS
 from ..errors import CheckpointError, ConfigError
 from ..geometry.image_transform import ImageTransform
 from ..model.heads import HEADS
@@ -36,7 +37,8 @@ FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json'
 
 EXAMPLE_ACTION_SPACE = (
     '{"action_space": {"kind": "delta", "names": ["dx", "dy", "dz", "rx", "ry", "rz", "gripper"], '
-    '"dt": 0.2, "frame": "base", "rotation": "rpy", "gripper_open": 1.0, "gripper_closed": 0.0}}')
+    '"dt": 0.2, "frame": "base", "rotation": "rpy", "gripper_open": 1.0, "gripper_closed": 0.0}}, '
+    f'or by the name of a preset, {tuple(PRESETS)}, such as {{"action_space": "bridge"}}')
 
 
 class UndeclaredActionSpace:
@@ -120,8 +122,9 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
     try:
         model = _model_from_dict(content.pop('model'))
         space = content.pop('action_space')
-        space = (UndeclaredActionSpace(source) if space is None else
-                 ActionSpace.from_config({'rotation': None, **space}))  # older ones lack it
+        if isinstance(space, dict):
+            space.setdefault('rotation', None)  # absent in what earlier versions wrote
+        space = UndeclaredActionSpace(source) if space is None else ActionSpace.from_config(space)
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
         config = CheckpointConfig(model=model, action_space=space, **content)

@@ -6,31 +6,34 @@ What OpenVLA and CogACT checkpoints do not say, and a robot needs: deployment.js
 A user writes it beside the checkpoint's config.json, since guessing could break an arm:
 
     {"unnorm_key": "bridge_orig",
-     "action_space": {"kind": "delta", "dt": 0.2, "frame": "base", "execute_steps": 1,
-                      "names": ["dx", "dy", "dz", "rx", "ry", "rz", "gripper"],
-                      "gripper_open": 1.0, "gripper_closed": 0.0},
+     "action_space": {"preset": "bridge", "execute_steps": 1},
      "image": {"crop_area": 0.9, "rotate_180": false},
      "ensemble": 0, "tokenizer": "/path/to/llama-2"}
 
-Every key may be absent; without action_space the checkpoint answers, but drives nothing.
-Deltas are metres and a rotation vector in radians; the roll, pitch and yaw of the public data
-sets are so small that they are one.  ensemble: how many of the last chunks are blended (CogACT: 7
-for WidowX, 2 for the Google robot).
+Every key may be absent; without action_space the checkpoint answers, but drives nothing.  An
+action_space is an object with the fields of ActionSpace, or a preset's name, see
+control/presets.py.  ensemble: how many of the last chunks are blended (CogACT: 7 for WidowX, 2 for
+the Google robot).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import logging
 from pathlib import Path
 
 from .checkpoint import read_json, UndeclaredActionSpace
+from ..control.action_report import describe
 from ..control.action_space import ActionSpace
+from ..control.presets import preset_name
 from ..errors import CheckpointError, ConfigError
 from ..geometry.image_transform import ImageTransform
+from ..support.validation import unknown_names
 
 FILE = 'deployment.json'
 KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer'}
 IMAGE_KEYS = ('crop_area', 'rotate_180', 'mirror')
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,13 @@ def read_deployment(directory: Path) -> Deployment:
     _check_keys(content, path)
     space = UndeclaredActionSpace(str(path))
     if 'action_space' in content:
+        given = content['action_space']
         try:
-            space = ActionSpace.from_config(content['action_space'])
+            space = ActionSpace.from_config(given)
         except ConfigError as error:
             raise CheckpointError(f'{path}: {error}') from error
+        if preset_name(given):
+            _LOG.info('%s: preset %s stands for %s', path, preset_name(given), describe(space))
     tokenizer = content.get('tokenizer')
     return Deployment(
         space, content.get('unnorm_key', ''), content.get('image', {}),
@@ -63,7 +69,7 @@ def read_deployment(directory: Path) -> Deployment:
 
 def _check_keys(content: dict, path: Path) -> None:
     image, ensemble = content.get('image', {}), content.get('ensemble', 0)
-    unknown = sorted(content.keys() - KEYS)
+    unknown = unknown_names(content, KEYS)
     if unknown:
         raise CheckpointError(f'{path}: unknown keys {unknown}, known are {sorted(KEYS)}')
     if not isinstance(image, dict) or set(image) - set(IMAGE_KEYS):

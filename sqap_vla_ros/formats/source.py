@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .checkpoint import CheckpointConfig, read_tokenizer, statistics
 from .tensors import RenamedReader
+from ..control.action_report import doubts
 from ..errors import CheckpointError, ConfigError
 from ..model.heads import TokenHeadConfig
 
@@ -56,13 +57,27 @@ class Source:
             model = dataclasses.replace(model, head=head)
         chosen = dataclasses.replace(
             self, config=dataclasses.replace(self.config, model=model, unnorm_key=key))
-        chosen.statistics()
-        return chosen
+        return dataclasses.replace(chosen, notes=(*self.notes, *chosen.action_doubts()))
 
     def statistics(self) -> dict:
         """Return the chosen data set's statistics as arrays; see checkpoint.statistics."""
         return statistics(self.norm_stats, self.config.unnorm_key, self.config.model,
                           f'{self.path}', self.stats_file)
+
+    def action_doubts(self) -> tuple[str, ...]:
+        """
+        Return what makes the units of the chosen data set's actions doubtful.
+
+        Raises CheckpointError for statistics without sense, or where nobody declared how large
+        rotations are meant; see control.action_report.
+        """
+        stats, space = self.statistics(), self.config.action_space
+        if not self.config.declares_actions or len(space.names) != len(stats['low']):
+            return ()
+        try:
+            return doubts(space, stats, f'{self.path}, {self.config.unnorm_key}')
+        except ConfigError as error:
+            raise CheckpointError(str(error)) from error
 
     def read_tokenizer(self):
         """Return the `tokenizers.Tokenizer`; raise ConfigError if none is there."""
