@@ -170,5 +170,7 @@ def test_info_shows_the_ranges_of_a_data_set_and_the_declared_actions(tmp_path, 
         'rotation': 'rpy', 'gripper_open': 1.0, 'gripper_closed': 0.0}}))
     assert main(['info', str(path), '--unnorm-key', 'bridge_orig']) == 0
     printed = capsys.readouterr().out
-    for text in ('delta in frame end_effector', 'every 0.2 s', 'as the head gives it', '-0.0309'):
+    for text in ('delta in frame end_effector', 'rotation rpy', 'every 0.2 s (5 Hz)', '1 executed',
+                 'gripper 1 open, 0 closed, continuous', 'as the head gives it', '-0.0309',
+                 '-0.154 .. 0.171 m/s', '-0.126 .. 0.197 rad/s'):
         assert text in printed

@@ -10,7 +10,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
 from ros_harness import World  # noqa: E402
-from sqap_vla_ros.control.action_space import DELTA_NAMES  # noqa: E402
+from sqap_vla_ros.control.action_space import DELTA_NAMES, POSE_NAMES  # noqa: E402
 from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -55,6 +55,13 @@ def test_the_node_refuses_to_guess_what_actions_mean(node_with, head):
     assert not world.node.start()
     assert 'declare action_space in' in world.node.problem
     assert 'deployment.json' in world.node.problem
+
+
+def test_the_node_refuses_a_kind_of_action_that_it_has_no_output_for(node_with):
+    pose = {**SPACE, 'kind': 'pose', 'names': [*POSE_NAMES, 'gripper']}
+    world = node_with('openvla', action_space=pose)
+    assert not world.node.start()
+    assert "kind 'pose' cannot drive an arm in this version" in world.node.problem
 
 
 def test_the_node_refuses_to_guess_whose_units_actions_have(node_with):

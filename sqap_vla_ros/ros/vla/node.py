@@ -134,6 +134,7 @@ class VlaNode(LifecycleNode):
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)
         space = policy.config.action_space
+        space.check_drives()
         self._assemble(config, policy, space)
         self.problem = ''
         facts = {
