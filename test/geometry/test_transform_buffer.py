@@ -76,6 +76,22 @@ def test_the_newest_common_time_is_that_of_the_frame_that_lags():
     assert buffer.latest('camera', 'base').stamp_ns == 0
 
 
+@pytest.mark.parametrize('target, source', [('base', 'tool'), ('tool', 'base'),
+                                            ('base', 'arm'), ('camera', 'tool')])
+@pytest.mark.parametrize('asked_ms, off_ms', [(0, 0), (10, 10), (70, 30), (100, 0)])
+def test_it_tells_how_far_the_nearest_pose_is_that_was_heard(target, source, asked_ms, off_ms):
+    rng = np.random.default_rng(0)
+    buffer = TransformBuffer()
+    for stamp_ms in (0, 100):
+        buffer.insert('base', 'arm', random_pose(rng, START + stamp_ms * 10**6))
+    for stamp_ms in range(0, 110, 5):
+        buffer.insert('arm', 'wrist', random_pose(rng, START + stamp_ms * 10**6))
+    buffer.insert('wrist', 'tool', random_pose(rng), static=True)
+    buffer.insert('base', 'camera', random_pose(rng), static=True)
+    pose = buffer.lookup(target, source, START + asked_ms * 10**6)
+    assert pose.off_ns == off_ms * 10**6
+
+
 @pytest.mark.parametrize('offset, message', [(-0.25, 'before the oldest'),
                                              (1.25, 'after the newest')])
 def test_it_never_extrapolates_and_says_how_far_off_the_time_is(offset, message):

@@ -281,7 +281,7 @@ def test_the_gripper_is_0_when_closed_and_1_when_open(opening, closed, travel):
 def test_the_joint_position_nearest_to_the_image_is_taken_not_the_newest():
     scene = Scene()
     scene.heard.joints.clear()
-    for offset_ms, position in ((-90, 0.0), (-20, 0.03), (40, 0.04), (80, 0.0)):
+    for offset_ms, position in ((-90, 0.0), (-40, 0.01), (20, 0.03), (80, 0.0)):
         scene.heard.joints.add(joint_state(NOW_NS + offset_ms * 10**6, grip=position))
     assert scene.observe()[0].state[7] == pytest.approx(0.75)
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms over /tf and /tf_static, read when they are looked up; SciPy is the oracle."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -92,9 +94,9 @@ def test_between_two_stamps_it_is_lerp_and_slerp(wire):
         assert turn.magnitude() < 1e-6
 
 
-def _finds(wire, stamp_ns):
+def _finds(wire, stamp_ns, target='camera'):
     try:
-        wire.source.lookup('camera', 'tool', stamp_ns)
+        wire.source.lookup(target, 'tool', stamp_ns)
     except TransformLookupError:
         return False
     return True
@@ -125,3 +127,26 @@ def test_a_broken_transform_is_ignored(wire):
     wire.until(lambda: wire.source.latest('base', 'tool').stamp_ns == START + 2)
     with pytest.raises(TransformLookupError):
         wire.source.lookup('base', 'tool', START + 1)
+
+
+def test_transforms_that_came_in_while_nobody_looked_are_all_there(wire):
+    """No executor runs meanwhile: it may be busy, and the newest pose is found all the same."""
+    for millisecond in range(500):
+        wire.send('base', 'tool', (millisecond, 0, 0), (0, 0, 0, 1), START + millisecond * 10**6)
+    wire.tf.wait_for_all_acked()
+    end = time.monotonic() + 10.0
+    while not _finds(wire, START + 499 * 10**6, 'base') and time.monotonic() < end:
+        time.sleep(0.005)
+    for millisecond in (0, 250, 499):
+        pose = wire.source.lookup('base', 'tool', START + millisecond * 10**6)
+        assert pose.translation[0] == millisecond and pose.off_ns == 0
+
+
+def test_transforms_that_were_still_queued_when_time_jumped_back_are_forgotten(wire):
+    wire.send('base', 'tool', (1, 0, 0), (0, 0, 0, 1), START + 100 * SECOND)
+    wire.send('base', 'camera', (1, 0, 0), (0, 0, 0, 1), START, static=True)
+    wire.until_known('base', 'camera')
+    wire.source.clear()
+    wire.send('base', 'tool', (2, 0, 0), (0, 0, 0, 1), START)
+    wire.until(lambda: _finds(wire, START, 'base'))
+    assert wire.source.latest('camera', 'tool').translation[0] == 1

@@ -181,17 +181,17 @@ class Inputs:
 
 def image_topic(node, compressed: bool) -> str:
     """
-    Return the topic of the images, `image` as it is remapped, or its transport.
+    Return the name to subscribe to for images, before remapping: `image`, or its transport.
 
-    As image_transport does it: remapping `image` moves image/compressed with it, but for a
+    As image_transport has it, remapping `image` moves image/compressed with it, but for a
     remapping of image/compressed itself.
     """
     base = node.resolve_topic_name('image')
-    own = node.resolve_topic_name('image/compressed')
     if not compressed or base.endswith('/compressed'):
-        return base
-    is_remapped = own != node.resolve_topic_name('image/compressed', only_expand=True)
-    return own if is_remapped else base + '/compressed'
+        return 'image'
+    is_remapped = (node.resolve_topic_name('image/compressed')
+                   != node.resolve_topic_name('image/compressed', only_expand=True))
+    return 'image/compressed' if is_remapped else base + '/compressed'
 
 
 def polling(timeout_s: float):

@@ -11,11 +11,14 @@ it is looked at, where tf2's Python listener falls behind a busy executor.
 from threading import Lock
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer, TransformLookupError
 from tf2_msgs.msg import TFMessage
 
 from .polled import PolledSubscription
 from .. import qos
+
+READ_PERIOD_S = 0.05  # so that there is little to read when an image waits for it
 
 
 class Transforms:
@@ -24,13 +27,15 @@ class Transforms:
     def __init__(self, node):
         """Keep the node."""
         self._node = node
-        self._lock = Lock()  # /tf_static comes in on the executor thread, where clear() is called
+        self._lock = Lock()  # between the executor thread and the one that looks
         self._buffer = TransformBuffer()
-        self._moving = self._static = None
+        self._moving = self._static = self._timer = None
 
     def setup(self, listener):
         """Subscribe; listener: has on_topic_problem(topic, message)."""
         self._moving = PolledSubscription(self._node, TFMessage, '/tf', qos.TF_POLLED)
+        self._timer = self._node.create_timer(
+            READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._static = self._node.create_subscription(
             TFMessage, '/tf_static', lambda message: self._insert(message, static=True),
             qos.TF_STATIC,
@@ -43,13 +48,12 @@ class Transforms:
                 self._moving.destroy()
                 self._moving = None
             self._node.destroy_subscription(self._static)
+            self._node.destroy_timer(self._timer)
         self._buffer = TransformBuffer()
 
     def clear(self):
         """Forget moving frames, after time has jumped back; what is still queued, too."""
-        with self._lock:
-            if self._moving is not None:
-                self._moving.take()
+        self._read()
         self._buffer.clear()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
@@ -64,9 +68,8 @@ class Transforms:
 
     def _read(self):
         with self._lock:
-            messages = self._moving.take() if self._moving is not None else ()
-        for message in messages:
-            self._insert(message, static=False)
+            for message in self._moving.take() if self._moving is not None else ():
+                self._insert(message, static=False)
 
     def _insert(self, message, static):
         for transform in message.transforms:

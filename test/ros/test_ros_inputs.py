@@ -1,0 +1,191 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node subscribes to, and what it finds there when it looks."""
+
+from dataclasses import fields
+import time
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
+pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
+
+import rclpy  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from ros_harness import KnownPolicy, transform  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, JointState  # noqa: E402
+from sqap_vla_ros.ingest.observer import ObserverOptions  # noqa: E402
+from sqap_vla_ros.observation import STATE_NAMES  # noqa: E402
+from sqap_vla_ros.ros.messages import time_message  # noqa: E402
+from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs  # noqa: E402
+from sqap_vla_ros.ros.vla.parameters import NodeConfig  # noqa: E402
+from tf2_msgs.msg import TFMessage  # noqa: E402
+
+pytestmark = pytest.mark.ros
+SECOND = 10**9
+START = 1_790_000_000 * SECOND
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class StatePolicy(KnownPolicy):
+    """Needs the end effector's pose and the gripper."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.state_names = STATE_NAMES
+
+
+@pytest.fixture
+def node(request):
+    """Return a plain node; a test's parameter `node` gives its remappings."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    rules = [word for rule in getattr(request, 'param', ()) for word in ('-r', rule)]
+    node = Node('inputs', context=context, cli_args=['--ros-args', *rules] if rules else None)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize('age_s', [0, 3600])
+def test_a_camera_info_that_was_latched_before_is_heard_however_old(make_world, age_s):
+    world = make_world(KnownPolicy)
+    robot = world.robot
+    robot.destroy_publisher(robot.info)
+    robot.publishes.remove('info')
+    robot.info = robot.create_publisher(CameraInfo, 'camera_info', LATCHED)
+    robot.info.publish(robot.camera_info(robot.now_ns() - age_s * SECOND))
+    world.start()
+    world.move()
+    np.testing.assert_allclose(world.policy.observations[-1].protected.pixels, [[37.5, 23.5]])
+
+
+@pytest.mark.parametrize('node, raw, compressed', [
+    ((), '/image', '/image/compressed'),
+    (('image:=/cam/image_raw',), '/cam/image_raw', '/cam/image_raw/compressed'),
+    (('image:=/cam/image_raw/compressed',), '/cam/image_raw/compressed',
+     '/cam/image_raw/compressed'),
+    (('image/compressed:=/jpegs',), '/image', '/jpegs'),
+    (('image:=/cam', 'image/compressed:=/jpegs'), '/cam', '/jpegs'),
+    (('__ns:=/left',), '/left/image', '/left/image/compressed'),
+    (('__ns:=/left', 'image:=cam'), '/left/cam', '/left/cam/compressed')], indirect=['node'])
+def test_the_compressed_transport_follows_the_remapping_of_the_image(node, raw, compressed):
+    assert [node.resolve_topic_name(image_topic(node, is_compressed))
+            for is_compressed in (False, True)] == [raw, compressed]
+
+
+def test_compressed_images_move_the_arm(make_world):
+    world = make_world(KnownPolicy, {'image_transport': 'compressed'}, {
+        'cli_args': ['--ros-args', '-r', 'image:=/cam/image_raw']})
+    robot = world.robot
+    jpegs = robot.create_publisher(CompressedImage, '/cam/image_raw/compressed', 1)
+    _, data = cv2.imencode('.png', np.full((48, 64, 3), 128, np.uint8))
+
+    def picture(stamp_ns):
+        message = CompressedImage(format='png', data=data.tobytes())
+        message.header.frame_id, message.header.stamp = 'camera', time_message(stamp_ns)
+        return message
+    robot.destroy_publisher(robot.image)
+    robot.image, robot.picture = jpegs, picture
+    world.start()
+    world.robot.say()
+    world.until(lambda: world.says('commands', 'no image has come in on /cam/image_raw/compr'))
+    world.move()
+    assert (world.policy.observations[-1].image == 128).all()
+
+
+@pytest.mark.parametrize('policy, parameters, expected', [
+    (KnownPolicy, {}, {'camera_info', '/tf', '/tf_static'}),
+    (KnownPolicy, {'keep_tokens': 0}, set()),
+    (KnownPolicy, {'protect': False}, set()),
+    (StatePolicy, {'keep_tokens': 0, 'gripper_joint': 'finger'},
+     {'joint_states', '/tf', '/tf_static'})])
+def test_only_what_is_needed_is_subscribed_to(make_world, policy, parameters, expected):
+    world = make_world(policy, parameters)
+    assert world.node.start(), world.node.problem
+    found = {topic for topic in ('camera_info', 'joint_states', '/tf', '/tf_static')
+             if world.node.count_subscribers(topic)}
+    assert found == expected
+
+
+def test_a_gripper_off_the_image_is_a_warning_that_asks_for_the_frame(make_world):
+    """The camera's frame is a body frame, x forward, as a simulator stamps it."""
+    world = make_world(KnownPolicy)
+    robot = world.robot
+
+    def look():
+        now_ns = robot.now_ns()
+        robot.tf.publish(TFMessage(transforms=[
+            transform('base', 'end_effector', (0.6, 0.0, 0.1), now_ns),
+            transform('base', 'camera', (0.0, 0.0, 0.0), now_ns)]))
+        robot.info.publish(robot.camera_info(now_ns))
+        robot.image.publish(robot.picture(now_ns))
+    world.start()
+    robot.say()
+    world.until(lambda: world.says(
+        'inference', "end_effector projects to pixel (391.5, 23.5), off the image of 64 x 48, and "
+        "is not protected: is 'camera' an optical frame"), meanwhile=look)
+    assert robot.said('inference')[0] == b'\x01'
+
+
+def config(**changes):
+    """Return what Inputs looks at."""
+    return SimpleNamespace(**{'image_transport': 'raw', 'needs_localization': False,
+                              'gripper_joint': 'grip', **changes})
+
+
+def send_joints(publisher, first_ms, last_ms):
+    """Publish an arm at 1 kHz and its gripper, which stands at its time, at 10 Hz."""
+    for millisecond in range(first_ms, last_ms):
+        stamp = time_message(START + millisecond * 10**6)
+        message = JointState(name=['arm'], position=[9.0])
+        message.header.stamp = stamp
+        publisher.publish(message)
+        if millisecond % 100 == 0:
+            message = JointState(name=['grip'], position=[millisecond / 1000])
+            message.header.stamp = stamp
+            publisher.publish(message)
+
+
+def test_joint_states_that_came_in_while_nobody_looked_are_all_there(node):
+    """No executor runs: it may be busy for as long as it likes."""
+    publisher = node.create_publisher(JointState, 'joint_states', QoSProfile(depth=2000))
+    inputs = Inputs(node, config(), needs_joints=True)
+    inputs.setup(SimpleNamespace(on_topic_problem=None))
+    wait_for(lambda: publisher.get_subscription_count())
+    send_joints(publisher, 0, 1500)
+    wait_for(lambda: _heard(inputs, START + 1400 * 10**6) == (1.4, 0))
+    for millisecond in range(0, 1500, 33):
+        position, off_s = inputs.joints.nearest('grip', START + millisecond * 10**6)
+        assert off_s <= 0.1 and position == pytest.approx(round(position, 1))
+    send_joints(publisher, 1500, 1600)
+    wait_for(lambda: publisher.wait_for_all_acked())
+    inputs.forget_moving()
+    assert _heard(inputs, START) is None
+    inputs.teardown()
+
+
+def _heard(inputs, stamp_ns):
+    try:
+        return inputs.joints.nearest('grip', stamp_ns)
+    except ValueError:
+        return None
+
+
+def wait_for(condition, timeout_s=30.0):
+    """Wait for what no executor of this process has to do."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f'waited {timeout_s} s in vain'
+        time.sleep(0.005)
+
+
+def test_the_observers_defaults_are_those_of_the_parameters():
+    parameters = {item.name: item.default for item in fields(NodeConfig)}
+    for item in fields(ObserverOptions):
+        if item.name not in ('needs_localization', 'tf_timeout'):
+            assert item.default == parameters[item.name], item.name
