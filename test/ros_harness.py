@@ -23,7 +23,7 @@ from sqap_vla_ros.geometry.image_transform import ImageTransform
 from sqap_vla_ros.geometry.patches import protected_distances
 from sqap_vla_ros.msg import (
     ActionChunk as ActionChunkMessage, TokenSelection as TokenSelectionMessage)
-from sqap_vla_ros.observation import ActionChunk
+from sqap_vla_ros.observation import ActionChunk, STATE_NAMES
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.vla.node import VlaNode
 from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
@@ -85,6 +85,14 @@ class KnownPolicy:
         space = self.config.action_space
         return ActionChunk(self.actions.copy(), space.dt, space.names, observation.stamp_ns,
                            {'total': 1.0}, selection)
+
+
+class StatePolicy(KnownPolicy):
+    """Needs the end effector's pose and the gripper."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.state_names = STATE_NAMES
 
 
 class Robot(Node):

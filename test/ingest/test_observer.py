@@ -139,6 +139,11 @@ def test_a_camera_info_of_another_resolution_of_the_same_camera_is_scaled(shown)
     np.testing.assert_allclose(protected.pixels, (scene.seen()[0] + 0.5) * scale - 0.5, atol=1e-6)
 
 
+def test_a_camera_info_of_another_aspect_is_refused():
+    with pytest.raises(ObservationError, match='which is another aspect'):
+        Scene().observe(picture(pixels=np.zeros((HEIGHT, 100, 3), np.uint8)))
+
+
 # How far off they may be
 
 @pytest.mark.parametrize('lagging, lags_s', [

@@ -10,23 +10,13 @@ pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from ros_harness import KnownPolicy, SPEED, speed, WAIT_S  # noqa: E402
+from ros_harness import KnownPolicy, SPEED, speed, StatePolicy, WAIT_S  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
-from sqap_vla_ros.observation import STATE_NAMES  # noqa: E402
-from sqap_vla_ros.ros.messages import time_message  # noqa: E402
 from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
 from std_msgs.msg import Float64, String  # noqa: E402
 from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.ros
-
-
-class StatePolicy(KnownPolicy):
-    """Needs the end effector's pose and the gripper."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.state_names = STATE_NAMES
 
 
 @pytest.fixture
@@ -52,15 +42,6 @@ def test_no_camera_info(world):
     world.until(world.is_moving, meanwhile=world.robot.look)
 
 
-@pytest.mark.parametrize('world', [{'require_localization': False}], indirect=True)
-def test_no_camera_info_is_only_a_warning_where_that_is_wanted(world):
-    world.robot.publishes.remove('info')
-    world.move()
-    world.until(lambda: world.says('inference', 'no protected tokens'),
-                meanwhile=world.robot.look)
-    assert world.policy.observations[-1].protected.names == ()
-
-
 def test_an_uncalibrated_camera(world):
     calibrated = world.robot.camera_info
 
@@ -71,33 +52,6 @@ def test_an_uncalibrated_camera(world):
     world.robot.camera_info = uncalibrated
     world.robot.say()
     assert_stopped(world, 'the camera is not calibrated')
-
-
-@pytest.mark.parametrize('header, text', [
-    ({'frame_id': 'other'}, "the image has frame_id 'camera', camera_info has 'other'"),
-    ({'stamp': time_message(5 * 10**9)}, 's off the image (limit: camera_info_max_age, 10 s)')])
-def test_a_camera_info_that_is_not_of_the_image(world, header, text):
-    calibrated = world.robot.camera_info
-
-    def other(stamp_ns):
-        message = calibrated(stamp_ns)
-        for name, value in header.items():
-            setattr(message.header, name, value)
-        return message
-    world.robot.camera_info = other
-    world.robot.say()
-    assert_stopped(world, text)
-    header.update(frame_id='', stamp=time_message(0))
-    world.until(world.is_moving, meanwhile=world.robot.look)
-
-
-@pytest.mark.parametrize('encoding', ['16UC1', '32FC1', 'nonsense', ''])
-def test_a_wrong_encoding(world, encoding):
-    world.move()
-    world.robot.encoding = encoding
-    assert_stopped(world, f"encoding '{encoding}' cannot be used")
-    world.robot.encoding = 'rgb8'
-    world.until(world.is_moving, meanwhile=world.robot.look)
 
 
 def test_an_image_whose_data_is_truncated(world):
@@ -121,18 +75,6 @@ def test_another_image_size_in_the_middle_of_a_run(world):
     assert_stopped(world, 'the image is 128 x 96 pixels now and was 64 x 48 before')
     world.call('reset')
     world.until(world.is_moving, meanwhile=world.robot.look)
-
-
-def test_an_image_of_another_aspect_than_camera_info(world):
-    world.robot.size = (48, 100)
-    world.robot.say()
-    assert_stopped(world, 'which is another aspect')
-
-
-def test_no_transforms(world):
-    world.robot.publishes.remove('tf')
-    world.robot.say()
-    assert_stopped(world, 'no transform base -> camera')
 
 
 def test_transforms_that_stopped_coming(world):

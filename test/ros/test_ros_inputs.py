@@ -16,10 +16,9 @@ pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `m
 import rclpy  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_harness import KnownPolicy, transform  # noqa: E402
+from ros_harness import KnownPolicy, StatePolicy, transform  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState  # noqa: E402
 from sqap_vla_ros.ingest.observer import ObserverOptions  # noqa: E402
-from sqap_vla_ros.observation import STATE_NAMES  # noqa: E402
 from sqap_vla_ros.ros.messages import time_message  # noqa: E402
 from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs  # noqa: E402
 from sqap_vla_ros.ros.vla.parameters import NodeConfig  # noqa: E402
@@ -29,14 +28,6 @@ pytestmark = pytest.mark.ros
 SECOND = 10**9
 START = 1_790_000_000 * SECOND
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-class StatePolicy(KnownPolicy):
-    """Needs the end effector's pose and the gripper."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.state_names = STATE_NAMES
 
 
 @pytest.fixture

@@ -73,13 +73,15 @@ class NodeConfig:
     end_effector_frames: tuple = _parameter(
         ('tool0',), 'TF frames to protect; the first is the one that is commanded.')
     camera_frame: str = _parameter(
-        '', "TF frame of the camera's optical centre; empty takes the image's frame_id.")
+        '', "TF frame of the camera's optical centre (x right, y down, z forward); empty takes the "
+        "image's frame_id, which must be camera_info's too.")
     camera_rectified: bool = _parameter(
         False, 'True if the image topic is rectified (P of camera_info is used, not K and D).')
     rotate_image_180: bool = _parameter(
         False, 'True if the camera is mounted upside down: turn its images before the policy.')
     image_transport: str = _parameter(
-        'raw', 'Subscribe to image (raw) or to image/compressed.', choices=IMAGE_TRANSPORTS)
+        'raw', 'Subscribe to image (raw) or to its transport, <image>/compressed: remap `image` for '
+        'both.', choices=IMAGE_TRANSPORTS)
     require_localization: bool = _parameter(
         True, 'No motion while camera_info or TF for the protected tokens is missing or stale; '
         'false goes on without protected tokens and warns.', live=True)
@@ -122,7 +124,7 @@ class NodeConfig:
         0.0, 10.0, live=True)
     camera_info_max_age: float = _parameter(
         10.0, "Refuse a camera_info whose stamp is further from the image's; one without a stamp "
-        'is always taken [s].', 0.0, 86400.0, live=True)
+        'or one that is latched is always taken [s].', 0.0, 86400.0, live=True)
     inference_timeout: float = _parameter(
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 
