@@ -9,8 +9,6 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 
 from collections import deque
 
-import numpy as np
-
 from .stamps import duration_text, stamp_ns
 from ..errors import ObservationError
 
@@ -63,7 +61,7 @@ class JointHistory:
 
 def gripper_opening(joints, options, time_ns: int) -> float:
     """
-    Return how far the gripper is open at a time, 0 closed .. 1 open.
+    Return how far the gripper is open at a time, 0 closed .. 1 open, or beyond.
 
     Raises ObservationError when its joint was not heard near that time.
     """
@@ -74,4 +72,4 @@ def gripper_opening(joints, options, time_ns: int) -> float:
             f'joint_states of {options.gripper_joint!r} are {duration_text(off_s)} off the image '
             f'(limit: {"lockstep" if options.lockstep else "tf_max_age"}, {limit_s:g} s)')
     closed = options.gripper_closed_position
-    return float(np.clip((position - closed) / (options.gripper_open_position - closed), 0, 1))
+    return (position - closed) / (options.gripper_open_position - closed)

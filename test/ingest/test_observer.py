@@ -235,6 +235,8 @@ def test_what_is_still_on_its_way_is_waited_for():
     ((0.6, 0.0, 0.1), 'hand projects to pixel (391.5, 23.5)'),
     ((0.6, 0.0, -0.1), 'hand lies 0.100 m behind the lens'),
     ((0.0, -0.5, 1.0), 'hand projects to pixel (31.5, -6.5)'),
+    ((0.0, 0.41, 1.0), 'hand projects to pixel (31.5, 48.1)'),
+    ((-0.54, 0.0, 1.0), 'hand projects to pixel (-0.9, 23.5)'),
     ((0.54, 0.0, 1.0), 'hand projects to pixel (63.9, 23.5)')])
 def test_a_frame_off_the_image_is_told_with_pixel_size_and_frame(hand, text):
     """A body frame (x forward) in place of an optical one is the common reason."""
@@ -389,6 +391,14 @@ def test_intrinsics_that_cannot_belong_to_the_image_are_refused(k, text):
             scene.observe(camera_rectified=rectified)
     _, (warning,) = scene.observe(require_localization=False)
     assert warning.startswith('no protected tokens: camera_info ')
+
+
+def test_of_a_rectified_image_the_intrinsics_are_those_of_p():
+    scene = Scene()
+    scene.heard.camera_info.p[2] = 70.0
+    scene.observe()
+    with pytest.raises(ConfigError, match=r'principal point at \(70, 23.5\), outside'):
+        scene.observe(camera_rectified=True)
 
 
 @pytest.mark.parametrize('k, text', [

@@ -95,11 +95,18 @@ class Inputs:
     def camera_info(self):
         """Return the newest camera_info, None before the first."""
         with self._lock:
-            for subscription in (self._latched_info, self._info):
-                for message in subscription.take() if subscription is not None else ():
-                    self._newest_info = message
-                    self.info_is_latched = subscription is self._latched_info
+            if self._info is not None:
+                for message in self._latched_info.take():
+                    self._newest_info = self._latched = message
+                for message in self._info.take():
+                    if message != self._latched:  # else the same one, which came both ways
+                        self._newest_info = message
             return self._newest_info
+
+    @property
+    def info_is_latched(self) -> bool:
+        """Return whether a publisher keeps the newest camera_info for late subscribers."""
+        return self._newest_info is self._latched
 
     @property
     def joints(self) -> JointHistory:
@@ -149,7 +156,7 @@ class Inputs:
     def _forget(self):
         self.images = 0
         self.instruction = None
-        self._newest_info, self.info_is_latched = None, False
+        self._newest_info = self._latched = None
         self.forget_moving()
 
     def _subscribe(self, kind, topic, callback, profile):

@@ -73,15 +73,15 @@ class NodeConfig:
     end_effector_frames: tuple = _parameter(
         ('tool0',), 'TF frames to protect; the first is the one that is commanded.')
     camera_frame: str = _parameter(
-        '', "TF frame of the camera's optical centre (x right, y down, z forward); empty takes the "
-        "image's frame_id, which must be camera_info's too.")
+        '', "TF frame of the camera's optical centre (x right, y down, z forward); empty takes "
+        "the image's frame_id, which must be camera_info's too.")
     camera_rectified: bool = _parameter(
         False, 'True if the image topic is rectified (P of camera_info is used, not K and D).')
     rotate_image_180: bool = _parameter(
         False, 'True if the camera is mounted upside down: turn its images before the policy.')
     image_transport: str = _parameter(
-        'raw', 'Subscribe to image (raw) or to its transport, <image>/compressed: remap `image` for '
-        'both.', choices=IMAGE_TRANSPORTS)
+        'raw', 'Subscribe to image (raw) or to its transport, <image>/compressed: remap `image` '
+        'for both.', choices=IMAGE_TRANSPORTS)
     require_localization: bool = _parameter(
         True, 'No motion while camera_info or TF for the protected tokens is missing or stale; '
         'false goes on without protected tokens and warns.', live=True)
