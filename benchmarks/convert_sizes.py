@@ -16,7 +16,7 @@ from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.model.llama import LlamaConfig
 from sqap_vla_ros.model.vit import FusedViTConfig, ViTConfig
 from sqap_vla_ros.model.vla import VLAConfig
-from sqap_vla_ros.quant import quantized_shell, QuantScheme, summary
+from sqap_vla_ros.quant import QuantScheme, summary
 import torch
 
 GIB = 2 ** 30
@@ -37,12 +37,9 @@ SCHEMES = {
 
 def row(config, scheme):
     """Return GiB on disk, GiB in a process, bits a weight on disk and in memory."""
-    model = empty_model(config)
-    record = make_record(model, scheme, False)
-    if record:
-        quantized_shell(model, record)
+    model = empty_model(config, make_record(empty_model(config), scheme, False))
     counts = summary(model, rows=256)
-    return (layout_bytes(make_layout(config, record, torch.bfloat16)) / GIB,
+    return (layout_bytes(make_layout(model, torch.bfloat16)) / GIB,
             memory_bytes(model) / GIB, counts['bits_on_disk'], counts['bits_in_memory'] or 0)
 
 

@@ -28,7 +28,7 @@ from .inference import Runner
 from .inference.device import find_device, find_dtype
 from .inference.inputs import ModelInputs
 from .inference.outputs import ModelOutputs
-from .loading.network import ready_network
+from .loading.network import load_network
 from .model.dit import DiffusionHeadConfig
 from .model.prompt import make_prompt
 from .model.vla import VLA
@@ -94,7 +94,7 @@ def load_policy(directory, precision: str | None = None, keep: int | None = None
         selection = dataclasses.replace(
             selection or SelectionConfig(keep=keep, ties='even'), keep=keep)
         check_budget(config, selection)
-    model = ready_network(source, precision, rotate, int8, prepare, device, dtype)
+    model = load_network(source, precision, rotate, int8, prepare, device, dtype)
     precision = precision or config.quantization.get('precision', 'fp')
     policy = Policy(model, config, source.statistics(), prompt, precision, selection,
                     radius_patches, seed, device, dtype, capture)

@@ -112,6 +112,7 @@ def network_lines(model) -> Iterator[tuple[str, str]]:
 
 def precision_lines(source) -> Iterator[tuple[str, str]]:
     """Yield the precision, what was done for it, and what the weights take here."""
+    from ..loading.units import empty_model
     from ..quant import storage_text, summary
     types = sorted({str(dtype).removeprefix('torch.') for dtype in source.tensors.dtypes.values()})
     record, made = source.config.quantization, source.config.conversion
@@ -121,7 +122,7 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
                    f'{made["float_type"]} where it is not quantized')
     if record:
         yield '', scheme_text(record)
-    shell = empty_network(source)
+    shell = empty_model(source.config.model, record)
     yield '', storage_text(summary(shell, rows=ROWS))
     yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
                      'CPU, in float32 where they are not quantized')
@@ -147,19 +148,6 @@ def scheme_text(record: dict) -> str:
         parts.append(f'Q and K at {record["qk_bits"]} bits')
     parts.append('GPTQ' if record['gptq'] else 'rounded to nearest')
     return ', '.join(parts)
-
-
-def empty_network(source):
-    """Return the network with its quantized layers on 'meta', which takes no memory."""
-    import torch
-
-    from ..model.vla import VLA
-    from ..quant import quantized_shell
-    with torch.device('meta'):
-        model = VLA(source.config.model)
-    if source.config.quantization:
-        quantized_shell(model, source.config.quantization)
-    return model
 
 
 def action_lines(source) -> Iterator[tuple[str, str]]:
@@ -193,11 +181,8 @@ def part_sizes(source) -> dict[str, tuple[int, int]]:
 
     Values are those of the network in full precision, however many share a byte.
     """
-    import torch
-
-    from ..model.vla import VLA
-    with torch.device('meta'):
-        plain = VLA(source.config.model).state_dict()
+    from ..loading.units import empty_model
+    plain = empty_model(source.config.model).state_dict()
     counts, sizes = Counter(), Counter()
     for name, tensor in plain.items():
         counts[name.split('.')[0]] += tensor.numel()

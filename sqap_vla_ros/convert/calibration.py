@@ -28,7 +28,6 @@ from torch import nn
 from ..errors import ConfigError, ObservationError
 from ..formats import Source
 from ..inference.inputs import ModelInputs
-from ..loading.stream import read_floats
 from ..loading.units import empty_model
 from ..model.prompt import make_prompt
 
@@ -147,7 +146,8 @@ def _embedded(source: Source, pixels, rest) -> list[torch.Tensor]:
         visual = torch.cat([model.encode_image(part) for part in pixels.split(AT_ONCE)])
     others = [name for name in model.state_dict()
               if name.startswith(('llm.embed_tokens', 'state_embed', 'head.queries'))]
-    model.load_state_dict(read_floats(source, others), strict=False, assign=True)
+    weights = {name: source.tensors.copy(name, torch.float32) for name in others}
+    model.load_state_dict(weights, strict=False, assign=True)
     return [model.embed(visual[index:index + 1], token_ids, state).contiguous()
             for index, (token_ids, state) in enumerate(rest)]
 
@@ -172,9 +172,9 @@ def _lent(part: nn.Module, prefix: str, source: Source):
 
 
 def _fill(module: nn.Module, name: str, own: dict, source: Source) -> None:
-    weights = read_floats(source, [f'{name}.{parameter}' for parameter in own])
     for parameter in own:
-        setattr(module, parameter, nn.Parameter(weights[f'{name}.{parameter}'], False))
+        weight = source.tensors.copy(f'{name}.{parameter}', torch.float32)
+        setattr(module, parameter, nn.Parameter(weight, False))
 
 
 def _empty(module: nn.Module, own: dict) -> None:

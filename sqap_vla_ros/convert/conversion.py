@@ -20,9 +20,8 @@ from ..errors import CheckpointError, ConfigError
 from ..formats import Source
 from ..formats.checkpoint import config_to_dict, file_contents
 from ..formats.tensor_file import layout_bytes
-from ..loading.network import check_floats
 from ..loading.stream import Stream
-from ..loading.units import make_layout, make_record, make_units, Unit, unit_bytes
+from ..loading.units import empty_model, make_layout, make_record, make_units, Unit, unit_bytes
 from ..model.prompt import make_prompt
 from ..quant import QuantScheme
 from ..support.files import saving_to
@@ -71,7 +70,7 @@ def convert(task: Task, out, progress: Callable[[Unit, int], None] = lambda unit
     float_type = FLOAT_TYPES[task.float_type]
     stream = Stream(task.source, task.scheme, float_type)
     config, tokenizer = check(task, stream)
-    layout = make_layout(config.model, config.quantization, float_type)
+    layout = make_layout(empty_model(config.model, config.quantization), float_type)
     contents = file_contents(config, task.source.norm_stats, tokenizer)
     out = Path(out)
     try:
@@ -108,7 +107,6 @@ def check(task: Task, stream: Stream):
     tokenizer, model = source.read_tokenizer(), source.config.model
     make_prompt(source.config.prompt, tokenizer, model.text_length, model.llm.vocab_size)
     source.tensors.check(stream.model.state_dict())
-    check_floats(source)
     record = make_record(stream.model, task.scheme, task.calibration is not None)
     conversion = {'name': source.path.resolve().name, 'family': source.family,
                   'float_type': task.float_type, 'version': __version__}

@@ -261,19 +261,6 @@ def read_tokenizer(directory):
     return tokenizer
 
 
-def read_weights(directory) -> dict:
-    """Return the tensors by name; raise CheckpointError for a truncated file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    path = Path(directory) / 'model.safetensors'
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f'{path} cannot be read ({error}): it is truncated or damaged, copy it again'
-        ) from error
-
-
 def file_contents(config: CheckpointConfig, norm_stats: dict, tokenizer) -> dict[str, str]:
     """Return the text of all files but the weights by name, config.json last."""
     return {'norm_stats.json': json.dumps(norm_stats, indent=1) + '\n',

@@ -30,6 +30,15 @@ PREFIXES = {
 BASES = {'prism-dinosiglip-224px+7b': {
     'strategy': 'resize-naive', 'vision': tuple(ENCODERS),
     'llm': {'num_hidden_layers': 32, 'num_attention_heads': 32, 'rms_norm_eps': 1e-5}}}
+PARTS = {
+    'action_model': 'an OpenVLA in the format of Prismatic (openvla-7b-prismatic), and not a '
+                    'CogACT: convert it by convert_openvla_weights_to_hf.py of the openvla '
+                    'repository, or take the Hugging Face directory (openvla-7b)',
+    'vision_backbone': 'a run that trained with its vision encoders frozen and left them out: '
+                       'put the part vision_backbone of the base model into the file',
+    'llm_backbone': 'a run that left its decoder out: put the part llm_backbone of the base '
+                    'model into the file',
+    'projector': 'not complete: copy it again'}
 ACTION_MODELS = {
     'DiT-S': {'depth': 6, 'hidden_size': 384, 'num_heads': 4},
     'DiT-B': {'depth': 12, 'hidden_size': 768, 'num_heads': 12},
@@ -53,10 +62,12 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
     statistics = directory / 'dataset_statistics.json'
     if not statistics.is_file():
         raise CheckpointError(f'{statistics} is missing: without it no action has a unit')
-    tensors = RenamedReader(PickleReader(_weight_file(path, directory)), PREFIXES)
+    reader = PickleReader(_weight_file(path, directory))
+    _check_parts(reader)
+    tensors = RenamedReader(reader, PREFIXES)
     deployment = read_deployment(directory)
     try:
-        model = _model_config(directory, content, BASES[base], tensors, source)
+        model, notes = _model_config(directory, content, BASES[base], tensors, source)
         config = CheckpointConfig(
             model=model, action_space=deployment.action_space, ensemble=deployment.ensemble,
             prompt='cogact',
@@ -67,7 +78,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
     config = settle_rows(config, f'{directory / FILE}')
     return Source('cogact', path, config, tensors, read_json(statistics), statistics.name,
                   find_tokenizer(directory, tokenizer or deployment.tokenizer),
-                  (f'weights {tensors.path.name}', UNUSED_NOTE))
+                  (f'weights {tensors.path.name}', UNUSED_NOTE, *notes))
 
 
 def _weight_file(path: Path, directory: Path) -> Path:
@@ -83,26 +94,38 @@ def _weight_file(path: Path, directory: Path) -> Path:
     return found[0]
 
 
+def _check_parts(reader: PickleReader) -> None:
+    """Raise CheckpointError, saying what it must be, for a file that lacks a part."""
+    found = {name.partition('.')[0] for name in reader.shapes}
+    for part, meaning in PARTS.items():
+        if part not in found:
+            raise CheckpointError(
+                f'{reader.path} has the parts {sorted(found)} and no {part}, so it is {meaning}')
+
+
 def _model_config(directory: Path, content: dict, base: dict, tensors: RenamedReader,
-                  source: str) -> VLAConfig:
-    """Return all sizes; leaves the tensors that are not used out."""
+                  source: str) -> tuple[VLAConfig, list[str]]:
+    """Return all sizes, and notes; leaves the tensors that are not used out."""
     shapes = Shapes(tensors.shapes, directory)
     sizes = content.get('tiny_model_kwargs') or {}
     llm = decoder_config(shapes, {**base['llm'], **sizes.get('llm', {})}, source)
     sides = [image_side(shapes, f'vision.{part}') for part in ('dino', 'siglip')]
     vision = fused_parts(shapes, tensors, base['vision'], sizes.get('vision') or ({}, {}), sides,
                          source)
-    head = _head_config(shapes, content, sizes.get('action_model', {}), source)
+    notes: list[str] = []
+    head = _head_config(shapes, content, sizes.get('action_model', {}), source, notes)
     tensors.without(r'head\.history_embedder\.', r'lm_head\.', r'ema_diffusion\.')
-    return VLAConfig(vision, llm, head, 0, 0, min(2, llm.num_layers), projector_widths(shapes))
+    return VLAConfig(vision, llm, head, 0, 0, min(2, llm.num_layers),
+                     projector_widths(shapes)), notes
 
 
-def _head_config(shapes: Shapes, content: dict, given: dict, source: str) -> DiffusionHeadConfig:
+def _head_config(shapes: Shapes, content: dict, given: dict, source: str,
+                 notes: list[str]) -> DiffusionHeadConfig:
     """Return the action transformer's sizes; given: those that config.json writes out."""
     steps, width = shapes.of('head.positional_embedding', 2)
     depth = shapes.count('head.blocks')
     action_dim = shapes.of('head.final_layer.linear.weight', 2)[0]
-    known = _action_model(content.get('action_model_type'), given, depth, width, source)
+    known = _action_model(content.get('action_model_type'), given, depth, width, source, notes)
     # the chunk's size is that of the tensors: the official code does not read it from config.json
     for name, found, wanted in (
             ('depth', depth, known['depth']), ('hidden_size', width, known.get('hidden_size'))):
@@ -113,13 +136,22 @@ def _head_config(shapes: Shapes, content: dict, given: dict, source: str) -> Dif
         gripper_index=6 if action_dim >= 7 else -1)
 
 
-def _action_model(kind, given: dict, depth: int, width: int, source: str) -> dict:
-    """Return the sizes of an action model by config.json, or if it is silent the one that fits."""
-    known = {**ACTION_MODELS.get(kind, {}), **given}
-    if 'depth' in known and 'num_heads' in known:
-        return known
-    for sizes in ACTION_MODELS.values():
+def _action_model(kind, given: dict, depth: int, width: int, source: str,
+                  notes: list[str]) -> dict:
+    """
+    Return the sizes of the action model that the tensors are of, noting if config.json errs.
+
+    The official code does not read action_model_type, so nobody notices when it is wrong.
+    """
+    if 'depth' in given and 'num_heads' in given:
+        return given
+    for name, sizes in ACTION_MODELS.items():
         if (sizes['depth'], sizes['hidden_size']) == (depth, width):
+            if kind not in (None, name):
+                notes.append(f'config.json says action_model_type {kind}, the tensors are those '
+                             f'of a {name}, which counts')
             return {**sizes, **given}
-    raise CheckpointError(f'{source}: an action transformer of {depth} blocks of width {width} '
-                          'is none of DiT-S, DiT-B and DiT-L')
+    raise CheckpointError(
+        f'{source}: an action transformer of {depth} blocks of width {width} is none of DiT-S, '
+        f'DiT-B and DiT-L (action_model_type is {kind!r}): tensors are missing, or it is no '
+        'action model of CogACT')

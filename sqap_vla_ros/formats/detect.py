@@ -1,13 +1,14 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell the three formats apart by config.json."""
+"""Tell the three formats apart by config.json, and refuse the others by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .checkpoint import read_config, read_json
+from .checkpoint import read_json
 from .cogact import open_cogact
+from .foreign import check_known, check_place, SUPPORTED
 from .openvla import open_openvla
 from .own import open_own
 from .source import Source
@@ -23,17 +24,17 @@ def open_checkpoint(path, tokenizer=None) -> Source:
     Raises CheckpointError for what is missing, damaged or unknown.
     """
     path = Path(path)
-    directory = path.parent.parent if path.suffix == '.pt' and path.is_file() else path
-    if not (directory / 'config.json').is_file():
-        read_config(directory)  # says what a checkpoint consists of
-    content = read_json(directory / 'config.json')
+    check_place(path)
+    directory = path.parent.parent if path.is_file() else path
+    has_config = (directory / 'config.json').is_file()
+    content = read_json(directory / 'config.json') if has_config else {}
     if 'format' in content:
         return open_own(directory, tokenizer)
+    check_known(directory, content)
     if content.get('model_type') == 'openvla':
         return open_openvla(directory, content, tokenizer)
     if 'vla' in content:
         return open_cogact(path, directory, content, tokenizer)
     raise CheckpointError(
         f'{directory / "config.json"}: architecture {content.get("architectures")}, model_type '
-        f'{content.get("model_type")!r}, is unknown: this engine loads OpenVLA directories, '
-        'CogACT run directories and its own')
+        f'{content.get("model_type")!r}, is unknown; {SUPPORTED}')

@@ -55,7 +55,8 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
     config = settle_rows(config, f'{directory / FILE}')
     return Source('openvla', directory, config, tensors, norm_stats, 'norm_stats',
-                  find_tokenizer(directory, tokenizer or deployment.tokenizer), (UNUSED_NOTE,))
+                  find_tokenizer(directory, tokenizer or deployment.tokenizer),
+                  (UNUSED_NOTE, *tensors.notes))
 
 
 def _check_parts(content: dict, source: str) -> None:

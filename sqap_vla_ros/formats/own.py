@@ -14,7 +14,7 @@ from .tensors import RenamedReader, SafetensorsReader
 def open_own(directory: Path, tokenizer=None) -> Source:
     """Open a directory that training or conversion wrote; raise CheckpointError."""
     config = read_config(directory)
+    tensors = RenamedReader(SafetensorsReader(directory))
     return Source(
-        'sqap_vla_ros', directory, config, RenamedReader(SafetensorsReader(directory)),
-        read_json(directory / 'norm_stats.json'), 'norm_stats.json',
-        find_tokenizer(directory, tokenizer))
+        'sqap_vla_ros', directory, config, tensors, read_json(directory / 'norm_stats.json'),
+        'norm_stats.json', find_tokenizer(directory, tokenizer), tensors.notes)

@@ -22,6 +22,8 @@ import zlib
 
 import torch
 
+from .foreign import lfs_advice
+from .tensors import wrapper
 from ..errors import CheckpointError
 
 _STORAGES = {f'{name}Storage': dtype for name, dtype in (
@@ -116,13 +118,15 @@ class PickleReader:
     """
 
     maps_files = False  # what read() returns is the caller's own
+    notes = ()
 
     def __init__(self, path: Path):
         """Read what is in the file; CheckpointError for a damaged one, or one with code in it."""
         self.path = Path(path)
         self.files = [self.path]
         self._places: dict[str, tuple[int, int]] = {}
-        self._entries = {f'{group}.{name}': entry for group, entries in self._groups().items()
+        self._entries = {f'{group}.{name.removeprefix(wrapper(entries))}': entry
+                         for group, entries in self._groups().items()
                          for name, entry in entries.items()}
         self.shapes = {name: entry.shape for name, entry in self._entries.items()}
         self.dtypes = {name: entry.storage.dtype for name, entry in self._entries.items()}
@@ -159,8 +163,9 @@ class PickleReader:
             raise self._damaged(error) from error
         groups = content.get('model') if isinstance(content, dict) else None
         if not isinstance(groups, dict) or not all(map(_is_state, groups.values())):
+            found = sorted(map(str, content))[:4] if isinstance(content, dict) else type(content)
             raise CheckpointError(f'{self.path} is no CogACT checkpoint: expected a dict "model" '
-                                  'of parts, each with its tensors by name')
+                                  f'of parts, each with its tensors by name, found {found}')
         for name, entry in ((name, entry) for entries in groups.values()
                             for name, entry in entries.items()):
             try:
@@ -198,9 +203,9 @@ class PickleReader:
             raise self._damaged(f'data/{storage.key} has {length} bytes')
 
     def _damaged(self, reason) -> CheckpointError:
-        return CheckpointError(f'{self.path} cannot be read ({reason}): it is truncated or '
-                               'damaged, copy it again (one of torch before 1.6 must be loaded '
-                               'and saved again)')
+        return CheckpointError(f'{self.path} cannot be read ({reason})' + (
+            lfs_advice(self.path) or ': it is truncated or damaged, copy it again (one of torch '
+            'before 1.6 must be loaded and saved again)'))
 
 
 def _is_state(group) -> bool:

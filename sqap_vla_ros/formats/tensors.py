@@ -4,14 +4,15 @@
 Tensors in files: names and shapes from the headers, values one by one when asked for.
 
 A reader has `shapes` {name: tuple}, `dtypes` {name: torch.dtype}, `read(name)`, `path`, the
-`files` that it reads, and `maps_files`: whether what it reads shares the file's pages and must not
-be written to.
+`files` that it reads, `notes` for whoever asks what it is, and `maps_files`: whether what it reads
+shares the file's pages and must not be written to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 import ctypes
+import logging
 import mmap
 from pathlib import Path
 import re
@@ -19,6 +20,7 @@ import re
 import torch
 
 from .checkpoint import read_json
+from .foreign import lfs_advice, MERGE
 from ..errors import CheckpointError
 
 SAFETENSORS_TYPES = {
@@ -27,6 +29,8 @@ SAFETENSORS_TYPES = {
     'U8': torch.uint8, 'BOOL': torch.bool}
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
+WRAPPERS = ('module.', '_orig_mod.')  # of DDP and torch.compile
+_log = logging.getLogger(__name__)
 _DONTNEED = getattr(mmap, 'MADV_DONTNEED', None)
 
 
@@ -44,8 +48,19 @@ def forget_pages(tensor: torch.Tensor) -> None:
             ctypes.c_void_p(first), ctypes.c_size_t(length), ctypes.c_int(_DONTNEED))
 
 
+def wrapper(names: Collection[str]) -> str:
+    """Return what DDP or torch.compile put before every name, '' if they did not."""
+    return next((prefix for prefix in WRAPPERS
+                 if names and all(name.startswith(prefix) for name in names)), '')
+
+
 class SafetensorsReader:
-    """One model.safetensors, or the shards that an index lists."""
+    """
+    One model.safetensors, or the shards that an index lists.
+
+    Where both are there the single file counts, as it does for transformers: who merges an
+    adapter into a copy of its base model leaves the base's index behind.  `notes` says so.
+    """
 
     maps_files = True
 
@@ -54,6 +69,7 @@ class SafetensorsReader:
         self.path = Path(directory)
         self._files, self.shapes, self.dtypes = {}, {}, {}
         self.files: list[Path] = []
+        self.notes: tuple[str, ...] = ()
         listed = self._listed()
         for shard in sorted(set(listed.values())) or [SINGLE]:
             self._open(self.path / shard)
@@ -73,11 +89,16 @@ class SafetensorsReader:
 
     def _listed(self) -> dict[str, str]:
         """Return {tensor name: shard file}; empty for a single file."""
-        if not (self.path / INDEX).is_file():
-            if not (self.path / SINGLE).is_file():
-                raise CheckpointError(f'{self.path} holds no weights: {INDEX} with its shards, '
-                                      f'or {SINGLE}, is missing')
+        has_index = (self.path / INDEX).is_file()
+        if (self.path / SINGLE).is_file():
+            if has_index:
+                self.notes = (f'the weights are those of {SINGLE}, and {INDEX} beside it is not '
+                              'used, nor its shards: delete what you do not mean',)
+                _log.warning('%s: %s', self.path, *self.notes)
             return {}
+        if not has_index:
+            raise CheckpointError(f'{self.path} holds no weights: {INDEX} with its shards, or '
+                                  f'{SINGLE}, is missing{self._bin_advice()}')
         listed = read_json(self.path / INDEX).get('weight_map')
         if not isinstance(listed, dict) or not listed \
                 or not all(isinstance(shard, str) for shard in listed.values()):
@@ -89,6 +110,12 @@ class SafetensorsReader:
                 f'{self.path}: {len(missing)} of {len(set(listed.values()))} shards are missing: '
                 f'{", ".join(missing)}: download them')
         return listed
+
+    def _bin_advice(self) -> str:
+        found = sorted(path.name for path in self.path.glob('pytorch_model*.bin'))
+        return (f'.  {", ".join(found)} can run code when it is read and is not: load it where '
+                'you trust it and save it by save_pretrained(..., safe_serialization=True)'
+                if found else '')
 
     def _open(self, path: Path) -> None:
         from safetensors import safe_open, SafetensorError
@@ -102,8 +129,8 @@ class SafetensorsReader:
                 self._files[name] = file
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
-                f'{path} cannot be read ({error}): it is truncated or damaged, copy it again'
-            ) from error
+                f'{path} cannot be read ({error})'
+                + (lfs_advice(path) or ': it is truncated or damaged, copy it again')) from error
 
 
 class RenamedReader:
@@ -112,7 +139,12 @@ class RenamedReader:
     def __init__(self, reader, prefixes: Mapping[str, str] | None = None):
         """Translate all names; what has no translation keeps its own."""
         self.path, self._reader, self._prefixes = reader.path, reader, dict(prefixes or {})
-        self.files, self.maps_files = reader.files, reader.maps_files
+        self.files, self.maps_files, self.notes = reader.files, reader.maps_files, reader.notes
+        adapters = [name for name in reader.shapes if re.search(r'\.lora_[AB]\.', name)]
+        if adapters:
+            raise CheckpointError(f'{self.path} holds a LoRA adapter that is not merged '
+                                  f'({len(adapters)} tensors such as {adapters[0]}): {MERGE}')
+        self._wrapper = wrapper(reader.shapes)
         self._theirs = {self._ours(name): name for name in reader.shapes}
         self.shapes = {ours: reader.shapes[name] for ours, name in self._theirs.items()}
         self.dtypes = {ours: reader.dtypes[name] for ours, name in self._theirs.items()}
@@ -134,6 +166,17 @@ class RenamedReader:
                                       'not finite: the checkpoint is broken, copy it again')
         return tensor
 
+    def copy(self, name: str, dtype: torch.dtype | None = None,
+             device: torch.device | str = 'cpu') -> torch.Tensor:
+        """Return a tensor of one's own, a float as dtype, and let go of the file's pages."""
+        tensor = self.read(name)
+        moved = tensor.to(device)  # before the cast, which has fewer bytes to be moved
+        wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        moved = moved.to(wanted, copy=moved is tensor and self.maps_files)
+        if self.maps_files:
+            forget_pages(tensor)
+        return moved
+
     def has(self, name: str) -> bool:
         """Whether the file has a tensor, also one that the network does not use."""
         return name in self._theirs
@@ -148,7 +191,11 @@ class RenamedReader:
         return name
 
     def check(self, own: Mapping[str, torch.Tensor]) -> None:
-        """Raise CheckpointError, before anything is read, unless names and shapes are `own`'s."""
+        """
+        Raise CheckpointError, before anything is read, for tensors that are not `own`'s.
+
+        Names and shapes must be the same, and types unless they are floats in both.
+        """
         missing = [self.theirs(name) for name in own if name not in self.shapes]
         extra = [self.theirs(name) for name in self.shapes if name not in own]
         shapes = [f'{self.theirs(name)}: file {self.shapes[name]}, model {tuple(own[name].shape)}'
@@ -158,8 +205,16 @@ class RenamedReader:
             raise CheckpointError(
                 f'{self.path} does not fit its config.json: missing {sorted(missing)[:3]}, '
                 f'unexpected {sorted(extra)[:3]}, other shapes {sorted(shapes)[:3]}')
+        for name, dtype in self.dtypes.items():
+            wanted = own[name].dtype
+            if dtype != wanted and not (dtype.is_floating_point and wanted.is_floating_point):
+                raise CheckpointError(
+                    f'{self.path}: {self.theirs(name)} is {dtype}, expected {wanted}: it is '
+                    'quantized in a way that is unknown here, start from the full-precision '
+                    'weights')
 
     def _ours(self, name: str) -> str:
+        name = name.removeprefix(self._wrapper)
         for theirs, ours in self._prefixes.items():
             if name.startswith(theirs):
                 return re.sub(r'\.scale_factor$', '.gamma', ours + name[len(theirs):])

@@ -1,48 +1,55 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Read, rotate and quantize a network unit by unit; everything else stays on 'meta'.
+Read a network unit by unit, and rotate and quantize it on the way; the rest stays on 'meta'.
 
 What comes out is what quant.quantize_model makes of the whole network at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import torch
 
 from .units import empty_model, END, Unit
 from ..errors import ConfigError
 from ..formats import Source
-from ..formats.tensors import forget_pages
+from ..formats.tensor_file import Layout
 from ..numerics.hadamard import Rotation
 from ..quant import packed_state, quantize_block, quantize_part, QuantScheme
 from ..quant.quantize import check_scheme
 from ..quant.rotate import rotate_block, rotate_end, rotate_outputs, vla_stream
 
 
-def read_floats(source: Source, names: Iterable[str]) -> dict[str, torch.Tensor]:
-    """
-    Return copies of tensors in float32, and let go of the file's pages.
+class Stored:
+    """Units as they are in the files, whatever their floats are there."""
 
-    Raises CheckpointError, naming it, for a tensor that cannot be read or is not finite.
-    """
-    weights, is_mapped = {}, source.tensors.maps_files
-    for name in names:
-        tensor = source.tensors.read(name)
-        weights[name] = tensor.to(torch.float32, copy=is_mapped)
-        if is_mapped:
-            forget_pages(tensor)
-    return weights
+    def __init__(self, source: Source, layout: Layout, device: torch.device):
+        """layout: of the network that they are for, which the files have been checked against."""
+        self._tensors, self._layout, self._device = source.tensors, layout, device
+
+    def convert(self, unit: Unit) -> dict[str, torch.Tensor]:
+        """Return a unit's tensors by name; raises CheckpointError and ConfigError, as Stream."""
+        found = {name: self._tensor(name, self._layout[name][0]) for name in unit.packed}
+        check_range(found, torch.float16)
+        return found
+
+    def _tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        if self._device.type == 'cpu' and dtype == self._tensors.dtypes[name] \
+                and dtype.is_floating_point:
+            return self._tensors.read(name)  # of a mapped file it takes no memory of its own
+        return self._tensors.copy(name, dtype, self._device)
 
 
 class Stream:
-    """A network of which one unit at a time has weights."""
+    """Units that are quantized; one at a time has weights."""
 
-    def __init__(self, source: Source, scheme: QuantScheme, float_type: torch.dtype):
+    def __init__(self, source: Source, scheme: QuantScheme, float_type: torch.dtype,
+                 device: torch.device | str = 'cpu'):
         """Make it without weights; raise ConfigError for a scheme that does not fit it."""
-        self._source, self._scheme, self._float_type = source, scheme, float_type
+        self._tensors, self._scheme = source.tensors, scheme
+        self._float_type, self._device = float_type, device
         self.model = empty_model(source.config.model)
         check_scheme(self.model, scheme)
         width = source.config.model.llm.hidden_size
@@ -58,7 +65,8 @@ class Stream:
         ConfigError, naming it, for a layer that cannot be quantized.
         """
         model = self.model
-        weights = read_floats(self._source, unit.plain)
+        weights = {name: self._tensors.copy(name, torch.float32, self._device)
+                   for name in unit.plain}
         model.load_state_dict(weights, strict=False, assign=True)
         model.requires_grad_(False)
         del weights  # so that a float layer is freed once it is quantized
@@ -71,7 +79,7 @@ class Stream:
         state = packed_state(model, self._float_type)
         converted = {name: state[name] for name in unit.packed}
         model.to('meta')
-        self._check_range(converted)
+        check_range(converted, self._float_type)
         return converted
 
     def rotated(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -93,10 +101,11 @@ class Stream:
         if unit.name == END:
             rotate_end(stream, self._rotation)
 
-    def _check_range(self, converted: dict) -> None:
-        """Raise ConfigError for a value that the type of what stays in floats can't hold."""
-        for name, tensor in converted.items():
-            if tensor.dtype == self._float_type and tensor.numel() and not all(
-                    map(torch.isfinite, torch.aminmax(tensor.detach()))):
-                raise ConfigError(f'{name} has values beyond the range of {self._float_type}: '
-                                  'choose --float-type bfloat16')
+
+def check_range(tensors: Mapping[str, torch.Tensor], float_type: torch.dtype) -> None:
+    """Raise ConfigError, naming it, for a tensor of this type with values beyond its range."""
+    for name, tensor in tensors.items():
+        if tensor.dtype == float_type and tensor.numel() and not all(
+                map(torch.isfinite, torch.aminmax(tensor.detach()))):
+            raise ConfigError(f'{name} has values beyond the range of {float_type}: choose '
+                              'bfloat16')

@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The parts that a converter holds in memory one at a time, and the file that they go into.
+The parts of a network that are in memory one at a time, and the file that they go into.
 
 A unit is a block of the decoder or of a vision encoder, the embedding, the projector, the final
 norm with the head, or what else there is.
@@ -47,10 +47,17 @@ def unit_name(tensor: str) -> str:
     return END if name == 'llm' else name  # the final norm, whose scale the head may take over
 
 
-def empty_model(config: VLAConfig) -> VLA:
-    """Return a model on 'meta', which takes no memory."""
+def empty_model(config: VLAConfig, record: Mapping | None = None) -> VLA:
+    """
+    Return a model on 'meta', which takes no memory.
+
+    record: config.json's quantization, for empty quantized layers where it says so.
+    """
     with without_weights():
-        return VLA(config).eval().requires_grad_(False)
+        model = VLA(config)
+    if record:
+        quantized_shell(model, record)
+    return model.eval().requires_grad_(False)
 
 
 def make_record(model: VLA, scheme: QuantScheme, gptq: bool) -> dict:
@@ -61,20 +68,17 @@ def make_record(model: VLA, scheme: QuantScheme, gptq: bool) -> dict:
     return {} if is_plain else scheme.record(rotation, gptq)
 
 
-def make_layout(config: VLAConfig, record: Mapping, float_type: torch.dtype) -> Layout:
-    """Return type and shape of every converted tensor by name."""
-    shell = empty_model(config)
-    if record:
-        quantized_shell(shell, record)
+def make_layout(model: VLA, float_type: torch.dtype) -> Layout:
+    """Return type and shape of a model's tensors by name; float_type: of what is not packed."""
     return {name: (tensor.dtype, tuple(tensor.shape))
-            for name, tensor in packed_state(shell, float_type).items()}
+            for name, tensor in packed_state(model, float_type).items()}
 
 
 def make_units(plain: Mapping[str, object], layout: Layout) -> list[Unit]:
     """
     Return the units, decoder blocks in their order.
 
-    plain: tensors of the full-precision model by name.
+    plain: tensors of the full-precision model by name, empty where they are not needed.
     """
     names: dict[str, tuple[list, list]] = {}
     for place, tensors in enumerate((plain, layout)):

@@ -66,6 +66,11 @@ class TokenHeadConfig:
         return 1
 
     @property
+    def ids(self) -> range:
+        """Return the ids that stand for actions."""
+        return range(self.vocab_end - self.bins, self.vocab_end)
+
+    @property
     def centres(self) -> np.ndarray:
         """Middles of the bins, float64 [bins - 1]."""
         edges = np.linspace(-1.0, 1.0, self.bins)
@@ -75,7 +80,8 @@ class TokenHeadConfig:
         """
         Return the centres of the bins that token ids stand for, float64 of the same shape.
 
-        Ids outside the action tokens fall into the nearest bin, as in the reference.
+        Ids outside the action tokens fall into the nearest bin, as in the reference, which is
+        full speed: TokenHead.normalised refuses them.
         """
         centres = self.centres
         return centres[np.clip(self.vocab_end - ids - 1, 0, len(centres) - 1)]
@@ -136,9 +142,9 @@ class TokenHead(nn.Module):
         """
         Return float64 [1, A] of decoded ids [1, A].
 
-        Raises ObservationError where logits were not finite, which argmax does not show, and
-        where the model ended its answer early: the ids behind that are no actions, and must
-        not reach a robot.
+        Raises ObservationError where logits were not finite, which argmax does not show, where
+        the model ended its answer early, since the ids behind that are no actions, and where it
+        answered with words: none of these must reach a robot.
         """
         ids = raw[0].cpu().numpy()
         if (ids == BROKEN).any():
@@ -148,6 +154,14 @@ class TokenHead(nn.Module):
             raise ObservationError(
                 f'the model ended its answer early (tokens {ids.tolist()}): check instruction, '
                 'unnorm_key and precision')
+        valid = self.config.ids
+        words = ids[(ids < valid.start) | (ids >= valid.stop)]
+        if words.size:
+            raise ObservationError(
+                f'the model answered with tokens {sorted(set(words.tolist()))}, which are words: '
+                f'actions are {valid.start} to {valid.stop - 1}.  Is its adapter merged, is it '
+                'an OpenVLA (OpenVLA-OFT and language models do not answer so), and are '
+                'instruction, precision and pad_to_multiple_of in config.json right?')
         return self.config.values(ids)[None]
 
 

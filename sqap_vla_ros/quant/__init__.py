@@ -4,8 +4,7 @@
 
 from .linear import QuantLinear, together
 from .packed import packed_state, prepare_kernels, storage_text, summary
-from .quantize import (
-    quantize_block, quantize_model, quantize_part, quantized_shell, restore_quantized)
+from .quantize import quantize_block, quantize_model, quantize_part, quantized_shell
 from .rotate import rotate_model
 from ..numerics.precision import (
     parse_overrides, parse_precision, Precision, PRECISIONS, QuantScheme)
@@ -13,5 +12,4 @@ from ..numerics.precision import (
 __all__ = [
     'packed_state', 'parse_overrides', 'parse_precision', 'Precision', 'PRECISIONS',
     'prepare_kernels', 'quantize_block', 'quantize_model', 'quantize_part', 'quantized_shell',
-    'QuantLinear', 'QuantScheme', 'restore_quantized', 'rotate_model', 'storage_text', 'summary',
-    'together']
+    'QuantLinear', 'QuantScheme', 'rotate_model', 'storage_text', 'summary', 'together']

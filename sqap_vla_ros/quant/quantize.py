@@ -5,7 +5,8 @@ Quantize a VLA in place, and bring a packed one back without its float weights.
 
     record = quantize_model(model, 'w4a4')          # into config.json
     weights = packed_state(model)                   # into model.safetensors
-    restore_quantized(VLA(config), record, weights)
+    quantized_shell(again, record)                  # a new model, whose
+    again.load_state_dict(weights, assign=True)     # layers are those of the quantized one
 
 A converter that streams rotates and quantizes block by block (rotate.rotate_block,
 quantize_block), and the parts outside the decoder with quantize_part.
@@ -22,7 +23,7 @@ from .gptq import input_hessians
 from .linear import QuantLinear
 from .qk import QKQuantizer
 from .rotate import ResidualStream, rotate_model, UnrotatedNorm, vla_stream
-from ..errors import CheckpointError, ConfigError
+from ..errors import ConfigError
 from ..numerics.hadamard import is_power_of_two, largest_power_of_two, Rotation
 from ..numerics.precision import BACKBONE, QuantScheme
 
@@ -184,31 +185,3 @@ def quantized_shell(model: nn.Module, record: Mapping) -> None:
         _replace(model, '', name, layer)
     for layer in model.llm.layers:
         _attach_qk(layer, scheme)
-
-
-def restore_quantized(model: nn.Module, record: Mapping,
-                      weights: Mapping[str, torch.Tensor]) -> None:
-    """
-    Give a new full-precision model (on any device, also 'meta') a quantized one's weights.
-
-    record: what quantize_model returned.  Floats become float32 except on 'meta', where all
-    tensors are taken over as they are.  Raises CheckpointError if names or shapes do not fit
-    and ConfigError for a damaged record.
-    """
-    quantized_shell(model, record)
-    _load(model, weights)
-
-
-def _load(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    own = model.state_dict()
-    wrong = sorted(own.keys() ^ weights.keys()) or [
-        f'{name} {tuple(weights[name].shape)}/{weights[name].dtype} (expected '
-        f'{tuple(own[name].shape)}/{own[name].dtype})' for name in own
-        if weights[name].shape != own[name].shape
-        or weights[name].is_floating_point() != own[name].is_floating_point()]
-    if wrong:
-        raise CheckpointError(
-            f'the weights do not fit their quantization record: {wrong[:3]}: convert again')
-    on_meta = any(tensor.is_meta for tensor in own.values())
-    model.load_state_dict(weights, assign=on_meta)
-    model.requires_grad_(False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import ConfigError
-from ..formats import checkpoint
+from ..formats import open_checkpoint, Source
 
 WORDS = 'llm.embed_tokens.weight'
 _NEEDED = ('vision.', 'llm.')
@@ -23,15 +23,16 @@ def warm_start(model, tokenizer, directory) -> str:
     of instructions has another vocabulary.  Raises CheckpointError for a directory that is not
     a checkpoint and ConfigError when nothing of vision encoder and decoder fits.
     """
-    if checkpoint.read_config(directory).quantization:
+    source = open_checkpoint(directory)
+    if source.config.quantization:
         raise ConfigError(f'--init {directory} holds quantized weights: give the checkpoint '
                           'that it was made from')
-    own, old = model.state_dict(), checkpoint.read_weights(directory)
-    taken = {name: old[name].float() for name, tensor in own.items()
-             if name != WORDS and name in old and old[name].shape == tensor.shape}
+    own, old = model.state_dict(), source.tensors
+    taken = {name: old.copy(name, torch.float32) for name, tensor in own.items()
+             if name != WORDS and old.shapes.get(name) == tuple(tensor.shape)}
     if not any(name.startswith(_NEEDED) for name in taken):
-        raise ConfigError(_misfit(own, old, directory))
-    words = _copy_words(own, old, tokenizer, directory)
+        raise ConfigError(_misfit(own, old.shapes, directory))
+    words = _copy_words(own, source, tokenizer)
     model.load_state_dict({**own, **taken})
     anew = [name for name in own if name not in taken and name != WORDS]
     return (f'warm start from {Path(directory).resolve().name}: took {len(taken)} of '
@@ -40,15 +41,16 @@ def warm_start(model, tokenizer, directory) -> str:
             f'{" ".join(sorted(tokenizer.get_vocab().keys() - words)) or "none"}')
 
 
-def _copy_words(own: dict, old: dict, tokenizer, directory) -> set[str]:
+def _copy_words(own: dict, source: Source, tokenizer) -> set[str]:
     """Write the known words' rows into own[WORDS] [V, D]; return those words."""
-    if WORDS not in old or old[WORDS].shape[1] != own[WORDS].shape[1]:
+    rows, shape = own[WORDS], source.tensors.shapes.get(WORDS, ())
+    if len(shape) != 2 or shape[1] != rows.shape[1]:
         return set()
-    rows, known = own[WORDS], checkpoint.read_tokenizer(directory).get_vocab()
+    old, known = source.tensors.copy(WORDS, torch.float32), source.read_tokenizer().get_vocab()
     common = tokenizer.get_vocab().keys() & known.keys()
     with torch.no_grad():
         for word in common:
-            rows[tokenizer.token_to_id(word)] = old[WORDS][known[word]].float()
+            rows[tokenizer.token_to_id(word)] = old[known[word]]
     return common
 
 
@@ -56,7 +58,7 @@ def _misfit(own: dict, old: dict, directory) -> str:
     name = next((name for name in own
                  if name != WORDS and name.startswith(_NEEDED) and name in old), None)
     example = ('no tensor has the same name' if name is None else
-               f'{name} is {list(old[name].shape)} there and {list(own[name].shape)} here')
+               f'{name} is {list(old[name])} there and {list(own[name].shape)} here')
     return (f'--init {directory} is of another shape, nothing of its vision encoder and decoder '
             f'fits: {example}. Give the --width, --vit-depth, --llm-layers and --stem of that '
             'checkpoint, or leave --init out')

@@ -43,7 +43,7 @@ def source_of(kind):
 
 def in_memory(source, scheme, float_type, calibration=None):
     """Return the tensors that quantizing the whole network gives."""
-    model = load_network(source, 'fp')
+    model = load_network(source, 'fp', prepare=False)
     if dataclasses.replace(scheme, seed=0) != QuantScheme('fp', False):
         quantize_model(model, scheme, calibration)
     return packed_state(model, float_type)

@@ -7,7 +7,7 @@ import pytest
 from small_models import answer, HEADS, make_model, relative
 from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.quant import (
-    packed_state, prepare_kernels, quantize_model, QuantLinear, restore_quantized)
+    packed_state, prepare_kernels, quantize_model, quantized_shell, QuantLinear)
 import torch
 
 
@@ -40,8 +40,9 @@ def test_every_head_comes_back_from_packed_weights(kind, options):
     model = make_model(kind)
     record = quantize_model(model, **options)
     with torch.device('meta'):
-        again = VLA(model.config).eval()
-    restore_quantized(again, record, packed_state(model))
+        again = VLA(model.config).eval().requires_grad_(False)
+    quantized_shell(again, record)
+    again.load_state_dict(packed_state(model), assign=True)
     for one in (model, again):
         prepare_kernels(one, backend='reference')
     assert torch.equal(answer(again)[1], answer(model)[1])

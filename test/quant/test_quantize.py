@@ -5,11 +5,11 @@ import copy
 
 import pytest
 from small_models import make_input, make_vla, relative
-from sqap_vla_ros.errors import CheckpointError, ConfigError
+from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.quant import (
-    packed_state, prepare_kernels, quantize_model, quantized_shell, QuantLinear, restore_quantized,
-    storage_text, summary)
+    packed_state, prepare_kernels, quantize_model, quantized_shell, QuantLinear, storage_text,
+    summary)
 from sqap_vla_ros.quant.qk import QKQuantizer
 import torch
 
@@ -88,15 +88,14 @@ def test_online_hadamards_stand_where_the_record_says():
                if isinstance(module, QuantLinear))
 
 
-@pytest.mark.parametrize(('precision', 'meta'), [
-    ('w4a4', False), ('w8a8', False), ('w4a16', False), ('w4a4', True)])
-def test_packed_weights_come_back_as_the_same_function(precision, meta):
+@pytest.mark.parametrize('precision', ['w4a4', 'w8a8', 'w4a16'])
+def test_packed_weights_come_back_as_the_same_function(precision):
     model = make_vla()
     record = quantize_model(model, precision, overrides={'*.0.mlp.up_proj': 'w8a8'}, qk_bits=8)
     weights = packed_state(model)
-    with torch.device('meta' if meta else 'cpu'):
-        again = VLA(model.config).eval()
-    restore_quantized(again, record, weights)
+    again = VLA(model.config).eval().requires_grad_(False)
+    quantized_shell(again, record)
+    again.load_state_dict(weights)
     inputs = make_input(model)
     prepare_kernels(model, backend='reference')
     prepare_kernels(again, backend='reference')
@@ -204,20 +203,6 @@ def test_quantizing_twice_is_refused():
     quantize_model(model, 'w4a4')
     with pytest.raises(ConfigError, match='already'):
         quantize_model(model, 'w8a8')
-
-
-def test_weights_of_another_precision_are_refused():
-    model, other = make_vla(), make_vla()
-    record = quantize_model(model, 'w4a4')
-    quantize_model(other, 'w8a8')
-    with pytest.raises(CheckpointError, match='convert again'):
-        restore_quantized(make_vla(), record, packed_state(other))
-    weights = packed_state(model)
-    del weights['llm.norm.weight']
-    with pytest.raises(CheckpointError, match='llm.norm.weight'):
-        restore_quantized(make_vla(), record, weights)
-    with pytest.raises(ConfigError, match='lacks'):
-        restore_quantized(make_vla(), {'precision': 'w4a4'}, weights)
 
 
 def test_floats_can_be_stored_in_16_bits_and_scales_stay_exact():

@@ -4,6 +4,7 @@
 import json
 
 import pytest
+from safetensors.torch import load_file
 from sqap_vla_ros.commands import train
 from sqap_vla_ros.errors import CheckpointError, ConfigError
 from sqap_vla_ros.formats import checkpoint
@@ -49,7 +50,7 @@ def test_a_warm_start_takes_every_tensor_and_each_known_word(five, start, tmp_pa
     config = network(options(five, tmp_path), load_shards(five), tokenizer)
     model = VLA(config.model)
     text = warm_start(model, tokenizer, start)
-    old, own = checkpoint.read_weights(start), model.state_dict()
+    old, own = load_file(start / 'model.safetensors'), model.state_dict()
     known = checkpoint.read_tokenizer(start).get_vocab()
     words = 'llm.embed_tokens.weight'
     assert len(own[words]) > len(old[words])
@@ -66,7 +67,7 @@ def test_a_deeper_network_takes_the_layers_that_are_there(data, start, tmp_path)
     model = VLA(network(args, load_shards(data), tokenizer).model)
     fresh = model.state_dict()['llm.layers.3.mlp.up_proj.weight'].clone()
     text = warm_start(model, tokenizer, start)
-    own, old = model.state_dict(), checkpoint.read_weights(start)
+    own, old = model.state_dict(), load_file(start / 'model.safetensors')
     name = 'llm.layers.2.mlp.up_proj.weight'
     assert torch.equal(own[name], old[name]) and 'starts anew: llm.layers.3.' in text
     assert torch.equal(own['llm.layers.3.mlp.up_proj.weight'], fresh)

@@ -1,0 +1,220 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of other families, and damaged downloads: each is told by name, with a cure."""
+import json
+import shutil
+
+import golden_data
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+from sqap_vla_ros.cli import main
+from sqap_vla_ros.errors import CheckpointError, ObservationError
+from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.policy import load_policy
+import torch
+
+KEY = golden_data.KEY
+INDEX = 'model.safetensors.index.json'
+NORM = 'language_model.model.norm.weight'
+SUPPORTED = 'this engine loads OpenVLA directories'
+
+
+def write(directory, config, *names):
+    """Make a directory with a config.json, if any, and files without sense."""
+    directory.mkdir()
+    if config is not None:
+        (directory / 'config.json').write_text(json.dumps(config))
+    for name in names:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(b'{}')
+    return directory
+
+
+def weights_of(directory):
+    """Return all tensors of an OpenVLA directory's shards."""
+    weights = {}
+    for shard in sorted(directory.glob('model-*.safetensors')):
+        weights.update(load_file(shard))
+    return weights
+
+
+@pytest.mark.parametrize('names', [
+    ('action_head--150000_checkpoint.pt',), ('proprio_projector--latest_checkpoint.pt',),
+    ('noisy_action_projector--50_checkpoint.pt',), ('vision_backbone--300000_checkpoint.pt',),
+    ('action_head--1_checkpoint.pt', 'lora_adapter/adapter_model.safetensors'),
+    ('lora_adapter/adapter_config.json',)])
+@pytest.mark.parametrize('command', ['info', 'infer', 'convert'])
+def test_an_openvla_oft_directory_moves_no_arm(tmp_path, capsys, names, command):
+    path = golden_data.copy_of('openvla', tmp_path)
+    for name in names:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_bytes(b'{}')
+    options = {'info': [], 'convert': [str(tmp_path / 'out')], 'infer': [
+        '--image', str(golden_data.GOLDEN / 'case0.png'), '--instruction', 'pick up the cup',
+        '--unnorm-key', KEY]}[command]
+    assert main([command, str(path), *options]) == 1
+    said = capsys.readouterr()
+    assert said.out == '' and said.err.count('\n') == 1
+    assert names[0].split('/')[0] in said.err and 'OpenVLA-OFT' in said.err
+    assert SUPPORTED in said.err and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('config, names, found', [
+    ({'type': 'smolvla'}, ('model.safetensors',), "type 'smolvla' in config.json.*lerobot"),
+    ({'type': 'act', 'chunk_size': 50}, ('model.safetensors',), "'act'.*lerobot"),
+    ({'model_type': 'gr00t_n1_5'}, (INDEX,), "model_type 'gr00t_n1_5'.*GR00T"),
+    ({'model_type': 'openvla', 'llm_backbone_id': 'qwen25-0_5b-extra'}, (), 'MiniVLA.*Llama 2'),
+    ({'vla': {'base_vlm': 'prism-qwen25-extra-dinosiglip-224px+0_5b'}}, (), 'MiniVLA'),
+    ({'model_type': 'paligemma', 'architectures': ['X']}, (), "'paligemma', is unknown"),
+    ({'model_type': 'openvla'}, ('adapter_config.json',), 'adapter_config.json.*LoRA.*merge it'),
+    (None, ('adapter_config.json', 'adapter_model.safetensors'), 'LoRA adapter.*merge it'),
+    (None, ('params/_METADATA', 'assets/droid/norm_stats.json'), 'assets/, params/.*openpi'),
+    (None, ('pretrained_model/config.json',), 'pretrained_model/.*lerobot'),
+    (None, ('notes.txt',), 'no config.json'),
+    (None, ('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc')])
+def test_other_families_are_told_by_name(tmp_path, config, names, found):
+    path = write(tmp_path / 'other', config, *names)
+    with pytest.raises(CheckpointError, match=f'(?s){found}.*{SUPPORTED}'):
+        open_checkpoint(path)
+
+
+def test_files_of_another_family_beside_a_config_are_let_be(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    (path / 'assets').mkdir()
+    assert open_checkpoint(path).family == 'openvla'
+
+
+def test_a_name_that_is_no_directory_is_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match='hf download openvla/openvla-7b --local-dir'):
+        open_checkpoint('openvla/openvla-7b')
+    with pytest.raises(CheckpointError, match='gone does not exist'):
+        open_checkpoint(tmp_path / 'gone')
+    (tmp_path / 'model.safetensors').write_bytes(b'{}')
+    with pytest.raises(CheckpointError, match='model.safetensors is a file: name the directory'):
+        open_checkpoint('model.safetensors')
+
+
+def test_a_pt_outside_its_run_directory_is_told_where_it_belongs(tmp_path):
+    file = shutil.copy(next(golden_data.cogact().glob('checkpoints/*.pt')), tmp_path / 'Base.pt')
+    with pytest.raises(CheckpointError, match='outside its run directory.*into checkpoints/'):
+        open_checkpoint(file)
+
+
+def test_weights_in_a_pickle_or_left_by_git_as_a_pointer_are_told(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    shard = path / 'model-00001-of-00002.safetensors'
+    shard.write_bytes(b'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n')
+    with pytest.raises(CheckpointError, match='git lfs pull'):
+        open_checkpoint(path)
+    for file in path.glob('model*'):
+        file.unlink()
+    (path / 'pytorch_model.bin').write_bytes(b'')
+    with pytest.raises(CheckpointError, match='pytorch_model.bin.*safe_serialization=True'):
+        open_checkpoint(path)
+
+
+def change_parts(tmp_path, change):
+    """Return a CogACT run whose .pt has other parts, and the file."""
+    path = golden_data.copy_of('cogact', tmp_path)
+    file = next(path.glob('checkpoints/*.pt'))
+    content = torch.load(file, weights_only=True)
+    content['model'] = change(content['model'])
+    torch.save(content, file)
+    return path
+
+
+@pytest.mark.parametrize('part, meaning', [
+    ('action_model', 'Prismatic.*convert_openvla_weights_to_hf.py'),
+    ('vision_backbone', 'vision encoders frozen'), ('llm_backbone', 'left its decoder out'),
+    ('projector', 'not complete')])
+def test_a_pt_that_lacks_a_part_is_told_for_what_it_is(tmp_path, part, meaning):
+    path = change_parts(tmp_path, lambda parts: {
+        name: group for name, group in parts.items() if name != part})
+    with pytest.raises(CheckpointError, match=f'no {part}, so it is .*{meaning}'):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.'])
+@pytest.mark.parametrize('head', ['openvla', 'cogact'])
+def test_what_a_trainer_wraps_round_a_network_makes_no_other_network(tmp_path, head, prefix):
+    def wrapped(group):
+        return {prefix + name: tensor for name, tensor in group.items()}
+    if head == 'cogact':
+        path = change_parts(tmp_path, lambda parts: {
+            name: wrapped(group) for name, group in parts.items()})
+    else:
+        path = golden_data.copy_of(head, tmp_path)
+        weights = wrapped(weights_of(path))
+        for file in path.glob('model*'):
+            file.unlink()
+        save_file(weights, path / 'model.safetensors')
+    policy = load_policy(path, unnorm_key=KEY, tokenizer=golden_data.openvla())
+    seen = golden_data.observation(0)
+    golden_data.loaded(head).reset()
+    np.testing.assert_array_equal(
+        policy.infer(seen).actions, golden_data.loaded(head).infer(seen).actions)
+
+
+def test_an_adapter_within_the_weights_is_not_ignored(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    shard = path / 'model-00001-of-00002.safetensors'
+    save_file({**load_file(shard), 'x.q_proj.lora_A.default.weight': torch.zeros(2, 2)}, shard)
+    with pytest.raises(CheckpointError, match='LoRA adapter that is not merged .*lora_A'):
+        open_checkpoint(path)
+
+
+def test_an_action_model_of_no_known_size_is_refused_with_what_was_found(tmp_path):
+    path = golden_data.copy_of('cogact', tmp_path)
+    golden_data.edit(path / 'config.json', lambda config: (
+        config.update(action_model_type='DiT-B'), config['tiny_model_kwargs'].pop('action_model')))
+    with pytest.raises(CheckpointError, match="3 blocks of width 96 is none of .*'DiT-B'"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize('shards_too', [False, True])
+def test_a_merged_file_beside_the_index_of_its_base_is_the_one_that_counts(
+        tmp_path, caplog, shards_too):
+    path = golden_data.copy_of('openvla', tmp_path)
+    weights = weights_of(path)
+    weights[NORM] = weights[NORM] * torch.linspace(-1, 1, 64).to(weights[NORM].dtype)
+    save_file(weights, path / 'model.safetensors')
+    if not shards_too:
+        for shard in path.glob('model-*'):
+            shard.unlink()
+    source = open_checkpoint(path)
+    assert source.tensors.files == [path / 'model.safetensors']
+    assert torch.equal(source.tensors.read('llm.norm.weight'), weights[NORM])
+    assert any(f'{INDEX} beside it is not used' in note for note in source.notes)
+    assert f'{INDEX} beside it is not used' in caplog.text
+
+
+@pytest.mark.parametrize('ids, refused', [
+    ([31999, 31744, 31900, 31800, 31850, 31745, 31998], ''),
+    ([31999, 31744, 31900, 31743, 31850, 31745, 31998], '[31743]'),
+    ([32000, 31744, 31900, 31900, 31850, 31745, 278], '[278, 32000]'),
+    ([1, 31744, 31900, 31900, 31850, 31745, 31745], '[1]'),
+    ([31900, 31900, 31900, 31900, 31900, 31900, 32063], '[32063]')])
+def test_words_are_refused_as_an_answer_and_not_taken_for_full_speed(monkeypatch, ids, refused):
+    policy = golden_data.loaded('openvla')
+    monkeypatch.setattr(type(policy.model), 'generate',
+                        lambda self, *args: torch.tensor([ids]))
+    if not refused:
+        assert np.isfinite(policy.infer(golden_data.observation(0)).actions).all()
+        return
+    with pytest.raises(ObservationError) as error:
+        policy.infer(golden_data.observation(0))
+    assert f'tokens {refused}, which are words: actions are 31744 to 31999' in str(error.value)
+
+
+def test_a_network_that_answers_with_words_is_refused_by_infer(tmp_path, capsys):
+    path = golden_data.copy_of('openvla', tmp_path)
+    weights = weights_of(path)
+    weights['language_model.lm_head.weight'][31744:32000] *= 0.001
+    save_file(weights, path / 'model.safetensors')
+    assert main(['infer', str(path), '--image', str(golden_data.GOLDEN / 'case0.png'),
+                 '--instruction', 'pick up the red block', '--unnorm-key', KEY]) == 1
+    said = capsys.readouterr()
+    assert 'which are words: actions are 31744 to 31999' in said.err
+    assert 'actions  ' not in said.out
