@@ -17,7 +17,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqap_vla_ros.bench.sides import BACKBONE, STAGES
+from sqap_vla_ros.bench.sides import BACKBONE
 from sqap_vla_ros.bench.sizes import sequence_length
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
@@ -25,6 +25,7 @@ from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 from .document import replace_part
 from .shapes import COGACT, OPENVLA, options, Variant, variants
 
+STAGES = ('vision', 'projector', 'prefill_1', 'selection', 'prefill_2', 'head')
 FLOAT_BYTES = 2
 
 
@@ -155,7 +156,7 @@ def _diffusion_step(head, batch: int = 1) -> list[Work]:
 
 
 def stages(config: VLAConfig, variant: Variant, batch: int = 1) -> dict[str, list[Work]]:
-    """Return the work of every stage of bench.sides.STAGES."""
+    """Return the work of every one of STAGES."""
     config = variant.applied(config)
     llm, first, precision = config.llm, config.prune_layer, variant.precision
     tokens = sequence_length(config)

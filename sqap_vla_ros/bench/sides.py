@@ -18,12 +18,13 @@ import time
 import torch
 
 from .sizes import sequence_length
+from ..inference.plan import Plan
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA, VLAConfig
 from ..quant import prepare_kernels, quantize_model
-from ..tokens.choice import select_tokens, SelectionConfig
+from ..tokens.choice import SelectionConfig
 
-STAGES = ('vision', 'projector', 'prefill_1', 'selection', 'prefill_2', 'head')
+STAGES = ('vision', 'prefill_1', 'selection', 'prefill_2', 'head')  # of inference.plan.Plan
 BACKBONE = ('prefill_1', 'prefill_2')
 
 
@@ -88,10 +89,8 @@ class Inputs:
             torch.randn(1, config.state_dim) if config.state_dim else None, noise)
 
     def to(self, dtype: torch.dtype) -> Inputs:
-        """Return the same inputs with floats of another type."""
-        return dataclasses.replace(self, pixels=self.pixels.to(dtype), **{
-            name: getattr(self, name).to(dtype) for name in ('state', 'noise')
-            if getattr(self, name) is not None})
+        """Return the same inputs with pixels of another type, as a policy has them."""
+        return dataclasses.replace(self, pixels=self.pixels.to(dtype))
 
 
 @dataclass(frozen=True)
@@ -106,26 +105,13 @@ class Side:
     @torch.inference_mode()
     def infer(self, clock=time.perf_counter) -> dict[str, float]:
         """Run one inference and return the milliseconds of every stage."""
-        model, inputs = self.model, self.inputs
-        caches = model.make_caches()
+        inputs = self.inputs
+        plan = Plan(self.model, inputs.pixels, inputs.token_ids.shape[1], self.selection)
+        plan.fill(inputs.token_ids, inputs.state, inputs.noise)
+        plan.inputs.upload()
         marks = [clock()]
-        features = model.vision(inputs.pixels)
-        marks.append(clock())
-        visual = model.projector(features)
-        marks.append(clock())
-        x = model.embed(visual, inputs.token_ids, inputs.state)
-        length = x.shape[1]
-        x, scores = model.prefill_full(x, caches, self.selection is not None)
-        marks.append(clock())
-        kept = None
-        if self.selection is not None:
-            chosen = select_tokens(scores[0].float().numpy(), None, model.config.vision.grid,
-                                   self.selection)
-            kept = torch.from_numpy(chosen.kept)
-        marks.append(clock())
-        hidden = model.prefill_kept(x, kept, caches)
-        marks.append(clock())
-        model.answer(hidden, length, caches, inputs.noise)
-        marks.append(clock())
+        for stage in plan.stages.values():
+            stage()
+            marks.append(clock())
         return {stage: (end - start) * 1e3
                 for stage, start, end in zip(STAGES, marks, marks[1:])}

@@ -10,7 +10,7 @@ in `inputs` and `pixels`, and what comes out in `outputs`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 import logging
 
 import numpy as np
@@ -36,7 +36,8 @@ class Plan:
     and where they are needed state float32 [1, S], noise float32 [1, T, A], distance float32
     [N], kept int64 [K] and reason uint8 [K].  outputs: raw of the head (ids int64 [1, A], or
     floats [1, T, A]), and with a selection kept, reason and, where it needs them, scores
-    float32 [N].
+    float32 [N].  watch, if it is set, is called with the name of each stage behind it and this
+    plan, whose `visual` [1, N, D] and `hidden` [1, T, D] are what that stage has made.
     """
 
     def __init__(self, model: VLA, pixels: torch.Tensor, tokens: int,
@@ -56,13 +57,15 @@ class Plan:
             _input_layout(model.config, tokens, selection), pixels.device)
         self.outputs = Staging(_output_layout(model.config, selection), pixels.device)
         self._beside = beside if isinstance(model.config.vision, FusedViTConfig) else None
+        self.watch: Callable[[str, Plan], None] | None = None
         self.forget()
 
     @property
     def stages(self) -> dict[str, Callable[[], None]]:
         """Return the stages by name, in their order."""
-        return {'vision': self._vision, 'prefill_1': self._prefill_1,
-                'selection': self._selection, 'prefill_2': self._prefill_2, 'head': self._head}
+        stages = {'vision': self._vision, 'prefill_1': self._prefill_1,
+                  'selection': self._selection, 'prefill_2': self._prefill_2, 'head': self._head}
+        return {name: partial(self._run, name, stage) for name, stage in stages.items()}
 
     @property
     def on_host(self) -> frozenset[str]:
@@ -71,7 +74,7 @@ class Plan:
 
     def forget(self) -> None:
         """Let go of what the stages have made for each other."""
-        self._visual = self._x = self._caches = self._hidden = None
+        self.visual = self._x = self._caches = self.hidden = None
         self._length = 0
 
     def fill(self, token_ids, state=None, noise=None, distance=None, step: int = 0) -> None:
@@ -101,8 +104,13 @@ class Plan:
                     f'{broken} of {len(scores)} attention scores are not finite: the model '
                     'overflows at this precision: check the checkpoint and precision')
 
+    def _run(self, name: str, stage: Callable[[], None]) -> None:
+        stage()
+        if self.watch is not None:
+            self.watch(name, self)
+
     def _vision(self) -> None:
-        self._visual = (self._model.encode_image(self.pixels) if self._beside is None
+        self.visual = (self._model.encode_image(self.pixels) if self._beside is None
                         else self._encoded_side_by_side())
 
     def _encoded_side_by_side(self):
@@ -118,7 +126,7 @@ class Plan:
 
     def _prefill_1(self) -> None:
         inputs, model = self.inputs.device, self._model
-        x = model.embed(self._visual, inputs['token_ids'], inputs.get('state'))
+        x = model.embed(self.visual, inputs['token_ids'], inputs.get('state'))
         self._length, self._caches = x.shape[1], model.make_caches()
         self._x, scores = model.prefill_full(x, self._caches, self._is_scored)
         if self._is_scored:
@@ -149,12 +157,12 @@ class Plan:
         tensors['reason'].copy_(torch.from_numpy(chosen.reason))
 
     def _prefill_2(self) -> None:
-        self._hidden = self._model.prefill_kept(
+        self.hidden = self._model.prefill_kept(
             self._x, self.outputs.device.get('kept'), self._caches)
 
     def _head(self) -> None:
         self.outputs.device['raw'].copy_(self._model.answer(
-            self._hidden, self._length, self._caches, self.inputs.device.get('noise')))
+            self.hidden, self._length, self._caches, self.inputs.device.get('noise')))
 
 
 def _selection_kernel(device: torch.device, grid, selection: SelectionConfig) -> Callable | None:

@@ -7,8 +7,9 @@ Record what an inference computes on its way, to compare it with another impleme
         policy.infer(observation)
     numpy.savez('stages.npz', **recorder.stages())
 
-Hooks watch the network from outside: the policy runs the same code with and without them.  They
-see nothing of CUDA graphs: on a GPU the policy has to be loaded with capture=False.
+The policy runs the same stages with and without it: the plan is watched behind each stage, and
+hooks look into encoders and decoder blocks.  They see nothing of CUDA graphs: on a GPU the policy
+has to be loaded with capture=False.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import numpy as np
 import torch
 
 from .outputs import unnormalise
+from .plan import Plan
 from ..model.heads import TokenHeadConfig
 from ..model.vit import FusedViTConfig
+
+_BATCHED = ('pixel_values', 'input_ids')
 
 
 class StageRecorder:
@@ -36,45 +40,47 @@ class StageRecorder:
         self._handles: list = []
         self._found: dict[str, torch.Tensor] = {}
         self._layers: list[torch.Tensor] = []
-        self._raw = None
 
     def __enter__(self) -> StageRecorder:
-        """Hang the hooks in."""
+        """Begin to watch."""
         model, vision = self._model, self._model.vision
-        self._keep_input(vision, 'pixel_values')
-        self._keep_input(model.llm.embed_tokens, 'input_ids')
+        self._policy.runner.watch = self._on_stage
         if isinstance(vision.config, FusedViTConfig):
             self._keep_output(vision.dino, 'dino_features')
             self._keep_output(vision.siglip, 'siglip_features')
         else:
             self._keep_output(vision, 'patch_features')
-        self._keep_output(model.projector, 'projected')
+        if isinstance(model.config.head, TokenHeadConfig):
+            self._keep_output(model.head, 'logits_last')
         self._add(model.llm.layers[0].register_forward_pre_hook(self._on_embeddings))
         for layer in model.llm.layers:
             self._add(layer.register_forward_hook(self._on_layer))
-        self._add(model.head.register_forward_hook(self._on_head))
         return self
 
     def __exit__(self, *exception) -> None:
-        """Take the hooks out."""
+        """Watch no longer."""
+        self._policy.runner.watch = None
         while self._handles:
             self._handles.pop().remove()
 
     @torch.inference_mode()
     def stages(self) -> dict[str, np.ndarray]:
         """Return what was recorded, by name; call it after the `with` block."""
-        found = {name: _array(tensor if name in ('pixel_values', 'input_ids') else tensor[0])
-                 for name, tensor in self._found.items()}
-        found.update(self._hidden_states())
-        found.update(self._answer())
-        return found
+        found = {name: _array(tensor if name in _BATCHED else tensor[0])
+                 for name, tensor in self._found.items() if name not in ('raw', 'hidden')}
+        return {**found, **self._hidden_states(), **self._answer()}
+
+    def _on_stage(self, stage: str, plan: Plan) -> None:
+        if stage == 'vision':
+            self._keep('pixel_values', plan.pixels)
+            self._keep('input_ids', plan.inputs.device['token_ids'])
+            self._keep('projected', plan.visual)
+        elif stage == 'head':
+            self._keep('raw', plan.outputs.device['raw'])
+            self._keep('hidden', plan.hidden)
 
     def _add(self, handle) -> None:
         self._handles.append(handle)
-
-    def _keep_input(self, module, name: str) -> None:
-        self._add(module.register_forward_pre_hook(
-            lambda _, inputs: self._keep(name, inputs[0])))
 
     def _keep_output(self, module, name: str) -> None:
         self._add(module.register_forward_hook(
@@ -90,13 +96,6 @@ class StageRecorder:
     def _on_layer(self, module, inputs, output) -> None:
         if len(self._layers) <= len(self._model.llm.layers):
             self._layers.append(output[0].detach().cpu().clone())
-
-    def _on_head(self, module, inputs, output) -> None:
-        if isinstance(self._model.config.head, TokenHeadConfig):
-            self._keep('logits_last', output)
-            ids = output.argmax(dim=-1, keepdim=True)  # [B, 1]
-            output = ids if self._raw is None else torch.cat([self._raw, ids], dim=1)
-        self._raw = output.detach().cpu().clone()
 
     def _hidden_states(self) -> dict[str, np.ndarray]:
         """
@@ -121,7 +120,7 @@ class StageRecorder:
 
     def _answer(self) -> dict[str, np.ndarray]:
         """Return the head's output, normalised and in the checkpoint's units."""
-        head, raw = self._model.head, self._raw
+        head, raw = self._model.head, self._found['raw']
         normalised = head.normalised(raw)
         actions = unnormalise(normalised, self._policy.statistics)
         if head.config.kind == 'tokens':
@@ -129,8 +128,8 @@ class StageRecorder:
                     'actions': actions[0]}
         found = {'normalized_actions': normalised, 'actions': actions}
         if head.config.kind == 'diffusion':
-            last = self._normed(self._layers[-1][0, -1])
-            found.update(ddim_raw=_array(raw[0]), cognition_feature=_array(last))
+            found.update(ddim_raw=_array(raw[0]),
+                         cognition_feature=_array(self._found['hidden'][0, -1]))
         return found
 
 

@@ -109,6 +109,7 @@ class Runner:
         self._eyes: OrderedDict[tuple, tuple[_Eye, Recording]] = OrderedDict()
         self._plans: OrderedDict[tuple, tuple[Plan, Recording]] = OrderedDict()
         self.by_stage = False
+        self.watch = None  # see Plan; graphs are replayed without it
 
     @property
     def problems(self) -> list[str]:
@@ -139,6 +140,7 @@ class Runner:
         with recorder.active(), self._settled(selection):
             eye, preprocessing = self._eye(image.shape[:2])
             plan, recording = self._plan(token_ids, selection)
+            plan.watch = self.watch
             plan.fill(token_ids, state, noise, distance, step)
             eye.upload(image)
             plan.inputs.upload()
