@@ -28,8 +28,10 @@ from torch import nn
 from ..errors import ConfigError, ObservationError
 from ..formats import Source
 from ..inference.inputs import ModelInputs
+from ..ingest.images import read_image
 from ..loading.units import empty_model
 from ..model.prompt import make_prompt
+from ..train.shards import load_shards
 
 LIST = 'instructions.jsonl'
 AT_ONCE = 32  # images that the encoders see together
@@ -92,7 +94,6 @@ def chosen(total: int, count: int) -> list[int]:
 
 
 def _listed(directory: Path, count: int) -> Iterator[Sample]:
-    from ..ingest.images import read_image
     path = directory / LIST
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip()]
@@ -112,7 +113,6 @@ def _listed(directory: Path, count: int) -> Iterator[Sample]:
 
 
 def _collected(directory: Path, count: int) -> Iterator[Sample]:
-    from ..train.shards import load_shards
     data = load_shards(directory)
     for index in chosen(len(data), count):
         yield Sample(data.frame(index), data.instructions[data.instruction[index]],

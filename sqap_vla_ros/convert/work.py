@@ -21,6 +21,8 @@ import os
 from pathlib import Path
 import shutil
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 import torch
 
 from ..errors import CheckpointError, ConfigError
@@ -104,8 +106,6 @@ class WorkDirectory:
 
     def read_inputs(self, block: int) -> list[torch.Tensor] | None:
         """Return what save_inputs kept, or None."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
         path = self.path / INPUTS.format(block)
         try:
             return [x for _, x in sorted(load_file(path).items())] if path.is_file() else None

@@ -20,6 +20,8 @@ from pathlib import Path
 import re
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from ..control.action_space import ActionSpace
 from ..control.presets import PRESETS
@@ -296,8 +298,6 @@ def save(directory, config: CheckpointConfig, weights: dict, norm_stats: dict, t
 
 def _write_weights(weights: dict, path: Path) -> None:
     """Write tensors by name; raise OSError, as every other file would, if that fails."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
     try:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path,
                   metadata={'format': 'pt'})

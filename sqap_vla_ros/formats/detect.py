@@ -35,6 +35,8 @@ def open_checkpoint(path, tokenizer=None) -> Source:
         return open_openvla(directory, content, tokenizer)
     if 'vla' in content:
         return open_cogact(path, directory, content, tokenizer)
+    names = [f'{name} {content[name]!r}' for name in ('model_type', 'architectures')
+             if name in content]
     raise CheckpointError(
-        f'{directory / "config.json"}: architecture {content.get("architectures")}, model_type '
-        f'{content.get("model_type")!r}, is unknown; {SUPPORTED}')
+        f'{directory / "config.json"}: {", ".join(names) or f"a config of {sorted(content)[:5]}"} '
+        f'is unknown; {SUPPORTED}')

@@ -23,6 +23,9 @@ SUPPORTED = ('this engine loads OpenVLA directories (config.json and .safetensor
 OFT = ('OpenVLA-OFT, which this engine does not run: its actions come from heads beside the '
        'language model, which was not trained to give them as tokens, and it takes several '
        'images, the state and parallel decoding')
+OFT_FILES = tuple(
+    f'{name}.{suffix}' for suffix in ('pt', 'pth', 'bin', 'safetensors') for name in (
+        '*action_head*', '*proprio_projector*', '*noisy_action_projector*', 'vision_backbone--*'))
 MERGE = ("merge it first, by peft's merge_and_unload() and save_pretrained(), into a directory of "
          'its own')
 
@@ -56,7 +59,8 @@ def says(name: str, pattern: str) -> Callable[[Path, dict], list[str]]:
         value = content
         for part in name.split('.'):
             value = value.get(part) if isinstance(value, dict) else None
-        fits = isinstance(value, str) and re.search(pattern, value, re.IGNORECASE)
+        text = ' '.join(map(str, value)) if isinstance(value, list) else value
+        fits = isinstance(text, str) and re.search(pattern, text, re.IGNORECASE)
         return [f'{name} {value!r} in config.json'] if fits else []
     return find
 
@@ -73,8 +77,7 @@ def lerobot(directory: Path, content: dict) -> list[str]:
 
 # the first that is found is told
 SIGNS = (
-    Sign(files('*action_head*.pt', '*proprio_projector*.pt', '*noisy_action_projector*.pt',
-               'vision_backbone--*.pt'), OFT),
+    Sign(files(*OFT_FILES), OFT),
     Sign(files('lora_adapter/'), 'what the trainer of OpenVLA-OFT leaves',
          'an OpenVLA-OFT is not run by this engine, and if it is a plain OpenVLA whose adapter is '
          'merged into the weights, move lora_adapter/ elsewhere'),
@@ -82,6 +85,7 @@ SIGNS = (
          'a LoRA adapter, which is not a checkpoint without its base model',
          MERGE + ' (and if it is merged already, move these files elsewhere)'),
     Sign(says('model_type', 'gr00t'), 'a GR00T policy'),
+    Sign(says('architectures', 'gr00t'), 'a GR00T policy'),
     Sign(says('llm_backbone_id', 'qwen'), 'a MiniVLA',
          'its decoder is a Qwen, and this engine runs Llama 2'),
     Sign(says('vla.base_vlm', 'qwen'), 'a MiniVLA',
@@ -113,23 +117,24 @@ def check_known(directory: Path, content: dict) -> None:
 
 def check_place(path: Path) -> None:
     """Raise CheckpointError for a path that is no directory, nor a .pt in its run directory."""
-    if path.is_dir():
+    if path.is_dir() or path.is_file() and path.suffix == '.pt' and (
+            path.parent.parent / 'config.json').is_file():
         return
-    if path.suffix == '.pt' and path.is_file():
-        if (path.parent.parent / 'config.json').is_file():
-            return
-        raise CheckpointError(
-            f'{path} is a .pt file outside its run directory, which says what its tensors are: '
-            'download the config.json and dataset_statistics.json of its repository too, put '
-            f'the file into checkpoints/ beside them and name it there; {SUPPORTED}')
-    if path.is_file():
-        raise CheckpointError(f'{path} is a file: name the directory that it is in; {SUPPORTED}')
-    if re.fullmatch(r'[\w.-]+/[\w.-]+', str(path)) and not path.parent.exists():
-        raise CheckpointError(
-            f'{path} is no directory here.  If it is the name of a Hugging Face repository, '
-            f'download it first: hf download {path} --local-dir {path.name}, and name that '
-            'directory')
-    raise CheckpointError(f'{path} does not exist; {SUPPORTED}')
+    if path.is_file() and any(path.match(pattern) for pattern in OFT_FILES):
+        reason = f'belongs to an {OFT}'
+    elif path.is_file() and path.suffix == '.pt':
+        reason = ('is a .pt file outside its run directory, which says what its tensors are: '
+                  'download the config.json and dataset_statistics.json of its repository too, '
+                  'put the file into checkpoints/ beside them and name it there')
+    elif path.is_file():
+        reason = 'is a file: name the directory that it is in'
+    else:
+        reason = 'does not exist'
+        hub = re.fullmatch(r'((https:/huggingface\.co|hf:)/)?([\w.-]+/[\w.-]+)', str(path))
+        if hub:
+            reason += ('; if it is the name of a Hugging Face repository, download that first: '
+                       f'hf download {hub[3]} --local-dir {path.name}, and name this directory')
+    raise CheckpointError(f'{path} {reason}; {SUPPORTED}')
 
 
 def lfs_advice(path: Path) -> str:

@@ -17,6 +17,7 @@ import mmap
 from pathlib import Path
 import re
 
+from safetensors import safe_open, SafetensorError
 import torch
 
 from .checkpoint import read_json
@@ -81,7 +82,6 @@ class SafetensorsReader:
 
     def read(self, name: str) -> torch.Tensor:
         """Return a tensor as it is on disk."""
-        from safetensors import SafetensorError
         try:
             return self._files[name].get_tensor(name)
         except (SafetensorError, OSError) as error:
@@ -118,7 +118,6 @@ class SafetensorsReader:
                 if found else '')
 
     def _open(self, path: Path) -> None:
-        from safetensors import safe_open, SafetensorError
         try:
             file = safe_open(path, framework='pt')
             self.files.append(path)

@@ -111,7 +111,7 @@ class Plan:
 
     def _vision(self) -> None:
         self.visual = (self._model.encode_image(self.pixels) if self._beside is None
-                        else self._encoded_side_by_side())
+                       else self._encoded_side_by_side())
 
     def _encoded_side_by_side(self):
         """Return the visual tokens; both encoders work at once, if neither fills the device."""

@@ -66,7 +66,10 @@ def test_an_openvla_oft_directory_moves_no_arm(tmp_path, capsys, names, command)
     ({'model_type': 'gr00t_n1_5'}, (INDEX,), "model_type 'gr00t_n1_5'.*GR00T"),
     ({'model_type': 'openvla', 'llm_backbone_id': 'qwen25-0_5b-extra'}, (), 'MiniVLA.*Llama 2'),
     ({'vla': {'base_vlm': 'prism-qwen25-extra-dinosiglip-224px+0_5b'}}, (), 'MiniVLA'),
-    ({'model_type': 'paligemma', 'architectures': ['X']}, (), "'paligemma', is unknown"),
+    ({'model_type': 'paligemma', 'architectures': ['X']}, (),
+     r"model_type 'paligemma', architectures \['X'\] is unknown"),
+    ({'architectures': ['GR00T_N1_5']}, (), 'GR00T policy'),
+    ({'model': {}, 'window': 2}, (), r"\['model', 'window'\] is unknown"),
     ({'model_type': 'openvla'}, ('adapter_config.json',), 'adapter_config.json.*LoRA.*merge it'),
     (None, ('adapter_config.json', 'adapter_model.safetensors'), 'LoRA adapter.*merge it'),
     (None, ('params/_METADATA', 'assets/droid/norm_stats.json'), 'assets/, params/.*openpi'),
@@ -87,8 +90,9 @@ def test_files_of_another_family_beside_a_config_are_let_be(tmp_path):
 
 def test_a_name_that_is_no_directory_is_explained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match='hf download openvla/openvla-7b --local-dir'):
-        open_checkpoint('openvla/openvla-7b')
+    for name in ('openvla/openvla-7b', 'https://huggingface.co/openvla/openvla-7b'):
+        with pytest.raises(CheckpointError, match='hf download openvla/openvla-7b --local-dir'):
+            open_checkpoint(name)
     with pytest.raises(CheckpointError, match='gone does not exist'):
         open_checkpoint(tmp_path / 'gone')
     (tmp_path / 'model.safetensors').write_bytes(b'{}')
@@ -99,6 +103,9 @@ def test_a_name_that_is_no_directory_is_explained(tmp_path, monkeypatch):
 def test_a_pt_outside_its_run_directory_is_told_where_it_belongs(tmp_path):
     file = shutil.copy(next(golden_data.cogact().glob('checkpoints/*.pt')), tmp_path / 'Base.pt')
     with pytest.raises(CheckpointError, match='outside its run directory.*into checkpoints/'):
+        open_checkpoint(file)
+    file = shutil.copy(file, tmp_path / 'action_head--150000_checkpoint.pt')
+    with pytest.raises(CheckpointError, match='belongs to an OpenVLA-OFT'):
         open_checkpoint(file)
 
 
