@@ -3,13 +3,14 @@
 """
 A camera as sensor_msgs/CameraInfo describes it, and the projection of points into its image.
 
-Distortion follows OpenCV (calib3d and calib3d/fisheye). A polynomial distortion folds back
-beyond some angle: a point out there would land on a plausible but wrong pixel, so the largest
-radius up to which the distorted radius grows is computed once and points beyond are invalid.
+OpenCV bends the rays. A polynomial distortion folds back beyond some angle: a point out there
+would land on a plausible but wrong pixel, so the angle up to which the distorted radius grows is
+worked out once and points beyond it are invalid.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import math
 
+import cv2
 import numpy as np
 
 from ..errors import ConfigError, ObservationError
@@ -52,8 +53,7 @@ class CameraModel:
         _check_intrinsics(self.K)
         object.__setattr__(self, 'D', tuple(float(value) for value in self.D))
         _check_distortion(self.distortion_model, self.D)
-        limit = _largest_monotonic(self.distortion_model, self.D)
-        object.__setattr__(self, '_radius_limit', limit)
+        object.__setattr__(self, '_angle_limit', _largest_angle(self.distortion_model, self.D))
 
     @property
     def focal_px(self):
@@ -76,13 +76,10 @@ class CameraModel:
                 f'the image has {width} x {height} pixels but camera_info describes '
                 f'{self.width} x {self.height}, which is another aspect: publish the '
                 'camera_info of this image (cropped images need its roi)')
-        scale = np.array([width / self.width, height / self.height])
-        K = self.K.copy()
-        K[0] *= scale[0]
-        K[1] *= scale[1]
-        K[:2, 2] += 0.5 * scale - 0.5  # pixel centres are integers
-        return CameraModel(width, height, K, self.distortion_model, self.D, self.R,
-                           self.translation_m)
+        scale = np.array([width / self.width, height / self.height, 1.0])
+        K = self.K * scale[:, None]
+        K[:, 2] += 0.5 * scale - 0.5  # pixel centres are integers
+        return replace(self, width=width, height=height, K=K)
 
 
 def camera_from_info(width, height, distortion_model, D, K, R, P, *, rectified=False,
@@ -116,8 +113,9 @@ def camera_from_info(width, height, distortion_model, D, K, R, P, *, rectified=F
         translation = np.linalg.solve(intrinsics, projection[:, 3])
         return CameraModel(columns, rows, intrinsics, R=_rotation_or_identity(R),
                            translation_m=translation)
-    model, D = _plain_distortion(distortion_model, D)
-    return CameraModel(columns, rows, intrinsics, model, D)
+    if not any(D) and distortion_model != 'equidistant':  # zeros, which simulators send
+        distortion_model, D = 'none', ()
+    return CameraModel(columns, rows, intrinsics, distortion_model, D)
 
 
 def project(camera, points_camera):
@@ -128,85 +126,50 @@ def project(camera, points_camera):
     bool [M]: False behind the camera, for non-finite points and beyond the angle at which
     the distortion folds back.
     """
-    points = np.asarray(points_camera, np.float64).reshape(-1, 3)
-    points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, np.nan)
-    points = points @ camera.R.T + camera.translation_m
-    valid = points[:, 2] > MIN_DEPTH_M  # NaN compares false
-    rays = np.full((len(points), 2), np.nan)
-    rays[valid] = points[valid, :2] / points[valid, 2:]
-    distorted = _distort(camera, rays)
-    homogeneous = np.column_stack([distorted, np.ones(len(points))]) @ camera.K.T
-    pixels = homogeneous[:, :2] / homogeneous[:, 2:]
+    points = np.asarray(points_camera, np.float64).reshape(-1, 3) @ camera.R.T
+    points += camera.translation_m
+    pixels = np.full((len(points), 2), np.nan)
+    valid = np.isfinite(points).all(axis=1) & (points[:, 2] > MIN_DEPTH_M)
+    angle = np.arctan2(np.hypot(points[:, 0], points[:, 1]), points[:, 2])
+    valid[valid] = angle[valid] <= camera._angle_limit
+    if valid.any():
+        rays = _distorted(camera, points[valid])
+        pixels[valid] = rays @ camera.K[:2, :2].T + camera.K[:2, 2]
     valid &= np.isfinite(pixels).all(axis=1)
-    return np.where(valid[:, None], pixels, np.nan), valid
+    return pixels, valid
 
 
-def _distort(camera, rays):
-    """Return the distorted rays [M, 2] (x/z, y/z), NaN beyond the largest monotonic radius."""
-    model, limit = camera.distortion_model, camera._radius_limit
-    radius = np.hypot(rays[:, 0], rays[:, 1])
-    extent = np.arctan(radius) if model == 'equidistant' else radius
-    rays = np.where((extent <= limit)[:, None], rays, np.nan)  # NaN compares false
-    if model == 'none':
-        return rays
-    if model == 'equidistant':
-        return rays * _equidistant_factor(camera.D, extent, radius)[:, None]
-    return _distort_brown(np.array(camera.D + (0.0,) * (14 - len(camera.D))), rays)
+def _distorted(camera, points):
+    """Return rays float64 [M, 2] as the lens bends them, NaN where they miss a tilted sensor."""
+    none, D, points = np.zeros(3), np.array(camera.D), np.ascontiguousarray(points)[:, None]
+    if camera.distortion_model == 'equidistant':
+        return cv2.fisheye.projectPoints(points, none, none, np.eye(3), D)[0][:, 0]
+    rays = cv2.projectPoints(points, none, none, np.eye(3), D)[0][:, 0]
+    if any(D[12:]):  # OpenCV mirrors what is behind the sensor
+        before = cv2.projectPoints(points, none, none, np.eye(3), D[:12])[0][:, 0]
+        (sin_x, sin_y), (cos_x, cos_y) = np.sin(D[12:]), np.cos(D[12:])
+        ahead = before @ [sin_y, -cos_y * sin_x] + cos_y * cos_x
+        rays[~(ahead > 0)] = np.nan
+    return rays
 
 
-def _equidistant_factor(D, angle, radius):
-    """Return Kannala-Brandt's theta_d / r: theta_d = theta (1 + k1 theta^2 + ... + k4 theta^8)."""
-    distorted = angle * np.polyval([*D[::-1], 1.0], angle ** 2)
-    near = radius < 1e-8
-    return np.where(near, 1.0, distorted / np.where(near, 1.0, radius))
-
-
-def _distort_brown(D, rays):
-    """Return rays with OpenCV's radial, tangential, thin prism and tilt terms; D [14]."""
-    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, tilt_x, tilt_y = D
-    x, y = rays[:, 0], rays[:, 1]
-    s = x * x + y * y
-    radial = np.polyval([k3, k2, k1, 1.0], s) / np.polyval([k6, k5, k4, 1.0], s)
-    u = x * radial + 2 * p1 * x * y + p2 * (s + 2 * x * x) + s1 * s + s2 * s * s
-    v = y * radial + p1 * (s + 2 * y * y) + 2 * p2 * x * y + s3 * s + s4 * s * s
-    if tilt_x == 0 and tilt_y == 0:
-        return np.column_stack([u, v])
-    tilted = np.column_stack([u, v, np.ones(len(s))]) @ _tilt_matrix(tilt_x, tilt_y).T
-    tilted[~(tilted[:, 2] > 0)] = np.nan  # the ray never meets the tilted sensor
-    return tilted[:, :2] / tilted[:, 2:]
-
-
-def _tilt_matrix(tilt_x, tilt_y):
-    """Return the homography [3, 3] of a sensor tilted by two angles (rad), as OpenCV has it."""
-    cx, sx, cy, sy = math.cos(tilt_x), math.sin(tilt_x), math.cos(tilt_y), math.sin(tilt_y)
-    rotation = (np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-                @ np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]]))
-    perspective = np.array([[rotation[2, 2], 0, -rotation[0, 2]],
-                            [0, rotation[2, 2], -rotation[1, 2]], [0, 0, 1]])
-    return perspective @ rotation
-
-
-def _largest_monotonic(model, D):
+def _largest_angle(model, D):
     """
-    Return the radius (x/z; for 'equidistant' the angle, rad) up to which distortion grows.
+    Return the angle from the axis, rad, up to which the distorted radius grows.
 
-    With s = radius^2: d/dr of r N(s)/M(s) has the sign of N M + 2 s (N' M - N M'), and M's
-    zeros are poles; the smallest positive root ends the useful range.
+    With r = tan(angle) (for 'equidistant' the angle itself) and s = r^2, the slope of
+    r N(s) / M(s) has the sign of N M + 2 s (N' M - N M'), and M's zeros are poles: the smallest
+    positive root of both ends the useful range.
     """
-    if model == 'none':
-        return math.inf
-    if model == 'equidistant':
-        numerator, denominator = np.poly1d([*D[::-1], 1.0]), np.poly1d([1.0])
-    else:
-        k1, k2, _, _, k3, k4, k5, k6 = (D + (0.0,) * 8)[:8]
-        numerator = np.poly1d([k3, k2, k1, 1.0])
-        denominator = np.poly1d([k6, k5, k4, 1.0])
-    s = np.poly1d([1.0, 0.0])
-    slope = (numerator * denominator
-             + 2 * s * (numerator.deriv() * denominator - numerator * denominator.deriv()))
-    roots = np.concatenate([slope.roots, denominator.roots])
+    fisheye = model == 'equidistant'
+    k1, k2, _, _, k3, k4, k5, k6 = (D + (0.0,) * 8)[:8]
+    N = np.poly1d([*D[::-1], 1.0] if fisheye else [k3, k2, k1, 1.0])
+    M = np.poly1d([1.0] if fisheye else [k6, k5, k4, 1.0])
+    slope = N * M + 2 * np.poly1d([1.0, 0.0]) * (N.deriv() * M - N * M.deriv())
+    roots = np.concatenate([slope.roots, M.roots])
     real = roots.real[(np.abs(roots.imag) <= 1e-9 * np.abs(roots)) & (roots.real > 0)]
-    return math.sqrt(real.min()) if len(real) else math.inf
+    limit = math.sqrt(min(real, default=math.inf))
+    return limit if fisheye else math.atan(limit)
 
 
 def _matrix(name, value, shape):
@@ -238,15 +201,6 @@ def _check_distortion(model, D):
                           f'coefficients, found {len(D)}: {D}')
     if not all(math.isfinite(value) for value in D):
         raise ConfigError(f'distortion coefficients must be finite, found {D}')
-
-
-def _plain_distortion(model, D):
-    """Return model and D; an ideal pinhole for no D or zeros, which simulators send."""
-    D = tuple(float(value) for value in D)
-    ideal = not any(D)  # NaN counts as not ideal, and is refused later
-    if ideal and model != 'equidistant':
-        return 'none', ()
-    return model, D
 
 
 def _rotation_or_identity(R):
