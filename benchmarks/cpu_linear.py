@@ -17,10 +17,10 @@ import logging
 from pathlib import Path
 import time
 
-import numpy as np
-from sqap_vla_ros.bench.tables import machine
+from sqap_vla_ros.bench.tables import conditions
 from sqap_vla_ros.kernels.float_layers import PlainLinear
 from sqap_vla_ros.quant import QuantLinear, together
+from sqap_vla_ros.support.timing import percentiles
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -41,8 +41,8 @@ def paired_times(functions: dict, seconds: float) -> dict:
             start = time.perf_counter()
             function()
             times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: {'p50': float(np.percentile(ms, 50)), 'p95': float(np.percentile(ms, 95)),
-                   'best': min(ms), 'calls': len(ms)} for name, ms in times.items()}
+    return {name: {**percentiles(ms), 'best': min(ms), 'calls': len(ms)}
+            for name, ms in times.items()}
 
 
 def layer_functions(inputs: int, outputs: int, rows: int, precision: str) -> dict:
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
-    results = {'machine': machine(), 'precision': args.precision, 'rows': []}
+    results = {'machine': conditions(), 'precision': args.precision, 'rows': []}
     print(results['machine'], 'times p50/p95; ratios by p50 and (by the best call)', sep='\n')
     for threads in args.threads:
         torch.set_num_threads(threads)

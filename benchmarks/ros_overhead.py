@@ -16,7 +16,6 @@ from datetime import datetime, timezone
 import json
 import os
 from pathlib import Path
-import platform
 import subprocess
 import sys
 import threading
@@ -240,17 +239,13 @@ def _percentiles(name, values):
             for percent in (50, 95, 99)}
 
 
-def machine():
+def conditions():
     """Return what the numbers depend on."""
-    import torch
-    model = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo')
-                  if line.startswith('model name')), platform.processor())
     return {
-        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'cpu': model,
-        'cores': os.cpu_count(), 'load_average_before': round(os.getloadavg()[0], 2),
+        **machine(), **versions(),
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'load_average_before': round(os.getloadavg()[0], 2),
         'scheduler': 'other' if os.sched_getscheduler(0) == os.SCHED_OTHER else 'real-time',
-        'python': platform.python_version(), 'torch': torch.__version__,
-        'ros_distro': os.environ.get('ROS_DISTRO', 'jazzy (wheels)'),
         'rmw': rclpy.get_rmw_implementation_identifier(),
         'fastdds_profile': any(
             os.environ.get(f'{name}_DEFAULT_PROFILES_FILE') for name in ('FASTRTPS', 'FASTDDS'))}
@@ -271,7 +266,7 @@ def main():
     if not 1 <= options.seconds * RATE_HZ < SPEED_STEPS:
         parser.error(f'--seconds must give 1 to {SPEED_STEPS - 1} frames at {RATE_HZ:g} Hz')
     rclpy.init()
-    result = {'machine': machine(), 'limits': LIMITS, 'image': [WIDTH, HEIGHT],
+    result = {'machine': conditions(), 'limits': LIMITS, 'image': [WIDTH, HEIGHT],
               'rate_hz': RATE_HZ, 'infer_ms': options.infer_ms}
     for name, busy in (('idle', False), ('torch_busy', True)):
         result[name] = measure(options.seconds, options.infer_ms, busy)

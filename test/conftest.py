@@ -13,6 +13,7 @@ import os
 import random
 import sys
 
+from hypothesis import settings
 import pytest
 
 from sqap_vla_ros.errors import ConfigError
@@ -21,6 +22,9 @@ from sqap_vla_ros.support.ros_environment import built_prefixes, ros_environment
 # before anything imports triton, so that CUDA kernels can be tested where there is no GPU
 if not os.path.exists('/dev/nvidiactl'):
     os.environ.setdefault('TRITON_INTERPRET', '1')
+# no deadlines: a test machine may be busy; the same examples in every run of a CI
+settings.register_profile('tests', deadline=None, derandomize='CI' in os.environ)
+settings.load_profile('tests')
 STARTED_AGAIN = 'SQAP_VLA_TEST_ENVIRONMENT'
 
 

@@ -15,8 +15,8 @@ import time
 
 from machine import install_debian_packages
 from packages import package_steps
-from steps import locked, run_steps, SetUpError
-from target import choose_target, Target
+from steps import locked, run_steps
+from target import choose_target, SetUpError, Target
 from workspace import workspace_steps
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,12 +5,9 @@ import ctypes
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
 
-from steps import execute, progress, SetUpError
-
-if TYPE_CHECKING:
-    from target import Target
+from steps import execute, progress
+from target import SetUpError, Target
 
 # Library that must load -> package that has it. MuJoCo renders through OSMesa or EGL.
 RENDERING = {
@@ -34,7 +31,7 @@ if sys.version_info < (3, 10):
 """
 
 
-def install_debian_packages(target: 'Target') -> None:
+def install_debian_packages(target: Target) -> None:
     """
     Install missing Debian packages as root; name them and the command for other users.
 
@@ -77,7 +74,7 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _apt_install(target: 'Target', packages: list[str]) -> None:
+def _apt_install(target: Target, packages: list[str]) -> None:
     """Install those of the packages that this release has."""
     environment = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
     execute(target, ['apt-get', 'update'], environment)

@@ -11,16 +11,10 @@ import re
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from target import Target
+from target import SetUpError, Target
 
 NOISE = re.compile(r'^\s*$|WARNING: (Location|Ignoring)|\[notice\]')
-
-
-class SetUpError(Exception):
-    """The set-up cannot go on; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Step:
         return value.hexdigest()
 
 
-def run_steps(target: 'Target', steps: Sequence[Step]) -> None:
+def run_steps(target: Target, steps: Sequence[Step]) -> None:
     """Run those steps whose stamp (in the environment) is missing or not that of the inputs."""
     stamps = target.environment / 'set_up_stamps'
     for number, step in enumerate(steps, start=1):
@@ -67,7 +61,7 @@ def progress(text: str) -> Iterator[None]:
 
 
 def execute(
-    target: 'Target', command: Sequence[str], environment: dict[str, str] | None = None,
+    target: Target, command: Sequence[str], environment: dict[str, str] | None = None,
 ) -> None:
     """
     Run a command with its output in the log.
@@ -110,7 +104,7 @@ def _wait(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def locked(target: 'Target') -> Iterator[None]:
+def locked(target: Target) -> Iterator[None]:
     """Let only one set-up of a target run at a time."""
     target.build.mkdir(exist_ok=True)
     (target.build / 'COLCON_IGNORE').touch()

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 import subprocess
 
-from steps import SetUpError
+
+class SetUpError(Exception):
+    """The set-up cannot go on; the message says what to do."""
 
 
 @dataclass(frozen=True)

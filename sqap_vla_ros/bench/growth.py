@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from .sides import float32_model, Inputs, quantized_model, Side
 from .sizes import decoder, with_vision
-from .timing import percentiles, time_sides
+from .timing import time_sides
+from ..support.timing import percentiles
 from ..tokens.choice import SelectionConfig
 
 WIDTH, LAYERS = 512, 8  # of the model whose other sizes vary

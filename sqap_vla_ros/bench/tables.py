@@ -6,32 +6,23 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
-import platform
 import time
 
-import torch
-
 from .sizes import operations, parameters, sequence_length
-from .timing import paired_ratio, percentiles, ROWS
+from .timing import paired_ratio, ROWS
 from ..kernels import native_reason
 from ..kernels.native import instruction_set
 from ..model.vla import VLAConfig
+from ..support.machine import machine, versions
+from ..support.timing import percentiles
 
 GOALS = {'backbone': 2.56, 'total': 1.93}
 
 
-def machine() -> dict:
-    """Return processor, cores, versions, and what the native kernels run on."""
-    lines = Path('/proc/cpuinfo')
-    text = lines.read_text() if lines.exists() else ''
-    names = [line.split(':')[1].strip() for line in text.splitlines() if 'model name' in line]
-    return {
-        'date': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
-        'processor': names[0] if names else platform.processor(), 'cores': os.cpu_count(),
-        'load': os.getloadavg()[0], 'torch': torch.__version__,
-        'python': platform.python_version(),
-        'native_kernels': native_reason() or instruction_set()}
+def conditions() -> dict:
+    """Return machine, versions, date, load, and what the native kernels run on."""
+    return {**machine(), **versions(), 'date': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+            'load': os.getloadavg()[0], 'native_kernels': native_reason() or instruction_set()}
 
 
 def describe(config: VLAConfig, vision: str) -> dict:

@@ -46,11 +46,6 @@ def _columns(laps: list[dict[str, float]]) -> dict[str, np.ndarray]:
     return columns
 
 
-def percentiles(ms: np.ndarray) -> dict[str, float]:
-    """Return p50 and p95 of milliseconds."""
-    return {f'p{p}': float(np.percentile(ms, p)) for p in (50, 95)}
-
-
 def paired_ratio(slow: np.ndarray, fast: np.ndarray, seed: int = 0) -> dict[str, float]:
     """
     Return how many times faster `fast` is: the median over rounds and its 95 % interval.

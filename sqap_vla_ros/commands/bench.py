@@ -44,13 +44,13 @@ def run(args) -> int:
 
     from ..bench.growth import growth
     from ..bench.sizes import SIZES
-    from ..bench.tables import curves_png, machine
+    from ..bench.tables import conditions, curves_png
     sizes = SIZES if args.sizes == ['all'] else args.sizes
     _check(args, sizes)
     torch.set_num_threads(args.threads)
     options = {name: getattr(args, name) for name in (
         'precision', 'keep', 'vision', 'threads', 'rounds', 'seconds', 'clock')}
-    results = {'machine': machine(), 'options': options, 'sizes': {}}
+    results = {'machine': conditions(), 'options': options, 'sizes': {}}
     print(results['machine'], flush=True)
     for name in sizes:
         results['sizes'][name] = _measure(name, args)

@@ -11,6 +11,7 @@ from sqap_vla_ros.demo.session import Records
 from sqap_vla_ros.evaluate.rollouts import wilson_interval
 from sqap_vla_ros.observation import REASONS
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.timing import percentiles
 
 SCHEMA = 1
 OVERHEAD = 'ros_overhead'
@@ -59,13 +60,6 @@ def summarize(records: Records, options: DemoOptions, total_tokens: int) -> dict
         'machine': machine(),
         'episode_list': [{name: episode[name] for name in EPISODE_FIELDS}
                          for episode in episodes]}
-
-
-def percentiles(values, percents) -> dict[str, float | None]:
-    """Return {'p50': ..., ...} of a list of numbers; None of an empty one."""
-    if not len(values):
-        return {f'p{percent}': None for percent in percents}
-    return {f'p{percent}': float(np.percentile(values, percent)) for percent in percents}
 
 
 def report_text(summary: dict) -> str:

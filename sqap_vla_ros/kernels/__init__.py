@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 from functools import lru_cache
 import logging
-import time
 
 import torch
 from torch.nn import functional as F
@@ -30,13 +29,13 @@ from .on_device import make_on_device, triton_kernel
 from .reference import ReferenceKernel
 from .torch_gpu import TorchKernel
 from ..errors import ConfigError
+from ..support.timing import best_seconds
 
 __all__ = ['check_exact', 'Choice', 'choose', 'extreme_inputs', 'Kernel', 'LinearSpec',
            'make_kernel', 'Unavailable']
 
 _log = logging.getLogger(__name__)
 _LARGEST_TIMED = 2048
-_ROUNDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,18 +56,6 @@ class Choice:
     def speedup(self) -> float:
         """Plain float32 time over the chosen kernel's."""
         return self.float32_ms / self.times_ms[self.kernel.name]
-
-
-def _seconds(function, x, limit: float) -> float:
-    function(x)
-    best = float('inf')
-    for done in range(_ROUNDS):
-        start = time.perf_counter()
-        function(x)
-        best = min(best, time.perf_counter() - start)
-        if done and best > limit:
-            break
-    return best
 
 
 @lru_cache(maxsize=None)
@@ -107,9 +94,9 @@ def _example(spec: LinearSpec, generator: torch.Generator):
 
 def _plain_seconds(weight, x) -> float:
     """Return the time of a plain float32 layer at its fastest: by torch or by oneDNN."""
-    seconds = _seconds(lambda x: F.linear(x, weight), x, float('inf'))
+    seconds = best_seconds(lambda x: F.linear(x, weight), x)
     try:
-        return min(seconds, _seconds(onednn_linear(weight, len(x)), x, float('inf')))
+        return min(seconds, best_seconds(onednn_linear(weight, len(x)), x))
     except Unavailable:
         return seconds
 
@@ -135,7 +122,7 @@ def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
         if reason:
             rejected[kernel.name] = reason
             continue
-        seconds = _seconds(kernel(timed, weight, scale), x, 3 * best)
+        seconds = best_seconds(kernel(timed, weight, scale), x, limit_s=3 * best)
         best = min(best, seconds)
         times[kernel.name], kinds[kernel.name] = seconds * 1e3, kernel
     if not times:

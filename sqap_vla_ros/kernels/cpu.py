@@ -11,7 +11,6 @@ product works in float32 on [M, K].
 from __future__ import annotations
 
 from functools import lru_cache
-import time
 import warnings
 
 import torch
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from .base import dequantize, Kernel, Unavailable
 from ..numerics.hadamard import hadamard_matrix, left_multiply
+from ..support.timing import best_seconds
 
 _FLOAT32_EXACT = 2 ** 24
 _INNER_BLOCK = 64
@@ -37,16 +37,6 @@ def onednn_linear(weight: torch.Tensor, rows: int = 256):
     return lambda x: operators._linear_pointwise(x, packed, None, 'none', [], '')
 
 
-def _seconds(function, *arguments) -> float:
-    function(*arguments)
-    best = float('inf')
-    for _ in range(5):
-        start = time.perf_counter()
-        function(*arguments)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 @lru_cache(maxsize=None)
 def _inner_transform(block: int, threads: int):
     """Return the faster way to multiply x [M, block] by the Hadamard matrix on this CPU."""
@@ -58,7 +48,7 @@ def _inner_transform(block: int, threads: int):
         return lambda x: x @ matrix
     # which one is faster varies with the machine's load, so both must give the same bits
     same = torch.equal(packed(x), x @ matrix)
-    if same and _seconds(packed, x) < _seconds(torch.matmul, x, matrix):
+    if same and best_seconds(packed, x) < best_seconds(torch.matmul, x, matrix):
         return packed
     return lambda x: x @ matrix
 

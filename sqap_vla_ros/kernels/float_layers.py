@@ -12,7 +12,6 @@ has it timed for every shape instead.
 from __future__ import annotations
 
 from functools import lru_cache
-import time
 
 import torch
 from torch import nn
@@ -20,8 +19,8 @@ from torch.nn import functional as F
 
 from .base import Unavailable
 from .cpu import onednn_linear
+from ..support.timing import best_seconds
 
-_TIMED_CALLS = 5
 _TIMED_WIDTH, _TIMED_ROWS = 768, 256
 _MARGIN = 1.2
 _SMALLEST = 2 ** 14  # weights; below, calling costs more than multiplying
@@ -78,21 +77,11 @@ def seconds(shape: Shape, threads: int) -> tuple[float, float]:
     """Return the times of oneDNN's packed product (inf without it) and of torch's; once a key."""
     inputs, outputs, rows = shape
     weight, x = torch.ones(outputs, inputs), torch.ones(rows, inputs)
-    plain = _best_seconds(lambda x: F.linear(x, weight), x)
+    plain = best_seconds(lambda x: F.linear(x, weight), x)
     try:
-        return _best_seconds(onednn_linear(weight, rows), x), plain
+        return best_seconds(onednn_linear(weight, rows), x), plain
     except Unavailable:
         return float('inf'), plain
-
-
-def _best_seconds(function, x) -> float:
-    function(x)
-    best = float('inf')
-    for _ in range(_TIMED_CALLS):
-        start = time.perf_counter()
-        function(x)
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def use_fastest_linears(model: nn.Module, rows: int = 256, per_shape: bool = False) -> None:

@@ -50,7 +50,7 @@ def test_a_blob_is_found_where_its_pixel_is_mapped(transform, image_size):
         np.testing.assert_allclose(transform.input_to_pixels(mapped, image_size)[0], center)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(st.integers(20, 300), st.integers(20, 300)),
        st.tuples(st.integers(16, 260), st.integers(16, 260)),
        st.sampled_from(['resize-naive', 'letterbox', 'resize-crop']),

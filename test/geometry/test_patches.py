@@ -7,7 +7,6 @@ import pytest
 from sqap_vla_ros.geometry import patches as geometry
 from sqap_vla_ros.geometry.image_transform import ImageTransform
 
-
 GRID = (16, 16)
 SQUASH = ImageTransform((224, 224))
 
@@ -47,6 +46,14 @@ def test_uncertainty_in_pixels_grows_the_disk_through_the_transform():
     half = ImageTransform((224, 224), 'resize-crop', crop_area=0.25)  # patches of 14 px now
     at_centre = [[223.5 + 7, 223.5 + 7]]
     assert np.isfinite(protected(at_centre, [14.0], transform=half)).sum() == 29
+
+
+@pytest.mark.parametrize('grid, radius', [
+    ((16, 16), 30 * 224 / 480 / 14),  # a pixel is higher than wide in the squashed image
+    ((8, 16), 30 * 224 / 640 / 14), ((16, 4), 30 * 224 / 480 / 14), ((4, 8), 30 * 224 / 640 / 28)])
+def test_uncertainty_counts_in_the_direction_in_which_it_is_more_patches(grid, radius):
+    found = geometry.patch_radius([30.0, 0.0], (480, 640), SQUASH, grid)
+    np.testing.assert_allclose(found, [radius, 0.0])
 
 
 def test_of_two_points_a_patch_takes_the_distance_of_the_nearer():

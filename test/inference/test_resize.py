@@ -20,7 +20,7 @@ def difference(transform, image):
     return np.abs(found.astype(int) - expected).max()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.tuples(st.integers(1, 120), st.integers(1, 120)),
        st.tuples(st.integers(1, 60), st.integers(1, 60)), st.sampled_from(RESIZE_STRATEGIES),
        st.sampled_from(INTERPOLATIONS), st.booleans(), st.sampled_from([1.0, 0.9, 0.5]),

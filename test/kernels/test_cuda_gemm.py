@@ -29,7 +29,7 @@ def integers(bits, *shape, seed=0):
 
 @given(rows=strategies.integers(1, 5), inputs=strategies.integers(1, 400),
        bits=strategies.sampled_from([4, 8]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_packed_weights_come_back(rows, inputs, bits):
     weight = integers(bits, rows, inputs, seed=inputs)
     packed = pack_weight(weight, bits)

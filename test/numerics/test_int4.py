@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Packing, weight scales and activation scales."""
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 import numpy as np
 import pytest
@@ -57,7 +57,6 @@ matrices = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.sampled_from([
                       elements=st.floats(-1e3, 1e3, width=32))
 
 
-@settings(deadline=None)
 @given(matrices, st.sampled_from([4, 8]), st.sampled_from([0, 16]))
 def test_quantized_weights_are_packed_and_come_back_within_their_steps(weight, bits, group):
     weight = torch.from_numpy(weight)
@@ -99,7 +98,6 @@ def test_zero_rows_stay_zero_and_non_finite_weights_are_refused():
 floats = st.floats(-1e6, 1e6, width=32)
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, (3, 8), elements=floats), st.sampled_from([4, 8]), st.booleans())
 def test_activations_round_to_at_most_half_a_step_without_clipping(x, bits, per_token):
     x = torch.from_numpy(x)

@@ -18,7 +18,7 @@ AROUND = ((-1.0, 1.0), (-1.0, 1.0))
 finite = st.floats(-1, 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.sampled_from([0.08, 0.14, 0.25]))
 def test_objects_lie_in_their_squares_and_do_not_touch(seed, side):
     positions = sample_placements(np.random.default_rng(seed), CENTERS, side, FOOTPRINTS,

@@ -3,7 +3,6 @@
 """Token selection: exact budgets, the three strategies and their ablations."""
 import itertools
 import math
-import time
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
@@ -54,7 +53,7 @@ def kept_for(selection, reason):
     return set(selection.kept[selection.reason == reason].tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 7), st.integers(1, 7))
 def test_farthest_points_are_those_of_the_definition(data, rows, cols):
     start = data.draw(st.lists(st.integers(0, rows * cols - 1), unique=True))
@@ -68,7 +67,7 @@ def test_farthest_points_of_the_default_budget_are_those_of_the_definition():
     assert farthest_points(GRID, start, 114).tolist() == brute_force_fps(GRID, start, 114)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 9), st.integers(1, 9))
 def test_even_ties_are_farthest_points_too(data, rows, cols):
     start = data.draw(st.lists(st.integers(0, rows * cols - 1), unique=True))
@@ -97,7 +96,7 @@ def test_sampling_more_than_the_grid_has_is_refused():
         farthest_points((2, 2), [0, 1], 3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.tuples(st.integers(1, 16), st.integers(1, 16)),
        st.sampled_from(['sqap', 'random', 'uniform', 'attention']),
        st.booleans(), st.booleans(), st.booleans())
@@ -230,9 +229,12 @@ def test_random_draws_favour_no_patch():
     assert 50 < counts.min() and counts.max() < 150  # the mean is 100, the deviation 8.7
 
 
-def test_uniform_selection_is_evenly_spaced():
-    kept = select_tokens(None, None, GRID, SelectionConfig(64, method='uniform')).kept
-    assert set(np.diff(kept).tolist()) == {4}
+@pytest.mark.parametrize('keep', [1, 64, 100, 255])
+def test_uniform_selection_takes_the_middle_of_equal_shares(keep):
+    selection = select_tokens(None, None, GRID, SelectionConfig(keep, method='uniform'))
+    middle = (np.arange(keep) + 0.5) * N / keep
+    assert ((selection.kept <= middle) & (middle < selection.kept + 1)).all()
+    assert kept_for(selection, SAMPLED) == set(selection.kept.tolist())
 
 
 @pytest.mark.parametrize('scores, said', [
@@ -259,14 +261,3 @@ def test_a_budget_above_the_grid_is_refused_with_both_numbers():
 def test_a_configuration_that_cannot_be_is_refused(change):
     with pytest.raises(ConfigError):
         SelectionConfig(**{'keep': 154, **change})
-
-
-def test_selection_takes_less_than_half_a_millisecond():
-    """The lower quartile is judged: other processes may hold the cores of a test machine."""
-    cases = [scene(seed) for seed in range(50)]
-    config, times = SelectionConfig(154), []
-    for scores, distance in cases:
-        start = time.perf_counter()
-        select_tokens(scores, distance, GRID, config)
-        times.append(time.perf_counter() - start)
-    assert 1e3 * np.percentile(times[10:], 25) < 0.5

@@ -14,7 +14,7 @@ from sqap_vla_ros.control.commander import Commander
 
 from .diagnostics import ERROR, OK, WARN
 from ..messages import chunk_message
-from ...support.recent import Recent
+from ...support.timing import Recent
 
 CHECK_PERIOD_S = 0.2
 PREPARATION_S = 60.0  # that a policy may take to be made ready before it is called an error
