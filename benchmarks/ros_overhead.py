@@ -23,6 +23,7 @@ import time
 
 import numpy as np
 import rclpy
+from sqap_vla_ros.support.machine import machine, versions
 
 WIDTH, HEIGHT, RATE_HZ = 640, 480, 30.0
 SPEED_STEP = 1e-4  # m/s a frame number

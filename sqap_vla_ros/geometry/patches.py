@@ -17,26 +17,6 @@ def patch_centers(patch_grid, input_size):
     return (np.column_stack([u, v]) + 0.5) * step - 0.5
 
 
-def patch_index(row, col, patch_grid):
-    """
-    Return the index of the patch in a row and a column.
-
-    Raises ValueError when it lies off the grid.
-    """
-    rows, cols = patch_grid
-    if not (0 <= row < rows and 0 <= col < cols):
-        raise ValueError(f'patch ({row}, {col}) lies off the grid {rows} x {cols}')
-    return int(row) * cols + int(col)
-
-
-def nearest_patch(pixels, patch_grid, input_size):
-    """Return int64 [M]: the patch that holds each input pixel [M, 2], -1 where none does."""
-    place = _in_patches(pixels, patch_grid, input_size)  # finite or NaN
-    inside = ((place >= -0.5) & (place < np.asarray(patch_grid)[::-1] - 0.5)).all(axis=1)
-    col, row = np.floor(np.where(inside[:, None], place, 0) + 0.5).astype(np.int64).T
-    return np.where(inside, row * patch_grid[1] + col, -1)
-
-
 def patch_radius(radii_px, image_size, transform, patch_grid):
     """Return radii float64 [M] of an image (H, W) in patches, the larger of both directions."""
     scale = np.asarray(transform.scale(image_size))

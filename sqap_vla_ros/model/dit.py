@@ -157,11 +157,6 @@ class DiffusionHead(nn.Module):
             hidden = block(hidden)
         return self.final_layer(self.norm(hidden))[:, 1:].to(x.dtype)
 
-    def guided_noise(self, x, time: int, condition, guidance: float):
-        """Return the noise pushed from the unconditional towards the conditional one."""
-        times = torch.full((1,), time, device=x.device)
-        return self._guided(x, self._tokens(times, condition, guidance)[0], guidance)
-
     def _tokens(self, times, condition, guidance: float):
         """Return the first tokens [steps, B, C] of all steps; twice B, the free ones behind."""
         if guidance > 1:

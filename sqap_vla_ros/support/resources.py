@@ -56,15 +56,6 @@ def config_file(name: str) -> Path:
     return _file('config', name)
 
 
-def launch_file(name: str) -> Path:
-    """
-    Return the path of a file in launch/.
-
-    Raises ConfigError, naming the files that are there, for an unknown name.
-    """
-    return _file('launch', name)
-
-
 def _file(directory: str, name: str) -> Path:
     folder = share_directory() / directory
     if (folder / name).is_file():

@@ -16,19 +16,9 @@ def protected(pixels, radii=None, image_size=(448, 448), transform=SQUASH, **opt
     return geometry.protected_distances(pixels, radii, image_size, transform, GRID, **options)
 
 
-def test_patch_centres_and_indices_are_inverse():
+def test_patches_are_numbered_row_by_row_and_have_their_centres_between_pixels():
     centers = geometry.patch_centers(GRID, (224, 224))
     np.testing.assert_allclose(centers[[0, 1, 16]], [[6.5, 6.5], [20.5, 6.5], [6.5, 20.5]])
-    np.testing.assert_array_equal(
-        geometry.nearest_patch(centers, GRID, (224, 224)), np.arange(256))
-    assert geometry.patch_index(3, 5, GRID) == 53
-    with pytest.raises(ValueError, match='off the grid'):
-        geometry.patch_index(16, 0, GRID)
-
-
-def test_pixels_off_the_input_lie_in_no_patch():
-    pixels = [[-0.6, 3], [223.6, 3], [3, np.nan], [-0.5, -0.5], [223.4, 223.4]]
-    assert geometry.nearest_patch(pixels, GRID, (224, 224)).tolist() == [-1, -1, -1, 0, 255]
 
 
 def test_the_disk_round_a_point_is_protected_and_nothing_else():

@@ -107,8 +107,6 @@ def test_resources_are_found_and_unknown_ones_name_those_that_are_there():
     assert resources.config_file('fastdds.xml').is_file()
     with pytest.raises(ConfigError, match=r"no file 'robot.yaml' .*fastdds\.xml"):
         resources.config_file('robot.yaml')
-    with pytest.raises(ConfigError, match="no file 'nothing.launch.py'"):
-        resources.launch_file('nothing.launch.py')
     with pytest.raises(CheckpointError, match="no bundled model 'nothing'"):
         resources.model_directory('nothing')
 

@@ -14,7 +14,7 @@ except ImportError:
     pytest.skip('launch and launch_ros are not installed (there are no wheels of them)',
                 allow_module_level=True)
 
-from sqap_vla_ros.support.resources import launch_file  # noqa: E402
+from sqap_vla_ros.support.resources import share_directory  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.ros
 def launched():
     """Return the launch file as a module."""
     spec = importlib.util.spec_from_file_location(
-        'vla_node_launch', launch_file('vla_node.launch.py'))
+        'vla_node_launch', share_directory() / 'launch' / 'vla_node.launch.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -11,9 +11,6 @@ from rclpy.qos import QoSProfile
 from sqap_vla_ros.ros.simulator.publishers import nanoseconds_of
 from std_msgs.msg import Float64
 
-# Why a command is not executed. Only 'late' may be caused by a policy node without a mistake.
-REFUSALS = ('non_finite', 'wrong_frame', 'wrong_stamp', 'late')
-
 
 class SimCommands:
     """
