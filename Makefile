@@ -1,5 +1,5 @@
 # make demo [ARGS="--episodes 10 --precision w4a4"]   the simulated arm, driven through ROS 2
-# make test [ARGS="test/test_tokens.py"]              all tests
+# make test [ARGS="test/tokens"] [WORKERS=2]           all tests, by so many processes
 # Each does all of its set-up first; what is done already is not done again.
 #
 # Where a ROS 2 installation is sourced, it is used. Elsewhere ROS 2 comes from Python wheels:
@@ -7,6 +7,7 @@
 
 PYTHON ?= python3
 ROS_DISTRO ?= jazzy
+WORKERS ?= 2
 ARGS ?=
 SET_UP = $(PYTHON) scripts/set_up --ros-distro $(ROS_DISTRO)
 
@@ -22,7 +23,7 @@ demo:
 	@$(SET_UP) -- sqap-vla demo $(ARGS)
 
 test:
-	@$(SET_UP) -- python -m pytest -rfEs $(ARGS)
+	@$(SET_UP) -- python -m pytest -n $(WORKERS) --dist loadfile -rfEs $(ARGS)
 
 lint:
 	@$(SET_UP) -- python -m pytest -q -m linter

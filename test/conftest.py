@@ -5,7 +5,8 @@ What every test run needs: the ROS environment, a ROS domain of its own, reasons
 
 `pytest` works from a plain shell: before anything is collected it starts itself again with
 the variables of `sqap_vla_ros.support.ros_environment`, since LD_LIBRARY_PATH has to be there
-when a process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only.
+when a process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only; so does
+each of the workers that share it (`pytest -n 2`), which leave the other cores to each other.
 """
 from functools import partial
 from importlib.util import find_spec
@@ -30,6 +31,10 @@ STARTED_AGAIN = 'SQAP_VLA_TEST_ENVIRONMENT'
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start this process again inside the ROS environment, once."""
+    worker = os.environ.get('PYTEST_XDIST_WORKER', '')
+    if worker:
+        taken = int(os.environ['ROS_DOMAIN_ID']) + int(worker.removeprefix('gw'))
+        os.environ.update(ROS_DOMAIN_ID=str(1 + taken % 101), OMP_NUM_THREADS='1')
     if STARTED_AGAIN in os.environ:
         return
     capture = config.pluginmanager.getplugin('capturemanager')

@@ -190,13 +190,23 @@ def transform(parent, child, translation, stamp_ns):
     return message
 
 
+def spinner(node, context):
+    """Return an executor with one node."""
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    return executor
+
+
 class World:
-    """A robot and a vla_node on one executor, so that tests need no threads and no sleeps."""
+    """
+    A robot and a vla_node, each on an executor of its own, which take turns.
+
+    Nothing that the robot hears makes the node wait, and tests need no threads and no sleeps.
+    """
 
     def __init__(self, policy_factory=KnownPolicy, parameters=(), node_options=None):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
         self.robot = Robot(self.context)
         self.policy = None
 
@@ -209,15 +219,15 @@ class World:
             factory, context=self.context,
             parameter_overrides=[Parameter(name, value=value)
                                  for name, value in overrides.items()], **(node_options or {}))
-        self.executor.add_node(self.robot)
-        self.executor.add_node(self.node)
+        self.executors = [spinner(node, self.context) for node in (self.node, self.robot)]
 
     def close(self):
         """Stop everything."""
         if self.policy is not None and hasattr(self.policy, 'gate'):
             self.policy.gate.set()
         self.node.take_apart()
-        self.executor.shutdown()
+        for executor in self.executors:
+            executor.shutdown()
         self.robot.destroy_node()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
@@ -232,7 +242,8 @@ class World:
             if meanwhile is not None and time.monotonic() >= due:
                 meanwhile()
                 due = time.monotonic() + period_s
-            self.executor.spin_once(timeout_sec=0.01)
+            for executor in self.executors:
+                executor.spin_once(timeout_sec=0.005)
 
     def spin(self, seconds, meanwhile=None):
         """Spin for a time, to see that something does not happen."""

@@ -54,4 +54,4 @@ def options(data, out, *extra):
     return parser.parse_args([
         str(data), str(out), '--width', '64', '--vit-depth', '1', '--llm-layers', '3',
         '--batch-size', '16', '--dtype', 'float32', '--log-every', '10', '--name', 'toy',
-        '--device', 'cpu', '--learning-rate', '3e-3', *extra])
+        '--device', 'cpu', '--threads', '1', '--learning-rate', '3e-3', *extra])

@@ -13,8 +13,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
 pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
 
 import rclpy  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from ros_harness import Robot, speed, World  # noqa: E402
+from ros_harness import Robot, speed, spinner, World  # noqa: E402
 
 pytestmark = pytest.mark.ros
 TESTS = Path(__file__).resolve().parents[1]  # ros_harness is there
@@ -48,12 +47,11 @@ class Outside(World):
     def __init__(self):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
         self.robot = Robot(self.context)
-        self.executor.add_node(self.robot)
+        self.executors = [spinner(self.robot, self.context)]
 
     def close(self):
-        self.executor.shutdown()
+        self.executors[0].shutdown()
         self.robot.destroy_node()
         rclpy.shutdown(context=self.context)
 
