@@ -126,10 +126,11 @@ def project(camera, points_camera):
     bool [M]: False behind the camera, for non-finite points and beyond the angle at which
     the distortion folds back.
     """
-    points = np.asarray(points_camera, np.float64).reshape(-1, 3) @ camera.R.T
-    points += camera.translation_m
+    points = np.asarray(points_camera, np.float64).reshape(-1, 3)
+    points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, np.nan)
+    points = points @ camera.R.T + camera.translation_m
     pixels = np.full((len(points), 2), np.nan)
-    valid = np.isfinite(points).all(axis=1) & (points[:, 2] > MIN_DEPTH_M)
+    valid = points[:, 2] > MIN_DEPTH_M  # NaN compares false
     angle = np.arctan2(np.hypot(points[:, 0], points[:, 1]), points[:, 2])
     valid[valid] = angle[valid] <= camera._angle_limit
     if valid.any():

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 from PIL import Image
 import pytest
-
+from scipy.ndimage import gaussian_filter
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.geometry.image_transform import ImageTransform
 
@@ -141,3 +141,9 @@ def test_a_transform_that_cannot_be_is_refused(change):
 def test_an_image_of_another_shape_or_type_is_refused(image):
     with pytest.raises(ObservationError, match='uint8'):
         ImageTransform((224, 224)).apply(image)
+
+
+def noise(image_size):
+    values = np.random.default_rng(0).random((*image_size, 3))
+    smooth = gaussian_filter(values, (2, 2, 0))
+    return np.uint8(255 * (smooth - smooth.min()) / np.ptp(smooth))
