@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import golden_data
 import numpy as np
 import pytest
+from sqap_vla_ros.control.action_space import ActionSpace, DELTA_NAMES
 from sqap_vla_ros.control.blending import blend, EnsemblePolicy
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.observation import ActionChunk
@@ -67,6 +68,19 @@ def test_a_chunk_that_has_run_out_has_no_say():
 def test_time_that_jumps_back_is_another_episode():
     policy = EnsemblePolicy(Told([np.ones((4, 2)), np.full((4, 2), 9.0)]), 3)
     np.testing.assert_allclose(answers(policy, 5, 0)[1], 9.0)
+
+
+def test_the_gripper_is_thresholded_after_blending():
+    """Two of three plans open: the blend lies between, what is sent is one or the other."""
+    space = ActionSpace(kind='delta', names=(*DELTA_NAMES, 'gripper'), dt=0.2, execute_steps=1,
+                        gripper_threshold=0.5, rotation='rotvec', frame='base')
+    closed, opened = np.zeros((4, 7)), np.zeros((4, 7))
+    opened[:, 6] = 1.0
+    policy = EnsemblePolicy(Told([closed, opened, opened], 0.2), 3)
+    blends = [policy.infer(SimpleNamespace(stamp_ns=START_NS + step * 200_000_000)).actions
+              for step in range(3)]
+    assert 0.5 < blends[2][0, 6] < 0.9
+    assert [space.commands(blends[step])[0].gripper for step in (0, 2)] == [0.0, 1.0]
 
 
 def test_a_wrapper_is_a_policy_that_hands_all_else_on():
