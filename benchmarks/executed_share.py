@@ -4,10 +4,11 @@
 How much of what a policy says an arm carries out, by the latency of inference.
 
 A robot process sends images at 30 Hz, holds each twist until the next one comes and measures how
-far it has gone; vla_node runs in another process with a policy that waits for a latency and says a
-straight way: one row of 0.2 s (OpenVLA, or any ensemble), 16 rows of 0.2 s (CogACT), or 8 rows of
-0.05 s (the bundled policy).  `of each row`: distance gone over the distance that the rows say which
-were due, until their end or until the next chunk took their place.  `under way`: share of the time.
+far it has gone; vla_node runs in another process with a policy that waits for a latency and says
+a straight way: one row of 0.2 s (OpenVLA, or any ensemble), 16 rows of 0.2 s (CogACT), or 8 rows
+of 0.05 s (the bundled policy).  `of each row`: distance gone over the distance that the rows say
+which were due, until their end or until the next chunk took their place.  `under way`: share of
+the time.
 
     python -m sqap_vla_ros.support.ros_environment python benchmarks/executed_share.py
 """
@@ -188,7 +189,8 @@ def main():
         return run_node(options.node, options.latency[0], options.control_rate)
     rclpy.init()
     rows = []
-    print('| family | latency, s | of each row, % | under way, % | chunks |\n|---|---|---|---|---|')
+    print('| family | latency, s | of each row, % | under way, % | chunks |')
+    print('|---|---|---|---|---|')
     for family in FAMILIES:
         for latency_s in options.latency:
             row = measure(family, latency_s, options.seconds, options.control_rate)

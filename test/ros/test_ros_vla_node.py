@@ -12,7 +12,7 @@ pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `m
 
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_harness import INSTRUCTION, SPEED, World  # noqa: E402
+from ros_harness import INSTRUCTION, SPEED, speed, World  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from sqap_vla_ros.control.action_space import ActionSpace  # noqa: E402
 from sqap_vla_ros.ros.vla.node import load_configured_policy, VlaNode  # noqa: E402
