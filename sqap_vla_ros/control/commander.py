@@ -15,7 +15,7 @@ from .action_space import ActionSpace
 from .chunk_player import ChunkPlayer
 from .command import Command
 from .safety_gate import CommandLimits, SafetyGate
-from ..support.recent import Recent
+from ..support.timing import Recent
 
 WINDOW_NS = 10 * 10**9
 # of the time that rows run, below which the user should hear why
