@@ -11,14 +11,12 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import dataclasses
 import logging
 
 import numpy as np
 import torch
 
-from .control.action_space import ActionSpace
 from .control.blending import EnsemblePolicy
 from .errors import ConfigError
 from .formats import checkpoint, open_checkpoint
@@ -30,9 +28,10 @@ from .inference.inputs import ModelInputs
 from .inference.outputs import ModelOutputs
 from .loading.network import load_network
 from .model.dit import DiffusionHeadConfig
-from .model.prompt import make_prompt
+from .model.prompt import check_known, make_prompt
 from .model.vla import VLA
 from .observation import ActionChunk, Observation, TokenSelection
+from .options import PolicyOptions
 from .support.stopwatch import Stopwatch
 from .tokens.choice import SelectionConfig
 
@@ -41,82 +40,53 @@ _LOG = logging.getLogger(__name__)
 _ROUNDS = 2  # the first run compiles, the second captures
 
 
-def load_policy(directory, precision: str | None = None, keep: int | None = None,
-                selection: SelectionConfig | None = None, radius_patches: float = 2.0,
-                rotate: bool = True, unnorm_key: str | None = None,
-                threads: int | None = None, tokenizer=None,
-                action_space: ActionSpace | None = None, ddim_steps: int | None = None,
-                guidance: float | None = None, seed: int = 0, ensemble: int | None = None,
-                prepare: bool = True, device: str | torch.device | None = None,
-                dtype: str | torch.dtype | None = None, capture: bool = True,
-                int8: Sequence[str] = (), prune_layer: int | None = None) -> Policy:
+def load_policy(directory, options: PolicyOptions | None = None, **changes) -> Policy:
     """
     Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference.
 
-    precision: one of quant.PRECISIONS; None takes the checkpoint's own.  keep: number of visual
-    tokens, None keeps them all; selection: strategies (its `keep` is replaced by `keep`), None for
-    SQAP's with even ties.  rotate: Hadamard rotations when quantizing here.  unnorm_key: data set
-    whose statistics un-normalise the actions.  threads: torch threads of this process, None leaves
-    them alone.  tokenizer: directory of the tokenizer, instead of the checkpoint's own.
-    action_space: what actions mean to the robot, instead of what the checkpoint or its
-    deployment.json declares.  ddim_steps, guidance, seed: of a diffusion head.  ensemble: how many
-    of the last chunks to blend into the one action that is returned, 0 for none.  prepare: give
-    the layers their fastest kernels, which hold the weights in forms of their own; False leaves
-    the weights as they can be saved.
-    device: None or 'cpu', 'cuda', 'cuda:N', or 'auto' for a GPU where there is one.  It is the CPU
-    unless asked: a GPU computes in bfloat16, whose answers differ, and a robot must not get others
-    because a driver was installed or went missing.  dtype: of all that is not quantized, None
-    takes bfloat16 on a GPU and float32 on a CPU.  capture: replay CUDA graphs; see graphs/.
-    int8: parts outside the decoder to quantize to w8a8 here, of quant.PARTS; `vision` saves
-    0.6 GiB of a 7B model.  prune_layer: the first decoder layer, counted from 0, that pruned
-    tokens do not reach, for any checkpoint; None takes its own.
+    options: see PolicyOptions; changes: fields of it, laid over them.
+    It runs on the CPU unless asked: a GPU computes in bfloat16, whose answers differ, and a robot
+    must not get others because a driver was installed or went missing.
 
     Raises CheckpointError for a directory that is missing or damaged and ConfigError for
-    options that do not fit it.
+    options that make no sense or do not fit it, both before a weight is read where its config and
+    its files' headers tell.
     """
-    device = find_device(device)
-    dtype = find_dtype(dtype, device)
-    if threads is not None and threads < 0:
-        raise ConfigError(f'threads is {threads}, expected 0 or more')
-    if threads:
-        torch.set_num_threads(threads)
-    source = open_checkpoint(directory, tokenizer).with_key(unnorm_key)
-    config = with_options(
-        source.config, action_space, ddim_steps, guidance, ensemble, prune_layer)
+    options = dataclasses.replace(options or PolicyOptions(), **changes)
+    device = find_device(options.device)
+    dtype = find_dtype(options.dtype, device)
+    source = open_checkpoint(directory, options.tokenizer).with_key(options.unnorm_key)
+    config = with_options(source.config, options)
     source = dataclasses.replace(source, config=config)
     for doubt in source.action_doubts():
         _LOG.warning('%s', doubt)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
-    if keep is None and selection is not None:
-        keep = selection.keep
-    if keep is not None:
-        selection = dataclasses.replace(
-            selection or SelectionConfig(keep=keep, ties='even'), keep=keep)
-        check_budget(config, selection)
-    model = load_network(source, precision, rotate, int8, prepare, device, dtype)
-    precision = precision or config.quantization.get('precision', 'fp')
-    policy = Policy(model, config, source.statistics(), prompt, precision, selection,
-                    radius_patches, seed, device, dtype, capture)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    model = load_network(source, options.precision, options.rotate, options.int8,
+                         options.prepare, device, dtype)
+    policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
 
-def with_options(config: checkpoint.CheckpointConfig, action_space: ActionSpace | None,
-                 ddim_steps: int | None, guidance: float | None, ensemble: int | None,
-                 prune_layer: int | None = None) -> checkpoint.CheckpointConfig:
+def with_options(config: checkpoint.CheckpointConfig,
+                 options: PolicyOptions) -> checkpoint.CheckpointConfig:
     """Return the config with what the caller chose; raise ConfigError if it does not fit."""
-    chosen = {name: value for name, value in
-              (('ddim_steps', ddim_steps), ('guidance', guidance)) if value is not None}
+    chosen = {name: getattr(options, name) for name in ('ddim_steps', 'guidance')
+              if getattr(options, name) is not None}
     model = config.model
     if chosen and not isinstance(model.head, DiffusionHeadConfig):
-        raise ConfigError(f'{sorted(chosen)} belong to a diffusion head, this checkpoint has a '
-                          f'{model.head.kind!r} head: leave them out')
+        raise ConfigError(f'{" and ".join(chosen)} belong to a diffusion head, this checkpoint '
+                          f'has a {model.head.kind!r} head: leave them out')
     model = dataclasses.replace(
         model, head=dataclasses.replace(model.head, **chosen),
-        prune_layer=model.prune_layer if prune_layer is None else prune_layer)
+        prune_layer=options.prune_layer or model.prune_layer)
     config = dataclasses.replace(
-        config, model=model, action_space=action_space or config.action_space,
-        ensemble=config.ensemble if ensemble is None else ensemble)
+        config, model=model, action_space=options.action_space or config.action_space,
+        ensemble=config.ensemble if options.ensemble is None else options.ensemble)
+    if options.selection is not None:
+        check_budget(config, options.selection)
     return checkpoint.check_actions(config, 'the options')
 
 
@@ -138,18 +108,16 @@ def _timings(clock: Stopwatch, stages: dict[str, float]) -> dict[str, float]:
 class Policy:
     """A network with everything between an observation and SI actions."""
 
-    def __init__(self, model: VLA, config: checkpoint.CheckpointConfig, stats: dict,
-                 prompt, precision: str, selection: SelectionConfig | None,
-                 radius_patches: float, seed: int = 0,
-                 device: torch.device = torch.device('cpu'),
-                 dtype: torch.dtype = torch.float32, capture: bool = True):
+    def __init__(self, model: VLA, config: checkpoint.CheckpointConfig, stats: dict, prompt,
+                 options: PolicyOptions, device: torch.device, dtype: torch.dtype):
         """Keep the parts; see load_policy."""
         self._model, self._config, self._stats = model, config, stats
-        self.selection, self._radius_patches = selection, radius_patches
-        self._inputs = ModelInputs(config, stats, prompt, seed)
+        self.selection, self._radius_patches = options.selection, options.radius_patches
+        self._inputs = ModelInputs(config, stats, prompt, options.seed)
         self._outputs, self._step = ModelOutputs(config, stats), 0
-        self.precision, self.device = precision, device
-        self.runner = Runner(model, self._inputs, device, dtype, capture)
+        self.precision = options.precision or config.quantization.get('precision', 'fp')
+        self.device = device
+        self.runner = Runner(model, self._inputs, device, dtype, options.capture)
         self.runner.by_stage = device.type == 'cpu'  # elsewhere one graph is faster than five
 
     @property
@@ -260,7 +228,12 @@ class Policy:
         return Observation(image, 0, instruction, state=state)
 
     def check_instruction(self, instruction: str) -> None:
-        """Raise ObservationError if the policy cannot follow the instruction."""
+        """
+        Raise ObservationError, naming the nearest, for an instruction it was not trained on.
+
+        A policy that names no instructions takes any that its prompt has room for.
+        """
+        check_known(instruction, self.instructions)
         self._inputs.token_ids(instruction)
 
     @torch.inference_mode()

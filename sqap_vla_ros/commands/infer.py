@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from .options import add_policy_arguments, policy_options
 from ..errors import ConfigError, ObservationError
 from ..ingest.images import read_image
-from ..numerics.precision import PARTS
 from ..observation import Observation, STATE_NAMES
 from ..support.files import write_whole
+
+POLICY = ('precision', 'device', 'dtype', 'int8', 'threads', 'unnorm_key', 'tokenizer',
+          'ddim_steps', 'guidance', 'seed', 'keep', 'prune_layer', 'selection_method',
+          'preserve_top_k', 'sample_ties', 'selection_seed')
 
 
 def add_arguments(parser) -> None:
@@ -24,29 +28,14 @@ def add_arguments(parser) -> None:
     add('checkpoint', help='checkpoint directory of OpenVLA, CogACT (or its .pt) or this package')
     add('--image', required=True, metavar='FILE', help='what the camera sees')
     add('--instruction', required=True, metavar='TEXT', help='what to do')
-    add('--unnorm-key', metavar='KEY', help='data set whose statistics give actions their units')
-    add('--precision', default='', help="fp, w4a16, w8a8, w4a8, w4a4; empty: the checkpoint's own")
-    add('--int8', nargs='+', default=[], choices=PARTS, metavar='PART',
-        help=f'parts outside the decoder to quantize to W8A8 here: {", ".join(PARTS)}')
-    add('--keep', type=int, default=0, metavar='N', help='visual tokens to keep; 0 keeps all')
-    add('--prune-layer', type=int, metavar='N', help='first decoder layer, counted from 0, that '
-        "pruned tokens do not reach; None: the checkpoint's own")
-    add('--tokenizer', metavar='DIR', help='directory with tokenizer.json, for CogACT')
     add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
         help='for policies that take it: ' + ' '.join(STATE_NAMES))
     add('--noise', metavar='FILE.npy',
         help='noise [T, A] that a diffusion head begins with; [100, T, A] for DDPM')
-    add('--seed', type=int, default=0, help='of the noise when none is given')
-    add('--ddim-steps', type=int, metavar='N',
-        help='of a diffusion head; None: 10; 0: all 100 of DDPM')
-    add('--cfg-scale', type=float, metavar='X', help='guidance of a diffusion head; None: 1.5')
     add('--warm-up', type=int, metavar='N', help='inferences before the timed one; None: 0, and 3 '
         'on a GPU, where the first compiles and tunes kernels and the second captures a graph')
-    add('--threads', type=int, default=0, help="torch threads; 0: torch's choice")
-    add('--device', default='cpu', help='cpu, cuda, cuda:0 ..., or auto for a GPU if there is one')
-    add('--dtype', default=None, help='float32, bfloat16 or float16, of what is not quantized; '
-        'None: bfloat16 on a GPU, float32 on a CPU')
     add('--dump', metavar='FILE.npz', help='write all stages; the timing then includes that')
+    add_policy_arguments(parser, *POLICY)
 
 
 def run(args) -> int:
@@ -59,16 +48,13 @@ def run(args) -> int:
 def infer(args) -> int:
     """Do what `run` does."""
     from ..policy import load_policy
+    options = policy_options(args, capture=not args.dump)
     observation = Observation(
         shown_image(args.image), 0, args.instruction,
         state=None if args.state is None else np.asarray(args.state, np.float32))
     noise = None if args.noise is None else read_noise(args.noise)
-    policy = load_policy(
-        args.checkpoint, args.precision or None, keep=args.keep or None,
-        unnorm_key=args.unnorm_key, threads=args.threads or None, tokenizer=args.tokenizer,
-        ddim_steps=args.ddim_steps, guidance=args.cfg_scale, seed=args.seed,
-        device=args.device, dtype=args.dtype, capture=not args.dump, int8=args.int8,
-        prune_layer=args.prune_layer)
+    policy = load_policy(args.checkpoint, options)
+    policy.check_instruction(args.instruction)
     if policy.state_names and args.state is None:
         raise ConfigError(f'this policy is told the state of the arm: give --state with '
                           f'{" ".join(policy.state_names)}')

@@ -83,7 +83,7 @@ class _Worker:
             if begun and fingerprint(self.scene.checkpoint) != begun:
                 raise ConfigError(f'{self.scene.checkpoint} has changed since the evaluation '
                                   'began: evaluate a copy of what is still being trained')
-            self._policy = load_policy(self.scene.checkpoint, row.precision)
+            self._policy = load_policy(self.scene.checkpoint, precision=row.precision)
             self._policy.warm_up()
             self._loaded = row.precision
         self._policy.selection = None if row.method is None else SelectionConfig(

@@ -9,6 +9,9 @@ shape; `QuestionPrompt` is what OpenVLA and CogACT were trained with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 from ..errors import CheckpointError, ObservationError
 
 PAD, UNKNOWN, BOS, ACT = '<pad>', '<unk>', '<bos>', '<act>'
@@ -16,6 +19,26 @@ QUESTION = 'In: What action should the robot take to {}?\nOut:'
 LLAMA_BOS, LLAMA_EOS, WORD_START = 1, 2, 29871
 LLAMA_IDS = {'<s>': LLAMA_BOS, '</s>': LLAMA_EOS, '\u2581': WORD_START}
 ENDINGS = {'openvla': (WORD_START,), 'cogact': (WORD_START, LLAMA_EOS)}
+
+
+def check_known(instruction: str, known: Sequence[str]) -> None:
+    """
+    Raise ObservationError unless an instruction is one that a policy was trained on.
+
+    known: all of these; empty for any.  Neither case nor blanks matter.  An empty instruction is
+    left to the prompt.
+    """
+    plain = {_plain(text): text for text in known}
+    if not known or _plain(instruction) in ('', *plain):
+        return
+    nearest = get_close_matches(_plain(instruction), plain, 1, 0.0)[0]
+    raise ObservationError(
+        f'the policy was not trained on the instruction {instruction!r}, the nearest is '
+        f'{plain[nearest]!r}; it knows ' + '; '.join(known))
+
+
+def _plain(text: str) -> str:
+    return ' '.join(text.lower().split())
 
 
 def word_tokenizer(instructions):

@@ -11,22 +11,11 @@ from __future__ import annotations
 
 import torch
 
+from .powers_of_two import is_power_of_two, largest_power_of_two
 from .shared_tensors import constant
 from ..errors import ConfigError
 
 _RADIX = 16
-
-
-def is_power_of_two(number: int) -> bool:
-    """Return whether number is 1, 2, 4, 8 ..."""
-    return number > 0 and number & (number - 1) == 0
-
-
-def largest_power_of_two(width: int) -> int:
-    """Return the largest power of two that divides width (11008 -> 256, 1536 -> 512)."""
-    if width < 1:
-        raise ConfigError(f'a width must be at least 1, got {width}')
-    return width & -width
 
 
 @constant

@@ -13,7 +13,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from .hadamard import is_power_of_two, largest_power_of_two
+from .powers_of_two import is_power_of_two, largest_power_of_two
 from ..errors import ConfigError
 
 _BITS = (4, 8, 16)

@@ -113,7 +113,7 @@ def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_pat
 
 @pytest.mark.parametrize('kind, options, message', [
     ('openvla', ['--prune-layer', '5'], 'prune_layer 5 must be in 1..4'),
-    ('openvla', ['--image', 'nothing.png'], '--image nothing.png'),
+    ('openvla', ['--image', 'nothing.png'], 'nothing.png cannot be read'),
     ('openvla', ['--image', __file__], 'cannot be read as an image'),
     ('cogact', ['--noise', __file__], 'no .npy file'),
     ('openvla', ['--dump', 'no/such/directory/file.npz'], 'does not exist'),
@@ -123,7 +123,8 @@ def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_pat
     ('openvla', ['--precision', 'w2a2'], 'w2a2'), ('openvla', ['--device', 'gpu'], "'gpu'"),
     ('openvla', ['--device', 'cuda:99'], 'cuda:99'), ('openvla', ['--dtype', 'int8'], 'int8'),
     ('cogact', ['--cfg-scale', 'nan'], '--cfg-scale'),
-    ('cogact', ['--seed', '-1'], 'seed is -1'), ('openvla', ['--threads', '-2'], 'threads is -2'),
+    ('cogact', ['--seed', '-1'], 'seed is -1'),
+    ('openvla', ['--threads', '-2'], 'is -2, expected'),
     ('cogact', ['--ddim-steps', '11'], '--ddim-steps')])
 def test_what_cannot_be_used_is_one_line_that_says_why(kind, options, message, own, capsys):
     assert main(arguments(kind, own, *options)) == 1

@@ -91,8 +91,9 @@ def seen_by(policy, case):
 def test_a_converted_policy_acts_as_one_that_is_quantized_when_loaded(kind, rotate, tmp_path):
     source = source_of(kind)
     convert(Task(source, QuantScheme('w4a4', rotate), 'float32'), tmp_path / 'out')
-    before = load_policy(source.path, 'w4a4', rotate=rotate, unnorm_key=source.config.unnorm_key,
-                         tokenizer=golden_data.openvla() if kind == 'cogact' else None)
+    before = load_policy(
+        source.path, precision='w4a4', rotate=rotate, unnorm_key=source.config.unnorm_key,
+        tokenizer=golden_data.openvla() if kind == 'cogact' else None)
     after = load_policy(tmp_path / 'out')
     assert after.precision == 'w4a4' and after.config.prompt == before.config.prompt
     chunks = []
@@ -136,7 +137,7 @@ def test_gptq_block_by_block_equals_gptq_in_memory(kind, tmp_path):
 def test_calibration_inputs_are_those_of_the_whole_model(kind, tmp_path):
     data = read_calibration(write_calibration(tmp_path / 'data', kind == 'bundled'), 3)
     source = source_of(kind)
-    policy = load_policy(source.path, 'fp', unnorm_key=source.config.unnorm_key, prepare=False)
+    policy = load_policy(source.path, unnorm_key=source.config.unnorm_key, prepare=False)
     for sample, found in zip(data.samples, decoder_inputs(source, data)):
         visual = policy.model.encode_image(policy.inputs.pixels(sample.image))
         expected = policy.model.embed(visual, policy.inputs.token_ids(sample.instruction),

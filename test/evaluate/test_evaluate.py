@@ -98,7 +98,7 @@ def test_the_other_instructions_take_turns():
 
 def test_a_policy_accepts_the_empty_instruction_of_state_only(tmp_path):
     save_tiny_checkpoint(tmp_path)
-    load_policy(tmp_path).check_instruction(told_instruction((), 'x', 'state-only', 0))
+    load_policy(tmp_path).inputs.token_ids(told_instruction((), 'x', 'state-only', 0))
 
 
 def test_no_state_needs_a_policy_with_proprioception(env):

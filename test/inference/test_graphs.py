@@ -44,7 +44,8 @@ def steps_one_by_one(policy, seen):
 @pytest.mark.parametrize('head', HEADS)
 @torch.inference_mode()
 def test_every_stage_gives_what_the_networks_own_step_gives(load, head, selection):
-    policy, seen = load(head, selection=selection), observation(head)
+    policy, seen = load(head), observation(head)
+    policy.selection = selection
     expected = steps_one_by_one(policy, seen)
     inputs = policy.inputs
     token_ids = inputs.token_ids(seen.instruction)

@@ -14,7 +14,7 @@ MODEL = Path(__file__).resolve().parents[2] / 'models' / 'libero_goal'
 INFER = """
 import sys
 from sqap_vla_ros.policy import load_policy
-load_policy(sys.argv[1], 'w4a4', keep=154).warm_up()
+load_policy(sys.argv[1], precision='w4a4', keep=154).warm_up()
 unwanted = {'torch._dynamo', 'triton', 'transformers', 'mujoco', 'matplotlib', 'rclpy'}
 print(*unwanted & {*sys.modules})
 """

@@ -16,7 +16,6 @@ from sqap_vla_ros.model.vit import ViTConfig
 from sqap_vla_ros.model.vla import VLA, VLAConfig
 from sqap_vla_ros.observation import end_effector_state, Observation, PROTECTED, ProtectedPoints
 from sqap_vla_ros.policy import load_policy, STAGES
-from sqap_vla_ros.tokens.choice import SelectionConfig
 import torch
 
 INSTRUCTIONS = ('open the drawer', 'close the drawer')
@@ -52,7 +51,7 @@ def make_observation(seed=0, **changes):
 
 @pytest.mark.parametrize('precision', ['fp', 'w4a4'])
 def test_an_observation_is_answered_with_a_chunk_in_si_units(directory, precision):
-    policy = load_policy(directory, precision, keep=20)
+    policy = load_policy(directory, precision=precision, keep=20)
     chunk = policy.infer(make_observation())
     assert chunk.actions.shape == (8, 7) and chunk.actions.dtype == np.float32
     assert np.isfinite(chunk.actions).all()
@@ -73,21 +72,21 @@ def test_un_normalising_maps_minus_one_and_one_to_q01_and_q99(directory):
 
 @pytest.mark.parametrize('precision', ['fp', 'w4a4'])
 def test_keeping_every_token_changes_nothing(directory, precision):
-    plain = load_policy(directory, precision).infer(make_observation())
-    kept = load_policy(directory, precision, keep=64).infer(make_observation())
+    plain = load_policy(directory, precision=precision).infer(make_observation())
+    kept = load_policy(directory, precision=precision, keep=64).infer(make_observation())
     assert plain.selection is None
     np.testing.assert_allclose(kept.actions, plain.actions, atol=1e-5)
 
 
 @pytest.mark.parametrize('precision', ['fp', 'w4a4'])
 def test_two_different_images_give_different_actions(directory, precision):
-    policy = load_policy(directory, precision, keep=32)
+    policy = load_policy(directory, precision=precision, keep=32)
     first, second = (policy.infer(make_observation(seed)) for seed in (1, 2))
     assert np.abs(first.actions - second.actions).max() > 1e-4
 
 
 def test_the_same_observation_gives_the_same_actions_after_a_reset(directory):
-    policy = load_policy(directory, keep=20, selection=SelectionConfig(20, method='random'))
+    policy = load_policy(directory, keep=20, selection_method='random')
     first, other = policy.infer(make_observation()), policy.infer(make_observation())
     policy.reset()
     again = policy.infer(make_observation())
@@ -214,7 +213,7 @@ def test_any_damaged_file_is_named(directory, tmp_path, file, damage):
 
 
 @pytest.mark.parametrize('options, message', [
-    ({'precision': 'w3a3'}, 'w3a3'), ({'keep': 65}, '1..64'), ({'keep': 0}, 'keep')])
+    ({'precision': 'w3a3'}, 'w3a3'), ({'keep': 65}, '1..64'), ({'keep': -1}, 'keep')])
 def test_options_that_do_not_fit_are_refused(directory, options, message):
     with pytest.raises(ConfigError, match=message):
         load_policy(directory, **options)
@@ -265,8 +264,8 @@ def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_do(directory):
 
 
 @pytest.mark.parametrize('options, message', [
-    ({'device': 'tpu'}, "use 'cpu', 'cuda'"), ({'device': 'meta'}, 'not supported'),
-    ({'device': 'gpu0'}, 'unknown'), ({'dtype': 'int8'}, 'float32'),
+    ({'device': 'tpu'}, "expected 'cpu', 'cuda'"), ({'device': 'meta'}, "is 'meta'"),
+    ({'device': 'cuda:x'}, "'cuda:x'"), ({'dtype': 'int8'}, 'float32'),
     ({'dtype': torch.int32}, 'bfloat16')])
 def test_devices_and_types_that_do_not_exist_are_refused(directory, options, message):
     with pytest.raises(ConfigError, match=message):

@@ -158,8 +158,8 @@ def test_no_joint_states_for_a_policy_that_needs_them(make_world):
 
 @pytest.mark.parametrize('parameters, text', [
     ({'output': 'pose'}, "parameter output is 'pose', which this version does not offer"),
-    ({'selection_method': 'best'}, 'parameter selection_method'),
-    ({'int8_parts': ['vision', 'engine']}, "parameter int8_parts is 'engine', expected one of"),
+    ({'selection_method': 'best'}, "selection_method is 'best', expected one of"),
+    ({'int8_parts': ['vision', 'engine']}, "(parameter int8_parts) is 'engine', expected one of"),
     ({'lockstep': True}, 'use_sim_time is false'),
     ({'end_effector_frames': ['']}, 'end_effector_frames'),
     ({'gripper_open_position': 0.0}, 'gripper_closed_position are both')])

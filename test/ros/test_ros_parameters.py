@@ -13,6 +13,7 @@ from rclpy.exceptions import InvalidParameterValueException  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_harness import KnownPolicy  # noqa: E402
 from sqap_vla_ros.errors import ConfigError  # noqa: E402
+from sqap_vla_ros.options import PolicyOptions  # noqa: E402
 from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
 from sqap_vla_ros.ros.vla.parameters import NodeConfig, read_parameters  # noqa: E402
 from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
@@ -24,31 +25,33 @@ pytestmark = pytest.mark.ros
 def asked_for(tmp_path, monkeypatch):
     """Return a function that tells what load_policy is given for these parameters."""
     def options(**parameters):
-        found = {}
+        found = []
 
-        def load_policy(directory, **options):
-            found.update(options)
+        def load_policy(directory, options):
+            found.append(options)
             return SimpleNamespace(warm_up=lambda: None)
         monkeypatch.setattr('sqap_vla_ros.policy.load_policy', load_policy)
-        load_configured_policy(NodeConfig(checkpoint=str(tmp_path), **parameters))
-        return found
+        load_configured_policy(NodeConfig.from_parameters(
+            {'checkpoint': str(tmp_path), **parameters}))
+        return found[0]
     return options
 
 
 def test_what_is_not_configured_is_as_the_checkpoint_and_the_device_have_it(asked_for):
-    found = asked_for()
-    assert found['device'] == 'cpu' and found['int8'] == ()
-    for name in ('precision', 'selection', 'threads', 'dtype', 'prune_layer', 'ddim_steps'):
-        assert found[name] is None, name
+    assert asked_for() == PolicyOptions()
 
 
 @pytest.mark.parametrize('name, value, option', [
     ('int8_parts', ('vision', 'head'), 'int8'), ('ddim_steps', 5, 'ddim_steps'),
     ('ddim_steps', 0, 'ddim_steps'), ('prune_layer', 1, 'prune_layer'),
     ('dtype', 'float16', 'dtype'), ('precision', 'w8a8', 'precision'),
-    ('device', 'cuda:1', 'device'), ('torch_threads', 3, 'threads')])
+    ('device', 'cuda:1', 'device'), ('torch_threads', 3, 'threads'),
+    ('keep_tokens', 154, 'keep'), ('protected_radius', 1.5, 'radius_patches'),
+    ('unnorm_key', 'bridge_orig', 'unnorm_key'), ('tokenizer', '/llama', 'tokenizer'),
+    ('guidance', 2.0, 'guidance'), ('ensemble', 0, 'ensemble'), ('seed', 3, 'seed'),
+    ('selection_method', 'random', 'selection_method'), ('preserve', False, 'preserve')])
 def test_a_parameter_reaches_the_policy(asked_for, name, value, option):
-    assert asked_for(**{name: value})[option] == value
+    assert asked_for(**{name: value}) == PolicyOptions(**{option: value})
 
 
 @pytest.mark.parametrize('arguments, parts', [
@@ -56,7 +59,7 @@ def test_a_parameter_reaches_the_policy(asked_for, name, value, option):
     (('-p', 'int8_parts:=[]'), ()), (('-p', "int8_parts:=['']"), ())])
 def test_the_list_of_int8_parts_may_be_empty(make_world, arguments, parts):
     world = make_world(KnownPolicy, {}, {'cli_args': ['--ros-args', *arguments]})
-    assert read_parameters(world.node).int8_parts == parts
+    assert read_parameters(world.node).policy.int8 == parts
 
 
 @pytest.mark.parametrize('name, value, error', [
@@ -72,13 +75,13 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
 
 
 @pytest.mark.parametrize('values, message', [
-    ({'int8_parts': ('vision', 'engine')}, "parameter int8_parts is 'engine', expected one of"),
-    ({'ddim_steps': -2}, 'parameter ddim_steps is -2, expected -1 to 100'),
-    ({'prune_layer': -1}, 'parameter prune_layer is -1, expected 0 to'),
+    ({'int8_parts': ('vision', 'engine')}, "'engine', expected one of vision, "),
+    ({'ddim_steps': -2}, 'ddim_steps is -2, expected -1 to 100'),
+    ({'prune_layer': -1}, 'prune_layer is -1, expected 0 to'),
     ({'end_effector_frames': ()}, 'end_effector_frames name TF frames')])
 def test_values_without_sense_are_refused_with_the_parameter(values, message):
     with pytest.raises(ConfigError, match=message):
-        NodeConfig(**values)
+        NodeConfig.from_parameters(values)
 
 
 @pytest.mark.parametrize('parameter', [
@@ -108,9 +111,9 @@ def test_what_moves_the_floor_is_what_the_policy_runs_with(make_world, tmp_path)
 
 @pytest.mark.parametrize('parameters, text', [
     ({'prune_layer': 5}, 'prune_layer 5 must be in 1..4'),
-    ({'ddim_steps': 5}, 'belong to a diffusion head'), ({'dtype': 'int8'}, "dtype 'int8'"),
+    ({'ddim_steps': 5}, 'belong to a diffusion head'), ({'dtype': 'int8'}, "dtype is 'int8'"),
     ({'int8_parts': ['engine']}, 'parameter int8_parts'), ({'precision': 'w3a3'}, 'w3a3'),
-    ({'device': 'tpu'}, "device 'tpu'")])
+    ({'device': 'tpu'}, "device is 'tpu'")])
 def test_what_the_checkpoint_cannot_do_fails_configure_with_the_reason(
         make_world, tmp_path, parameters, text):
     save_tiny_checkpoint(tmp_path)

@@ -46,12 +46,7 @@ def load_configured_policy(config):
     """Load and warm up the policy that a NodeConfig names; takes seconds."""
     directory = config.checkpoint_directory
     from sqap_vla_ros.policy import load_policy
-    policy = load_policy(
-        directory, precision=config.precision or None,
-        selection=config.selection, radius_patches=config.protected_radius,
-        threads=config.torch_threads or None, device=config.device, dtype=config.dtype or None,
-        int8=config.int8_parts, prune_layer=config.prune_layer or None,
-        ddim_steps=None if config.ddim_steps < 0 else config.ddim_steps)
+    policy = load_policy(directory, config.policy)
     policy.warm_up()
     return policy
 
