@@ -13,6 +13,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterFile
+from sqap_vla_ros.options import description, from_text, OPTIONS, parameter_name
 from sqap_vla_ros.support.ros_environment import fastdds_profile
 
 SHARE = get_package_share_directory('sqap_vla_ros')
@@ -20,30 +21,30 @@ TOPICS = {
     'image': 'Image topic.', 'camera_info': 'CameraInfo topic.',
     'joint_states': 'JointState topic.', 'instruction': 'Topic of the instruction.',
     'delta_twist_cmds': 'Twists for MoveIt Servo.', 'gripper_command': 'Opening, 0 to 1.'}
+# launch arguments are shared with files that include this one: demo.launch.py has another seed
+POLICY = {parameter_name(item): item for item in OPTIONS if item.name != 'seed'}
+SWITCHES = {
+    'autostart': 'Configure and activate at start.',
+    'use_sim_time': 'Take the time from /clock.',
+    'lockstep': 'One command a tick of /clock.'}
 OVERRIDES = {
-    'checkpoint': ('', 'Checkpoint directory or bundled model; empty: as configured.'),
-    'precision': ('', 'fp, w4a16, w8a8, w4a8 or w4a4; empty: as configured.'),
-    'device': ('', 'cpu, cuda, cuda:0 or auto; empty: as configured.'),
-    'dtype': ('', 'float32, bfloat16 or float16; empty: as configured.'),
-    'int8_parts': ('', "Parts to hold at w8a8, such as 'vision,head'; empty: as configured."),
-    'ddim_steps': ('', 'Steps of a diffusion head, 0 for all of DDPM; empty: as configured.'),
-    'keep_tokens': ('', 'Visual tokens to keep; empty: as configured.'),
-    'prune_layer': ('', 'First layer without the pruned tokens; empty: as configured.'),
-    'autostart': ('', 'true: configure and activate at start; empty: as configured.'),
-    'use_sim_time': ('', 'true: take the time from /clock; empty: as configured.'),
-    'lockstep': ('', 'true: one command a tick of /clock; empty: as configured.')}
+    'checkpoint': 'Checkpoint directory or bundled model.',
+    **{name: description(item) for name, item in POLICY.items()},
+    **{name: f'true or false: {text}' for name, text in SWITCHES.items()}}
+
+
+def override(name, text):
+    """Return the value of a parameter in its type."""
+    if name in POLICY:
+        value = from_text(POLICY[name], text)
+        return list(value) if isinstance(value, tuple) else value
+    return text.lower() == 'true' if name in SWITCHES else text
 
 
 def vla_node(context):
     """Return the node, with the arguments that were given laid over the configuration."""
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
-    overrides = {name: value for name, value in given.items() if value}
-    for name in {'ddim_steps', 'keep_tokens', 'prune_layer'} & set(overrides):
-        overrides[name] = int(overrides[name])
-    if 'int8_parts' in overrides:
-        overrides['int8_parts'] = overrides['int8_parts'].replace(',', ' ').split()
-    for name in {'autostart', 'use_sim_time', 'lockstep'} & set(overrides):
-        overrides[name] = overrides[name].lower() == 'true'
+    overrides = {name: override(name, text) for name, text in given.items() if text}
     return [LifecycleNode(
         package='sqap_vla_ros', executable='vla_node', output='screen',
         name=LaunchConfiguration('name'), namespace=LaunchConfiguration('namespace'),
@@ -59,10 +60,12 @@ def generate_launch_description():
             description='YAML file of parameters, one a robot.'),
         DeclareLaunchArgument('name', default_value='vla_node', description='Node name.'),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace.')]
-    arguments += [DeclareLaunchArgument(name, default_value=default, description=description)
-                  for name, (default, description) in OVERRIDES.items()]
-    arguments += [DeclareLaunchArgument(name, default_value=name, description=description)
-                  for name, description in TOPICS.items()]
+    arguments += [
+        DeclareLaunchArgument(
+            name, default_value='', description=f'{text} Left out: as configured.')
+        for name, text in OVERRIDES.items()]
+    arguments += [DeclareLaunchArgument(name, default_value=name, description=text)
+                  for name, text in TOPICS.items()]
     environment = [SetEnvironmentVariable(name, profile)
                    for name, profile in fastdds_profile(os.environ).items()]
     return LaunchDescription([*arguments, *environment, OpaqueFunction(function=vla_node)])

@@ -11,6 +11,7 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import dataclasses
 import logging
 
@@ -64,8 +65,9 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
                          config.model.llm.vocab_size)
     if options.threads:
         torch.set_num_threads(options.threads)
-    model = load_network(source, options.precision, options.rotate, options.int8,
-                         options.prepare, device, dtype)
+    with _memory_told(device):
+        model = load_network(source, options.precision, options.rotate, options.int8,
+                             options.prepare, device, dtype)
     policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
@@ -88,6 +90,17 @@ def with_options(config: checkpoint.CheckpointConfig,
     if options.selection is not None:
         check_budget(config, options.selection)
     return checkpoint.check_actions(config, 'the options')
+
+
+@contextmanager
+def _memory_told(device: torch.device):
+    """Raise ConfigError where a GPU's memory is too small: a user can do something about it."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ConfigError(
+            f'the memory of {device} is too small: {str(error).splitlines()[0]} Choose a smaller '
+            'precision (w4a4, int8 vision), or end other programs there') from error
 
 
 def check_budget(config: checkpoint.CheckpointConfig, selection: SelectionConfig) -> None:
@@ -191,10 +204,11 @@ class Policy:
         """
         size = self._config.model.vision.image_size
         text = instruction or (self.instructions or ('pick up the object',))[0]
-        if self.device.type == 'cuda':
-            self.runner.tune(self._inputs.prompt_lengths(text), self._selection)
-        for _ in range(rounds):
-            self.infer(self._grey(text, image_size or (size, size)))
+        with _memory_told(self.device):
+            if self.device.type == 'cuda':
+                self.runner.tune(self._inputs.prompt_lengths(text), self._selection)
+            for _ in range(rounds):
+                self.infer(self._grey(text, image_size or (size, size)))
         self.reset()
 
     def is_ready(self, instruction: str, image_size: tuple[int, int]) -> bool:

@@ -18,9 +18,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from sqap_vla_ros.control.action_space import ActionSpace
-from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.image_transform import ImageTransform
 from sqap_vla_ros.geometry.patches import protected_distances
+from sqap_vla_ros.model.prompt import check_known
 from sqap_vla_ros.msg import (
     ActionChunk as ActionChunkMessage, TokenSelection as TokenSelectionMessage)
 from sqap_vla_ros.observation import ActionChunk, STATE_NAMES
@@ -70,13 +70,14 @@ class KnownPolicy:
         self.ready_gate.wait(WAIT_S)
         self.made_ready.append((instruction, image_size))
 
+    def check_instruction(self, instruction):
+        check_known(instruction, self.instructions)
+
     def infer(self, observation):
         self.threads.add(threading.get_ident())
         self.observations.append(observation)
         self.events.append('asked')
         self.gate.wait(WAIT_S)
-        if observation.instruction not in self.instructions:
-            raise ObservationError(f'the policy does not know {observation.instruction!r}')
         protected = observation.protected
         distance = protected_distances(
             protected.pixels, protected.radii_px, observation.image.shape[:2],

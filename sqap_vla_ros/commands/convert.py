@@ -8,8 +8,9 @@ from pathlib import Path
 import sys
 import time
 
+from .options import add_policy_arguments, policy_options
 from ..errors import ConfigError
-from ..numerics.precision import PARTS
+from ..numerics.precision import PRECISIONS
 
 _GIB = 2 ** 30
 
@@ -19,10 +20,8 @@ def add_arguments(parser) -> None:
     add = parser.add_argument
     add('source', help='OpenVLA directory, CogACT run directory (or its .pt), or one of ours')
     add('out', help='directory to make; OUT.partial beside it holds an unfinished one')
-    add('--precision', default='w4a4', help='of the decoder: fp, w4a16, w8a8, w4a8 or w4a4')
+    add('--precision', default='w4a4', help='of the decoder: ' + ', '.join(PRECISIONS))
     add('--no-rotate', action='store_true', help='leave the Hadamard rotations out')
-    add('--int8', nargs='+', default=[], choices=PARTS, metavar='PART',
-        help=f'parts outside the decoder to hold at W8A8: {", ".join(PARTS)}')
     add('--overrides', default='', metavar='TEXT',
         help="other precisions by layer, such as 'o_proj,down_proj: w8a8; layers.0: fp'")
     add('--qk-bits', type=int, default=16, choices=(16, 8, 4), help='of Q and K in attention')
@@ -34,12 +33,10 @@ def add_arguments(parser) -> None:
     add('--calibration', metavar='DIR',
         help='for GPTQ: images with instructions.jsonl, or shards of `sqap-vla collect`')
     add('--samples', type=int, default=32, metavar='N', help='calibration samples to take')
-    add('--tokenizer', metavar='DIR', help='directory with tokenizer.json, for CogACT')
-    add('--unnorm-key', metavar='KEY', help='data set to choose; without it, chosen when loading')
     add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
         help='of what stays in floats')
     add('--seed', type=int, default=0, help='of the random rotation')
-    add('--threads', type=int, default=0, metavar='N', help="torch threads; 0: torch's choice")
+    add_policy_arguments(parser, 'int8', 'tokenizer', 'unnorm_key', 'threads')
 
 
 def run(args) -> int:
@@ -72,13 +69,14 @@ def make_task(args):
                           '(see docs/convert.md)')
     if args.calibration and not args.gptq:
         raise ConfigError('--calibration serves --gptq only: give both or neither')
-    overrides = {**parse_overrides(args.overrides), **dict.fromkeys(args.int8, 'w8a8')}
+    options = policy_options(args)
+    overrides = {**parse_overrides(args.overrides), **dict.fromkeys(options.int8, 'w8a8')}
     scheme = QuantScheme(
         args.precision, not args.no_rotate, overrides, args.qk_bits, not args.per_tensor,
         args.group_size, args.seed)
-    source = open_checkpoint(args.source, args.tokenizer)
-    if args.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
-        source = source.with_key(args.unnorm_key)
+    source = open_checkpoint(args.source, options.tokenizer)
+    if options.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
+        source = source.with_key(options.unnorm_key)
     calibration = read_calibration(args.calibration, args.samples) if args.gptq else None
     return Task(source, scheme, args.float_type, calibration)
 

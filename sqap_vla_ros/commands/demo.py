@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from .options import add_policy_arguments
 from ..demo.options import CONTROLS, DemoOptions
 from ..demo.run import run_demo
 
@@ -13,9 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, default = parser.add_argument, DemoOptions()
     add('--instruction', default=default.instruction,
         help='what to do; default: the instructions of the checkpoint take turns')
-    add('--precision', default=default.precision, help='fp, w4a16, w8a8, w4a8 or w4a4')
-    add('--keep', type=int, default=default.keep, metavar='K',
-        help='visual tokens to keep; 0 keeps all')
+    add_policy_arguments(parser, precision=default.precision, keep=default.keep)
     add('--episodes', type=int, default=default.episodes, metavar='N', help='episodes to run')
     add('--seed', type=int, default=default.seed,
         help='placement seed of the first episode; training uses 1000 and above')

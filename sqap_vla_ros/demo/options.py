@@ -8,6 +8,7 @@ import shutil
 import sys
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.support.resources import config_file, model_directory
 
 CONTROLS = ('none', 'blank-image', 'other-instruction', 'random-tokens')
@@ -37,9 +38,9 @@ class DemoOptions:
 
     def __post_init__(self):
         """Check numbers and names."""
-        for name, low, high in (('keep', 0, 4096), ('episodes', 1, 100000),
-                                ('seed', 0, 2**31 - 1), ('max_steps', 1, 100000),
-                                ('video_episodes', 1, 100000)):
+        PolicyOptions(precision=self.precision, keep=self.keep)
+        for name, low, high in (('episodes', 1, 100000), ('seed', 0, 2**31 - 1),
+                                ('max_steps', 1, 100000), ('video_episodes', 1, 100000)):
             if not low <= getattr(self, name) <= high:
                 option = name.replace('_', '-')
                 raise ConfigError(
@@ -70,14 +71,10 @@ def check_against_checkpoint(options: DemoOptions, config) -> None:
 
     config: the checkpoint's CheckpointConfig (see formats/checkpoint.py).
     """
-    from sqap_vla_ros.numerics.precision import PRECISIONS
     known, total = config.instructions, config.model.num_visual
     if options.instruction and known and options.instruction not in known:
         raise ConfigError(f'--instruction {options.instruction!r} is unknown to the checkpoint: '
                           'use one of ' + ', '.join(repr(text) for text in known))
-    if options.precision not in PRECISIONS:
-        raise ConfigError(
-            f'--precision must be one of {", ".join(PRECISIONS)}, not {options.precision!r}')
     if options.keep > total:
         raise ConfigError(f'--keep {options.keep} is more than the {total} visual tokens of the '
                           'checkpoint')

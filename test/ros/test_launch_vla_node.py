@@ -70,6 +70,7 @@ def test_it_starts_one_lifecycle_node(entities):
     ({'int8_parts': 'vision, head', 'dtype': 'float16'},
      {'int8_parts': ['vision', 'head'], 'dtype': 'float16'}),
     ({'ddim_steps': '0', 'prune_layer': '1'}, {'ddim_steps': 0, 'prune_layer': 1}),
+    ({'guidance': '2', 'protect': 'false'}, {'guidance': 2.0, 'protect': False}),
     ({'autostart': 'True', 'lockstep': 'false'}, {'autostart': True, 'lockstep': False})])
 def test_an_argument_overrules_the_configuration_in_the_type_of_its_parameter(
         launched, entities, monkeypatch, given, overrides):
@@ -80,9 +81,8 @@ def test_an_argument_overrules_the_configuration_in_the_type_of_its_parameter(
         name: type(value) for name, value in overrides.items()}
 
 
-def test_an_argument_that_is_not_given_leaves_the_configuration_alone(entities):
+def test_an_argument_that_is_not_given_leaves_the_configuration_alone(launched, entities):
     defaults = {entity.name: ''.join(part.text for part in entity.default_value)
                 for entity in entities if isinstance(entity, DeclareLaunchArgument)}
-    for name in ('autostart', 'use_sim_time', 'lockstep', 'checkpoint', 'keep_tokens', 'device',
-                 'dtype', 'int8_parts', 'ddim_steps', 'prune_layer'):
+    for name in launched.OVERRIDES:
         assert defaults[name] == '', f'{name} would overrule the YAML file of a robot'

@@ -95,7 +95,8 @@ def test_no_instruction_and_an_empty_one(world):
 def test_an_instruction_that_the_policy_does_not_know(world):
     world.move()
     world.robot.say('make coffee')
-    assert_stopped(world, "the policy does not know 'make coffee'")
+    assert_stopped(world, "not trained on the instruction 'make coffee', the nearest is 'put the "
+                   "bowl on the stove'; it knows ")
 
 
 def test_two_publishers_of_the_image(world):

@@ -1,8 +1,10 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """How a robot's parameters reach the policy, above all those that move the floor."""
+import json
 from types import SimpleNamespace
 
+import golden_data
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
@@ -12,10 +14,12 @@ from rclpy.exceptions import InvalidParameterTypeException  # noqa: E402
 from rclpy.exceptions import InvalidParameterValueException  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_harness import KnownPolicy  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 from sqap_vla_ros.errors import ConfigError  # noqa: E402
 from sqap_vla_ros.options import PolicyOptions  # noqa: E402
 from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
-from sqap_vla_ros.ros.vla.parameters import NodeConfig, read_parameters  # noqa: E402
+from sqap_vla_ros.ros.vla.parameters import (  # noqa: E402
+    check_unknown, NodeConfig, read_parameters, unheard_files)
 from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -121,3 +125,72 @@ def test_what_the_checkpoint_cannot_do_fails_configure_with_the_reason(
         'checkpoint': str(tmp_path), 'gripper_joint': 'finger', **parameters})
     assert not world.node.start()
     assert text in world.node.problem and '\n' not in world.node.problem
+
+
+def given(**overrides):
+    """Return what a node with these overrides, and ROS's own parameters, shows of itself."""
+    return SimpleNamespace(
+        _parameter_overrides=overrides, has_parameter=lambda name: name == 'max_linear_speed',
+        get_fully_qualified_name=lambda: '/arm/vla_node')
+
+
+@pytest.mark.parametrize('name, nearest', [
+    ('max_liner_speed', 'max_linear_speed'), ('keep', 'keep_tokens'),
+    ('Precision', 'precision'), ('camera.frame', 'camera_frame')])
+def test_a_parameter_that_does_not_exist_is_refused_with_the_nearest(name, nearest):
+    with pytest.raises(ConfigError, match=f'{name} is unknown: did you mean {nearest}?'):
+        check_unknown(given(max_linear_speed=0.1, **{name: 1}))
+
+
+@pytest.mark.parametrize('name', [
+    'max_linear_speed', 'use_sim_time', 'start_type_description_service',
+    'qos_overrides./tf.subscription.depth'])
+def test_parameters_of_the_node_and_of_ros_are_let_through(name):
+    check_unknown(given(**{name: 1}))
+
+
+@pytest.mark.parametrize('sections, is_heard', [
+    ({'my_node': {'ros__parameters': {'precision': 'fp'}}}, False),
+    ({'arm': {'camera': {'ros__parameters': {'precision': 'fp'}}}}, False),
+    ({'my_node': {'ros__parameters': {'precision': 'fp'}},
+      '/**': {'ros__parameters': {'max_linear_speed': 0.1}}}, True), ({}, True), ([], True)])
+def test_a_parameter_file_of_which_nothing_arrives_is_named(tmp_path, sections, is_heard):
+    path = tmp_path / 'arm.yaml'
+    path.write_text(json.dumps(sections))
+    told = unheard_files(given(max_linear_speed=0.1), ['node', '--params-file', str(path)])
+    assert not told if is_heard else (
+        len(told) == 1 and str(path) in told[0] and '/arm/vla_node' in told[0]
+        and str(sorted(sections)[0]) in told[0])
+
+
+def test_a_parameter_file_that_is_gone_is_no_error(tmp_path):
+    assert not unheard_files(given(), ['--params-file', str(tmp_path / 'none'), '-r'])
+
+
+def test_a_misspelt_parameter_of_a_file_fails_configure_and_is_in_diagnostics(
+        make_world, tmp_path):
+    path, other = tmp_path / 'arm.yaml', tmp_path / 'other.yaml'
+    path.write_text('/**: {ros__parameters: {max_liner_speed: 0.05}}')
+    other.write_text('/my_node: {ros__parameters: {max_angular_speed: 0.1}}')
+    world = make_world(KnownPolicy, {}, {'cli_args': [
+        '--ros-args', '--params-file', str(path), '--params-file', str(other)]})
+    assert not world.node.start()
+    world.until(lambda: world.says('policy', 'did you mean max_linear_speed?'))
+    assert f'nothing in the parameter file {other}' in world.node.problem
+
+
+def test_a_policy_that_overflows_in_the_warm_up_fails_configure_with_one_line(
+        make_world, tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    for shard in path.glob('model-*.safetensors'):
+        tensors = load_file(shard)
+        for name in tensors:
+            if name.endswith('layers.1.mlp.down_proj.weight'):
+                tensors[name] *= 3e6
+        save_file(tensors, shard, metadata={'format': 'pt'})
+    world = make_world(load_configured_policy, {
+        'checkpoint': str(path), 'keep_tokens': 154, 'dtype': 'float16', 'torch_threads': 1,
+        'unnorm_key': 'bridge_orig'})
+    assert not world.node.start()
+    assert 'non-finite' in world.node.problem and '\n' not in world.node.problem
+    world.until(lambda: world.says('policy', world.node.problem))

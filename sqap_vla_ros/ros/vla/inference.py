@@ -135,6 +135,7 @@ class Inference:
 
     def _answer(self, policy, frame, instruction, epoch, started_s, waited_ms) -> Answer:
         try:
+            policy.check_instruction(instruction)
             observation, warnings = self._observer.observe(frame.message, instruction)
             if self._had_to_prepare(policy, observation):
                 return Answer(frame, instruction, epoch, is_too_old=True)

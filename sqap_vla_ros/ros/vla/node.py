@@ -21,16 +21,16 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
-from sqap_vla_ros.errors import CheckpointError, ConfigError
+from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from std_srvs.srv import Trigger
 
 from .control import Parts
-from .diagnostics import Diagnostics, ERROR, OK
+from .diagnostics import Diagnostics, ERROR, OK, WARN
 from .inference import Inference
 from .inputs import Inputs, polling
 from .lockstep import LockstepControl
 from .outputs import Results, TwistOutput
-from .parameters import changed, declare_parameters, read_parameters
+from .parameters import changed, declare_parameters, read_parameters, unheard_files
 from .realtime import RealTimeControl
 from .transforms import Transforms
 from .worker import Worker
@@ -63,6 +63,7 @@ class VlaNode(LifecycleNode):
         ParameterException for a parameter of a wrong type.
         """
         super().__init__(node_name, **options)
+        self._arguments = [*sys.argv, *(options.get('cli_args') or ())]
         self.interrupted = threading.Event()
         self.problem = ''
         self._policy_factory = policy_factory
@@ -107,15 +108,15 @@ class VlaNode(LifecycleNode):
         return (self.trigger_configure() == SUCCESS) and (self.trigger_activate() == SUCCESS)
 
     def _transition(self, first, second, state):
-        """Run two steps; a ConfigError or CheckpointError fails, with the message shown."""
+        """Run two steps; what a user can mend fails, with the message shown."""
         try:
             for step in (first, second):
                 result = step(state)
                 if result not in (None, SUCCESS):
                     return result
             return SUCCESS
-        except (ConfigError, CheckpointError) as error:
-            self.problem = str(error)
+        except (ConfigError, CheckpointError, ObservationError) as error:  # the last: warm-up
+            self.problem = ' '.join([str(error), *unheard_files(self, self._arguments)])
             self._diagnostics.report('policy', ERROR, self.problem)
             self.take_apart()
             return FAILURE
@@ -139,8 +140,10 @@ class VlaNode(LifecycleNode):
             'action_kind': space.kind, 'action_frame': space.frame,
             'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
             'control_period_s': space.dt}
+        unheard = unheard_files(self, self._arguments)
         self._diagnostics.report(
-            'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
+            'policy', WARN if unheard else OK,
+            '; '.join([f'{config.checkpoint or "policy"} is loaded', *unheard]), **facts)
         self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
 
     def _crashed(self, worker, text):
