@@ -218,7 +218,7 @@ class Policy:
         Raises ObservationError for an instruction that cannot be followed.
         """
         tokens = self._inputs.token_ids(instruction).shape[1]
-        return self.runner.is_ready(image_size, tokens, self._selection)
+        return self.runner.is_ready(tokens, self._selection)
 
     @torch.inference_mode()
     def make_ready(self, instruction: str, image_size: tuple[int, int]) -> None:

@@ -3,8 +3,7 @@
 """
 Check and time the package on a GPU at the size of OpenVLA-7B and CogACT: `benchmarks/gpu/run.sh`.
 
-docs/performance.md tells the method.  shapes.py has the networks and how much is measured;
-floors.py counts operations and bytes.  Most other modules measure one section of the result file:
-checks.py with check_*.py and compare.py, golden.py with closeness.py, pairs.py with agreement.py,
-libraries.py with rivals.py.
+docs/performance.md tells the method.  checks.py compares every kernel with its reference,
+golden.py whole networks; pairs.py times networks in turn, layers.py single layers beside
+libraries; shapes.py says how much of all that, floors.py counts operations and bytes.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""All variants of one network in turn: times, ratios, memory, and how far from the floor."""
+"""All variants of one network in turn: times, ratios, memory, and what they reach."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import time
 
 import numpy as np
-from sqap_vla_ros.bench.timing import paired_ratio, percentiles
+from sqap_vla_ros.bench.timing import paired_ratio
+from sqap_vla_ros.inference.device import free_memory
 from sqap_vla_ros.model.vla import VLAConfig
+from sqap_vla_ros.support.timing import percentiles
 import torch
 
-from .agreement import agreement
-from .engine import ROWS, Side, STAGES
-from .floors import Card, stages, Work
-from .models import Memory, ready_model, release
+from .floors import stages
 from .shapes import BASELINE, Plan, SQAP, Variant
+from .sides import allocated_gib, ready_model, ROWS, Side, STAGES
 
 COMPARED = ('vision', 'backbone', 'head', 'total')
 _FEWEST = 5
@@ -43,19 +43,13 @@ def in_turn(sides: Sequence[Side], rounds: int, seconds: float) -> dict[str, dic
 
 
 def make_sides(variants: Sequence[Variant], config: VLAConfig, device: torch.device,
-               dtype: torch.dtype, note, seconds: float = float('inf')) -> tuple[
-                   list[Side], dict, dict]:
+               dtype: torch.dtype, seconds: float) -> tuple[list[Side], dict, dict]:
     """
     Return sides that are warm, their memory in GiB, and why others are left out.
 
-    note(name): called as each one begins.  seconds: after which no further one begins.  Variants
-    with the same weights share them.  The baseline and SQAP are made first, for cards that do not
-    hold all.
-
-    Memory: `peak` is the weights and the most that capturing and replaying one side takes besides
-    (see Memory.gib).  A first run, kernel by kernel, tunes; what it takes, such as 256 MiB that
-    Triton clears between two launches, has been given back.  `while_quantized` is the most while
-    the weights were made.
+    seconds: after which no further one begins.  Variants with the same weights share them.  The
+    baseline and SQAP are made first, for cards that do not hold all.  Memory is that of the
+    weights, and `running`, the most that one inference takes above all that is allocated.
     """
     models, weights, sides, memory, left_out = {}, {}, [], {}, {}
     end = time.perf_counter() + seconds
@@ -63,64 +57,46 @@ def make_sides(variants: Sequence[Variant], config: VLAConfig, device: torch.dev
         if time.perf_counter() > end:
             left_out[variant.name] = 'no time was left to make it'
             continue
-        note(variant.name)
+        print(f'   {variant.name}, {end - time.perf_counter():.0f} s left', flush=True)
         key = variant.model_key if device.type == 'cuda' else variant.name
         try:
             if key not in models:
-                before = Memory(device)
+                before = allocated_gib(device)
                 models[key] = ready_model(config, variant, device, dtype)
-                weights[key] = before.gib()
-            running = Memory(device)
+                weights[key] = allocated_gib(device) - before
+            before = allocated_gib(device)
             side = Side(variant, models[key], config, device, dtype)
-            side.tune()
-            running.forget_peak()
-            side.warm_up()
         except torch.cuda.OutOfMemoryError as error:
             left_out[variant.name] = str(error).splitlines()[0]
-            release(device)
+            free_memory()
             continue
-        own, extra = weights[key], running.gib()
+        if device.type == 'cuda':
+            torch.cuda.reset_peak_memory_stats(device)
+            side.infer()
         sides.append(side)
-        memory[variant.name] = {
-            'weights': own['allocated'], 'peak': own['allocated'] + extra['peak'],
-            'reserved': own['allocated'] + extra['reserved'], 'while_quantized': own['peak']}
-    sides.sort(key=lambda side: variants.index(side.variant))
-    return sides, memory, left_out
+        memory[variant.name] = {'weights': weights[key],
+                                'running': allocated_gib(device, peak=True) - before}
+    return sorted(sides, key=lambda side: variants.index(side.variant)), memory, left_out
 
 
-def measure(config: VLAConfig, variants: Sequence[Variant], plan: Plan, card: Card,
-            device: torch.device, dtype: torch.dtype, seconds: float, keep) -> dict:
-    """
-    Return the section of one network.
-
-    card: the ceilings measured in this run.  keep(content): saves what is known so far.
-    """
-    end = time.perf_counter() + seconds
-    content: dict = {'tokens': _tokens(config), 'keep': plan.keep}
-
-    def note(name):
-        print(f'   {name}, {end - time.perf_counter():.0f} s left', flush=True)
-    sides, memory, left_out = make_sides(variants, config, device, dtype, note,
-                                         _MAKING * seconds)
-    keep({**content, 'memory_gib': memory, 'left_out': left_out})
+def measure(plan: Plan, network: str, device: torch.device, dtype: torch.dtype, seconds: float,
+            keep) -> dict:
+    """Return the section of one network; keep(content) saves what is known so far."""
+    end, config = time.perf_counter() + seconds, plan.models[network]
+    sides, memory, left_out = make_sides(
+        plan.variants, config, device, dtype, _MAKING * seconds)
+    keep({'memory_gib': memory, 'left_out': left_out})
     times = in_turn(sides, plan.rounds, end - time.perf_counter())
     problems = {side.name: side.problems for side in sides if side.problems}
-    keep({
-        'rounds': len(next(iter(times.values()))['total']),
+    return {
+        'rounds': len(next(iter(times.values()))['total']), 'not_captured': problems,
+        'ok': not problems,
         'ms': {side: {row: percentiles(rows[row]) for row in ROWS}
                for side, rows in times.items()},
-        'ratio': {base: ratios(times, base) for base in (variants[0].name, BASELINE)
+        'ratio': {base: ratios(times, base) for base in ('eager bf16', BASELINE)
                   if base in times},
-        'floor': {side.name: distances(stages(config, side.variant), times[side.name], card)
-                  for side in sides},
-        'agreement': {}, 'not_captured': problems})  # whatever comes of the rest
-    agreed = agreement(sides, device)
-    return {'agreement': agreed,
-            'ok': not problems and all(one['ok'] for one in agreed.values())}
-
-
-def _tokens(config: VLAConfig) -> dict:
-    return {'visual': config.num_visual, 'text': config.text_length}
+        'reached': {side.name: reached(config, side.variant, times[side.name])
+                    for side in sides}}
 
 
 def ratios(times: dict, base: str) -> dict:
@@ -129,22 +105,12 @@ def ratios(times: dict, base: str) -> dict:
             for side, rows in times.items() if side != base}
 
 
-def distances(works: dict[str, list[Work]], times: dict[str, np.ndarray], card: Card) -> dict:
-    """
-    Return floor_ms, operations and bytes a second, and the part of the floor that is reached.
-
-    By stage that has a floor, the backbone and the total.
-    """
-    works = {**works, 'vision': works['vision'] + works['projector']}
-    parts = {stage: works[stage] for stage in STAGES if works.get(stage)}
-    parts['backbone'] = parts['prefill_1'] + parts['prefill_2']
-    parts['total'] = [work for stage in STAGES for work in works.get(stage, ())]
-    found = {}
-    for name, part in parts.items():
-        seconds = float(np.median(times[name])) / 1e3
-        floor = sum(work.seconds(card) for work in part)
-        found[name] = {
-            'floor_ms': 1e3 * floor, 'reached': floor / seconds,
-            'tops': sum(work.ops for work in part) / seconds / 1e12,
-            'gb_s': sum(work.size for work in part) / seconds / 1e9}
+def reached(config: VLAConfig, variant: Variant, times: dict[str, np.ndarray]) -> dict:
+    """Return operations (TOP) and bytes (GB) a second of each stage that has work to do."""
+    works, found = stages(config, variant), {}
+    for stage in STAGES:
+        if works.get(stage):
+            seconds = float(np.median(times[stage])) / 1e3
+            found[stage] = {'top_s': sum(work.ops for work in works[stage]) / seconds / 1e12,
+                            'gb_s': sum(work.size for work in works[stage]) / seconds / 1e9}
     return found

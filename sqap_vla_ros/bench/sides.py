@@ -15,6 +15,7 @@ import dataclasses
 from dataclasses import dataclass
 import time
 
+import numpy as np
 import torch
 
 from .sizes import sequence_length
@@ -106,8 +107,11 @@ class Side:
     def infer(self, clock=time.perf_counter) -> dict[str, float]:
         """Run one inference and return the milliseconds of every stage."""
         inputs = self.inputs
-        plan = Plan(self.model, inputs.pixels, inputs.token_ids.shape[1], self.selection)
-        plan.fill(inputs.token_ids, inputs.state, inputs.noise)
+        size = self.model.config.vision.image_size
+        plan = Plan(self.model, lambda image: inputs.pixels, inputs.pixels.device,
+                    inputs.token_ids.shape[1], self.selection)
+        plan.fill(np.zeros((size, size, 3), np.uint8), inputs.token_ids, inputs.state,
+                  inputs.noise)
         plan.inputs.upload()
         marks = [clock()]
         for stage in plan.stages.values():

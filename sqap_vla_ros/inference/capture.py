@@ -22,10 +22,8 @@ import time
 import torch
 
 from ..errors import ConfigError
-from ..kernels.cuda.tuning import failures
 
 _log = logging.getLogger(__name__)
-_flag, _within, _before = threading.Lock(), [], []  # of without_tf32
 _one_at_a_time = threading.Lock()  # torch captures one graph a process at a time
 
 
@@ -41,6 +39,8 @@ class Recorder:
         """capture: False never captures, which shows what the graphs gain."""
         self.device, self.capture = device, capture and device.type == 'cuda'
         self._on_cuda = device.type == 'cuda'
+        if self._on_cuda:  # else cuDNN computes float32 convolutions with 10 bits
+            torch.backends.cudnn.allow_tf32 = False
         self.stream, self.beside = (
             (torch.cuda.Stream(device), torch.cuda.Stream(device)) if self._on_cuda
             else (None, None))
@@ -48,11 +48,11 @@ class Recorder:
 
     @contextlib.contextmanager
     def active(self):
-        """Make the device and the stream this thread's current ones; float32 is float32 there."""
+        """Make the device and the stream this thread's current ones."""
         if not self._on_cuda:
             yield
             return
-        with torch.cuda.device(self.device), torch.cuda.stream(self.stream), without_tf32():
+        with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
             yield
 
     def wait(self) -> None:
@@ -96,28 +96,6 @@ class Recorder:
             for function in functions:
                 function()
         return graph
-
-
-@contextlib.contextmanager
-def without_tf32():
-    """
-    Keep cuDNN from computing float32 convolutions with 10 bits, as torch lets it do.
-
-    The flag is the process's: the last thread to leave puts it back.
-    """
-    cudnn = torch.backends.cudnn
-    with _flag:
-        if not _within:
-            _before[:] = [cudnn.allow_tf32]
-        _within.append(True)
-        cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        with _flag:
-            _within.pop()
-            if not _within:
-                cudnn.allow_tf32 = _before[0]
 
 
 class Recording:
@@ -185,7 +163,7 @@ class Recording:
             self._graphs[by_stage] = [
                 self._recorder.graph_of([call]).replay if free else call
                 for call, free in self._calls(by_stage)]
-        except (*failures(), ConfigError, ValueError) as error:
+        except (RuntimeError, ConfigError, ValueError) as error:
             self._recorder.drop_pool()
             self.problem = _first_line(error)
             _log.warning('%s cannot be captured in a CUDA graph and runs kernel by kernel, which '

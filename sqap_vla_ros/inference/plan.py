@@ -4,7 +4,7 @@
 One inference of a network as stages: functions on static buffers that never ask the device.
 
 A plan is made for one prompt length, selection and network; what changes from image to image lies
-in `inputs` and `pixels`, and what comes out in `outputs`.
+in `inputs`, and what comes out in `outputs`.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ class Plan:
     """
     The stages of one network for prompts of one length.
 
-    pixels: normalised image [1, C, h, w] at a fixed address.  inputs: token_ids int64 [1, L],
-    and where they are needed state float32 [1, S], noise float32 [1, T, A], distance float32
-    [N], kept int64 [K] and reason uint8 [K].  outputs: raw of the head (ids int64 [1, A], or
-    floats [1, T, A]), and with a selection kept, reason and, where it needs them, scores
-    float32 [N].  watch, if it is set, is called with the name of each stage behind it and this
-    plan, whose `visual` [1, N, D] and `hidden` [1, T, D] are what that stage has made.
+    inputs: image uint8 [h, w, 3] of the network's size, token_ids int64 [1, L], and where they
+    are needed state float32 [1, S], noise float32 [1, T, A], distance float32 [N], kept int64 [K]
+    and reason uint8 [K].  outputs: raw of the head (ids int64 [1, A], or floats [1, T, A]), and
+    with a selection kept, reason and, where it needs them, scores float32 [N].  watch, if it is
+    set, is called with the name of each stage behind it and this plan, whose `pixels`, `visual`
+    [1, N, D] and `hidden` [1, T, D] are what that stage has made.
     """
 
-    def __init__(self, model: VLA, pixels: torch.Tensor, tokens: int,
+    def __init__(self, model: VLA, normalise: Callable, device: torch.device, tokens: int,
                  selection: SelectionConfig | None = None, beside=None):
         """
-        Lay out the buffers on the device of `pixels`.
+        Lay out the buffers on a device.
 
-        tokens: BOS and everything behind it.  selection: None keeps all visual tokens.  beside:
-        a CUDA stream in which one of two encoders may run.
+        normalise: maps the image there to the network's pixels [1, C, h, w].  tokens: BOS and
+        everything behind it.  selection: None keeps all visual tokens.  beside: a CUDA stream in
+        which one of two encoders may run.
         """
-        self._model, self.pixels, self.selection = model, pixels, selection
+        self._model, self._normalise, self.selection = model, normalise, selection
         self._is_scored = selection is not None and selection.needs_scores
         self._grid = model.config.vision.grid
-        self._kernel = (_selection_kernel(pixels.device, self._grid, selection)
+        self._kernel = (_selection_kernel(device, self._grid, selection)
                         if self._is_scored else None)
-        self.inputs = Staging(
-            _input_layout(model.config, tokens, selection), pixels.device)
-        self.outputs = Staging(_output_layout(model.config, selection), pixels.device)
+        self.inputs = Staging(_input_layout(model.config, tokens, selection), device)
+        self.outputs = Staging(_output_layout(model.config, selection), device)
         self._beside = beside if isinstance(model.config.vision, FusedViTConfig) else None
         self.watch: Callable[[str, Plan], None] | None = None
         self.forget()
@@ -74,17 +74,19 @@ class Plan:
 
     def forget(self) -> None:
         """Let go of what the stages have made for each other."""
-        self.visual = self._x = self._caches = self.hidden = None
+        self.pixels = self.visual = self._x = self._caches = self.hidden = None
         self._length = 0
 
-    def fill(self, token_ids, state=None, noise=None, distance=None, step: int = 0) -> None:
+    def fill(self, image, token_ids, state=None, noise=None, distance=None, step: int = 0) -> None:
         """
         Write one inference's inputs to the host's side of the buffers.
 
-        token_ids: int64 [1, L].  distance: float [N] or None for no protection.  step: see
-        tokens.select_tokens.
+        image: uint8 [h, w, 3], numpy.  token_ids: int64 [1, L].  distance: float [N] or None for
+        no protection.  step: see tokens.select_tokens.
         """
-        given, host = {'token_ids': token_ids, 'state': state, 'noise': noise}, self.inputs.host
+        host = self.inputs.host
+        given = {'token_ids': token_ids, 'state': state, 'noise': noise}
+        np.copyto(host['image'].numpy(), image)
         for name in given.keys() & host.keys():
             host[name].copy_(given[name])
         if 'distance' in host:
@@ -110,6 +112,7 @@ class Plan:
             self.watch(name, self)
 
     def _vision(self) -> None:
+        self.pixels = self._normalise(self.inputs.device['image'])
         self.visual = (self._model.encode_image(self.pixels) if self._beside is None
                        else self._encoded_side_by_side())
 
@@ -187,7 +190,8 @@ def _warn_on_host(reason: str) -> None:
 
 def _input_layout(config: VLAConfig, tokens: int, selection: SelectionConfig | None) -> dict:
     """Return Staging's layout of what changes from image to image."""
-    layout = {'token_ids': (torch.int64, (1, tokens))}
+    size = config.vision.image_size
+    layout = {'image': (torch.uint8, (size, size, 3)), 'token_ids': (torch.int64, (1, tokens))}
     if config.state_dim:
         layout['state'] = (torch.float32, (1, config.state_dim))
     if config.head.kind == 'diffusion':

@@ -102,7 +102,7 @@ def _plain_seconds(weight, x) -> float:
 
 
 @lru_cache(maxsize=None)
-def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> Choice:
+def _choose(spec: LinearSpec, rows: int, threads: int) -> Choice:
     """Check and time the candidates on random weights; see choose."""
     group = spec.group_size or 1
     timed = dataclasses.replace(
@@ -114,10 +114,6 @@ def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
     float32 = _plain_seconds(weight.float(), x)
     times, kinds, rejected, best = {}, {}, {}, float('inf')
     for kernel in _candidates(spec):
-        bits = kernel.bits_for(spec)
-        if max_bits is not None and bits > max_bits:
-            rejected[kernel.name] = f'{bits} bits a weight in memory'
-            continue
         reason = check_exact(kernel, *integer_part(spec))
         if reason:
             rejected[kernel.name] = reason
@@ -132,9 +128,9 @@ def _choose(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
 
 
 @lru_cache(maxsize=None)
-def _report(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> None:
+def _report(spec: LinearSpec, rows: int, threads: int) -> None:
     """Log a choice once; warn where it is slower than plain float32 or only the reference."""
-    choice = _choose(spec, rows, max_bits, threads)
+    choice = _choose(spec, rows, threads)
     name = choice.kernel.name
     others = ', '.join(f'{other} {ms:.3f}' for other, ms in choice.times_ms.items())
     rejected = '; '.join(f'{other} rejected: {why}' for other, why in choice.rejected.items())
@@ -150,23 +146,21 @@ def _report(spec: LinearSpec, rows: int, max_bits: int | None, threads: int) -> 
             rejected or 'every backend is slower')
 
 
-def choose(spec: LinearSpec, rows: int = 256, max_bits: int | None = None) -> Choice:
+def choose(spec: LinearSpec, rows: int = 256) -> Choice:
     """
     Return the native backend, or where it cannot be used the fastest one that is exact.
 
     rows: about how many tokens a call brings (rounded to a power of two for the timing).
-    max_bits: most bits a weight may take in memory (8 excludes the float backends).
     """
     rows = 2 ** max(0, round(torch.tensor(float(max(rows, 1))).log2().item()))
     spec = dataclasses.replace(spec, hadamard_block=1, hadamard_stride=1)  # the same for all
-    key = (spec, rows, max_bits, torch.get_num_threads())
+    key = (spec, rows, torch.get_num_threads())
     _report(*key)
     return _choose(*key)
 
 
 def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
-                max_bits: int | None = None, backend: str | None = None,
-                dtype: torch.dtype | None = None) -> Kernel:
+                backend: str | None = None, dtype: torch.dtype | None = None) -> Kernel:
     """
     Make the kernel of one layer on the device of q_weight.
 
@@ -180,7 +174,7 @@ def make_kernel(spec: LinearSpec, q_weight, scale, bias=None, rows: int = 256,
         return kind(spec, q_weight, scale, bias)
     if q_weight.device.type != 'cpu':
         return make_on_device((spec, q_weight, scale, bias), rows, dtype)
-    return choose(spec, rows, max_bits).kernel(spec, q_weight, scale, bias)
+    return choose(spec, rows).kernel(spec, q_weight, scale, bias)
 
 
 def _named_kernel(name: str, spec: LinearSpec, device: torch.device) -> type[Kernel]:

@@ -57,7 +57,7 @@ def _working(kind: type[Kernel], layer: tuple, rows: int, dtype: torch.dtype | N
         for count in (1, rows):
             kernel(torch.zeros(count, spec.in_features, dtype=dtype, device=device))
     key = kind, spec, kernel.bias is None, str(device), rows, dtype
-    reason = why_not(key, run, kind.failures, device)
+    reason = why_not(key, run, device)
     if reason:
         raise Unavailable(reason)
     return kernel

@@ -17,22 +17,20 @@ import torch
 from torch.nn import functional as F
 
 from .base import Kernel, Unavailable
-from .cuda.pack import HALF, pack_weight
+from .cuda.pack import float_weight, OPENED, opened, pack_weight
 from ..numerics.hadamard import hadamard_matrix, left_multiply
 
 _MOST_INPUTS = 2 ** 17 - 1  # of int8 products whose sums fit into int32
 _ROWS, _WIDTH = 32, 16  # torch._int_mm on a GPU takes more than 16 rows, and multiples of 8
 _INNER = 64  # channels of a Hadamard that one product does
-_OPENED = 16  # times the weight: 4 bits in the upper half of a byte
 
 
 class TorchKernel(Kernel):
     """
     One layer's weights, in 4 or 8 bits, for torch's own products on any device.
 
-    Weights of 4 bits lie as cuda/pack.py says, but as two's complement: an opened weight is 16
-    times its value, which its scale takes back.  With 16-bit activations the Hadamard's result
-    and the weights are rounded to the type of x.
+    Weights lie as cuda/pack.py says.  With 16-bit activations the Hadamard's result and the
+    weights are rounded to the type of x.
     """
 
     name = 'torch'
@@ -53,30 +51,7 @@ class TorchKernel(Kernel):
         missing = -spec.in_features % _WIDTH, -spec.out_features % _WIDTH
         if any(missing):
             q_weight = F.pad(q_weight, (0, missing[0], 0, missing[1]))
-        if spec.weight_bits == 4:
-            self.weight = pack_weight(q_weight, 4).bitwise_xor_(0x88)  # 8 is added to both halves
-            self.scale = self.scale / _OPENED  # a power of two: exact
-        else:
-            self.weight = q_weight.contiguous()
-
-    def _opened(self) -> torch.Tensor:
-        """Return int8 [N, K], both perhaps with zeros behind: the weights, or 16 times them."""
-        if self.spec.weight_bits == 8:
-            return self.weight
-        halves = self.weight.view(len(self.weight), -1, HALF)
-        both = torch.empty(*halves.shape[:2], 2, HALF, dtype=torch.uint8,
-                           device=halves.device)
-        torch.bitwise_left_shift(halves, 4, out=both[:, :, 0])
-        torch.bitwise_and(halves, 0xF0, out=both[:, :, 1])
-        return both.view(torch.int8).flatten(1)
-
-    def _floats(self, dtype: torch.dtype) -> torch.Tensor:
-        """Return the weights [N, K] as floats, rounded once."""
-        outputs, inputs = self.spec.out_features, self.spec.in_features
-        opened = self._opened()[:outputs, :inputs].view(outputs, self.scale[0].numel(), -1)
-        weight = torch.empty(opened.shape, dtype=dtype, device=opened.device)
-        torch.mul(opened, self.scale.view(outputs, -1, 1), out=weight)
-        return weight.view(outputs, inputs)
+        self.weight = pack_weight(q_weight, spec.weight_bits)
 
     def transform(self, x):
         """Apply the online Hadamard to x [M, K], its inner channels in one product."""
@@ -90,12 +65,14 @@ class TorchKernel(Kernel):
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w, or grid @ weight^T."""
         if self.spec.act_bits == 16:
-            return F.linear(grid, self._floats(grid.dtype))
-        rows, weight = len(grid), self._opened()
+            return F.linear(grid, float_weight(self.weight, self.scale, grid.shape[1], grid.dtype))
+        rows, weight, scale = len(grid), self.weight, self.scale
+        if weight.dtype == torch.uint8:
+            weight, scale = opened(weight), scale / OPENED  # a power of two: exact
         missing = weight.shape[1] - grid.shape[1], -rows % _ROWS
         integers = F.pad(grid.round_().to(torch.int8), (0, missing[0], 0, missing[1]))
         total = torch._int_mm(integers, weight.t())[:rows, :self.spec.out_features]
-        return total.float().mul_(self.scale)
+        return total.float().mul_(scale)
 
     def __call__(self, x):
         """Map x [M, K] to [M, N] of the same floating type."""

@@ -19,8 +19,7 @@ from .stream import Stored, Stream
 from .units import empty_model, make_layout, make_record, make_units
 from ..errors import ConfigError
 from ..formats.source import Source
-from ..kernels.cuda import unavailable
-from ..kernels.cuda.capability import announce
+from ..kernels.cuda import announce, unavailable
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA
 from ..numerics.precision import PARTS, PRECISIONS

@@ -29,15 +29,14 @@ from torch import nn
 import triton
 import triton.language as tl
 
-from .dit import DiffusionHead
 from .llama import LayerCache, rotary_tables
 from ..errors import ConfigError
 from ..kernels.attention import attend
-from ..kernels.cuda import is_interpreted, unavailable
+from ..kernels.cuda import unavailable
 from ..kernels.cuda.linear import TritonKernel
 from ..kernels.cuda.quantize import quantize_rows, row_constants, transform_rows
-from ..kernels.cuda.small import fuse_action_head
 from ..kernels.cuda.trial import why_not
+from ..kernels.cuda.tuning import is_interpreted
 from ..quant.linear import joinable
 
 _log = logging.getLogger(__name__)
@@ -248,16 +247,15 @@ def _why_not(fused: FusedDecoderLayer, model: nn.Module) -> str:
         if decodes:
             fused(x[:, :1], *(table[tokens:] for table in rotary), cache=cache)
     key = fused.form, embedding.dtype, str(embedding.device), decodes, tokens
-    return why_not(key, run, TritonKernel.failures, embedding.device)
+    return why_not(key, run, embedding.device)
 
 
 def fuse_blocks(model: nn.Module) -> int:
     """
     Fuse all blocks of a VLA's decoder that can be, in place, and return how many.
 
-    Their kernels must be made (prepare_kernels); layers that are not quantized are fused too,
-    and so are the blocks of an action head that diffuses.  Each kind of block is tried once.
-    Warns, with the reason, where a decoder block cannot be fused.
+    Their kernels must be made (prepare_kernels); layers that are not quantized are fused too.
+    Each kind of block is tried once.  Warns, with the reason, where one cannot be fused.
     """
     layers, fused, reasons = model.llm.layers, 0, {}
     problem = unavailable(model.llm.embed_tokens.weight.device)
@@ -272,20 +270,7 @@ def fuse_blocks(model: nn.Module) -> int:
             fused += 1
         except ConfigError as error:
             reasons.setdefault(str(error), []).append(index)
-    if isinstance(model.head, DiffusionHead):
-        fuse_action_head(model.head)
     for reason, indices in reasons.items():
         _log.warning('%d of %d decoder blocks run unfused, which is slower: %s', len(indices),
                      len(layers), reason)
     return fused
-
-
-def ahead_of_time() -> list[tuple]:
-    """Return the rotation of 32 heads of 128 channels, with and without a cache."""
-    types = {'qkv': '*bf16:16', 'cos': '*bf16:16', 'sin': '*bf16:16', 'keys': '*bf16:16',
-             'values': '*bf16:16', 'length': 'i32', 'row_stride': 'i32:16',
-             'table_stride': 'i32:16', 'batch_rows': 'i32', 'head_rows': 'i32',
-             'token_rows': 'i32'}
-    return [(f'rotary{" into a cache" if cached else ""}', rotary_kernel, types,
-             {'HEADS': 32, 'KV_HEADS': 32, 'DIM': 128, 'HALF': 64, 'HAS_CACHE': cached,
-              'TILE': _TILE}, {'num_warps': 4}) for cached in (False, True)]

@@ -87,8 +87,7 @@ class QuantLinear(nn.Module):
         weight = self.integers() * spread_scale(self.scale, self.spec.in_features)
         return hadamard_transform(weight, self.spec.hadamard_block, self.spec.hadamard_stride)
 
-    def prepare(self, rows: int = 256, max_bits: int | None = None,
-                backend: str | None = None, release: bool = False,
+    def prepare(self, rows: int = 256, backend: str | None = None, release: bool = False,
                 dtype: torch.dtype | None = None) -> Kernel:
         """
         Choose and build the kernel; see kernels.make_kernel.
@@ -96,7 +95,7 @@ class QuantLinear(nn.Module):
         release drops the packed buffer, so that only the kernel's copy stays in memory.
         """
         self._kernel = make_kernel(self.spec, self.integers(), self.scale, self.bias, rows,
-                                   max_bits, backend, dtype)
+                                   backend, dtype)
         if release:
             self.weight = None
         return self._kernel
@@ -159,8 +158,7 @@ def joinable(layers) -> bool:
                 for layer in layers}) == 1
 
 
-def prepare_joint(layers, rows: int = 256, max_bits: int | None = None,
-                  backend: str | None = None, release: bool = False,
+def prepare_joint(layers, rows: int = 256, backend: str | None = None, release: bool = False,
                   dtype: torch.dtype | None = None) -> Kernel:
     """
     Make one kernel that computes all outputs side by side, for `together`.
@@ -175,7 +173,7 @@ def prepare_joint(layers, rows: int = 256, max_bits: int | None = None,
         first.spec, out_features=sum(layer.spec.out_features for layer in layers))
     bias = None if first.bias is None else torch.cat([layer.bias for layer in layers])
     kernel = make_kernel(spec, torch.cat([layer.integers() for layer in layers]),
-                         torch.cat([layer.scale for layer in layers]), bias, rows, max_bits,
+                         torch.cat([layer.scale for layer in layers]), bias, rows,
                          backend, dtype)
     group = _Group(layers, kernel)
     for layer in layers:

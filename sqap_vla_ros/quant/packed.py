@@ -38,15 +38,14 @@ def packed_state(model: nn.Module, float_dtype: torch.dtype | None = None):
     return state
 
 
-def prepare_kernels(model: nn.Module, rows: int = 256, max_bits: int | None = None,
-                    backend: str | None = None, release: bool = False,
-                    dtype: torch.dtype | None = None) -> None:
+def prepare_kernels(model: nn.Module, rows: int = 256, backend: str | None = None,
+                    release: bool = False, dtype: torch.dtype | None = None) -> None:
     """
     Choose all kernels now instead of at the first call; see QuantLinear.prepare.
 
     Layers that the decoder runs together (q/k/v, gate/up) get one joint kernel.
     """
-    options, done = (rows, max_bits, backend, release, dtype), set()
+    options, done = (rows, backend, release, dtype), set()
     for parent in model.modules():
         for names in TOGETHER:
             layers = [getattr(parent, name, None) for name in names]

@@ -16,7 +16,6 @@ import triton
 import triton.language as tl
 
 from .choice import SelectionConfig, tie_order
-from ..kernels.cuda.probe import FAILURES
 from ..kernels.cuda.trial import why_not
 from ..numerics.shared_tensors import constant
 from ..observation import FILLED, PRESERVED, PROTECTED, SAMPLED
@@ -50,7 +49,7 @@ def why_not_selected(device: torch.device, grid: tuple[int, int], config: Select
         kept = torch.empty(config.keep, dtype=torch.int64, device=device)
         select_tokens_cuda(zeros, zeros, grid, config, kept, kept.to(torch.uint8))
     key = ('select', str(device), config.ties, *_constants(grid, config).values())
-    return why_not(key, run, FAILURES, device)
+    return why_not(key, run, device)
 
 
 def _constants(grid, config: SelectionConfig) -> dict:

@@ -31,8 +31,8 @@ def assert_quantized(found, floats, bits):
 
 
 @pytest.mark.parametrize('bits', [4, 8])
-@pytest.mark.parametrize('width', [1, 24, 250, 4096])
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('width', [1, 250, 4096])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
 def test_without_a_hadamard_integers_and_scales_equal_to_the_last_bit(bits, width, dtype):
     x = randoms(5, max(width, 4), dtype=dtype)[:, :width]
     integers, scale = quantize_rows(x, bits)
@@ -42,8 +42,8 @@ def test_without_a_hadamard_integers_and_scales_equal_to_the_last_bit(bits, widt
 
 @pytest.mark.parametrize('bits', [4, 8])
 @pytest.mark.parametrize('width, block, stride', [
-    (256, 2, 1), (96, 8, 1), (320, 64, 1), (384, 128, 1), (11008, 256, 1), (1536, 512, 1),
-    (4096, 4096, 1), (4096, 32, 128), (512, 8, 64), (288, 4, 24), (4096, 256, 16)])
+    (256, 2, 1), (96, 8, 1), (384, 128, 1), (11008, 256, 1), (4096, 4096, 1), (4096, 32, 128),
+    (288, 4, 24), (4096, 256, 16)])
 def test_blocks_are_rotated_before_they_are_quantized(bits, width, block, stride):
     x = randoms(3, width)
     rotated = hadamard_transform(x.double(), block, stride)

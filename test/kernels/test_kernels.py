@@ -202,13 +202,6 @@ def test_a_slow_choice_is_a_warning_that_says_why(caplog, monkeypatch):
     assert warnings and '0.50x' in warnings[0] and 'torch is too old' in warnings[0]
 
 
-def test_float_backends_can_be_excluded_for_their_memory(monkeypatch):
-    monkeypatch.setattr(kernels, 'native_reason', lambda: 'switched off')
-    choice = kernels.choose(LinearSpec(66, 32, 4, 16), max_bits=8)
-    assert choice.kernel.bits_in_memory == 8
-    assert 'float' in choice.rejected
-
-
 def test_a_named_backend_is_checked():
     spec = LinearSpec(64, 8, 4, 4)
     layer = random_layer(spec)

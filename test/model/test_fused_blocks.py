@@ -9,14 +9,11 @@ import weakref
 import cuda_interpreter  # noqa: F401, I100, I202
 import pytest
 from small_models import answer, make_model, relative
-from sqap_vla_ros.kernels.cuda.small import fuse_action_head, FusedActionBlock, small_linear
-from sqap_vla_ros.model.dit import DiffusionHead, DiffusionHeadConfig
 from sqap_vla_ros.model.fused_blocks import _PlainProduct, fuse_blocks, FusedDecoderLayer, rotate
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, rotary_tables
 from sqap_vla_ros.quant import prepare_kernels, quantize_model
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 
 def both_ways(precision, kind='chunk', dtype=torch.float32, **options):
@@ -33,7 +30,7 @@ def both_ways(precision, kind='chunk', dtype=torch.float32, **options):
 
 
 @pytest.mark.parametrize(('kind', 'keep'), [
-    ('chunk', [0, 3, 4, 9]), ('tokens', None), ('tokens', [0, 3, 4, 9]), ('diffusion', None)])
+    ('chunk', [0, 3, 4, 9]), ('tokens', [0, 3, 4, 9]), ('diffusion', None)])
 def test_plain_blocks_give_the_same_answer_fused(kind, keep):
     plain, fused, count = both_ways('fp', kind)
     assert count == len(fused.llm.layers) == 3
@@ -44,9 +41,9 @@ def test_plain_blocks_give_the_same_answer_fused(kind, keep):
 
 
 @pytest.mark.parametrize('options', [
-    {'precision': 'w4a4'}, {'precision': 'w4a16'}, {'precision': 'w4a8', 'rotate': False},
-    {'precision': 'w8a8', 'per_token': False}, {'precision': 'w8a8', 'qk_bits': 8},
-    {'precision': 'w4a4', 'overrides': {'o_proj': 'w8a8', 'down_proj': 'fp'}}], ids=str)
+    {'precision': 'w4a16'}, {'precision': 'w8a8', 'per_token': False, 'rotate': False},
+    {'precision': 'w4a4', 'qk_bits': 8, 'overrides': {'o_proj': 'w8a8', 'down_proj': 'fp'}}],
+    ids=str)
 def test_quantized_blocks_give_nearly_the_same_answer_fused(options):
     """Integers on the edge between two may fall either way, and later ones follow them."""
     plain, fused, count = both_ways(**options)
@@ -55,10 +52,9 @@ def test_quantized_blocks_give_nearly_the_same_answer_fused(options):
     assert relative(found, expected) < 0.03
 
 
-@pytest.mark.parametrize('qk_bits', [16, 8])
 @torch.no_grad()
-def test_a_quantized_block_decodes_through_its_cache(qk_bits):
-    plain, fused, _ = both_ways('w8a8', qk_bits=qk_bits)
+def test_a_quantized_block_decodes_through_its_cache():
+    plain, fused, _ = both_ways('w8a8', qk_bits=8)
     x = torch.randn(1, 12, 64, generator=torch.Generator().manual_seed(1))
     rotary, found = plain.llm.rotary(12, x), []
     for model in (plain, fused):
@@ -86,7 +82,7 @@ def test_16_bit_blocks_are_near_the_plain_ones():
     """
     Gross errors only: the interpreter cuts bfloat16 off where a device rounds.
 
-    benchmarks/gpu/check_blocks.py compares the rounding, on a device.
+    benchmarks/gpu/checks.py compares the rounding, on a device.
     """
     plain, fused, _ = both_ways('fp', dtype=torch.bfloat16)
     x = torch.randn(1, 24, 64, generator=torch.Generator().manual_seed(1)).bfloat16()
@@ -130,7 +126,7 @@ def test_a_block_that_cannot_be_fused_is_left_and_the_reason_is_told(caplog):
     assert torch.isfinite(answer(fused)[0]).all()
 
 
-@pytest.mark.parametrize('precision', ['fp', 'w4a4'])
+@pytest.mark.parametrize('precision', ['fp', 'w8a8'])
 def test_a_dropped_model_frees_its_weights_at_once(precision):
     plain, fused, _ = both_ways(precision)
     del plain
@@ -157,8 +153,8 @@ def test_plain_layers_go_on_holding_their_weights_but_not_twice():
     assert torch.equal(attention.k_proj.weight, expected.k_proj.weight)
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(('heads', 'groups', 'width'), [(4, 4, 16), (20, 5, 12), (6, 2, 32)])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(('heads', 'groups', 'width'), [(4, 4, 16), (20, 5, 12)])
 @pytest.mark.parametrize('cached', [False, True])
 def test_rotation_equals_the_plain_one(cached, heads, groups, width, dtype):
     generator = torch.Generator().manual_seed(0)
@@ -170,7 +166,7 @@ def test_rotation_equals_the_plain_one(cached, heads, groups, width, dtype):
     cache = LayerCache(3) if cached else None
     found = rotate(qkv, cos, sin, heads, cache)
     # the interpreter cuts bfloat16 off where a GPU rounds it
-    tolerance = {torch.float32: 1e-6, torch.bfloat16: 0.06, torch.float16: 0.0}[dtype]
+    tolerance = {torch.float32: 1e-6, torch.bfloat16: 0.06}[dtype]
     for one, other in zip(found, expected):
         assert torch.allclose(one, other, rtol=0, atol=tolerance)
     if cached:
@@ -180,35 +176,3 @@ def test_rotation_equals_the_plain_one(cached, heads, groups, width, dtype):
         assert keys.shape == values.shape == (2, groups, 8, width) and cache.length == 8
         assert torch.allclose(keys[:, :, :7], expected[1], rtol=0, atol=tolerance)
         assert torch.equal(values[:, :, 7], more[:, 0, heads + groups:])
-
-
-@pytest.mark.parametrize('rows', [1, 17, 34, 64])
-@pytest.mark.parametrize(('inputs', 'outputs'), [(48, 40), (130, 70)])
-def test_small_layers_equal_separate_operations(rows, inputs, outputs):
-    generator = torch.Generator().manual_seed(rows)
-    x = torch.randn(rows, inputs, generator=generator) * 3 + 1
-    layer = nn.Linear(inputs, outputs)
-    residual = torch.randn(rows, outputs, generator=generator)
-    weight, bias = layer.weight.data, layer.bias.data
-    normed = F.layer_norm(x, (inputs,), eps=1e-6)
-    assert torch.allclose(small_linear(x, weight, bias), layer(x), atol=1e-5)
-    expected = residual + F.gelu(layer(normed), approximate='tanh')
-    found = small_linear(x, weight, bias, 1e-6, gelu=True, residual=residual)
-    assert torch.allclose(found, expected, atol=1e-5)
-    with pytest.raises(ValueError, match='1 to 64'):
-        small_linear(x.repeat(65, 1), weight, bias)
-
-
-@torch.inference_mode()
-def test_the_fused_action_head_samples_the_same_actions():
-    torch.manual_seed(0)
-    config = DiffusionHeadConfig(
-        chunk_length=5, width=48, depth=2, heads=4, mlp_width=96, ddim_steps=2)
-    head = DiffusionHead(config, 32).eval()
-    condition, noise = torch.randn(1, 32), torch.randn(1, 5, 7)
-    expected = head(condition, noise)
-    assert fuse_action_head(head) == 2
-    assert all(isinstance(block, FusedActionBlock) for block in head.blocks)
-    assert torch.allclose(head(condition, noise), expected, atol=1e-4)
-    many = torch.randn(9, 5, 7)  # more rows than the kernel takes: the plain blocks serve them
-    assert torch.isfinite(head(torch.randn(9, 32), many)).all()

@@ -7,9 +7,7 @@ Each block of threads takes some output channels and all inputs, its warps side 
 them.  The sums of its threads are added once, at the end and in a fixed order: one launch, no
 workspace, the same bits every time.  With integer activations a word of eight 4-bit weights is
 opened by three instructions and multiplied four at a time (dp4a).  With float activations each
-weight becomes a float by its bits, exactly, and is multiplied in float32; from about four rows on
-the arithmetic is expected to take longer than the memory on the fastest cards (not measured:
-linear.py leaves the choice to the tuner).
+weight becomes a float by its bits, exactly, and is multiplied in float32.
 
 The integer sums are exact.  What follows is float32, in the order of kernels/base.py: it differs
 from the reference by the last bit, and for float activations by the order of the sum (1e-5 of
@@ -23,8 +21,8 @@ from torch.nn import functional as F
 import triton
 import triton.language as tl
 
-from . import INTERPRETED, pick
 from .pack import BLOCK, HALF, packed_width
+from .tuning import autotuned, is_interpreted, launch
 
 MOST_ROWS = 8
 _WARP = 32
@@ -91,56 +89,47 @@ def _aligned(x, weight):
     return x.contiguous(), weight
 
 
-def _candidates(rows: int, size: int = _ALIGNMENT) -> list[dict]:
-    """
-    Return sizes of a block: output channels, vectors of each at a time, warps.
-
-    size: bytes of weights that a thread takes at once; below 16 where activations are floats.
-    """
-    found = []
-    for outputs, warps in ((4, 4), (8, 4), (4, 2), (8, 2), (2, 4), (4, 1), (4, 8),
-                           (2, 2), (2, 8)):
-        # a thread keeps rows * outputs sums, and of float rows 2 * size inputs
-        if rows * outputs <= (64 if size == _ALIGNMENT else 16):
-            found.append({'N_BLOCK': outputs, 'VECTORS': warps * _WARP, 'num_warps': warps})
-    return found
-
-
 def _launch_int(arguments):
     """Run the integer kernel on (x, weight, out, row_scale, scale, bias, residual, M, N)."""
-    x, weight, rows = arguments[0], arguments[1], len(arguments[0])
-    words = x.view(torch.int32), weight.view(torch.int32)
-    constants = {'WORDS': weight.shape[1] // 4, 'PACKED': weight.dtype == torch.uint8}
-    return _launch(_int_kernel, 'skinny_int', (*words, *arguments[2:]), constants,
-                   (rows, *weight.shape, str(weight.dtype)), _candidates(rows))
+    x, weight, out, row_scale, *rest = arguments
+    return _launch(_int_kernel, (x.view(torch.int32), weight.view(torch.int32), out, *rest),
+                   row_scale=row_scale, WORDS=weight.shape[1] // 4,
+                   PACKED=weight.dtype == torch.uint8)
 
 
 def _launch_float(arguments, group_size: int):
     """Run the float kernel on the same."""
-    x, weight, scale, rows = arguments[0], arguments[1], arguments[4], len(arguments[0])
-    constants = {'WIDTH': weight.shape[1], 'GROUP': group_size, 'GROUPS': scale[0].numel(),
-                 'FINE': group_size % BLOCK != 0, 'SIZE': _ALIGNMENT // x.element_size()}
-    return _launch(_float_kernel, 'skinny_float', (*arguments[:3], *arguments[4:]), constants,
-                   (rows, *weight.shape, group_size, str(x.dtype)),
-                   _candidates(rows, constants['SIZE']))
+    x, weight, out, _, scale, *rest = arguments
+    return _launch(_float_kernel, (x, weight, out, scale, *rest), WIDTH=weight.shape[1],
+                   GROUP=group_size, GROUPS=scale[0].numel(), FINE=group_size % BLOCK != 0,
+                   SIZE=_ALIGNMENT // x.element_size())
 
 
-def _launch(kernel, name: str, arguments, constants: dict, key, candidates):
+def _launch(kernel, arguments, **constants):
     """Run a kernel over all output channels in its fastest configuration; return its output."""
-    out, (bias, residual, rows, outputs) = arguments[2], arguments[-4:]
-    constants = {**constants, 'HAS_BIAS': bias is not None, 'HAS_RESIDUAL': residual is not None,
-                 'M_BLOCK': triton.next_power_of_2(rows), 'ASM': not INTERPRETED}
-
-    def launch(config):
-        grid = (triton.cdiv(outputs, config['N_BLOCK']),)
-        kernel[grid](*arguments, **constants, **config)
-
-    launch(pick(name, key, candidates, launch))
+    x, weight, out, scale, bias, residual, rows, outputs = arguments
+    launch(kernel, lambda config: (triton.cdiv(outputs, config['N_BLOCK']),), rows, x=x,
+           weight=weight, out=out, scale=scale, bias=scale if bias is None else bias,
+           residual=out if residual is None else residual, rows=rows, outputs=outputs,
+           HAS_BIAS=bias is not None, HAS_RESIDUAL=residual is not None,
+           M_BLOCK=triton.next_power_of_2(rows), ASM=not is_interpreted(), **constants)
     return out
 
 
-@triton.jit(do_not_specialize=['rows'])
-def _int_kernel(x, weight, out, row_scale, scale, bias, residual, rows, outputs,
+_CONFIGS = [  # output channels of a block, vectors of each at a time, warps
+    triton.Config({'N_BLOCK': outputs, 'VECTORS': warps * _WARP}, num_warps=warps)
+    for outputs, warps in ((4, 4), (8, 4), (4, 2), (8, 2), (2, 4), (4, 1), (4, 8), (2, 2), (2, 8))]
+
+
+def _prune(configs, named_args, *, rows, SIZE=_ALIGNMENT, **_) -> list:
+    """Return what fits: a thread keeps rows * outputs sums, and of float rows 2 * SIZE inputs."""
+    most = 64 if SIZE == _ALIGNMENT else 16
+    return [config for config in configs if rows * config.kwargs['N_BLOCK'] <= most]
+
+
+@autotuned(_CONFIGS, key=['bucket', 'outputs', 'WORDS', 'PACKED'], prune=_prune)
+@triton.jit(do_not_specialize=['rows', 'bucket'])
+def _int_kernel(x, weight, out, row_scale, scale, bias, residual, rows, outputs, bucket,
                 WORDS: tl.constexpr, PACKED: tl.constexpr, HAS_BIAS: tl.constexpr,
                 HAS_RESIDUAL: tl.constexpr, M_BLOCK: tl.constexpr, ASM: tl.constexpr,
                 N_BLOCK: tl.constexpr, VECTORS: tl.constexpr):
@@ -188,8 +177,9 @@ def _dot4(a, b, total, ASM: tl.constexpr):
     return total
 
 
-@triton.jit(do_not_specialize=['rows'])
-def _float_kernel(x, weight, out, scale, bias, residual, rows, outputs,
+@autotuned(_CONFIGS, key=['bucket', 'outputs', 'WIDTH', 'GROUP'], prune=_prune)
+@triton.jit(do_not_specialize=['rows', 'bucket'])
+def _float_kernel(x, weight, out, scale, bias, residual, rows, outputs, bucket,
                   WIDTH: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr,
                   FINE: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
                   M_BLOCK: tl.constexpr, SIZE: tl.constexpr, ASM: tl.constexpr,
@@ -269,32 +259,3 @@ def _finish(y, out, bias, residual, m, n, rows, outputs, HAS_BIAS: tl.constexpr,
     if HAS_RESIDUAL:
         y += tl.load(residual + at, here).to(tl.float32)
     tl.store(out + at, y.to(out.dtype.element_ty), here)
-
-
-def ahead_of_time() -> list:
-    """Return what to compile without a device: name, kernel, signature, constants, options."""
-    return [_int_build(1, True), _int_build(8, True), _int_build(1, False),
-            _float_build(1, BLOCK), _float_build(8, 0)]
-
-
-def _int_build(rows: int, packed: bool) -> tuple:
-    constants = {'WORDS': 1376 if packed else 2752, 'PACKED': packed}
-    return _build(f'skinny {"w4" if packed else "w8"}a8 x{rows}', _int_kernel, rows, constants,
-                  {'x': '*i32', 'weight': '*i32', 'row_scale': '*fp32'}, _candidates(rows)[0])
-
-
-def _float_build(rows: int, group: int) -> tuple:
-    constants = {'WIDTH': 5504, 'GROUP': group, 'GROUPS': 86 if group else 1, 'FINE': False,
-                 'SIZE': 8}
-    return _build(f'skinny w4a16 x{rows}', _float_kernel, rows, constants,
-                  {'x': '*bf16', 'weight': '*u8'}, _candidates(rows, 8)[0])
-
-
-def _build(name: str, kernel, rows: int, constants: dict, kinds: dict, config: dict) -> tuple:
-    """Return an entry for 11008 inputs, with a residual and without a bias."""
-    kinds = {**kinds, 'out': '*bf16', 'scale': '*fp32', 'bias': '*fp32', 'residual': '*bf16'}
-    signature = {**{key: kind + ':16' for key, kind in kinds.items()}, 'rows': 'i32',
-                 'outputs': 'i32:16'}
-    constants = {**constants, 'HAS_BIAS': False, 'HAS_RESIDUAL': True, 'M_BLOCK': rows,
-                 'ASM': True, **config}
-    return name, kernel, signature, constants, {'num_warps': constants.pop('num_warps')}

@@ -5,21 +5,19 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
-from . import pick, unavailable
-from .choices import warn
-from .float_gemm import candidates as float_candidates, float_linear
-from .gemm import candidates as int_candidates, int_linear
+from . import unavailable
+from .gemm import int_linear
 from .gemv import MOST_ROWS, skinny_linear
-from .pack import pack_weight
-from .probe import FAILURES
+from .pack import float_weight, pack_weight
 from .quantize import quantize_rows, row_constants, transform_rows
+from .trial import failures
+from .tuning import warn
 from ..base import Kernel, Unavailable
 from ...errors import ConfigError
 
 FINEST_GROUP = 16  # inputs that share a scale, for skinny_linear
-_FEWEST_TIMED = 4  # rows; with fewer, memory is expected to bind skinny_linear (not measured)
-_SKINNY, _TILES = {'skinny': True}, {'skinny': False}
 _AT_ONCE = 16  # weights of 8 bits that skinny_linear reads
 
 
@@ -27,13 +25,14 @@ class TritonKernel(Kernel):
     """
     One layer's weights, packed as pack.py says, on an NVIDIA GPU.
 
-    Integer products are exact; with 16-bit activations the Hadamard's result and the weights are
-    rounded to the type of x (see quantize.py and float_gemm.py for the tolerances).
+    Integer products are exact.  With 16-bit activations the Hadamard's result is rounded to the
+    type of x (see quantize.py), and so are the weights of more than 8 tokens, which are opened
+    in memory for a product of torch's.
     """
 
     name = 'triton'
     bits_in_memory = 8
-    failures = FAILURES
+    failures = failures()
 
     @classmethod
     def bits_for(cls, spec):
@@ -66,45 +65,26 @@ class TritonKernel(Kernel):
                           residual)
 
     def multiply_floats(self, x, residual=None) -> torch.Tensor:
-        """
-        Return [M, N] in the type of x [M, K], with bias and residual; for act_bits 16.
-
-        For 4 to 8 rows the tuner chooses between gemv.py and float_gemm.py.
-        """
-        group_size = self.spec.group_size
-
-        def launch(choice):
-            if choice == _SKINNY:
-                return skinny_linear(x, self.weight, self.scale, None, self.bias, residual,
-                                     group_size)
-            return float_linear(x, self.weight, self.scale, group_size, self.bias, residual)
-
-        key = len(x), *self.weight.shape, group_size, str(x.dtype)
-        return launch(pick('few_float_rows', key, self._float_kernels(len(x)), launch))
-
-    def _float_kernels(self, rows: int) -> list[dict]:
-        """Return which kernels multiply so many rows of floats."""
+        """Return [M, N] in the type of x [M, K], with bias and residual; for act_bits 16."""
         spec = self.spec
-        if not 0 < rows <= MOST_ROWS or spec.weight_bits != 4 or spec.group_size % FINEST_GROUP:
-            return [_TILES]
-        return [_SKINNY] if rows < _FEWEST_TIMED else [_SKINNY, _TILES]
+        if (0 < len(x) <= MOST_ROWS and spec.weight_bits == 4
+                and not spec.group_size % FINEST_GROUP):
+            return skinny_linear(x, self.weight, self.scale, None, self.bias, residual,
+                                 spec.group_size)
+        weight = float_weight(self.weight, self.scale, spec.in_features, x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        y = F.linear(x, weight, bias)
+        return y if residual is None else y.add_(residual)
 
     def product(self, grid):
-        """
-        Return round(grid) @ q_w^T * s_w, for checks; grid is left alone.
-
-        It takes a fixed configuration.
-        """
-        scale, group_size = self.scale, self.spec.group_size
+        """Return round(grid) @ q_w^T * s_w, for checks; grid is left alone."""
         if self.spec.act_bits == 16:
-            grid = grid.float()
-            return float_linear(grid, self.weight, scale, group_size,
-                                config=float_candidates(grid, group_size)[-1])
+            bare = float_weight(self.weight, self.scale, self.spec.in_features, torch.float32)
+            return F.linear(grid.float(), bare)
         integers, ones = grid.round().to(torch.int8), torch.ones(len(grid), device=grid.device)
         if 0 < len(grid) <= MOST_ROWS:
-            return skinny_linear(integers, self.weight, scale, ones, out_dtype=torch.float32)
-        config = int_candidates(integers, self.weight)[0]
-        return int_linear(integers, ones, self.weight, scale, None, torch.float32, config=config)
+            return skinny_linear(integers, self.weight, self.scale, ones, out_dtype=torch.float32)
+        return int_linear(integers, ones, self.weight, self.scale, None, torch.float32)
 
     def __call__(self, x, residual=None):
         """Map x [M, K] to [M, N] of the same floating type, and add a residual [M, N]."""

@@ -24,16 +24,15 @@ import torch
 import triton
 import triton.language as tl
 
-from . import INTERPRETED, pick
-from .tuning import bucket
+from .tuning import is_interpreted
 from ...errors import ConfigError
 from ...numerics.hadamard import check_block
 from ...numerics.int4 import integer_range
 
 _LARGEST = 32768  # inputs
-_MANY_ROWS = 256  # from here on a configuration serves all
+_PER_WARP = 1024  # values, 32 a thread
 _SMALLEST_FACTOR, _LARGEST_FACTOR = 16, 64
-_INTERPRETED = tl.constexpr(INTERPRETED)  # bfloat16 products are wrong there
+_INTERPRETED = tl.constexpr(is_interpreted())  # bfloat16 products are wrong there
 
 
 @triton.jit
@@ -190,13 +189,6 @@ def row_constants(inputs: int, block: int, stride: int) -> dict:
             'WIDE_STRIDE': wide}
 
 
-def _candidates(width: int) -> list[dict]:
-    """Return how many warps to try: 16 to 64 values a thread where they are many."""
-    middle = min(max(width // 1024, 1), 16)
-    return [{'num_warps': warps} for warps in (middle, 2 * middle, middle // 2)
-            if 1 <= warps <= 16]
-
-
 def _rows(x: torch.Tensor) -> torch.Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
@@ -210,26 +202,7 @@ def _launch(x, out, row_scale, high: int, norm_weight, eps: float, block: int, s
     x = _rows(x)
     gate = x if gate is None else _rows(gate)
 
-    def launch(config):
-        quantize_kernel[(len(x),)](
-            x, gate, x if norm_weight is None else norm_weight, out, row_scale, x.stride(0),
-            gate.stride(0), eps, **constants, **flags, **config)
-
-    key = (min(bucket(len(x)), _MANY_ROWS), *constants.values(), *flags.values(), str(x.dtype))
-    launch(pick('quantize_rows', key, _candidates(constants['WIDTH']), launch))
-
-
-def ahead_of_time() -> list[tuple]:
-    """Return the kernels of a 4096 wide decoder with 11008 wide feed-forward layers."""
-    types = {'x': '*bf16:16', 'gate': '*bf16:16', 'norm_weight': '*bf16:16', 'out': '*i8:16',
-             'row_scale': '*fp32:16', 'x_stride': 'i32:16', 'gate_stride': 'i32:16',
-             'eps': 'fp32'}
-
-    def entry(name, inputs, block, stride, has_norm, has_gate):
-        constants = {**row_constants(inputs, block, stride), 'HIGH': 7, 'HAS_NORM': has_norm,
-                     'HAS_GATE': has_gate}
-        return name, quantize_kernel, types, constants, _candidates(constants['WIDTH'])[0]
-
-    return [entry('quantize norm 4096', 4096, 1, 1, True, False),
-            entry('quantize heads 4096', 4096, 32, 128, False, False),
-            entry('quantize swiglu 11008', 11008, 256, 1, False, True)]
+    quantize_kernel[(len(x),)](
+        x, gate, x if norm_weight is None else norm_weight, out, row_scale, x.stride(0),
+        gate.stride(0), eps, **constants, **flags,
+        num_warps=min(max(constants['WIDTH'] // _PER_WARP, 1), 16))

@@ -1,12 +1,17 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Time a kernel's candidate configurations once a device, and remember the fastest.
+Triton's autotuner, kept to the rule that nothing is compiled or timed while an arm may move.
 
-    config = tuned('int_gemm', (bucket(m), n, k), CANDIDATES, lambda config: milliseconds(
-        lambda: launch(config)))
+    @autotuned(configs, key=['bucket', 'N'], prune=fitting)
+    @triton.jit(do_not_specialize=['bucket'])
+    def kernel(x, N, bucket, BLOCK: tl.constexpr): ...
 
-choices.py keeps the choices.  Nothing here imports triton before a kernel has.
+    launch(kernel, grid, bucket(rows), x=x, N=N)
+
+Triton times the configurations once for each key, and keeps the times in its own cache on disk
+where its version does.  In a block of `settled()` the one for the nearest bucket serves instead,
+whose kernel is compiled already.  Nothing here imports triton before a kernel has.
 """
 
 from __future__ import annotations
@@ -14,23 +19,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-import json
+import inspect
 import logging
-import math
+import os
 import threading
 
 import torch
 
-from .choices import cache_file, remember, remembered, warn
-from ..base import Unavailable
-
 _log = logging.getLogger(__name__)
-_WARM_UP_MS, _REPEAT_MS = 5, 25
-_chosen: dict[tuple, dict] = {}  # by device, kernel and key
-_share: list[slice] = []  # of the candidates, where this process only compiles
-_one_at_a_time = threading.RLock()  # what two threads time at once is slower for both
-_thread = threading.local()  # its mode is 'settled' or 'first' in the blocks of that name
 _BUCKET = 32  # rows
+_chosen: dict[tuple, dict[int, object]] = {}  # by device, kernel and key: bucket to configuration
+_one_at_a_time = threading.Lock()  # what two threads time at once is slower for both
+_thread = threading.local()  # its mode is 'settled' or 'first' in the blocks of that name
+
+
+@lru_cache(maxsize=None)
+def warn(text: str) -> None:
+    """Say something once."""
+    _log.warning('%s', text)
+
+
+def is_interpreted() -> bool:
+    """Return whether kernels are interpreted on the CPU."""
+    return os.environ.get('TRITON_INTERPRET') == '1'
 
 
 def bucket(rows: int) -> int:
@@ -53,62 +64,65 @@ def covering(rows: Sequence[Sequence[int]]) -> list[int]:
     return found
 
 
-def tuned(name: str, key: Sequence, candidates: Sequence[dict],
-          measure: Callable[[dict], float]) -> dict:
+def autotuned(configs: Sequence, key: list[str], prune: Callable | None = None) -> Callable:
     """
-    Return the candidate with the least measure(candidate), in milliseconds.
+    Return triton.autotune's decorator, with its cache on disk where this Triton has one.
 
-    name: of the kernel.  key: what the choice depends on, such as shapes and types; its first
-    part is the number of rows, or else a number.  key and candidates hold JSON's values.  A
-    candidate that cannot be compiled or launched is skipped; one that stands alone is returned as
-    it is.  Nothing is timed while a CUDA graph is captured, nor in `settled`: then what the file
-    has serves, or, with a warning, the choice for the nearest number of rows, which is compiled
-    already, or the first candidate.
-
-    Raises Unavailable if no candidate works, with the reasons, and ValueError for none at all.
+    key: names of arguments, 'bucket' among them.  prune: (configs, named_args, **arguments) to
+    those configurations that fit, the likeliest first.
     """
-    if not candidates:
-        raise ValueError(f'{name} was given no candidates')
-    if len(candidates) == 1 or _mode() == 'first':
-        return candidates[0]
-    place = (_current_device(), name, *key)
-    if _chosen.get(place) not in candidates:
-        if not _share and (_is_capturing() or _mode() == 'settled'):
-            return _stand_in(place, candidates)
-        _chosen[place] = _choose(_entry(name, key), candidates, measure)
-    return _chosen[place]
+    import triton
+    options = {} if prune is None else {'prune_configs_by': {'early_config_prune': prune}}
+    if 'cache_results' in inspect.signature(triton.autotune).parameters:
+        options['cache_results'] = True
+    return triton.autotune(list(configs), key, **options)
 
 
-def _stand_in(place: tuple, candidates) -> dict:
-    """Return a choice without timing anything, and say so once."""
-    device, name, rows, *rest = place
-    kept = _from_file(_entry(name, (rows, *rest)), candidates)
-    if kept is not None:
-        return kept
-    near = [known for known in list(_chosen)  # another thread may add to it
-            if known[:2] == (device, name) and [*known[3:]] == rest]
-    if near:
-        nearest = min(near, key=lambda known: (_chosen[known] not in candidates,
-                                               abs(known[2] - rows)))
-        warn(f'{name} was tuned for {nearest[2]} rows and not for {rows}, which is right and may '
-             'be slower: warm up with such a prompt')
-        return _chosen[nearest]
-    warn(f'{name} {[rows, *rest]} is compiled now and not tuned: warm up first')
-    return candidates[0]
-
-
-def _entry(name: str, key: Sequence) -> str:
-    return f'{name} {json.dumps(list(key))}'
-
-
-def compile_share(index: int, count: int) -> None:
+def launch(kernel, grid, rows: int, /, **arguments) -> None:
     """
-    Only compile from now on: every `count`-th candidate, from number `index` on.
+    Launch an autotuned kernel for a bucket of rows in the configuration that was fastest.
 
-    So many processes that run the same kernels, each with a share of its own, fill Triton's cache
-    side by side for one that tunes after them.
+    arguments: all of the kernel's but `bucket` and what configurations hold.  The interpreter,
+    which says nothing about speed, and blocks of `without_tuning` take the first configuration.
     """
-    _share[:] = [slice(index, None, count)]
+    config = _config(kernel, grid, rows, arguments)
+    kernel.fn[grid](bucket=rows, **arguments, **config.all_kwargs())
+
+
+def _config(kernel, grid, rows: int, arguments: dict):
+    if is_interpreted() or _mode() == 'first':
+        return choices(kernel, rows, arguments)[0]
+    key = [arguments[name] for name in kernel.keys if name != 'bucket']
+    key += [str(value.dtype) for value in arguments.values() if isinstance(value, torch.Tensor)]
+    name = kernel.base_fn.__name__
+    known = _chosen.setdefault((torch.cuda.current_device(), name, *key), {})
+    if rows not in known and _mode() == 'settled':
+        return _stand_in(kernel, rows, arguments, known, f'{name} {key}')
+    if rows not in known:
+        with _one_at_a_time:
+            kernel.cache.clear()  # it does not tell devices apart
+            kernel[grid](bucket=rows, **arguments)
+            known[rows] = kernel.best_config
+            _log.info('%s %s, %d rows: %s', name, key, rows, known[rows])
+    return known[rows]
+
+
+def _stand_in(kernel, rows: int, arguments: dict, known: dict, name: str):
+    """Return a configuration without timing anything, and say so once."""
+    if not known:
+        warn(f'{name} is compiled now and not tuned: warm up first')
+        return choices(kernel, rows, arguments)[0]
+    nearest = min(list(known), key=lambda other: abs(other - rows))  # a thread may add to it
+    warn(f'{name} was tuned for {nearest} rows and not for {rows}, which is right and may be '
+         'slower: warm up with such a prompt')
+    return known[nearest]
+
+
+def choices(kernel, rows: int, arguments: dict) -> list:
+    """Return the configurations that are tried for a launch, the likeliest first."""
+    prune = kernel.early_config_prune
+    return (kernel.configs if prune is None
+            else prune(kernel.configs, {}, bucket=rows, **arguments))
 
 
 def settled():
@@ -117,7 +131,7 @@ def settled():
 
 
 def without_tuning():
-    """Take every kernel's first candidate on this thread in this block, and remember nothing."""
+    """Take every kernel's first configuration on this thread in this block."""
     return _in_mode('first')
 
 
@@ -132,94 +146,3 @@ def _in_mode(mode: str) -> Iterator[None]:
 
 def _mode() -> str:
     return getattr(_thread, 'mode', '')
-
-
-def milliseconds(launch: Callable[[], object]) -> float:
-    """Return the median time of a launch, with a cold L2 cache as between a model's layers."""
-    from triton.testing import do_bench
-    return do_bench(launch, warmup=_WARM_UP_MS, rep=_REPEAT_MS, return_mode='median')
-
-
-def _current_device() -> int:
-    """Return the device's number; -1 before there is one."""
-    return torch.cuda.current_device() if torch.cuda.is_initialized() else -1
-
-
-def _is_capturing() -> bool:
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
-
-
-def _choose(entry: str, candidates, measure) -> dict:
-    """Return the candidate that the file names, else measure them."""
-    if _share:
-        return _compiled(candidates, measure)
-    known = _from_file(entry, candidates)
-    if known is not None:
-        return known
-    with _one_at_a_time:
-        return _measured(entry, candidates, measure)
-
-
-def _from_file(entry: str, candidates) -> dict | None:
-    """Return the candidate that an earlier run chose, or None."""
-    known = remembered(cache_file()).get(entry, {}).get('config')
-    return next((candidate for candidate in candidates if _plain(candidate) == known), None)
-
-
-def _measured(entry: str, candidates, measure) -> dict:
-    """Return the fastest candidate, and write it down."""
-    try:
-        best, least_ms = _fastest(entry, candidates, measure)
-    except torch.cuda.OutOfMemoryError as error:
-        warn(f'{entry} is not tuned, and may be slower: there is no memory left to time it '
-             f'({str(error).splitlines()[0]})')
-        torch.cuda.empty_cache()
-        return candidates[0]
-    _log.info('%s: %s, %.4f ms', entry, best, least_ms)
-    remember(cache_file(), entry, {'config': _plain(best), 'ms': least_ms})
-    return best
-
-
-def _compiled(candidates, measure) -> dict:
-    """Run this process's share of the candidates and return the first of all."""
-    for candidate in candidates[_share[0]]:
-        try:
-            measure(candidate)
-        except failures() as error:
-            _log.debug('%s cannot be used: %s', candidate, error)
-    return candidates[0]
-
-
-def _plain(value):
-    """Return a value as JSON gives it back: tuples as lists."""
-    return json.loads(json.dumps(value))
-
-
-def _fastest(entry: str, candidates, measure) -> tuple[dict, float]:
-    best, least, reasons = None, math.inf, []
-    for candidate in candidates:
-        try:
-            found = measure(candidate)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except failures() as error:
-            reasons.append(f'{candidate}: {type(error).__name__} {error}'.splitlines()[0])
-            _log.debug('%s cannot use %s', entry, reasons[-1])
-            continue
-        if found < least:
-            best, least = candidate, found
-    if best is None:
-        raise Unavailable(
-            f'none of the {len(candidates)} configurations of {entry} works on this device: '
-            + '; '.join(reasons or ['none of their times is a number']))
-    return best, least
-
-
-@lru_cache(maxsize=1)
-def failures() -> tuple[type[Exception], ...]:
-    """Return what a kernel raises that asks for too much; other errors are bugs."""
-    try:
-        from triton.errors import TritonError
-    except ImportError:
-        return (Unavailable, RuntimeError)
-    return (TritonError, Unavailable, RuntimeError)
