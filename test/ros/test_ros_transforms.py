@@ -17,6 +17,7 @@ from ros_harness import transform, World  # noqa: E402
 from scipy.spatial.transform import Rotation, Slerp  # noqa: E402
 from sqap_vla_ros.geometry.transform_buffer import TransformLookupError  # noqa: E402
 from sqap_vla_ros.ros import qos  # noqa: E402
+from sqap_vla_ros.ros.vla.polled import PolledSubscription  # noqa: E402
 from sqap_vla_ros.ros.vla.transforms import Transforms  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
@@ -143,9 +144,13 @@ def test_transforms_that_came_in_while_nobody_looked_are_all_there(wire):
 
 
 def test_transforms_that_were_still_queued_when_time_jumped_back_are_forgotten(wire):
-    wire.send('base', 'tool', (1, 0, 0), (0, 0, 0, 1), START + 100 * SECOND)
     wire.send('base', 'camera', (1, 0, 0), (0, 0, 0, 1), START, static=True)
     wire.until_known('base', 'camera')
+    other = PolledSubscription(wire.node, TFMessage, '/tf', qos.TF_POLLED)
+    wire.until(lambda: wire.tf.get_subscription_count() == 2)
+    wire.send('base', 'tool', (1, 0, 0), (0, 0, 0, 1), START + 100 * SECOND)
+    while not other.take():  # nothing spins, so the source has not read it
+        time.sleep(0.01)
     wire.source.clear()
     wire.send('base', 'tool', (2, 0, 0), (0, 0, 0, 1), START)
     wire.until(lambda: _finds(wire, START, 'base'))
