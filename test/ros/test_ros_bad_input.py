@@ -177,7 +177,7 @@ def test_a_policy_with_a_state_that_the_node_cannot_build_fails_configure(make_w
 
 @pytest.mark.parametrize('checkpoint, text', [
     ('', 'parameter checkpoint is empty'), ('no_such_model', "no bundled model 'no_such_model'"),
-    ('{tmp}/nothing', 'is not a checkpoint'), ('{tmp}', 'config.json')])
+    ('{tmp}/nothing', 'does not exist'), ('{tmp}', 'config.json')])
 def test_a_missing_checkpoint(make_world, tmp_path, checkpoint, text):
     world = make_world(load_configured_policy, {'checkpoint': checkpoint.format(tmp=tmp_path)})
     assert_unconfigured(world, text)

@@ -43,10 +43,12 @@ def policy():
 
 
 @pytest.fixture
-def simulator():
+def simulator(monkeypatch):
     """Return a maker of simulator nodes that end with the test."""
     from rclpy.parameter import Parameter
+    from sqap_vla_ros.ros.simulator import node as module
     from sqap_vla_ros.ros.simulator.node import LiberoSimNode
+    monkeypatch.setattr(module, 'REPORTS_S', 0.1)  # nobody here is further away than a thread
     context = rclpy.Context()
     rclpy.init(context=context)
     made = []

@@ -30,6 +30,7 @@ from std_srvs.srv import Trigger
 SIGNAL_LATENCY_S = 0.1  # Python handles a signal when rclpy's wait returns
 RESET_ANSWER_S = 1.0  # a first answer can get lost while the two nodes discover each other
 RETRY_S = 0.2
+REPORTS_S = 2.0  # how long the last reports may take; Fast DDS asks for answers every 3 s
 
 
 class SimulationStopped(Exception):
@@ -98,7 +99,7 @@ class LiberoSimNode(Node):
                 f'"{record.instruction}": {"success" if record.success else "failure"} after '
                 f'{record.steps} steps, real-time factor {record.real_time_factor:.2f}')
         for publisher in self._sensors.reports:
-            publisher.wait_for_all_acked(Duration(seconds=2))
+            publisher.wait_for_all_acked(Duration(seconds=REPORTS_S))
         return records
 
     def close(self) -> None:
