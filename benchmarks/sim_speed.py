@@ -51,11 +51,7 @@ class PlainCamera:
 
 
 def run_episode(env, seed, frames, look):
-    """
-    Run the expert and call look() after the steps of each frame.
-
-    Return seconds a frame [2, 2]: of the steps and of look(), by the clock and of processor.
-    """
+    """Act, and look() a frame; return s a frame [2, 2]: steps, look; by clock and processor."""
     env.reset(seed)
     expert, laps = Expert(env), np.zeros((2, 2))
     for _ in range(frames):

@@ -63,11 +63,7 @@ def progress(text: str) -> Iterator[None]:
 def execute(
     target: Target, command: Sequence[str], environment: dict[str, str] | None = None,
 ) -> None:
-    """
-    Run a command with its output in the log.
-
-    Raises SetUpError with the last lines of the output and the log's name if it fails.
-    """
+    """Run a command, its output in the log; raise SetUpError with the last lines if it fails."""
     target.log.parent.mkdir(exist_ok=True)
     with target.log.open('a+', encoding='utf-8', errors='replace') as log:
         log.write(f'\n$ {" ".join(command)}\n')

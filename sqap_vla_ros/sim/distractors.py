@@ -16,12 +16,7 @@ _ANYWHERE = '-0.25 -0.35 0.25 0.35'  # where the benchmark first puts them, m
 
 
 def add_distractors(task, count):
-    """
-    Return (text of the task's file with `count` more objects, their names).
-
-    Which objects is decided by what the task's scene lacks: the first of CATEGORIES. Raises
-    ConfigError when there are not so many.
-    """
+    """Return (the task's text with `count` more of CATEGORIES, their names) or a ConfigError."""
     text = task.path.read_text(encoding='utf-8')
     if not count:
         return text, ()

@@ -72,11 +72,7 @@ class Expert:
         self._config = config
 
     def act(self):
-        """
-        Return (twist float64 [6] m/s and rad/s in the base frame, gripper 0 or 1).
-
-        Raises ConfigError when the instruction is not about putting one object somewhere.
-        """
+        """Return (twist [6] m/s, rad/s, base frame; gripper 0 or 1); ConfigError for others."""
         env, name = self._env, self._env.target_object()
         if len(env.goal()) > 1:
             raise ConfigError(f'the expert can only pursue one goal, not the {len(env.goal())} of '

@@ -12,11 +12,7 @@ import mujoco
 
 
 def control_step(scene, action):
-    """
-    Move a robosuite scene by one control period with one action (controller, gripper).
-
-    What a scene's own `step` does besides physics (observations, reward) is left out.
-    """
+    """Move a robosuite scene by a control period with an action; physics alone, no reward."""
     sim, robot = scene.sim, scene.robots[0]
     model, data = sim.model._model, sim.data._data
     sim.forward = _already_forward  # the controller asks for it; shadows the method

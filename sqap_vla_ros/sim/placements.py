@@ -78,12 +78,7 @@ class Reach:
 
 
 def is_free(positions, footprints, fixtures, reaches):
-    """
-    Say whether objects at positions [M, 2] clear each other, the fixtures and the hand.
-
-    footprints: one Footprint a row; fixtures: Boxes; reaches: a Reach for each place where the
-    hand has to come down.
-    """
+    """Say whether objects at positions [M, 2] clear each other, the fixtures and the hand."""
     return (all(clears_others(i, positions, footprints, fixtures)
                 for i in range(len(footprints)))
             and all(hand_is_free(positions, footprints, fixtures, reach) for reach in reaches))
@@ -146,12 +141,7 @@ def free_square(center, side_m, radius, fixtures, bounds):
 
 
 def sample_placements(rng, centers, side_m, footprints, fixtures, reaches):
-    """
-    Return positions float64 [M, 2], each in the square of side_m round its centre [M, 2].
-
-    rng: numpy Generator; the same state gives the same positions. Raises NoRoomError when no
-    free placement is found in MAX_DRAWS draws.
-    """
+    """Return free positions [M, 2] in squares round centers [M, 2] (m), or raise NoRoomError."""
     centers = np.asarray(centers, np.float64)
     for _ in range(MAX_DRAWS):
         positions = centers + rng.uniform(-side_m / 2, side_m / 2, centers.shape)

@@ -109,12 +109,7 @@ class Scene:
             np.random.set_state(state)
 
     def restore(self, state):
-        """
-        Take over one of the benchmark's states [d]: time, qpos and qvel.
-
-        The controller is not told, as it is not in the benchmark's evaluation: during the first
-        step it still pulls towards the pose of the last reset.
-        """
+        """Take over the benchmark's state [d]: time, qpos, qvel; like it, not the controller's."""
         self.benchmark.sim.set_state_from_flattened(state)
         self.arm.forget()
         self.forward()

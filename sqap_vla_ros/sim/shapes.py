@@ -11,12 +11,7 @@ THIN_M = 0.006
 
 
 def body_points(model, data, body_id):
-    """
-    Return float64 [n, 3]: points of the surface of a body and its children, in its frame, m.
-
-    Of meshes with a hundred thousand points, one a cell of THIN_M and the corners of the convex
-    hull are kept.
-    """
+    """Return [n, 3]: thinned surface points of a body and its children, in its frame, m."""
     root = model.body_rootid[body_id]
     clouds = []
     for geom in np.flatnonzero(model.body_rootid[model.geom_bodyid] == root):

@@ -33,11 +33,7 @@ class Task:
         return _bddl().robosuite_parse_problem(str(self.path))
 
     def initial_states(self):
-        """
-        Return the official initial states float64 [n, d]: time, qpos, qvel each.
-
-        Raises ConfigError for a task that has none.
-        """
+        """Return the official states float64 [n, d]: time, qpos, qvel; ConfigError for none."""
         from libero.libero import get_libero_path
         path = Path(get_libero_path('init_states'), self.suite, f'{self.name}.pruned_init.npz')
         if not path.is_file():
@@ -48,11 +44,7 @@ class Task:
 
 
 def suite_tasks(suite):
-    """
-    Return all Tasks of a suite, such as 'libero_goal', in the order of their names.
-
-    Raises ConfigError for a suite that the installed benchmark does not have.
-    """
+    """Return all Tasks of a suite, in the order of their names; ConfigError for an unknown one."""
     quiet_robosuite()
     from libero.libero import get_libero_path
     root = Path(get_libero_path('bddl_files'))

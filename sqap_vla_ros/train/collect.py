@@ -70,11 +70,7 @@ class CollectConfig:
 
 
 def collect_shard(env, config, shard):
-    """
-    Return the arrays of the shard of this number.
-
-    A seed at which objects find no room counts as failed, as one that the expert fails.
-    """
+    """Return the arrays of a shard; a seed at which objects find no room counts as failed."""
     from sqap_vla_ros.geometry.image_transform import ImageTransform
     from sqap_vla_ros.sim.expert import Expert
     from sqap_vla_ros.sim.placements import NoRoomError
@@ -118,11 +114,7 @@ def missing_shards(config):
 
 
 def keep_options(config):
-    """
-    Write the folder's collect.json, or compare with it; raise ConfigError naming differences.
-
-    A folder of shards without one was begun before there was such a file, and gets it.
-    """
+    """Write a folder's collect.json, or raise ConfigError naming differences from it."""
     path, values = config.out / OPTIONS, json.loads(json.dumps(config.values()))
     if not path.is_file():
         if any(config.out.glob('*.npz')):

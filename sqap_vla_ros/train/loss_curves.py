@@ -8,11 +8,7 @@ import io
 
 
 def curves_png(log: list) -> bytes:
-    """
-    Draw action error, localisation error and, where it was measured, success to a PNG.
-
-    log: the rows that `sqap-vla train` keeps in curves.json; some lack a figure.
-    """
+    """Draw errors and, where it was measured, success of the rows of curves.json to a PNG."""
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot

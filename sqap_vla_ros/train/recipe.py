@@ -45,20 +45,12 @@ def text_length(tokenizer, instructions) -> int:
 
 
 def held_out_episodes(data):
-    """
-    Return bool [F]: the frames of every tenth round of instructions.
-
-    The instructions take turns by seed, so each of them loses one episode in ten.
-    """
+    """Return bool [F]: frames of every tenth round of instructions, which take turns by seed."""
     return data.seed // len(data.instructions) % 10 == 0
 
 
 def split_rows(data) -> tuple:
-    """
-    Return the indices of the frames to train on, and of those that are held out.
-
-    Raises ConfigError when nothing is left to train on.
-    """
+    """Return the indices of frames to train on, and of those held out; ConfigError for none."""
     import numpy as np
     held = held_out_episodes(data)
     if held.all():

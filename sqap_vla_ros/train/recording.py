@@ -13,11 +13,7 @@ JPEG_QUALITY = 95
 
 
 def record_episode(env, expert, perturbation, config, transform):
-    """
-    Run one episode; return its record as a dict of lists, or None when the expert failed.
-
-    Keys: jpeg, state, points_px, points_xyz, frame_step (one a frame) and actions (one a step).
-    """
+    """Run an episode; return its record, lists by name in a dict, or None for a failure."""
     record = {name: [] for name in
               ('jpeg', 'state', 'points_px', 'points_xyz', 'frame_step', 'actions')}
     tail = None

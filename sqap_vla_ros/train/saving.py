@@ -47,12 +47,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def stop_signals():
-    """
-    Yield a list that SIGINT and SIGTERM append their number to, instead of stopping at once.
-
-    A training looks at it between steps, where its state is whole.  A second SIGINT stops as
-    usual.
-    """
+    """Yield a list of the SIGINTs and SIGTERMs so far, looked at between steps; a second stops."""
     received: list[int] = []
 
     def note(number, _frame):

@@ -113,11 +113,7 @@ class Demonstrations:
         return cv2.imdecode(self._frames[index], cv2.IMREAD_COLOR_RGB)
 
     def chunks(self, indices, horizon=8):
-        """
-        Return float32 [n, horizon, 7]: the expert's actions from each frame's step on.
-
-        Past the end of an episode its last action is repeated.
-        """
+        """Return float32 [n, horizon, 7]: actions from each frame on; the last is repeated."""
         rows = self._rows[np.asarray(indices)]
         steps = np.minimum(rows[:, :1] + np.arange(horizon), rows[:, 1:])
         return self._actions[steps]

@@ -58,11 +58,7 @@ def last_measured(log: list) -> int | None:
 
 
 def best_of(log: list) -> dict | None:
-    """
-    Return the best success in a log, with its step; None where none was measured.
-
-    Only those in the scene of the last one count: another one may be easier.
-    """
+    """Return the best success in a log, in the scene of the last one; None where none was."""
     best, measured = None, [row['success'] for row in log if 'success' in row]
     for found in measured:
         if found.get('scene') == measured[-1].get('scene') and is_best(found, best):
