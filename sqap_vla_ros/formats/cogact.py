@@ -100,7 +100,8 @@ def _check_parts(reader: PickleReader) -> None:
     for part, meaning in PARTS.items():
         if part not in found:
             raise CheckpointError(
-                f'{reader.path} has the parts {sorted(found)} and no {part}, so it is {meaning}')
+                f'{reader.path} has the parts {sorted(found)} and no {part}, so it is {meaning}; '
+                f'{SUPPORTED}')
 
 
 def _model_config(directory: Path, content: dict, base: dict, tensors: RenamedReader,

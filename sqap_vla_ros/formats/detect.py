@@ -35,8 +35,8 @@ def open_checkpoint(path, tokenizer=None) -> Source:
         return open_openvla(directory, content, tokenizer)
     if 'vla' in content:
         return open_cogact(path, directory, content, tokenizer)
-    names = [f'{name} {content[name]!r}' for name in ('model_type', 'architectures')
+    names = [f'{name} {content[name]!r}' for name in ('architectures', 'model_type')
              if name in content]
     raise CheckpointError(
-        f'{directory / "config.json"}: {", ".join(names) or f"a config of {sorted(content)[:5]}"} '
-        f'is unknown; {SUPPORTED}')
+        f'{directory / "config.json"}: {", ".join(names) or f"a config of {sorted(content)[:5]}"}'
+        f', is unknown; {SUPPORTED}')

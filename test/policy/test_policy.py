@@ -64,9 +64,9 @@ def test_an_observation_is_answered_with_a_chunk_in_si_units(directory, precisio
 
 def test_un_normalising_maps_minus_one_and_one_to_q01_and_q99(directory):
     policy = load_policy(directory)
-    np.testing.assert_allclose(policy._outputs.actions(np.full((1, 7), -1.0), 0.0)[0],
+    np.testing.assert_allclose(policy._outputs.actions(np.full((1, 7), -1.0))[0],
                                [-v for v in LIMIT] + [0.0], atol=1e-7)
-    np.testing.assert_allclose(policy._outputs.actions(np.ones((1, 7)), 0.0)[0], LIMIT + [1.0],
+    np.testing.assert_allclose(policy._outputs.actions(np.ones((1, 7)))[0], LIMIT + [1.0],
                                atol=1e-7)
 
 
