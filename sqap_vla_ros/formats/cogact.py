@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .checkpoint import CheckpointConfig, read_json, settle_rows
 from .deployment import FILE, read_deployment
+from .foreign import SUPPORTED
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
 from .pickles import PickleReader
 from .sizes import ENCODERS, expect, image_side, projector_widths, Shapes
