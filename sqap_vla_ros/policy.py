@@ -150,7 +150,7 @@ class Policy:
 
     @property
     def statistics(self) -> dict:
-        """Return the statistics that un-normalise the actions; see checkpoint.statistics."""
+        """Return the statistics that un-normalise the actions; see norm_stats.statistics."""
         return self._stats
 
     @property

@@ -37,7 +37,7 @@ def si_ranges(space: ActionSpace, stats: dict) -> dict[str, tuple[float, float, 
     """
     Return {name: (low, high, unit)} of q01..q99 in SI units, of all columns but the gripper's.
 
-    stats: low, high, mask [A] of the actions, see formats.checkpoint.statistics; a head gives
+    stats: low, high, mask [A] of the actions, see formats.norm_stats.statistics; a head gives
     -1..1 where the mask is False.
     """
     linear, angular = {'twist': ('m/s', 'rad/s'), 'delta': ('m/s', 'rad/s'), 'pose': ('m', 'rad'),

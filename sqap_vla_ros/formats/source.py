@@ -8,7 +8,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checkpoint import CheckpointConfig, read_tokenizer, statistics
+from .checkpoint import CheckpointConfig, read_tokenizer
+from .norm_stats import action_width, statistics
 from .tensors import RenamedReader
 from ..control.action_report import doubts
 from ..errors import CheckpointError, ConfigError
@@ -60,7 +61,7 @@ class Source:
         return dataclasses.replace(chosen, notes=(*self.notes, *chosen.action_doubts()))
 
     def statistics(self) -> dict:
-        """Return the chosen data set's statistics as arrays; see checkpoint.statistics."""
+        """Return the chosen data set's statistics as arrays; see norm_stats.statistics."""
         return statistics(self.norm_stats, self.config.unnorm_key, self.config.model,
                           f'{self.path}', self.stats_file)
 
@@ -86,15 +87,6 @@ class Source:
                 f'{self.path} brings no tokenizer: name the directory of a Llama-2 one, with '
                 'tokenizer.json, by --tokenizer (such as that of any OpenVLA checkpoint)')
         return read_tokenizer(self.tokenizer)
-
-
-def action_width(entry, source: str) -> int:
-    """Return the number of action values that a data set's statistics are for."""
-    try:
-        return len(entry['action']['q01'])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f'{source}: {type(error).__name__} {error}: action.q01 is missing') from error
 
 
 def find_tokenizer(path: Path, given) -> Path | None:

@@ -23,7 +23,7 @@ class ModelInputs:
 
     def __init__(self, config: CheckpointConfig, stats: dict, prompt, seed: int = 0):
         """
-        Keep the parts; stats: see checkpoint.statistics, prompt: see model/prompt.py.
+        Keep the parts; stats: see norm_stats.statistics, prompt: see model/prompt.py.
 
         Raises CheckpointError unless there is a mean and a deviation for every channel, and
         ConfigError for a negative seed.

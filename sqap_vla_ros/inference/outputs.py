@@ -22,7 +22,7 @@ class ModelOutputs:
     """Actions of one checkpoint."""
 
     def __init__(self, config: CheckpointConfig, stats: dict):
-        """Keep the parts; stats: see checkpoint.statistics."""
+        """Keep the parts; stats: see norm_stats.statistics."""
         self._config, self._stats = config, stats
 
     def actions(self, normalised: np.ndarray) -> np.ndarray:

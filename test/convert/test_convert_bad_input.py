@@ -95,7 +95,7 @@ def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('options, text', [
-    (['--precision', 'w2a2'], 'use one of'),
+    (['--precision', 'w2a2'], 'expected one of'),
     (['--overrides', 'no_such_layer: w8a8'], "'no_such_layer' fits none"),
     (['--overrides', 'o_proj w8a8'], 'is not of the form'),
     (['--gptq'], 'name some with --calibration'),
