@@ -1,75 +1,70 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of libero_sim_node: one dataclass is their list, defaults and checks."""
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from rclpy.node import Node
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.options import option
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
 from sqap_vla_ros.ros.vla.parameters import descriptor
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
-
-
-def _parameter(default, description, low=None, high=None, choices=()):
-    return field(default=default, metadata={
-        'description': description, 'low': low, 'high': high, 'choices': choices,
-        'read_only': True})
 
 
 @dataclass(frozen=True)
 class SimSettings:
     """All parameters of the simulator; raises ConfigError, naming the parameter, when made."""
 
-    lockstep: bool = _parameter(
+    lockstep: bool = option(
         True, 'True: time stands still until delta_twist_cmds answers the tick. False: wall '
         'clock, physics never waits.')
-    suite: str = _parameter('libero_goal', 'LIBERO suite that the scene comes from.')
-    instructions: tuple[str, ...] = _parameter(
+    suite: str = option('libero_goal', 'LIBERO suite that the scene comes from.')
+    instructions: tuple[str, ...] = option(
         INSTRUCTIONS, 'Tasks of the suite, by instruction; one in another scene than the last '
         'is built when its turn comes (seconds).')
-    instruction: str = _parameter(
+    instruction: str = option(
         '', 'The one of instructions to ask for; empty: they take turns.')
-    control: str = _parameter(
+    control: str = option(
         'none', 'Control experiment: blank-image shows black, other-instruction tells another '
         'instruction than the one that is judged.', choices=CONTROLS)
-    episodes: int = _parameter(10, 'Number of episodes.', 1, 100000)
-    seed: int = _parameter(
+    episodes: int = option(10, 'Number of episodes.', 1, 100000)
+    seed: int = option(
         0, 'Placement seed of the first episode; episode i takes seed + i.', 0, 2**31 - 1)
-    max_steps: int = _parameter(
+    max_steps: int = option(
         300, 'Control steps of 0.05 s after which an episode has failed.', 1, 100000)
-    placement_m: float = _parameter(
+    placement_m: float = option(
         PLACEMENT_M, 'Side of the square in which each object is placed at random [m].', 0.0, 0.3)
-    initial_states: bool = _parameter(
+    initial_states: bool = option(
         False, "Start from the benchmark's official states, number seed modulo 50; placement_m "
         'does not apply.')
-    yaw_rad: float = _parameter(
+    yaw_rad: float = option(
         0.0, 'Objects are turned at random by up to this, either way [rad].', 0.0, 3.14159)
-    distractors: int = _parameter(0, 'Objects added to the scene, of no goal.', 0, 6)
-    camera: str = _parameter('agentview', 'Camera of the scene.')
-    camera_pose: tuple[float, ...] = _parameter(
+    distractors: int = option(0, 'Objects added to the scene, of no goal.', 0, 6)
+    camera: str = option('agentview', 'Camera of the scene.')
+    camera_pose: tuple[float, ...] = option(
         (0.0,) * 6, 'x, y, z of the camera and of what it looks at, base frame [m]; all zero: '
         "the scene's own.")
-    camera_jitter_m: float = _parameter(
+    camera_jitter_m: float = option(
         0.0, 'The camera is moved by up to this along its axes in each episode [m].', 0.0, 1.0)
-    camera_jitter_rad: float = _parameter(
+    camera_jitter_rad: float = option(
         0.0, 'The camera is turned by up to this about its axes in each episode [rad].', 0.0, 1.0)
-    light_jitter: float = _parameter(
+    light_jitter: float = option(
         0.0, 'How much brightness and direction of the lights change in each episode.', 0.0, 1.0)
-    image_width: int = _parameter(256, 'Image width [px].', 16, 2048)
-    image_height: int = _parameter(256, 'Image height [px].', 16, 2048)
-    image_every: int = _parameter(4, 'Control steps from one image to the next.', 1, 100)
-    base_frame: str = _parameter(
+    image_width: int = option(256, 'Image width [px].', 16, 2048)
+    image_height: int = option(256, 'Image height [px].', 16, 2048)
+    image_every: int = option(4, 'Control steps from one image to the next.', 1, 100)
+    base_frame: str = option(
         'base', 'TF frame of the robot base, in which twists are expressed.')
-    end_effector_frame: str = _parameter('end_effector', 'TF frame of the end effector.')
-    policy_node: str = _parameter(
+    end_effector_frame: str = option('end_effector', 'TF frame of the end effector.')
+    policy_node: str = option(
         'vla_node', 'Node whose ~/reset is called between episodes.')
-    repeat_s: float = _parameter(
+    repeat_s: float = option(
         2.0, 'Lockstep: wall time after which a tick is sent again [s].', 0.05, 60.0)
-    policy_timeout_s: float = _parameter(
+    policy_timeout_s: float = option(
         120.0, 'Wall time without an answer of the policy node after which the run ends in an '
         'error [s].', 0.5, 3600.0)
-    command_max_age_s: float = _parameter(
+    command_max_age_s: float = option(
         0.15, 'Real time: a command older than this is not executed [s].', 0.01, 10.0)
 
     def __post_init__(self):
