@@ -23,8 +23,9 @@ from sqap_vla_ros.kernels.cuda.pack import pack_weight
 from sqap_vla_ros.kernels.cuda.trial import failures
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, Llama, RMSNorm, rotary_tables
 from sqap_vla_ros.model.vla import VLAConfig
-from sqap_vla_ros.numerics.hadamard import hadamard_transform, largest_power_of_two
+from sqap_vla_ros.numerics.hadamard import hadamard_transform
 from sqap_vla_ros.numerics.int4 import quantize_activation
+from sqap_vla_ros.numerics.powers_of_two import largest_power_of_two
 from sqap_vla_ros.quant import packed_state, prepare_kernels, QuantScheme
 from sqap_vla_ros.quant.quantize import quantize_block
 from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig

@@ -86,16 +86,22 @@ def prefill(llm, layers: int, tokens: int, precision: str) -> list[Work]:
     return layers * [*block, attention(tokens, tokens, llm.hidden_size)]
 
 
+def transformer(depth: int, batch: int, tokens: int, width: int, inner: int,
+                precision: str = 'fp') -> list[Work]:
+    """Return the work of so many plain blocks on `batch` sequences that see all of themselves."""
+    rows = batch * tokens
+    return depth * [linear('qkv', rows, width, 3 * width, precision),
+                    linear('proj', rows, width, width, precision),
+                    linear('fc1', rows, width, inner, precision),
+                    linear('fc2', rows, inner, width, precision),
+                    attention(rows, tokens, width, causal=False)]
+
+
 def encoder(vit, precision: str = 'fp') -> list[Work]:
     """Return the work of one vision transformer with a linear stem."""
     patches = vit.grid[0] * vit.grid[1]
-    tokens, width, inner = patches + vit.prefix_tokens, vit.width, vit.mlp_width
-    block = [linear('qkv', tokens, width, 3 * width, precision),
-             linear('proj', tokens, width, width, precision),
-             linear('fc1', tokens, width, inner, precision),
-             linear('fc2', tokens, inner, width, precision),
-             attention(tokens, tokens, width, causal=False)]
-    return [linear('stem', patches, 3 * vit.patch_size ** 2, width), *vit.depth * block]
+    return [linear('stem', patches, 3 * vit.patch_size ** 2, vit.width), *transformer(
+        vit.depth, 1, patches + vit.prefix_tokens, vit.width, vit.mlp_width, precision)]
 
 
 def projector(config: VLAConfig) -> list[Work]:
@@ -108,19 +114,16 @@ def projector(config: VLAConfig) -> list[Work]:
 
 def head(config: VLAConfig, cached: list[int], precision: str) -> list[Work]:
     """Return the work of the head; cached: tokens that each block has keys of."""
-    llm, kind = config.llm, config.head.kind
-    if kind == 'tokens':
-        logits = linear('lm_head', 1, llm.hidden_size, llm.vocab_size)
-        keys = llm.num_kv_heads * llm.head_dim
-        token = [work for tokens in cached for work in (
-            *decoder_block(llm, 1, precision),
-            attention(1, tokens, llm.hidden_size, False, keys))]
-        return [logits, *(config.head.action_dim - 1) * [*token, logits]]
-    if kind == 'diffusion':
+    llm = config.llm
+    if config.head.kind == 'diffusion':
         return [*_condition(config, precision),
                 *config.head.ddim_steps * _diffusion_step(config.head)]
-    rows = config.head.chunk_length
-    return [linear('fc1', rows, llm.hidden_size, llm.hidden_size)]
+    logits = linear('lm_head', 1, llm.hidden_size, llm.vocab_size)
+    keys = llm.num_kv_heads * llm.head_dim
+    token = [work for tokens in cached for work in (
+        *decoder_block(llm, 1, precision),
+        attention(1, tokens, llm.hidden_size, False, keys))]
+    return [logits, *(config.head.action_dim - 1) * [*token, logits]]
 
 
 def _condition(config: VLAConfig, precision: str) -> list[Work]:
@@ -132,13 +135,8 @@ def _condition(config: VLAConfig, precision: str) -> list[Work]:
 
 def _diffusion_step(head) -> list[Work]:
     """Return one evaluation of the action transformer, with and without the condition."""
-    batch = 2 if head.guidance > 1 else 1
-    tokens, width, inner = 1 + head.chunk_length, head.width, head.mlp_width
-    rows = batch * tokens
-    block = [linear('qkv', rows, width, 3 * width), linear('proj', rows, width, width),
-             linear('fc1', rows, width, inner), linear('fc2', rows, inner, width),
-             attention(rows, tokens, width, causal=False)]
-    return head.depth * block
+    return transformer(head.depth, 2 if head.guidance > 1 else 1, 1 + head.chunk_length,
+                       head.width, head.mlp_width)
 
 
 def stages(config: VLAConfig, variant: Variant) -> dict[str, list[Work]]:
@@ -161,10 +159,8 @@ def weight_bytes(config: VLAConfig, variant: Variant) -> float:
     llm, width = config.llm, config.llm.hidden_size
     block = sum(work.size for work in decoder_block(llm, 1, variant.precision))
     rest = stages(config, variant)['vision']
-    if config.head.kind == 'tokens':
-        rest.append(linear('lm_head', 1, width, llm.vocab_size))
-    if config.head.kind == 'diffusion':
-        rest += _condition(config, variant.precision) + _diffusion_step(config.head)
+    rest += ([linear('lm_head', 1, width, llm.vocab_size)] if config.head.kind == 'tokens'
+             else _condition(config, variant.precision) + _diffusion_step(config.head))
     embedding = llm.vocab_size * width * FLOAT_BYTES
     return llm.num_layers * block + embedding + sum(work.size for work in rest)
 

@@ -11,7 +11,7 @@ import time
 from sqap_vla_ros.kernels import LinearSpec, make_kernel
 from sqap_vla_ros.kernels.base import dequantize
 from sqap_vla_ros.model.llama import LlamaConfig
-from sqap_vla_ros.numerics.hadamard import largest_power_of_two
+from sqap_vla_ros.numerics.powers_of_two import largest_power_of_two
 from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 import torch
 from torch.nn import functional as F
