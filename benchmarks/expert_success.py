@@ -16,7 +16,7 @@ from pathlib import Path
 import time
 
 import numpy as np
-from sqap_vla_ros.evaluate.rollouts import wilson_interval
+from sqap_vla_ros.evaluate.intervals import wilson_interval
 from sqap_vla_ros.support.files import write_whole
 from sqap_vla_ros.support.machine import machine, versions
 

@@ -107,18 +107,22 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     config: the checkpoint's CheckpointConfig.  frames: directory for recorded images, None for
     none.
     """
-    python = [sys.executable, '-m']
+    from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
+    python, space = [sys.executable, '-m'], config.action_space
+    limits = COMMAND_SCALES[space.kind].limits
     recorder = [*python, 'sqap_vla_ros.ros.simulator.demo_recorder']
     policy = {
         'autostart': True, 'checkpoint': str(options.checkpoint_directory),
         'precision': options.precision, 'keep_tokens': options.keep,
         'selection_method': 'random' if options.control == 'random-tokens' else 'sqap',
-        'lockstep': not options.real_time, 'use_sim_time': not options.real_time}
+        'lockstep': not options.real_time, 'use_sim_time': not options.real_time,
+        'max_linear_speed': limits.linear, 'max_angular_speed': limits.angular}
     simulator = {
         'lockstep': not options.real_time, 'instruction': options.instruction,
         'control': 'none' if options.control == 'random-tokens' else options.control,
         'episodes': options.episodes, 'seed': options.seed, 'max_steps': options.max_steps,
-        'image_every': config.action_space.execute_steps}
+        'image_every': space.execute_steps * round(space.dt / CONTROL_PERIOD_S),
+        'command_kind': space.kind}
     if config.instructions:
         simulator['instructions'] = list(config.instructions)
     return {

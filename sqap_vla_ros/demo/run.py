@@ -109,9 +109,11 @@ class Progress:
 
 def _checked(options: DemoOptions):
     """Return the checkpoint's config once options, checkpoint and ROS are there."""
-    from ..formats import checkpoint
-    config = checkpoint.read_config(options.checkpoint_directory)
+    from ..evaluate.evaluation import check_action_space
+    from ..formats import open_checkpoint
+    config = open_checkpoint(options.checkpoint_directory).with_key(None).config
     check_against_checkpoint(options, config)
+    check_action_space(config.action_space)
     if not built_prefixes():
         raise ConfigError('the ROS messages of this package are not built: run `make setup`, or '
                           'source the workspace that colcon built')

@@ -8,7 +8,7 @@ import numpy as np
 
 from sqap_vla_ros.demo.options import DemoOptions
 from sqap_vla_ros.demo.session import Records
-from sqap_vla_ros.evaluate.rollouts import wilson_interval
+from sqap_vla_ros.evaluate.intervals import wilson_interval
 from sqap_vla_ros.observation import REASONS
 from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.timing import percentiles

@@ -1,12 +1,20 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The difference of two success rates that were measured on the same initial states."""
+"""Success rates, and differences of two that were measured on the same initial states."""
 
 from __future__ import annotations
 
 import math
 
-from .rollouts import wilson_interval
+
+def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a success rate (Wilson 1927)."""
+    if trials == 0:
+        return 0.0, 1.0
+    rate, spread = successes / trials, z * z / trials
+    centre = (rate + spread / 2) / (1 + spread)
+    half = z * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials)) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def paired_difference(both: int, first: int, second: int, neither: int):

@@ -1,23 +1,31 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Episodes of a policy in the simulator, without ROS: the same observations, faster.
+Episodes of a policy in the simulator, without ROS: the same observations and commands, faster.
 
-A lockstep run through ROS with the same seed gives the same episodes.
+Observations are built by ingest/ and commands by control/, as in the policy node: a lockstep run
+through ROS with the same seed gives the same episodes, and test/ros/test_ros_one_path.py shows it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-import math
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 
-from ..errors import ConfigError
-from ..geometry.camera import CameraModel, project
-from ..geometry.poses import points_in_camera
+from ..control.command import STOP
+from ..control.commander import Commander
+from ..errors import ConfigError, ObservationError
+from ..geometry.transform_buffer import TransformBuffer
+from ..ingest.joints import JointHistory
+from ..ingest.observer import Heard, Observer, ObserverOptions
 from ..model.prompt import PAD
-from ..observation import end_effector_state, Observation, ProtectedPoints
+from ..observation import Observation
+from ..sim.sensors import (
+    BASE_FRAME, camera_info_fields, END_EFFECTOR_FRAME, FINGER_TRAVEL_M, GRIPPER_JOINT,
+    joint_state_fields, pose_of)
+from ..sim.units import COMMAND_SCALES
 
 # what the policy is given instead of the truth
 CONTROLS = {
@@ -30,41 +38,65 @@ CONTROLS = {
 MAX_STEPS = 300
 
 
+CAMERA_FRAME = 'camera_optical_frame'
+# The parameters of vla_node in config/libero_sim.yaml.
+OBSERVER = ObserverOptions(
+    base_frame=BASE_FRAME, end_effector_frames=(END_EFFECTOR_FRAME,), gripper_joint=GRIPPER_JOINT,
+    gripper_open_position=FINGER_TRAVEL_M, gripper_closed_position=0.0, lockstep=True)
+
+
 @dataclass(frozen=True)
 class EpisodeResult:
-    """One episode: what was asked, whether it succeeded, after how many control steps."""
+    """
+    One episode: what was asked, whether it succeeded, after how many control steps.
+
+    fault: why the arm was stopped for good, empty if it was not.
+    """
 
     seed: int
     instruction: str
     success: bool
     steps: int
     infer_ms: float
+    fault: str = ''
 
 
-def observe(env, instruction: str, control: str = 'none', mean_state=None) -> Observation:
-    """
-    Look at the simulator as the node looks at the robot's topics, but for what a control hides.
+class SimulatedRobot:
+    """What vla_node would hear of the simulator, and the Observer that it would have."""
 
-    mean_state: float32 [S], shown under 'no-state' instead of the measured one.
-    """
-    image = env.render()
-    pose = env.end_effector_pose()
-    pixels, valid = project_points(env, pose[None, :3, 3], image.shape[:2])
-    protected = (ProtectedPoints(pixels, np.zeros(1), ('end_effector',)) if valid[0]
-                 else ProtectedPoints())
-    state = end_effector_state(pose[:3, 3], _quaternion_xyzw(pose[:3, :3]), env.gripper_open())
+    def __init__(self, env, state_names=(), needs_localization: bool = True):
+        """Look at an environment in one episode, for its camera stands still."""
+        self._env, self._transforms = env, TransformBuffer()
+        self._transforms.insert(BASE_FRAME, CAMERA_FRAME, pose_of(env.camera_pose()), static=True)
+        roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
+        self._info = SimpleNamespace(binning_x=0, binning_y=0, roi=roi, **camera_info_fields(
+            env.camera_intrinsics(), env.image_size))
+        self._heard = Heard(joints=JointHistory([GRIPPER_JOINT]))
+        self._observer = Observer(replace(OBSERVER, needs_localization=needs_localization),
+                                  self._heard, self._transforms, state_names)
+
+    def observe(self, time_ns: int, instruction: str) -> Observation:
+        """Return what is seen and measured now; raises as Observer.observe does."""
+        image = self._env.render()
+        header = SimpleNamespace(frame_id=CAMERA_FRAME, stamp=SimpleNamespace(
+            sec=time_ns // 10**9, nanosec=time_ns % 10**9))
+        self._transforms.insert(BASE_FRAME, END_EFFECTOR_FRAME,
+                                pose_of(self._env.end_effector_pose(), time_ns))
+        self._heard.joints.add(SimpleNamespace(header=header, **joint_state_fields(self._env)))
+        self._info.header, self._heard.camera_info = header, self._info
+        height, width = image.shape[:2]
+        message = SimpleNamespace(header=header, height=height, width=width, encoding='rgb8',
+                                  step=3 * width, data=image.tobytes())
+        return self._observer.observe(message, instruction)[0]
+
+
+def controlled(observation: Observation, control: str, mean_state=None) -> Observation:
+    """Return what a control leaves of it; mean_state: float32 [S], shown under 'no-state'."""
     if control in ('blank-image', 'state-only'):
-        image = np.zeros_like(image)
+        return replace(observation, image=np.zeros_like(observation.image))
     if control == 'no-state':
-        state = np.asarray(mean_state, np.float32)
-    return Observation(image, round(env.time * 1e9), instruction, protected, state)
-
-
-def project_points(env, points_base, image_size) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels [M, 2] and valid [M] of base-frame points [M, 3] in the env's camera."""
-    height, width = image_size
-    camera = CameraModel(width, height, env.camera_intrinsics())
-    return project(camera, points_in_camera(points_base, env.camera_pose()))
+        return replace(observation, state=np.asarray(mean_state, np.float32))
+    return observation
 
 
 def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',
@@ -81,17 +113,58 @@ def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',
     env.reset(seed if start is None else start, instruction)
     policy.reset()
     told = told_instruction(env.instructions, instruction, control, seed)
-    execute = policy.config.action_space.execute_steps
-    spent, count, chunk, row = 0.0, 0, None, 0
-    for step in range(max_steps):
-        if chunk is None or row == execute:
-            chunk, row = policy.infer(observe(env, told, control, mean_state)), 0
-            spent, count = spent + chunk.timings['total'], count + 1
-        action = chunk.actions[row]
-        row += 1
-        if env.step(action[:6].astype(np.float64), float(action[6])):
-            return EpisodeResult(seed, instruction, True, step + 1, spent / count)
-    return EpisodeResult(seed, instruction, False, max_steps, spent / count)
+    drive = Drive(env, policy, lambda seen: controlled(seen, control, mean_state))
+    success = step = 0
+    while step < max_steps and not success and not drive.fault:
+        success = drive.step(step, told)
+        step += 1
+    return EpisodeResult(seed, instruction, bool(success), step, drive.infer_ms, drive.fault)
+
+
+class Drive:
+    """
+    Lets a policy drive the simulated arm for an episode, as vla_node does in lockstep.
+
+    fault: why it must not go on, empty while it may.
+    """
+
+    def __init__(self, env, policy, shown=lambda observation: observation):
+        """Begin; shown(observation) is what the policy is given instead."""
+        space, selection = policy.config.action_space, policy.selection
+        env.command_scale = COMMAND_SCALES[space.kind]
+        self._env, self._policy, self._shown = env, policy, shown
+        self._robot = SimulatedRobot(env, policy.state_names, needs_localization=(
+            selection is not None and selection.method == 'sqap' and selection.protect))
+        self._commander = Commander(space, env.command_scale.limits, lockstep=True)
+        self._gripper, self._spent_ms, self._count = 1.0, 0.0, 0
+        self.fault = ''
+
+    @property
+    def infer_ms(self) -> float:
+        """Return the mean time of an inference."""
+        return self._spent_ms / max(1, self._count)
+
+    def step(self, step: int, instruction: str) -> bool:
+        """Infer if it is time to, move for one control step, and return whether that succeeded."""
+        time_ns = step * round(self._env.dt * 1e9)
+        if self._commander.player.wants_image(time_ns):
+            self._ask(time_ns, instruction)
+        command = self._commander.command(time_ns) or STOP
+        self.fault = self.fault or self._commander.gate.fault or ''
+        if command.gripper is not None:
+            self._gripper = command.gripper
+        return self._env.step(command.twist, self._gripper)
+
+    def _ask(self, time_ns: int, instruction: str) -> None:
+        observation = self._shown(self._robot.observe(time_ns, instruction))
+        self._commander.player.ask(time_ns)
+        try:
+            chunk = self._policy.infer(observation)
+        except ObservationError as error:
+            self.fault = str(error)
+            return
+        self._spent_ms, self._count = self._spent_ms + chunk.timings['total'], self._count + 1
+        self._commander.take(chunk, time_ns)
 
 
 def told_instruction(instructions, judged: str, control: str, seed: int) -> str:
@@ -104,18 +177,3 @@ def told_instruction(instructions, judged: str, control: str, seed: int) -> str:
     if not others:
         raise ConfigError('other-instruction needs an environment with two instructions')
     return others[seed // len(instructions) % len(others)]
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of a success rate (Wilson 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    rate, spread = successes / trials, z * z / trials
-    centre = (rate + spread / 2) / (1 + spread)
-    half = z * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _quaternion_xyzw(rotation) -> np.ndarray:
-    from scipy.spatial.transform import Rotation
-    return Rotation.from_matrix(rotation).as_quat()

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from .intervals import paired_difference
+from .intervals import paired_difference, wilson_interval
 from .plan import BASELINE, Row
-from .rollouts import wilson_interval
 
 
 def summarize(rows, results: dict, instructions) -> list[dict]:
@@ -15,8 +14,9 @@ def summarize(rows, results: dict, instructions) -> list[dict]:
 
     results: {Row: [EpisodeResult, ...]}, every row over the same seeds in the same order.
     Each dict has successes and episodes with Wilson's interval, by_instruction {instruction:
-    [successes, episodes]}, mean_steps of the successes (None without one), infer_ms, and the
-    paired `difference` to full precision with all tokens (None without that row).
+    [successes, episodes]}, mean_steps of the successes (None without one), infer_ms, faults (the
+    number of episodes that ended with one), and the paired `difference` to full precision with
+    all tokens (None without that row).
     """
     baseline = results.get(Row(BASELINE))
     return [_summary(row, results[row], instructions, baseline) for row in rows]
@@ -30,6 +30,7 @@ def _summary(row: Row, results, instructions, baseline) -> dict:
         'successes': successes, 'wilson95': list(wilson_interval(successes, len(results))),
         'by_instruction': {text: success_counts(results, text) for text in instructions},
         'mean_steps': sum(solved) / len(solved) if solved else None,
+        'faults': sum(bool(result.fault) for result in results),
         'infer_ms': sum(result.infer_ms for result in results) / len(results),
         'difference': None if baseline in (None, results) else _difference(results, baseline)}
 
@@ -56,6 +57,9 @@ def table_text(table: list[dict], instructions) -> str:
              f'{"minus " + BASELINE + " (paired 95 %)":>24}{tasks}  steps  infer ms']
     lines += [_table_line(row, instructions) for row in table]
     lines += [f'task {number}: {text}' for number, text in enumerate(instructions, 1)]
+    lines += [f'WARNING: {row["faults"]} episodes of {row["variant"]}, control {row["control"]}, '
+              'ended because an answer must not reach an arm: see `fault` in the results of --out'
+              for row in table if row['faults']]
     return '\n'.join(lines)
 
 

@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from pathlib import Path
 
+from .checkpoint_files import fingerprint
 from .plan import Job
 from .rollouts import EpisodeResult, MAX_STEPS, run_episode
 from ..errors import ConfigError
+from ..options import PolicyOptions
 from ..sim.options import SceneOptions
 from ..support.processes import run_jobs
-from ..tokens.choice import TIES
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ class Scene:
     """
     Where and with what episodes are run.
 
-    checkpoint: its directory.  options: of the simulator, with the instructions.  ties:
-    see tokens.SelectionConfig.  fingerprint: of the checkpoint's files when the evaluation began,
+    checkpoint: its directory.  options: of the simulator, with the instructions.  policy: what
+    all rows have in common.  fingerprint: of the checkpoint's files when the evaluation began,
     empty for no check.
     """
 
     checkpoint: str
     options: SceneOptions
     max_steps: int = MAX_STEPS
-    ties: str = TIES[-1]
+    policy: PolicyOptions = PolicyOptions()
     fingerprint: tuple = ()
 
     def environment(self):
@@ -39,12 +40,6 @@ class Scene:
         require_simulator()
         from ..sim.env import make_environment
         return make_environment(self.options)
-
-
-def fingerprint(checkpoint) -> tuple:
-    """Return what changes when a checkpoint's files are written again."""
-    files = sorted(path for path in Path(checkpoint).iterdir() if path.is_file())
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
 def require_simulator() -> None:
@@ -76,19 +71,18 @@ class _Worker:
     def policy(self, job: Job):
         """Return the job's policy; jobs come row by row, so that one precision is kept."""
         from ..policy import load_policy
-        from ..tokens.choice import SelectionConfig
-        row = job.row
+        row, common = job.row, self.scene.policy
         if self._loaded != row.precision:
             begun = self.scene.fingerprint
             if begun and fingerprint(self.scene.checkpoint) != begun:
                 raise ConfigError(f'{self.scene.checkpoint} has changed since the evaluation '
                                   'began: evaluate a copy of what is still being trained')
-            self._policy = load_policy(self.scene.checkpoint, precision=row.precision)
+            self._policy = load_policy(self.scene.checkpoint, common, precision=row.precision)
             self._policy.warm_up()
             self._loaded = row.precision
-        self._policy.selection = None if row.method is None else SelectionConfig(
-            row.keep, method=row.method, seed=job.seed if row.method == 'random' else 0,
-            ties=self.scene.ties)
+        self._policy.selection = None if row.method is None else dataclasses.replace(
+            common, keep=row.keep, selection_method=row.method,
+            selection_seed=job.seed if row.method == 'random' else 0).selection
         return self._policy
 
 

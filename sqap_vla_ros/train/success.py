@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 import time
 
+from ..evaluate.intervals import wilson_interval
 from ..evaluate.plan import BASELINE, Job, Row
-from ..evaluate.rollouts import wilson_interval
 from ..evaluate.seeds import episode_seeds, VALIDATION_SEEDS
 from ..evaluate.table import success_counts
 from ..evaluate.workers import run_episodes, Scene

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from libero_scene import libero_env
 import numpy as np
 import pytest
-from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.evaluate.intervals import paired_difference
-from sqap_vla_ros.evaluate.rollouts import observe, run_episode, told_instruction, wilson_interval
-from sqap_vla_ros.observation import ActionChunk
+from sqap_vla_ros.control.action_space import ActionSpace
+from sqap_vla_ros.errors import ConfigError, ObservationError
+from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
+from sqap_vla_ros.evaluate.rollouts import (
+    controlled, run_episode, SimulatedRobot, told_instruction)
+from sqap_vla_ros.observation import ActionChunk, STATE_NAMES
 from sqap_vla_ros.policy import load_policy
 from tiny_checkpoint import save_tiny_checkpoint
 
@@ -19,8 +21,9 @@ class ExpertPolicy:
 
     def __init__(self, env):
         from sqap_vla_ros.sim.expert import Expert
-        self.config = SimpleNamespace(action_space=SimpleNamespace(execute_steps=1))
+        self.config = SimpleNamespace(action_space=ActionSpace(execute_steps=1))
         self.expert, self.seen, self.resets, self.statistics = Expert(env), [], 0, {}
+        self.selection, self.state_names = None, ()
 
     def reset(self):
         self.resets += 1
@@ -62,9 +65,35 @@ def test_an_episode_is_given_up_after_max_steps(env):
     assert not result.success and result.steps == 5
 
 
+class FaultyPolicy(ExpertPolicy):
+    """Answers for two steps, then no more in a way that an arm may follow."""
+
+    def infer(self, observation):
+        chunk = super().infer(observation)
+        if len(self.seen) > 2:
+            self.fail(chunk.actions)
+        return chunk
+
+
+def rush(actions):
+    actions[0, 0] = 9.0
+
+
+def refuse(actions):
+    raise ObservationError('token 5 is no action')
+
+
+@pytest.mark.parametrize('fail, message', [(rush, 'linear speed'), (refuse, 'token 5')])
+def test_an_answer_that_may_not_move_the_arm_ends_the_episode_and_says_why(env, fail, message):
+    policy = FaultyPolicy(env)
+    policy.fail = fail
+    result = run_episode(env, policy, 3, env.instructions[0])
+    assert not result.success and result.steps == 3 and message in result.fault
+
+
 def test_the_protected_point_is_where_the_gripper_is_seen(env):
     env.reset(0, env.instructions[0])
-    protected = observe(env, 'x').protected
+    protected = SimulatedRobot(env).observe(0, 'x').protected
     assert protected.names == ('end_effector',)
     fingers = env.segment()
     rows, cols = np.nonzero(np.isin(fingers, env.geom_ids('gripper0_finger')))
@@ -75,10 +104,11 @@ def test_the_protected_point_is_where_the_gripper_is_seen(env):
 def test_controls_change_only_what_they_name(env):
     env.reset(0, env.instructions[0])
     mean = np.arange(8, dtype=np.float32)
+    seen = SimulatedRobot(env, STATE_NAMES).observe(0, 'x')
     plain, blank, still, alone = (
-        observe(env, 'x', control, mean)
+        controlled(seen, control, mean)
         for control in ('none', 'blank-image', 'no-state', 'state-only'))
-    assert plain.image.any() and not blank.image.any() and not alone.image.any()
+    assert plain is seen and plain.image.any() and not blank.image.any() and not alone.image.any()
     np.testing.assert_array_equal(blank.state, plain.state)
     np.testing.assert_array_equal(alone.state, plain.state)
     np.testing.assert_array_equal(still.state, mean)

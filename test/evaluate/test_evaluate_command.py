@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 from sqap_vla_ros.commands import eval as evaluate
-from sqap_vla_ros.errors import ConfigError, ObservationError
-from sqap_vla_ros.evaluate import workers
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.evaluate import evaluation, workers
 from sqap_vla_ros.evaluate.plan import Job, plan_rows, Row
 from sqap_vla_ros.evaluate.progress import Progress
 from sqap_vla_ros.evaluate.rollouts import EpisodeResult
@@ -44,7 +44,7 @@ def stand_in(monkeypatch):
         for job in jobs:
             ran.append(job)
             yield job, result(job.seed, job.row.control == 'none')
-    monkeypatch.setattr(workers, 'run_episodes', run_episodes)
+    monkeypatch.setattr(evaluation, 'run_episodes', run_episodes)
     return ran
 
 
@@ -119,20 +119,20 @@ def test_a_run_writes_its_options_its_table_and_its_episodes(checkpoint, stand_i
 def test_an_interrupted_run_goes_on_where_it_was(checkpoint, stand_in, tmp_path, monkeypatch,
                                                  capsys):
     args = options(checkpoint, '--episodes-per-task', '2', '--out', str(tmp_path / 'o.json'))
-    whole = workers.run_episodes
+    whole = evaluation.run_episodes
 
     def interrupted(jobs, scene, processes):
         for count, item in enumerate(whole(jobs, scene, processes)):
             if count == 5:
                 raise KeyboardInterrupt
             yield item
-    monkeypatch.setattr(workers, 'run_episodes', interrupted)
+    monkeypatch.setattr(evaluation, 'run_episodes', interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate.run(args)
     assert '5 of 12 episodes are kept' in capsys.readouterr().out
     part = tmp_path / 'o.json.part.jsonl'
     part.write_bytes(part.read_bytes()[:-9])  # and the last line was cut off
-    monkeypatch.setattr(workers, 'run_episodes', whole)
+    monkeypatch.setattr(evaluation, 'run_episodes', whole)
     stand_in.clear()
     assert evaluate.run(args) == 0
     assert len(stand_in) == 12 - 4 and not part.exists()
@@ -168,7 +168,7 @@ def test_the_directory_of_the_results_is_made(checkpoint, stand_in, tmp_path):
 
 @pytest.mark.parametrize('extra, error', [
     (('--keep', '65'), ConfigError), (('--keep', 'all'), ConfigError),
-    (('--keep', '3,3'), ConfigError), (('--instructions', 'juggle'), ObservationError),
+    (('--keep', '3,3'), ConfigError), (('--instructions', 'juggle'), ConfigError),
     (('--max-steps', '0'), ConfigError), (('--processes', '0'), ConfigError),
     (('--initial-states', '--episodes-per-task', '51'), ConfigError)])
 def test_what_the_checkpoint_cannot_do_is_refused_before_any_episode(checkpoint, stand_in, extra,
@@ -181,7 +181,7 @@ def test_what_the_checkpoint_cannot_do_is_refused_before_any_episode(checkpoint,
 def test_random_tokens_are_drawn_by_the_episodes_seed(checkpoint, monkeypatch):
     loaded, seeds = [], []
     monkeypatch.setattr('sqap_vla_ros.policy.load_policy', lambda *args, **options: (
-        loaded.append(args) or load_policy(*args, **options)))
+        loaded.append(options) or load_policy(*args, **options)))
     worker = worker_of(checkpoint)
     for row in (Row('random-prune', 20), Row('prune', 20)):
         for seed in (7, 8):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.control.command import Command
 from sqap_vla_ros.control.safety_gate import CommandLimits, SafetyGate
-from sqap_vla_ros.sim.units import GOAL_OFFSETS, gripper_to_unit, SPEEDS
+from sqap_vla_ros.sim.units import COMMAND_SCALES, GOAL_OFFSETS, gripper_to_unit, SPEEDS
 
 finite = st.floats(-100, 100)
 
@@ -50,6 +51,15 @@ def test_a_zero_twist_holds_the_arm_still():
     for _ in range(40):
         env.step(np.zeros(6), 1.0)
     np.testing.assert_allclose(env.end_effector_pose(), before, atol=1e-3)
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=6, max_size=6), st.booleans())
+def test_the_actions_of_a_libero_checkpoint_come_out_as_they_were_trained_on(values, opened):
+    space = ActionSpace.from_config('libero')
+    command, = space.commands(np.float32([[*values, opened]]))
+    command = SafetyGate(COMMAND_SCALES[space.kind].limits).admit(command)
+    np.testing.assert_allclose(GOAL_OFFSETS.unit_action(command.twist), values, atol=1e-6)
+    assert gripper_to_unit(command.gripper) == (-1 if opened else 1)
 
 
 @given(st.lists(finite, min_size=6, max_size=6))

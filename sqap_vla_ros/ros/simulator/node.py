@@ -25,6 +25,7 @@ from sqap_vla_ros.ros.simulator.episodes import Episode, EpisodeRecord, plan_epi
 from sqap_vla_ros.ros.simulator.pacing import Lockstep, PolicyTimeout, RealTime
 from sqap_vla_ros.ros.simulator.parameters import declare_sim_settings, SimSettings
 from sqap_vla_ros.ros.simulator.publishers import SimPublishers
+from sqap_vla_ros.sim.units import COMMAND_SCALES
 from std_srvs.srv import Trigger
 
 SIGNAL_LATENCY_S = 0.1  # Python handles a signal when rclpy's wait returns
@@ -51,7 +52,8 @@ def make_libero_env(settings: SimSettings):
         instructions=settings.instructions, suite=settings.suite,
         placement_m=settings.placement_m, camera=settings.camera,
         image_size=(settings.image_height, settings.image_width),
-        initial_states=settings.initial_states, variation=variation)
+        initial_states=settings.initial_states, variation=variation,
+        command_scale=COMMAND_SCALES[settings.command_kind])
 
 
 class LiberoSimNode(Node):

@@ -10,6 +10,7 @@ from sqap_vla_ros.options import option
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
 from sqap_vla_ros.ros.vla.parameters import descriptor
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
+from sqap_vla_ros.sim.units import COMMAND_SCALES
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class SimSettings:
     control: str = option(
         'none', 'Control experiment: blank-image shows black, other-instruction tells another '
         'instruction than the one that is judged.', choices=CONTROLS)
+    command_kind: str = option(
+        'twist', "What delta_twist_cmds say, after the policy's kind of actions: twist, how fast "
+        'the arm shall be (a unit of its controller is 0.25 m/s); delta, goals ahead of it, over '
+        'dt (a unit is 0.05 m in 0.05 s).', choices=tuple(COMMAND_SCALES))
     episodes: int = option(10, 'Number of episodes.', 1, 100000)
     seed: int = option(
         0, 'Placement seed of the first episode; episode i takes seed + i.', 0, 2**31 - 1)
@@ -73,8 +78,10 @@ class SimSettings:
                      'instructions'):
             if not getattr(self, name):
                 raise ConfigError(f'parameter {name} of libero_sim_node must not be empty')
-        if self.control not in CONTROLS:
-            raise ConfigError(f'parameter control is {self.control!r}: use one of {CONTROLS}')
+        for name, known in (('control', CONTROLS), ('command_kind', tuple(COMMAND_SCALES))):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f'parameter {name} is {getattr(self, name)!r}: use one of {known}')
         if len(self.camera_pose) != 6:
             raise ConfigError(f'parameter camera_pose has {len(self.camera_pose)} numbers: give '
                               'x, y, z of the camera and of what it looks at')

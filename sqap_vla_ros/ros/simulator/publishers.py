@@ -8,20 +8,16 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.messages import rgb_to_message
 from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
+from sqap_vla_ros.sim.sensors import camera_info_fields, joint_state_fields, pose_of
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 
 NANOSECONDS = 1_000_000_000
-# As the drivers of a real Panda publish them: both fingers at half the hand's opening.
-JOINT_NAMES = (*(f'panda_joint{number}' for number in range(1, 8)),
-               'panda_finger_joint1', 'panda_finger_joint2')
-FINGER_TRAVEL_M = 0.04
 QUEUE = QoSProfile(depth=10)  # reliable: fits subscriptions of either kind
 REPORTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -31,17 +27,6 @@ def nanoseconds_of(stamp: Time) -> int:
     return stamp.sec * NANOSECONDS + stamp.nanosec
 
 
-def camera_info_message(intrinsics: np.ndarray, size: tuple[int, int]) -> CameraInfo:
-    """Return CameraInfo of an ideal camera: intrinsics [3, 3] px, size (height, width)."""
-    message = CameraInfo(height=size[0], width=size[1], distortion_model='plumb_bob')
-    message.d = [0.0] * 5
-    message.k = [float(value) for value in np.ravel(intrinsics)]
-    message.r = [float(value) for value in np.ravel(np.eye(3))]
-    projection = np.hstack([intrinsics, np.zeros((3, 1))])
-    message.p = [float(value) for value in np.ravel(projection)]
-    return message
-
-
 def transform_message(
     pose: np.ndarray, stamp: Time, parent: str, child: str,
 ) -> TransformStamped:
@@ -49,9 +34,9 @@ def transform_message(
     message = TransformStamped(child_frame_id=child)
     message.header.stamp, message.header.frame_id = stamp, parent
     translation, rotation = message.transform.translation, message.transform.rotation
-    translation.x, translation.y, translation.z = (float(value) for value in pose[:3, 3])
-    quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
-    rotation.x, rotation.y, rotation.z, rotation.w = (float(value) for value in quaternion)
+    found = pose_of(pose)
+    translation.x, translation.y, translation.z = found.translation.tolist()
+    rotation.x, rotation.y, rotation.z, rotation.w = found.quaternion.tolist()
     return message
 
 
@@ -66,8 +51,8 @@ class SimPublishers:
 
     def __init__(self, node: Node, env, settings: SimSettings):
         self._env, self._settings = env, settings
-        self._info = camera_info_message(
-            np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width))
+        self._info = CameraInfo(**camera_info_fields(
+            np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width)))
         self._info.header.frame_id = settings.camera_frame
         self._image = node.create_publisher(Image, 'image', QUEUE)
         self._camera_info = node.create_publisher(CameraInfo, 'camera_info', QUEUE)
@@ -96,7 +81,9 @@ class SimPublishers:
         tf = TFMessage(transforms=[transform_message(
             self._env.end_effector_pose(), stamp, settings.base_frame,
             settings.end_effector_frame)])
-        return [(self._tf, tf), (self._joint_states, self._joint_state(stamp))]
+        joints = JointState(**joint_state_fields(self._env))
+        joints.header.stamp = stamp
+        return [(self._tf, tf), (self._joint_states, joints)]
 
     def camera(self, stamp: Time, image: np.ndarray) -> list[tuple]:
         """Return (publisher, message) pairs for an image uint8 [H, W, 3]."""
@@ -126,13 +113,3 @@ class SimPublishers:
     def reports(self) -> tuple:
         """Return the publishers whose last messages must arrive before the process may end."""
         return self._final_image, self._episode
-
-    def _joint_state(self, stamp: Time) -> JointState:
-        _, positions, velocities = self._env.joint_state()
-        finger_m = FINGER_TRAVEL_M * self._env.gripper_open()
-        finger_speed = (velocities[7] - velocities[8]) / 2  # they move in opposite directions
-        message = JointState(name=JOINT_NAMES)
-        message.header.stamp = stamp
-        message.position = [*map(float, positions[:7]), finger_m, finger_m]
-        message.velocity = [*map(float, velocities[:7]), *[float(finger_speed)] * 2]
-        return message

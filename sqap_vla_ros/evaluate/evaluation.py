@@ -1,0 +1,205 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Success of a checkpoint of any format by variant and control: what `sqap-vla eval` does.
+
+All rows run on the same initial states (paired by seed), so that differences between them have
+paired intervals; controls show whether the policy looks and listens at all.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+import dataclasses
+from dataclasses import dataclass
+import json
+from pathlib import Path
+
+from .checkpoint_files import digest, fingerprint
+from .plan import BASELINE, Job, plan_rows, Row, VARIANTS
+from .progress import Progress
+from .rollouts import MAX_STEPS
+from .seeds import episode_seeds, TEST_SEEDS
+from .table import summarize, table_text
+from .workers import require_simulator, run_episodes, Scene
+from ..errors import ConfigError
+from ..options import PolicyOptions
+from ..sim.options import OFFICIAL_STATES, SceneOptions
+from ..support.files import make_directory, saving_to, write_whole
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """
+    What an evaluation is asked for; commands/eval.py explains each.
+
+    policy: what all rows have in common.  variants: empty for full precision and 4 bits with
+    pruning, or those of a converted checkpoint's precision.  scene.instructions: empty for the
+    checkpoint's own, or all of the suite where it names none.  out: a JSON file for the results.
+    Raises ConfigError for counts that make no evaluation.
+    """
+
+    checkpoint: str
+    policy: PolicyOptions = PolicyOptions()
+    scene: SceneOptions = SceneOptions()
+    variants: tuple[str, ...] = ()
+    keep: tuple[int, ...] = (154,)
+    controls: tuple[str, ...] = ('none',)
+    control_variants: tuple[str, ...] = (BASELINE,)
+    episodes_per_task: int = 10
+    seed: int = TEST_SEEDS[0]
+    max_steps: int = MAX_STEPS
+    processes: int = 2
+    out: str | None = None
+
+    def __post_init__(self):
+        """Check the counts."""
+        for name in ('max_steps', 'processes'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'--{name.replace("_", "-")} is {getattr(self, name)}, '
+                                  'expected at least 1')
+        if self.scene.initial_states and self.episodes_per_task > OFFICIAL_STATES:
+            raise ConfigError(f'--initial-states has {OFFICIAL_STATES} states a task: more '
+                              '--episodes-per-task would only repeat them')
+
+
+def evaluate(options: EvaluationOptions) -> list[dict]:
+    """
+    Run every row, or what an interrupted run left of them; print and return the table.
+
+    Raises CheckpointError, ConfigError or ObservationError, before any episode, for what cannot
+    be run.
+    """
+    require_simulator()
+    options, rows = _settled(options)
+    instructions = options.scene.instructions
+    seeds = episode_seeds(options.seed, len(instructions), options.episodes_per_task)
+    jobs = [Job(row, seed) for row in rows for seed in seeds]
+    out = options.out and Path(options.out)
+    if out:
+        make_directory(out.resolve().parent)
+    facts = _facts(options)
+    progress = Progress(out and out.with_name(out.name + '.part.jsonl'), facts)
+    try:
+        _run_missing(jobs, progress, options)
+    except KeyboardInterrupt:
+        print(f'\ninterrupted: {len(progress.finished)} of {len(jobs)} episodes '
+              + ('are kept, the same command goes on' if out else 'are lost without --out'))
+        raise
+    results = {row: [progress.finished[Job(row, seed).key] for seed in seeds] for row in rows}
+    table = summarize(rows, results, instructions)
+    print(table_text(table, instructions))
+    if out:
+        _write(out, facts, table, results)
+        progress.remove()
+    return table
+
+
+def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
+    """Return the options with what the checkpoint decides, and the table's rows."""
+    from ..formats import open_checkpoint
+    from ..loading.network import check_precision
+    from ..model.prompt import make_prompt
+    from ..policy import with_options
+    source = open_checkpoint(options.checkpoint, options.policy.tokenizer)
+    source = source.with_key(options.policy.unnorm_key)
+    config = with_options(source.config, options.policy)
+    check_action_space(config.action_space)
+    record = config.quantization
+    stored = record.get('precision', 'fp')
+    options = dataclasses.replace(
+        options, variants=options.variants or _usual_variants(stored if record else None),
+        scene=dataclasses.replace(
+            options.scene, instructions=_instructions(options.scene, config.instructions)))
+    _check_keep(options.keep, config.model.num_visual)
+    rows = plan_rows(options.variants, options.keep, options.controls, options.control_variants)
+    for row in rows:
+        check_precision(source, bool(record), stored, row.precision)
+    prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
+                         config.model.llm.vocab_size)
+    for text in options.scene.instructions:
+        prompt.encode(text)
+    return options, rows
+
+
+def check_action_space(space) -> None:
+    """Raise ConfigError unless the simulated arm can be driven by such actions."""
+    from ..sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
+    if space.kind not in COMMAND_SCALES or space.frame != 'base':
+        raise ConfigError(
+            f'the simulated arm is driven by {" or ".join(COMMAND_SCALES)} in the base frame, the '
+            f'checkpoint gives {space.kind} in frame {space.frame}')
+    periods = space.dt / CONTROL_PERIOD_S
+    if round(periods) < 1 or abs(periods - round(periods)) > 1e-6:
+        raise ConfigError(f'action space: dt is {space.dt} s, but the simulated arm takes a '
+                          f'command every {CONTROL_PERIOD_S} s: a whole multiple is needed')
+
+
+def _usual_variants(stored: str | None) -> tuple[str, ...]:
+    """Return the default variants, of a converted checkpoint those in its precision."""
+    if stored is None:
+        return BASELINE, 'sqap'
+    return tuple(name for name, (precision, method) in VARIANTS.items()
+                 if precision == stored and method in (None, 'sqap'))
+
+
+def _instructions(scene: SceneOptions, own: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those asked for, else the checkpoint's own, else all of the suite."""
+    from ..sim.tasks import find_tasks
+    return tuple(find_tasks(scene.suite, scene.instructions or own or None))
+
+
+def _check_keep(keeps, total: int) -> None:
+    if not keeps or not all(1 <= keep <= total for keep in keeps) or len(set(keeps)) < len(keeps):
+        raise ConfigError(f'--keep {",".join(map(str, keeps))}: give different numbers of '
+                          f'1..{total} tokens, such as {total * 3 // 5},{total * 2 // 5}')
+
+
+def _facts(options: EvaluationOptions) -> dict:
+    """Return everything that decides the results, as plain values."""
+    usual = PolicyOptions()
+    policy = {item.name: getattr(options.policy, item.name)
+              for item in dataclasses.fields(PolicyOptions)
+              if getattr(options.policy, item.name) != getattr(usual, item.name)}
+    return {
+        'checkpoint': Path(options.checkpoint).resolve().name,
+        'checkpoint_sha256': digest(options.checkpoint), **options.scene.values(),
+        **{name: list(getattr(options, name))
+           for name in ('variants', 'keep', 'controls', 'control_variants')},
+        'ties': options.policy.sample_ties, 'policy': policy,
+        **{name: getattr(options, name) for name in ('episodes_per_task', 'seed', 'max_steps')}}
+
+
+def _run_missing(jobs, progress, options: EvaluationOptions) -> None:
+    """
+    Run the jobs that are not finished yet, with a progress bar.
+
+    A row's episodes are run task by task: tasks of another scene take seconds to build.
+    """
+    from tqdm import tqdm
+    missing = [job for job in jobs if job.key not in progress.finished]
+    if not missing:
+        return
+    places, tasks = {job.row: place for place, job in enumerate(jobs)}, len(
+        options.scene.instructions)
+    missing.sort(key=lambda job: (places[job.row], job.seed % tasks, job.seed))
+    scene = Scene(options.checkpoint, options.scene, options.max_steps, options.policy,
+                  fingerprint(options.checkpoint))
+    with closing(run_episodes(missing, scene, options.processes)) as finished, tqdm(
+            total=len(jobs), initial=len(jobs) - len(missing), unit='episode',
+            smoothing=0.05) as bar:
+        for job, result in finished:
+            progress.add(job, result)
+            bar.set_postfix_str(f'{job.row.name} {job.row.control}')
+            bar.update()
+
+
+def _write(out: Path, facts: dict, table: list[dict], results: dict) -> None:
+    """Write the results to a JSON file, whole or not at all."""
+    from ..support.machine import machine, versions
+    episodes = [{'variant': row.name, 'control': row.control, **dataclasses.asdict(result)}
+                for row, of_row in results.items() for result in of_row]
+    content = json.dumps({**facts, 'machine': machine(), 'versions': versions(),
+                          'table': table, 'episodes': episodes}, indent=1).encode() + b'\n'
+    with saving_to(out.parent, len(content), 'the finished episodes are kept'):
+        write_whole(out, content)

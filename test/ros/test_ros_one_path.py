@@ -1,0 +1,104 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""One path: what a policy sees and what the arm is told is the same with and without ROS."""
+import threading
+
+from libero_scene import libero_env
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
+pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
+
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sqap_vla_ros.evaluate.rollouts import run_episode  # noqa: E402
+from sqap_vla_ros.policy import load_policy  # noqa: E402
+from sqap_vla_ros.ros.simulator.node import LiberoSimNode  # noqa: E402
+from sqap_vla_ros.ros.vla.node import VlaNode  # noqa: E402
+from sqap_vla_ros.sim.options import INSTRUCTIONS  # noqa: E402
+from sqap_vla_ros.support.resources import config_file  # noqa: E402
+from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
+import yaml  # noqa: E402
+
+pytestmark = pytest.mark.ros
+SEED, STEPS, EVERY = 5, 9, 4
+
+
+class Recorded:
+    """Another object, with what one of its methods was given kept in `given`."""
+
+    def __init__(self, subject, method):
+        self._subject, self.given = subject, []
+
+        def keep(*args):
+            self.given.append(args)
+            return getattr(subject, method)(*args)
+        setattr(self, method, keep)
+
+    def __getattr__(self, name):
+        return getattr(self._subject, name)
+
+    def close(self):
+        """Leave the environment to the tests that share it."""
+
+
+@pytest.fixture(scope='module')
+def policy(tmp_path_factory):
+    """Return a random policy that prunes, and so looks at everything."""
+    path = tmp_path_factory.mktemp('models') / 'tiny'
+    save_tiny_checkpoint(path, INSTRUCTIONS, limit=0.6)  # some commands are beyond the limits
+    return load_policy(path, keep=40)
+
+
+def through_ros(policy, env):
+    """Let vla_node drive the simulator's node for an episode in lockstep."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    given = yaml.safe_load(config_file('libero_sim.yaml').read_text())['/**']['ros__parameters']
+    node = VlaNode(lambda config: policy, context=context, parameter_overrides=[
+        Parameter(name, value=value) for name, value in {
+            **given, 'lockstep': True, 'use_sim_time': True, 'keep_tokens': 40,
+            'autostart': True}.items()])
+    assert node.start(), node.problem
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        simulator = LiberoSimNode(lambda settings: env, context=context, parameter_overrides=[
+            Parameter(name, value=value) for name, value in {
+                'episodes': 1, 'seed': SEED, 'instruction': INSTRUCTIONS[SEED % 5],
+                'max_steps': STEPS, 'image_every': EVERY, 'policy_timeout_s': 60.0}.items()])
+        try:
+            simulator.run()
+        finally:
+            simulator.close()
+    finally:
+        executor.shutdown()
+        thread.join(10)
+        node.take_apart()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def test_a_recording_through_ros_and_through_eval_is_the_same(policy):
+    seen, told = [], []
+    for drive in (through_ros, lambda policy, env: run_episode(
+            env, policy, SEED, INSTRUCTIONS[SEED % 5], max_steps=STEPS)):
+        watched, env = Recorded(policy, 'infer'), Recorded(libero_env(), 'step')
+        drive(watched, env)
+        seen.append([observation for observation, in watched.given])
+        told.append([np.append(twist, gripper) for twist, gripper in env.given])
+    assert len(seen[0]) == len(seen[1]) == -(-STEPS // EVERY)
+    starts = [observations[0].stamp_ns for observations in seen]
+    for node, rollout in zip(*seen):
+        np.testing.assert_array_equal(node.image, rollout.image)
+        np.testing.assert_array_equal(node.state, rollout.state)
+        np.testing.assert_array_equal(node.protected.pixels, rollout.protected.pixels)
+        np.testing.assert_array_equal(node.protected.radii_px, rollout.protected.radii_px)
+        assert node.protected.names == rollout.protected.names == ('end_effector',)
+        assert node.instruction == rollout.instruction
+        assert node.stamp_ns - starts[0] == rollout.stamp_ns - starts[1]
+    assert len(told[0]) == len(told[1]) == STEPS and np.ptp(told[0], axis=0).min() > 0
+    np.testing.assert_allclose(*told, rtol=0, atol=1e-9)
