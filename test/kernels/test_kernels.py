@@ -180,7 +180,7 @@ class AnotherKernel(FloatKernel):
 def test_the_choice_is_the_fastest_and_is_logged_once(name, width, caplog, monkeypatch):
     monkeypatch.setattr(kernels, 'native_reason', lambda: 'switched off')
     monkeypatch.setattr(kernels, 'INTEGER_KERNELS', (FloatKernel, AnotherKernel))
-    monkeypatch.setattr(kernels, '_seconds', lambda function, x, limit: (
+    monkeypatch.setattr(kernels, 'best_seconds', lambda function, x, **limits: (
         1.0 if getattr(function, 'name', '') == name else 2.0))
     spec = LinearSpec(width, 48, 4, 4)
     with caplog.at_level(logging.INFO, logger='sqap_vla_ros.kernels'):
