@@ -107,6 +107,25 @@ def test_a_rational_lens_is_refused_beyond_its_pole():
     assert valid.tolist() == [True, False]
 
 
+@pytest.mark.parametrize('tilt, axis', [((1.2, 0), 1), ((-1.2, 0), 1), ((0, 1.2), 0),
+                                        ((0, -1.2), 0), ((0.9, 0.6), 1)])
+def test_rays_that_miss_a_tilted_sensor_have_no_pixel_and_all_others_have(tilt, axis):
+    lens = CameraModel(640, 480, K, 'rational_polynomial', (*(0.0,) * 12, *tilt))
+    points = np.tile([0.0, 0.0, 1.0], (1001, 1))
+    points[:, axis] = np.linspace(-5, 5, 1001)
+    pixels, valid = project(lens, points)
+    assert valid[500] and 100 < valid.sum() < 1001 and np.diff(valid).sum() == 1
+    place = pixels[valid, axis]
+    assert (np.diff(place) > 0).all()
+    assert np.abs(place - K[axis, 2]).max() > 10_000  # up to rays along the sensor
+
+
+def test_the_skew_of_a_camera_matrix_counts():
+    skewed = K + [[0, 7.0, 0], [0, 0, 0], [0, 0, 0]]
+    pixels, _ = project(CameraModel(640, 480, skewed), [[0.5, 0.25, 0.5]])
+    np.testing.assert_allclose(pixels, [[525 + 7 * 0.5 + 321.5, 520 * 0.5 + 238.25]])
+
+
 @pytest.mark.parametrize('field, value, said', [
     ('K', np.zeros((3, 3)), 'not calibrated'),
     ('K', -K, 'no pinhole'),
