@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .options import add_policy_arguments, policy_options
+from ..control.action_space import DRIVING_KINDS, TWIST_NAMES
 from ..errors import ConfigError, ObservationError
 from ..ingest.images import read_image
 from ..observation import Observation, STATE_NAMES
@@ -144,18 +145,30 @@ def cogact_logits(cognition: np.ndarray, checkpoint) -> dict[str, np.ndarray]:
 
 
 def print_answer(args, policy, chunk) -> None:
-    """Print what was run, the actions and the timing."""
+    """Print what was run, the actions, what they tell an arm, and the timing."""
     config = policy.config
     tokens = f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]} visual tokens'
     if policy.selection is not None:
         tokens += f' from layer {config.model.prune_layer} on'
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
           f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
-    print('actions        ' + ' '.join(f'{name:>13}' for name in chunk.names))
-    for row in chunk.actions:
-        print(' ' * 15 + ' '.join(f'{value:13.6g}' for value in row))
+    print_rows('actions', chunk.names, chunk.actions)
+    if config.declares_actions and config.action_space.kind in DRIVING_KINDS:
+        commands = config.action_space.commands(chunk.actions)
+        print_rows('commands', (*TWIST_NAMES, 'open'), [
+            [*command.twist, np.nan if command.gripper is None else command.gripper]
+            for command in commands])
+        print(f'               (m/s and rad/s in frame {config.action_space.frame}, before any '
+              'limit; open: 0 closed .. 1)')
     if not config.declares_actions:
         print('               (deltas a step, in the units of the data set; no action_space is '
               'declared, so no robot can be driven)')
     print('timing         ' + ', '.join(
         f'{stage} {value:.1f} ms' for stage, value in chunk.timings.items()))
+
+
+def print_rows(title: str, names, rows) -> None:
+    """Print a table of numbers [T, A] with a name a column."""
+    print(f'{title:15}' + ' '.join(f'{name:>13}' for name in names))
+    for row in rows:
+        print(' ' * 15 + ' '.join(f'{value:13.6g}' for value in row))

@@ -108,7 +108,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     record = config.quantization
     stored = record.get('precision', 'fp')
     options = dataclasses.replace(
-        options, variants=options.variants or _usual_variants(stored if record else None),
+        options, variants=options.variants or usual_variants(stored if record else None),
         scene=dataclasses.replace(
             options.scene, instructions=_instructions(options.scene, config.instructions)))
     _check_keep(options.keep, config.model.num_visual)
@@ -135,8 +135,8 @@ def check_action_space(space) -> None:
                           f'command every {CONTROL_PERIOD_S} s: a whole multiple is needed')
 
 
-def _usual_variants(stored: str | None) -> tuple[str, ...]:
-    """Return the default variants, of a converted checkpoint those in its precision."""
+def usual_variants(stored: str | None) -> tuple[str, ...]:
+    """Return the default variants; stored: precision of a converted checkpoint, else None."""
     if stored is None:
         return BASELINE, 'sqap'
     return tuple(name for name, (precision, method) in VARIANTS.items()

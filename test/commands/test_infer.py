@@ -70,6 +70,20 @@ def test_the_dump_has_the_official_values(own, tmp_path, capsys):
         '               ', '')
 
 
+def test_declared_actions_are_told_as_an_arm_would_be_told_them(own, tmp_path, capsys):
+    checkpoint = golden_data.copy_of('openvla', tmp_path)
+    (checkpoint / 'deployment.json').write_text(json.dumps({'action_space': 'libero'}))
+    given = arguments('openvla', own)
+    given[1] = str(checkpoint)
+    assert main(given) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(row for row, line in enumerate(lines) if line.startswith('commands'))
+    assert lines[start].split()[1:] == ['vx', 'vy', 'vz', 'wx', 'wy', 'wz', 'open']
+    action, told = (np.array(lines[row].split(), float) for row in (start - 1, start + 1))
+    np.testing.assert_allclose(told[:6], action[:6] * ([1] * 3 + [10] * 3), rtol=1e-5)
+    assert told[6] == (action[6] > 0.5)
+
+
 def test_stages_in_bfloat16_are_near_those_in_float32(own, tmp_path):
     found = {}
     for name in ('float32', 'bfloat16'):

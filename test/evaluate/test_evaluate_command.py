@@ -4,12 +4,13 @@
 import argparse
 import json
 import os
+from pathlib import Path
 import shutil
 
 import pytest
 from sqap_vla_ros.commands import eval as evaluate
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.evaluate import evaluation, workers
+from sqap_vla_ros.evaluate import checkpoint_files, evaluation, workers
 from sqap_vla_ros.evaluate.plan import Job, plan_rows, Row
 from sqap_vla_ros.evaluate.progress import Progress
 from sqap_vla_ros.evaluate.rollouts import EpisodeResult
@@ -17,6 +18,7 @@ from sqap_vla_ros.evaluate.seeds import episode_seeds
 from sqap_vla_ros.evaluate.table import summarize, table_text
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.support.resources import model_directory
 from tiny_checkpoint import save_tiny_checkpoint
 
 STOVE, PLATE = 'put the bowl on the stove', 'put the bowl on the plate'
@@ -195,7 +197,7 @@ def worker_of(checkpoint):
     worker = object.__new__(workers._Worker)
     worker.scene = workers.Scene(
         str(checkpoint), SceneOptions(instructions=(STOVE, PLATE)),
-        fingerprint=workers.fingerprint(checkpoint))
+        fingerprint=checkpoint_files.fingerprint(checkpoint))
     worker._loaded = worker._policy = None
     return worker
 
@@ -232,3 +234,34 @@ def test_an_error_of_a_worker_reaches_the_caller(checkpoint):
     scene = workers.Scene(str(checkpoint), SceneOptions(instructions=('juggle',)))
     with pytest.raises(ConfigError, match='juggle'):
         list(workers.run_episodes([Job(Row('fp'), 0)], scene, 1))
+
+
+@pytest.mark.parametrize('largest', [10, 2 ** 26])
+def test_the_digest_and_the_fingerprint_know_a_checkpoint_of_any_format(tmp_path, monkeypatch,
+                                                                        largest):
+    monkeypatch.setattr(checkpoint_files, 'WHOLE_BYTES', largest)
+    (tmp_path / 'checkpoints').mkdir()
+    weights = tmp_path / 'checkpoints' / 'step.pt'
+    seen = []
+    for content in (bytes(2 ** 20), bytes(2 ** 20 - 1) + b'1'):
+        weights.write_bytes(content)
+        (tmp_path / 'config.json').write_text('{}')
+        (tmp_path / 'README.md').write_text(f'no part of it: {len(seen)}')
+        seen.append((checkpoint_files.digest(tmp_path), checkpoint_files.fingerprint(tmp_path)))
+        assert seen[-1] == (checkpoint_files.digest(tmp_path),
+                            checkpoint_files.fingerprint(tmp_path))
+        assert checkpoint_files.checkpoint_files(weights) == [weights, tmp_path / 'config.json']
+    assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
+
+
+def test_the_bundled_policy_is_the_one_of_the_committed_table():
+    root = Path(__file__).resolve().parents[2]
+    table = json.loads((root / 'benchmarks/results/libero_goal.json').read_text())
+    found = checkpoint_files.digest(model_directory('libero_goal'))
+    assert found == table['checkpoint_sha256']
+
+
+@pytest.mark.parametrize('stored, variants', [
+    (None, ('fp', 'sqap')), ('w4a4', ('w4a4', 'sqap')), ('w4a8', ('w4a8', 'w4a8-prune'))])
+def test_a_converted_checkpoint_runs_in_its_own_precision(stored, variants):
+    assert evaluation.usual_variants(stored) == variants
