@@ -47,7 +47,7 @@ class Recorded:
 def policy(tmp_path_factory):
     """Return a random policy that prunes, and so looks at everything."""
     path = tmp_path_factory.mktemp('models') / 'tiny'
-    save_tiny_checkpoint(path, INSTRUCTIONS, limit=0.6)  # some commands are beyond the limits
+    save_tiny_checkpoint(path, INSTRUCTIONS, limit=2.0)  # some commands are beyond the limits
     return load_policy(path, keep=40)
 
 
@@ -102,3 +102,5 @@ def test_a_recording_through_ros_and_through_eval_is_the_same(policy):
         assert node.stamp_ns - starts[0] == rollout.stamp_ns - starts[1]
     assert len(told[0]) == len(told[1]) == STEPS and np.ptp(told[0], axis=0).min() > 0
     np.testing.assert_allclose(*told, rtol=0, atol=1e-9)
+    speeds = np.linalg.norm(np.array(told[1])[:, :3], axis=1)
+    assert speeds.max() == pytest.approx(0.5), 'a limit was met'
