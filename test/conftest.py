@@ -55,6 +55,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+class RosModule(pytest.Module):
+    """Tests that import ROS: skipped as a whole, with the reason, where it is missing."""
+
+    def collect(self):
+        """Return the tests."""
+        if reason := missing_ros():
+            pytest.skip(reason, allow_module_level=True)
+        return super().collect()
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Make the modules in ros/, and mark their tests `ros`."""
+    if module_path.parent.name == 'ros':
+        module = RosModule.from_parent(parent, path=module_path)
+        module.add_marker('ros')
+        return module
+
+
 def missing_ros() -> str:
     """Return why ROS tests cannot run here; empty if they can."""
     if find_spec('rclpy') is None:

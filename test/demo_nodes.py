@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 from sim_doubles import PointEnv, ScriptedPolicy, twist_message
+from sqap_vla_ros.msg import ActionChunk, TokenSelection
 
 GRID = 16, 16
 KEPT = 154
@@ -27,8 +28,6 @@ class DemoPolicy(ScriptedPolicy):
 
     def __init__(self):
         super().__init__(lambda stamp, count, image: twist_message(stamp, (0.2, 0, 0)))
-        from sqap_vla_ros.msg import ActionChunk, TokenSelection
-        self._chunk_type, self._selection_type = ActionChunk, TokenSelection
         self._chunks = self.node.create_publisher(ActionChunk, '~/action_chunk', 5)
         self._selections = self.node.create_publisher(TokenSelection, '~/token_selection', 5)
         self._looked_at = None
@@ -46,14 +45,14 @@ class DemoPolicy(ScriptedPolicy):
         generator = np.random.default_rng(image.header.stamp.nanosec)
         kept = np.sort(generator.permutation(GRID[0] * GRID[1])[:KEPT]).astype(np.int32)
         reason = generator.integers(0, 3, KEPT).astype(np.uint8)
-        self._selections.publish(self._selection_type(
+        self._selections.publish(TokenSelection(
             header=image.header, image_width=image.width, image_height=image.height,
             rows=GRID[0], cols=GRID[1], kept=array('i', kept.tobytes()),
             reason=array('B', reason.tobytes()), frames=['end_effector'],
             protected_u=[0.5 * image.width], protected_v=[0.4 * image.height],
             protected_radius_px=[0.0]))
         instruction = self.messages['instruction'][-1].data
-        self._chunks.publish(self._chunk_type(
+        self._chunks.publish(ActionChunk(
             header=image.header, instruction=instruction, stage_names=list(STAGES),
             stage_ms=array('f', STAGES.values())))
 

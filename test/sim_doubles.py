@@ -4,7 +4,16 @@
 import threading
 import time
 
+from geometry_msgs.msg import TwistStamped
 import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from sqap_vla_ros.ros import qos
+from std_msgs.msg import Float64, String
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 
 
 class PointEnv:
@@ -75,17 +84,7 @@ class ScriptedPolicy:
     """
 
     def __init__(self, answer, gripper=lambda count: 1.0):
-        import rclpy
-        from geometry_msgs.msg import TwistStamped
-        from rclpy.executors import SingleThreadedExecutor
-        from rosgraph_msgs.msg import Clock
-        from sensor_msgs.msg import CameraInfo, Image, JointState
-        from std_msgs.msg import Float64, String
-        from std_srvs.srv import Trigger
-        from tf2_msgs.msg import TFMessage
-
-        from sqap_vla_ros.ros import qos
-        self._float64, self._answer, self._gripper_value = Float64, answer, gripper
+        self._answer, self._gripper_value = answer, gripper
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node('vla_node', context=self._context)
@@ -152,13 +151,12 @@ class ScriptedPolicy:
         count, self.ticks = self.ticks, self.ticks + 1
         twist = self._answer(stamp, count, self.messages['image'][-1])
         if twist is not None:
-            self.gripper.publish(self._float64(data=self._gripper_value(count)))
+            self.gripper.publish(Float64(data=self._gripper_value(count)))
             self.twists.publish(twist)
 
 
 def twist_message(stamp, linear=(0.0, 0.0, 0.0), frame_id='base'):
     """Return a TwistStamped."""
-    from geometry_msgs.msg import TwistStamped
     message = TwistStamped()
     message.header.stamp, message.header.frame_id = stamp, frame_id
     vector = message.twist.linear

@@ -19,14 +19,8 @@ class NodeLogHandler(logging.Handler):
         package.addHandler(self)
 
     def emit(self, record):
-        """Log a record; rclpy wants a line of code for each severity."""
-        text = record.getMessage()
-        if record.levelno >= logging.ERROR:
-            self._logger.error(text)
-        elif record.levelno >= logging.WARNING:
-            self._logger.warning(text)
-        else:
-            self._logger.info(text)
+        """Log a record."""
+        log(self._logger, record.levelno, record.getMessage())
 
     def close(self):
         """Leave the package's logger as it was."""
@@ -34,3 +28,13 @@ class NodeLogHandler(logging.Handler):
         package.removeHandler(self)
         package.setLevel(self._level_before)
         super().close()
+
+
+def log(logger, severity: int, text: str):
+    """Log by a node's logger, severity as in `logging`; rclpy wants a line of code for each."""
+    if severity >= logging.ERROR:
+        logger.error(text)
+    elif severity >= logging.WARNING:
+        logger.warning(text)
+    else:
+        logger.info(text)

@@ -18,6 +18,11 @@ def time_message(time_ns: int) -> Time:
     return Time(sec=time_ns // 10**9, nanosec=time_ns % 10**9)
 
 
+def nanoseconds_of(stamp: Time) -> int:
+    """Return a builtin_interfaces/Time as nanoseconds."""
+    return stamp.sec * 10**9 + stamp.nanosec
+
+
 def twist_message(command, time_ns: int, frame_id: str) -> TwistStamped:
     """Return a Command's twist, m/s and rad/s in frame_id."""
     message = TwistStamped(header=Header(stamp=time_message(time_ns), frame_id=frame_id))
@@ -64,7 +69,5 @@ def _array(code, values, dtype):
 def rgb_to_message(pixels: np.ndarray, header) -> Image:
     """Return uint8 [H, W, 3] RGB as a sensor_msgs/Image with this header."""
     height, width = pixels.shape[:2]
-    data = array('B')  # the one type that the message takes without looking at each byte
-    data.frombytes(np.ascontiguousarray(pixels).tobytes())
     return Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width,
-                 data=data)
+                 data=_array('B', pixels, np.uint8))

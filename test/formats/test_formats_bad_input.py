@@ -11,7 +11,6 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.errors import CheckpointError, ConfigError
 from sqap_vla_ros.formats import open_checkpoint
-from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.policy import load_policy
 import torch
 
@@ -166,14 +165,3 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path, change, message):
     golden_data.edit(path / 'tokenizer.json', without_merges)
     with pytest.raises(CheckpointError, match=message):
         load_policy(path, unnorm_key=KEY)
-
-
-def test_options_of_another_head_and_too_many_tokens_are_refused():
-    with pytest.raises(ConfigError, match='belong to a diffusion head'):
-        golden_data.load('openvla', ddim_steps=5)
-    with pytest.raises(ConfigError, match='11 DDIM steps'):
-        golden_data.load('cogact', ddim_steps=11)
-    with pytest.raises(ConfigError, match='1..256'):
-        golden_data.load('openvla', keep=257)
-    with pytest.raises(ConfigError, match='2 bins|at least 2'):
-        TokenHeadConfig(bins=1)

@@ -13,6 +13,7 @@ from sqap_vla_ros.formats.checkpoint import (
     CheckpointConfig, config_from_dict, config_to_dict, read_tokenizer)
 from sqap_vla_ros.formats.tensors import SafetensorsReader
 from sqap_vla_ros.model.prompt import word_tokenizer
+from sqap_vla_ros.model.vla import VLA
 import torch
 
 RECIPE = golden_data.recipe()
@@ -49,12 +50,13 @@ class Opener:
         config = RECIPE.openvla_config(sizes)
         if sizes is PUBLISHED:
             del config['timm_model_kwargs']
-            config['text_config'] = {'model_type': 'llama', 'vocab_size': 32064}
+            config['text_config'] = {'model_type': 'llama', 'vocab_size': 32064,
+                                     'pad_token_id': 32000}
         if change:
             change(config)
         return self._open('openvla.SafetensorsReader', shapes, config, lost, self.directory)
 
-    def cogact(self, sizes=TINY, lost=None, change=None):
+    def cogact(self, sizes=TINY, lost=None, change=None, action_model=(12, 768)):
         dino, siglip = RECIPE.encoder_shapes(sizes, 'gamma')
         shapes = {**RECIPE.prefixed('vision_backbone.dino_featurizer.', dino),
                   **RECIPE.prefixed('vision_backbone.siglip_featurizer.', siglip),
@@ -62,7 +64,7 @@ class Opener:
                       sizes, [f'projector.{n}' for n in (0, 2, 4)])),
                   **RECIPE.prefixed('llm_backbone.llm.', RECIPE.llama_shapes(sizes)),
                   **RECIPE.prefixed('action_model.', action_shapes(
-                      *((12, 768) if sizes is PUBLISHED else (3, 96))))}
+                      *(action_model if sizes is PUBLISHED else (3, 96))))}
         config = {'vla': {'base_vlm': 'prism-dinosiglip-224px+7b'}, 'action_dim': 7,
                   'action_model_type': 'DiT-B', 'future_action_window_size': 15}
         if sizes is not PUBLISHED:
@@ -85,8 +87,15 @@ class Opener:
         self.monkeypatch.setattr(f'sqap_vla_ros.formats.{reader}',
                                  lambda path: HeadersOnly(shapes, torch.float32))
         source = open_checkpoint(path)
-        self.notes = source.notes
+        self.tensors, self.notes = source.tensors, source.notes
         return source.config.model
+
+    def network(self, config):
+        """Return the network of a config without weights, which the tensors fit."""
+        with torch.device('meta'):
+            model = VLA(config)
+        self.tensors.check(model.state_dict())
+        return model
 
 
 @pytest.fixture
@@ -100,6 +109,22 @@ def test_a_whole_checkpoint_opens(opener, head, sizes):
     model = getattr(opener, head)(sizes)
     assert model.vision.dino.depth == sizes.dino[1] - 1  # the last block is not used
     assert (model.vision.dino.registers, model.vision.siglip.registers) == (4, 0)
+
+
+def test_the_published_openvla_fits_by_its_names_and_sizes(opener):
+    config = opener.openvla(PUBLISHED)
+    parameters = opener.network(config).parameters()
+    assert sum(p.numel() for p in parameters) == pytest.approx(7.49e9, rel=0.01)
+    assert (config.llm.num_heads, config.llm.num_kv_heads) == (32, 32)
+    assert config.llm.rms_norm_eps == 1e-6
+
+
+@pytest.mark.parametrize('depth, width, heads', [(6, 384, 4), (12, 768, 12), (24, 1024, 16)])
+def test_the_published_cogact_fits_by_its_names_and_sizes(opener, depth, width, heads):
+    config = opener.cogact(PUBLISHED, action_model=(depth, width))
+    opener.network(config)
+    assert config.head.heads == heads and config.llm.rms_norm_eps == 1e-5
+    assert (config.vision.dino.heads, config.vision.siglip.heads) == (16, 16)
 
 
 @pytest.mark.parametrize('sizes', [TINY, PUBLISHED], ids=['tiny', 'published'])

@@ -5,15 +5,10 @@ import json
 
 import golden_data
 import pytest
+from ros_harness import World
+from sqap_vla_ros.control.action_space import DELTA_NAMES, POSE_NAMES
+from sqap_vla_ros.ros.vla.node import load_configured_policy
 
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-from ros_harness import World  # noqa: E402
-from sqap_vla_ros.control.action_space import DELTA_NAMES, POSE_NAMES  # noqa: E402
-from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
-
-pytestmark = pytest.mark.ros
 # A long step, so that a slow machine answers within it.
 SPACE = {'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 2.0, 'frame': 'end_effector',
          'rotation': 'rotvec', 'execute_steps': 1, 'gripper_open': 1.0, 'gripper_closed': 0.0}
@@ -49,22 +44,12 @@ def test_the_node_drives_by_a_foreign_checkpoint(node_with, head, horizon):
     assert world.robot.twists[-1].header.frame_id == 'end_effector'
 
 
-@pytest.mark.parametrize('head', ['openvla', 'cogact'])
-def test_the_node_refuses_to_guess_what_actions_mean(node_with, head):
-    world = node_with(head)
+@pytest.mark.parametrize('deployment, text', [
+    ({}, 'declare action_space in'),
+    ({'action_space': {**SPACE, 'kind': 'pose', 'names': [*POSE_NAMES, 'gripper']}},
+     "kind 'pose' cannot drive an arm in this version"),
+    ({'action_space': SPACE, 'unnorm_key': ''}, "['bridge_orig', 'libero_spatial_no_noops']")])
+def test_the_node_refuses_to_guess_what_actions_mean(node_with, deployment, text):
+    world = node_with('openvla', **deployment)
     assert not world.node.start()
-    assert 'declare action_space in' in world.node.problem
-    assert 'deployment.json' in world.node.problem
-
-
-def test_the_node_refuses_a_kind_of_action_that_it_has_no_output_for(node_with):
-    pose = {**SPACE, 'kind': 'pose', 'names': [*POSE_NAMES, 'gripper']}
-    world = node_with('openvla', action_space=pose)
-    assert not world.node.start()
-    assert "kind 'pose' cannot drive an arm in this version" in world.node.problem
-
-
-def test_the_node_refuses_to_guess_whose_units_actions_have(node_with):
-    world = node_with('cogact', action_space=SPACE, unnorm_key='')
-    assert not world.node.start()
-    assert "['bridge_orig', 'fractal20220817_data']" in world.node.problem
+    assert text in world.node.problem

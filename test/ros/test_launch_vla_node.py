@@ -14,9 +14,7 @@ except ImportError:
     pytest.skip('launch and launch_ros are not installed (there are no wheels of them)',
                 allow_module_level=True)
 
-from sqap_vla_ros.support.resources import share_directory  # noqa: E402
-
-pytestmark = pytest.mark.ros
+from sqap_vla_ros.support.resources import share_directory
 
 
 @pytest.fixture

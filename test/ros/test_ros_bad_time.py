@@ -3,13 +3,7 @@
 """Clocks and cameras that stop, or that disagree about the time: no motion, and a way back."""
 
 import pytest
-
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-from ros_harness import KnownPolicy, World  # noqa: E402
-
-pytestmark = pytest.mark.ros
+from ros_harness import KnownPolicy, World
 
 
 @pytest.fixture

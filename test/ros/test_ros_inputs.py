@@ -10,22 +10,17 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_harness import KnownPolicy, StatePolicy, transform
+from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
+from sqap_vla_ros.ingest.observer import ObserverOptions
+from sqap_vla_ros.ros.messages import time_message
+from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs
+from sqap_vla_ros.ros.vla.parameters import NodeConfig
+from tf2_msgs.msg import TFMessage
 
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-import rclpy  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_harness import KnownPolicy, StatePolicy, transform  # noqa: E402
-from sensor_msgs.msg import CameraInfo, CompressedImage, JointState  # noqa: E402
-from sqap_vla_ros.ingest.observer import ObserverOptions  # noqa: E402
-from sqap_vla_ros.ros.messages import time_message  # noqa: E402
-from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs  # noqa: E402
-from sqap_vla_ros.ros.vla.parameters import NodeConfig  # noqa: E402
-from tf2_msgs.msg import TFMessage  # noqa: E402
-
-pytestmark = pytest.mark.ros
 SECOND = 10**9
 START = 1_790_000_000 * SECOND
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

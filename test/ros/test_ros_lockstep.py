@@ -4,14 +4,9 @@
 
 import numpy as np
 import pytest
+from ros_harness import KnownPolicy, SPEED, speed, World
+from sensor_msgs.msg import Image
 
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-from ros_harness import KnownPolicy, SPEED, speed, World  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
-
-pytestmark = pytest.mark.ros
 DT_NS = 50_000_000
 EVERY = 4
 LOCKSTEP = {'lockstep': True, 'use_sim_time': True, 'image_timeout': 0.2}

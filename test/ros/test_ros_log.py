@@ -5,14 +5,9 @@
 import logging
 from types import SimpleNamespace
 
-import pytest
+from rclpy.logging import get_logger
+from sqap_vla_ros.ros.log import NodeLogHandler
 
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-
-from rclpy.logging import get_logger  # noqa: E402
-from sqap_vla_ros.ros.log import NodeLogHandler  # noqa: E402
-
-pytestmark = pytest.mark.ros
 PACKAGE = logging.getLogger('sqap_vla_ros.kernels')
 
 

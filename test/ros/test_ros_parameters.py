@@ -6,23 +6,15 @@ from types import SimpleNamespace
 
 import golden_data
 import pytest
-
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-from rclpy.exceptions import InvalidParameterTypeException  # noqa: E402
-from rclpy.exceptions import InvalidParameterValueException  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from ros_harness import KnownPolicy  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
-from sqap_vla_ros.errors import ConfigError  # noqa: E402
-from sqap_vla_ros.options import PolicyOptions  # noqa: E402
-from sqap_vla_ros.ros.vla.node import load_configured_policy  # noqa: E402
-from sqap_vla_ros.ros.vla.parameters import (  # noqa: E402
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from ros_harness import KnownPolicy
+from safetensors.torch import load_file, save_file
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.options import PolicyOptions
+from sqap_vla_ros.ros.vla.node import load_configured_policy
+from sqap_vla_ros.ros.vla.parameters import (
     check_unknown, NodeConfig, read_parameters, unheard_files)
-from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
-
-pytestmark = pytest.mark.ros
+from tiny_checkpoint import save_tiny_checkpoint
 
 
 @pytest.fixture
@@ -68,10 +60,7 @@ def test_the_list_of_int8_parts_may_be_empty(make_world, arguments, parts):
 
 @pytest.mark.parametrize('name, value, error', [
     ('int8_parts', 'vision', InvalidParameterTypeException),
-    ('ddim_steps', -2, InvalidParameterValueException),
     ('ddim_steps', 101, InvalidParameterValueException),
-    ('ddim_steps', 5.0, InvalidParameterTypeException),
-    ('prune_layer', -1, InvalidParameterValueException),
     ('dtype', 16, InvalidParameterTypeException)])
 def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, value, error):
     with pytest.raises(error, match=name):
@@ -82,20 +71,15 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
     ({'int8_parts': ('vision', 'engine')}, "'engine', expected one of vision, "),
     ({'ddim_steps': -2}, 'ddim_steps is -2, expected -1 to 100'),
     ({'prune_layer': -1}, 'prune_layer is -1, expected 0 to'),
-    ({'end_effector_frames': ()}, 'end_effector_frames name TF frames')])
+    ({'end_effector_frames': ()}, 'end_effector_frames name TF frames'),
+    ({'end_effector_frames': ('',)}, 'end_effector_frames name TF frames'),
+    ({'output': 'pose'}, "output is 'pose', which this version does not offer"),
+    ({'selection_method': 'best'}, "selection_method is 'best', expected one of"),
+    ({'gripper_open_position': 0.0}, 'gripper_closed_position are both'),
+    ({}, 'checkpoint is empty')])
 def test_values_without_sense_are_refused_with_the_parameter(values, message):
     with pytest.raises(ConfigError, match=message):
-        NodeConfig.from_parameters(values)
-
-
-@pytest.mark.parametrize('parameter', [
-    Parameter('int8_parts', value=['head']), Parameter('ddim_steps', value=5),
-    Parameter('prune_layer', value=1), Parameter('dtype', value='float16')])
-def test_what_is_loaded_cannot_be_changed_while_the_node_runs(make_world, parameter):
-    world = make_world(KnownPolicy)
-    world.start()
-    result, = world.node.set_parameters([parameter])
-    assert not result.successful and 'read-only' in result.reason
+        NodeConfig.from_parameters(values).checkpoint_directory
 
 
 def test_what_moves_the_floor_is_what_the_policy_runs_with(make_world, tmp_path):
@@ -111,20 +95,6 @@ def test_what_moves_the_floor_is_what_the_policy_runs_with(make_world, tmp_path)
     assert {module.precision for module in model.projector.modules()
             if hasattr(module, 'precision')} == {'w8a8'}
     assert model.llm.norm.weight.dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize('parameters, text', [
-    ({'prune_layer': 5}, 'prune_layer 5 must be in 1..4'),
-    ({'ddim_steps': 5}, 'belong to a diffusion head'), ({'dtype': 'int8'}, "dtype is 'int8'"),
-    ({'int8_parts': ['engine']}, 'parameter int8_parts'), ({'precision': 'w3a3'}, 'w3a3'),
-    ({'device': 'tpu'}, "device is 'tpu'")])
-def test_what_the_checkpoint_cannot_do_fails_configure_with_the_reason(
-        make_world, tmp_path, parameters, text):
-    save_tiny_checkpoint(tmp_path)
-    world = make_world(load_configured_policy, {
-        'checkpoint': str(tmp_path), 'gripper_joint': 'finger', **parameters})
-    assert not world.node.start()
-    assert text in world.node.problem and '\n' not in world.node.problem
 
 
 def given(**overrides):
@@ -186,7 +156,7 @@ def test_a_policy_that_overflows_in_the_warm_up_fails_configure_with_one_line(
         tensors = load_file(shard)
         for name in tensors:
             if name.endswith('layers.1.mlp.down_proj.weight'):
-                tensors[name] *= 3e6
+                tensors[name] *= 2e5  # float16 holds it, and not what comes out
         save_file(tensors, shard, metadata={'format': 'pt'})
     world = make_world(load_configured_policy, {
         'checkpoint': str(path), 'keep_tokens': 154, 'dtype': 'float16', 'torch_threads': 1,

@@ -8,14 +8,9 @@ import subprocess
 import sys
 
 import pytest
+import rclpy
+from ros_harness import Robot, speed, spinner, World
 
-pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-import rclpy  # noqa: E402
-from ros_harness import Robot, speed, spinner, World  # noqa: E402
-
-pytestmark = pytest.mark.ros
 TESTS = Path(__file__).resolve().parents[1]  # ros_harness is there
 NODE = """
 import signal

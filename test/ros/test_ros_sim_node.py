@@ -12,14 +12,16 @@ import time
 import cv2
 import numpy as np
 import pytest
+import rclpy
+from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
 
 from sim_doubles import PointEnv, ScriptedPolicy, twist_message
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ros.simulator import node as module
 from sqap_vla_ros.ros.simulator.episodes import plan_episodes
-
-rclpy = pytest.importorskip('rclpy', reason='needs ROS 2: make setup')
-pytestmark = pytest.mark.ros
+from sqap_vla_ros.ros.simulator.pacing import PolicyTimeout
+from sqap_vla_ros.ros.simulator.parameters import SimSettings
 
 STOVE, CABINET = 'put the bowl on the stove', 'put the bowl on top of the cabinet'
 SPEED = 0.2  # m/s
@@ -45,9 +47,6 @@ def policy():
 @pytest.fixture
 def simulator(monkeypatch):
     """Return a maker of simulator nodes that end with the test."""
-    from rclpy.parameter import Parameter
-    from sqap_vla_ros.ros.simulator import node as module
-    from sqap_vla_ros.ros.simulator.node import LiberoSimNode
     monkeypatch.setattr(module, 'REPORTS_S', 0.1)  # nobody here is further away than a thread
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -57,7 +56,7 @@ def simulator(monkeypatch):
         parameters = {'episodes': 1, 'policy_timeout_s': 8.0, 'image_width': 32,
                       'image_height': 32, **parameters}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        made.append(LiberoSimNode(make_env, context=context, parameter_overrides=overrides))
+        made.append(module.LiberoSimNode(make_env, context=context, parameter_overrides=overrides))
         return made[-1]
     yield make
     for node in made:
@@ -88,25 +87,20 @@ def test_instructions_take_turns_and_a_control_changes_no_scene():
 
 
 @pytest.mark.parametrize('arguments', [
-    ((STOVE, CABINET), 'fly', 'none'), ((STOVE,), '', 'other-instruction'),
-    ((STOVE, CABINET), '', 'tokens')])
+    ((STOVE, CABINET), 'fly', 'none'), ((STOVE,), '', 'other-instruction')])
 def test_an_impossible_plan_is_refused(arguments):
     with pytest.raises(ConfigError):
         plan_episodes(*arguments, 2, 0)
 
 
-def test_every_parameter_has_a_description_and_numbers_have_a_range(simulator):
-    from rclpy.parameter import Parameter
-    node = simulator()
-    for name, parameter in node._parameters.items():
-        if name == 'use_sim_time' or name.startswith(('start_type', 'qos_')):
-            continue
-        told = node.describe_parameter(name)
-        assert told.description and told.read_only, name
-        if parameter.type_ == Parameter.Type.INTEGER:
-            assert told.integer_range, name
-        if parameter.type_ == Parameter.Type.DOUBLE:
-            assert told.floating_point_range, name
+@pytest.mark.parametrize('values, text', [
+    ({'control': 'tokens'}, "parameter control is 'tokens': use one of"),
+    ({'camera_pose': (0.0,) * 3}, 'camera_pose has 3 numbers'),
+    ({'suite': ''}, 'parameter suite of libero_sim_node must not be empty'),
+    ({'instructions': ()}, 'parameter instructions of libero_sim_node must not be empty')])
+def test_settings_without_sense_are_refused(values, text):
+    with pytest.raises(ConfigError, match=text):
+        SimSettings(**values)
 
 
 def test_an_episode_succeeds_by_the_environments_own_predicate(simulator, policy):
@@ -120,12 +114,6 @@ def test_an_episode_succeeds_by_the_environments_own_predicate(simulator, policy
                for message in double.wait_for('/libero_sim/episode', 2)]
     assert [report['phase'] for report in reports] == ['started', 'finished']
     assert reports[-1] == json.loads(record.to_json())
-
-
-def test_an_episode_ends_after_max_steps(simulator, policy):
-    policy(lambda stamp, count, image: twist_message(stamp))
-    record, = simulator(max_steps=5).run()
-    assert (record.success, record.steps) == (False, 5)
 
 
 def test_a_tick_carries_one_stamp_and_the_poses_of_the_environment(simulator, policy):
@@ -147,31 +135,21 @@ def test_a_tick_carries_one_stamp_and_the_poses_of_the_environment(simulator, po
     assert (fixed.header.frame_id, fixed.child_frame_id) == ('base', 'agentview_optical_frame')
     np.testing.assert_allclose(pose_of(fixed.transform), start.camera_pose(), atol=1e-12)
     assert double.messages['image'][0].header.frame_id == 'agentview_optical_frame'
-
-
-def test_camera_info_is_an_ideal_plumb_bob_camera(simulator, policy):
-    double, node = policy(), simulator(max_steps=1)
-    node.run()
-    info, = double.messages['camera_info']
+    info = double.messages['camera_info'][0]
     assert info.distortion_model == 'plumb_bob' and not any(info.d)
-    np.testing.assert_array_equal(np.reshape(info.k, (3, 3)), node.env.camera_intrinsics())
-    np.testing.assert_array_equal(np.reshape(info.p, (3, 4))[:, :3], node.env.camera_intrinsics())
+    np.testing.assert_array_equal(np.reshape(info.k, (3, 3)), start.camera_intrinsics())
+    np.testing.assert_array_equal(np.reshape(info.p, (3, 4))[:, :3], start.camera_intrinsics())
     assert (info.width, info.height) == (32, 32)
 
 
-def test_the_gripper_is_published_as_a_panda_publishes_it(simulator, policy):
-    double, node = policy(gripper=lambda count: 0.5), simulator(max_steps=3)
-    node.run()
-    first, *_, last = double.messages['joint_states']
-    assert last.name[0] == 'panda_joint1' and last.name[7] == 'panda_finger_joint1'
-    assert (first.position[7], last.position[7]) == (0.04, 0.02)
-
-
 def test_a_gripper_command_counts_for_the_twist_that_follows_it(simulator, policy):
-    policy(gripper=lambda count: float(count % 2))
-    node = simulator(max_steps=8)
-    node.run()
-    assert [gripper for _, gripper in node.env.executed] == [0.0, 1.0] * 4
+    double, node = policy(gripper=lambda count: 0.5 * (count % 2)), simulator(max_steps=8)
+    record, = node.run()
+    assert (record.success, record.steps) == (False, 8)
+    assert [gripper for _, gripper in node.env.executed] == [0.0, 0.5] * 4
+    first, *_, last = double.messages['joint_states']  # as a Panda publishes its fingers
+    assert last.name[0] == 'panda_joint1' and last.name[7] == 'panda_finger_joint1'
+    assert (first.position[7], last.position[7]) == (0.04, 0.0)
 
 
 def test_a_first_twist_without_its_gripper_command_is_asked_for_again(simulator, policy):
@@ -248,13 +226,11 @@ def test_a_gripper_command_that_is_not_finite_keeps_the_last_one(simulator, poli
 
 
 def test_without_a_policy_node_the_run_ends_in_a_clear_error(simulator):
-    from sqap_vla_ros.ros.simulator.pacing import PolicyTimeout
     with pytest.raises(PolicyTimeout, match='vla_node/reset gave no answer'):
         simulator(policy_timeout_s=0.5).run()
 
 
 def test_a_policy_node_that_falls_silent_ends_the_run(simulator, policy):
-    from sqap_vla_ros.ros.simulator.pacing import PolicyTimeout
     policy(lambda stamp, count, image: right(stamp, count, image) if count < 2 else None)
     with pytest.raises(PolicyTimeout, match='no delta_twist_cmds'):
         simulator(repeat_s=0.1, policy_timeout_s=3.0).run()
@@ -352,10 +328,9 @@ def test_a_parameter_out_of_range_is_an_error_message_and_no_traceback(ros_proce
 
 def test_the_published_end_effector_projects_onto_the_rendered_gripper(simulator, policy):
     pytest.importorskip('libero', reason='needs the simulator: pip install .[sim]')
-    from sqap_vla_ros.ros.simulator.node import make_libero_env
     double = policy(lambda stamp, count, image: twist_message(stamp, (0, 0, -0.05)),
                     gripper=lambda count: 0.0)  # closed: the end effector is inside the hand
-    node = simulator(make_libero_env, max_steps=17, image_width=224, image_height=224)
+    node = simulator(module.make_libero_env, max_steps=17, image_width=224, image_height=224)
     node.run()
     image = double.messages['image'][-1]
     moved = next(message for message in double.messages['/tf']

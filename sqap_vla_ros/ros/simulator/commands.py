@@ -8,7 +8,7 @@ from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sqap_vla_ros.ros.simulator.publishers import nanoseconds_of
+from sqap_vla_ros.ros.messages import nanoseconds_of
 from std_msgs.msg import Float64
 
 

@@ -23,7 +23,8 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from sqap_vla_ros.ingest.images import image_to_rgb
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
-from sqap_vla_ros.ros.simulator.publishers import nanoseconds_of, REPORTS
+from sqap_vla_ros.ros.messages import nanoseconds_of
+from sqap_vla_ros.ros.simulator.publishers import REPORTS
 from std_msgs.msg import String
 
 QUEUE = QoSProfile(depth=50)

@@ -71,12 +71,10 @@ def plan_episodes(
 
     instructions: those of the scene; they take turns with the seed unless `instruction` fixes
     one of them. Episode i is placed with seed + i. Raises ConfigError for an instruction that
-    the scene does not have, an unknown control, or 'other-instruction' in a scene with one.
+    the scene does not have, or 'other-instruction' in a scene with one.
     """
     if instruction and instruction not in instructions:
         raise ConfigError(f'instruction {instruction!r} is none of the scene: {instructions}')
-    if control not in CONTROLS:
-        raise ConfigError(f'control {control!r} is unknown: use one of {CONTROLS}')
     goals = [instruction] if instruction else list(instructions)
     plan = []
     for index in range(episodes):

@@ -124,7 +124,7 @@ class LiberoSimNode(Node):
         self.env.reset(episode.seed, episode.goal)
         self._sensors.send_instruction(episode.instruction)
         self._reset_policy()
-        self._pacing.begin()
+        self._pacing.begin(record)
         stamp = time_message(self._pacing.stamp_ns)
         self._sensors.send_camera_pose(stamp)
         self._sensors.send_episode(record)
@@ -137,14 +137,10 @@ class LiberoSimNode(Node):
         return record
 
     def _finish(self, record: EpisodeRecord, wall_s: float) -> None:
-        counts = self._pacing.counts
         record.phase = 'finished'
         record.duration_s = record.steps * self.env.dt
         record.wall_s = wall_s
         record.real_time_factor = record.duration_s / max(wall_s, 1e-9)
-        record.idle_steps, record.late_steps = counts.idle_steps, counts.late_steps
-        record.worst_delay_ms, record.render_ms = counts.worst_delay_ms, counts.render_ms
-        record.repeated_ticks = counts.repeated_ticks
         record.refused = dict(self._inbox.refused)
         self._sensors.send_final_image(
             self.env.render(), time_message(self._pacing.stamp_ns))
@@ -159,7 +155,9 @@ class LiberoSimNode(Node):
                     f'{self._reset_client.srv_name} gave no answer for '
                     f'{self.settings.policy_timeout_s:.0f} s: is {self.settings.policy_node} '
                     'running and active, in the same ROS domain?')
-            self._spin_for(RETRY_S)
+            end = time.monotonic() + RETRY_S
+            while time.monotonic() < end:
+                self.spin(end - time.monotonic())
 
     def _ask_for_reset(self, give_up_at: float) -> bool:
         while not self._reset_client.service_is_ready():
@@ -174,11 +172,6 @@ class LiberoSimNode(Node):
             self._reset_client.remove_pending_request(future)
             return False
         return future.result().success
-
-    def _spin_for(self, duration_s: float) -> None:
-        end = time.monotonic() + duration_s
-        while time.monotonic() < end:
-            self.spin(end - time.monotonic())
 
 
 def main(args=None, make_env=make_libero_env) -> int:

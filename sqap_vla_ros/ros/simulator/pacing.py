@@ -3,11 +3,10 @@
 """
 How simulated time goes on: in lockstep with the policy node, or with the wall clock.
 
-Both offer `begin()` at the start of an episode and `command(step)`, which sends the sensors of
-that control step and returns what to execute in it.
+Both offer `begin(record)` at the start of an episode and `command(step)`, which sends the sensors
+of that control step and returns what to execute in it.
 """
 from collections.abc import Callable
-from dataclasses import dataclass
 import time
 
 import numpy as np
@@ -15,6 +14,7 @@ from rclpy.clock import Clock
 
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.simulator.commands import SimCommands
+from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
 from sqap_vla_ros.ros.simulator.publishers import NANOSECONDS, SimPublishers
 
@@ -27,23 +27,6 @@ class PolicyTimeout(RuntimeError):
     """The policy node gave no answer for too long."""
 
 
-@dataclass
-class PacingCounts:
-    """What happened in an episode; units as in EpisodeRecord."""
-
-    idle_steps: int = 0
-    late_steps: int = 0
-    worst_delay_ms: float = 0.0
-    repeated_ticks: int = 0
-    images: int = 0
-    rendering_s: float = 0.0
-
-    @property
-    def render_ms(self) -> float:
-        """Mean time to render an image [ms]."""
-        return 1e3 * self.rendering_s / max(self.images, 1)
-
-
 class Pacing:
     """What both ways share; spin(timeout_s) handles messages for at most so long."""
 
@@ -51,17 +34,18 @@ class Pacing:
                  settings: SimSettings, spin: Callable[[float], None]):
         self._env, self._settings, self._spin = env, settings, spin
         self._publishers, self._commands = publishers, commands
-        self.counts = PacingCounts()
+        self._record = self._rendering_s = None
 
-    def _begin(self) -> None:
-        self.counts = PacingCounts()
+    def begin(self, record: EpisodeRecord) -> None:
+        """Start an episode; its record takes what is counted."""
+        self._record, self._rendering_s = record, []
         self._commands.restart()
 
     def _render(self) -> np.ndarray:
         start = time.perf_counter()
         image = self._env.render()
-        self.counts.rendering_s += time.perf_counter() - start
-        self.counts.images += 1
+        self._rendering_s.append(time.perf_counter() - start)
+        self._record.render_ms = 1e3 * float(np.mean(self._rendering_s))
         return np.zeros_like(image) if self._settings.control == 'blank-image' else image
 
     def _drain(self) -> None:
@@ -85,9 +69,9 @@ class Lockstep(Pacing):
         self._tick = 0
         self._tries_left = CONNECTION_TRIES
 
-    def begin(self) -> None:
+    def begin(self, record: EpisodeRecord) -> None:
         """Start an episode."""
-        self._begin()
+        super().begin(record)
         every = self._settings.image_every
         self._tick = -(-(self._tick + GAP_TICKS) // every) * every
 
@@ -112,7 +96,7 @@ class Lockstep(Pacing):
                     f'{self._settings.policy_timeout_s:.0f} s (refused: '
                     f'{dict(self._commands.refused)}): is {self._settings.policy_node} active, '
                     'with lockstep and use_sim_time? Its reason is in /diagnostics')
-            self.counts.repeated_ticks += 1
+            self._record.repeated_ticks += 1
             twist = self._answer(messages)
         self._tick += 1
         return twist, self._commands.gripper_open
@@ -161,9 +145,9 @@ class RealTime(Pacing):
         self._clock = clock
         self._due = 0.0
 
-    def begin(self) -> None:
+    def begin(self, record: EpisodeRecord) -> None:
         """Start an episode."""
-        self._begin()
+        super().begin(record)
         self._due = time.monotonic()
 
     @property
@@ -182,7 +166,7 @@ class RealTime(Pacing):
         if step % self._settings.image_every == 0:
             self._publishers.send(self._publishers.camera(stamp, self._render()))
         if twist is None:
-            self.counts.idle_steps += 1
+            self._record.idle_steps += 1
             twist = np.zeros(6)
         return twist, self._commands.gripper_open
 
@@ -192,6 +176,6 @@ class RealTime(Pacing):
             self._spin(self._due - time.monotonic())
         self._drain()
         delay = time.monotonic() - self._due
-        self.counts.late_steps += delay > self._env.dt
-        self.counts.worst_delay_ms = max(self.counts.worst_delay_ms, 1e3 * delay)
+        self._record.late_steps += delay > self._env.dt
+        self._record.worst_delay_ms = max(self._record.worst_delay_ms, 1e3 * delay)
         self._due += self._env.dt + max(0.0, delay - MOST_BEHIND_S)

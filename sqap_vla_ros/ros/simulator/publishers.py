@@ -22,11 +22,6 @@ QUEUE = QoSProfile(depth=10)  # reliable: fits subscriptions of either kind
 REPORTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def nanoseconds_of(stamp: Time) -> int:
-    """Return the whole number of nanoseconds of a time message."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
-
-
 def transform_message(
     pose: np.ndarray, stamp: Time, parent: str, child: str,
 ) -> TransformStamped:

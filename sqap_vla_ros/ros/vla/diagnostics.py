@@ -6,14 +6,17 @@ What the node tells people: /diagnostics, once a second and at once when somethi
 A message that starts to hold is logged too, so that a terminal shows why the arm stands still.
 """
 
+import logging
 import re
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from .. import qos
+from ..log import log
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+SEVERITIES = {OK: logging.INFO, WARN: logging.WARNING, ERROR: logging.ERROR}
 PERIOD_S = 1.0
 LOG_PERIOD_S = 5.0
 
@@ -56,16 +59,10 @@ class Diagnostics:
     def _log(self, name, level, message):
         """Log, unless the same was said a moment ago (states may alternate with every image)."""
         text, now_s = f'{name}: {message}', time.monotonic()
-        logger = self._node.get_logger()
         if now_s - self._logged.get(_wording(text), -LOG_PERIOD_S) < LOG_PERIOD_S:
             return
         self._logged[_wording(text)] = now_s
-        if level == OK:
-            logger.info(text)
-        elif level == WARN:
-            logger.warning(text)
-        else:
-            logger.error(text)
+        log(self._node.get_logger(), SEVERITIES[level], text)
 
 
 def _wording(message) -> str:

@@ -17,6 +17,7 @@ from sqap_vla_ros.control.command import STOP
 from .control import Control
 from .diagnostics import OK, WARN
 from .. import qos
+from ..messages import nanoseconds_of
 
 
 class LockstepControl(Control):
@@ -83,7 +84,7 @@ class LockstepControl(Control):
         super().check()
 
     def _on_clock(self, message):
-        tick_ns = message.clock.sec * 10**9 + message.clock.nanosec
+        tick_ns = nanoseconds_of(message.clock)
         last_ns = self.player.not_before_ns if self._tick_ns is None else self._tick_ns
         has_jumped_back = last_ns is not None and tick_ns < last_ns
         if has_jumped_back:

@@ -20,25 +20,39 @@ from .. import messages, qos
 ACKNOWLEDGE_S = 0.5  # how long a last stop command may take to arrive
 
 
-class TwistOutput:
-    """delta_twist_cmds (geometry_msgs/TwistStamped) and gripper_command (std_msgs/Float64)."""
+class _Outputs:
+    """Lifecycle publishers that come and go together."""
 
-    def __init__(self, node, frame_id: str):
-        """Keep what setup() needs; frame_id: of the twists."""
+    def __init__(self, node):
+        """Keep the node."""
         self._node = node
-        self._frame_id = frame_id
         self._publishers = []
-
-    def setup(self, listener):
-        """Create the publishers; listener: has on_topic_problem(topic, message)."""
-        self._listener = listener
-        self._twist = self._publisher(TwistStamped, 'delta_twist_cmds')
-        self._gripper = self._publisher(Float64, 'gripper_command')
 
     def teardown(self):
         """Destroy the publishers."""
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
+
+    def _publisher(self, kind, topic, profile, events):
+        self._publishers.append(self._node.create_lifecycle_publisher(
+            kind, topic, profile, event_callbacks=events))
+        return self._publishers[-1]
+
+
+class TwistOutput(_Outputs):
+    """delta_twist_cmds (geometry_msgs/TwistStamped) and gripper_command (std_msgs/Float64)."""
+
+    def __init__(self, node, frame_id: str):
+        """Keep what setup() needs; frame_id: of the twists."""
+        super().__init__(node)
+        self._frame_id = frame_id
+
+    def setup(self, listener):
+        """Create the publishers; listener: has on_topic_problem(topic, message)."""
+        self._twist, self._gripper = (
+            self._publisher(kind, topic, qos.COMMAND, qos.publisher_events(
+                self._node.resolve_topic_name(topic), listener.on_topic_problem))
+            for kind, topic in ((TwistStamped, 'delta_twist_cmds'), (Float64, 'gripper_command')))
 
     def send(self, command, time_ns: int):
         """Publish a command, stamped; the gripper goes first, for a twist ends a tick."""
@@ -54,41 +68,18 @@ class TwistOutput:
         """Wait until those who listen have the last command."""
         self._twist.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
 
-    def _publisher(self, kind, topic):
-        name = self._node.resolve_topic_name(topic)
-        publisher = self._node.create_lifecycle_publisher(
-            kind, topic, qos.COMMAND,
-            event_callbacks=qos.publisher_events(name, self._listener.on_topic_problem))
-        self._publishers.append(publisher)
-        return publisher
 
-
-class Results:
+class Results(_Outputs):
     """~/action_chunk, ~/token_selection and ~/overlay."""
-
-    def __init__(self, node):
-        """Keep the node."""
-        self._node = node
-        self._publishers = []
 
     def setup(self):
         """Create the publishers."""
-        self.chunk = self._publisher(ActionChunk, '~/action_chunk')
-        self.selection = self._publisher(TokenSelection, '~/token_selection')
-        self.overlay = self._publisher(Image, '~/overlay')
-
-    def teardown(self):
-        """Destroy the publishers."""
-        while self._publishers:
-            self._node.destroy_lifecycle_publisher(self._publishers.pop())
+        self.chunk, self.selection, self.overlay = (
+            self._publisher(kind, topic, qos.RESULT, qos.SILENT_PUBLISHER)
+            for kind, topic in ((ActionChunk, '~/action_chunk'),
+                                (TokenSelection, '~/token_selection'), (Image, '~/overlay')))
 
     @property
     def overlay_is_wanted(self) -> bool:
         """Whether somebody subscribes to ~/overlay."""
         return self.overlay.get_subscription_count() > 0
-
-    def _publisher(self, kind, topic):
-        publisher = self._node.create_lifecycle_publisher(
-            kind, topic, qos.RESULT, event_callbacks=qos.SILENT_PUBLISHER)
-        self._publishers.append(publisher)
-        return publisher

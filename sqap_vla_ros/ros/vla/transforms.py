@@ -13,6 +13,7 @@ from threading import Lock
 import numpy as np
 from rclpy.clock import Clock, ClockType
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer, TransformLookupError
+from sqap_vla_ros.ingest.stamps import stamp_ns
 from tf2_msgs.msg import TFMessage
 
 from .polled import PolledSubscription
@@ -83,6 +84,4 @@ class Transforms:
 def pose_from_message(transform) -> Pose:
     """Return a geometry_msgs/TransformStamped as a Pose."""
     t, q = transform.transform.translation, transform.transform.rotation
-    stamp = transform.header.stamp
-    return Pose(np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w]),
-                stamp.sec * 10**9 + stamp.nanosec)
+    return Pose(np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w]), stamp_ns(transform))
