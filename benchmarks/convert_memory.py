@@ -11,7 +11,6 @@ Conversion, and loading with one inference, run in processes of their own whose 
 from /proc every 50 ms.  All files are removed afterwards.  --layers 2 tries it out on less.
 """
 import argparse
-from importlib.util import module_from_spec, spec_from_file_location
 import json
 import math
 import mmap
@@ -30,19 +29,10 @@ from sqap_vla_ros.support.memory import status_bytes
 import torch
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'convert_memory.json'
-RECIPE = Path(__file__).resolve().parents[1] / 'test' / 'golden' / 'recipe.py'
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'test' / 'golden'))
 DIT_B = (12, 768)  # blocks and width of CogACT's action transformer
 GIB = 2 ** 30
 BLOCK = torch.randn(2 ** 22, generator=torch.Generator().manual_seed(0))
-
-
-def recipe():
-    """Return the module that knows the names and shapes of both formats."""
-    spec = spec_from_file_location('golden_recipe', RECIPE)
-    module = module_from_spec(spec)
-    sys.modules['golden_recipe'] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def full_sizes(golden, layers):
@@ -205,7 +195,7 @@ def main():
     add('--out', type=Path, default=RESULTS,
         help='results of other formats in it are kept; a log of each format beside it')
     args = parser.parse_args()
-    golden = recipe()
+    import recipe as golden
     results = json.loads(args.out.read_text()) if args.out.is_file() else {}
     for name in args.formats:
         log = args.out.with_name(f'{args.out.stem}_{name}.log')

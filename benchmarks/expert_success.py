@@ -9,36 +9,32 @@ Episodes that the output file holds already are not run again, so a stopped or t
 (`--minutes`) run is continued by the same command.
 """
 import argparse
-from concurrent.futures import as_completed, ProcessPoolExecutor
+from contextlib import closing
+from functools import lru_cache, partial
 import json
-import multiprocessing
 from pathlib import Path
 import time
 
 import numpy as np
+from sqap_vla_ros.commands.scene import add_scene_arguments
 from sqap_vla_ros.evaluate.intervals import wilson_interval
+from sqap_vla_ros.sim.options import scene_options
 from sqap_vla_ros.support.files import write_whole
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.processes import run_jobs
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 OPTIONS = ('suite', 'seed', 'placement_m', 'yaw_rad', 'distractors', 'initial_states',
            'disturbed', 'max_steps')
-_worker = {}
 
 
 def arguments():
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument('--suite', default='libero_goal')
-    parser.add_argument('--instructions', nargs='+', metavar='TEXT',
+    parser.add_argument('--instructions', nargs='+', metavar='TEXT', default=(),
                         help='default: five of libero_goal, all of another suite')
     parser.add_argument('--episodes', type=int, default=200, help='over all instructions')
     parser.add_argument('--seed', type=int, default=0, help='of the first episode of each')
-    parser.add_argument('--placement-m', type=float, default=0.25)
-    parser.add_argument('--yaw-rad', type=float, default=0.0)
-    parser.add_argument('--distractors', type=int, default=0)
-    parser.add_argument('--initial-states', action='store_true',
-                        help='start from the official states (no placement, no yaw)')
     parser.add_argument('--disturbed', action='store_true',
                         help='execute disturbed actions, as in data collection')
     parser.add_argument('--max-steps', type=int, default=300)
@@ -46,37 +42,35 @@ def arguments():
     parser.add_argument('--minutes', type=float, default=float('inf'),
                         help='begin no episode after this time')
     parser.add_argument('--out', type=Path)
+    add_scene_arguments(parser, official=True)
     args = parser.parse_args()
     args.out = args.out or RESULTS / f'expert_{args.suite}.json'
     return args
 
 
-def make_env(args):
-    """Return the environment of a command line."""
-    from sqap_vla_ros.sim.env import LiberoEnv
-    from sqap_vla_ros.sim.variation import Variation
-    return LiberoEnv(
-        args.instructions, args.suite, args.placement_m, initial_states=args.initial_states,
-        variation=Variation(yaw_rad=args.yaw_rad, distractors=args.distractors))
+@lru_cache(maxsize=1)
+def environment(scene):
+    """Return this process's environment."""
+    from sqap_vla_ros.sim.env import make_environment
+    return make_environment(scene)
 
 
-def run_episode(args, instruction, seed):
-    """Return the control steps that one episode took, None for a failure or no time left."""
+def run_episode(args, job):
+    """Return the control steps that (instruction, seed) took, None for a failure or no time."""
     from sqap_vla_ros.sim.expert import Expert
     from sqap_vla_ros.train.perturbation import Perturbation
+    instruction, seed = job
     if time.time() > args.end:
-        return instruction, seed, 'not run'
-    if not _worker:
-        _worker['env'] = make_env(args)
-    env = _worker['env']
+        return 'not run'
+    env = environment(scene_options(args, args.instructions))
     env.reset(seed, instruction)
     expert = Expert(env)
     perturbation = Perturbation(np.random.default_rng([seed, 1]))
     for step in range(args.max_steps):
         action = expert.act()
         if env.step(*(perturbation.apply(*action) if args.disturbed else action)):
-            return instruction, seed, step + 1
-    return instruction, seed, None
+            return step + 1
+    return None
 
 
 def summary(args, steps):
@@ -114,14 +108,12 @@ def main():
     args = arguments()
     args.end = time.time() + 60 * args.minutes
     from sqap_vla_ros.sim.env import tasks_of
-    instructions = list(tasks_of(args.suite, args.instructions))
+    instructions = list(tasks_of(args.suite, args.instructions or None))
     steps = {name: {} for name in instructions} | finished(args)
     seeds = range(args.seed, args.seed + -(-args.episodes // len(instructions)))
     jobs = [(name, seed) for name in instructions for seed in seeds if seed not in steps[name]]
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(args.processes, context) as pool:
-        for future in as_completed([pool.submit(run_episode, args, *job) for job in jobs]):
-            name, seed, count = future.result()
+    with closing(run_jobs(partial(run_episode, args), jobs, args.processes)) as finished_jobs:
+        for (name, seed), count in finished_jobs:
             if count != 'not run':
                 steps[name][seed] = count
                 write_whole(args.out, (json.dumps(summary(args, steps), indent=1) + '\n').encode())

@@ -11,16 +11,18 @@ physics (`step+render`) and without (`render`). On a machine that does other thi
 the processor time of a frame. A last episode compares the two sides' frames.
 """
 import argparse
+from contextlib import closing
+from functools import partial
 import json
 import multiprocessing
 from pathlib import Path
-import queue
 import time
 
 import numpy as np
 from sqap_vla_ros.sim.env import LiberoEnv
 from sqap_vla_ros.sim.expert import Expert
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.processes import run_jobs
 
 import mujoco  # noqa: I100 (behind sqap_vla_ros.sim, which chooses how it renders)
 
@@ -80,8 +82,8 @@ def pixel_difference(env, plain, frames):
             'identical_frames': sum(not gap.any() for gap in gaps)}
 
 
-def measure(number, options, barrier, results):
-    """Be one process: run all episodes in step with the others, and put the laps in a queue."""
+def measure(options, barrier, number):
+    """Be one process: run all episodes in step with the others; return laps and difference."""
     env = LiberoEnv(image_size=(options.size, options.size))
     plain = PlainCamera(env)
     looks = dict(zip(SIDES, (plain.render, env.render)))
@@ -93,7 +95,7 @@ def measure(number, options, barrier, results):
             seed = 100 * number + episode
             laps.append((side, run_episode(env, seed, options.frames, looks[side])))
     difference = None if number else pixel_difference(env, plain, options.frames)
-    results.put((laps, difference))
+    return laps, difference
 
 
 def summarize(processes):
@@ -112,22 +114,10 @@ def summarize(processes):
 
 def run(count, options):
     """Measure with a number of processes; return their summary and the pixel difference."""
-    context = multiprocessing.get_context('spawn')
-    barrier, results = context.Barrier(count), context.Queue()
-    workers = [context.Process(target=measure, args=(number, options, barrier, results))
-               for number in range(count)]
-    for worker in workers:
-        worker.start()
-    found = []
-    while len(found) < count:
-        try:
-            found.append(results.get(timeout=1.0))
-        except queue.Empty:
-            if any(worker.exitcode for worker in workers):
-                barrier.abort()
-                raise SystemExit('a process failed, its error stands above') from None
-    for worker in workers:
-        worker.join()
+    with multiprocessing.Manager() as manager:
+        one = partial(measure, options, manager.Barrier(count))
+        with closing(run_jobs(one, range(count), count)) as jobs:
+            found = [result for _, result in jobs]
     return summarize([laps for laps, _ in found]), next(gap for _, gap in found if gap)
 
 

@@ -3,6 +3,8 @@
 """The LIBERO environments that the simulator tests of a run share (6 s each to build)."""
 from functools import lru_cache
 
+import cv2
+import numpy as np
 import pytest
 
 SEED = 3
@@ -42,9 +44,9 @@ def need_libero():
 
 
 def pixel_of(env, point):
-    """Return the pixel (u, v) of a point in the base frame, by the pinhole equation."""
-    camera = env.camera_pose()
-    x, y, z = camera[:3, :3].T @ (point - camera[:3, 3])
-    u, v, _ = env.camera_intrinsics() @ [x / z, y / z, 1]
-    assert z > 0
-    return u, v
+    """Return the pixel (u, v) of a point in the base frame, as OpenCV projects it."""
+    inverse = np.linalg.inv(env.camera_pose())
+    turn, _ = cv2.Rodrigues(inverse[:3, :3])
+    pixels, _ = cv2.projectPoints(
+        np.array([point]), turn, inverse[:3, 3], env.camera_intrinsics(), None)
+    return pixels[0, 0]

@@ -32,12 +32,7 @@ if sys.version_info < (3, 10):
 
 
 def install_debian_packages(target: Target) -> None:
-    """
-    Install missing Debian packages as root; name them and the command for other users.
-
-    Raises SetUpError if one is missing without which nothing can be built. Without the
-    rendering libraries only the simulator does not work: that is a warning.
-    """
+    """Install what is missing as root, else name the command; SetUpError if a build needs it."""
     needed = _missing_build_packages(target.python)
     rendering = _missing_rendering_packages()
     if not needed + rendering:

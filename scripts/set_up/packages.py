@@ -53,12 +53,7 @@ def create_environment(target: Target) -> None:
 
 
 def install_torch(target: Target) -> None:
-    """
-    Install torch before everything else, by its exact version.
-
-    Left to a resolver, a build with gigabytes of CUDA packages may be chosen where a CPU build
-    of the same version is offered. With a sourced ROS, a torch that is there (Jetson) is kept.
-    """
+    """Install torch by its exact version: a resolver may choose gigabytes of CUDA packages."""
     if target.sourced and _imports(target, 'torch'):
         return
     pin = pinned('torch', target.root / 'constraints/common.txt')

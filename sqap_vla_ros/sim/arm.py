@@ -58,20 +58,12 @@ class ArmPose:
 
     def holds(self, model_object):
         """Return whether both fingers touch an object of the scene."""
-        return all(self._scene.check_contact(pad, model_object)
-                   for pad in self._finger_geoms().values())
-
-    def _finger_geoms(self):
         geoms = self._robot.gripper.important_geoms
-        return {side: geoms[side] for side in ('left_finger', 'right_finger')}
+        return all(self._scene.check_contact(geoms[side], model_object)
+                   for side in ('left_finger', 'right_finger'))
 
     def offset(self, rng, offset_m):
-        """
-        Move the resting arm by a random end-effector offset; return whether it is free.
-
-        offset_m: half extents [3] (m). The hand stays upright but for a small random yaw. A
-        start in which the robot touches something is not free.
-        """
+        """Move the arm by up to offset_m [3] and a small yaw; return whether it is clear."""
         goal = self.end_effector()
         goal[:3, 3] += rng.uniform(-1, 1, 3) * offset_m
         yaw = Rotation.from_rotvec([0, 0, rng.uniform(-1, 1) * _START_YAW_RAD])

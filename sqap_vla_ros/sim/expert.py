@@ -24,34 +24,24 @@ FINGER_TRAVEL_M = 0.08
 
 @dataclass(frozen=True)
 class ExpertConfig:
-    """
-    Speeds (m/s, rad/s), gains (1/s), heights and tolerances (m) of the expert.
-
-    approach_height, carry_height: kept above the target until the horizontal distance is below
-    them divided by funnel_slope, plus funnel_radius. lift_slack, lift_span: sideways motion
-    begins lift_slack + lift_span below the height that is kept and is full lift_slack below it.
-    well_slope, well_radius: the same as the funnel's, inside of a container's walls.
-    press: how far below its resting height an object is lowered, until it touches.
-    open_slack, retreat_slack: how much wider (of 0..1) than an object the fingers may be and
-    still hold it, and have to be before they leave it.
-    """
+    """Speeds (m/s, rad/s), gains (1/s), heights and tolerances (m) of the expert."""
 
     max_speed: float = 0.24
     gain: float = 5.0
     max_turn: float = 0.5
     turn_gain: float = 2.0
-    approach_height: float = 0.13
-    carry_height: float = 0.06
+    approach_height: float = 0.13  # kept above the target until the horizontal distance is
+    carry_height: float = 0.06  # below them divided by funnel_slope, plus funnel_radius
     funnel_slope: float = 2.5
     funnel_radius: float = 0.02
-    well_slope: float = 10.0
+    well_slope: float = 10.0  # the same inside of a container's walls
     well_radius: float = 0.015
-    lift_slack: float = 0.03
-    lift_span: float = 0.05
+    lift_slack: float = 0.03  # sideways motion is full this far below the height that is kept
+    lift_span: float = 0.05  # and begins this much further below
     grasp_tolerance: float = 0.014
     grasp_turn: float = 0.15
     missed_opening: float = 0.02
-    open_slack: float = 0.125
+    open_slack: float = 0.125  # how much wider (of 0..1) fingers may be and still hold an object
     held_tolerance: float = 0.02
     lift_speed: float = 0.06
     lift_gain: float = 4.0
@@ -59,8 +49,8 @@ class ExpertConfig:
     region_tolerance: float = 0.03
     object_tolerance: float = 0.015
     place_height: float = 0.008
-    press: float = 0.01
-    retreat_slack: float = 0.3
+    press: float = 0.01  # below its resting height an object is lowered, until it touches
+    retreat_slack: float = 0.3  # as open_slack, before the fingers leave it
     retreat_height: float = 0.10
 
 

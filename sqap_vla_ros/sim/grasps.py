@@ -24,24 +24,15 @@ SLAB_M = 0.008
 
 @dataclass(frozen=True)
 class Grasp:
-    """
-    Where the hand takes hold.
+    """Where the hand takes hold, with how much (m) between the fingers."""
 
-    offset [3] (m) of the end effector from the object's origin; yaw (rad) of the hand from its
-    nominal orientation, whose fingers close along y; width (m) that is between the fingers.
-    """
-
-    offset: np.ndarray
-    yaw: float
+    offset: np.ndarray  # [3], m, of the end effector from the object's origin
+    yaw: float  # rad, of the hand from its nominal orientation, whose fingers close along y
     width: float
 
 
 def grasp_of(points):
-    """
-    Return the preferred Grasp of an object whose surface has these points [n, 3].
-
-    points: relative to the object's origin, in the axes of the base frame.
-    """
+    """Return the preferred Grasp of surface points [n, 3] from the origin, in the base's axes."""
     return grasps_of(points)[0]
 
 
@@ -71,12 +62,7 @@ def _rim_grasps(points, center):
 
 
 def outline(points):
-    """
-    Return (center [2], sides [2], angle) of the smallest rectangle round points seen from above.
-
-    sides: along the axes of the rectangle, longer first; angle (rad, -pi/2 .. pi/2) from the x
-    axis to the longer side.
-    """
+    """Return (center [2], sides [2], longer first, its angle in rad) of points seen from above."""
     center, sides, degrees = cv2.minAreaRect(points[:, :2].astype(np.float32))
     if sides[0] < sides[1]:
         sides, degrees = sides[::-1], degrees + 90

@@ -48,17 +48,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """
-    What is fixed to the world, as drawn: colours [H, W, 3] and depth [H, W], 0 farthest.
+    """What is fixed to the world, as drawn: colours [H, W, 3] and depth [H, W], 0 farthest."""
 
-    state: a vector that is the same as long as the drawing holds; glass: depth [H, W] of the
-    transparent things in it, which are in the colours, too.
-    """
-
-    state: np.ndarray
+    state: np.ndarray  # a vector that is the same as long as the drawing holds
     colors: np.ndarray
     depth: np.ndarray
-    glass: np.ndarray
+    glass: np.ndarray  # depth [H, W] of the transparent things, which are in the colours, too
 
     def with_layers(self, layers):
         """Return (colours [H, W, 3], whether they are right: nothing stands behind glass)."""

@@ -51,9 +51,7 @@ class Box:
 
     def distance(self, point):
         """Return how far (m) a point (x, y) is from the box, 0 inside it."""
-        dx = max(self.x0 - point[0], 0.0, point[0] - self.x1)
-        dy = max(self.y0 - point[1], 0.0, point[1] - self.y1)
-        return float(np.hypot(dx, dy))
+        return self.gap(Box(*point, *point))
 
     def gap(self, other):
         """Return how far (m) another box is from this one, 0 where they overlap."""
@@ -64,17 +62,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Reach:
-    """
-    Where the hand comes down at an object: its offset (x, y) from the object's origin, m.
-
-    down_to_table: whether the fingers get as low as the table there. tall: the height (m)
-    from which on other things reach the hand.
-    """
+    """Where the hand comes down at an object: its offset (x, y) from the object's origin, m."""
 
     name: str
     offset: tuple
-    down_to_table: bool = True
-    tall: float = TALL_M
+    down_to_table: bool = True  # the fingers get as low as the table there
+    tall: float = TALL_M  # the height from which on other things reach the hand
 
 
 def is_free(positions, footprints, fixtures, reaches):

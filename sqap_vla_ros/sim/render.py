@@ -25,12 +25,7 @@ _SEGMENTATION = [int(_FLAGS.mjRND_SEGMENT), int(_FLAGS.mjRND_IDCOLOR)]
 
 
 class SceneCamera:
-    """
-    One fixed camera of a scene.
-
-    model, data: mujoco.MjModel and mujoco.MjData; camera: its name in the model;
-    image_size: (height, width). Raises ConfigError for an unknown camera.
-    """
+    """A named camera of a scene, image_size (height, width); ConfigError for an unknown one."""
 
     def __init__(self, model, data, camera, image_size):
         self._model, self._data = model, data

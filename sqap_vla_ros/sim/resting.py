@@ -20,27 +20,17 @@ _MEASURED_M = {'flat_stove_1_cook_region': 0.022, 'wooden_cabinet_1_top_side': 0
 
 @dataclass(frozen=True)
 class Place:
-    """
-    Where an object belongs, base frame, m.
+    """Where an object belongs, base frame, m."""
 
-    origin [3]: of the region or object; height: of an object's resting underside over that;
-    wall: how high the sides of a container reach over the resting underside, 0 for a place that
-    is open all round.
-    """
-
-    origin: np.ndarray
-    height: float
-    wall: float = 0.0
+    origin: np.ndarray  # [3], of the region or object
+    height: float  # of an object's resting underside over that
+    wall: float = 0.0  # how high a container's sides reach over the underside; 0: open all round
 
 
 def place_of(env, reach):
-    """
-    Return the Place of the instruction's object.
-
-    reach: height (m) of the end effector over the underside of the object it holds. Into a
-    container an object is lowered until the hand would touch the rim, and dropped from there.
-    Raises ConfigError for a place that the hand cannot reach from above.
-    """
+    """Return the Place of the instruction's object; ConfigError for one that is covered."""
+    # reach: height (m) of the end effector over the underside of what it holds. Into a container
+    # that is lowered until the hand would touch the rim, and dropped from there.
     name, origin = env.target_place(), env.place_position()
     if name in _MEASURED_M:
         return Place(origin, _MEASURED_M[name])

@@ -22,13 +22,7 @@ CONTROL_HZ = 20
 
 
 class Scene:
-    """
-    The scene of a Task, with a number of distracting objects added.
-
-    camera: a camera of the scene; image_size: (height, width). movable: names of the objects
-    that are not fixed, distractors (the added ones) among them. Raises ConfigError for an
-    unknown camera or too many distractors.
-    """
+    """A Task's scene; ConfigError for an unknown camera or too many distractors."""
 
     def __init__(self, task, camera, image_size, distractors=0):
         text, self.distractors = add_distractors(task, distractors)
@@ -38,7 +32,7 @@ class Scene:
         self.arm = ArmPose(self.benchmark)
         self.camera = SceneCamera(self.model, self.data, camera, image_size)
         self.body_ids = dict(self.benchmark.obj_body_id)
-        self.movable = tuple(self.benchmark.objects_dict)
+        self.movable = tuple(self.benchmark.objects_dict)  # not fixed; distractors among them
         self.table_origin = (self.to_base(np.zeros(3))
                              + [*self.benchmark.workspace_offset[:2], 0])[:2]
         self._points = {name: body_points(self.model, self.data, body)

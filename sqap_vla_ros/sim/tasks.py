@@ -30,7 +30,8 @@ class Task:
 
     def parse(self):
         """Return the benchmark's parsed task: regions, objects, initial and goal state."""
-        return _bddl().robosuite_parse_problem(str(self.path))
+        from libero.libero.envs import bddl_utils
+        return bddl_utils.robosuite_parse_problem(str(self.path))
 
     def initial_states(self):
         """Return the official states float64 [n, d]: time, qpos, qvel; ConfigError for none."""
@@ -56,12 +57,7 @@ def suite_tasks(suite):
 
 
 def find_tasks(suite, wanted=None):
-    """
-    Return {instruction: Task} in the order asked for.
-
-    wanted: instructions or names of task files; None for all of the suite. Raises ConfigError
-    for one that the suite lacks, and for an instruction that several tasks have.
-    """
+    """Return {instruction: Task} by instruction or file name; ConfigError for an unclear one."""
     tasks = suite_tasks(suite)
     names = [task.name for task in tasks] if wanted is None else list(wanted)
     found = {}
@@ -113,11 +109,6 @@ def _sentence(path):
     """Return the text of a task file's :language."""
     match = re.search(r'\(:language\s+(.*?)\)', path.read_text(encoding='utf-8'), re.DOTALL)
     return ' '.join(match.group(1).split()) if match else ''
-
-
-def _bddl():
-    from libero.libero.envs import bddl_utils
-    return bddl_utils
 
 
 def quiet_robosuite():

@@ -16,25 +16,14 @@ _CAMERA_STREAM, _LIGHT_STREAM = 4, 5
 
 @dataclass(frozen=True)
 class Variation:
-    """
-    Options of a LiberoEnv, all off by default; each episode draws its own from its seed.
+    """What each episode draws from its seed, off by default; ConfigError if out of range."""
 
-    yaw_rad: objects on the table are turned by up to this, either way; not in official states.
-    distractors: objects added to the scene that belong to no goal; not in official states.
-    camera_pose: ((x, y, z), (x, y, z)), where the camera is and where it looks, base frame, m.
-    camera_jitter_m, camera_jitter_rad: the camera is moved by up to this along, and turned by
-        up to this about, each of its axes.
-    light_jitter: 0..1; the lights' brightness changes by up to this share, and their places
-        and directions by as much of LIGHT_SHIFT_M and LIGHT_TURN_RAD.
-    Raises ConfigError for a value out of range.
-    """
-
-    yaw_rad: float = 0.0
-    distractors: int = 0
-    camera_pose: tuple | None = None
-    camera_jitter_m: float = 0.0
-    camera_jitter_rad: float = 0.0
-    light_jitter: float = 0.0
+    yaw_rad: float = 0.0  # objects on the table are turned by up to this; not official states
+    distractors: int = 0  # objects added that belong to no goal; not in official states
+    camera_pose: tuple | None = None  # (xyz of the camera, xyz it looks at), base frame, m
+    camera_jitter_m: float = 0.0  # most that the camera is moved along each of its axes
+    camera_jitter_rad: float = 0.0  # and turned about them
+    light_jitter: float = 0.0  # 0..1: share of brightness, LIGHT_SHIFT_M and LIGHT_TURN_RAD
 
     def __post_init__(self):
         """Check the ranges."""

@@ -22,9 +22,8 @@ from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.support.files import make_directory, saving_to, write_whole
 from sqap_vla_ros.support.processes import run_jobs
-from sqap_vla_ros.train.alike import differences
 from sqap_vla_ros.train.recording import pack_shard, record_episode
-from sqap_vla_ros.train.shards import episodes_in, POINT_NAMES, write_shard
+from sqap_vla_ros.train.shards import differences, episodes_in, POINT_NAMES, write_shard
 
 OPTIONS = 'collect.json'
 KEPT = 'finished shards are kept'
@@ -32,29 +31,21 @@ KEPT = 'finished shards are kept'
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """
-    What to collect.
-
-    scene: of the simulator; its instructions share one scene, none for its own choice.
-    frame_stride: control steps from one frame to the next; input_size: side of the stored,
-    square frames (the network's input); max_steps: an episode is given up after these;
-    tail_steps: what is recorded after success, for the release.
-    """
+    """What to collect; raises ConfigError for a count below 1 or a seed kept for evaluation."""
 
     out: Path
-    scene: SceneOptions = SceneOptions()
+    scene: SceneOptions = SceneOptions()  # its instructions share one scene
     episodes: int = 1000
     seed: int = 10_000
     shard_episodes: int = 25
     workers: int = 2
-    frame_stride: int = 2
-    input_size: int = 224
-    max_steps: int = 300
-    tail_steps: int = 16
+    frame_stride: int = 2  # control steps from one frame to the next
+    input_size: int = 224  # side of the stored, square frames (the network's input)
+    max_steps: int = 300  # an episode is given up after these
+    tail_steps: int = 16  # recorded after success, for the release
     niceness: int = 10
 
     def __post_init__(self):
-        """Raise ConfigError for a count that is not positive or a seed kept for evaluation."""
         for name in ('episodes', 'shard_episodes', 'workers', 'frame_stride', 'input_size',
                      'max_steps'):
             if getattr(self, name) < 1:
@@ -153,12 +144,7 @@ def _work(config, shard):
 
 
 def collect(config):
-    """
-    Collect what is missing, with a progress bar; return (episodes, failures, frames) added.
-
-    Raises ConfigError when the disk is full or the folder holds episodes of other options, and
-    RuntimeError when a worker process dies.
-    """
+    """Collect what is missing; return (episodes, failures, frames) added, or a ConfigError."""
     from tqdm import tqdm
     make_directory(config.out)
     keep_options(config)

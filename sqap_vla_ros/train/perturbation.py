@@ -14,26 +14,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PerturbationConfig:
-    """
-    How strongly an episode is disturbed.
+    """How strongly an episode is disturbed; rates are those of one control step."""
 
-    linear, angular: standard deviation (m/s, rad/s) of the slow noise at its strongest; each
-    episode draws a factor in 0..1. correlation: of the noise from one control step to the next.
-    push_rate: pushes a step; push_speed: m/s; push_steps: (fewest, most). slip_rate: wrong
-    gripper commands a step, each slip_steps long. still: what is left of the slow noise where
-    the expert stands still; it is whole where the expert moves at full_speed (m/s).
-    """
-
-    linear: float = 0.09
-    angular: float = 0.10
-    correlation: float = 0.85
+    linear: float = 0.09  # m/s, standard deviation of the slow noise at its strongest;
+    angular: float = 0.10  # rad/s; each episode draws a factor in 0..1
+    correlation: float = 0.85  # of the noise from one control step to the next
     push_rate: float = 0.02
-    push_speed: float = 0.20
-    push_steps: tuple = (3, 9)
-    slip_rate: float = 0.0015
+    push_speed: float = 0.20  # m/s
+    push_steps: tuple = (3, 9)  # fewest, most
+    slip_rate: float = 0.0015  # of wrong gripper commands
     slip_steps: int = 8
-    still: float = 0.3
-    full_speed: float = 0.2
+    still: float = 0.3  # what is left of the slow noise where the expert stands still
+    full_speed: float = 0.2  # m/s, from which on it is whole
 
 
 class Perturbation:

@@ -80,12 +80,7 @@ def norm_stats(norm: dict) -> dict:
 
 
 def schedule(step: int, coarse: int, fine: int) -> float:
-    """
-    Return the learning-rate factor of a step.
-
-    Two cosines after a short warm-up: 1 to 0.3 on the coarse grid, 0.5 to 0.02 on the fine
-    one, which has to get used to four times as many tokens.
-    """
+    """Return a step's learning-rate factor: a warm-up, then a cosine on each of both grids."""
     if step < coarse:
         high, low, done = 1.0, 0.3, step / coarse
     else:

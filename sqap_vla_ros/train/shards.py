@@ -25,7 +25,6 @@ import numpy as np
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.observation import end_effector_state
 from sqap_vla_ros.support.files import write_whole
-from sqap_vla_ros.train.alike import differences
 
 POINT_NAMES = ('object', 'place', 'end_effector')
 _PER_FRAME = ('state', 'points_px', 'points_xyz', 'frame_step')
@@ -151,6 +150,13 @@ def describe(data):
     lines = [f'{len(data)} frames of {data.episodes} episodes, {len(data.instructions)} '
              f'instructions; {len(data.skipped)} shards skipped']
     return '\n'.join(lines + [f'  skipped {name}: {error}' for name, error in data.skipped])
+
+
+def differences(found: dict, wanted: dict) -> str:
+    """Return which values differ between what was found and what is wanted; '' for none."""
+    return '; '.join(f'{name} was {found.get(name)!r} and is {wanted.get(name)!r}'
+                     for name in sorted(found.keys() | wanted.keys())
+                     if found.get(name) != wanted.get(name))
 
 
 def _check_alike(path, shard, first):

@@ -30,13 +30,7 @@ class SuccessMeter:
         self.scene.environment().close()
 
     def measure(self, stop: list, deadline: float) -> dict | None:
-        """
-        Return successes, episodes, wilson95, by_instruction and scene.
-
-        None when stop (see saving.stop_signals) fills up or the deadline (time.monotonic)
-        passes before the last episode.  Raises NoRoomError for a seed that has no start, and
-        RuntimeError when a process dies.
-        """
+        """Return the success by instruction; None if stop fills up or the deadline passes."""
         results = []
         with closing(run_episodes(self.jobs, self.scene, PROCESSES)) as finished:
             for _, result in finished:
@@ -59,14 +53,7 @@ def last_measured(log: list) -> int | None:
 
 def best_of(log: list) -> dict | None:
     """Return the best success in a log, in the scene of the last one; None where none was."""
-    best, measured = None, [row['success'] for row in log if 'success' in row]
-    for found in measured:
-        if found.get('scene') == measured[-1].get('scene') and is_best(found, best):
-            best = found
-    return best
-
-
-def is_best(found: dict, best: dict | None) -> bool:
-    """Return whether a success is at least as good as the best one: the later of equals wins."""
-    return best is None or (
-        found['successes'] * best['episodes'] >= best['successes'] * found['episodes'])
+    measured = [row['success'] for row in log if 'success' in row]
+    alike = [found for found in measured if found.get('scene') == measured[-1].get('scene')]
+    return max(reversed(alike), default=None,  # the later of equals
+               key=lambda found: found['successes'] / found['episodes'])

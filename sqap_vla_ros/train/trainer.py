@@ -11,13 +11,12 @@ from pathlib import Path
 import signal
 import time
 
-from .alike import differences
 from .loss_curves import curves_png, line_of
 from .recipe import (
     choose_device, choose_dtype, initialise, network, norm_stats, normalisation, plain_options,
     split_rows)
 from .saving import LAST_SAVE, read_state, stop_signals, write_state
-from .shards import describe, load_shards
+from .shards import describe, differences, load_shards
 from .success import best_of, last_measured, SuccessMeter
 from ..errors import ConfigError
 from ..sim.options import scene_options
@@ -97,12 +96,7 @@ class Trainer:
         return Batches(self.data, rows, self.token_ids, self.norm, size, seed, augment)
 
     def loop(self) -> int:
-        """
-        Run to the last step, the time limit or a signal, saving every few minutes.
-
-        A measurement that an earlier run did not come to is made up for.  Returns the exit
-        status: 0, or 128 and the signal's number.
-        """
+        """Run to the last step, the time limit or a signal; return 0 or 128 + its number."""
         from tqdm import tqdm
         batches = self._batches(
             self.rows, self.args.batch_size, self.args.seed + self.step)

@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Files that are written tensor by tensor, and how much memory a conversion takes."""
-import json
 import re
 import subprocess
 import sys
@@ -105,12 +104,3 @@ def test_info_shows_what_was_done_and_the_bits_on_disk_and_in_memory(tmp_path, c
     values = dict(re.findall(r'(\w+) +([\d.]+) M values', shown))
     assert main(['info', str(golden_data.openvla())]) == 0
     assert dict(re.findall(r'(\w+) +([\d.]+) M values', capsys.readouterr().out)) == values
-
-
-def test_four_bits_on_disk(tmp_path):
-    assert main(['convert', str(golden_data.openvla()), str(tmp_path / 'out')]) == 0
-    weights = load_file(tmp_path / 'out' / 'model.safetensors')
-    layer = weights['llm.layers.0.mlp.gate_proj.weight']
-    assert layer.dtype == torch.uint8 and layer.shape == (176, 64 // 2)
-    record = json.loads((tmp_path / 'out' / 'config.json').read_text())['quantization']
-    assert record['precision'] == 'w4a4'

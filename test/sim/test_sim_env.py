@@ -65,28 +65,6 @@ def test_the_projected_bowl_falls_on_the_rendered_bowl():
         assert mask_of(env, BOWL)[v, u]
 
 
-def test_a_points_pixel_is_the_one_that_opencv_computes():
-    cv2 = pytest.importorskip('cv2')
-    env = libero_env()
-    points = np.array(list(env.object_positions().values()))
-    inverse = np.linalg.inv(env.camera_pose())
-    rotation, _ = cv2.Rodrigues(inverse[:3, :3])
-    expected, _ = cv2.projectPoints(points, rotation, inverse[:3, 3],
-                                    env.camera_intrinsics(), None)
-    found = [pixel_of(env, point) for point in points]
-    np.testing.assert_allclose(found, expected[:, 0], atol=1e-6)
-
-
-def test_frames_are_upright_rgb():
-    env = libero_env()
-    env.reset(SEED)
-    frame = env.render()
-    assert frame.shape == (256, 256, 3) and frame.dtype == np.uint8
-    table, wall = frame[-20:, 100:150].mean((0, 1)), frame[:20, :60].mean((0, 1))
-    assert table[0] > table[2] + 15  # wood is warm, and it is below
-    assert np.ptp(wall) < 15
-
-
 def test_one_seed_gives_one_episode_whatever_came_before():
     env = libero_env()
 
@@ -106,12 +84,9 @@ def test_one_seed_gives_one_episode_whatever_came_before():
 
 def test_resets_leave_numpys_global_generator_alone():
     env = libero_env()
-    np.random.seed(0)
-    expected = np.random.random(2)
-    np.random.seed(0)
-    first = np.random.random()
+    before = np.random.get_state()[1].copy()
     env.reset(SEED)
-    assert [first, np.random.random()] == list(expected)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 def test_placements_fill_squares_of_25_cm_in_reach():

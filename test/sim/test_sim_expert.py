@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.sim.expert import Expert
 from sqap_vla_ros.sim.resting import place_of
 from sqap_vla_ros.sim.units import SPEEDS
 
@@ -17,7 +18,6 @@ STEPS = 220
 
 def run_expert(seed, instruction, disturb=None):
     """Return (steps to success or None, actions [n, 7]) of one episode."""
-    from sqap_vla_ros.sim.expert import Expert
     env = libero_env()
     env.reset(seed, instruction)
     expert, actions = Expert(env), []
@@ -64,7 +64,6 @@ def test_pushed_away_it_comes_back():
 
 
 def test_the_action_depends_on_the_state_alone():
-    from sqap_vla_ros.sim.expert import Expert
     env = libero_env()
     env.reset(104, CABINET)
     used = Expert(env)
@@ -75,7 +74,6 @@ def test_the_action_depends_on_the_state_alone():
 
 
 def test_after_release_the_hand_rises_and_stops():
-    from sqap_vla_ros.sim.expert import Expert
     env = libero_env()
     env.reset(105, STOVE)
     expert = Expert(env)
@@ -90,12 +88,15 @@ def test_after_release_the_hand_rises_and_stops():
     assert np.linalg.norm(twist[:3]) < 0.03
 
 
-def test_a_goal_that_is_not_about_putting_is_refused():
-    from sqap_vla_ros.sim.expert import Expert
+@pytest.mark.parametrize('instruction, goals, message', [
+    ('turn on the stove', [[]], "somewhere, not 'turn on the stove'"),
+    ('put both away', [['on', 'cup', 'plate'], ['on', 'pot', 'stove']],
+     "not the 2 of 'put both away'")])
+def test_a_goal_that_is_not_about_putting_one_object_is_refused(instruction, goals, message):
     env = SimpleNamespace(
-        target_object=lambda: 'flat_stove_1', target_place=lambda: None, goal=lambda: [[]],
-        movable_objects=lambda: ('bowl',), instruction='turn on the stove')
-    with pytest.raises(ConfigError, match='turn on the stove'):
+        target_object=lambda: 'flat_stove_1', target_place=lambda: None, goal=lambda: goals,
+        movable_objects=lambda: ('bowl',), instruction=instruction)
+    with pytest.raises(ConfigError, match=message):
         Expert(env).act()
 
 

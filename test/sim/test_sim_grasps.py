@@ -99,25 +99,19 @@ class TableOf:
 START, END = np.array([0.3, 0.0, 0.3]), np.array([0.7, 0.0, 0.1])
 
 
-def test_the_hand_passes_over_what_stands_on_its_way_and_not_over_what_does_not():
-    clearance = Clearance(TableOf(milk=(0.5, 0.0, 0.15), soup=(0.5, 0.5, 0.4)))
-    assert clearance.hand_height(START, END) == pytest.approx(0.15 + MARGIN_M)
-
-
-def test_what_only_the_palm_passes_counts_less():
-    clearance = Clearance(TableOf(milk=(0.5, 0.10, 0.15)))
-    assert clearance.hand_height(START, END) == pytest.approx(0.15 + MARGIN_M - PALM_HEIGHT_M)
+@pytest.mark.parametrize('objects, ignored, height', [
+    ({'milk': (0.5, 0.0, 0.15), 'soup': (0.5, 0.5, 0.4)}, [], 0.15 + MARGIN_M),
+    ({'milk': (0.5, 0.10, 0.15)}, [], 0.15 + MARGIN_M - PALM_HEIGHT_M),  # only the palm passes it
+    ({'milk': (0.5, 0.0, 0.15)}, ['milk'], -np.inf)])
+def test_the_hand_passes_over_what_stands_on_its_way_alone(objects, ignored, height):
+    clearance = Clearance(TableOf([Box(2, 2, 3, 3, 1)], **objects), ignored)
+    assert clearance.hand_height(START, END) == pytest.approx(height)
 
 
 def test_a_held_object_is_carried_with_its_underside_over_fixtures():
     clearance = Clearance(TableOf([Box(0.45, -0.1, 0.55, 0.1, 0.2)]))
     assert clearance.held_height(START, END, underside=0.25) == pytest.approx(
         0.2 + MARGIN_M + 0.05)
-
-
-def test_ignored_objects_are_no_obstacles():
-    clearance = Clearance(TableOf([Box(2, 2, 3, 3, 1)], milk=(0.5, 0.0, 0.15)), ['milk'])
-    assert clearance.hand_height(START, END) == -np.inf
 
 
 def test_fingers_have_room_beside_a_low_object_and_none_beside_a_tall_one():

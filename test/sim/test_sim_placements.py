@@ -31,21 +31,6 @@ def test_objects_lie_in_their_squares_and_do_not_touch(seed, side):
         assert FIXTURES[0].distance(positions[i]) > first.radius
 
 
-def test_the_same_seed_gives_the_same_placement_and_another_seed_another():
-    def draw(seed):
-        return sample_placements(np.random.default_rng(seed), CENTERS, 0.14, FOOTPRINTS,
-                                 FIXTURES, [AT_BOWL])
-    np.testing.assert_array_equal(draw(1), draw(1))
-    assert np.abs(draw(1) - draw(2)).max() > 0.001
-
-
-def test_placements_fill_their_squares():
-    rng = np.random.default_rng(0)
-    drawn = np.array([sample_placements(rng, CENTERS, 0.2, FOOTPRINTS, [], [])
-                      for _ in range(200)]) - CENTERS
-    assert (drawn.min(axis=0) < -0.07).all() and (drawn.max(axis=0) > 0.07).all()
-
-
 def test_a_bottle_may_not_stand_where_the_hand_comes_down():
     apart = np.array([[0.0, 0.0], [0.0, 0.15], [0.3, 0.0]])
     assert not is_free(apart, FOOTPRINTS, [], [AT_BOWL])

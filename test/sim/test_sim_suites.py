@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.sim.expert import Expert
+from sqap_vla_ros.sim.tasks import find_tasks, suite_tasks
+from sqap_vla_ros.sim.variation import Variation
 
 STOCK = ('libero_goal', 'libero_object', 'libero_spatial', 'libero_10')
 BOWL = 'akita_black_bowl_1'
@@ -24,20 +27,17 @@ def benchmark_tasks(suite):
 
 
 def instruction_of(suite, name):
-    from sqap_vla_ros.sim.tasks import suite_tasks
     return {task.name: task.instruction for task in suite_tasks(suite)}[name]
 
 
 def spatial_problem(name):
     """Return the parsed task of libero_spatial with a phrase in its name."""
-    from sqap_vla_ros.sim.tasks import suite_tasks
     return next(task for task in suite_tasks('libero_spatial') if name in task.name).parse()
 
 
 @pytest.mark.parametrize('suite', STOCK)
 def test_an_instruction_is_the_benchmarks_language(suite):
     need_libero()
-    from sqap_vla_ros.sim.tasks import suite_tasks
     expected, _ = benchmark_tasks(suite)
     assert {task.name: task.instruction for task in suite_tasks(suite)} == {
         name: language for name, (_, language) in expected.items()}
@@ -53,7 +53,6 @@ def test_a_reworded_suite_has_its_own_words():
 
 def test_a_task_may_be_asked_for_by_the_name_of_its_file():
     need_libero()
-    from sqap_vla_ros.sim.tasks import find_tasks
     name = 'KITCHEN_SCENE1_put_the_black_bowl_on_the_plate'
     (text, task), = find_tasks('libero_90', [name]).items()
     assert (text, task.name) == ('put the black bowl on the plate', name)
@@ -70,7 +69,6 @@ def test_all_tasks_of_a_suite_are_found_without_naming_them():
 
 def test_the_official_states_are_the_benchmarks():
     need_libero()
-    from sqap_vla_ros.sim.tasks import suite_tasks
     expected, benchmark = benchmark_tasks('libero_object')
     for task in suite_tasks('libero_object')[:3]:
         number, _ = expected[task.name]
@@ -128,7 +126,6 @@ def test_another_scene_is_built_when_its_instruction_comes_and_gives_the_same_ep
 
 @pytest.mark.parametrize('instruction', [BUTTER, KETCHUP])
 def test_the_expert_puts_groceries_into_the_basket_and_lets_them_go(instruction):
-    from sqap_vla_ros.sim.expert import Expert
     env = official_env()
     env.reset(11, instruction)
     expert = Expert(env)
@@ -151,6 +148,5 @@ def test_the_floor_is_the_table_of_a_scene_without_one():
 def test_options_that_exclude_each_other_are_refused():
     need_libero()
     from sqap_vla_ros.sim.env import LiberoEnv
-    from sqap_vla_ros.sim.variation import Variation
     with pytest.raises(ConfigError, match='initial_states'):
         LiberoEnv(initial_states=True, variation=Variation(distractors=1))

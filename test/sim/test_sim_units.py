@@ -34,13 +34,9 @@ def settled_speed(axis, speed):
 
 
 @pytest.mark.parametrize('axis, speed', [
-    (0, 0.1), (0, -0.2), (1, 0.1), (1, 0.2), (2, 0.1), (2, 0.2)])
-def test_the_end_effector_settles_to_the_commanded_linear_velocity(axis, speed):
-    assert settled_speed(axis, speed) == pytest.approx(speed, rel=0.10)
-
-
-@pytest.mark.parametrize('axis, speed', [(3, 0.25), (4, 0.25), (5, 0.25), (5, -0.25)])
-def test_the_end_effector_settles_to_the_commanded_angular_velocity(axis, speed):
+    (0, 0.1), (0, -0.2), (1, 0.1), (1, 0.2), (2, 0.1), (2, 0.2),
+    (3, 0.25), (4, 0.25), (5, 0.25), (5, -0.25)])
+def test_the_end_effector_settles_to_the_commanded_velocity(axis, speed):
     assert settled_speed(axis, speed) == pytest.approx(speed, rel=0.10)
 
 

@@ -19,12 +19,6 @@ from training_data import INSTRUCTIONS, options, SIZE, write_data
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    """Write two shards of a task that can be learned in seconds."""
-    return write_data(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture(scope='module')
 def trained(data, tmp_path_factory):
     out = tmp_path_factory.mktemp('run')
     train.run(options(data, out, '--coarse-steps', '40', '--fine-steps', '40'))
@@ -61,11 +55,6 @@ def test_training_goes_on_where_it_was(data, trained, capsys):
 def test_a_run_of_another_shape_is_not_resumed(data, trained):
     with pytest.raises(ConfigError, match='of another model'):
         train.run(options(data, trained, '--width', '128'))
-
-
-def test_a_directory_without_shards_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match='sqap-vla collect'):
-        train.run(options(tmp_path, tmp_path / 'out'))
 
 
 def test_data_that_are_all_held_out_are_refused(tmp_path):

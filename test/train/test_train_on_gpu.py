@@ -10,11 +10,8 @@ import sys
 import pytest
 from sqap_vla_ros.formats import checkpoint
 import torch
-from training_data import write_data
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts' / 'train_on_gpu'
-
-
 ENVIRONMENT = {**os.environ, 'PYTHON': sys.executable}
 TINY = ('--device', 'cpu', '--width', '64', '--vit-depth', '1', '--llm-layers', '3',
         '--batch-size', '4', '--fine-steps', '1', '--dtype', 'float32', '--threads', '1')
@@ -23,13 +20,6 @@ TINY = ('--device', 'cpu', '--width', '64', '--vit-depth', '1', '--llm-layers', 
 def run(*arguments, **options):
     return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True,
                           env=ENVIRONMENT, **options)
-
-
-@pytest.fixture
-def data(tmp_path):
-    path = tmp_path / 'data'
-    path.mkdir()
-    return write_data(path)
 
 
 def test_a_dry_run_leaves_what_is_to_be_carried_home(data, tmp_path):

@@ -21,12 +21,6 @@ FIVE = ('go left', 'go right', 'go up now', 'go down now',
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    """Write demonstrations of two instructions."""
-    return write_data(tmp_path_factory.mktemp('two'))
-
-
-@pytest.fixture(scope='module')
 def five(tmp_path_factory):
     """Write demonstrations of five instructions with five points a frame."""
     return write_data(tmp_path_factory.mktemp('five'), FIVE, episodes=15, points=5)
