@@ -18,7 +18,6 @@ from pathlib import Path
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import rclpy
@@ -29,40 +28,25 @@ SPEED = 0.1  # m/s
 FAMILIES = {  # rows, dt, execute_steps
     'OpenVLA, 1 row of 0.2 s': (1, 0.2, 1), 'CogACT, 16 rows of 0.2 s': (16, 0.2, 4),
     'bundled, 8 rows of 0.05 s': (8, 0.05, 4)}
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'test'))
 RESULTS = Path(__file__).resolve().parent / 'results' / 'executed_share.json'
 
 
-class WaitingPolicy:
-    """Says a straight way after a latency."""
+def waiting_policy(rows, dt, execute_steps, latency_s):
+    """Return a policy that says a straight way after a latency."""
+    from ros_harness import KnownPolicy
+    from sqap_vla_ros.control.action_space import ActionSpace
+    from sqap_vla_ros.observation import ActionChunk
+    policy, space = KnownPolicy(None), ActionSpace(dt=dt, execute_steps=execute_steps)
+    actions = np.tile(np.float32([SPEED, 0, 0, 0, 0, 0, 1]), (rows, 1))
 
-    def __init__(self, rows, dt, execute_steps, latency_s):
-        from sqap_vla_ros.control.action_space import ActionSpace
-        from sqap_vla_ros.geometry.image_transform import ImageTransform
-        self._latency_s = latency_s
-        self.actions = np.tile(np.float32([SPEED, 0, 0, 0, 0, 0, 1]), (rows, 1))
-        self.config = SimpleNamespace(action_space=ActionSpace(
-            dt=dt, execute_steps=execute_steps))
-        self.instructions, self.state_names, self.precision = (), (), 'fp'
-        self.grid, self.kept_tokens = (16, 16), 256
-        self.image_transform = ImageTransform((224, 224))
-
-    def reset(self):
-        """Nothing to forget."""
-
-    def check_instruction(self, instruction):
-        """Follow any."""
-
-    def is_ready(self, instruction, image_size):
-        """Return that nothing has to be compiled or captured."""
-        return True
-
-    def infer(self, observation):
-        """Return the chunk after the latency."""
-        from sqap_vla_ros.observation import ActionChunk
-        time.sleep(self._latency_s)
-        space = self.config.action_space
-        return ActionChunk(self.actions, space.dt, space.names, observation.stamp_ns,
-                           {'total': self._latency_s * 1e3})
+    def infer(observation):
+        time.sleep(latency_s)
+        return ActionChunk(actions, space.dt, space.names, observation.stamp_ns,
+                           {'total': latency_s * 1e3})
+    policy.instructions, policy.config.action_space = (), space
+    policy.is_ready, policy.infer = lambda instruction, image_size: True, infer
+    return policy
 
 
 def run_node(family, latency_s, control_rate):
@@ -71,7 +55,7 @@ def run_node(family, latency_s, control_rate):
     from rclpy.parameter import Parameter
     from sqap_vla_ros.ros.vla.node import VlaNode
     rclpy.init()
-    node = VlaNode(lambda config: WaitingPolicy(*FAMILIES[family], latency_s),
+    node = VlaNode(lambda config: waiting_policy(*FAMILIES[family], latency_s),
                    parameter_overrides=[Parameter('control_rate', value=control_rate)])
     if not node.start():
         sys.exit(node.problem)
@@ -84,7 +68,6 @@ class Robot:
     """Sends images, goes where it is told, and keeps when chunks came."""
 
     def __init__(self, width=320, height=240):
-        """Make the topics."""
         from array import array
 
         from geometry_msgs.msg import TwistStamped

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The LIBERO environments that the simulator tests of a run share (6 s each to build)."""
 from functools import lru_cache
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
 import pytest
 
 SEED = 3
+WITHOUT_LIBERO = 'needs the LIBERO benchmark: pip install .[sim]'
+NEEDS_LIBERO = pytest.mark.skipif(find_spec('libero') is None, reason=WITHOUT_LIBERO)
 BUTTER = 'pick up the butter and place it in the basket'
 KETCHUP = 'pick up the ketchup and place it in the basket'
 
@@ -40,7 +43,7 @@ def varied_env():
 
 def need_libero():
     """Skip the test where the benchmark is not installed."""
-    pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
+    pytest.importorskip('libero', reason=WITHOUT_LIBERO)
 
 
 def pixel_of(env, point):

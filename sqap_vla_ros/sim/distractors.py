@@ -48,7 +48,6 @@ def task_file(text):
 
 
 def _table(problem):
-    """Return the name of what the regions of a parsed task lie on."""
     return next(region['target'] for region in problem['regions'].values() if region['ranges'])
 
 

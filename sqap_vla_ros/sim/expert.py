@@ -94,7 +94,7 @@ class Expert:
         """Return the first grasp at which nothing is in the fingers' way, else the first."""
         if len(grasps) == 1:
             return grasps[0]
-        clearance = self._clearance(self._env.target_object())
+        clearance = Clearance(self._env, (self._env.target_object(),))
         return next((grasp for grasp in grasps
                      if clearance.leaves_room(origin + grasp.offset)), grasps[0])
 
@@ -125,7 +125,7 @@ class Expert:
             if opening < config.missed_opening:
                 return np.array([0, 0, config.max_speed]), 1.0
             return self._towards(error), 0.0
-        clear = self._clearance(self._env.target_object()).hand_height(hand, hand + error)
+        clear = Clearance(self._env, (self._env.target_object(),)).hand_height(hand, hand + error)
         height = max(config.approach_height, clear - (hand + error)[2])
         height = max(self._funnel(error, height), config.reopen_height * (1 - opening))
         return self._towards(self._rise_first(error + [0, 0, height])), 1.0
@@ -134,7 +134,8 @@ class Expert:
         """Return the velocity that lifts the object, moves it over its place and lowers it."""
         config = self._config
         error = goal - origin
-        clear = self._clearance(self._env.target_object(), self._env.target_body()).held_height(
+        ignored = self._env.target_object(), self._env.target_body()
+        clear = Clearance(self._env, ignored).held_height(
             hand, hand + error, origin[2] + bottom)
         height = max(config.carry_height, clear - (hand + error)[2])
         if wall > 0:
@@ -145,9 +146,6 @@ class Expert:
         lifted = max(origin[2] + bottom - self._env.table_height(), 0.0)
         return self._towards(self._rise_first(error),
                              config.lift_speed + config.lift_gain * lifted)
-
-    def _clearance(self, *ignored):
-        return Clearance(self._env, ignored)
 
     def _rise_first(self, error):
         """Return the error with less sideways motion the further it is still to rise."""

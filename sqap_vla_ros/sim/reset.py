@@ -38,12 +38,7 @@ def start_officially(scene, states, index):
 
 
 def start_at_random(scene, problem, seed, side_m, yaw_rad=0.0):
-    """
-    Start from objects and arm at random; the same seed gives the same start.
-
-    problem: the parsed task; side_m: side of the objects' squares, 0 for the benchmark's own;
-    yaw_rad: the objects are turned by up to this. Raises NoRoomError where things do not fit.
-    """
+    """Start at random from a seed, in squares of side_m (0: stock places), or NoRoomError."""
     again = range(DISTRACTOR_TRIES if scene.distractors else 1)
     for attempt, distractor_attempt in product(range(RESET_TRIES), again):
         if _try_start(scene, problem, (seed, attempt), distractor_attempt, side_m, yaw_rad):

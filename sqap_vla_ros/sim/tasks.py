@@ -72,7 +72,6 @@ def find_tasks(suite, wanted=None):
 
 
 def _one_task(tasks, name):
-    """Return the Task with this file name or instruction."""
     matches = ([task for task in tasks if task.name == name]
                or [task for task in tasks if task.instruction == name])
     if not matches:
@@ -106,7 +105,6 @@ def _stock_file(root, path):
 
 
 def _sentence(path):
-    """Return the text of a task file's :language."""
     match = re.search(r'\(:language\s+(.*?)\)', path.read_text(encoding='utf-8'), re.DOTALL)
     return ' '.join(match.group(1).split()) if match else ''
 

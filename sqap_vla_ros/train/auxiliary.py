@@ -18,7 +18,6 @@ class PointReadout(nn.Module):
     """Find P points among the visual tokens: one heat map and one sub-patch offset each."""
 
     def __init__(self, width: int, points: int):
-        """Make one linear read-out for maps and offsets."""
         super().__init__()
         self.points = points
         self.read = nn.Linear(width, 3 * points)

@@ -16,8 +16,13 @@ def curves_png(log: list) -> bytes:
     columns = 3 if measured else 2
     figure, axes = pyplot.subplots(1, columns, figsize=(5.5 * columns, 4),
                                    constrained_layout=True)
-    _draw_actions(axes[0], log)
-    _draw_points(axes[1], log)
+    _draw_errors(axes[0], log, {
+        'training batch': ('train', 'action_l1', 1),
+        'held-out episodes': ('held_out', 'action_l1', 1),
+        'held-out, blank image': ('blank', 'action_l1', 1)}, 'L1 of normalised actions')
+    _draw_errors(axes[1], log, {
+        'in the image (px)': ('held_out', 'pixel_error', 1),
+        'in space (cm)': ('held_out', 'space_error_m', 100)}, 'held-out error of the points')
     if measured:
         _draw_success(axes[2], measured)
     for each in axes:
@@ -47,21 +52,12 @@ def _thousands(log: list) -> list[float]:
     return [row['samples'] / 1000 for row in log]
 
 
-def _draw_actions(axes, log: list) -> None:
-    for name, label in (('train', 'training batch'), ('held_out', 'held-out episodes'),
-                        ('blank', 'held-out, blank image')):
-        rows = [row for row in log if name in row]
-        axes.plot(_thousands(rows), [row[name]['action_l1'] for row in rows], label=label)
-    axes.set(ylabel='L1 of normalised actions', yscale='log')
-
-
-def _draw_points(axes, log: list) -> None:
-    rows = [row for row in log if 'held_out' in row]
-    axes.plot(_thousands(rows), [row['held_out']['pixel_error'] for row in rows],
-              label='in the image (px)')
-    axes.plot(_thousands(rows), [row['held_out']['space_error_m'] * 100 for row in rows],
-              label='in space (cm)')
-    axes.set(ylabel='held-out error of the points', yscale='log')
+def _draw_errors(axes, log: list, curves: dict, ylabel: str) -> None:
+    """Draw {label: (part of a row, its figure, factor)}."""
+    for label, (part, figure, factor) in curves.items():
+        rows = [row for row in log if part in row]
+        axes.plot(_thousands(rows), [factor * row[part][figure] for row in rows], label=label)
+    axes.set(ylabel=ylabel, yscale='log')
 
 
 def _draw_success(axes, log: list) -> None:

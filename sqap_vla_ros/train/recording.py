@@ -34,7 +34,6 @@ def record_episode(env, expert, perturbation, config, transform):
 
 
 def _record_frame(record, env, step, transform):
-    """Append what a policy sees at this step, and where its points are in the image."""
     import cv2
     image = transform.apply(env.render())
     jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]

@@ -103,7 +103,6 @@ class Demonstrations:
         return np.concatenate(rows)
 
     def __len__(self):
-        """Return the number of frames."""
         return len(self._frames)
 
     def frame(self, index):
@@ -119,13 +118,7 @@ class Demonstrations:
 
 
 def load_shards(directory):
-    """
-    Return the Demonstrations of all readable shards of a directory, in the order of names.
-
-    A shard that cannot be read is skipped and listed in `skipped`. Raises ConfigError when none
-    can be read or none has a frame, or when shards of different instructions or points are
-    mixed.
-    """
+    """Return the Demonstrations of all readable shards; ConfigError for none or unlike ones."""
     shards, skipped = [], []
     for path in sorted(Path(directory).glob('*.npz')):
         try:
@@ -160,7 +153,6 @@ def differences(found: dict, wanted: dict) -> str:
 
 
 def _check_alike(path, shard, first):
-    """Raise ConfigError for a shard of other instructions or points than the first one."""
     changed = differences(*({name: each[name].tolist() for name in ('instructions', 'point_names')}
                             for each in (first, shard)))
     if changed:

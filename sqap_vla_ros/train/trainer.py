@@ -123,7 +123,6 @@ class Trainer:
         return self.step % self.args.eval_every == 0 or self.step == self.total_steps
 
     def _advance(self, batches, bar) -> None:
-        """Take a step; note figures and save where it is time to."""
         began = time.monotonic()
         figures = self.learner.train_step(batches.take(), self.step)
         self.step += 1
@@ -169,7 +168,6 @@ class Trainer:
         self.save()
 
     def _outcome(self, stop: list) -> str:
-        """Return what came out, in one line."""
         text = f'step {self.step} of {self.total_steps}'
         if self.step < self.total_steps or self._measurement_is_due():
             cause = f'stopped by {signal.Signals(stop[0]).name}' if stop else 'time is up'
@@ -196,7 +194,6 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _identity(self) -> dict:
-        """Return what the weights have been trained for."""
         return {'instructions': list(self.data.instructions),
                 'point_names': list(self.data.point_names)}
 
@@ -204,7 +201,6 @@ class Trainer:
         return str(self.learner.dtype).removeprefix('torch.')
 
     def _save_checkpoint(self, name: str, **training) -> None:
-        """Write the averaged weights in fp16 to a checkpoint directory in out."""
         import torch
         from ..formats import checkpoint
         config = dataclasses.replace(self.config, training={

@@ -16,13 +16,7 @@ _NEEDED = ('vision.', 'llm.')
 
 
 def warm_start(model, tokenizer, directory) -> str:
-    """
-    Copy into a model what fits of a full-precision checkpoint; return what was taken, as text.
-
-    Tensors go by equal name and shape, word embeddings [V, D] word by word, since another set
-    of instructions has another vocabulary.  Raises CheckpointError for a directory that is not
-    a checkpoint and ConfigError when nothing of vision encoder and decoder fits.
-    """
+    """Copy into a model what fits of a checkpoint; return what was taken; ConfigError for none."""
     source = open_checkpoint(directory)
     if source.config.quantization:
         raise ConfigError(f'--init {directory} holds quantized weights: give the checkpoint '
@@ -65,6 +59,5 @@ def _misfit(own: dict, old: dict, directory) -> str:
 
 
 def _summary(names: list[str]) -> str:
-    """Return a list of tensors in one line."""
     text = ', '.join(names[:6]) or 'nothing'
     return text + (f' and {len(names) - 6} more' if len(names) > 6 else '')

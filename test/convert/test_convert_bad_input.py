@@ -23,7 +23,6 @@ def refused(source, tmp_path, capsys, *options):
 
 
 def with_tensor(tmp_path, change):
-    """Return a copy of the golden OpenVLA with one weight changed."""
     directory = golden_data.copy_of('openvla', tmp_path)
     shard = directory / json.loads(
         (directory / 'model.safetensors.index.json').read_text())['weight_map'][NAME]

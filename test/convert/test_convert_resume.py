@@ -43,7 +43,6 @@ main(['convert', *sys.argv[2:]])
 
 @pytest.fixture
 def tiny(tmp_path):
-    """Return a small checkpoint of our own."""
     save_tiny_checkpoint(tmp_path / 'tiny')
     return tmp_path / 'tiny'
 
@@ -130,7 +129,6 @@ def test_gptq_goes_on_with_what_reached_the_next_block(tmp_path, converted):
 
 
 def interrupt_after(task, out, name):
-    """Convert until a unit is done."""
     def stop(unit, _):
         if unit.name == name:
             raise KeyboardInterrupt

@@ -22,7 +22,6 @@ print(sqap_vla_ros.errors.__file__)
 
 
 def python(code: str, directory: Path, environment: dict[str, str]) -> str:
-    """Return what Python code prints when run in a directory."""
     result = subprocess.run(
         [sys.executable, '-c', code], cwd=directory, env=environment, capture_output=True,
         text=True, check=False)

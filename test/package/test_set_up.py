@@ -26,14 +26,12 @@ def set_up(monkeypatch):
 
 @pytest.fixture
 def wheels(set_up, tmp_path):
-    """Return a target without anything in it."""
     found = set_up.target.Target(tmp_path, sys.executable, 'jazzy', None)
     found.environment.mkdir()
     return found
 
 
 def make_prefix(path: Path, *packages: str) -> Path:
-    """Make a ROS prefix whose index lists packages."""
     index = path / 'share/ament_index/resource_index/packages'
     index.mkdir(parents=True)
     for name in packages:

@@ -13,7 +13,6 @@ from torch import nn
 
 
 def outlier_layer(width=1024, seed=0):
-    """Return a linear layer and inputs with two outlier channels."""
     generator = torch.Generator().manual_seed(seed)
     linear = nn.Linear(width, width, bias=False)
     linear.weight.data = torch.randn(width, width, generator=generator) * width ** -0.5

@@ -55,7 +55,6 @@ def scene():
 
 
 def place(model, data, body, position):
-    """Move a free body."""
     address = model.joint(model.body(body).jntadr[0]).qposadr[0]
     data.qpos[address:address + 3] = position
     mujoco.mj_forward(model, data)

@@ -4,7 +4,7 @@
 from contextlib import redirect_stdout
 from io import StringIO
 
-from libero_scene import BUTTER, KETCHUP, need_libero, official_env
+from libero_scene import BUTTER, KETCHUP, NEEDS_LIBERO, official_env
 import numpy as np
 import pytest
 
@@ -13,6 +13,7 @@ from sqap_vla_ros.sim.expert import Expert
 from sqap_vla_ros.sim.tasks import find_tasks, suite_tasks
 from sqap_vla_ros.sim.variation import Variation
 
+pytestmark = NEEDS_LIBERO
 STOCK = ('libero_goal', 'libero_object', 'libero_spatial', 'libero_10')
 BOWL = 'akita_black_bowl_1'
 
@@ -31,20 +32,17 @@ def instruction_of(suite, name):
 
 
 def spatial_problem(name):
-    """Return the parsed task of libero_spatial with a phrase in its name."""
     return next(task for task in suite_tasks('libero_spatial') if name in task.name).parse()
 
 
 @pytest.mark.parametrize('suite', STOCK)
 def test_an_instruction_is_the_benchmarks_language(suite):
-    need_libero()
     expected, _ = benchmark_tasks(suite)
     assert {task.name: task.instruction for task in suite_tasks(suite)} == {
         name: language for name, (_, language) in expected.items()}
 
 
 def test_a_reworded_suite_has_its_own_words():
-    need_libero()
     name = 'open_the_middle_drawer_of_the_cabinet'
     assert instruction_of('libero_goal_lan', name) == 'open the cabinet’s middle drawer'
     assert instruction_of('libero_goal_task', name) == 'open the bottom drawer of the cabinet'
@@ -52,7 +50,6 @@ def test_a_reworded_suite_has_its_own_words():
 
 
 def test_a_task_may_be_asked_for_by_the_name_of_its_file():
-    need_libero()
     name = 'KITCHEN_SCENE1_put_the_black_bowl_on_the_plate'
     (text, task), = find_tasks('libero_90', [name]).items()
     assert (text, task.name) == ('put the black bowl on the plate', name)
@@ -61,14 +58,12 @@ def test_a_task_may_be_asked_for_by_the_name_of_its_file():
 
 
 def test_all_tasks_of_a_suite_are_found_without_naming_them():
-    need_libero()
     from sqap_vla_ros.sim.env import INSTRUCTIONS, tasks_of
     assert len(tasks_of('libero_object')) == 10
     assert tuple(tasks_of('libero_goal')) == INSTRUCTIONS
 
 
 def test_the_official_states_are_the_benchmarks():
-    need_libero()
     expected, benchmark = benchmark_tasks('libero_object')
     for task in suite_tasks('libero_object')[:3]:
         number, _ = expected[task.name]
@@ -77,14 +72,12 @@ def test_the_official_states_are_the_benchmarks():
 
 
 def test_a_suite_without_official_states_is_named():
-    need_libero()
     from sqap_vla_ros.sim.env import LiberoEnv
     with pytest.raises(ConfigError, match='libero_object_with_trigger'):
         LiberoEnv(None, 'libero_object_with_trigger', initial_states=True)
 
 
 def test_what_stands_on_an_object_is_carried_and_what_is_on_a_fixture_is_not():
-    need_libero()
     from sqap_vla_ros.sim.reset import carriers, standing_objects
     on_box = carriers(spatial_problem('on_the_cookie_box'))
     assert on_box[BOWL] == on_box['cookies_1'] == 'cookies_1'
@@ -146,7 +139,6 @@ def test_the_floor_is_the_table_of_a_scene_without_one():
 
 
 def test_options_that_exclude_each_other_are_refused():
-    need_libero()
     from sqap_vla_ros.sim.env import LiberoEnv
     with pytest.raises(ConfigError, match='initial_states'):
         LiberoEnv(initial_states=True, variation=Variation(distractors=1))

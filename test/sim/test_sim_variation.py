@@ -15,7 +15,6 @@ BOWL, CREAM_CHEESE = 'akita_black_bowl_1', 'cream_cheese_1'
 
 
 def angle_of(env, name):
-    """Return the yaw (rad) of an object."""
     rotation = env.scene.rotation(name)
     return np.arctan2(rotation[1, 0], rotation[0, 0])
 

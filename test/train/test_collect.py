@@ -37,7 +37,6 @@ def record(steps, stride=2):
 
 
 def shard(lengths, first_seed=10_000):
-    """Return a shard's arrays with episodes of these many steps."""
     return pack_shard([(i % 2, record(length)) for i, length in enumerate(lengths)],
                       list(range(first_seed, first_seed + len(lengths))), [], ('stove', 'cabinet'),
                       POINT_NAMES)

@@ -28,7 +28,6 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def saved(data, tmp_path):
-    """Train a few steps; return the output directory."""
     train.run(options(data, tmp_path, *SMALL, '1'))
     return tmp_path
 
@@ -114,7 +113,6 @@ def test_ctrl_c_in_the_middle_of_a_training_saves_and_the_same_command_goes_on(d
 
 
 def rewritten(path, change):
-    """Apply a change to a saved state's dict."""
     state = torch.load(path, weights_only=True)
     change(state)
     torch.save(state, path)
