@@ -52,11 +52,7 @@ def fill(tensor, name):
 def write_openvla(folder, golden, sizes):
     """Write the shards, one tensor in memory at a time."""
     folder.mkdir(parents=True)
-    dino, siglip = golden.encoder_shapes(sizes, 'scale_factor')
-    shapes = {**golden.prefixed('vision_backbone.featurizer.', dino),
-              **golden.prefixed('vision_backbone.fused_featurizer.', siglip),
-              **golden.projector_shapes(sizes, [f'projector.fc{n}' for n in (1, 2, 3)]),
-              **golden.prefixed('language_model.', golden.llama_shapes(sizes))}
+    shapes = golden.openvla_shapes(sizes)
     names, index = list(shapes), {}
     for number in range(3):
         part = names[number * len(names) // 3:(number + 1) * len(names) // 3]
@@ -94,13 +90,7 @@ def head_shapes(golden, token_size):
 def write_cogact(folder, golden, sizes):
     """Let torch.save lay out the .pt without its values, then fill them in through a mapping."""
     (folder / 'checkpoints').mkdir(parents=True)
-    dino, siglip = golden.encoder_shapes(sizes, 'gamma')
-    groups = {
-        'vision_backbone': {**golden.prefixed('dino_featurizer.', dino),
-                            **golden.prefixed('siglip_featurizer.', siglip)},
-        'llm_backbone': golden.prefixed('llm.', golden.llama_shapes(sizes)),
-        'projector': golden.projector_shapes(sizes, [f'projector.{n}' for n in (0, 2, 4)]),
-        'action_model': head_shapes(golden, sizes.hidden)}
+    groups = {**golden.cogact_shapes(sizes), 'action_model': head_shapes(golden, sizes.hidden)}
     path = folder / 'checkpoints' / 'step-000-epoch-00-loss=0.0.pt'
     with torch.serialization.skip_data():  # torch.empty takes no memory until it is written to
         torch.save({'model': {group: {name: torch.empty(shape) for name, shape in shapes.items()}

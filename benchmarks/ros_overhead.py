@@ -29,52 +29,40 @@ WIDTH, HEIGHT, RATE_HZ = 640, 480, 30.0
 SPEED_STEP = 1e-4  # m/s a frame number
 SPEED_STEPS = 2000
 LIMITS = {'node_overhead_ms_p99': 5.0, 'image_to_command_ms_p99': 20.0, 'delivered_percent': 99.0}
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'test'))
 RESULTS = Path(__file__).resolve().parent / 'results' / 'ros_overhead.json'
 
 
-class MatrixPolicy:
-    """Works for some milliseconds and answers with the number that the image carries."""
+def matrix_policy(infer_ms):
+    """Return a policy that works for some milliseconds and tells the number in its image."""
+    from ros_harness import KnownPolicy
+    from sqap_vla_ros.geometry.image_transform import ImageTransform
+    from sqap_vla_ros.geometry.patches import protected_distances
+    from sqap_vla_ros.observation import ActionChunk
+    from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
+    import torch
+    torch.set_num_threads(1)
+    matrix, policy = torch.randn(128, 128), KnownPolicy(None)
+    policy.instructions, policy.kept_tokens, policy.grid = (), 154, (16, 16)
+    policy.image_transform = ImageTransform((224, 224))
+    policy.is_ready = lambda instruction, image_size: True
+    space = policy.config.action_space
 
-    def __init__(self, infer_ms):
-        from types import SimpleNamespace
-
-        from sqap_vla_ros.control.action_space import ActionSpace
-        from sqap_vla_ros.geometry.image_transform import ImageTransform
-        import torch
-        torch.set_num_threads(1)
-        self._matrix = torch.randn(128, 128)
-        self._infer_s = infer_ms * 1e-3
-        self.config = SimpleNamespace(action_space=ActionSpace(execute_steps=4))
-        self.instructions, self.state_names, self.precision = (), (), 'fp'
-        self.grid, self.kept_tokens = (16, 16), 154
-        self.image_transform = ImageTransform((224, 224))
-
-    def reset(self):
-        """Nothing to forget."""
-
-    def is_ready(self, instruction, image_size):
-        """Return that nothing has to be compiled or captured."""
-        return True
-
-    def infer(self, observation):
-        """Return a chunk whose vx is the frame's number."""
-        from sqap_vla_ros.geometry.patches import protected_distances
-        from sqap_vla_ros.observation import ActionChunk
-        from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
+    def infer(observation):
         start = time.perf_counter()
-        while time.perf_counter() - start < self._infer_s:
-            self._matrix @ self._matrix
+        while time.perf_counter() - start < infer_ms * 1e-3:
+            matrix @ matrix
         protected = observation.protected
         distance = protected_distances(protected.pixels, protected.radii_px, (HEIGHT, WIDTH),
-                                       self.image_transform, self.grid)
+                                       policy.image_transform, policy.grid)
         selection = select_tokens(
-            np.arange(256.0), distance, self.grid, SelectionConfig(self.kept_tokens))
+            np.arange(256.0), distance, policy.grid, SelectionConfig(policy.kept_tokens))
         actions = np.zeros((8, 7), np.float32)
         actions[:, 0] = int.from_bytes(observation.image[0, 0].tobytes(), 'little') * SPEED_STEP
-        space = self.config.action_space
-        total_ms = (time.perf_counter() - start) * 1e3
         return ActionChunk(actions, space.dt, space.names, observation.stamp_ns,
-                           {'total': total_ms}, selection)
+                           {'total': (time.perf_counter() - start) * 1e3}, selection)
+    policy.infer = infer
+    return policy
 
 
 def run_node(infer_ms, busy):
@@ -82,7 +70,7 @@ def run_node(infer_ms, busy):
     from sqap_vla_ros.ros.vla import node as vla_node
     ended = threading.Event()
     burner = threading.Thread(target=_burn, args=(ended,))
-    vla_node.VlaNode.__init__.__defaults__ = (lambda config: MatrixPolicy(infer_ms), 'vla_node')
+    vla_node.VlaNode.__init__.__defaults__ = (lambda config: matrix_policy(infer_ms), 'vla_node')
     if busy:
         burner.start()
     try:
@@ -125,21 +113,16 @@ class Camera:
 
     @staticmethod
     def _messages():
-        from geometry_msgs.msg import TransformStamped
+        from ros_harness import transform
         from sensor_msgs.msg import CameraInfo, Image
         from tf2_msgs.msg import TFMessage
         info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model='plumb_bob', d=[0.0] * 5,
                           k=[500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0])
         image = Image(width=WIDTH, height=HEIGHT, encoding='rgb8', step=3 * WIDTH)
         image.header.frame_id = info.header.frame_id = 'camera'
-        transforms = TFMessage()
-        for child, z in (('camera', 0.0), ('end_effector', 1.0)):
-            transform = TransformStamped(child_frame_id=child)
-            transform.header.frame_id = 'base'
-            transform.transform.translation.z = z
-            transform.transform.rotation.w = 1.0
-            transforms.transforms.append(transform)
-        return image, info, transforms
+        return image, info, TFMessage(transforms=[
+            transform('base', 'camera', (0.0, 0.0, 0.0), 0),
+            transform('base', 'end_effector', (0.0, 0.0, 1.0), 0)])
 
     def show(self, number):
         """Send the frame with a number, stamped now."""

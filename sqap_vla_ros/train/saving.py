@@ -35,14 +35,11 @@ def read_state(path: Path, device: str) -> dict:
         return state
     except (OSError, RuntimeError, EOFError, KeyError, ValueError,
             pickle.UnpicklingError) as error:
+        cause = str(error).strip().split('\n')[0][:120] or type(error).__name__
         raise ConfigError(
-            f'{path} is truncated or damaged ({_first_line(error)}): delete it to begin anew, '
+            f'{path} is truncated or damaged ({cause}): delete it to begin anew, '
             f'with --init {path.parent / "checkpoint"} from the weights that were saved with it'
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split('\n')[0][:120] or type(error).__name__
 
 
 @contextmanager

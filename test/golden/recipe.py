@@ -172,15 +172,19 @@ def statistics(name):
     return json.loads((HERE / 'statistics.json').read_text())[name]
 
 
+def openvla_shapes(sizes):
+    """Return OpenVLA's shapes by name."""
+    dino, siglip = encoder_shapes(sizes, 'scale_factor')
+    return {**prefixed('vision_backbone.featurizer.', dino),
+            **prefixed('vision_backbone.fused_featurizer.', siglip),
+            **projector_shapes(sizes, [f'projector.fc{n}' for n in (1, 2, 3)]),
+            **prefixed('language_model.', llama_shapes(sizes))}
+
+
 def write_openvla(directory, sizes=Sizes()):
     """Write an OpenVLA directory; its sizes stand in text_config and timm_model_kwargs."""
     directory.mkdir(parents=True, exist_ok=True)
-    dino, siglip = encoder_shapes(sizes, 'scale_factor')
-    shapes = {**prefixed('vision_backbone.featurizer.', dino),
-              **prefixed('vision_backbone.fused_featurizer.', siglip),
-              **projector_shapes(sizes, [f'projector.fc{n}' for n in (1, 2, 3)]),
-              **prefixed('language_model.', llama_shapes(sizes))}
-    weights = cast(draw(shapes, 74), sizes)
+    weights = cast(draw(openvla_shapes(sizes), 74), sizes)
     names, index = list(weights), {}
     for number, part in enumerate((names[::2], names[1::2]), 1):
         shard = f'model-{number:05}-of-00002.safetensors'
@@ -214,15 +218,20 @@ def vision_kwargs(sizes):
             for width, depth, heads, _ in (sizes.dino, sizes.siglip)]
 
 
-def write_cogact(directory, sizes=Sizes()):
-    """Write a CogACT run directory with one .pt file."""
-    (directory / 'checkpoints').mkdir(parents=True, exist_ok=True)
+def cogact_shapes(sizes):
+    """Return the shapes of CogACT's vision-language model: {group: {name: shape}}."""
     dino, siglip = encoder_shapes(sizes, 'gamma')
-    groups = {
+    return {
         'vision_backbone': {**prefixed('dino_featurizer.', dino),
                             **prefixed('siglip_featurizer.', siglip)},
         'llm_backbone': prefixed('llm.', llama_shapes(sizes)),
         'projector': projector_shapes(sizes, [f'projector.{n}' for n in (0, 2, 4)])}
+
+
+def write_cogact(directory, sizes=Sizes()):
+    """Write a CogACT run directory with one .pt file."""
+    (directory / 'checkpoints').mkdir(parents=True, exist_ok=True)
+    groups = cogact_shapes(sizes)
     head = load_file(HERE / 'action_model.safetensors')
     shapes = {f'vlm.{group}.{name}': shape for group, names in groups.items()
               for name, shape in names.items()}
