@@ -62,7 +62,7 @@ class Expert:
         self._config = config
 
     def act(self):
-        """Return (twist [6] m/s, rad/s, base frame; gripper 0 or 1); ConfigError for others."""
+        """Return (twist [6] m/s, rad/s, base frame; gripper 0 or 1); ConfigError for no put."""
         env, name = self._env, self._env.target_object()
         if len(env.goal()) > 1:
             raise ConfigError(f'the expert can only pursue one goal, not the {len(env.goal())} of '

@@ -103,7 +103,7 @@ class Scene:
             np.random.set_state(state)
 
     def restore(self, state):
-        """Take over the benchmark's state [d]: time, qpos, qvel; like it, not the controller's."""
+        """Take over the benchmark's state [d] (time, qpos, qvel); the controller is not told."""
         self.benchmark.sim.set_state_from_flattened(state)
         self.arm.forget()
         self.forward()
