@@ -13,6 +13,7 @@ from torch import nn
 
 
 def outlier_layer(width=1024, seed=0):
+    """Return a linear layer and inputs with two outlier channels."""
     generator = torch.Generator().manual_seed(seed)
     linear = nn.Linear(width, width, bias=False)
     linear.weight.data = torch.randn(width, width, generator=generator) * width ** -0.5
@@ -36,6 +37,15 @@ def test_hadamard_makes_the_error_of_w4a4_with_outlier_channels_three_times_smal
     assert plain > 0.5
     assert blocks == sorted(blocks, reverse=True)
     assert blocks[-1] < 0.2
+
+
+@torch.inference_mode()
+def test_more_bits_mean_smaller_errors():
+    linear, x = outlier_layer()
+    errors = [relative_error(linear, x, name, hadamard_block=1024)
+              for name in ('w8a8', 'w4a16', 'w4a8', 'w4a4')]
+    assert errors == sorted(errors)
+    assert errors[0] < 0.02
 
 
 @pytest.mark.parametrize('precision', ['w8a8', 'w4a16', 'w4a4'])
