@@ -55,7 +55,7 @@ def test_a_disk_that_fills_up_under_the_weights_is_named(data, saved, monkeypatc
     def full(*_arguments, **_options):  # word for word what the library says on a full tmpfs
         raise SafetensorError('Error while serializing: I/O error: No space left on device '
                               '(os error 28)')
-    monkeypatch.setattr('safetensors.torch.save_file', full)
+    monkeypatch.setattr('sqap_vla_ros.formats.checkpoint.save_file', full)
     with pytest.raises(ConfigError, match='No space left .*: free'):
         train.run(options(data, saved, *SMALL, '2'))
     assert checkpoint.read_config(saved / 'checkpoint').training['step'] == 3
