@@ -51,7 +51,9 @@ class Box:
 
     def distance(self, point):
         """Return how far (m) a point (x, y) is from the box, 0 inside it."""
-        return self.gap(Box(*point, *point))
+        dx = max(self.x0 - point[0], 0.0, point[0] - self.x1)
+        dy = max(self.y0 - point[1], 0.0, point[1] - self.y1)
+        return float(np.hypot(dx, dy))
 
     def gap(self, other):
         """Return how far (m) another box is from this one, 0 where they overlap."""

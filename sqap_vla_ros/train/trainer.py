@@ -216,12 +216,7 @@ class Trainer:
                             {self.args.name: norm_stats(self.norm)}, self.tokenizer)
 
     def resume(self) -> None:
-        """
-        Go on from state.pt if there is one; raise ConfigError if it does not fit.
-
-        New shards may have been added since; the normalisation stays that of the first start,
-        and so does the type of matrix products, unless --dtype names one.
-        """
+        """Go on from state.pt, if there is one, with its norm; ConfigError if it does not fit."""
         path = self.out / 'state.pt'
         if not path.is_file():
             return

@@ -77,11 +77,7 @@ def smallest_peak_mib(tmp_path_factory):
 
 @pytest.mark.parametrize('kind', ['openvla', 'cogact'])
 def test_a_conversion_holds_one_part_at_a_time(kind, smallest_peak_mib, tmp_path):
-    """
-    Of 50 million values in a vision encoder, a block has 3 million.
-
-    What the allocator keeps between blocks differs from run to run by some 30 MiB.
-    """
+    # of 50 million values in an encoder a block has 3; the allocator keeps up to 30 MiB more
     source, sizes = tmp_path / 'source', {'dino': (512, 16, 8, 2048)}
     getattr(golden_data.recipe(), f'write_{kind}')(source, golden_data.recipe().Sizes(**sizes))
     size = sum(file.stat().st_size for file in source.rglob('*') if file.is_file()) / MIB
