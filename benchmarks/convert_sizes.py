@@ -38,7 +38,7 @@ SCHEMES = {
 def row(config, scheme):
     """Return GiB on disk, GiB in a process, bits a weight on disk and in memory."""
     model = empty_model(config, make_record(empty_model(config), scheme, False))
-    counts = summary(model, rows=256)
+    counts = summary(model, on_cpu=True)
     return (layout_bytes(make_layout(model, torch.bfloat16)) / GIB,
             memory_bytes(model) / GIB, counts['bits_on_disk'], counts['bits_in_memory'] or 0)
 

@@ -1,6 +1,9 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Random quantized layers for the tests of all backends."""
+"""Random quantized layers, and the native kernels of every instruction set, for tests."""
+import pytest
+from sqap_vla_ros import kernels
+from sqap_vla_ros.kernels import native
 import torch
 
 
@@ -13,3 +16,36 @@ def random_layer(spec, seed=0):
     groups = (spec.in_features // spec.group_size,) if spec.group_size else ()
     scale = torch.rand(spec.out_features, *groups, generator=generator) + 0.1
     return weight, scale, torch.randn(spec.out_features, generator=generator)
+
+
+def needs_level(level: int = 1):
+    """Skip a test where the native kernels of native.LEVELS[level] cannot run."""
+    if kernels.native_reason():
+        pytest.skip(f'no native kernels here: {kernels.native_reason()}')
+    if native.library().sqap_best_level() < level:
+        pytest.skip(f'this processor has no {native.LEVELS[level]}')
+
+
+def _at_level(level: int):
+    class AtLevel(native.NativeKernel):
+        """The native kernel in the instructions of a level."""
+
+        name = f'native {native.LEVELS[level]}'
+
+        def __init__(self, *layer):
+            if native.library().sqap_best_level() < level:
+                raise kernels.Unavailable(f'this processor has no {native.LEVELS[level]}')
+            super().__init__(*layer)
+    AtLevel.level = level
+    return AtLevel
+
+
+NATIVE = tuple(map(_at_level, (1, 2, 3)))
+
+
+def usable(kind, spec):
+    """Return a kind of kernel, or skip the test where this machine has not got it."""
+    reason = kernels.check_exact(kind, spec.in_features, spec.weight_bits, spec.act_bits)
+    if reason:
+        pytest.skip(f'{kind.name} is not offered on this machine: {reason}')
+    return kind

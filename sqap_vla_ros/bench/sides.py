@@ -13,16 +13,21 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 import time
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from .sizes import sequence_length
 from ..inference.plan import Plan
+from ..kernels.base import Unavailable
+from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA, VLAConfig
 from ..quant import prepare_kernels, quantize_model
+from ..support.timing import best_seconds
 from ..tokens.choice import SelectionConfig
 
 STAGES = ('vision', 'prefill_1', 'selection', 'prefill_2', 'head')  # of inference.plan.Plan
@@ -49,10 +54,29 @@ def random_model(config: VLAConfig, precision: str = 'fp', overrides=None) -> VL
     return model
 
 
+@lru_cache(maxsize=None)
+@torch.inference_mode()
+def onednn_wins(outputs: int, inputs: int, rows: int, threads: int) -> bool:
+    """Return whether oneDNN's product is faster than torch's for a shape, timed once."""
+    weight, x = torch.ones(outputs, inputs), torch.ones(rows, inputs)
+    try:
+        packed = best_seconds(onednn_linear(weight, rows), x)
+    except Unavailable:
+        return False
+    return packed < best_seconds(lambda x: F.linear(x, weight), x)
+
+
+def fastest_product(weight: torch.Tensor, rows: int):
+    """Return the faster function x [M, K] -> x @ weight^T for this very shape, weight [N, K]."""
+    if onednn_wins(*weight.shape, rows, torch.get_num_threads()):
+        return onednn_linear(weight, rows)
+    return lambda x: F.linear(x, weight)
+
+
 def float32_model(config: VLAConfig) -> VLA:
     """Return a plain model whose every linear layer runs at its fastest."""
     model = random_model(config)
-    use_fastest_linears(model, sequence_length(config), per_shape=True)
+    use_fastest_linears(model, sequence_length(config), fastest_product)
     return model
 
 
@@ -65,7 +89,7 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
     model = random_model(config, precision, {'vision': vision} if vision != 'fp' else {})
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
-    use_fastest_linears(model, rows, per_shape=True)
+    use_fastest_linears(model, rows, fastest_product)
     return model
 
 

@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-import logging
 import math
 
 from ..control.action_report import describe, si_ranges
 from ..support.files import MIB
 
-ROWS = 256  # tokens that a decoder layer is timed with
 EXAMPLE_CAMERA = (640, 480)  # px
 ASPECTS = {'letterbox': 'padded to a square', 'resize-crop': 'cut to its central square'}
 
@@ -30,22 +27,9 @@ def run(args) -> int:
     source = open_checkpoint(args.checkpoint)
     if args.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(args.unnorm_key)
-    with _without_speeds():
-        for title, text in lines(source):
-            print(f'{title:14} {text}'.rstrip())
+    for title, text in lines(source):
+        print(f'{title:14} {text}'.rstrip())
     return 0
-
-
-@contextmanager
-def _without_speeds():
-    """Ask which kernels there are, not how fast they run beside whatever else is running."""
-    logger = logging.getLogger('sqap_vla_ros.kernels')
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def lines(source) -> Iterator[tuple[str, str]]:
@@ -123,7 +107,7 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
     if record:
         yield '', scheme_text(record)
     shell = empty_model(source.config.model, record)
-    yield '', storage_text(summary(shell, rows=ROWS))
+    yield '', storage_text(summary(shell, on_cpu=True))
     yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
                      'CPU, in float32 where they are not quantized')
 
@@ -131,7 +115,7 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
 def memory_bytes(shell) -> float:
     """Return what the weights of a network, perhaps on 'meta', take when a CPU runs it."""
     from ..quant import summary
-    counts = summary(shell, rows=ROWS)
+    counts = summary(shell, on_cpu=True)
     floats = sum(tensor.numel() for tensor in shell.state_dict().values()
                  if tensor.is_floating_point())
     return 4 * floats + counts['weights'] * (counts['bits_in_memory'] or 0) / 8

@@ -54,11 +54,7 @@ def _native_serves(q, k, v) -> bool:
     return (q.device.type == 'cpu' and q.shape[2] >= _FEWEST_QUERIES
             and all(x.dtype == torch.float32 and x.stride(-1) == 1 for x in (q, k, v))
             and not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)))
-            and _available())
-
-
-def _available() -> bool:
-    return not native_reason()
+            and not native_reason())
 
 
 def native_attention(q, k, v, is_causal: bool, level: int | None = None) -> torch.Tensor:

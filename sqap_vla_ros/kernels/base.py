@@ -19,8 +19,10 @@ import subprocess
 import torch
 
 from ..errors import ConfigError
-from ..numerics.hadamard import check_block, hadamard_transform
+from ..numerics.hadamard import check_block, hadamard_matrix, left_multiply
 from ..numerics.int4 import activation_scale, integer_range
+
+_INNER = 64  # channels of a Hadamard that one product does
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,6 @@ class LinearSpec:
                 f'weight scales by groups of {self.group_size} need 16-bit activations and a '
                 f'width that they divide, got {self.act_bits} bits and {self.in_features}')
 
-    @property
-    def largest_sum(self) -> int:
-        """Bound on the magnitude of an integer product's partial sums."""
-        if self.act_bits == 16:
-            return 0
-        low_w, low_x = integer_range(self.weight_bits)[0], integer_range(self.act_bits)[0]
-        return self.in_features * low_w * low_x
-
 
 def dequantize(q_weight, scale) -> torch.Tensor:
     """Return the float32 weights [N, K] of integers [N, K] and scales [N] or [N, groups]."""
@@ -77,19 +71,18 @@ class Kernel(ABC):
     """
     One layer's weights in a backend's own layout.
 
-    bits_in_memory says how many bits a weight takes there, whatever it takes on disk.  failures:
-    what it raises where it is not for this machine; compilers may fail in their own process.
+    failures: what it raises where it is not for this machine; compilers may fail in their own
+    process.
     """
 
     name = ''
-    bits_in_memory = 0
     failures: tuple[type[Exception], ...] = (
         Unavailable, RuntimeError, OSError, subprocess.SubprocessError)
 
     @classmethod
     def bits_for(cls, spec: LinearSpec) -> int:
-        """Return the bits_in_memory of a kernel for this spec."""
-        return cls.bits_in_memory
+        """Return how many bits a weight takes in memory: as many as on disk, or more."""
+        return spec.weight_bits
 
     def __init__(self, spec: LinearSpec, q_weight, scale, bias=None):
         """
@@ -112,8 +105,13 @@ class Kernel(ABC):
         """
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the online Hadamard to x [M, K]."""
-        return hadamard_transform(x, self.spec.hadamard_block, self.spec.hadamard_stride)
+        """Apply the online Hadamard to x [M, K], its inner channels in one product."""
+        block, stride = self.spec.hadamard_block, self.spec.hadamard_stride
+        if stride == 1:
+            stride = min(block, _INNER)
+            inner = hadamard_matrix(stride, x.dtype, str(x.device))
+            x, block = (x.reshape(-1, stride) @ inner).view(x.shape), block // stride
+        return left_multiply(x, block, stride)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Map x [M, K] to [M, N] of the same floating type."""

@@ -19,15 +19,15 @@ def integer_part(spec: LinearSpec) -> tuple[int, int, int]:
 
 
 def extreme_inputs(in_features: int, bits: int, rows_random: int = 2) -> torch.Tensor:
-    """Return float integers [4 + rows, K]: all lowest, all highest, alternating, random."""
+    """Return float integers [4 + rows, K]: all lowest, highest, alternating, random, high."""
     low, high = -2 ** (bits - 1), 2 ** (bits - 1) - 1
     generator = torch.Generator().manual_seed(0)
     alternating = torch.full((in_features,), float(high))
     alternating[::2] = low
     rows = [torch.full((in_features,), float(low)), torch.full((in_features,), float(high)),
             alternating, -alternating.clamp(-high, high)]
-    rows += [torch.randint(low, high + 1, (in_features,), generator=generator).float()
-             for _ in range(rows_random)]
+    rows += [torch.randint((low, high // 2)[row % 2], high + 1, (in_features,),
+                           generator=generator).float() for row in range(rows_random)]
     return torch.stack(rows)
 
 

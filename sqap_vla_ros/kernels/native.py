@@ -44,10 +44,6 @@ class _Call(ctypes.Structure):
 @lru_cache(maxsize=None)
 def library() -> ctypes.CDLL:
     """Return the loaded library, compiled if need be; raise Unavailable with what to do."""
-    return _load()
-
-
-def _load() -> ctypes.CDLL:
     path = build()
     try:
         loaded = ctypes.CDLL(str(path))
@@ -76,22 +72,16 @@ class NativeKernel(Kernel):
     """One layer in panels of 64 output channels; see native/level.cpp."""
 
     name = 'native'
-    bits_in_memory = 8
     level: int | None = None  # a lower one than the processor's best, for tests
-
-    @classmethod
-    def bits_for(cls, spec):
-        """Return as many bits as on disk."""
-        return spec.weight_bits
 
     def __init__(self, spec, q_weight, scale, bias=None):
         """Pack the weights; 4-bit ones take 4 bits in memory too."""
         loaded = library()
         if spec.weight_bits == 8 and spec.act_bits != 16 and self._level() < 2:
-            raise Unavailable('exact 8-bit products need VNNI to be faster than floats')
+            raise Unavailable('exact products of 8-bit weights need VNNI, which this '
+                              'processor lacks: w4a8 and w4a4 do without')
         super().__init__(spec, q_weight, scale.float().contiguous(),
                          None if bias is None else bias.float().contiguous())
-        self.bits_in_memory = self.bits_for(spec)
         outputs, inputs = q_weight.shape
         q_weight = q_weight.contiguous()
         self.weight = torch.empty(

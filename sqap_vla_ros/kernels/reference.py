@@ -5,18 +5,27 @@
 from __future__ import annotations
 
 from .base import dequantize, Kernel
+from ..numerics.hadamard import hadamard_transform
 
 
 class ReferenceKernel(Kernel):
     """Products in float64, which holds every integer sum that can occur exactly."""
 
     name = 'reference'
-    bits_in_memory = 8
+
+    @classmethod
+    def bits_for(cls, spec):
+        """Return 8: one integer a byte."""
+        return 8
 
     def __init__(self, spec, q_weight, scale, bias=None):
         """Keep the integers as they are."""
         super().__init__(spec, q_weight, scale, bias)
         self.q_weight = q_weight
+
+    def transform(self, x):
+        """Apply the online Hadamard to x [M, K]."""
+        return hadamard_transform(x, self.spec.hadamard_block, self.spec.hadamard_stride)
 
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w."""

@@ -18,11 +18,9 @@ from torch.nn import functional as F
 
 from .base import Kernel, Unavailable
 from .cuda.pack import float_weight, OPENED, opened, pack_weight
-from ..numerics.hadamard import hadamard_matrix, left_multiply
 
 _MOST_INPUTS = 2 ** 17 - 1  # of int8 products whose sums fit into int32
 _ROWS, _WIDTH = 32, 16  # torch._int_mm on a GPU takes more than 16 rows, and multiples of 8
-_INNER = 64  # channels of a Hadamard that one product does
 
 
 class TorchKernel(Kernel):
@@ -34,12 +32,6 @@ class TorchKernel(Kernel):
     """
 
     name = 'torch'
-    bits_in_memory = 8
-
-    @classmethod
-    def bits_for(cls, spec):
-        """Return as many bits as on disk."""
-        return spec.weight_bits
 
     def __init__(self, spec, q_weight, scale, bias=None):
         """Lay out the weights on their device."""
@@ -47,20 +39,10 @@ class TorchKernel(Kernel):
             raise Unavailable('torch._int_mm needs torch >= 2.2 and at most '
                               f'{_MOST_INPUTS} inputs')
         super().__init__(spec, q_weight, scale.float(), None if bias is None else bias.float())
-        self.bits_in_memory = spec.weight_bits
         missing = -spec.in_features % _WIDTH, -spec.out_features % _WIDTH
         if any(missing):
             q_weight = F.pad(q_weight, (0, missing[0], 0, missing[1]))
         self.weight = pack_weight(q_weight, spec.weight_bits)
-
-    def transform(self, x):
-        """Apply the online Hadamard to x [M, K], its inner channels in one product."""
-        block, stride = self.spec.hadamard_block, self.spec.hadamard_stride
-        if stride == 1:
-            stride = min(block, _INNER)
-            inner = hadamard_matrix(stride, x.dtype, str(x.device))
-            x, block = (x.reshape(-1, stride) @ inner).view(x.shape), block // stride
-        return left_multiply(x, block, stride)
 
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w, or grid @ weight^T."""

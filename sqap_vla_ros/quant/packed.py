@@ -11,7 +11,7 @@ from torch import nn
 
 from .linear import joinable, prepare_joint, QuantLinear
 from ..errors import ConfigError
-from ..kernels import choose
+from ..kernels import cpu_kernel
 
 TOGETHER = (('q_proj', 'k_proj', 'v_proj'), ('gate_proj', 'up_proj'))
 
@@ -57,12 +57,12 @@ def prepare_kernels(model: nn.Module, rows: int = 256, backend: str | None = Non
             module.prepare(*options)
 
 
-def summary(model: nn.Module, rows: int | None = None) -> dict:
+def summary(model: nn.Module, on_cpu: bool = False) -> dict:
     """
     Return counts and sizes of the quantized layers.
 
-    rows: where no kernel is in use yet, count the one that a CPU would choose for so many
-    tokens; the model may be a shell on 'meta' then.  Keys: layers, weights, packed_bytes (with
+    on_cpu: where no kernel is in use yet, count the one that serves on this CPU; the model may be
+    a shell on 'meta' then.  Keys: layers, weights, packed_bytes (with
     scales), bits_on_disk a weight, precisions (name to number of weights), backends (name to
     number of layers), bits_in_memory (a weight that a backend holds, on average, or None).
     """
@@ -74,7 +74,7 @@ def summary(model: nn.Module, rows: int | None = None) -> dict:
     precisions, backends, bits_held, held = Counter(), Counter(), 0, 0
     for layer, size in zip(layers, sizes):
         precisions[layer.precision] += size
-        kernel = layer.kernel or (choose(layer.spec, rows).kernel if rows else None)
+        kernel = layer.kernel or (cpu_kernel(layer.spec) if on_cpu else None)
         if kernel is not None:
             backends[kernel.name] += 1
             bits_held, held = bits_held + kernel.bits_for(layer.spec) * size, held + size

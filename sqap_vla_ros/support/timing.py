@@ -34,19 +34,12 @@ def percentiles(values: Sequence[float], percents=(50, 95)) -> dict[str, float |
             for percent in percents}
 
 
-def best_seconds(function: Callable, *arguments, rounds: int = 5,
-                 limit_s: float = math.inf) -> float:
-    """
-    Return the shortest of some calls, s, after one that is not timed.
-
-    What is slower than limit_s is given up after two.
-    """
+def best_seconds(function: Callable, *arguments, rounds: int = 5) -> float:
+    """Return the shortest of some calls, s, after one that is not timed."""
     function(*arguments)
     best = math.inf
-    for done in range(rounds):
+    for _ in range(rounds):
         start = time.perf_counter()
         function(*arguments)
         best = min(best, time.perf_counter() - start)
-        if done and best > limit_s:
-            break
     return best

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sqap-vla bench`: sizes, pairing, ratios, and a whole run on tiny models."""
 import argparse
-import copy
 import json
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from sqap_vla_ros.bench import growth as curves, sides, sizes, tables as report, timing
 from sqap_vla_ros.commands import bench
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.kernels import float_layers as plain
 from sqap_vla_ros.kernels.float_layers import PlainLinear, use_fastest_linears
 from sqap_vla_ros.model import llama
 from sqap_vla_ros.model.vla import VLA
@@ -121,19 +119,25 @@ def test_fast_plain_layers_replace_float32_ones_only():
     assert model[0](torch.ones(2, 3, 8)).shape == (2, 3, 4)
 
 
-def test_a_benchmark_times_every_shape_and_a_policy_only_once(monkeypatch):
+@pytest.mark.parametrize('wins', [True, False])
+def test_a_benchmark_takes_the_faster_product_of_every_shape(wins, monkeypatch):
     asked = []
-
-    def seconds(shape, threads):
-        asked.append(shape)
-        return 2.0, 1.0
-    monkeypatch.setattr(plain, 'seconds', seconds)
+    monkeypatch.setattr(sides, 'onednn_wins', lambda *key: asked.append(key) or wins)
     model = nn.Sequential(nn.Linear(256, 128), nn.Linear(128, 256))
-    use_fastest_linears(copy.deepcopy(model), rows=7)
-    assert set(asked) == {(768, 768, 256)}
-    asked.clear()
-    use_fastest_linears(model, rows=7, per_shape=True)
-    assert asked == [(256, 128, 7), (128, 256, 7)]
+    x = torch.randn(7, 256)
+    with torch.inference_mode():
+        expected = model(x)
+        use_fastest_linears(model, 7, sides.fastest_product)
+        assert torch.allclose(model(x), expected, atol=1e-5)
+    assert [key[:3] for key in asked] == [(128, 256, 7), (256, 128, 7)]
+    assert all(('onednn' in module.multiply.__qualname__) == wins for module in model)
+
+
+def test_a_product_is_timed_once_a_shape():
+    sides.onednn_wins.cache_clear()
+    for _ in range(2):
+        assert sides.onednn_wins(64, 32, 4, 1) in (True, False)
+    assert sides.onednn_wins.cache_info().misses == 1
 
 
 def test_scores_are_only_computed_where_tokens_are_selected(tiny, monkeypatch):

@@ -1,8 +1,8 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """The native attention against torch's in float64, and what is left to torch."""
+from kernel_layers import needs_level
 import pytest
-from sqap_vla_ros import kernels
 from sqap_vla_ros.kernels import attention, native
 from sqap_vla_ros.kernels.attention import attend, native_attention
 import torch
@@ -15,10 +15,7 @@ CASES = [(4, 2, 285, 285, 64, True), (9, 3, 77, 77, 64, True), (2, 2, 13, 200, 7
 
 @pytest.fixture(params=[1, 2, 3], ids=native.LEVELS[1:])
 def level(request):
-    if kernels.native_reason():
-        pytest.skip(f'no native kernels here: {kernels.native_reason()}')
-    if native.library().sqap_best_level() < request.param:
-        pytest.skip(f'this processor has no {native.LEVELS[request.param]}')
+    needs_level(request.param)
     return request.param
 
 
@@ -98,7 +95,7 @@ def no_native(*arguments):
     ids=['bfloat16', 'gradient', 'one query', 'channels apart'])
 def test_the_rest_is_left_to_torch(change, monkeypatch):
     monkeypatch.setattr(attention, 'native_attention', no_native)
-    monkeypatch.setattr(attention, '_available', lambda: True)
+    monkeypatch.setattr(attention, 'native_reason', lambda: '')
     q, k, v = (change(x) for x in random_heads(2, 2, 20, 20, 16))
     found = attend(q, k, v)
     assert found.shape == q.shape and found.dtype == q.dtype
@@ -109,7 +106,7 @@ def test_the_rest_is_left_to_torch(change, monkeypatch):
 def test_without_native_kernels_grouped_queries_work_on_every_torch(grouped, monkeypatch):
     if grouped and not attention.HAS_GROUPED_ATTENTION:
         pytest.skip('this torch has no grouped queries of its own')
-    monkeypatch.setattr(attention, '_available', lambda: False)
+    monkeypatch.setattr(attention, 'native_reason', lambda: 'off')
     monkeypatch.setattr(attention, 'HAS_GROUPED_ATTENTION', grouped)
     q, k, v = random_heads(6, 2, 20, 20, 16)
     assert torch.allclose(attend(q, k, v, True), exact(q, k, v, True).float(), atol=1e-5)
@@ -117,9 +114,8 @@ def test_without_native_kernels_grouped_queries_work_on_every_torch(grouped, mon
 
 @torch.inference_mode()
 def test_both_ways_agree(monkeypatch):
-    if kernels.native_reason():
-        pytest.skip(f'no native kernels here: {kernels.native_reason()}')
+    needs_level()
     q, k, v = random_heads(6, 2, 20, 20, 16)
     native_result = attend(q, k, v, True)
-    monkeypatch.setattr(attention, '_available', lambda: False)
+    monkeypatch.setattr(attention, 'native_reason', lambda: 'off')
     assert torch.allclose(attend(q, k, v, True), native_result, atol=2e-6)

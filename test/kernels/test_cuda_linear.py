@@ -61,7 +61,7 @@ def test_non_finite_inputs_stay_visible_and_zeros_give_the_bias():
 def test_the_backend_can_be_named():
     spec = LinearSpec(64, 8, 4, 4)
     kernel = kernels.make_kernel(spec, *random_layer(spec), backend='triton')
-    assert kernel.name == 'triton' and kernel.bits_in_memory == 4
+    assert kernel.name == 'triton' and kernel.bits_for(spec) == 4
 
 
 def test_a_width_beyond_the_kernel_is_unavailable():

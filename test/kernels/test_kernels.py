@@ -1,115 +1,108 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every backend against the reference, at the extremes of the integers and on real inputs."""
+"""Every backend against the reference, and the rule by which one of them serves."""
 import logging
 
+from kernel_layers import NATIVE, needs_level, random_layer, usable
 import pytest
 from sqap_vla_ros import kernels
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.kernels import native
+from sqap_vla_ros.kernels.attention import attend
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
-from sqap_vla_ros.kernels.cpu import FloatKernel, INTEGER_KERNELS, IntMMKernel, WEIGHT_ONLY_KERNELS
+from sqap_vla_ros.kernels.cpu import FbgemmKernel, FloatKernel
 from sqap_vla_ros.kernels.native import NativeKernel
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 from sqap_vla_ros.kernels.torch_gpu import TorchKernel
 import torch
+from torch.nn import functional as F
 
-EXACT = (NativeKernel, TorchKernel, *INTEGER_KERNELS)
 BITS = [(4, 4), (4, 8), (8, 8)]
-WIDTHS = [2, 64, 250, 1024, 11008]
+# inputs, outputs and tokens, of which many meet the rare ties between two integers
+SHAPES = [(2, 6, 13), (250, 70, 5), (1100, 64, 1), (11008, 3, 13), (512, 16, 3000)]
+FLOATS = [*(LinearSpec(width, 33, 8, 16, block, stride) for width, block, stride in (
+    (64, 64, 1), (1120, 32, 1), (2048, 2048, 1), (256, 4, 64), (48, 8, 1), (96, 8, 3))),
+    *(LinearSpec(320, 70, 4, 16, 64, group_size=group) for group in (0, 16, 64))]
+kinds = pytest.mark.parametrize('kind', (*NATIVE, TorchKernel, FbgemmKernel, FloatKernel),
+                                ids=lambda kind: kind.name)
+integers = pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS)
 
 
-def random_layer(spec, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    low = -2 ** (spec.weight_bits - 1)
-    weight = torch.randint(low, -low, (spec.out_features, spec.in_features),
-                           generator=generator).to(torch.int8)
-    scale = torch.rand(spec.out_features, generator=generator) + 0.1
-    return weight, scale, torch.randn(spec.out_features, generator=generator)
-
-
-def usable(kernel, spec):
-    reason = kernels.check_exact(kernel, spec.in_features, spec.weight_bits, spec.act_bits)
-    if reason:
-        pytest.skip(f'{kernel.name} is not offered on this machine: {reason}')
-    return kernel
-
-
-@pytest.mark.parametrize('kernel', EXACT, ids=lambda kind: kind.name)
-@pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS)
-@pytest.mark.parametrize('width', WIDTHS)
-def test_integer_part_is_exact_at_extreme_values(kernel, weight_bits, act_bits, width):
-    spec = LinearSpec(width, 6, weight_bits, act_bits)
-    usable(kernel, spec)
-    weight = kernels.extreme_inputs(width, weight_bits).to(torch.int8)
-    grid = kernels.extreme_inputs(width, act_bits)
-    ones = torch.ones(6)
+@kinds
+@integers
+@pytest.mark.parametrize('width', [2, 64, 250, 1024, 11008])
+def test_integer_part_is_exact_at_extreme_values(kind, weight_bits, act_bits, width):
+    spec = LinearSpec(width, 16, weight_bits, act_bits)
+    usable(kind, spec)
+    weight = kernels.extreme_inputs(width, weight_bits, 12).to(torch.int8)
+    grid, ones = kernels.extreme_inputs(width, act_bits, 12), torch.ones(16)
     expected = (grid.long() @ weight.long().t()).float()
     assert torch.equal(ReferenceKernel(spec, weight, ones).product(grid), expected)
-    assert torch.equal(kernel(spec, weight, ones).product(grid.clone()), expected)
+    assert torch.equal(kind(spec, weight, ones).product(grid.clone()), expected)
 
 
-@pytest.mark.parametrize('kernel', EXACT, ids=lambda kind: kind.name)
-@pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS)
-@pytest.mark.parametrize('rows', [1, 2, 77])
+@kinds
+@integers
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('per_token', [True, False])
 @torch.inference_mode()
-def test_layers_equal_the_reference(kernel, weight_bits, act_bits, rows, per_token):
-    spec = LinearSpec(256, 40, weight_bits, act_bits, 128, 1, per_token)
+def test_layers_have_the_bits_of_the_reference_so_that_no_choice_changes_a_result(
+        kind, weight_bits, act_bits, shape, per_token):
+    inputs, outputs, rows = shape
+    spec = LinearSpec(inputs, outputs, weight_bits, act_bits, per_token=per_token)
     layer = random_layer(spec)
-    x = torch.randn(rows, 256, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(rows, inputs, generator=torch.Generator().manual_seed(rows))
+    found = usable(kind, spec)(spec, *layer)(x)
+    assert torch.equal(found, ReferenceKernel(spec, *layer)(x))
+
+
+@kinds
+@integers
+@torch.inference_mode()
+def test_layers_with_a_hadamard_equal_the_reference(kind, weight_bits, act_bits):
+    spec = LinearSpec(256, 40, weight_bits, act_bits, 128)
+    layer = random_layer(spec)
+    x = torch.randn(77, 256, generator=torch.Generator().manual_seed(1))
     expected = ReferenceKernel(spec, *layer)(x)
-    found = usable(kernel, spec)(spec, *layer)(x)
+    found = usable(kind, spec)(spec, *layer)(x)
     # a value on the edge between two integers may fall either way after the transform
     close = torch.isclose(found, expected, rtol=1e-4, atol=1e-2).all(dim=1)
     assert close.float().mean() > 0.9
     assert (found - expected).norm() < 0.01 * expected.norm()
 
 
-@pytest.mark.parametrize(('weight_bits', 'act_bits'), BITS[:2])
+@kinds
+@pytest.mark.parametrize('spec', FLOATS, ids=str)
 @torch.inference_mode()
-def test_backends_agree_to_the_last_bit_so_that_the_fastest_one_changes_no_result(
-        weight_bits, act_bits):
-    spec = LinearSpec(512, 256, weight_bits, act_bits)
-    weight, scale, _ = random_layer(spec)
-    kinds = [kind for kind in EXACT
-             if not kernels.check_exact(kind, 512, weight_bits, act_bits)]
-    layers = [kind(spec, weight, scale) for kind in kinds]
-    generator = torch.Generator().manual_seed(2)
-    for _ in range(200):  # ties between two integers are rare
-        x = torch.randn(64, 512, generator=generator)
-        results = [layer(x) for layer in layers]
-        for kind, result in zip(kinds[1:], results[1:]):
-            assert torch.equal(result, results[0]), f'{kind.name} differs from {kinds[0].name}'
-
-
-@pytest.mark.parametrize('kernel', (NativeKernel, TorchKernel, *WEIGHT_ONLY_KERNELS),
-                         ids=lambda kind: kind.name)
-@pytest.mark.parametrize('group_size', [0, 64])
-@torch.inference_mode()
-def test_weight_only_layers_equal_the_reference(kernel, group_size):
-    spec = LinearSpec(192, 24, 4, 16, hadamard_block=64, group_size=group_size)
-    weight, scale, bias = random_layer(spec)
-    if group_size:
-        scale = torch.rand(24, 3, generator=torch.Generator().manual_seed(3)) + 0.1
-    layer = weight, scale, bias
-    x = torch.randn(9, 192)
+def test_layers_of_float_activations_equal_the_reference(kind, spec):
+    layer = random_layer(spec)
+    x = torch.randn(9, spec.in_features, generator=torch.Generator().manual_seed(0))
     before = x.clone()
     expected = ReferenceKernel(spec, *layer)(x)
-    assert torch.allclose(usable(kernel, spec)(spec, *layer)(x), expected, rtol=1e-4, atol=1e-3)
+    found = usable(kind, spec)(spec, *layer)(x)
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
     assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize('kernel', (*EXACT, ReferenceKernel),
-                         ids=lambda kind: kind.name)
+@kinds
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
 @torch.inference_mode()
-def test_non_finite_inputs_stay_visible(kernel, bad):
-    spec = LinearSpec(64, 8, 4, 4)
+def test_a_broken_row_stays_visible_and_alone(kind, bad):
+    spec = LinearSpec(64, 8, 4, 4, 64)
     x = torch.randn(3, 64)
     x[1, 5] = bad
-    y = usable(kernel, spec)(spec, *random_layer(spec))(x)
-    assert torch.isfinite(y[[0, 2]]).all()
-    assert not torch.isfinite(y[1]).any()
+    for one in (usable(kind, spec), ReferenceKernel):
+        y = one(spec, *random_layer(spec))(x)
+        assert torch.isfinite(y[[0, 2]]).all() and not torch.isfinite(y[1]).any()
+
+
+@pytest.mark.parametrize('kind', [NativeKernel, TorchKernel], ids=lambda kind: kind.name)
+@pytest.mark.parametrize('bits', [(4, 4), (4, 16), (8, 8)])
+def test_the_bits_in_memory_are_those_on_disk(kind, bits):
+    spec = LinearSpec(512, 128, *bits)
+    kernel = usable(kind, spec)(spec, *random_layer(spec))
+    assert kernel.weight.numel() * kernel.weight.element_size() * 8 == 512 * 128 * bits[0]
+    assert kind.bits_for(spec) == bits[0]
 
 
 @torch.inference_mode()
@@ -132,81 +125,78 @@ def test_bfloat16_inputs_come_back_as_bfloat16():
 
 
 def test_groups_of_weights_need_float_activations_and_a_width_they_divide():
-    with pytest.raises(ConfigError, match='groups of 64'):
-        LinearSpec(128, 8, 4, 4, group_size=64)
-    with pytest.raises(ConfigError, match='groups of 64'):
-        LinearSpec(96, 8, 4, 16, group_size=64)
+    for width, act_bits in ((128, 4), (96, 16)):
+        with pytest.raises(ConfigError, match='groups of 64'):
+            LinearSpec(width, 8, 4, act_bits, group_size=64)
 
 
-@pytest.mark.parametrize('group_size', [128, 4096])
-def test_the_choice_serves_groups_of_weights(group_size):
-    spec = LinearSpec(4096, 16, 4, 16, group_size=group_size)
-    assert kernels.choose(spec, rows=4).kernel.bits_for(spec) in (4, 8, 32)
-
-
-def test_float32_is_refused_where_its_sums_would_not_be_exact():
-    spec = LinearSpec(2048, 4, 8, 8)
-    with pytest.raises(Unavailable, match='would not be exact'):
-        FloatKernel(spec, torch.zeros(4, 2048, dtype=torch.int8), torch.ones(4))
-    assert kernels.check_exact(FloatKernel, 2048, 4, 4) == ''
-
-
-class SaturatingKernel(IntMMKernel):
+class SaturatingKernel(ReferenceKernel):
     """What FBGEMM does on AVX2 without VNNI: pairs of products clamped to int16."""
 
     name = 'saturating'
-
-    def __init__(self, spec, q_weight, scale, bias=None):
-        super().__init__(spec, q_weight, scale, bias)
-        self.q_weight = q_weight
 
     def product(self, grid):
         pairs = grid[:, None, :] * self.q_weight.float()  # [M, N, K]
         return (pairs[..., ::2] + pairs[..., 1::2]).clamp(-32768, 32767).sum(-1)
 
 
-def test_a_saturating_backend_is_rejected_for_8_bits_and_taken_for_4():
-    assert 'off by up to' in kernels.check_exact(SaturatingKernel, 64, 8, 8)
-    assert kernels.check_exact(SaturatingKernel, 64, 4, 4) == ''
+@pytest.fixture
+def anew(caplog):
+    """Let what serves be chosen, and told, anew."""
+    caplog.set_level(logging.INFO, logger='sqap_vla_ros.kernels')
+    cached = kernels.native_reason, kernels.check_exact, kernels._first_exact, kernels._tell
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()
 
 
-class AnotherKernel(FloatKernel):
-    """A rival that is as exact."""
-
-    name = 'another'
-
-
-@pytest.mark.parametrize('name, width', [('float', 96), ('another', 100)])
-def test_the_choice_is_the_fastest_and_is_logged_once(name, width, caplog, monkeypatch):
-    monkeypatch.setattr(kernels, 'native_reason', lambda: 'switched off')
-    monkeypatch.setattr(kernels, 'INTEGER_KERNELS', (FloatKernel, AnotherKernel))
-    monkeypatch.setattr(kernels, 'best_seconds', lambda function, x, **limits: (
-        1.0 if getattr(function, 'name', '') == name else 2.0))
-    spec = LinearSpec(width, 48, 4, 4)
-    with caplog.at_level(logging.INFO, logger='sqap_vla_ros.kernels'):
-        choice = kernels.choose(spec, rows=100)
-        assert kernels.choose(spec, rows=140) is choice
-    assert choice.kernel.name == name and {'float', 'another'} <= set(choice.times_ms)
-    infos = [record for record in caplog.records if record.levelno == logging.INFO]
-    assert len(infos) == 1
-    message = infos[0].getMessage()
-    assert f'w4a4 {width}x48, 128 rows' in message and choice.kernel.name in message
-    assert f'{choice.kernel.bits_for(spec)} bits a weight in memory' in message
+def test_the_native_backend_serves_by_rule_and_is_logged_once(anew, caplog):
+    needs_level()
+    for width in (512, 64):
+        assert kernels.cpu_kernel(LinearSpec(width, 72, 4, 4)) is NativeKernel
+    text, = (record.getMessage() for record in caplog.records)
+    assert text == "w4a4 layers run on backend 'native'"
 
 
-def test_a_slow_choice_is_a_warning_that_says_why(caplog, monkeypatch):
-    slow = kernels.Choice(FloatKernel, {'float': 2.0}, 1.0, {'int_mm': 'torch is too old'})
-    monkeypatch.setattr(kernels, '_choose', lambda *key: slow)
-    kernels.choose(LinearSpec(98, 48, 4, 4))
-    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert warnings and '0.50x' in warnings[0] and 'torch is too old' in warnings[0]
+def test_a_backend_that_saturates_is_passed_over_for_8_bits_and_taken_for_4(
+        anew, caplog, monkeypatch):
+    monkeypatch.setattr(kernels, '_ON_CPU', (SaturatingKernel, FloatKernel))
+    monkeypatch.setattr(kernels, 'NativeKernel', SaturatingKernel)
+    monkeypatch.setattr(kernels, 'native_reason', lambda: '')
+    assert kernels.cpu_kernel(LinearSpec(64, 8, 4, 4)) is SaturatingKernel
+    for _ in range(2):
+        assert kernels.cpu_kernel(LinearSpec(64, 8, 8, 8)) is FloatKernel
+    warning, = (record.getMessage() for record in caplog.records if record.levelname == 'WARNING')
+    assert "w8a8 layers run on backend 'float'" in warning and 'off by up to' in warning
+
+
+@torch.inference_mode()
+def test_without_native_kernels_torch_s_serve_and_one_warning_says_why(
+        anew, monkeypatch, caplog):
+    def missing():
+        raise Unavailable('there is no C++ compiler: install one')
+    monkeypatch.setattr(kernels, 'library', missing)
+    monkeypatch.setattr(native, 'library', missing)
+    q = torch.randn(1, 2, 20, 16)
+    attended = attend(q, q, q)  # in plain float32 this is the only call that can warn
+    assert 'install one' in caplog.text
+    assert torch.allclose(attended, F.scaled_dot_product_attention(q, q, q), atol=1e-6)
+    for bits in (*BITS, (4, 16)):
+        spec = LinearSpec(64, 24, *bits)
+        kernel = kernels.make_kernel(spec, *random_layer(spec), rows=4)
+        assert kernel.name == 'float' if bits == (4, 16) else kernel.name in ('fbgemm', 'float')
+        assert f"w{bits[0]}a{bits[1]} layers run on backend '{kernel.name}'" in caplog.text
+    warning, = (record.getMessage() for record in caplog.records if record.levelname == 'WARNING')
+    assert 'slower: there is no C++ compiler: install one' in warning
 
 
 def test_a_named_backend_is_checked():
-    spec = LinearSpec(64, 8, 4, 4)
+    spec = LinearSpec(64, 8, 4, 16)
     layer = random_layer(spec)
     assert kernels.make_kernel(spec, *layer, backend='float').name == 'float'
     with pytest.raises(ConfigError, match='unknown: use one of'):
         kernels.make_kernel(spec, *layer, backend='magic')
     with pytest.raises(ConfigError, match='cannot be used here'):
-        kernels.make_kernel(spec, *layer, backend='converting')
+        kernels.make_kernel(spec, *layer, backend='fbgemm')

@@ -6,7 +6,6 @@ import copy
 from kernel_layers import random_layer
 import pytest
 from small_models import answer, make_model, relative
-from sqap_vla_ros import kernels
 from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 from sqap_vla_ros.kernels.reference import ReferenceKernel
 from sqap_vla_ros.kernels.torch_gpu import TorchKernel
@@ -18,12 +17,6 @@ SPECS = [LinearSpec(256, 40, 4, 4, 128), LinearSpec(256, 37, 4, 8, 8, 32),
          LinearSpec(200, 40, 8, 8), LinearSpec(256, 40, 4, 4, 128, per_token=False),
          LinearSpec(192, 24, 4, 16, 64), LinearSpec(256, 21, 4, 16, 64, group_size=64),
          LinearSpec(256, 24, 8, 16)]
-
-
-@pytest.mark.parametrize(('weight_bits', 'act_bits'), [(4, 4), (4, 8), (8, 8), (4, 16)])
-@pytest.mark.parametrize('width', [2, 250, 11008])
-def test_the_integer_part_is_exact_at_extreme_values(weight_bits, act_bits, width):
-    assert kernels.check_exact(TorchKernel, width, weight_bits, act_bits) == ''
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
@@ -56,14 +49,6 @@ def test_a_gpu_would_take_the_product(spec, rows, monkeypatch):
     (padded, inputs, outputs), = asked
     assert padded > 16 and inputs % 8 == outputs % 8 == 0
     assert y.shape == (rows, spec.out_features) and torch.isfinite(y).all()
-
-
-@pytest.mark.parametrize('spec', [LinearSpec(256, 48, 4, 4), LinearSpec(256, 48, 8, 8),
-                                  LinearSpec(256, 48, 4, 16)], ids=str)
-def test_the_bits_in_memory_are_those_it_takes(spec):
-    kernel = TorchKernel(spec, *random_layer(spec))
-    held = kernel.weight.numel() * kernel.weight.element_size() * 8
-    assert held == 256 * 48 * kernel.bits_in_memory == 256 * 48 * TorchKernel.bits_for(spec)
 
 
 class _NoDoubles(TorchDispatchMode):

@@ -73,7 +73,7 @@ def test_older_versions_of_torch_give_the_same_answer(monkeypatch):
     expected = policy.infer(seen).actions
     monkeypatch.setattr(llama, 'HAS_RMS_NORM', False)
     monkeypatch.setattr(attention, 'HAS_GROUPED_ATTENTION', False)
-    monkeypatch.setattr(attention, '_available', lambda: False)
+    monkeypatch.setattr(attention, 'native_reason', lambda: 'off')
     policy.reset()
     np.testing.assert_allclose(policy.infer(seen).actions, expected, atol=1e-5)
 

@@ -153,7 +153,7 @@ def _masked_run(model, x, mask):
     def masked(q, k, v, is_causal, enable_gqa):
         return plain(q, k, v, attn_mask=mask, enable_gqa=enable_gqa)
     with mock.patch.object(torch.nn.functional, 'scaled_dot_product_attention', masked), \
-            mock.patch.object(attention, '_available', return_value=False):
+            mock.patch.object(attention, 'native_reason', return_value='off'):
         out, _ = model.llm.run(x, torch.arange(x.shape[1]), 2, 4)
     return model.llm.norm(out[:, -3:])
 

@@ -31,13 +31,7 @@ class TritonKernel(Kernel):
     """
 
     name = 'triton'
-    bits_in_memory = 8
     failures = failures()
-
-    @classmethod
-    def bits_for(cls, spec):
-        """Return as many bits as on disk."""
-        return spec.weight_bits
 
     def __init__(self, spec, q_weight, scale, bias=None):
         """Pack the weights on their device."""
@@ -50,7 +44,6 @@ class TritonKernel(Kernel):
             raise Unavailable(str(error)) from error
         super().__init__(spec, q_weight, scale.float().contiguous(),
                          None if bias is None else bias.float().contiguous())
-        self.bits_in_memory = self.bits_for(spec)
         self.weight = pack_weight(q_weight, spec.weight_bits)
         if spec.weight_bits == 8 and spec.in_features % _AT_ONCE:
             warn(f'{spec.in_features} inputs are no multiple of {_AT_ONCE}: each product of up to '
