@@ -8,6 +8,7 @@ the variables of `sqap_vla_ros.support.ros_environment`, since LD_LIBRARY_PATH h
 when a process starts. A run talks on its own ROS_DOMAIN_ID and on this machine only; so does
 each of the workers that share it (`pytest -n 2`), which leave the other cores to each other.
 """
+from contextlib import closing, ExitStack
 from functools import partial
 from importlib.util import find_spec
 import os
@@ -110,11 +111,14 @@ def load(tiny):
 def make_world():
     """Return a maker of worlds (a node and its robot), which are closed at the end."""
     from ros_harness import World
-    worlds = []
+    with ExitStack() as stack:
+        yield lambda *args: stack.enter_context(closing(World(*args)))
 
-    def make(*args):
-        worlds.append(World(*args))
-        return worlds[-1]
-    yield make
-    for world in worlds:
-        world.close()
+
+@pytest.fixture
+def world(request, make_world):
+    """Return an active node; a test's parameter `world` gives the node's parameters."""
+    from ros_harness import KnownPolicy
+    world = make_world(KnownPolicy, getattr(request, 'param', {}))
+    world.start()
+    return world

@@ -81,6 +81,17 @@ def loaded(head, precision='fp', keep=None):
     return load(head, precision=precision, keep=keep)
 
 
+def stages(policy, case, *noise):
+    """Return all stages of an answer, thinned like the expected ones."""
+    from sqap_vla_ros.inference.recording import StageRecorder
+    with StageRecorder(policy) as recorder:
+        policy.infer(observation(case), *noise)
+    found = recorder.stages()
+    for name in ('dino_features', 'siglip_features', 'projected'):
+        found[name] = found[name][::4]
+    return {**found, 'hidden_states': found['hidden_states'][:, ::-1][:, ::4]}
+
+
 def copy_of(head, tmp_path):
     """Return a copy of a golden checkpoint that a test may damage."""
     return shutil.copytree(openvla() if head == 'openvla' else cogact(), tmp_path / head)

@@ -16,17 +16,22 @@ HEADS = {
 }
 
 
-def make_vla(heads=4, kv_heads=2, width=64, state_dim=8):
-    """Return a small VLA whose norms and biases are not trivial."""
+def make_model(kind, kv_heads=2, heads=4, width=64, vocab_size=96, state_dim=0):
+    """Return a small VLA with that head, whose norms, biases and condition are not trivial."""
     torch.manual_seed(0)
     model = VLA(VLAConfig(
         vision=ViTConfig(image_size=56, width=32, depth=1, heads=2, mlp_width=64),
-        llm=LlamaConfig(vocab_size=16, hidden_size=width, intermediate_size=96, num_layers=3,
-                        num_heads=heads, num_kv_heads=kv_heads),
-        head=ChunkHeadConfig(chunk_length=3), text_length=5, state_dim=state_dim)).eval()
+        llm=LlamaConfig(vocab_size=vocab_size, hidden_size=width, intermediate_size=96,
+                        num_layers=3, num_heads=heads, num_kv_heads=kv_heads),
+        head=HEADS[kind], text_length=5, state_dim=state_dim)).eval()
     for parameter in model.parameters():
         parameter.data += torch.randn_like(parameter) * 0.05
     return model
+
+
+def make_vla(heads=4, kv_heads=2, width=64, state_dim=8):
+    """Return a small VLA as this package trains them, of few words."""
+    return make_model('chunk', kv_heads, heads, width, 16, state_dim)
 
 
 def make_input(model, batch=2):
@@ -38,19 +43,6 @@ def make_input(model, batch=2):
 
 def relative(found, expected):
     return ((found - expected).norm() / expected.norm()).item()
-
-
-def make_model(kind, kv_heads=2):
-    """Return a small VLA with that head, whose norms and condition are not trivial."""
-    torch.manual_seed(0)
-    model = VLA(VLAConfig(
-        vision=ViTConfig(image_size=56, width=32, depth=1, heads=2, mlp_width=64),
-        llm=LlamaConfig(vocab_size=96, hidden_size=64, intermediate_size=96, num_layers=3,
-                        num_heads=4, num_kv_heads=kv_heads),
-        head=HEADS[kind], text_length=5, state_dim=0)).eval()
-    for parameter in model.parameters():
-        parameter.data += torch.randn_like(parameter) * 0.05
-    return model
 
 
 @torch.no_grad()

@@ -50,7 +50,6 @@ class UndeclaredActionSpace:
     """
 
     def __init__(self, file: str):
-        """Remember the file in which the user can declare it."""
         self.file = file
 
     def __getattr__(self, name):

@@ -30,7 +30,6 @@ class Shapes(dict):
     """Shapes by name; a missing one is the checkpoint's fault."""
 
     def __init__(self, shapes, source):
-        """Keep whom to blame."""
         super().__init__(shapes)
         self.source = source
 

@@ -136,7 +136,6 @@ class RenamedReader:
     """A reader under this engine's names; prefixes: {their prefix: ours}."""
 
     def __init__(self, reader, prefixes: Mapping[str, str] | None = None):
-        """Translate all names; what has no translation keeps its own."""
         self.path, self._reader, self._prefixes = reader.path, reader, dict(prefixes or {})
         self.files, self.maps_files, self.notes = reader.files, reader.maps_files, reader.notes
         adapters = [name for name in reader.shapes if re.search(r'\.lora_[AB]\.', name)]

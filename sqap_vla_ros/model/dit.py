@@ -81,7 +81,6 @@ class TimeEmbedder(nn.Module):
     """Time steps to vectors."""
 
     def __init__(self, width: int):
-        """Make the two layers behind the sinusoids."""
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(TIME_WIDTH, width), nn.SiLU(), nn.Linear(width, width))
 
@@ -94,7 +93,6 @@ class ConditionEmbedder(_Embedder):
     """The decoder's last hidden state, or the learned feature that stands for none."""
 
     def __init__(self, inputs: int, outputs: int):
-        """Make the projection and the learned feature."""
         super().__init__(inputs, outputs)
         self.uncondition = nn.Parameter(torch.zeros(1, inputs))
 
@@ -103,7 +101,6 @@ class DiTBlock(nn.Module):
     """A pre-norm block whose norms have no parameters, with the tanh form of the GELU."""
 
     def __init__(self, config: DiffusionHeadConfig):
-        """Make the block's parts under CogACT's names."""
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=1e-6, elementwise_affine=False)
         self.attn = ViTAttention(config)
@@ -122,7 +119,6 @@ class DiffusionHead(nn.Module):
     num_queries = 0
 
     def __init__(self, config: DiffusionHeadConfig, hidden_size: int):
-        """Make the transformer with torch's default initialisation."""
         super().__init__()
         self.config = config
         width = config.width

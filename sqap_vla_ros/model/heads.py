@@ -96,7 +96,6 @@ class ChunkHead(nn.Module):
     """
 
     def __init__(self, config: ChunkHeadConfig, hidden_size: int):
-        """Make the queries and the two-layer read-out."""
         super().__init__()
         self.config = config
         self.queries = nn.Parameter(
@@ -124,7 +123,6 @@ class TokenHead(nn.Module):
     num_queries = 0
 
     def __init__(self, config: TokenHeadConfig, hidden_size: int, vocab_size: int):
-        """Make the output layer."""
         super().__init__()
         self.config = config
         self.lm_head = nn.Linear(hidden_size, vocab_size, bias=False)

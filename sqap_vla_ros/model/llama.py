@@ -62,7 +62,6 @@ class RMSNorm(nn.Module):
     """Root-mean-square norm, computed in float32."""
 
     def __init__(self, width: int, eps: float):
-        """Start with unit scales."""
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
@@ -141,7 +140,6 @@ class Attention(nn.Module):
     """Causal grouped-query attention; `score_row` asks for one query's probabilities."""
 
     def __init__(self, config: LlamaConfig):
-        """Make the four projections, without biases."""
         super().__init__()
         self.config = config
         kv_width = config.num_kv_heads * config.head_dim
@@ -193,7 +191,6 @@ class MLP(nn.Module):
     """SwiGLU feed-forward."""
 
     def __init__(self, config: LlamaConfig):
-        """Make the three projections, without biases."""
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
@@ -209,7 +206,6 @@ class DecoderLayer(nn.Module):
     """One pre-norm block: attention, then feed-forward, both residual."""
 
     def __init__(self, config: LlamaConfig):
-        """Make the block's parts under their Hugging Face names."""
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = Attention(config)
@@ -227,7 +223,6 @@ class Llama(nn.Module):
     """The decoder's embedding, blocks and final norm; heads live elsewhere."""
 
     def __init__(self, config: LlamaConfig):
-        """Make a decoder with torch's default initialisation."""
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)

@@ -79,7 +79,6 @@ class LinearStem(nn.Module):
     """One strided convolution: each patch by itself."""
 
     def __init__(self, config: ViTConfig):
-        """Make the convolution under timm's name."""
         super().__init__()
         self.proj = nn.Conv2d(3, config.width, config.patch_size, config.patch_size)
 
@@ -92,7 +91,6 @@ class ConvStem(nn.Module):
     """Half-size patches, a 3x3 mix of neighbours, and a strided 3x3 down to the grid."""
 
     def __init__(self, config: ViTConfig):
-        """Make the three convolutions; the inner ones have half the width."""
         super().__init__()
         half, size = config.width // 2, config.patch_size // 2
         self.proj = nn.Conv2d(3, half, size, size)
@@ -109,7 +107,6 @@ class ViTAttention(nn.Module):
     """Full self-attention with one fused projection."""
 
     def __init__(self, config: ViTConfig):
-        """Make the fused qkv and the output projection."""
         super().__init__()
         self.heads = config.heads
         self.qkv = nn.Linear(config.width, 3 * config.width)
@@ -128,7 +125,6 @@ class ViTMLP(nn.Module):
     """Two linear layers with a GELU between, the exact one unless 'tanh' is asked for."""
 
     def __init__(self, config: ViTConfig, approximate: str = 'none'):
-        """Make both layers under timm's names."""
         super().__init__()
         self.approximate = approximate
         self.fc1 = nn.Linear(config.width, config.mlp_width)
@@ -143,7 +139,6 @@ class LayerScale(nn.Module):
     """A learned factor a channel."""
 
     def __init__(self, width: int):
-        """Start as the identity."""
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(width))
 
@@ -156,7 +151,6 @@ class ViTBlock(nn.Module):
     """One pre-norm block."""
 
     def __init__(self, config: ViTConfig):
-        """Make the block's parts under timm's names."""
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.attn = ViTAttention(config)
@@ -175,7 +169,6 @@ class ViT(nn.Module):
     """Image to patch features, row-major over the grid."""
 
     def __init__(self, config: ViTConfig):
-        """Make an encoder with torch's default initialisation."""
         super().__init__()
         self.config = config
         rows, cols = config.grid
@@ -253,7 +246,6 @@ class FusedViT(nn.Module):
     """Two encoders over two normalisations of one image, stacked on the channel axis."""
 
     def __init__(self, config: FusedViTConfig):
-        """Make both encoders."""
         super().__init__()
         self.config = config
         self.dino = ViT(config.dino)

@@ -81,7 +81,6 @@ class VLA(nn.Module):
     """The network as separate steps, which inference times one by one, and as one forward."""
 
     def __init__(self, config: VLAConfig):
-        """Make a model with random weights."""
         super().__init__()
         self.config = config
         width = config.llm.hidden_size

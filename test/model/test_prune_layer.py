@@ -4,7 +4,6 @@
 import numpy as np
 import pytest
 from sqap_vla_ros.convert.conversion import convert, Task
-from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
@@ -57,16 +56,6 @@ def test_the_layer_of_the_checkpoint_changes_nothing_and_another_one_does(direct
     assert list(other.selection.kept) != list(plain.selection.kept)
 
 
-@pytest.mark.parametrize('head', HEADS)
-def test_where_every_token_is_kept_any_layer_gives_the_same_answer(directory, head):
-    plain = load_head(directory, head)
-    total = plain.grid[0] * plain.grid[1]
-    expected, layers = plain.infer(observation(head)).actions, len(plain.model.llm.layers)
-    for layer in (1, layers):
-        policy = load_head(directory, head, keep=total, prune_layer=layer)
-        np.testing.assert_allclose(policy.infer(observation(head)).actions, expected, atol=1e-5)
-
-
 def test_a_quantized_checkpoint_can_be_pruned_at_another_layer_than_it_was_made_with(
         directory, tmp_path):
     converted = tmp_path / 'converted'
@@ -77,9 +66,3 @@ def test_a_quantized_checkpoint_can_be_pruned_at_another_layer_than_it_was_made_
     first, second = (policy.infer(observation('chunk')) for policy in (stored, here))
     np.testing.assert_array_equal(first.selection.kept, second.selection.kept)
     np.testing.assert_allclose(first.actions, second.actions, atol=1e-5)
-
-
-@pytest.mark.parametrize('layer', [5, 100])
-def test_a_layer_that_is_not_there_is_refused_with_the_range(directory, layer):
-    with pytest.raises(ConfigError, match=f'prune_layer {layer} must be in 1..4'):
-        load_policy(directory, prune_layer=layer)

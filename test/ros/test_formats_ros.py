@@ -5,7 +5,6 @@ import json
 
 import golden_data
 import pytest
-from ros_harness import World
 from sqap_vla_ros.control.action_space import DELTA_NAMES, POSE_NAMES
 from sqap_vla_ros.ros.vla.node import load_configured_policy
 
@@ -17,20 +16,15 @@ PATIENT = {'image_timeout': 20.0, 'inference_timeout': 20.0, 'tf_timeout': 2.0,
 
 
 @pytest.fixture
-def node_with(tmp_path):
+def node_with(make_world, tmp_path):
     """Return a function that makes a world around a checkpoint with a deployment.json."""
-    worlds = []
-
     def make(head, **deployment):
         path = golden_data.copy_of(head, tmp_path)
         (path / 'deployment.json').write_text(json.dumps({
             'unnorm_key': golden_data.KEY, 'tokenizer': str(golden_data.openvla()),
             **deployment}))
-        worlds.append(World(load_configured_policy, {**PATIENT, 'checkpoint': str(path)}))
-        return worlds[-1]
-    yield make
-    for world in worlds:
-        world.close()
+        return make_world(load_configured_policy, {**PATIENT, 'checkpoint': str(path)})
+    return make
 
 
 @pytest.mark.parametrize('head, horizon', [('openvla', 1), ('cogact', 16)])

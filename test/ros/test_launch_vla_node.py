@@ -8,7 +8,7 @@ import pytest
 
 try:  # not find_spec: the directory launch/ of this repository would be found as a package
     from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
     from launch_ros.actions import LifecycleNode
 except ImportError:
     pytest.skip('launch and launch_ros are not installed (there are no wheels of them)',
@@ -37,12 +37,6 @@ def test_every_argument_has_a_description(entities):
     arguments = [entity for entity in entities if isinstance(entity, DeclareLaunchArgument)]
     assert {'config', 'checkpoint', 'namespace', 'image'} <= {item.name for item in arguments}
     assert all(item.description for item in arguments)
-
-
-def test_the_fast_dds_profile_is_set_unless_the_user_has_one(entities):
-    names = {entity.name[0].text for entity in entities
-             if isinstance(entity, SetEnvironmentVariable)}
-    assert names <= {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
 
 
 def context_with(entities, **arguments):

@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from ros_harness import KnownPolicy, SPEED, speed, World
+from ros_harness import KnownPolicy, SPEED, speed
 from sensor_msgs.msg import Image
 
 DT_NS = 50_000_000
@@ -22,16 +22,15 @@ class CountingPolicy(KnownPolicy):
 
 
 @pytest.fixture
-def world():
+def world(make_world):
     """Return an active node in lockstep that knows its instruction."""
-    world = World(CountingPolicy, LOCKSTEP)
+    world = make_world(CountingPolicy, LOCKSTEP)
     world.start()
     world.until(lambda: world.node.count_subscribers('/clock') >= 2)
     world.until(lambda: world.robot.clock_publisher.get_subscription_count() >= 2)
     world.robot.say()
     world.until(lambda: world.says('commands', 'no image'))
-    yield world
-    world.close()
+    return world
 
 
 def show(world, tick):

@@ -6,22 +6,18 @@ import threading
 from libero_scene import libero_env
 import numpy as np
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sqap_vla_ros.evaluate.rollouts import run_episode
+from sqap_vla_ros.policy import load_policy
+from sqap_vla_ros.ros.simulator.node import LiberoSimNode
+from sqap_vla_ros.ros.vla.node import VlaNode
+from sqap_vla_ros.sim.options import INSTRUCTIONS
+from sqap_vla_ros.support.resources import config_file
+from tiny_checkpoint import save_tiny_checkpoint
+import yaml
 
-rclpy = pytest.importorskip('rclpy', reason='needs ROS 2: run `make setup`')
-pytest.importorskip('sqap_vla_ros.msg', reason='needs the built messages: run `make setup`')
-
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from sqap_vla_ros.evaluate.rollouts import run_episode  # noqa: E402
-from sqap_vla_ros.policy import load_policy  # noqa: E402
-from sqap_vla_ros.ros.simulator.node import LiberoSimNode  # noqa: E402
-from sqap_vla_ros.ros.vla.node import VlaNode  # noqa: E402
-from sqap_vla_ros.sim.options import INSTRUCTIONS  # noqa: E402
-from sqap_vla_ros.support.resources import config_file  # noqa: E402
-from tiny_checkpoint import save_tiny_checkpoint  # noqa: E402
-import yaml  # noqa: E402
-
-pytestmark = pytest.mark.ros
 SEED, STEPS, EVERY = 5, 9, 4
 
 

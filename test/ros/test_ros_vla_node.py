@@ -8,23 +8,14 @@ import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_harness import INSTRUCTION, SPEED, speed, World
+from ros_harness import INSTRUCTION, KnownPolicy, SPEED, speed
 from sensor_msgs.msg import Image
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.options import known
-from sqap_vla_ros.ros.vla.node import load_configured_policy, VlaNode
+from sqap_vla_ros.ros.vla.node import load_configured_policy
 from sqap_vla_ros.ros.vla.parameters import PARAMETERS
 from std_msgs.msg import String
 from tiny_checkpoint import save_tiny_checkpoint
-
-
-@pytest.fixture
-def world():
-    """Return an active node that has not heard anything yet."""
-    world = World()
-    world.start()
-    yield world
-    world.close()
 
 
 def test_it_moves_once_it_has_an_instruction_an_image_and_transforms(world):
@@ -38,14 +29,6 @@ def test_it_moves_once_it_has_an_instruction_an_image_and_transforms(world):
     age_ns = world.robot.now_ns() - twist.header.stamp.sec * 10**9 - twist.header.stamp.nanosec
     assert 0 <= age_ns < 0.5e9
     assert world.policy.observations[-1].instruction == INSTRUCTION
-
-
-def test_the_policy_sees_the_end_effector_where_the_camera_projects_it(world):
-    world.move()
-    protected = world.policy.observations[-1].protected
-    assert protected.names == ('end_effector',)
-    np.testing.assert_allclose(protected.pixels, [[31.5 + 60 * 0.1, 23.5]])
-    np.testing.assert_allclose(protected.radii_px, [0.0])
 
 
 def test_commands_are_repeated_at_20_hz_between_images(world):
@@ -124,8 +107,7 @@ def test_an_inference_that_takes_too_long_stops_the_arm(world):
     world.until(world.is_moving, meanwhile=world.robot.look)
 
 
-@pytest.mark.parametrize('value, message', [(np.nan, 'not finite'), (np.inf, 'not finite'),
-                                            (100.0, 'speed of 100 m/s')])
+@pytest.mark.parametrize('value, message', [(np.nan, 'not finite'), (100.0, 'speed of 100 m/s')])
 def test_a_non_finite_or_absurd_chunk_stops_it_until_resume(world, value, message):
     world.move()
     good = world.policy.actions.copy()
@@ -161,10 +143,10 @@ def test_a_crash_is_reported_even_if_a_reset_came_in_between(world):
 
 
 @pytest.mark.parametrize('how', ['stop and resume', 'new instruction', 'no images for a while'])
-def test_after_a_stop_the_rest_of_a_long_chunk_is_never_played(how):
+@pytest.mark.parametrize(
+    'world', [{'image_timeout': 0.3, 'inference_timeout': 60.0}], indirect=True)
+def test_after_a_stop_the_rest_of_a_long_chunk_is_never_played(world, how):
     """The chunk lasts 16 s, and no other answer comes before the gate is opened."""
-    world = World(parameters={'image_timeout': 0.3, 'inference_timeout': 60.0})
-    world.start()
     world.policy.config.action_space = world.node._control.commander.space = ActionSpace(dt=2.0)
     world.move()
     world.policy.gate.clear()
@@ -181,7 +163,6 @@ def test_after_a_stop_the_rest_of_a_long_chunk_is_never_played(how):
     world.stays_still(meanwhile=world.robot.look)
     world.policy.gate.set()
     world.until(world.is_moving, meanwhile=world.robot.look)
-    world.close()
 
 
 def test_reset_begins_an_episode_of_the_policy(world):
@@ -191,17 +172,8 @@ def test_reset_begins_an_episode_of_the_policy(world):
     world.until(lambda: world.policy.resets == resets + 1, meanwhile=world.robot.look)
 
 
-def test_a_new_instruction_reaches_the_policy(world):
-    world.move()
-    world.policy.instructions += ('put the bowl on top of the cabinet',)
-    world.robot.say('put the bowl on top of the cabinet')
-    world.until(lambda: world.policy.observations[-1].instruction != INSTRUCTION,
-                meanwhile=world.robot.look)
-    assert world.policy.observations[-1].instruction == 'put the bowl on top of the cabinet'
-
-
-def test_an_instruction_that_was_published_before_is_heard_if_it_is_latched():
-    world = World()
+def test_an_instruction_that_was_published_before_is_heard_if_it_is_latched(make_world):
+    world = make_world()
     latched = world.robot.create_publisher(
         String, 'instruction', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
     world.robot.destroy_publisher(world.robot.instruction)
@@ -209,7 +181,6 @@ def test_an_instruction_that_was_published_before_is_heard_if_it_is_latched():
     world.robot.say()
     world.start()
     world.until(world.is_moving, meanwhile=world.robot.look)
-    world.close()
 
 
 def test_deactivation_sends_zero_and_then_nothing_and_activation_goes_on(world):
@@ -278,9 +249,9 @@ def test_only_live_parameters_within_their_range_can_be_set(world, name, value, 
     assert result.successful == is_taken
 
 
-def test_a_real_policy_moves_the_arm_from_its_checkpoint(tmp_path):
+def test_a_real_policy_moves_the_arm_from_its_checkpoint(make_world, tmp_path):
     save_tiny_checkpoint(tmp_path)
-    world = World(load_configured_policy, {
+    world = make_world(load_configured_policy, {
         'checkpoint': str(tmp_path), 'precision': 'w4a4', 'keep_tokens': 38,
         'gripper_joint': 'finger', 'torch_threads': 1})
     world.start()
@@ -292,14 +263,11 @@ def test_a_real_policy_moves_the_arm_from_its_checkpoint(tmp_path):
     assert {'vision', 'prefill_1', 'selection', 'head'} <= set(chunk.stage_names)
     policy = world.robot.diagnostics['vla_node: policy']
     assert {v.key: v.value for v in policy.values}['precision'] == 'w4a4'
-    world.close()
 
 
-def test_nodes_do_not_share_names_when_two_robots_have_namespaces():
-    world = World(node_options={'namespace': 'left'})
+def test_nodes_do_not_share_names_when_two_robots_have_namespaces(make_world):
+    world = make_world(KnownPolicy, {}, {'namespace': 'left'})
     assert world.node.start()
     topics = dict(world.node.get_publisher_names_and_types_by_node('vla_node', '/left'))
     assert '/left/delta_twist_cmds' in topics
     assert '/left/vla_node/action_chunk' in topics
-    assert isinstance(world.node, VlaNode)
-    world.close()

@@ -38,7 +38,6 @@ class Control:
     """Base of RealTimeControl and LockstepControl."""
 
     def __init__(self, config, space, parts: Parts):
-        """Take the parameters and the policy's actions.ActionSpace."""
         self.config = config
         self.space = space
         self.parts = parts

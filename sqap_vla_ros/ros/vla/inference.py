@@ -52,7 +52,6 @@ class Inference:
     """
 
     def __init__(self, node, worker, policy, observer, results):
-        """Take the Worker that has loaded the policy, and whom to tell the selections."""
         self._node = node
         self._worker = worker
         self._policy = policy

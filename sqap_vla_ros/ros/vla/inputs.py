@@ -38,7 +38,6 @@ class Inputs:
     """Subscriptions of vla_node and the newest message of each; `joints`: a JointHistory."""
 
     def __init__(self, node, config, needs_joints: bool):
-        """Keep what setup() needs."""
         self._node = node
         self._config = config
         self._listener = None

@@ -24,7 +24,6 @@ class LockstepControl(Control):
     """Answer each tick once its command is known."""
 
     def __init__(self, config, space, parts):
-        """See Control."""
         super().__init__(config, space, parts)
         self._clock = None
         self._forget_ticks()

@@ -24,7 +24,6 @@ class _Outputs:
     """Lifecycle publishers that come and go together."""
 
     def __init__(self, node):
-        """Keep the node."""
         self._node = node
         self._publishers = []
 

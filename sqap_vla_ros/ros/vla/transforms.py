@@ -26,7 +26,6 @@ class Transforms:
     """A TransformBuffer that reads what has come in before each look."""
 
     def __init__(self, node):
-        """Keep the node."""
         self._node = node
         self._lock = Lock()  # between the executor thread and the one that looks
         self._buffer = TransformBuffer()
