@@ -140,12 +140,11 @@ def check_actions(config: CheckpointConfig, source: str) -> CheckpointConfig:
     Raises CheckpointError, naming source, unless the head gives as many values as the action
     space names, and at least as many rows as are to be executed.
     """
-    if not config.declares_actions:
-        return config
-    space, width = config.action_space, config.model.head.action_dim
-    if len(space.names) != width:
-        raise CheckpointError(f'{source}: the head gives {width} values, '
-                              f'action_space names {len(space.names)}: {space.names}')
+    width = config.model.head.action_dim
+    names = config.action_space.names if config.declares_actions else None
+    if names is not None and len(names) != width:
+        raise CheckpointError(f'{source}: the head gives {width} values, action_space names '
+                              f'{len(names)}: {names}')
     return settle_rows(config, source)
 
 

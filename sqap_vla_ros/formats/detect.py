@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .checkpoint import read_json
+from .checkpoint import read_config, read_json
 from .cogact import open_cogact
 from .foreign import check_known, check_place, SUPPORTED
 from .openvla import open_openvla
-from .own import open_own
-from .source import Source
+from .source import find_tokenizer, Source
+from .tensors import RenamedReader, SafetensorsReader
 from ..errors import CheckpointError
 
 
@@ -29,7 +29,7 @@ def open_checkpoint(path, tokenizer=None) -> Source:
     has_config = (directory / 'config.json').is_file()
     content = read_json(directory / 'config.json') if has_config else {}
     if 'format' in content:
-        return open_own(directory, tokenizer)
+        return _open_own(directory, tokenizer)
     check_known(directory, content)
     if content.get('model_type') == 'openvla':
         return open_openvla(directory, content, tokenizer)
@@ -40,3 +40,12 @@ def open_checkpoint(path, tokenizer=None) -> Source:
     raise CheckpointError(
         f'{directory / "config.json"}: {", ".join(names) or f"a config of {sorted(content)[:5]}"}'
         f', is unknown; {SUPPORTED}')
+
+
+def _open_own(directory: Path, tokenizer) -> Source:
+    """Open a directory that training or conversion wrote; raise CheckpointError."""
+    config = read_config(directory)
+    tensors = RenamedReader(SafetensorsReader(directory))
+    return Source(
+        'sqap_vla_ros', directory, config, tensors, read_json(directory / 'norm_stats.json'),
+        'norm_stats.json', find_tokenizer(directory, tokenizer), tensors.notes)

@@ -121,16 +121,12 @@ def llama_config(shapes: Shapes, heads: int, rms_norm_eps: float,
 
 def projector_widths(shapes: Shapes) -> tuple[int, ...]:
     """Return the widths of the projector's hidden layers."""
-    return tuple(shapes.of(f'projector.{2 * index}.weight', 2)[0]
-                 for index in range(_projector_layers(shapes) - 1))
-
-
-def _projector_layers(shapes: Shapes) -> int:
     names = [name for name in shapes if re.fullmatch(r'projector\.\d+\.weight', name)]
     if len(names) < 2:
         raise CheckpointError(f'{shapes.source}: the projector has {len(names)} layers, expected '
                               'at least 2')
-    return len(names)
+    return tuple(shapes.of(f'projector.{2 * index}.weight', 2)[0]
+                 for index in range(len(names) - 1))
 
 
 def expect(found, wanted, what: str, source) -> None:

@@ -115,20 +115,6 @@ def rotate(qkv, cos, sin, heads: int, cache=None):
     return (q, k, v) if cache is None else (q, *cache.filled)
 
 
-class _IntegerProduct:
-    """A quantized product, or several side by side, whose tokens become integers on the way."""
-
-    def __init__(self, kernel: TritonKernel):
-        self._kernel, self.form = kernel, (kernel.spec, kernel.bias is None)
-
-    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
-        kernel, spec = self._kernel, self._kernel.spec
-        integers, scale = quantize_rows(
-            x, spec.act_bits, *_norm_arguments(norm), block=spec.hadamard_block,
-            stride=spec.hadamard_stride, gate=gate)
-        return kernel.multiply(integers, scale, x.dtype, residual)
-
-
 class _KernelProduct:
     """A product that reads floats, or all rows by one scale: only what stands before is fused."""
 
@@ -137,6 +123,17 @@ class _KernelProduct:
 
     def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
         return self._kernel(_prepared(x, norm, gate), residual)
+
+
+class _IntegerProduct(_KernelProduct):
+    """A quantized product, or several side by side, whose tokens become integers on the way."""
+
+    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
+        kernel, spec = self._kernel, self._kernel.spec
+        integers, scale = quantize_rows(
+            x, spec.act_bits, *_norm_arguments(norm), block=spec.hadamard_block,
+            stride=spec.hadamard_stride, gate=gate)
+        return kernel.multiply(integers, scale, x.dtype, residual)
 
 
 class _PlainProduct:

@@ -8,19 +8,10 @@ from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import QuantScheme
-from tiny_checkpoint import save_tiny_checkpoint
 from tiny_policies import HEADS, load_head, observation
 
 OWN = 2  # the layer that all of these checkpoints prune at
 KEEP = 20
-
-
-@pytest.fixture(scope='module')
-def directory(tmp_path_factory):
-    """Write a small random checkpoint with a chunk head."""
-    path = tmp_path_factory.mktemp('checkpoint') / 'tiny'
-    save_tiny_checkpoint(path)
-    return path
 
 
 def tokens_by_layer(policy, head):
@@ -38,8 +29,8 @@ def tokens_by_layer(policy, head):
 
 @pytest.mark.parametrize('head', HEADS)
 @pytest.mark.parametrize('asked, first', [(None, OWN), (1, 1), (3, 3)])
-def test_layers_from_the_chosen_one_on_see_the_kept_tokens_only(directory, head, asked, first):
-    policy = load_head(directory, head, keep=KEEP, prune_layer=asked)
+def test_layers_from_the_chosen_one_on_see_the_kept_tokens_only(tiny, head, asked, first):
+    policy = load_head(tiny, head, keep=KEEP, prune_layer=asked)
     seen, pruned = tokens_by_layer(policy, head), policy.grid[0] * policy.grid[1] - KEEP
     whole = seen[0]
     assert first < len(seen), 'the checkpoint is too small to show anything'
@@ -47,9 +38,9 @@ def test_layers_from_the_chosen_one_on_see_the_kept_tokens_only(directory, head,
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_the_layer_of_the_checkpoint_changes_nothing_and_another_one_does(directory, head):
+def test_the_layer_of_the_checkpoint_changes_nothing_and_another_one_does(tiny, head):
     plain, same, other = (
-        load_head(directory, head, keep=KEEP, prune_layer=layer).infer(observation(head))
+        load_head(tiny, head, keep=KEEP, prune_layer=layer).infer(observation(head))
         for layer in (None, OWN, 1))
     np.testing.assert_array_equal(same.actions, plain.actions)
     np.testing.assert_array_equal(same.selection.kept, plain.selection.kept)
@@ -57,11 +48,11 @@ def test_the_layer_of_the_checkpoint_changes_nothing_and_another_one_does(direct
 
 
 def test_a_quantized_checkpoint_can_be_pruned_at_another_layer_than_it_was_made_with(
-        directory, tmp_path):
+        tiny, tmp_path):
     converted = tmp_path / 'converted'
-    convert(Task(open_checkpoint(directory), QuantScheme('w4a4'), 'float32'), converted)
+    convert(Task(open_checkpoint(tiny), QuantScheme('w4a4'), 'float32'), converted)
     options = PolicyOptions(precision='w4a4', keep=KEEP, prune_layer=1)
-    stored, here = (load_policy(path, options) for path in (converted, directory))
+    stored, here = (load_policy(path, options) for path in (converted, tiny))
     assert tokens_by_layer(stored, 'chunk') == tokens_by_layer(here, 'chunk')
     first, second = (policy.infer(observation('chunk')) for policy in (stored, here))
     np.testing.assert_array_equal(first.selection.kept, second.selection.kept)

@@ -8,7 +8,7 @@ from rclpy.node import Node
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import option
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
-from sqap_vla_ros.ros.vla.parameters import descriptor
+from sqap_vla_ros.ros.vla.parameters import declare_parameters, read_parameter
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 from sqap_vla_ros.sim.units import COMMAND_SCALES
 
@@ -104,10 +104,7 @@ def declare_sim_settings(node: Node) -> SimSettings:
     Raises rclpy's ParameterException for a value out of range or of another type, ConfigError
     for one that makes no sense.
     """
-    values = {}
-    for item in fields(SimSettings):
-        default = list(item.default) if isinstance(item.default, tuple) else item.default
-        values[item.name] = node.declare_parameter(item.name, default, descriptor(item)).value
-    for name in ('instructions', 'camera_pose'):
-        values[name] = tuple(values[name])
-    return SimSettings(**values)
+    items = {item.name: item for item in fields(SimSettings)}
+    declare_parameters(node, items)
+    return SimSettings(**{
+        name: read_parameter(node, name, item) for name, item in items.items()})

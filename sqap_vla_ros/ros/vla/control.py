@@ -35,7 +35,13 @@ class Parts:
 
 
 class Control:
-    """Base of RealTimeControl and LockstepControl."""
+    """
+    Base of RealTimeControl and LockstepControl.
+
+    These have on_frame(frame), for a new image, and on_instruction(), for a changed one;
+    _ask_again() about the newest image, instead of one that was not answered; _command_now(),
+    without waiting for the next tick; and _say_state(), which sets the status `commands`.
+    """
 
     def __init__(self, config, space, parts: Parts):
         self.config = config
@@ -81,9 +87,13 @@ class Control:
         return f'{self.gate.fault}; call ~/resume to go on'
 
     def resume(self) -> str:
-        """Clear a stop or fault; returns what to tell the caller."""
+        """
+        Clear a stop or fault; returns what to tell the caller.
+
+        Motion goes on with a new chunk, never with the old one.
+        """
         fault = self.gate.resume()
-        self._problem = None
+        self._start_over()
         return f'cleared: {fault}' if fault else 'there was nothing to clear'
 
     def reset(self) -> str:
@@ -105,14 +115,6 @@ class Control:
     def now_ns(self) -> int:
         """Return the time that commands are stamped with."""
         return self.parts.node.get_clock().now().nanoseconds
-
-    def on_frame(self, frame):
-        """Take a new image."""
-        raise NotImplementedError
-
-    def on_instruction(self):
-        """Take notice that the instruction has changed."""
-        raise NotImplementedError
 
     def on_answer(self, answer):
         """Take the policy's answer: a chunk, or the reason why there is none."""
@@ -193,23 +195,11 @@ class Control:
         self.player.ask(frame.stamp_ns)
         self.parts.inference.ask(frame, self.parts.inputs.instruction)
 
-    def _ask_again(self):
-        """Ask about the newest image, instead of one that was not answered."""
-        raise NotImplementedError
-
     def _start_over(self, forget_image_size=False, problem=None):
         """Drop chunk and question: motion begins again with an image taken from now on."""
         self.commander.stop(self.now_ns())
         self._problem = problem
         self.parts.inference.reset(forget_image_size)
-
-    def _command_now(self):
-        """Say what is to be done, without waiting for the next tick."""
-        raise NotImplementedError
-
-    def _say_state(self):
-        """Set the status `commands` to what holds now."""
-        raise NotImplementedError
 
     def _publish_chunk(self, answer):
         """Publish ~/action_chunk and note what ROS added to the inference."""

@@ -47,9 +47,8 @@ class LockstepControl(Control):
         return super().now_ns() if self._tick_ns is None else self._tick_ns
 
     def resume(self) -> str:
-        """Clear a stop or fault; motion goes on with the next image, never with the old chunk."""
+        """Clear a stop or fault; a tick that waits is asked about again."""
         told = super().resume()
-        self._start_over()
         self._retry()
         return told
 

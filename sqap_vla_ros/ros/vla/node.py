@@ -9,6 +9,7 @@ puts the parts together: see control.py for what decides.
 """
 
 from concurrent.futures import wait
+from functools import partial
 import signal
 import sys
 import threading
@@ -76,7 +77,7 @@ class VlaNode(LifecycleNode):
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._set_parameters)
         for name in ('stop', 'resume', 'reset'):
-            self.create_service(Trigger, f'~/{name}', getattr(self, f'_on_{name}'))
+            self.create_service(Trigger, f'~/{name}', partial(self._answer, name))
 
     def on_configure(self, state):
         """Read parameters, load and warm up the policy, subscribe."""
@@ -209,18 +210,11 @@ class VlaNode(LifecycleNode):
             self._observer.options = ObserverOptions.of(self._config)
         return result
 
-    def _on_stop(self, request, response):
-        return self._answer(response, lambda: self._control.stop())
-
-    def _on_resume(self, request, response):
-        return self._answer(response, lambda: self._control.resume())
-
-    def _on_reset(self, request, response):
-        return self._answer(response, lambda: self._control.reset())
-
-    def _answer(self, response, act):
+    def _answer(self, name, request, response):
+        """Stop, resume or reset, by the service's name."""
         response.success = self._control is not None and self._control.is_active
-        response.message = act() if response.success else 'the node is not active: nothing moves'
+        response.message = (getattr(self._control, name)() if response.success
+                            else 'the node is not active: nothing moves')
         return response
 
 

@@ -159,9 +159,9 @@ def descriptor(item) -> ParameterDescriptor:
     return result
 
 
-def declare_parameters(node):
-    """Declare every parameter; rclpy raises for an override of a wrong type."""
-    for name, item in PARAMETERS.items():
+def declare_parameters(node, parameters=PARAMETERS):
+    """Declare parameters, fields by name; rclpy raises for an override of a wrong type."""
+    for name, item in parameters.items():
         default = plain_default(item)
         if isinstance(default, tuple):
             default = list(default or [''])  # an empty list has no type
@@ -176,14 +176,15 @@ def read_parameters(node) -> NodeConfig:
     """
     check_unknown(node)
     config = NodeConfig.from_parameters({
-        name: _read(node, name, item) for name, item in PARAMETERS.items()})
+        name: read_parameter(node, name, item) for name, item in PARAMETERS.items()})
     if config.lockstep and not node.get_parameter('use_sim_time').value:
         raise ConfigError('parameter lockstep is true but use_sim_time is false: in lockstep the '
                           "simulator's /clock is the time, set both")
     return config
 
 
-def _read(node, name, item):
+def read_parameter(node, name, item):
+    """Return the value of a declared parameter, a list as a tuple."""
     if not isinstance(plain_default(item), tuple):
         return node.get_parameter(name).value
     return tuple(node.get_parameter_or(name).value or ())  # [] in YAML has no type

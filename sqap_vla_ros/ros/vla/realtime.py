@@ -38,12 +38,6 @@ class RealTimeControl(Control):
             self._jumps.unregister()
         super().halt()
 
-    def resume(self) -> str:
-        """Clear a stop or fault; motion goes on with a new chunk, never with the old one."""
-        told = super().resume()
-        self._start_over()
-        return told
-
     def on_frame(self, frame):
         """Ask about the image if it is due, or newer than one that still waits."""
         if (not self.is_active or self.why_not_ask() or self.why_slow()
