@@ -179,6 +179,9 @@ class PolicyOptions:
     ensemble: int | None = option(
         None, 'How many of the last chunks to blend into one action, 0 for none; -1 takes the '
         "checkpoint's.", -1, 1000, unset=-1)
+    execute_steps: int | None = option(
+        None, 'Rows of an answer to execute before the next image is asked about, up to as many '
+        "as it has; 0 takes the checkpoint's.", 0, 1000, unset=0)
     keep: int | None = option(
         None, 'Visual tokens to keep; 0 keeps them all (no pruning).', 0, 4096, unset=0,
         parameter='keep_tokens')

@@ -87,9 +87,13 @@ def with_options(config: checkpoint.CheckpointConfig,
     config = dataclasses.replace(
         config, model=model, action_space=options.action_space or config.action_space,
         ensemble=config.ensemble if options.ensemble is None else options.ensemble)
+    steps = options.execute_steps or (1 if options.ensemble else None)  # an ensemble has one row
+    if steps and config.declares_actions:
+        config = dataclasses.replace(config, action_space=dataclasses.replace(
+            config.action_space, execute_steps=steps))
     if options.selection is not None:
         check_budget(config, options.selection)
-    return checkpoint.check_actions(config, 'the options')
+    return checkpoint.check_actions(config, 'the checkpoint with these options', is_final=True)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from ..sim.options import scene_options
 from ..tokens.choice import TIES
 
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
-          'guidance', 'ensemble', 'prune_layer', 'preserve_top_k', 'radius_patches')
+          'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
+          'radius_patches')
 
 
 def add_arguments(parser) -> None:

@@ -77,10 +77,14 @@ class ChunkPlayer:
         if stamp_ns < oldest:
             return False
         commands = tuple(commands)
+        if self.stamp_ns is None:
+            self.executed.clear()  # what is told of the pace begins with motion
         self._settle(now_ns)
         self.chunk_rows = len(commands)
         if len(commands) > 1:
             place_ns = self.executed.between(stamp_ns, now_ns)
+        elif self.lockstep:  # time stands still until the answer is there
+            place_ns = 0
         else:  # whole, behind what is left of the last one
             commands, place_ns = (*self._rest(), *commands), self._place_in_row()
         self._rows, self._dt_ns = commands, dt_ns

@@ -65,18 +65,18 @@ class Pace:
 class Commander:
     """Takes chunks, gives commands; `gate` and `player` may be looked at."""
 
-    def __init__(self, space: ActionSpace, limits: CommandLimits, execute_steps: int = 0,
-                 lockstep: bool = False, pipelined: bool = False, period_ns: int = 1):
+    def __init__(self, space: ActionSpace, limits: CommandLimits, lockstep: bool = False,
+                 pipelined: bool = False, period_ns: int = 1):
         """
         Begin without a chunk.
 
-        execute_steps: 0 takes the action space's.  period_ns: how long the robot holds a
-        command, 1 where that is until the next row; for the others see ChunkPlayer.
+        period_ns: how long the robot holds a command, 1 where that is until the next row; for
+        the others see ChunkPlayer.
         Raises ConfigError.
         """
         self.space, self._period_ns = space, 1 if lockstep else period_ns
         self.gate = SafetyGate(limits)
-        self.player = ChunkPlayer(execute_steps or space.execute_steps, lockstep, pipelined)
+        self.player = ChunkPlayer(space.execute_steps, lockstep, pipelined)
         self._latency_ms = Recent(100)
 
     def take(self, chunk, now_ns: int) -> bool:

@@ -111,7 +111,10 @@ def _checked(options: DemoOptions):
     """Return the checkpoint's config once options, checkpoint and ROS are there."""
     from ..evaluate.evaluation import check_action_space
     from ..formats import open_checkpoint
+    from ..options import PolicyOptions
+    from ..policy import with_options
     config = open_checkpoint(options.checkpoint_directory).with_key(None).config
+    config = with_options(config, PolicyOptions())
     check_against_checkpoint(options, config)
     check_action_space(config.action_space)
     if not built_prefixes():

@@ -3,7 +3,8 @@
 """
 One run of the demo's processes: started in order, followed line by line, ended in time.
 
-Everything the processes say comes through the recorder; see ros/demo_recorder.py for the lines.
+Everything the processes say comes through the recorder; see ros/simulator/demo_recorder.py for
+the lines.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -69,7 +69,7 @@ class CheckpointConfig:
 
     prompt: 'words' for word-level prompts of fixed length, 'openvla' or 'cogact'.  pixel_mean
     and pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
-    how many of the last chunks are blended into one action, 0 for none (see ensemble.py).
+    how many of the last chunks are blended into one action, 0 for none (see control/blending.py).
     conversion: what `sqap-vla convert` made the checkpoint of, empty for others.
     """
 
@@ -133,26 +133,31 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
     return check_actions(config, source)
 
 
-def check_actions(config: CheckpointConfig, source: str) -> CheckpointConfig:
+def check_actions(config: CheckpointConfig, source: str,
+                  is_final: bool = False) -> CheckpointConfig:
     """
     Return the config with as many execute_steps as its head can serve; see ActionSpace.with_rows.
 
-    Raises CheckpointError, naming source, unless the head gives as many values as the action
-    space names, and at least as many rows as are to be executed.
+    is_final: whether no option can say any more how many that are.  Raises CheckpointError,
+    naming source, unless the head gives as many values as the action space names, and at least
+    as many rows as are to be executed.
     """
     width = config.model.head.action_dim
     names = config.action_space.names if config.declares_actions else None
     if names is not None and len(names) != width:
         raise CheckpointError(f'{source}: the head gives {width} values, action_space names '
                               f'{len(names)}: {names}')
-    return settle_rows(config, source)
+    return settle_rows(config, source, is_final)
 
 
-def settle_rows(config: CheckpointConfig, source: str) -> CheckpointConfig:
+def settle_rows(config: CheckpointConfig, source: str, is_final: bool = False) -> CheckpointConfig:
     """Return the config with execute_steps settled; raise CheckpointError naming source."""
     if not config.declares_actions:
         return config
     rows = 1 if config.ensemble else config.model.head.chunk_length
+    if (config.action_space.execute_steps is None and not is_final
+            and config.model.head.chunk_length > 1):
+        return config
     try:
         space = config.action_space.with_rows(rows)
     except ConfigError as error:

@@ -41,10 +41,10 @@ class JointHistory:
 
         Raises ObservationError when nothing is known of the joint.
         """
-        if not self._samples.get(name):
+        samples = tuple(self._samples.get(name, ()))  # another thread may clear it meanwhile
+        if not samples:
             raise ObservationError(f'joint_states has not told the position of {name!r}')
-        found_ns, position = min(
-            self._samples[name], key=lambda sample: abs(sample[0] - time_ns))
+        found_ns, position = min(samples, key=lambda sample: abs(sample[0] - time_ns))
         return position, abs(found_ns - time_ns) * 1e-9
 
     def clear(self):

@@ -187,6 +187,6 @@ def out_of_sight(frames, points, pixels, image_size, camera_frame) -> list[str]:
         else:
             where = 'lies beyond the angle up to which the distortion in camera_info holds'
         hidden.append(f'{frame} {where}')
-    return [f'{", ".join(hidden)}, off the image of {width} x {height}, and is not protected: is '
+    return [f'{", ".join(hidden)}, off the image of {width} x {height}: is '
             f'{camera_frame!r} an optical frame (x right, y down, z forward), and does the camera '
             'see the robot?'] if hidden else []

@@ -6,7 +6,7 @@ One control step of a robosuite scene, with each piece of dynamics computed once
 robosuite computes the forward dynamics three times a physics step: for itself, for the
 controller, and in mj_step. Here mj_step1 brings positions and velocities up to date, the
 controller reads them, and mj_step2 finishes the step: the same equations and, but for rounding,
-the same trajectory (test/test_sim_env.py compares them) in well under half the time.
+the same trajectory (test/sim/test_sim_env.py compares them) in well under half the time.
 """
 import mujoco
 

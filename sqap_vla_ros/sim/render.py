@@ -7,7 +7,7 @@ Rendering in software is bound by geometry, not by pixels: LIBERO's scenes have 
 million triangles. So shadows, reflections, multisampling and the collision geometry (group 0)
 are off, what lies outside of the view is left out, and what has not moved is not drawn again: a
 frame is put together from a layer for each part of the scene, whichever is nearest at each
-pixel. It is the frame that mujoco.Renderer makes (test/test_sim_render.py compares them).
+pixel. It is the frame that mujoco.Renderer makes (test/sim/test_sim_render.py compares them).
 """
 import os
 

@@ -168,6 +168,18 @@ def test_lockstep_plays_the_first_rows_on_their_ticks_and_asks_again_behind_them
     assert player.command(START_NS + 8 * DT_NS) is None
 
 
+@pytest.mark.parametrize('count', [1, 4])
+def test_in_lockstep_an_answer_may_come_before_the_clock_of_its_image(count):
+    """Its row belongs to the tick of the image: none is played twice, none is lost."""
+    player = ChunkPlayer(execute_steps=1, lockstep=True)
+    for tick in range(3):
+        stamp_ns, before_ns = START_NS + tick * DT_NS, START_NS + max(tick - 1, 0) * DT_NS
+        marked = [Command(np.full(6, 10 * tick + row)) for row in range(count)]
+        player.ask(stamp_ns)
+        assert player.load(marked, stamp_ns, DT_NS, before_ns)
+        assert player.command(stamp_ns).twist[0] == 10 * tick
+
+
 def test_in_lockstep_a_row_is_in_force_for_all_ticks_of_its_time():
     player = ChunkPlayer(execute_steps=2, lockstep=True)
     player.load(rows(8), START_NS, DT_NS, START_NS)

@@ -9,10 +9,11 @@ from pathlib import Path
 import golden_data
 import pytest
 
-from sqap_vla_ros.control.action_space import ActionSpace, DELTA_NAMES
+from sqap_vla_ros.control.action_space import DELTA_NAMES
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.formats.checkpoint import CheckpointConfig, config_from_dict, config_to_dict
+from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import with_options
 
 KEY = golden_data.KEY
@@ -40,7 +41,7 @@ def set_statistics(source, q99):
 
 
 @pytest.mark.parametrize('head, space, others, steps', [
-    ('openvla', 'bridge', {}, 1), ('cogact', 'bridge', {'ensemble': 7}, 1),
+    ('openvla', 'bridge', {}, 1),
     ('cogact', {'preset': 'bridge', 'execute_steps': 16}, {}, 16),
     ('openvla', {'preset': 'bridge', 'execute_steps': 1}, {}, 1)])
 def test_a_policy_of_one_row_executes_one(opened, head, space, others, steps):
@@ -49,7 +50,6 @@ def test_a_policy_of_one_row_executes_one(opened, head, space, others, steps):
 
 @pytest.mark.parametrize('head, steps, others, message', [
     ('openvla', 4, {}, 'execute_steps is 4, .* 1 row: expected 1..1'),
-    ('cogact', None, {}, r'execute_steps is missing: .* 1\.\.16'),
     ('cogact', 17, {}, 'execute_steps is 17, .* 16 rows'),
     ('cogact', 8, {'ensemble': 7}, 'execute_steps is 8, .* 1 row: ')])
 def test_more_rows_than_the_head_gives_are_refused(opened, head, steps, others, message):
@@ -57,12 +57,23 @@ def test_more_rows_than_the_head_gives_are_refused(opened, head, steps, others, 
         opened(head, {'preset': 'bridge', 'execute_steps': steps}, **others)
 
 
-def test_an_ensemble_that_is_asked_for_later_makes_one_row_of_many(opened):
-    config = opened('cogact', {'preset': 'bridge', 'execute_steps': 8}).with_key(KEY).config
-    with pytest.raises(CheckpointError, match='execute_steps is 8, .* 1 row: '):
-        with_options(config, None, None, None, ensemble=7)
-    given = ActionSpace('delta', (*DELTA_NAMES, 'gripper'), 0.2)
-    assert with_options(config, given, None, None, 7).action_space.execute_steps == 1
+@pytest.mark.parametrize('steps, ensemble, options, settled', [
+    (None, 0, {}, r'execute_steps is missing: .* 1\.\.16'),
+    (None, 0, {'execute_steps': 16}, 16), (None, 0, {'ensemble': 7}, 1),
+    (8, 0, {'ensemble': 7}, 1), (8, 0, {'execute_steps': 4}, 4),
+    (8, 0, {'execute_steps': 17}, 'execute_steps is 17, .* 16 rows'),
+    (8, 0, {'ensemble': 7, 'execute_steps': 2}, 'execute_steps is 2, .* 1 row: '),
+    (None, 7, {}, 1), (None, 7, {'ensemble': 0}, r'execute_steps is missing: .* 1\.\.16')])
+def test_options_settle_how_many_rows_are_executed(opened, steps, ensemble, options, settled):
+    """What neither file nor option says is asked for, and no option is lost."""
+    space = {'preset': 'bridge', **({} if steps is None else {'execute_steps': steps})}
+    config = opened('cogact', space, ensemble=ensemble).with_key(KEY).config
+    if isinstance(settled, str):
+        with pytest.raises(CheckpointError, match=settled):
+            with_options(config, PolicyOptions(**options))
+    else:
+        found = with_options(config, PolicyOptions(**options)).action_space.execute_steps
+        assert found == settled
 
 
 def test_a_preset_says_what_it_stands_for(opened, caplog):

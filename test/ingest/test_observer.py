@@ -245,7 +245,7 @@ def test_a_frame_off_the_image_is_told_with_pixel_size_and_frame(hand, text):
     observation, (warning,) = scene.observe()
     assert 'finger' in observation.protected.names
     assert warning.startswith(
-        f"{text}, off the image of 64 x 48, and is not protected: is 'camera' an optical frame")
+        f"{text}, off the image of 64 x 48: is 'camera' an optical frame")
 
 
 @pytest.mark.parametrize('hand', [(0.53, 0.0, 1.0), (-0.53, 0.0, 1.0), (0.0, 0.39, 1.0)])

@@ -213,3 +213,10 @@ def test_a_clock_that_is_set_back_does_not_silence_the_camera(world):
     seen = len(world.policy.observations)
     world.until(lambda: len(world.policy.observations) > seen + 1, meanwhile=world.robot.look)
     world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+def test_a_clock_that_is_set_back_while_the_arm_stands_still(world):
+    """The machine's own clock, by NTP: nothing may wait until the old time comes again."""
+    world.node._control.player.forget(world.robot.now_ns() + int(3600e9))
+    world.robot.say()
+    world.until(world.is_moving, meanwhile=world.robot.look)

@@ -48,7 +48,7 @@ class Control:
         self.space = space
         self.parts = parts
         self.commander = Commander(
-            space, config.limits, config.execute_steps, config.lockstep, config.pipelined,
+            space, config.limits, config.lockstep, config.pipelined,
             round(1e9 / config.control_rate))
         self.gate, self.player = self.commander.gate, self.commander.player
         self.pace = self.commander.pace(0)

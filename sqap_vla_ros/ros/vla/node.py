@@ -140,7 +140,7 @@ class VlaNode(LifecycleNode):
             'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
             'action_kind': space.kind, 'action_frame': space.frame,
             'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
-            'control_period_s': space.dt}
+            'row_s': space.dt}
         unheard = unheard_files(self, self._arguments)
         self._diagnostics.report(
             'policy', WARN if unheard else OK,

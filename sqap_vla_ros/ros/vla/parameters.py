@@ -67,8 +67,6 @@ class NodeConfig:
         'twist', 'What commands the robot; twist is the only one in this version.')
     control_rate: float = option(
         20.0, 'Rate at which commands are repeated [Hz].', 20.0, 1000.0)
-    execute_steps: int = option(
-        0, "Rows of a chunk to play before asking again; 0 takes the checkpoint's.", 0, 1000)
     pipelined: bool = option(
         False, 'Of chunks that are executed to their end, such as single actions: ask about the '
         'image taken when that begins, not when it has ended. The arm stands still for less '
@@ -200,8 +198,10 @@ def check_unknown(node) -> None:
     problems = []
     for name in overrides(node):
         if not (node.has_parameter(name) or name in ROS_OWN or name.startswith(ROS_OWN_PREFIX)):
-            nearest = get_close_matches(name, PARAMETERS, 1, 0.0)[0]
-            problems.append(f'parameter {name} is unknown: did you mean {nearest}?')
+            nearest = get_close_matches(name, PARAMETERS, 1, 0.5)
+            problems.append(f'parameter {name} is unknown: ' + (
+                f'did you mean {nearest[0]}?' if nearest else
+                'is it for another node? What stands under /** reaches this one, too'))
     if problems:
         raise ConfigError(' '.join(problems))
 

@@ -48,6 +48,12 @@ class RealTimeControl(Control):
         if self.player.wants_image(frame.stamp_ns) or self._waits_with_an_older(frame):
             self._ask(frame)
 
+    def reset(self) -> str:
+        """Drop the chunk and begin an episode; the arm stops at once."""
+        told = super().reset()
+        self._tick()
+        return told
+
     def on_instruction(self):
         """Stop what belongs to the old instruction; the next image is asked with the new one."""
         if self.is_active:
@@ -72,6 +78,8 @@ class RealTimeControl(Control):
     def _tick(self):
         """Send the command for now."""
         now_ns = self.now_ns()
+        if now_ns < (self.player.not_before_ns or 0):  # the machine's clock was set back
+            self.time_jumped_back()
         stops = self.why_not_ask() or self.why_slow() or self._why_stale(now_ns) \
             or self._why_outlived(now_ns)
         waits = self.why_wait()

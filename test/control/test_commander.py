@@ -1,0 +1,85 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Chunks to commands: units, limits and stops together, and what is told of the pace."""
+import numpy as np
+import pytest
+from sqap_vla_ros.control.action_space import ActionSpace, TWIST_NAMES
+from sqap_vla_ros.control.commander import Commander
+from sqap_vla_ros.control.safety_gate import CommandLimits
+from sqap_vla_ros.observation import ActionChunk
+
+MS = 10**6
+START_NS = 1_790_000_000_123_456_789
+LIMITS = CommandLimits(linear=0.25, angular=1.0)
+
+
+def commander(rows_executed=4, **options):
+    """Return a Commander for twists in mm/s."""
+    space = ActionSpace(names=TWIST_NAMES, scale=[0.001] * 6, execute_steps=rows_executed)
+    return Commander(space, LIMITS, **options)
+
+
+def chunk(stamp_ns, rows=8, speed_mm=100.0):
+    actions = np.zeros((rows, 6), np.float32)
+    actions[:, 0] = speed_mm
+    return ActionChunk(actions, 0.05, TWIST_NAMES, stamp_ns, {})
+
+
+def run(control, latency_ms, seconds, start_ns=START_NS, rows=8):
+    """Ask as the player wishes, answer after a latency, tick at 50 Hz; return when it ended."""
+    pending, now_ns = None, start_ns
+    while now_ns < start_ns + seconds * 10**9:
+        if pending is None and control.player.wants_image(now_ns):
+            control.player.ask(now_ns)
+            pending = now_ns
+        if pending is not None and now_ns >= pending + latency_ms * MS:
+            assert control.take(chunk(pending, rows), now_ns)
+            pending = None
+        control.command(now_ns)
+        now_ns += 20 * MS
+    return now_ns
+
+
+def test_a_chunk_becomes_si_commands_within_the_limits():
+    control = commander()
+    assert control.take(chunk(START_NS, speed_mm=300.0), START_NS)
+    np.testing.assert_allclose(control.command(START_NS).twist, [0.25, 0, 0, 0, 0, 0])
+    assert control.gate.clamped == 1
+
+
+@pytest.mark.parametrize('speed_mm', [np.nan, 5000.0])
+def test_a_chunk_that_must_not_reach_an_arm_stops_it_and_is_never_played(speed_mm):
+    control = commander()
+    control.take(chunk(START_NS), START_NS)
+    control.take(chunk(START_NS + MS, speed_mm=speed_mm), START_NS + MS)
+    assert control.gate.fault and control.command(START_NS + 2 * MS) is None
+    control.gate.resume()
+    assert control.command(START_NS + 3 * MS) is None  # nor the one before it
+    assert not control.take(chunk(START_NS), START_NS + 4 * MS)
+
+
+def test_the_pace_names_latency_rows_and_the_share_of_time_under_way():
+    control = commander(rows_executed=1, period_ns=20 * MS)
+    pace = control.pace(run(control, 300, 12, rows=1))
+    assert pace.is_whole and pace.is_slow and (pace.rows, pace.dt_s) == (1, 0.05)
+    assert pace.latency_ms == pytest.approx(300, abs=20)
+    assert 0.1 < pace.running_share < 0.25
+    assert '1 row of 0.05 s' in str(pace) and 'pipelined' in str(pace)
+    smooth = commander(period_ns=20 * MS)
+    pace = smooth.pace(run(smooth, 40, 12))
+    assert pace.running_share > 0.95 and not pace.is_slow and 'use a lower' not in str(pace)
+
+
+def test_time_before_the_first_chunk_and_in_a_pause_says_nothing_about_the_policy():
+    """A camera that came late is no reason to advise a faster machine."""
+    control = commander(period_ns=20 * MS)
+    for second in range(10):
+        control.pace(START_NS + second * 10**9)
+    now_ns = run(control, 40, 3, START_NS + 10 * 10**9)
+    assert control.pace(now_ns).running_share > 0.95
+    control.stop(now_ns)
+    for second in range(10):
+        control.pace(now_ns + second * 10**9)
+    now_ns = run(control, 40, 3, now_ns + 10 * 10**9)
+    assert control.pace(now_ns).running_share > 0.95
+    assert str(commander().pace(START_NS)) == 'no action chunk yet'
