@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import time
 
 import numpy as np
-from sqap_vla_ros.bench.timing import paired_ratio
+from sqap_vla_ros.bench.timing import in_turn, paired_ratio
 from sqap_vla_ros.inference.device import free_memory
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.support.timing import percentiles
@@ -19,27 +19,7 @@ from .shapes import BASELINE, Plan, SQAP, Variant
 from .sides import allocated_gib, ready_model, ROWS, Side, STAGES
 
 COMPARED = ('vision', 'backbone', 'head', 'total')
-_FEWEST = 5
 _MAKING = 0.6  # of a section's time; sides that are not made by then are left out
-
-
-def in_turn(sides: Sequence[Side], rounds: int, seconds: float) -> dict[str, dict]:
-    """
-    Return milliseconds {side: {row: [rounds]}}.
-
-    Every round runs each side once, beginning with another one each time.  It ends after `rounds`
-    rounds, or after `seconds` with at least five (or `rounds`).
-    """
-    laps: dict[str, list] = {side.name: [] for side in sides}
-    end = time.perf_counter() + seconds
-    for done in range(rounds):
-        if done >= _FEWEST and time.perf_counter() > end:
-            break
-        first = done % len(sides)
-        for side in (*sides[first:], *sides[:first]):
-            laps[side.name].append(side.laps())
-    return {name: {row: np.array([lap[row] for lap in found]) for row in ROWS}
-            for name, found in laps.items()}
 
 
 def make_sides(variants: Sequence[Variant], config: VLAConfig, device: torch.device,
@@ -86,7 +66,9 @@ def measure(plan: Plan, network: str, device: torch.device, dtype: torch.dtype, 
     sides, memory, left_out = make_sides(
         plan.variants, config, device, dtype, _MAKING * seconds)
     keep({'memory_gib': memory, 'left_out': left_out})
-    times = in_turn(sides, plan.rounds, end - time.perf_counter())
+    laps = in_turn(sides, plan.rounds, end - time.perf_counter(), Side.laps)
+    times = {name: {row: np.array([lap[row] for lap in found]) for row in ROWS}
+             for name, found in laps.items()}
     problems = {side.name: side.problems for side in sides if side.problems}
     return {
         'rounds': len(next(iter(times.values()))['total']), 'not_captured': problems,

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-
 import numpy as np
 from sqap_vla_ros.bench.sides import random_model
 from sqap_vla_ros.bench.sizes import sequence_length
@@ -14,7 +11,7 @@ from sqap_vla_ros.formats.checkpoint import CheckpointConfig
 from sqap_vla_ros.inference import Outcome, Runner
 from sqap_vla_ros.inference.inputs import ModelInputs
 from sqap_vla_ros.model.vla import VLA, VLAConfig
-from sqap_vla_ros.quant import packed_state, prepare_kernels
+from sqap_vla_ros.quant import prepare_kernels
 import torch
 
 from .shapes import SQAP, Variant
@@ -26,38 +23,19 @@ _RADIUS = 2.0  # patches round the middle that are protected, as round a gripper
 _CAMERA = 480, 640
 
 
-@torch.inference_mode(False)
-@torch.no_grad()
-def packed_model(config: VLAConfig, variant: Variant, device: torch.device,
-                 dtype: torch.dtype) -> VLA:
-    """
-    Return a network with random weights whose floats are of `dtype`, packed as a checkpoint is.
-
-    One block is made in float32 and quantized; the others are copies with memory of their own,
-    since only shapes matter for speed.  Two networks of one configuration have the same weights.
-    """
-    torch.manual_seed(0)
-    one = dataclasses.replace(
-        config, prune_layer=1, llm=dataclasses.replace(config.llm, num_layers=1))
-    overrides = {'vision': variant.vision} if variant.vision != 'fp' else {}
-    with torch.device(device):
-        model = random_model(one, variant.precision, overrides)
-    model.load_state_dict(packed_state(model, dtype), assign=True)
-    model.llm.layers.extend(
-        copy.deepcopy(model.llm.layers[0]) for _ in range(config.llm.num_layers - 1))
-    model.config, model.llm.config = config, config.llm
-    return model.requires_grad_(False)
-
-
 def ready_model(config: VLAConfig, variant: Variant, device: torch.device,
                 dtype: torch.dtype) -> VLA:
     """
     Return a variant's network with its kernels, as load_policy prepares one.
 
+    Its weights are random, its floats of `dtype`; two of one configuration have the same weights.
     On a CPU only SQAP's kernels are the GPU's, interpreted, which takes a thousand times as long.
     """
     from sqap_vla_ros.model.fused_blocks import fuse_blocks
-    model = packed_model(config, variant, device, dtype)
+    torch.manual_seed(0)
+    overrides = {'vision': variant.vision} if variant.vision != 'fp' else {}
+    with torch.device(device):
+        model = random_model(config, variant.precision, overrides, dtype)
     interpreted = device.type == 'cpu' and variant.name == SQAP
     prepare_kernels(model, sequence_length(config), release=True,
                     backend='triton' if interpreted else None)

@@ -26,7 +26,7 @@ from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA, VLAConfig
-from ..quant import prepare_kernels, quantize_model
+from ..quant import packed_state, prepare_kernels, quantize_model
 from ..support.timing import best_seconds
 from ..tokens.choice import SelectionConfig
 
@@ -35,11 +35,13 @@ BACKBONE = ('prefill_1', 'prefill_2')
 
 
 @torch.inference_mode()
-def random_model(config: VLAConfig, precision: str = 'fp', overrides=None) -> VLA:
+def random_model(config: VLAConfig, precision: str = 'fp', overrides=None,
+                 dtype: torch.dtype | None = None) -> VLA:
     """
     Return a model with random weights, quantized as a checkpoint would be.
 
     Only one block is made and quantized; the others are copies, each with memory of its own.
+    dtype: of all floats but those of quantized layers, None leaves float32.
     """
     one = dataclasses.replace(
         config, prune_layer=1, llm=dataclasses.replace(config.llm, num_layers=1))
@@ -47,6 +49,9 @@ def random_model(config: VLAConfig, precision: str = 'fp', overrides=None) -> VL
         model = VLA(one).eval().requires_grad_(False)
         if precision != 'fp':
             quantize_model(model, precision, overrides=overrides or {})
+        if dtype is not None:
+            model.load_state_dict(packed_state(model, dtype), assign=True)
+            model.requires_grad_(False)
         block = model.llm.layers[0]
         model.llm.layers.extend(
             copy.deepcopy(block) for _ in range(config.llm.num_layers - 1))

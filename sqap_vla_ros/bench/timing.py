@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import time
 
 import numpy as np
@@ -19,15 +19,21 @@ _RESAMPLES = 2000
 
 def time_sides(sides: Sequence[Side], rounds: int, seconds: float,
                clock: str = 'wall') -> dict[str, dict[str, np.ndarray]]:
+    """Return milliseconds [rounds] by side and row of ROWS, once all are warm; see in_turn."""
+    for side in sides:
+        for _ in range(_WARM_UP):
+            side.infer()
+    laps = in_turn(sides, rounds, seconds, lambda side: side.infer(CLOCKS[clock]))
+    return {name: _columns(found) for name, found in laps.items()}
+
+
+def in_turn(sides: Sequence, rounds: int, seconds: float, lap: Callable) -> dict[str, list]:
     """
-    Return milliseconds [rounds] by side and row of ROWS.
+    Return what lap(side) gives in each round, by the sides' names.
 
     Every round runs each side once, beginning with another one each time, so that all see the
     same load.  It ends after `rounds` rounds, or after `seconds` with at least five.
     """
-    for side in sides:
-        for _ in range(_WARM_UP):
-            side.infer()
     laps: dict[str, list] = {side.name: [] for side in sides}
     end = time.perf_counter() + seconds
     for done in range(rounds):
@@ -35,8 +41,8 @@ def time_sides(sides: Sequence[Side], rounds: int, seconds: float,
             break
         first = done % len(sides)
         for side in (*sides[first:], *sides[:first]):
-            laps[side.name].append(side.infer(CLOCKS[clock]))
-    return {name: _columns(rows) for name, rows in laps.items()}
+            laps[side.name].append(lap(side))
+    return laps
 
 
 def _columns(laps: list[dict[str, float]]) -> dict[str, np.ndarray]:

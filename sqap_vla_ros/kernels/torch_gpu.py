@@ -35,9 +35,8 @@ class TorchKernel(Kernel):
 
     def __init__(self, spec, q_weight, scale, bias=None):
         """Lay out the weights on their device."""
-        if not hasattr(torch, '_int_mm') or spec.in_features > _MOST_INPUTS:
-            raise Unavailable('torch._int_mm needs torch >= 2.2 and at most '
-                              f'{_MOST_INPUTS} inputs')
+        if spec.in_features > _MOST_INPUTS:
+            raise Unavailable(f'torch._int_mm serves at most {_MOST_INPUTS} inputs')
         super().__init__(spec, q_weight, scale.float(), None if bias is None else bias.float())
         missing = -spec.in_features % _WIDTH, -spec.out_features % _WIDTH
         if any(missing):

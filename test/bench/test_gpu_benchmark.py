@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'benchmarks/gpu/run.sh'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 
-checks, floors, golden, layers, pairs, results, shapes, sides = (
+checks, floors, golden, layers, results, shapes, sides = (
     import_module(f'gpu.{name}') for name in (
-        'checks', 'floors', 'golden', 'layers', 'pairs', 'results', 'shapes', 'sides'))
+        'checks', 'floors', 'golden', 'layers', 'results', 'shapes', 'sides'))
 CPU = torch.device('cpu')
 
 
@@ -162,22 +162,6 @@ def test_floors_are_counted_from_shapes():
     document = (ROOT / 'docs/performance.md').read_text()
     for name, config in (('CogACT', shapes.COGACT), ('OpenVLA-7B', shapes.OPENVLA)):
         assert floors.stage_table(name, config) in document
-
-
-def test_sides_take_turns_and_ratios_are_paired():
-    order = []
-
-    class Fake:
-
-        def __init__(self, name, ms):
-            self.name, self.ms = name, ms
-
-        def laps(self):
-            order.append(self.name)
-            return dict.fromkeys(sides.ROWS, self.ms)
-    times = pairs.in_turn([Fake('slow', 4.0), Fake('fast', 2.0)], 3, 60.0)
-    assert order == ['slow', 'fast', 'fast', 'slow', 'slow', 'fast']
-    assert pairs.ratios(times, 'slow')['fast']['total']['ratio'] == 2.0
 
 
 def test_a_wrong_layer_of_ours_fails_and_a_missing_rival_does_not(monkeypatch):

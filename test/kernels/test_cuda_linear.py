@@ -17,7 +17,7 @@ import torch
 
 
 @pytest.mark.parametrize(('weight_bits', 'act_bits'), [(4, 4), (4, 8), (8, 8), (4, 16)])
-@pytest.mark.parametrize('width', [2, 250])
+@pytest.mark.parametrize('width', [2, 250, 11008])
 def test_the_integer_part_is_exact_at_extreme_values(weight_bits, act_bits, width):
     assert kernels.check_exact(TritonKernel, width, weight_bits, act_bits) == ''
 
