@@ -122,11 +122,3 @@ def test_a_recorder_on_a_cpu_never_captures():
     for _ in range(3):
         recording.run()
     assert not recorder.capture and not recording.is_captured and calls.count('a') == 3
-
-
-def test_errors_of_a_stage_are_not_mistaken_for_a_failed_capture():
-    def broken():
-        raise ValueError('scores')
-    recording = Recording(PretendRecorder(), 'a test', {'a': broken})
-    with pytest.raises(ValueError, match='scores'):
-        recording.run()
