@@ -111,11 +111,7 @@ _NAMES = {
 
 
 class PickleReader:
-    """
-    A .pt file of {'model': {group: {name: tensor}}}.
-
-    Names are 'group.name'.
-    """
+    """A .pt file of {'model': {group: {name: tensor}}}. Names are 'group.name'."""
 
     maps_files = False  # what read() returns is the caller's own
     notes = ()

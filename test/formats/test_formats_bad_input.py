@@ -96,7 +96,6 @@ def test_a_pt_that_is_no_checkpoint_is_refused_and_never_run(tmp_path, content):
     (lambda c: c.update(use_fused_vision_backbone=False), 'not fused'),
     (lambda c: c['text_config'].update(num_attention_heads=5), '5 attention heads'),
     (lambda c: c['text_config'].update(num_key_value_heads=2), 'num_key_value_heads'),
-    (lambda c: c['text_config'].update(rope_scaling={'type': 'linear'}), 'rope_scaling'),
     (lambda c: c['text_config'].update(hidden_size='wide'), "'wide'"),
     (lambda c: c.update(text_config=None), 'config.json'),
     (lambda c: c.update(image_sizes=[223, 224]), '223 px'),

@@ -242,10 +242,3 @@ def test_an_answer_that_ends_early_never_leaves_the_policy(monkeypatch):
         [[31900, 2, 31744, 31744, 31744, 31744, 31744]]))
     with pytest.raises(ObservationError, match='ended its answer early'):
         policy.infer(golden_data.observation(0))
-
-
-@pytest.mark.parametrize('size', [(1, 1), (3, 500), (500, 3), (223, 225)])
-def test_images_of_odd_sizes_are_taken(size):
-    image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
-    chunk = golden_data.loaded('openvla').infer(golden_data.observation(0, image=image))
-    assert np.isfinite(chunk.actions).all()

@@ -96,11 +96,6 @@ def copy_of(directory, target):
     return shutil.copytree(directory, target / 'copy')
 
 
-def test_a_missing_directory_says_what_a_checkpoint_needs(tmp_path):
-    with pytest.raises(CheckpointError, match='config.json, model.safetensors'):
-        load_policy(tmp_path / 'nothing')
-
-
 def edited(directory, tmp_path, file, change):
     path = copy_of(directory, tmp_path) / file
     content = json.loads(path.read_text())
