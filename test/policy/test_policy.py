@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy from files to SI actions, and what it refuses."""
 import dataclasses
-import json
 import shutil
 
+import golden_data
 import numpy as np
 import pytest
 from safetensors.torch import load_file
@@ -97,11 +97,9 @@ def copy_of(directory, target):
 
 
 def edited(directory, tmp_path, file, change):
-    path = copy_of(directory, tmp_path) / file
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-    return path.parent
+    path = copy_of(directory, tmp_path)
+    golden_data.edit(path / file, change)
+    return path
 
 
 @pytest.mark.parametrize('change, message', [
