@@ -62,12 +62,3 @@ def float_weight(weight: torch.Tensor, scale: torch.Tensor, inputs: int,
     floats = torch.empty(integers.shape, dtype=dtype, device=weight.device)
     torch.mul(integers, scale.view(outputs, -1, 1), out=floats)
     return floats.view(outputs, inputs)
-
-
-def unpack_weight(packed: torch.Tensor, inputs: int) -> torch.Tensor:
-    """Undo pack_weight: return int8 [N, K] for uint8 [N, ...] or int8 [N, K]."""
-    if packed.dtype == torch.int8:
-        return packed
-    blocks = packed.view(len(packed), -1, 1, HALF)
-    halves = torch.cat([blocks & 15, blocks >> 4], dim=2).flatten(1)[:, :inputs]
-    return halves.to(torch.int8) - _OFFSET
