@@ -203,34 +203,39 @@ class World:
     A robot and a vla_node, each on an executor of its own, which take turns.
 
     Nothing that the robot hears makes the node wait, and tests need no threads and no sleeps.
+    Without a policy_factory there is only the robot, and the node in another process.
     """
 
     def __init__(self, policy_factory=KnownPolicy, parameters=(), node_options=None):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.robot = Robot(self.context)
-        self.policy = None
+        self.policy = self.node = None
 
         def factory(config):
             self.policy = policy_factory(config)
             return self.policy
 
-        overrides = {**PARAMETERS, **dict(parameters)}
-        self.node = VlaNode(
-            factory, context=self.context,
-            parameter_overrides=[Parameter(name, value=value)
-                                 for name, value in overrides.items()], **(node_options or {}))
-        self.executors = [spinner(node, self.context) for node in (self.node, self.robot)]
+        if policy_factory is not None:
+            overrides = {**PARAMETERS, **dict(parameters)}
+            self.node = VlaNode(
+                factory, context=self.context,
+                parameter_overrides=[Parameter(name, value=value)
+                                     for name, value in overrides.items()],
+                **(node_options or {}))
+        self.nodes = [node for node in (self.node, self.robot) if node is not None]
+        self.executors = [spinner(node, self.context) for node in self.nodes]
 
     def close(self):
         """Stop everything."""
         if self.policy is not None and hasattr(self.policy, 'gate'):
             self.policy.gate.set()
-        self.node.take_apart()
+        if self.node is not None:
+            self.node.take_apart()
         for executor in self.executors:
             executor.shutdown()
-        self.robot.destroy_node()
-        self.node.destroy_node()
+        for node in self.nodes:
+            node.destroy_node()
         rclpy.shutdown(context=self.context)
 
     def until(self, condition, timeout_s=WAIT_S, meanwhile=None, period_s=0.02):

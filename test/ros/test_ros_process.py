@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-import rclpy
-from ros_harness import Robot, speed, spinner, World
+from ros_harness import speed
 
 TESTS = Path(__file__).resolve().parents[1]  # ros_harness is there
 NODE = """
@@ -36,27 +35,10 @@ ARGUMENTS = ['--ros-args', '-p', 'base_frame:=base', '-p', 'end_effector_frames:
              '-p', 'keep_tokens:=8', '-p', 'autostart:=true', '-p', 'image_timeout:=0.4']
 
 
-class Outside(World):
-    """A robot in this process; the node is in another."""
-
-    def __init__(self):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.robot = Robot(self.context)
-        self.executors = [spinner(self.robot, self.context)]
-
-    def close(self):
-        self.executors[0].shutdown()
-        self.robot.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-
 @pytest.fixture
-def outside():
-    """Return a robot that spins here."""
-    world = Outside()
-    yield world
-    world.close()
+def outside(make_world):
+    """Return a robot that spins here; the node is in another process."""
+    return make_world(None)
 
 
 @pytest.fixture
