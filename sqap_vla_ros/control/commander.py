@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .action_space import ActionSpace
 from .chunk_player import ChunkPlayer
 from .command import Command
@@ -20,6 +22,7 @@ from ..support.timing import Recent
 WINDOW_NS = 10 * 10**9
 # of the time that rows run, below which the user should hear why
 SMOOTH_SHARE, SMOOTH_SHARE_WHOLE = 0.9, 0.5
+SHORTENED = 0.02  # of the way, beyond which the user should hear of it
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Pace:
 
     latency_ms: from an image to its chunk, median of the last ones.  rows, dt_s: of a chunk.
     running_share: of the last ten seconds in which rows were executed, 0 .. 1; NaN
-    in the first second.
+    in the first second.  executed_share: how much of their way the limits leave of rows.
     is_whole: whether chunks are executed to their end before the next image is asked about.
     """
 
@@ -38,6 +41,7 @@ class Pace:
     dt_s: float
     running_share: float
     is_whole: bool
+    executed_share: float
 
     @property
     def is_slow(self) -> bool:
@@ -55,6 +59,9 @@ class Pace:
                 f'an image is answered after {self.latency_ms:.0f} ms with {chunk}')
         if self.running_share == self.running_share:  # known
             text += f'; the arm is under way {100 * self.running_share:.0f} % of the time'
+        if self.executed_share < 1 - SHORTENED:
+            text += (f'; the speed limits leave {100 * self.executed_share:.0f} % of what it '
+                     'says: raise them if that is safe, or look for a wrong scale or dt')
         if self.is_slow:
             text += (': use a lower precision, fewer tokens or a faster machine'
                      + (', or pipelined, to ask while the arm moves' if self.is_whole else
@@ -77,7 +84,7 @@ class Commander:
         self.space, self._period_ns = space, 1 if lockstep else period_ns
         self.gate = SafetyGate(limits)
         self.player = ChunkPlayer(space.execute_steps, lockstep, pipelined)
-        self._latency_ms = Recent(100)
+        self._latency_ms, self._executed = Recent(100), Recent(200)
 
     def take(self, chunk, now_ns: int) -> bool:
         """
@@ -97,8 +104,10 @@ class Commander:
 
     def command(self, now_ns: int) -> Command | None:
         """Return the command from now on, within the limits; None where the arm must stop."""
-        command = self.player.command(now_ns, self._period_ns)
-        command = command and self.gate.admit(command)
+        said = self.player.command(now_ns, self._period_ns)
+        command = said and self.gate.admit(said)
+        if command and said.twist.any():
+            self._executed.add(np.linalg.norm(command.twist) / np.linalg.norm(said.twist))
         if self.gate.fault:
             self.stop(now_ns)
         return command
@@ -111,4 +120,5 @@ class Commander:
         """Return how what the policy says is carried out."""
         rows = self.player.chunk_rows or 0
         return Pace(self._latency_ms.percentile(50), rows, self.space.dt,
-                    self.player.executed.share(now_ns, WINDOW_NS), self.player.is_whole)
+                    self.player.executed.share(now_ns, WINDOW_NS), self.player.is_whole,
+                    self._executed.mean())

@@ -23,6 +23,10 @@ class Recent:
         """Add one."""
         self._values.append(value)
 
+    def mean(self) -> float:
+        """Return the mean, NaN when there are no values."""
+        return float(np.mean(self._values)) if self._values else float('nan')
+
     def percentile(self, percent: float) -> float:
         """Return a percentile, NaN when there are no values."""
         return float(np.percentile(self._values, percent)) if self._values else math.nan

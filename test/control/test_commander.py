@@ -70,6 +70,16 @@ def test_the_pace_names_latency_rows_and_the_share_of_time_under_way():
     assert pace.running_share > 0.95 and not pace.is_slow and 'use a lower' not in str(pace)
 
 
+def test_the_pace_names_the_share_that_the_limits_leave():
+    control = commander()
+    control.take(chunk(START_NS, speed_mm=500.0), START_NS)
+    control.command(START_NS)
+    pace = control.pace(START_NS)
+    assert pace.executed_share == pytest.approx(0.5)
+    assert 'limits leave 50 % of what it' in str(pace)
+    assert 'limits' not in str(commander().pace(START_NS))
+
+
 def test_time_before_the_first_chunk_and_in_a_pause_says_nothing_about_the_policy():
     """A camera that came late is no reason to advise a faster machine."""
     control = commander(period_ns=20 * MS)

@@ -224,6 +224,7 @@ class Control:
         return {'fault': self.gate.fault or '', 'shortened': self.gate.clamped,
                 'chunks': self._chunks, 'chunk_rows': pace.rows, 'row_s': pace.dt_s,
                 'image_to_chunk_ms_p50': pace.latency_ms,
+                'share_executed': pace.executed_share,
                 'share_of_time_under_way': pace.running_share,
                 'ros_overhead_ms_p50': self._overhead_ms.percentile(50),
                 'ros_overhead_ms_p99': self._overhead_ms.percentile(99),
