@@ -19,7 +19,7 @@ EXTRAS = {
     'language': ['accelerate>=1.0', 'gguf>=0.10', 'transformers>=4.46'],
     'gpu': ["triton>=3.3; platform_system == 'Linux'"],  # torch's CUDA builds bring it
     'dev': [
-        'hypothesis>=6.80', 'import-linter>=2.0', 'pytest>=7', 'pytest-timeout>=2.1',
+        'hypothesis>=6.80', 'import-linter>=2.15', 'pytest>=7', 'pytest-timeout>=2.1',
         'pytest-xdist>=3.0', 'scipy>=1.8',
         'transformers>=4.40',  # an oracle of the model's tests
         # the CUDA kernels are tested in its interpreter
