@@ -86,6 +86,12 @@ class Control:
         self._command_now()
         return f'{self.gate.fault}; call ~/resume to go on'
 
+    def stop_after_bug(self):
+        """Stop until resume, whatever state the rest is in."""
+        self.gate.latch('a bug in the node, its traceback is in the log')
+        if self.is_active:
+            self.parts.output.stop(self.now_ns())
+
     def resume(self) -> str:
         """
         Clear a stop or fault; returns what to tell the caller.

@@ -34,6 +34,7 @@ from .outputs import Results, TwistOutput
 from .parameters import changed, declare_parameters, read_parameters, unheard_files
 from .realtime import RealTimeControl
 from .transforms import Transforms
+from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
 from ..log import NodeLogHandler
 from ...ingest.observer import Observer, ObserverOptions
@@ -41,6 +42,8 @@ from ...ingest.observer import Observer, ObserverOptions
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BUGS_IN_A_ROW = 20  # of a node that does nothing else any more: it ends
+MEANWHILE = 20  # calls that came in while the policy was loading, served before activation
 
 
 def load_configured_policy(config):
@@ -66,7 +69,7 @@ class VlaNode(LifecycleNode):
         super().__init__(node_name, **options)
         self._arguments = [*sys.argv, *(options.get('cli_args') or ())]
         self.interrupted = threading.Event()
-        self.problem = ''
+        self.problem = self._bug = ''
         self._policy_factory = policy_factory
         self._config = None
         self._worker = None
@@ -74,6 +77,7 @@ class VlaNode(LifecycleNode):
         self._parts = None
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = Diagnostics(self, self._steady_clock)
+        refuse_what_is_not_allowed(self)
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._set_parameters)
         for name in ('stop', 'resume', 'reset'):
@@ -104,9 +108,24 @@ class VlaNode(LifecycleNode):
         self.take_apart()
         return SUCCESS
 
-    def start(self) -> bool:
-        """Configure and activate; returns False, with `problem` set, if that failed."""
-        return (self.trigger_configure() == SUCCESS) and (self.trigger_activate() == SUCCESS)
+    def start(self, meanwhile=lambda: None) -> bool:
+        """
+        Configure and activate; returns False, with `problem` set, if that failed.
+
+        meanwhile: called in between, to serve what came in while the policy was loading.
+        """
+        if self.trigger_configure() != SUCCESS:
+            return False
+        meanwhile()
+        return state_name(self) != 'inactive' or self.trigger_activate() == SUCCESS
+
+    def stop_after(self, bug: str):
+        """Stop the arm, until ~/resume, after a callback raised; bug: the traceback."""
+        if bug != self._bug:
+            self.get_logger().error(bug)
+        self._bug = bug
+        if self._control is not None:
+            self._control.stop_after_bug()
 
     def _transition(self, first, second, state):
         """Run two steps; what a user can mend fails, with the message shown."""
@@ -219,18 +238,39 @@ class VlaNode(LifecycleNode):
 
 
 def spin(node) -> bool:
-    """Run a node until it is interrupted; returns False if autostart failed."""
+    """
+    Run a node until it is interrupted; returns False if autostart failed.
+
+    A callback that raises stops the arm; the node goes on, so that it can be asked and told.
+    """
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
+    bugs = 0
     try:
-        if node.get_parameter('autostart').value and not node.start():
-            return node.interrupted.is_set()
+        if node.get_parameter('autostart').value:
+            if not node.start(lambda: [executor.spin_once(0) for _ in range(MEANWHILE)]):
+                return node.interrupted.is_set()
         while not node.interrupted.is_set():
-            executor.spin_once(timeout_sec=0.1)
+            bugs = 0 if serve(node, executor) else bugs + 1
+            if bugs > BUGS_IN_A_ROW:
+                return False
     except ExternalShutdownException:
         return True
     finally:
         executor.shutdown()
+    return True
+
+
+def serve(node, executor) -> bool:
+    """Run what is due; returns False if it raised, after the arm was stopped."""
+    try:
+        executor.spin_once(timeout_sec=0.1)
+    except ExternalShutdownException:
+        raise
+    except Exception:  # the executor thread's top frame: whatever it is, the arm stops
+        node.problem = traceback.format_exc()
+        node.stop_after(node.problem)
+        return False
     return True
 
 
