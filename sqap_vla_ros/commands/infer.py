@@ -156,7 +156,7 @@ def print_answer(args, policy, chunk) -> None:
     if config.declares_actions and config.action_space.kind in DRIVING_KINDS:
         commands = config.action_space.commands(chunk.actions)
         print_rows('commands', (*TWIST_NAMES, 'open'), [
-            [*command.twist, np.nan if command.gripper is None else command.gripper]
+            [*command.velocity, np.nan if command.gripper is None else command.gripper]
             for command in commands])
         print(f'               (m/s and rad/s in frame {config.action_space.frame}, before any '
               'limit; open: 0 closed .. 1)')

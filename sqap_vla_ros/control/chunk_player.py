@@ -174,8 +174,8 @@ class ChunkPlayer:
     def _average(self, first_ns: int, last_ns: int, period_ns: int) -> Command:
         """Return the command that does what the rows do between two places of the chunk."""
         rows = range(first_ns // self._dt_ns, -(-last_ns // self._dt_ns))
-        twist = np.zeros(6)
+        velocity = np.zeros(len(self._rows[rows[0]].velocity))
         for row in rows:
             covered_ns = (min((row + 1) * self._dt_ns, last_ns) - max(row * self._dt_ns, first_ns))
-            twist += self._rows[row].twist * (covered_ns / period_ns)
-        return Command(twist, self._rows[rows[0]].gripper)
+            velocity += self._rows[row].velocity * (covered_ns / period_ns)
+        return Command(velocity, self._rows[rows[0]].gripper)

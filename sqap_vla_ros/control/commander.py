@@ -15,7 +15,8 @@ import numpy as np
 
 from .action_space import ActionSpace
 from .chunk_player import ChunkPlayer
-from .command import Command
+from .command import Command, Measured
+from .drives import Drive, TwistDrive
 from .safety_gate import CommandLimits, SafetyGate
 from ..support.timing import Recent
 
@@ -73,25 +74,28 @@ class Commander:
     """Takes chunks, gives commands; `gate` and `player` may be looked at."""
 
     def __init__(self, space: ActionSpace, limits: CommandLimits, lockstep: bool = False,
-                 pipelined: bool = False, period_ns: int = 1):
+                 pipelined: bool = False, period_ns: int = 1, drive: Drive | None = None):
         """
         Begin without a chunk.
 
-        period_ns: how long the robot holds a command, 1 where that is until the next row; for
-        the others see ChunkPlayer.
-        Raises ConfigError.
+        period_ns: how long the robot holds a command, 1 where that is until the next row.
+        drive: the pure half of the output, a TwistDrive unless told.  For the others see
+        ChunkPlayer.  Raises ConfigError.
         """
         self.space, self._period_ns = space, 1 if lockstep else period_ns
+        self.drive, self._drive_period_ns = drive or TwistDrive(), period_ns
+        self._is_moving = False
         self.gate = SafetyGate(limits)
         self.player = ChunkPlayer(space.execute_steps, lockstep, pipelined)
         self._latency_ms, self._executed = Recent(100), Recent(200)
 
-    def take(self, chunk, now_ns: int) -> bool:
+    def take(self, chunk, now_ns: int, start: Measured | None = None) -> bool:
         """
         Play an observation.ActionChunk from now on; return False if it is of no use any more.
 
-        A chunk with a row that must never reach an arm latches the gate's fault. Raises
-        ConfigError for actions of another width than the action space's.
+        start: where the arm was at the image's stamp. A chunk with a row that must never reach
+        an arm latches the gate's fault. Raises ConfigError for actions of another width than the
+        action space's.
         """
         commands = self.space.commands(chunk.actions)
         if not self.gate.admit_chunk(commands):
@@ -102,19 +106,47 @@ class Commander:
             self._latency_ms.add((now_ns - chunk.stamp_ns) * 1e-6)
         return is_taken
 
-    def command(self, now_ns: int) -> Command | None:
-        """Return the command from now on, within the limits; None where the arm must stop."""
+    def command(self, now_ns: int, measured: Measured | None = None) -> Command | None:
+        """
+        Return the command from now on, within the limits; None where the arm must stand still.
+
+        measured: where the arm is now. Raises ObservationError where motion begins and what the
+        drive needs is not measured.
+        """
         said = self.player.command(now_ns, self._period_ns)
-        command = said and self.gate.admit(said)
-        if command and said.twist.any():
-            self._executed.add(np.linalg.norm(command.twist) / np.linalg.norm(said.twist))
-        if self.gate.fault:
-            self.stop(now_ns)
-        return command
+        admitted = said and self._admitted(said, now_ns, measured)
+        if admitted is None:
+            self._rest()
+            return None
+        return self.drive.advance(admitted, now_ns, self._drive_period_ns)
+
+    def brake(self, now_ns: int) -> Command | None:
+        """Return the command that slows the arm down; None once it stands."""
+        self.stop(now_ns)
+        return None
 
     def stop(self, now_ns: int) -> None:
         """Drop the chunk; motion begins again with the answer to an image taken from now on."""
         self.player.forget(now_ns)
+        self._rest()
+
+    def _admitted(self, said: Command, now_ns: int, measured) -> Command | None:
+        """Return what the gate leaves of a command."""
+        if not self._is_moving:
+            self.drive.begin(measured)
+            self._is_moving = True
+        asked = self.drive.toward(said, now_ns, self._drive_period_ns)
+        command = self.gate.admit(asked)
+        if command and asked.velocity.any():
+            self._executed.add(np.linalg.norm(command.velocity) / np.linalg.norm(asked.velocity))
+        if self.gate.fault:
+            self.stop(now_ns)
+        return command
+
+    def _rest(self) -> None:
+        if self._is_moving:
+            self.drive.rest()
+            self._is_moving = False
 
     def pace(self, now_ns: int) -> Pace:
         """Return how what the policy says is carried out."""

@@ -77,19 +77,19 @@ class SafetyGate:
             self.latch(f'the command {reason}')
         if self.fault is not None:
             return None
-        linear = _shortened(command.twist[:3], self.limits.linear)
-        angular = _shortened(command.twist[3:], self.limits.angular)
-        twist = np.concatenate([linear, angular])
-        self.clamped += int(not np.array_equal(twist, command.twist))
+        linear = _shortened(command.velocity[:3], self.limits.linear)
+        angular = _shortened(command.velocity[3:], self.limits.angular)
+        velocity = np.concatenate([linear, angular])
+        self.clamped += int(not np.array_equal(velocity, command.velocity))
         gripper = command.gripper
-        return replace(command, twist=twist,
+        return replace(command, velocity=velocity,
                        gripper=None if gripper is None else min(max(gripper, 0.0), 1.0))
 
     def _reason_to_reject(self, command: Command) -> str | None:
         if not command.is_finite:
-            return f'is not finite: twist {command.twist}, gripper {command.gripper}'
-        for name, part, unit in (('linear', command.twist[:3], 'm/s'),
-                                 ('angular', command.twist[3:], 'rad/s')):
+            return f'is not finite: twist {command.velocity}, gripper {command.gripper}'
+        for name, part, unit in (('linear', command.velocity[:3], 'm/s'),
+                                 ('angular', command.velocity[3:], 'rad/s')):
             limit = getattr(self.limits, name) * self.limits.reject_factor
             length = math.hypot(*part)
             if length > limit:

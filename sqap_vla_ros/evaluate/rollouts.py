@@ -153,7 +153,7 @@ class Drive:
         self.fault = self.fault or self._commander.gate.fault or ''
         if command.gripper is not None:
             self._gripper = command.gripper
-        return self._env.step(command.twist, self._gripper)
+        return self._env.step(command.velocity, self._gripper)
 
     def _ask(self, time_ns: int, instruction: str) -> None:
         observation = self._shown(self._robot.observe(time_ns, instruction))

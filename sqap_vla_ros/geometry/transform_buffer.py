@@ -14,6 +14,7 @@ from threading import Lock
 
 import numpy as np
 
+from .quaternions import conjugate, product, rotated, slerp
 from ..errors import ObservationError
 
 CACHE_TIME_S = 10.0
@@ -180,41 +181,12 @@ class _Edge:
                     min(stamp_ns - before_ns, after_ns - stamp_ns))
 
 
-def slerp(first, second, ratio):
-    """Interpolate between two unit quaternions [4] on the shorter arc, ratio in 0..1."""
-    cosine = float(first @ second)
-    if cosine < 0:
-        second, cosine = -second, -cosine
-    angle = np.arccos(min(cosine, 1.0))
-    if angle < 1e-6:
-        mixed = first + ratio * (second - first)
-    else:
-        mixed = np.sin((1 - ratio) * angle) * first + np.sin(ratio * angle) * second
-    return mixed / np.linalg.norm(mixed)
-
-
 def _compose(outer, inner, stamp_ns):
-    translation = outer.translation + _rotated(outer.quaternion, inner.translation)
-    return Pose(translation, _product(outer.quaternion, inner.quaternion), stamp_ns,
+    translation = outer.translation + rotated(outer.quaternion, inner.translation)
+    return Pose(translation, product(outer.quaternion, inner.quaternion), stamp_ns,
                 max(outer.off_ns, inner.off_ns))
 
 
 def _inverse(pose):
-    conjugate = pose.quaternion * np.array([-1, -1, -1, 1])
-    return Pose(-_rotated(conjugate, pose.translation), conjugate, pose.stamp_ns, pose.off_ns)
-
-
-def _rotated(quaternion, vector):
-    (x, y, z, w), (a, b, c) = quaternion.tolist(), vector.tolist()  # np.cross is slow for one
-    p, q, r = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
-    return np.array([a + w * p + y * r - z * q, b + w * q + z * p - x * r,
-                     c + w * r + x * q - y * p])
-
-
-def _product(left, right):
-    (x1, y1, z1, w1), (x2, y2, z2, w2) = left.tolist(), right.tolist()
-    return np.array([
-        w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
-        w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,
-        w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2,
-        w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2])
+    inverse = conjugate(pose.quaternion)
+    return Pose(-rotated(inverse, pose.translation), inverse, pose.stamp_ns, pose.off_ns)

@@ -24,10 +24,10 @@ def nanoseconds_of(stamp: Time) -> int:
 
 
 def twist_message(command, time_ns: int, frame_id: str) -> TwistStamped:
-    """Return a Command's twist, m/s and rad/s in frame_id."""
+    """Return a Command's velocity, m/s and rad/s in frame_id."""
     message = TwistStamped(header=Header(stamp=time_message(time_ns), frame_id=frame_id))
     linear, angular = message.twist.linear, message.twist.angular
-    linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, command.twist)
+    linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, command.velocity)
     return message
 
 

@@ -34,14 +34,14 @@ def twist_space(**changes):
 def test_twists_pass_unchanged_and_the_gripper_is_its_opening():
     actions = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75]], dtype=np.float32)
     command, = twist_space().commands(actions)
-    np.testing.assert_allclose(command.twist, actions[0, :6])
+    np.testing.assert_allclose(command.velocity, actions[0, :6])
     assert command.gripper == 0.75
 
 
 def test_deltas_become_speeds_by_the_control_period():
     space = ActionSpace(kind='delta', names=DELTA_NAMES, dt=0.2)
     command, = space.commands(np.full((1, 6), 0.01))
-    np.testing.assert_allclose(command.twist, 0.05)
+    np.testing.assert_allclose(command.velocity, 0.05)
     assert command.gripper is None
 
 
@@ -50,7 +50,7 @@ def test_columns_are_found_by_name_and_the_gripper_sign_by_the_checkpoint():
     space = twist_space(names=names, gripper_open=-1.0, gripper_closed=1.0,
                         scale={'vx': 10.0, 'wz': 0.5})
     opened, closed = space.commands(np.array([[-1, 6, 5, 4, 3, 2, 1], [1, 0, 0, 0, 0, 0, 0]]))
-    np.testing.assert_allclose(opened.twist, [10, 2, 3, 4, 5, 3])
+    np.testing.assert_allclose(opened.velocity, [10, 2, 3, 4, 5, 3])
     assert (opened.gripper, closed.gripper) == (1.0, 0.0)
 
 
@@ -59,7 +59,7 @@ def test_what_a_controller_takes_from_minus_one_to_one_is_scaled_to_metres_and_r
     space = ActionSpace.from_config(without(
         dt=0.05, rotation='rotvec', scale=[0.05] * 3 + [0.5] * 3 + [1]))
     command, = space.commands(np.array([[0.94, 0.05, 0, 0.1, 0, 0, 1]]))
-    np.testing.assert_allclose(command.twist, [0.94, 0.05, 0, 1.0, 0, 0])
+    np.testing.assert_allclose(command.velocity, [0.94, 0.05, 0, 1.0, 0, 0])
 
 
 @given(st.lists(values, min_size=6, max_size=6),
@@ -67,7 +67,7 @@ def test_what_a_controller_takes_from_minus_one_to_one_is_scaled_to_metres_and_r
 def test_every_column_has_a_scale_of_its_own(action, scale, dt):
     space = ActionSpace('delta', DELTA_NAMES, dt, scale=scale)
     command, = space.commands(np.array([action]))
-    np.testing.assert_allclose(command.twist, np.multiply(action, scale) / dt)
+    np.testing.assert_allclose(command.velocity, np.multiply(action, scale) / dt)
     by_name = ActionSpace('delta', DELTA_NAMES, dt, scale=dict(zip(DELTA_NAMES, scale)))
     assert by_name == space
 
@@ -77,8 +77,8 @@ def test_roll_pitch_and_yaw_are_scaled_and_then_turned_into_a_rotation_vector(de
     space = ActionSpace('delta', DELTA_NAMES, dt, rotation='rpy',
                         scale=[0.001] * 3 + [math.pi / 180] * 3)
     command, = space.commands(np.array([[100.0, -20.0, 3.0, *degrees]]))
-    np.testing.assert_allclose(command.twist[:3] * dt, [0.1, -0.02, 0.003])
-    turned = Rotation.from_rotvec(command.twist[3:] * dt)
+    np.testing.assert_allclose(command.velocity[:3] * dt, [0.1, -0.02, 0.003])
+    turned = Rotation.from_rotvec(command.velocity[3:] * dt)
     meant = Rotation.from_euler('xyz', degrees, degrees=True)
     assert (turned.inv() * meant).magnitude() < 1e-9
 
@@ -88,7 +88,7 @@ def test_roll_pitch_and_yaw_are_found_by_name():
     command, = ActionSpace('delta', names, 1.0, rotation='rpy').commands(
         np.array([[1.628, 0.635, 0.693, 3.0, 2.0, 1.0]]))
     meant = Rotation.from_euler('xyz', (0.693, 0.635, 1.628)).as_rotvec()
-    np.testing.assert_allclose(command.twist, [1, 2, 3, *meant])
+    np.testing.assert_allclose(command.velocity, [1, 2, 3, *meant])
 
 
 @given(values, values, values)

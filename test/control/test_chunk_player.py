@@ -83,7 +83,7 @@ class Rig:
         if is_regular:
             self._next['tick'] += self.period_ns
         command = self.player.command(self.now_ns, self.period_ns)
-        self.speed = 0.0 if command is None else float(command.twist[0])
+        self.speed = 0.0 if command is None else float(command.velocity[0])
 
 
 latencies = st.integers(0, 600).map(lambda ms: ms * MS)
@@ -132,7 +132,7 @@ def test_the_first_chunk_begins_with_its_first_row(count, latency_ns, camera_hz,
         rig.go(0.001)
     assert rig.answers[0][2] == 0.0
     command = rig.player.command(rig.now_ns, 1)
-    assert command.twist[1] == 0 and command.gripper == 0.0
+    assert command.velocity[1] == 0 and command.gripper == 0.0
 
 
 @given(st.integers(1, 16), latencies, cameras, controls, st.integers(100, 4000))
@@ -149,7 +149,7 @@ def test_after_a_stop_no_row_of_an_old_plan_is_played(count, latency_ns, camera_
         assert rig.now_ns < stopped_ns + 3 * 10**9
     stamp_ns, _, begun_m = rig.answers[answers]
     assert stamp_ns >= stopped_ns and begun_m == place_m
-    assert rig.player.command(rig.now_ns, 1).twist[1] == 0
+    assert rig.player.command(rig.now_ns, 1).velocity[1] == 0
 
 
 def test_lockstep_plays_the_first_rows_on_their_ticks_and_asks_again_behind_them():
@@ -163,7 +163,7 @@ def test_lockstep_plays_the_first_rows_on_their_ticks_and_asks_again_behind_them
         for tick in range(4):
             now_ns = first_ns + tick * DT_NS
             assert player.has_row(now_ns) and not player.wants_image(now_ns)
-            played.append(player.command(now_ns).twist[1])
+            played.append(player.command(now_ns).velocity[1])
         assert played == [0, 1, 2, 3]
     assert player.command(START_NS + 8 * DT_NS) is None
 
@@ -177,14 +177,14 @@ def test_in_lockstep_an_answer_may_come_before_the_clock_of_its_image(count):
         marked = [Command(np.full(6, 10 * tick + row)) for row in range(count)]
         player.ask(stamp_ns)
         assert player.load(marked, stamp_ns, DT_NS, before_ns)
-        assert player.command(stamp_ns).twist[0] == 10 * tick
+        assert player.command(stamp_ns).velocity[0] == 10 * tick
 
 
 def test_in_lockstep_a_row_is_in_force_for_all_ticks_of_its_time():
     player = ChunkPlayer(execute_steps=2, lockstep=True)
     player.load(rows(8), START_NS, DT_NS, START_NS)
     played = [player.command(START_NS + tick * DT_NS // 5) for tick in range(11)]
-    assert [row and row.twist[1] for row in played] == [0] * 5 + [1] * 5 + [None]
+    assert [row and row.velocity[1] for row in played] == [0] * 5 + [1] * 5 + [None]
 
 
 def test_a_command_over_two_rows_is_their_mean_and_past_the_end_it_stands_still():
@@ -192,10 +192,10 @@ def test_a_command_over_two_rows_is_their_mean_and_past_the_end_it_stands_still(
     fast_slow = [Command(np.full(6, 0.4), 1.0), Command(np.full(6, 0.2), 0.0)]
     player.load(fast_slow, START_NS, DT_NS, START_NS)
     first = player.command(START_NS, 80 * MS)
-    np.testing.assert_allclose(first.twist, (0.4 * 50 + 0.2 * 30) / 80)
+    np.testing.assert_allclose(first.velocity, (0.4 * 50 + 0.2 * 30) / 80)
     assert first.gripper == 1.0
     last = player.command(START_NS + 80 * MS, 80 * MS)
-    np.testing.assert_allclose(last.twist, 0.2 * 20 / 80)
+    np.testing.assert_allclose(last.velocity, 0.2 * 20 / 80)
     assert last.gripper == 0.0
     assert player.command(START_NS + 160 * MS, 80 * MS) is None
 
@@ -203,10 +203,10 @@ def test_a_command_over_two_rows_is_their_mean_and_past_the_end_it_stands_still(
 def test_what_is_skipped_is_what_was_executed_and_never_latency():
     player = ChunkPlayer(execute_steps=1)
     player.load(rows(8), START_NS - 10**9, DT_NS, START_NS)  # a second late: the arm stood still
-    assert player.command(START_NS, MS).twist[1] == 0
+    assert player.command(START_NS, MS).velocity[1] == 0
     player.command(START_NS + 100 * MS, MS)
     player.load(rows(8), START_NS + 40 * MS, DT_NS, START_NS + 120 * MS)  # 80 ms were played
-    assert [player.command(START_NS + ms * MS, MS).twist[1] for ms in (120, 140)] == [1, 2]
+    assert [player.command(START_NS + ms * MS, MS).velocity[1] for ms in (120, 140)] == [1, 2]
 
 
 def test_chunks_that_answer_older_images_are_refused_and_nothing_changes():
@@ -228,7 +228,7 @@ def test_time_that_jumps_back_leaves_nothing_behind():
     player.forget(early_ns)
     assert player.wants_image(early_ns)
     assert player.load(rows(8), early_ns, DT_NS, early_ns + 3 * DT_NS)
-    assert player.command(early_ns + 3 * DT_NS, MS).twist[1] == 0
+    assert player.command(early_ns + 3 * DT_NS, MS).velocity[1] == 0
 
 
 def test_of_chunks_an_image_is_due_once_the_executed_rows_have_passed_and_never_twice():

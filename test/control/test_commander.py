@@ -4,8 +4,12 @@
 import numpy as np
 import pytest
 from sqap_vla_ros.control.action_space import ActionSpace, TWIST_NAMES
+from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.control.commander import Commander
+from sqap_vla_ros.control.drives import PoseDrive
 from sqap_vla_ros.control.safety_gate import CommandLimits
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.geometry.transform_buffer import Pose
 from sqap_vla_ros.observation import ActionChunk
 
 MS = 10**6
@@ -43,7 +47,7 @@ def run(control, latency_ms, seconds, start_ns=START_NS, rows=8):
 def test_a_chunk_becomes_si_commands_within_the_limits():
     control = commander()
     assert control.take(chunk(START_NS, speed_mm=300.0), START_NS)
-    np.testing.assert_allclose(control.command(START_NS).twist, [0.25, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(control.command(START_NS).velocity, [0.25, 0, 0, 0, 0, 0])
     assert control.gate.clamped == 1
 
 
@@ -93,3 +97,14 @@ def test_time_before_the_first_chunk_and_in_a_pause_says_nothing_about_the_polic
     now_ns = run(control, 40, 3, now_ns + 10 * 10**9)
     assert control.pace(now_ns).running_share > 0.95
     assert str(commander().pace(START_NS)) == 'no action chunk yet'
+
+
+def test_a_pose_output_goes_the_way_from_the_measured_pose_and_none_without():
+    control = commander(period_ns=20 * MS, drive=PoseDrive())
+    control.take(chunk(START_NS), START_NS)
+    with pytest.raises(ObservationError, match='pose'):
+        control.command(START_NS)
+    start = Measured(Pose(np.array([0.4, 0, 0.3]), np.array([0, 0, 0, 1.0])))
+    sent = [control.command(START_NS + tick * 20 * MS, start) for tick in range(3)]
+    np.testing.assert_allclose([command.position[0] for command in sent], [0.402, 0.404, 0.406])
+    assert control.brake(START_NS + 60 * MS) is None and not control.player.is_engaged

@@ -28,22 +28,22 @@ def stats(q99, q01=None, mask=None):
 def test_deltas_of_roll_pitch_and_yaw_of_public_data(name, hz):
     space = ActionSpace.from_config(name)
     command, = space.commands(ACTION)
-    np.testing.assert_allclose(command.twist[:3], ACTION[0, :3] * hz)
+    np.testing.assert_allclose(command.velocity[:3], ACTION[0, :3] * hz)
     meant = Rotation.from_euler('xyz', ACTION[0, 3:6]).as_rotvec()
-    np.testing.assert_allclose(command.twist[3:], meant * hz)
+    np.testing.assert_allclose(command.velocity[3:], meant * hz)
     assert (command.gripper, space.frame, space.rotation) == (1.0, 'base', 'rpy')
 
 
 def test_libero_moves_its_goal_by_five_centimetres_and_half_a_radian():
     command, = ActionSpace.from_config('libero').commands(np.array([[1, 0, -0.5, 0, 1, 0, 0.4]]))
-    np.testing.assert_allclose(command.twist * 0.05, [0.05, 0, -0.025, 0, 0.5, 0])
+    np.testing.assert_allclose(command.velocity * 0.05, [0.05, 0, -0.025, 0, 0.5, 0])
     assert command.gripper == 0.0
 
 
 def test_the_simulator_turns_libero_back_into_the_action_that_was_meant():
     unit = np.array([[1, -0.5, 0.25, 0.1, -1, 0.7, 1]])
     command, = ActionSpace.from_config('libero').commands(unit)
-    np.testing.assert_allclose(GOAL_OFFSETS.unit_action(command.twist), unit[0, :6])
+    np.testing.assert_allclose(GOAL_OFFSETS.unit_action(command.velocity), unit[0, :6])
 
 
 def test_other_keys_override_a_preset():

@@ -22,14 +22,14 @@ def test_whatever_comes_in_what_goes_out_is_finite_and_within_limits(twist, grip
     admitted = SafetyGate(LIMITS).admit(Command(twist, gripper))
     if admitted is not None:
         assert admitted.is_finite and 0.0 <= admitted.gripper <= 1.0
-        assert np.linalg.norm(admitted.twist[:3]) <= LIMITS.linear * (1 + 1e-9)
-        assert np.linalg.norm(admitted.twist[3:]) <= LIMITS.angular * (1 + 1e-9)
+        assert np.linalg.norm(admitted.velocity[:3]) <= LIMITS.linear * (1 + 1e-9)
+        assert np.linalg.norm(admitted.velocity[3:]) <= LIMITS.angular * (1 + 1e-9)
 
 
 @given(arrays(np.float64, 6, elements=st.floats(-0.14, 0.14)))
 def test_a_command_within_the_limits_passes_bit_for_bit(twist):
     gate = SafetyGate(LIMITS)
-    np.testing.assert_array_equal(gate.admit(Command(twist, 0.5)).twist, twist)
+    np.testing.assert_array_equal(gate.admit(Command(twist, 0.5)).velocity, twist)
     assert gate.clamped == 0 and gate.fault is None
 
 
@@ -41,15 +41,15 @@ def test_each_half_is_shortened_to_its_own_limit_and_keeps_its_direction(
     asked = np.zeros(6)
     asked[half] = direction / length * factor * limit if length > 1e-6 else 0.0
     gate = SafetyGate(LIMITS)
-    twist = gate.admit(Command(asked)).twist
+    twist = gate.admit(Command(asked)).velocity
     np.testing.assert_allclose(twist, asked / max(1.0, np.linalg.norm(asked) / limit), atol=1e-12)
     assert gate.clamped == int(not np.array_equal(twist, asked))
 
 
 def test_one_half_over_its_limit_leaves_the_other_as_it_is():
     gate = SafetyGate(LIMITS)
-    fast_turn = gate.admit(Command(np.array([0.1, 0, 0, 0, 3.0, 0]))).twist
-    fast_move = gate.admit(Command(np.array([0.5, 0, 0, 0, 0.9, 0]))).twist
+    fast_turn = gate.admit(Command(np.array([0.1, 0, 0, 0, 3.0, 0]))).velocity
+    fast_move = gate.admit(Command(np.array([0.5, 0, 0, 0, 0.9, 0]))).velocity
     np.testing.assert_allclose(fast_turn, [0.1, 0, 0, 0, 1.0, 0])
     np.testing.assert_allclose(fast_move, [0.25, 0, 0, 0, 0.9, 0])
     assert gate.clamped == 2

@@ -54,7 +54,7 @@ def test_the_actions_of_a_libero_checkpoint_come_out_as_they_were_trained_on(val
     space = ActionSpace.from_config('libero')
     command, = space.commands(np.float32([[*values, opened]]))
     command = SafetyGate(COMMAND_SCALES[space.kind].limits).admit(command)
-    np.testing.assert_allclose(GOAL_OFFSETS.unit_action(command.twist), values, atol=1e-6)
+    np.testing.assert_allclose(GOAL_OFFSETS.unit_action(command.velocity), values, atol=1e-6)
     assert gripper_to_unit(command.gripper) == (-1 if opened else 1)
 
 
@@ -67,7 +67,7 @@ def test_no_twist_leaves_the_controllers_range(twist):
 def test_a_unit_action_is_one_scale(scale, linear, angular):
     twist = np.array([linear] * 3 + [-angular] * 3)
     np.testing.assert_allclose(scale.unit_action(twist), [1] * 3 + [-1] * 3)
-    np.testing.assert_array_equal(SafetyGate(scale.limits).admit(Command(twist)).twist, twist)
+    np.testing.assert_array_equal(SafetyGate(scale.limits).admit(Command(twist)).velocity, twist)
 
 
 def test_the_limits_of_the_simulated_arm_are_those_of_its_file():

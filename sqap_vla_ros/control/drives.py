@@ -1,0 +1,117 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The pure half of an output: where the arm is told to be, and how fast it has to go to get there.
+
+A drive stands on both sides of the safety gate: `toward` turns what the plan says into a
+velocity from where the arm was told to be (the reference), the gate limits that velocity, and
+`advance` moves the reference by what was admitted. So a target never runs ahead of the limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .command import Command, Measured
+from ..errors import ObservationError
+from ..geometry.quaternions import (
+    conjugate, from_rotation_vector, product, rotated, rotation_vector)
+from ..geometry.transform_buffer import Pose
+
+
+class Drive:
+    """
+    What every drive has; this one is for outputs that tell a velocity and nothing else.
+
+    needs: what has to be measured, out of 'pose' and 'joints'. All calls of one motion are
+    begin, then toward and advance in turns, then rest.
+    """
+
+    needs: frozenset[str] = frozenset()
+
+    def begin(self, measured: Measured | None) -> None:
+        """Start from where the arm is; raise ObservationError where what it needs is missing."""
+
+    def toward(self, said: Command, now_ns: int, period_ns: int) -> Command:
+        """
+        Return the velocity that reaches said.position from the reference within a period.
+
+        That is `said` itself where it tells no position, or the output takes none.
+        """
+        return said
+
+    def advance(self, admitted: Command, now_ns: int, period_ns: int) -> Command:
+        """Return what to send: the admitted velocity, and the position that it leads to."""
+        return replace(admitted, position=None)
+
+    def rest(self) -> None:
+        """Take the arm to stand; motion begins again with `begin`."""
+
+
+class TwistDrive(Drive):
+    """For `delta_twist_cmds`: a twist in the action space's frame goes out as it was admitted."""
+
+
+class PoseDrive(Drive):
+    """
+    For `target_pose`: the reference is a pose of the end effector in base_frame.
+
+    frame: 'base' or 'end_effector', in which velocities are expressed.
+    """
+
+    needs = frozenset({'pose'})
+
+    def __init__(self, frame: str = 'base'):
+        """Stand."""
+        self._frame = frame
+        self.rest()
+
+    def begin(self, measured: Measured | None) -> None:
+        """Start from the measured pose; raise ObservationError without one."""
+        if measured is None or measured.pose is None:
+            raise ObservationError('the pose of the end effector is not known, which the output '
+                                   'pose begins from: is its TF published?')
+        self._reference, self._velocity, self._since_ns = measured.pose, np.zeros(6), None
+
+    def toward(self, said: Command, now_ns: int, period_ns: int) -> Command:
+        """Return the twist that reaches said.position from the reference within a period."""
+        if said.position is None:
+            return said
+        start = self._at(now_ns)
+        turn = product(said.position[3:], conjugate(start.quaternion))
+        twist = np.concatenate([said.position[:3] - start.translation, rotation_vector(turn)])
+        if self._frame == 'end_effector':
+            inverse = conjugate(start.quaternion)
+            twist = np.concatenate([rotated(inverse, twist[:3]), rotated(inverse, twist[3:])])
+        return replace(said, velocity=twist * (1e9 / period_ns))
+
+    def advance(self, admitted: Command, now_ns: int, period_ns: int) -> Command:
+        """Move the reference to now, and return the pose one period ahead of it."""
+        self._reference = self._at(now_ns)
+        self._velocity, self._since_ns, self._period_ns = admitted.velocity, now_ns, period_ns
+        ahead = self._at(now_ns + period_ns)
+        return replace(admitted, position=np.concatenate([ahead.translation, ahead.quaternion]))
+
+    def rest(self) -> None:
+        """Forget the reference."""
+        self._reference, self._velocity, self._since_ns, self._period_ns = None, None, None, 1
+
+    def _at(self, now_ns: int) -> Pose:
+        """Return the reference at a time, moved at most a period since the last command."""
+        if self._since_ns is None:
+            return self._reference
+        passed_s = min(max(now_ns - self._since_ns, 0), self._period_ns) * 1e-9
+        return moved(self._reference, self._velocity * passed_s, self._frame)
+
+
+def moved(pose: Pose, step: np.ndarray, frame: str) -> Pose:
+    """Return a pose after a step [6] (m, rotation vector in rad), in 'base' or 'end_effector'."""
+    turn = from_rotation_vector(step[3:])
+    if frame == 'base':
+        translation, quaternion = step[:3], product(turn, pose.quaternion)
+    else:
+        translation = rotated(pose.quaternion, step[:3])
+        quaternion = product(pose.quaternion, turn)
+    return Pose(pose.translation + translation, quaternion / np.linalg.norm(quaternion))
