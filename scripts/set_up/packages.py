@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from steps import execute, Step
-from target import Target
+from target import stand_ins, Target
 
 BUILD_TOOLS = ('colcon-common-extensions', 'cmake')
 # Printed by the environment's interpreter: what the wheels' CMake files should name.
@@ -46,7 +46,7 @@ def create_environment(target: Target) -> None:
         return
     shutil.rmtree(target.environment, ignore_errors=True)
     shutil.rmtree(target.install, ignore_errors=True)
-    for package in ('sqap_vla_ros', 'tf2_msgs'):
+    for package in ('sqap_vla_ros', *stand_ins(target.root)):
         shutil.rmtree(target.build / package, ignore_errors=True)
     options = ['--system-site-packages'] if target.sourced else []
     execute(target, [target.python, '-m', 'venv', *options, str(target.environment)])

@@ -96,6 +96,11 @@ def has_package(prefix: Path, name: str) -> bool:
     return (prefix / 'share/ament_index/resource_index/packages' / name).is_file()
 
 
+def stand_ins(root: Path) -> list[str]:
+    """Return the names of the message packages that are built where no prefix has them."""
+    return sorted(path.parent.name for path in root.glob('interfaces/*/package.xml'))
+
+
 def _imports_rclpy(python: str) -> bool:
     command = [python, '-c', 'import rclpy']
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -1,14 +1,14 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The colcon build: our messages and nodes, and tf2_msgs where no prefix has it."""
+"""The colcon build: our messages and nodes, and stand-ins for messages that no prefix has."""
 import os
 import shutil
 
 from steps import execute, Step
-from target import has_package, Target
+from target import has_package, stand_ins, Target
 
 BUILT_FROM = ('package.xml', 'CMakeLists.txt', 'msg/*.msg', 'scripts/node.py.in',
-              'interfaces/tf2_msgs/**/*')
+              'interfaces/**/*')
 # With symlinks in the install directory, only new and deleted files need a build.
 INSTALLED_FROM = ('sqap_vla_ros/**/*.py', 'config/**/*', 'launch/**/*', 'models/**/*')
 
@@ -27,10 +27,11 @@ def workspace_steps(target: Target) -> list[Step]:
 def build(target: Target) -> None:
     """Build with symlinks, so that edits of Python files need no further build."""
     sources = ['.']
-    if any(has_package(prefix, 'tf2_msgs') for prefix in target.prefixes()):
-        shutil.rmtree(target.install / 'tf2_msgs', ignore_errors=True)
-    else:
-        sources.append('interfaces/tf2_msgs')
+    for name in stand_ins(target.root):
+        if any(has_package(prefix, name) for prefix in target.prefixes()):
+            shutil.rmtree(target.install / name, ignore_errors=True)
+        else:
+            sources.append(f'interfaces/{name}')
     execute(target, [
         'colcon', '--log-base', f'{target.build}/log', 'build',
         '--base-paths', *sources, '--build-base', str(target.build),

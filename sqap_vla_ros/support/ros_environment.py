@@ -19,6 +19,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.support.resources import config_file, PACKAGE, share_directory
 
 FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+STAND_INS = ('control_msgs', 'moveit_msgs', 'tf2_msgs')  # built where no ROS has them
 DISCOVERY_RANGES = ('LOCALHOST', 'SUBNET', 'OFF', 'SYSTEM_DEFAULT')
 
 
@@ -68,7 +69,7 @@ def fastdds_profile(environment: Mapping[str, str]) -> dict[str, str]:
 
 def built_prefixes() -> list[Path]:
     """
-    Return the prefixes that colcon built for this package: itself and the tf2_msgs stand-in.
+    Return the prefixes that colcon built for this package: itself and its STAND_INS.
 
     For a source tree these lie in install/ (install-kilted/ for .venv-kilted, and so on);
     otherwise they are those that the code runs from. Empty before the first build.
@@ -79,8 +80,8 @@ def built_prefixes() -> list[Path]:
         install = prefix.parent if prefix.name == PACKAGE else prefix
     else:
         install = share / install_name(Path(sys.prefix))
-    candidates = [install / PACKAGE, install / 'tf2_msgs', install]
-    return [path for path in candidates if _packages_in(path) & {PACKAGE, 'tf2_msgs'}]
+    candidates = [install / PACKAGE, *(install / name for name in STAND_INS), install]
+    return [path for path in candidates if _packages_in(path) & {PACKAGE, *STAND_INS}]
 
 
 def install_name(environment: Path) -> str:

@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from sqap_vla_ros.support.ros_environment import STAND_INS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +19,9 @@ def set_up(monkeypatch):
     import packages
     import steps
     import target
-    modules = {'machine': machine, 'packages': packages, 'steps': steps, 'target': target}
+    import workspace
+    modules = {'machine': machine, 'packages': packages, 'steps': steps, 'target': target,
+               'workspace': workspace}
     yield SimpleNamespace(**modules)
     for name in modules:
         sys.modules.pop(name)
@@ -122,6 +125,25 @@ def test_an_overlay_on_the_wheels_is_built_upon_and_our_own_build_is_not(
     assert found.sourced is None
     target = set_up.target.Target(tmp_path, 'python3', 'jazzy', None)
     assert target.prefixes() == [overlay, wheels]
+
+
+def test_messages_that_a_prefix_has_are_not_built_again_and_the_others_are(
+        set_up, tmp_path, monkeypatch):
+    assert set_up.target.stand_ins(ROOT) == sorted(STAND_INS)
+    root = tmp_path / 'work'
+    for name in STAND_INS:
+        (root / 'interfaces' / name).mkdir(parents=True)
+        (root / 'interfaces' / name / 'package.xml').touch()
+        (root / 'install' / name).mkdir(parents=True)
+    ros = make_prefix(tmp_path / 'ros', 'rclpy', 'tf2_msgs', 'control_msgs')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(ros))
+    ran = []
+    monkeypatch.setattr(set_up.workspace, 'execute', lambda target, *told: ran.append(told[0]))
+    set_up.workspace.build(set_up.target.Target(root, 'python3', 'jazzy', ros))
+    (command,) = ran
+    assert command[command.index('--base-paths') + 1:command.index('--build-base')] == [
+        '.', 'interfaces/moveit_msgs']
+    assert [path.name for path in (root / 'install').iterdir()] == ['moveit_msgs']
 
 
 def test_a_distribution_without_wheels_is_refused_with_advice(set_up, monkeypatch):
