@@ -1,10 +1,11 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-LIBERO as a robot: SI twists in, frames and poses out, success by the benchmark's own predicate.
+LIBERO as a robot: SI twists, poses or joint positions in, frames and poses out.
 
-One MuJoCo scene serves every instruction that shares it; only the goal is exchanged. All poses
-are in the robot's base frame (robosuite's robot base body), metres.
+Success is the benchmark's own predicate. One MuJoCo scene serves every instruction that
+shares it; only the goal is exchanged. All poses are in the robot's base frame (robosuite's robot
+base body), metres.
 """
 from dataclasses import fields
 import gc
@@ -12,8 +13,9 @@ import gc
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.sim.arm_control import JointSetpoint, PoseSetpoint
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M, SceneOptions
-from sqap_vla_ros.sim.physics import control_step
+from sqap_vla_ros.sim.physics import control_step, tracking_step
 from sqap_vla_ros.sim.reset import start_at_random, start_officially
 from sqap_vla_ros.sim.scene import Scene
 from sqap_vla_ros.sim.tasks import find_tasks
@@ -131,6 +133,27 @@ class LiberoEnv:
         self.time += self.dt
         self.success = self.scene.fulfils(self._problem['goal_state'])
         return self.success
+
+    def follow(self, reference, gripper_open, duration_s=CONTROL_PERIOD_S):
+        """
+        Track a Reference (arm_control.py) for a time; return whether the instruction is fulfilled.
+
+        reference: poses of it are in the base frame.  gripper_open: 0 closed .. 1 open.
+        duration_s: a multiple of the physics' period, 2 ms.
+        """
+        tracking_step(self.scene.benchmark, lambda time_s: self._in_world(reference(time_s)),
+                      gripper_to_unit(gripper_open), duration_s)
+        self.time += duration_s
+        self.success = self.scene.fulfils(self._problem['goal_state'])
+        return self.success
+
+    def _in_world(self, setpoint):
+        """Return a setpoint with its pose in the world; the base is not rotated there."""
+        if isinstance(setpoint, JointSetpoint):
+            return setpoint
+        pose = setpoint.pose.copy()
+        pose[:3, 3] += self.scene.arm.base_position
+        return PoseSetpoint(pose, setpoint.velocity)
 
     def render(self):
         """Return the camera's frame uint8 [H, W, 3], RGB, upright."""
