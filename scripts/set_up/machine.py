@@ -1,6 +1,10 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian/Ubuntu packages that pip cannot bring: a compiler and off-screen rendering."""
+"""
+The Debian/Ubuntu packages that pip cannot bring.
+
+A compiler and off-screen rendering; of a sourced ROS also the kinematics of joint outputs.
+"""
 import ctypes
 import os
 import shutil
@@ -34,19 +38,20 @@ if sys.version_info < (3, 10):
 def install_debian_packages(target: Target) -> None:
     """Install what is missing as root, else name the command; SetUpError if a build needs it."""
     needed = _missing_build_packages(target.python)
-    rendering = _missing_rendering_packages()
-    if not needed + rendering:
+    useful = _missing_rendering_packages() + _missing_ros_packages(target)
+    if not needed + useful:
         return
     if os.geteuid() == 0 and shutil.which('apt-get'):
-        with progress(f'Debian packages {" ".join(needed + rendering)}'):
-            _apt_install(target, needed + rendering)
-        needed, rendering = _missing_build_packages(target.python), _missing_rendering_packages()
-    command = 'apt-get install -y --no-install-recommends ' + ' '.join(needed + rendering)
+        with progress(f'Debian packages {" ".join(needed + useful)}'):
+            _apt_install(target, needed + useful)
+        needed = _missing_build_packages(target.python)
+        useful = _missing_rendering_packages() + _missing_ros_packages(target)
+    command = 'apt-get install -y --no-install-recommends ' + ' '.join(needed + useful)
     if needed:
         raise SetUpError(f'Debian/Ubuntu packages are missing; as root, run\n    {command}')
-    if rendering:
-        print('warning: the simulator may not render, since libraries are missing; as root, run\n'
-              f'    {command}')
+    if useful:
+        print('warning: the simulator may not render, or joint outputs may lack pinocchio, since '
+              f'packages are missing; as root, run\n    {command}')
 
 
 def _missing_build_packages(python: str) -> list[str]:
@@ -59,6 +64,18 @@ def _missing_build_packages(python: str) -> list[str]:
 
 def _missing_rendering_packages() -> list[str]:
     return [package for library, package in RENDERING.items() if not _loads(library)]
+
+
+def _missing_ros_packages(target: Target) -> list[str]:
+    """Return what joint outputs need of a sourced ROS; elsewhere pip brings it."""
+    if not target.sourced or _imports_pinocchio(target.python):
+        return []
+    return [f'ros-{target.distro}-pinocchio']
+
+
+def _imports_pinocchio(python: str) -> bool:
+    command = [python, '-c', 'import pinocchio']
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _loads(library: str) -> bool:
