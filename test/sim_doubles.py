@@ -24,7 +24,8 @@ class PointEnv:
     def __init__(self, settings):
         self.size = (settings.image_height, settings.image_width)
         self.position, self.opening = np.zeros(3), 1.0
-        self.executed = []
+        self.executed, self.followed = [], []
+        self.joints = np.arange(9.0)
         self.goal = None
         self.closed = False
 
@@ -36,6 +37,17 @@ class PointEnv:
     def step(self, twist, gripper_open):
         self.executed.append((np.array(twist), gripper_open))
         self.position = self.position + self.dt * np.asarray(twist[:3])
+        self.opening = gripper_open
+        return bool(self.position[0] >= 0.1)
+
+    def follow(self, reference, gripper_open, duration_s=0.05):
+        """Be where the reference ends; `followed` keeps (setpoints at the end, gripper)."""
+        setpoint = reference(duration_s)
+        self.followed.append((setpoint, gripper_open))
+        if hasattr(setpoint, 'pose'):
+            self.position = setpoint.pose[:3, 3].copy()
+        else:
+            self.joints[:7] = setpoint.positions
         self.opening = gripper_open
         return bool(self.position[0] >= 0.1)
 
@@ -61,7 +73,7 @@ class PointEnv:
 
     def joint_state(self):
         names = [f'joint{i}' for i in range(7)] + ['finger1', 'finger2']
-        return names, np.arange(9.0), np.zeros(9)
+        return names, self.joints.copy(), np.zeros(9)
 
     def gripper_open(self):
         return self.opening
@@ -70,6 +82,7 @@ class PointEnv:
         self.closed = True
 
 
+SPEED = 0.2  # m/s
 IMAGE_PERIOD_NS = 200_000_000
 
 
@@ -78,17 +91,19 @@ class ScriptedPolicy:
     A node named vla_node that answers each tick of /clock with answer(stamp, count, image).
 
     At a tick that carries an image it waits for that image, as vla_node does: topics have no
-    order among each other. answer returns a TwistStamped to send, or None for silence. All runs
+    order among each other. answer returns a message of `kind` to send on `topic`, or None for
+    silence. All runs
     on a thread of its own until `close`; `messages` keeps what arrived by topic, in order;
     hooks: topic -> function of each message there.
     """
 
-    def __init__(self, answer, gripper=lambda count: 1.0):
+    def __init__(self, answer, gripper=lambda count: 1.0, kind=TwistStamped,
+                 topic='delta_twist_cmds'):
         self._answer, self._gripper_value = answer, gripper
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node('vla_node', context=self._context)
-        self.twists = self.node.create_publisher(TwistStamped, 'delta_twist_cmds', 1)
+        self.twists = self.node.create_publisher(kind, topic, 1)
         self.gripper = self.node.create_publisher(Float64, 'gripper_command', 1)
         self.node.create_service(Trigger, '~/reset', self._on_reset)
         self.messages, self.hooks, self.resets, self.ticks = {}, {}, 0, 0
@@ -162,3 +177,8 @@ def twist_message(stamp, linear=(0.0, 0.0, 0.0), frame_id='base'):
     vector = message.twist.linear
     vector.x, vector.y, vector.z = map(float, linear)
     return message
+
+
+def right(stamp, count, image):
+    """Return a twist to the right, towards the goal of a PointEnv."""
+    return twist_message(stamp, (SPEED, 0, 0))

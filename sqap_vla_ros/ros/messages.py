@@ -10,7 +10,9 @@ import numpy as np
 from sensor_msgs.msg import Image
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
 from sqap_vla_ros.tokens.overlay import draw_overlay
-from std_msgs.msg import Header
+from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout
+
+_JOINTS = 'joints'
 
 
 def time_message(time_ns: int) -> Time:
@@ -29,6 +31,27 @@ def twist_message(command, time_ns: int, frame_id: str) -> TwistStamped:
     linear, angular = message.twist.linear, message.twist.angular
     linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, command.velocity)
     return message
+
+
+def positions_message(positions, tick_ns: int | None = None) -> Float64MultiArray:
+    """
+    Return joint positions [n] (rad, or m).
+
+    tick_ns: the tick of a lockstep simulation that they answer.  The message has no header, so
+    that goes into the label of its only dimension, which controllers do not read.
+    """
+    label = _JOINTS if tick_ns is None else f'{_JOINTS}@{tick_ns}'
+    count = len(positions)
+    layout = MultiArrayLayout(
+        dim=[MultiArrayDimension(label=label, size=count, stride=count)])
+    return Float64MultiArray(layout=layout, data=_array('d', positions, np.float64))
+
+
+def tick_of(message: Float64MultiArray) -> int | None:
+    """Return the tick that a positions_message answers, None if it names none."""
+    label = message.layout.dim[0].label if message.layout.dim else ''
+    name, _, tick = label.partition('@')
+    return int(tick) if name == _JOINTS and tick.isdecimal() else None
 
 
 def chunk_message(chunk, space, header, instruction: str, stages_ms: dict) -> ActionChunk:

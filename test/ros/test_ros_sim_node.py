@@ -12,11 +12,9 @@ import time
 import cv2
 import numpy as np
 import pytest
-import rclpy
-from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
 
-from sim_doubles import PointEnv, ScriptedPolicy, twist_message
+from sim_doubles import PointEnv, right, SPEED, twist_message
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.simulator import node as module
 from sqap_vla_ros.ros.simulator.episodes import plan_episodes
@@ -24,44 +22,6 @@ from sqap_vla_ros.ros.simulator.pacing import PolicyTimeout
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
 
 STOVE, CABINET = 'put the bowl on the stove', 'put the bowl on top of the cabinet'
-SPEED = 0.2  # m/s
-
-
-def right(stamp, count, image):
-    return twist_message(stamp, (SPEED, 0, 0))
-
-
-@pytest.fixture
-def policy():
-    """Return a maker of scripted policies that end with the test."""
-    made = []
-
-    def make(answer=right, **options):
-        made.append(ScriptedPolicy(answer, **options))
-        return made[-1]
-    yield make
-    for item in made:
-        item.close()
-
-
-@pytest.fixture
-def simulator(monkeypatch):
-    """Return a maker of simulator nodes that end with the test."""
-    monkeypatch.setattr(module, 'REPORTS_S', 0.1)  # nobody here is further away than a thread
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    made = []
-
-    def make(make_env=PointEnv, **parameters):
-        parameters = {'episodes': 1, 'policy_timeout_s': 8.0, 'image_width': 32,
-                      'image_height': 32, **parameters}
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        made.append(module.LiberoSimNode(make_env, context=context, parameter_overrides=overrides))
-        return made[-1]
-    yield make
-    for node in made:
-        node.close()
-    context.try_shutdown()
 
 
 def stamp_ns(stamp):

@@ -1,14 +1,12 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the simulator accepts: twists and gripper commands, checked, counted, kept."""
+"""What the simulator accepts: commands of the arm and of the gripper, checked, counted, kept."""
 from collections import Counter
 import math
 
-from geometry_msgs.msg import TwistStamped
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sqap_vla_ros.ros.messages import nanoseconds_of
+from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES, Refused
 from std_msgs.msg import Float64
 
 
@@ -18,74 +16,96 @@ class SimCommands:
 
     Only the thread that spins the node touches this object, so it needs no lock. The gripper's
     subscription is made first: messages that are there together are then read in the order in
-    which the policy node sends them, gripper before twist. has_heard_gripper: whether the
-    gripper's topic is connected.
+    which the policy node sends them, gripper before arm. has_heard_gripper: whether the
+    gripper's topic is connected.  now_ns: the simulator's time, set by the pacing.
     """
 
-    def __init__(self, node: Node, base_frame: str):
-        self._base_frame = base_frame
-        self._twist: TwistStamped | None = None
-        self._executed = False
+    def __init__(self, node: Node, interface: str, base_frame: str, period_s: float):
+        """Subscribe; interface: one of INTERFACES, whose other arguments see."""
+        self._arm = INTERFACES[interface](base_frame, period_s)
+        self._latest = None  # (stamp, what is said) of a message that is to be taken
+        self._stamp_ns = None  # of the command in force
         self._logger = node.get_logger()
+        self.now_ns = lambda: 0
         self.gripper_open = 1.0
         self.has_heard_gripper = False
         self.refused: Counter = Counter()
         self._subscriptions = [
             node.create_subscription(Float64, 'gripper_command', self._on_gripper, 1),
-            node.create_subscription(
-                TwistStamped, 'delta_twist_cmds', self._on_twist, QoSProfile(depth=10))]
+            node.create_subscription(self._arm.kind, self._arm.topic, self._on_arm,
+                                     QoSProfile(depth=10))]
 
-    def restart(self) -> None:
+    @property
+    def topic(self) -> str:
+        """Return the name of the arm's topic."""
+        return self._arm.topic
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the arm goes on with its last command when no more come."""
+        return self._arm.holds
+
+    def restart(self, env) -> None:
         """Forget the last command and the refusals: a new episode begins, gripper open."""
-        self._twist = None
+        self._latest = self._stamp_ns = None
         self.gripper_open = 1.0
         self.refused.clear()
+        self._arm.restart(env)
 
-    def at(self, stamp_ns: int) -> np.ndarray | None:
+    def at(self, stamp_ns: int) -> bool:
         """
-        Take the twist [6] (m/s, rad/s) stamped exactly stamp_ns; None if there is none yet.
+        Take the command stamped exactly stamp_ns; return whether there was one.
 
-        Lockstep: a twist for an earlier tick came late, one for any other time is a mistake;
+        Lockstep: a command for an earlier tick came late, one for any other time is a mistake;
         both are refused.
         """
-        if self._twist is None:
-            return None
-        message, self._twist = self._twist, None
-        found_ns = nanoseconds_of(message.header.stamp)
+        if self._latest is None:
+            return False
+        (found_ns, said), self._latest = self._latest, None
         if found_ns == stamp_ns:
-            return _twist_vector(message)
-        self._refuse('late' if found_ns < stamp_ns else 'wrong_stamp',
-                     f'stamp {found_ns / 1e9:.3f} s at tick {stamp_ns / 1e9:.3f} s')
-        return None
+            self._arm.take(said, stamp_ns)
+            return True
+        self._refuse('late' if found_ns is not None and found_ns < stamp_ns else 'wrong_stamp',
+                     f'stamp {_seconds(found_ns)} at tick {_seconds(stamp_ns)}')
+        return False
 
-    def recent(self, now_ns: int, max_age_ns: int) -> np.ndarray | None:
+    def recent(self, now_ns: int, max_age_ns: int) -> bool:
         """
-        Return the latest twist [6] (m/s, rad/s) if its age is at most max_age_ns, else None.
+        Take the latest command, if there is a new one; return whether one is fresh.
 
-        Real time: a twist stays in force until it is too old. Stamps further than max_age_ns
-        in the future are refused.
+        Real time: a command stays fresh until its age is more than max_age_ns, and only then a
+        twist ends. One that is older when it comes, or further in the future, is refused.
+        A trajectory's stamp is its controller's business, and joint_commands have none: those
+        are as old as the time since they came.
         """
-        if self._twist is None:
-            return None
-        age_ns = now_ns - nanoseconds_of(self._twist.header.stamp)
-        if abs(age_ns) <= max_age_ns:
-            self._executed = True
-            return _twist_vector(self._twist)
-        if not self._executed:
-            self._refuse('late' if age_ns > 0 else 'wrong_stamp',
-                         f'stamp {age_ns / 1e9:.3f} s before now')
-        self._twist = None
-        return None
+        if self._latest is not None:
+            self._begin(now_ns, max_age_ns)
+        is_fresh = self._stamp_ns is not None and abs(now_ns - self._stamp_ns) <= max_age_ns
+        if not is_fresh and self._stamp_ns is not None:
+            self._stamp_ns = None
+            self._arm.take(None, now_ns)
+        return is_fresh
 
-    def _on_twist(self, message: TwistStamped) -> None:
-        frame = message.header.frame_id
-        if not np.isfinite(_twist_vector(message)).all():
-            self._refuse('non_finite', 'delta_twist_cmds is not finite')
-        elif frame != self._base_frame:
-            self._refuse('wrong_frame', f'delta_twist_cmds is in frame {frame!r}, '
-                         f'expected {self._base_frame!r}')
-        else:
-            self._twist, self._executed = message, False
+    def move(self, duration_s: float) -> bool:
+        """Let the arm do for a time what it was told; return whether that fulfils the task."""
+        return self._arm.move(self.gripper_open, self.now_ns(), duration_s)
+
+    def _begin(self, now_ns: int, max_age_ns: int) -> None:
+        (stamp_ns, said), self._latest = self._latest, None
+        if self._arm.has_age:
+            age_ns = now_ns - stamp_ns
+            if abs(age_ns) > max_age_ns:
+                self._refuse('late' if age_ns > 0 else 'wrong_stamp',
+                             f'stamp {_seconds(age_ns)} before now')
+                return
+        self._stamp_ns = stamp_ns if self._arm.has_age else now_ns
+        self._arm.take(said, now_ns)
+
+    def _on_arm(self, message) -> None:
+        try:
+            self._latest = self._arm.stamp_ns(message), self._arm.read(message, self.now_ns())
+        except Refused as refusal:
+            self._refuse(refusal.reason, str(refusal))
 
     def _on_gripper(self, message: Float64) -> None:
         self.has_heard_gripper = True
@@ -100,6 +120,5 @@ class SimCommands:
             self._logger.warning(f'refused a command: {text}', throttle_duration_sec=2.0)
 
 
-def _twist_vector(message: TwistStamped) -> np.ndarray:
-    linear, angular = message.twist.linear, message.twist.angular
-    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+def _seconds(time_ns: int | None) -> str:
+    return 'none' if time_ns is None else f'{time_ns / 1e9:.3f} s'

@@ -3,8 +3,8 @@
 """
 LIBERO as a ROS 2 robot: `libero_sim_node`.
 
-It publishes what a camera and an arm publish, takes twists and gripper commands, and reports
-the benchmark's own success predicate of each episode on `~/episode` (JSON, see EpisodeRecord).
+It publishes what a camera and an arm publish, takes commands of arm and gripper, and reports the
+benchmark's own success predicate of each episode on `~/episode` (JSON, see EpisodeRecord).
 One thread does everything: MuJoCo's software rendering belongs to the thread that made it, and
 messages are handled between control steps, where they count.
 """
@@ -74,7 +74,8 @@ class LiberoSimNode(Node):
         self._message_executor = SingleThreadedExecutor(context=self.context)
         self._message_executor.add_node(self)
         self._reset_client = self.create_client(Trigger, f'{settings.policy_node}/reset')
-        self._inbox = SimCommands(self, settings.base_frame)
+        self._inbox = SimCommands(
+            self, settings.command_interface, settings.base_frame, settings.command_period)
         self.env = make_env(settings)
         self._sensors = SimPublishers(self, self.env, settings)
         parts = (self.env, self._sensors, self._inbox, settings, self.spin)
@@ -130,8 +131,7 @@ class LiberoSimNode(Node):
         self._sensors.send_episode(record)
         start = time.monotonic()
         while record.steps < settings.max_steps and not record.success:
-            twist, gripper_open = self._pacing.command(record.steps)
-            record.success = bool(self.env.step(twist, gripper_open))
+            record.success = bool(self._pacing.step(record.steps))
             record.steps += 1
         self._finish(record, time.monotonic() - start)
         return record

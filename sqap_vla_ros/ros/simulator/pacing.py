@@ -3,8 +3,8 @@
 """
 How simulated time goes on: in lockstep with the policy node, or with the wall clock.
 
-Both offer `begin(record)` at the start of an episode and `command(step)`, which sends the sensors
-of that control step and returns what to execute in it.
+Both offer `begin(record)` at the start of an episode and `step(number)`, which sends the sensors
+of a control step and moves the arm by it.
 """
 from collections.abc import Callable
 import time
@@ -21,6 +21,7 @@ from sqap_vla_ros.ros.simulator.publishers import NANOSECONDS, SimPublishers
 GAP_TICKS = 20  # of simulated time between episodes: no transform spans two of them
 CONNECTION_TRIES = 4
 MOST_BEHIND_S = 0.25  # real time: what is lost beyond this is not caught up
+SLICES = 5  # real time: how often in a control step commands of positions are looked for
 
 
 class PolicyTimeout(RuntimeError):
@@ -35,11 +36,17 @@ class Pacing:
         self._env, self._settings, self._spin = env, settings, spin
         self._publishers, self._commands = publishers, commands
         self._record = self._rendering_s = None
+        commands.now_ns = lambda: self.moment_ns
 
     def begin(self, record: EpisodeRecord) -> None:
         """Start an episode; its record takes what is counted."""
         self._record, self._rendering_s = record, []
-        self._commands.restart()
+        self._commands.restart(self._env)
+
+    @property
+    def moment_ns(self) -> int:
+        """Return the time of what the arm does now [ns]."""
+        return self.stamp_ns
 
     def _render(self) -> np.ndarray:
         start = time.perf_counter()
@@ -80,32 +87,33 @@ class Lockstep(Pacing):
         """Return the simulated time of the current tick [ns]."""
         return self._tick * self._dt_ns
 
-    def command(self, step: int) -> tuple[np.ndarray, float]:
+    def step(self, number: int) -> bool:
         """
-        Return twist [6] and gripper opening for this tick, and go on to the next.
+        Do what answers this tick, go on to the next, and return whether the task is fulfilled.
 
         Raises PolicyTimeout when no answer came for policy_timeout_s.
         """
         messages = self._messages()
         give_up_at = time.monotonic() + self._settings.policy_timeout_s
-        twist = self._answer(messages)
-        while twist is None or not self._is_connected():
+        is_answered = self._answer(messages)
+        while not is_answered or not self._is_connected():
             if time.monotonic() > give_up_at:
                 raise PolicyTimeout(
-                    f'no delta_twist_cmds stamped {self.stamp_ns / 1e9:.2f} s came for '
+                    f'no {self._commands.topic} stamped {self.stamp_ns / 1e9:.2f} s came for '
                     f'{self._settings.policy_timeout_s:.0f} s (refused: '
                     f'{dict(self._commands.refused)}): is {self._settings.policy_node} active, '
                     'with lockstep and use_sim_time? Its reason is in /diagnostics')
             self._record.repeated_ticks += 1
-            twist = self._answer(messages)
+            is_answered = self._answer(messages)
+        success = self._commands.move(self._env.dt)
         self._tick += 1
-        return twist, self._commands.gripper_open
+        return success
 
     def _is_connected(self) -> bool:
         """
-        Read the gripper command sent before the twist; return whether one ever came.
+        Read the gripper command sent before the arm's; return whether one ever came.
 
-        While two nodes discover each other the twist's topic may be connected first. Then the
+        While two nodes discover each other the arm's topic may be connected first. Then the
         tick is sent again, or the run would depend on that race; but not for ever, because a
         node that has stopped for safety sends no gripper commands.
         """
@@ -120,30 +128,31 @@ class Lockstep(Pacing):
             messages += self._publishers.camera(stamp, self._render())
         return messages + [self._publishers.clock_tick(stamp)]
 
-    def _answer(self, messages: list[tuple]) -> np.ndarray | None:
-        """Send a tick and wait for its twist, at most repeat_s."""
+    def _answer(self, messages: list[tuple]) -> bool:
+        """Send a tick and wait for its command, at most repeat_s; return whether it came."""
         self._publishers.send(messages)
         repeat_at = time.monotonic() + self._settings.repeat_s
-        twist = None
-        while twist is None and time.monotonic() < repeat_at:
+        is_answered = False
+        while not is_answered and time.monotonic() < repeat_at:
             self._spin(repeat_at - time.monotonic())
-            twist = self._commands.at(self.stamp_ns)
-        return twist
+            is_answered = self._commands.at(self.stamp_ns)
+        return is_answered
 
 
 class RealTime(Pacing):
     """
     A control step every dt of wall time, with whatever command is there.
 
-    Without a fresh one the arm stands still. A step that begins late (rendering takes longer
-    than a period on a CPU) is made up for at once, up to MOST_BEHIND_S; the rest shows in the
-    real-time factor.
+    Without a fresh twist the arm stands still. New positions are looked for SLICES times in a
+    control step. What begins late (rendering takes longer than a period on a CPU) is made up for
+    at once, up to MOST_BEHIND_S; the rest shows in the real-time factor.
     """
 
     def __init__(self, *args, clock: Clock):
         super().__init__(*args)
         self._clock = clock
         self._due = 0.0
+        self._max_age_ns = round(self._settings.command_max_age_s * NANOSECONDS)
 
     def begin(self, record: EpisodeRecord) -> None:
         """Start an episode."""
@@ -155,27 +164,42 @@ class RealTime(Pacing):
         """Return the wall time [ns]."""
         return self._clock.now().nanoseconds
 
-    def command(self, step: int) -> tuple[np.ndarray, float]:
-        """Return twist [6], zero without a fresh one, and gripper opening for this step."""
-        self._wait()
-        now_ns = self.stamp_ns
-        twist = self._commands.recent(now_ns, round(
-            self._settings.command_max_age_s * NANOSECONDS))
-        stamp = time_message(now_ns)
-        self._publishers.send(self._publishers.sense(stamp))
-        if step % self._settings.image_every == 0:
-            self._publishers.send(self._publishers.camera(stamp, self._render()))
-        if twist is None:
-            self._record.idle_steps += 1
-            twist = np.zeros(6)
-        return twist, self._commands.gripper_open
+    @property
+    def moment_ns(self) -> int:
+        """Return the wall time at which what the arm does now is due [ns]."""
+        return self.stamp_ns + round((self._due - time.monotonic()) * NANOSECONDS)
 
-    def _wait(self) -> None:
-        """Handle messages until this step is due, and set when the next one is."""
+    def step(self, number: int) -> bool:
+        """Do what is told in this control step; return whether the task is fulfilled."""
+        slices = SLICES if self._commands.holds else 1
+        success = is_fresh = False
+        for part in range(slices):
+            delay_s = self._wait()
+            is_fresh |= self._commands.recent(self.stamp_ns, self._max_age_ns)
+            if part == 0:
+                self._note_delay(delay_s)
+                self._sense(number)
+            success |= self._commands.move(self._env.dt / slices)
+            self._due += self._env.dt / slices
+        self._record.idle_steps += not is_fresh
+        return success
+
+    def _sense(self, number: int) -> None:
+        """Send what a control step's sensors see, an image with every image_every-th."""
+        stamp = time_message(self.stamp_ns)
+        self._publishers.send(self._publishers.sense(stamp))
+        if number % self._settings.image_every == 0:
+            self._publishers.send(self._publishers.camera(stamp, self._render()))
+
+    def _note_delay(self, delay_s: float) -> None:
+        self._record.late_steps += delay_s > self._env.dt
+        self._record.worst_delay_ms = max(self._record.worst_delay_ms, 1e3 * delay_s)
+
+    def _wait(self) -> float:
+        """Handle messages until what comes next is due; return how late it is, s."""
         while time.monotonic() < self._due:
             self._spin(self._due - time.monotonic())
         self._drain()
-        delay = time.monotonic() - self._due
-        self._record.late_steps += delay > self._env.dt
-        self._record.worst_delay_ms = max(self._record.worst_delay_ms, 1e3 * delay)
-        self._due += self._env.dt + max(0.0, delay - MOST_BEHIND_S)
+        delay_s = time.monotonic() - self._due
+        self._due += max(0.0, delay_s - MOST_BEHIND_S)
+        return delay_s

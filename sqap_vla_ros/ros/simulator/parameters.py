@@ -7,10 +7,11 @@ from rclpy.node import Node
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import option
+from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
 from sqap_vla_ros.ros.vla.parameters import declare_parameters, read_parameter
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
-from sqap_vla_ros.sim.units import COMMAND_SCALES
+from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,14 @@ class SimSettings:
     """All parameters of the simulator; raises ConfigError, naming the parameter, when made."""
 
     lockstep: bool = option(
-        True, 'True: time stands still until delta_twist_cmds answers the tick. False: wall '
-        'clock, physics never waits.')
+        True, 'True: time stands still until a command answers the tick. False: wall clock, '
+        'physics never waits.')
+    command_interface: str = option(
+        'twist', 'What the arm takes: twist (delta_twist_cmds), pose (target_pose), '
+        'joint_trajectory, or joint_position (joint_commands).', choices=tuple(INTERFACES))
+    command_period: float = option(
+        CONTROL_PERIOD_S, 'Time in which a pose or joint positions are approached, evenly: that '
+        'between two commands [s].', 0.002, 1.0)
     suite: str = option('libero_goal', 'LIBERO suite that the scene comes from.')
     instructions: tuple[str, ...] = option(
         INSTRUCTIONS, 'Tasks of the suite, by instruction; one in another scene than the last '
@@ -70,7 +77,8 @@ class SimSettings:
         120.0, 'Wall time without an answer of the policy node after which the run ends in an '
         'error [s].', 0.5, 3600.0)
     command_max_age_s: float = option(
-        0.15, 'Real time: a command older than this is not executed [s].', 0.01, 10.0)
+        0.15, 'Real time: a twist or pose older than this is not executed; the arm stands still '
+        'when its last twist is so old [s].', 0.01, 10.0)
 
     def __post_init__(self):
         """Check what ranges cannot say."""
@@ -78,7 +86,8 @@ class SimSettings:
                      'instructions'):
             if not getattr(self, name):
                 raise ConfigError(f'parameter {name} of libero_sim_node must not be empty')
-        for name, known in (('control', CONTROLS), ('command_kind', tuple(COMMAND_SCALES))):
+        for name, known in (('control', CONTROLS), ('command_kind', tuple(COMMAND_SCALES)),
+                            ('command_interface', tuple(INTERFACES))):
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f'parameter {name} is {getattr(self, name)!r}: use one of {known}')
