@@ -18,9 +18,11 @@ import logging
 import numpy as np
 import torch
 
+from .control.action_space import ActionSpace
 from .control.blending import EnsemblePolicy
 from .errors import ConfigError
 from .formats import checkpoint, open_checkpoint
+from .formats.source import Source
 from .geometry.image_transform import checked_image, ImageTransform
 from .geometry.patches import protected_distances
 from .inference import Runner
@@ -56,9 +58,8 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
     options = dataclasses.replace(options or PolicyOptions(), **changes)
     device = find_device(options.device)
     dtype = find_dtype(options.dtype, device)
-    source = open_checkpoint(directory, options.tokenizer).with_key(options.unnorm_key)
-    config = with_options(source.config, options)
-    source = dataclasses.replace(source, config=config)
+    source = _opened(directory, options)
+    config = source.config
     for doubt in source.action_doubts():
         _LOG.warning('%s', doubt)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
@@ -70,6 +71,21 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
                              options.prepare, device, dtype)
     policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
+
+
+def declared_action_space(directory, options: PolicyOptions) -> ActionSpace:
+    """
+    Return what a checkpoint's actions will mean, without reading a weight.
+
+    Raises as load_policy does, and ConfigError where nobody declared it, once it is asked.
+    """
+    return _opened(directory, options).config.action_space
+
+
+def _opened(directory, options: PolicyOptions) -> Source:
+    """Return a checkpoint with what the caller chose, of which no weight is read yet."""
+    source = open_checkpoint(directory, options.tokenizer).with_key(options.unnorm_key)
+    return dataclasses.replace(source, config=with_options(source.config, options))
 
 
 def with_options(config: checkpoint.CheckpointConfig,

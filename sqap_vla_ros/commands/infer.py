@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .options import add_policy_arguments, policy_options
-from ..control.action_space import DRIVING_KINDS, TWIST_NAMES
+from ..control.action_space import TWIST_NAMES
 from ..errors import ConfigError, ObservationError
 from ..ingest.images import read_image
 from ..observation import Observation, STATE_NAMES
@@ -153,13 +153,15 @@ def print_answer(args, policy, chunk) -> None:
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
           f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
     print_rows('actions', chunk.names, chunk.actions)
-    if config.declares_actions and config.action_space.kind in DRIVING_KINDS:
-        commands = config.action_space.commands(chunk.actions)
-        print_rows('commands', (*TWIST_NAMES, 'open'), [
+    space = config.action_space
+    if config.declares_actions and not space.needs:  # absolute ones tell where, not how fast
+        commands = space.commands(chunk.actions)
+        names = TWIST_NAMES if space.is_cartesian else space.arm_names
+        print_rows('commands', (*names, 'open'), [
             [*command.velocity, np.nan if command.gripper is None else command.gripper]
             for command in commands])
-        print(f'               (m/s and rad/s in frame {config.action_space.frame}, before any '
-              'limit; open: 0 closed .. 1)')
+        frame = f' in frame {space.frame}' if space.is_cartesian else ''
+        print(f'               (m/s and rad/s{frame}, before any limit; open: 0 closed .. 1)')
     if not config.declares_actions:
         print('               (deltas a step, in the units of the data set; no action_space is '
               'declared, so no robot can be driven)')

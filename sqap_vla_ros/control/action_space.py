@@ -9,10 +9,12 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .command import Command
+from .command import Command, Measured
+from .output_modes import CARTESIAN_KINDS
 from .presets import expanded
 from .rotation import rotation_vector_from_rpy
-from ..errors import ConfigError
+from .row_positions import absolute_poses, integrated_poses, pose_steps
+from ..errors import ConfigError, ObservationError
 from ..support.validation import is_count, is_number, unknown_names
 
 TWIST_NAMES = ('vx', 'vy', 'vz', 'wx', 'wy', 'wz')
@@ -20,7 +22,7 @@ DELTA_NAMES = ('dx', 'dy', 'dz', 'rx', 'ry', 'rz')
 POSE_NAMES = ('x', 'y', 'z', 'rx', 'ry', 'rz')
 NAMES_BY_KIND = {'twist': TWIST_NAMES, 'delta': DELTA_NAMES, 'pose': POSE_NAMES,
                  'joint_position': None, 'joint_delta': None}  # None: the robot's joint names
-DRIVING_KINDS = ('delta', 'twist')
+ABSOLUTE_KINDS = ('pose', 'joint_position')
 ROTATION_KINDS = ('delta', 'pose')
 FRAMES = ('base', 'end_effector')
 ROTATIONS = ('rotvec', 'rpy')
@@ -42,9 +44,10 @@ class ActionSpace:
     What the columns of an action mean.
 
     kind: 'twist' (m/s, rad/s), 'delta' (m, rad for each step), 'pose' (m, rad), 'joint_position'
-    or 'joint_delta'.  Twists and deltas drive an arm in this version.
+    or 'joint_delta' (rad, or m where a joint slides); see output_modes.py for what each drives.
     names: one a column; NAMES_BY_KIND[kind] in any order, and 'gripper' if there is one.
-    dt: seconds between two rows.  frame: 'base' or 'end_effector', in which they are expressed.
+    dt: seconds between two rows.  frame: 'base' or 'end_effector', in which they are expressed;
+    poses in 'end_effector' are relative to where that was when the image was taken.
     execute_steps: rows to play before the next image is asked about; None until the number of
     rows is known, see with_rows.
     gripper_open, gripper_closed: the checkpoint's values for an open and a closed gripper.
@@ -127,34 +130,71 @@ class ActionSpace:
                          f'has {rows} row{"s" * (rows > 1)}: expected 1..{rows}')
         return replace(self, execute_steps=self.execute_steps or 1)
 
-    def check_drives(self) -> None:
-        """Raise ConfigError unless this version can drive an arm by such actions."""
-        if self.kind not in DRIVING_KINDS:
-            raise _error(f'kind {self.kind!r} cannot drive an arm in this version: only '
-                         f'{" and ".join(DRIVING_KINDS)} can')
+    @property
+    def is_cartesian(self) -> bool:
+        """Whether actions are about the end effector, and not about joints."""
+        return self.kind in CARTESIAN_KINDS
 
-    def commands(self, actions: np.ndarray) -> tuple[Command, ...]:
+    @property
+    def needs(self) -> frozenset[str]:
+        """Return what of the arm has to be measured for commands, out of 'pose' and 'joints'."""
+        if self.kind not in ABSOLUTE_KINDS:
+            return frozenset()
+        return frozenset({'pose' if self.is_cartesian else 'joints'})
+
+    def commands(self, actions: np.ndarray, start: Measured | None = None) -> tuple[Command, ...]:
         """
         Convert actions [T, A] in the checkpoint's units to T commands in SI units.
 
-        Raises ConfigError when A is not the number of names, or for a kind that drives no arm.
-        Non-finite values pass through: the SafetyGate is what stops on them.
+        start: where the arm was at the image's stamp; with it commands have positions, too, which
+        absolute kinds and deltas make together from there.
+        Raises ConfigError when A is not the number of names, and ObservationError where an
+        absolute kind lacks its start.  Non-finite values pass through: the SafetyGate is what
+        stops on them.
         """
-        self.check_drives()
         actions = np.asarray(actions, dtype=np.float64)
         if actions.ndim != 2 or actions.shape[1] != len(self.names):
             raise ConfigError(f'actions have shape {actions.shape}, expected '
                               f'[T, {len(self.names)}] for {list(self.names)}')
-        scaled = actions * np.array(self.scale)
-        twists = scaled[:, [self.names.index(name) for name in self.arm_names]]
+        arm = (actions * np.array(self.scale))[:, [self.names.index(x) for x in self.arm_names]]
         if self.rotation == 'rpy':
-            twists[:, 3:] = rotation_vector_from_rpy(twists[:, 3:])
-        if self.kind == 'delta':
-            twists /= self.dt
-        if 'gripper' not in self.names:
-            return tuple(Command(twist) for twist in twists)
-        opening = self._opening(actions[:, self.names.index('gripper')])
-        return tuple(Command(twist, float(g)) for twist, g in zip(twists, opening))
+            arm[:, 3:] = rotation_vector_from_rpy(arm[:, 3:])
+        begun = self._start(start)
+        with np.errstate(invalid='ignore', over='ignore'):
+            velocities, positions = self._absolute(arm, begun) if self.needs else (
+                self._relative(arm, begun))
+        openings = [None] * len(actions) if 'gripper' not in self.names else map(
+            float, self._opening(actions[:, self.names.index('gripper')]))
+        return tuple(map(Command, velocities, openings, positions))
+
+    def _start(self, start: Measured | None):
+        """Return the pose or joints [n] to start from, None if they are not known."""
+        begun = start and (start.pose if self.is_cartesian else start.joints)
+        if begun is None and self.needs:
+            what = 'pose of the end effector' if self.is_cartesian else 'joint positions'
+            raise ObservationError(
+                f"actions of kind {self.kind} need the measured {what} at the image's stamp: "
+                f'{"is its TF" if self.is_cartesian else "are joint_states"} published?')
+        if begun is not None and not self.is_cartesian and len(begun) != len(self.arm_names):
+            raise ObservationError(f'{len(begun)} joint positions are measured, expected those of '
+                                   f'{list(self.arm_names)}')
+        return begun
+
+    def _absolute(self, rows: np.ndarray, start):
+        """Return velocities and positions of absolute rows."""
+        if not self.is_cartesian:
+            return np.diff(rows, axis=0, prepend=[start]) / self.dt, rows
+        positions = absolute_poses(start, rows, self.frame)
+        return pose_steps(start, positions, self.frame) / self.dt, positions
+
+    def _relative(self, rows: np.ndarray, start):
+        """Return velocities of relative rows, and their positions or None for each."""
+        velocities = rows / self.dt if self.kind.endswith('delta') else rows
+        if start is None:
+            return velocities, [None] * len(rows)
+        steps = velocities * self.dt
+        return velocities, (integrated_poses(start, steps, self.frame) if self.is_cartesian
+                            else start + np.cumsum(steps, axis=0))
 
     def _opening(self, gripper: np.ndarray) -> np.ndarray:
         """Return 0 closed .. 1 open of gripper values [T] in the checkpoint's units."""

@@ -15,9 +15,8 @@ from dataclasses import replace
 import numpy as np
 
 from .command import Command, Measured
+from .row_positions import moved, pose_of, position_of, step_between
 from ..errors import ObservationError
-from ..geometry.quaternions import (
-    conjugate, from_rotation_vector, product, rotated, rotation_vector)
 from ..geometry.transform_buffer import Pose
 
 
@@ -79,20 +78,14 @@ class PoseDrive(Drive):
         """Return the twist that reaches said.position from the reference within a period."""
         if said.position is None:
             return said
-        start = self._at(now_ns)
-        turn = product(said.position[3:], conjugate(start.quaternion))
-        twist = np.concatenate([said.position[:3] - start.translation, rotation_vector(turn)])
-        if self._frame == 'end_effector':
-            inverse = conjugate(start.quaternion)
-            twist = np.concatenate([rotated(inverse, twist[:3]), rotated(inverse, twist[3:])])
-        return replace(said, velocity=twist * (1e9 / period_ns))
+        step = step_between(self._at(now_ns), pose_of(said.position), self._frame)
+        return replace(said, velocity=step * (1e9 / period_ns))
 
     def advance(self, admitted: Command, now_ns: int, period_ns: int) -> Command:
         """Move the reference to now, and return the pose one period ahead of it."""
         self._reference = self._at(now_ns)
         self._velocity, self._since_ns, self._period_ns = admitted.velocity, now_ns, period_ns
-        ahead = self._at(now_ns + period_ns)
-        return replace(admitted, position=np.concatenate([ahead.translation, ahead.quaternion]))
+        return replace(admitted, position=position_of(self._at(now_ns + period_ns)))
 
     def rest(self) -> None:
         """Forget the reference."""
@@ -104,14 +97,3 @@ class PoseDrive(Drive):
             return self._reference
         passed_s = min(max(now_ns - self._since_ns, 0), self._period_ns) * 1e-9
         return moved(self._reference, self._velocity * passed_s, self._frame)
-
-
-def moved(pose: Pose, step: np.ndarray, frame: str) -> Pose:
-    """Return a pose after a step [6] (m, rotation vector in rad), in 'base' or 'end_effector'."""
-    turn = from_rotation_vector(step[3:])
-    if frame == 'base':
-        translation, quaternion = step[:3], product(turn, pose.quaternion)
-    else:
-        translation = rotated(pose.quaternion, step[:3])
-        quaternion = product(pose.quaternion, turn)
-    return Pose(pose.translation + translation, quaternion / np.linalg.norm(quaternion))

@@ -11,8 +11,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.control.action_space import (
-    ActionSpace, DELTA_NAMES, DRIVING_KINDS, NAMES_BY_KIND, POSE_NAMES, TWIST_NAMES)
-from sqap_vla_ros.errors import ConfigError
+    ActionSpace, DELTA_NAMES, NAMES_BY_KIND, POSE_NAMES, TWIST_NAMES)
+from sqap_vla_ros.control.command import Measured
+from sqap_vla_ros.control.output_modes import check_output, needs_kinematics, OUTPUTS
+from sqap_vla_ros.errors import ConfigError, ObservationError
+from sqap_vla_ros.geometry.transform_buffer import Pose
 
 FILE = {'kind': 'delta', 'names': [*DELTA_NAMES, 'gripper'], 'dt': 0.2, 'frame': 'base',
         'rotation': 'rpy', 'gripper_open': 1.0, 'gripper_closed': 0.0}
@@ -190,14 +193,115 @@ def test_the_number_of_rows_to_execute_is_never_guessed(steps, rows, message):
         twist_space(execute_steps=steps).with_rows(rows)
 
 
-@pytest.mark.parametrize('kind', sorted(set(NAMES_BY_KIND) - set(DRIVING_KINDS)))
-def test_kinds_without_an_output_are_declared_but_drive_nothing(kind):
-    names = POSE_NAMES if kind == 'pose' else ('j1', 'j2')
-    space = ActionSpace(kind, (*names, 'gripper'), rotation='rpy' if kind == 'pose' else None)
-    assert space.arm_names == names
-    for refused in (space.check_drives, lambda: space.commands(np.zeros((1, len(names) + 1)))):
-        with pytest.raises(ConfigError, match=f'{kind}.* cannot drive .* only delta and twist'):
-            refused()
+def pose(step):
+    return Pose(np.array(step[:3]), Rotation.from_rotvec(step[3:]).as_quat())
+
+
+def joint_space(kind):
+    return ActionSpace(kind, ('j2', 'gripper', 'j1'), dt=0.1)
+
+
+def matrices(positions):
+    """Return the 4x4 matrices of positions [T, 7]."""
+    found = np.tile(np.eye(4), (len(positions), 1, 1))
+    found[:, :3, :3] = Rotation.from_quat(positions[:, 3:]).as_matrix()
+    found[:, :3, 3] = positions[:, :3]
+    return found
+
+
+@pytest.mark.parametrize('kind', NAMES_BY_KIND)
+@pytest.mark.parametrize('output', OUTPUTS)
+def test_which_kind_drives_which_output(kind, output):
+    if kind.startswith('joint') and output in ('twist', 'pose'):
+        with pytest.raises(ConfigError, match=f'{output}.*{kind}.*joint_trajectory, joint_pos'):
+            check_output(kind, output)
+    else:
+        check_output(kind, output)
+        assert needs_kinematics(kind, output) == (
+            output.startswith('joint') and not kind.startswith('joint'))
+    with pytest.raises(ConfigError, match='expected one of twist'):
+        check_output(kind, 'torque')
+
+
+turns = st.lists(st.floats(-0.9, 0.9), min_size=6, max_size=6)
+
+
+@pytest.mark.parametrize('frame', ['base', 'end_effector'])
+@pytest.mark.parametrize('kind', ['delta', 'twist'])
+@given(begun=turns, rows=st.lists(turns, min_size=1, max_size=4))
+def test_deltas_are_integrated_from_the_measured_pose(kind, frame, begun, rows):
+    names = DELTA_NAMES if kind == 'delta' else TWIST_NAMES
+    space = ActionSpace(kind, names, dt=0.5, frame=frame)
+    commands = space.commands(np.array(rows), Measured(pose(begun)))
+    plain = space.commands(np.array(rows))
+    place = matrices(np.concatenate([begun[:3], pose(begun).quaternion])[None])[0]
+    for row, command, alone in zip(rows, commands, plain):
+        np.testing.assert_array_equal(command.velocity, alone.velocity)
+        assert alone.position is None
+        step = np.array(row) * (1.0 if kind == 'delta' else 0.5)
+        turn = Rotation.from_rotvec(step[3:]).as_matrix()
+        if frame == 'base':
+            place[:3, 3] += step[:3]
+            place[:3, :3] = turn @ place[:3, :3]
+        else:
+            place[:3, 3] += place[:3, :3] @ step[:3]
+            place[:3, :3] = place[:3, :3] @ turn
+        np.testing.assert_allclose(matrices(command.position[None])[0], place, atol=1e-9)
+
+
+@pytest.mark.parametrize('frame', ['base', 'end_effector'])
+@pytest.mark.parametrize('rotation', ['rpy', 'rotvec'])
+@given(begun=turns, rows=st.lists(turns, min_size=1, max_size=4))
+def test_poses_are_where_the_hand_is_to_be_and_their_speed_leads_there(
+        frame, rotation, begun, rows):
+    """In the hand's frame they are relative to where it was, all to the same place."""
+    space = ActionSpace('pose', POSE_NAMES, dt=0.5, frame=frame, rotation=rotation)
+    start = pose(begun)
+    commands = space.commands(np.array(rows), Measured(start))
+    turned = [Rotation.from_euler('xyz', row[3:]) if rotation == 'rpy'
+              else Rotation.from_rotvec(row[3:]) for row in rows]
+    meant = matrices(np.array([[*row[:3], *turn.as_quat()] for row, turn in zip(rows, turned)]))
+    if frame == 'end_effector':
+        meant = matrices(np.concatenate([begun[:3], start.quaternion])[None])[0] @ meant
+    np.testing.assert_allclose(matrices(np.stack([c.position for c in commands])), meant,
+                               atol=1e-9)
+    speeds = ActionSpace('twist', TWIST_NAMES, dt=0.5, frame=frame).commands(
+        np.stack([c.velocity for c in commands]), Measured(start))
+    np.testing.assert_allclose(matrices(np.stack([c.position for c in speeds])), meant, atol=1e-7)
+
+
+def test_joint_positions_and_joint_deltas_are_told_in_the_order_of_their_names():
+    rows, start = np.array([[0.2, 1.0, 0.4], [0.3, 0.0, 0.2]]), Measured(joints=[0.1, 0.5])
+    first, second = joint_space('joint_position').commands(rows, start)
+    assert joint_space('joint_position').arm_names == ('j2', 'j1')
+    np.testing.assert_allclose([first.position, second.position], [[0.2, 0.4], [0.3, 0.2]])
+    np.testing.assert_allclose([first.velocity, second.velocity], [[1, -1], [1, -2]])
+    assert (first.gripper, second.gripper) == (1.0, 0.0)
+    first, second = joint_space('joint_delta').commands(rows, start)
+    np.testing.assert_allclose([first.position, second.position], [[0.3, 0.9], [0.6, 1.1]])
+    np.testing.assert_allclose([first.velocity, second.velocity], [[2, 4], [3, 2]])
+
+
+@pytest.mark.parametrize('space, start, message', [
+    (ActionSpace('pose', POSE_NAMES), None, 'pose of the end effector at the image'),
+    (ActionSpace('pose', POSE_NAMES), Measured(joints=np.zeros(6)), 'is its TF published'),
+    (joint_space('joint_position'), Measured(), 'measured joint positions .* joint_states'),
+    (joint_space('joint_position'), Measured(joints=np.zeros(7)), '7 joint positions are meas')])
+def test_absolute_kinds_want_to_know_where_the_arm_was(space, start, message):
+    assert space.needs == {'pose' if space.is_cartesian else 'joints'}
+    with pytest.raises(ObservationError, match=message):
+        space.commands(np.zeros((1, len(space.names))), start)
+
+
+@pytest.mark.parametrize('kind', NAMES_BY_KIND)
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_what_is_not_finite_stays_so_for_the_gate_to_see(kind, bad):
+    names = NAMES_BY_KIND[kind] or ('j1', 'j2')
+    start = Measured(pose([0.0] * 6), np.zeros(len(names)))
+    row = np.zeros((1, len(names)))
+    row[0, -1] = bad
+    command, = ActionSpace(kind, names).commands(row, start)
+    assert not command.is_finite
 
 
 def test_actions_of_another_width_are_refused():

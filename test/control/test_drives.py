@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from sqap_vla_ros.control.command import Command, Measured
-from sqap_vla_ros.control.drives import moved, PoseDrive, TwistDrive
+from sqap_vla_ros.control.drives import PoseDrive, TwistDrive
+from sqap_vla_ros.control.row_positions import moved
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose
 

@@ -22,6 +22,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
+from sqap_vla_ros.control.output_modes import check_output
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from std_srvs.srv import Trigger
 
@@ -47,9 +48,10 @@ MEANWHILE = 20  # calls that came in while the policy was loading, served before
 
 
 def load_configured_policy(config):
-    """Load and warm up the policy that a NodeConfig names; takes seconds."""
+    """Load and warm up the policy that a NodeConfig names; takes seconds, a refusal does not."""
     directory = config.checkpoint_directory
-    from sqap_vla_ros.policy import load_policy
+    from sqap_vla_ros.policy import declared_action_space, load_policy
+    check_output(declared_action_space(directory, config.policy).kind, config.output)
     policy = load_policy(directory, config.policy)
     policy.warm_up()
     return policy
@@ -150,7 +152,7 @@ class VlaNode(LifecycleNode):
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)
         space = policy.config.action_space
-        space.check_drives()
+        check_output(space.kind, config.output)
         self._assemble(config, policy, space)
         self.problem = ''
         facts = {
