@@ -9,6 +9,7 @@ import pytest
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
+from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.node import load_configured_policy
@@ -27,6 +28,7 @@ def asked_for(tmp_path, monkeypatch):
             found.append(options)
             return SimpleNamespace(warm_up=lambda: None)
         monkeypatch.setattr('sqap_vla_ros.policy.load_policy', load_policy)
+        monkeypatch.setattr('sqap_vla_ros.policy.declared_action_space', lambda *_: ActionSpace())
         load_configured_policy(NodeConfig.from_parameters(
             {'checkpoint': str(tmp_path), **parameters}))
         return found[0]
@@ -164,3 +166,13 @@ def test_a_policy_that_overflows_in_the_warm_up_fails_configure_with_one_line(
     assert not world.node.start()
     assert 'non-finite' in world.node.problem and '\n' not in world.node.problem
     world.until(lambda: world.says('policy', world.node.problem))
+
+
+def test_what_cannot_drive_the_output_is_refused_before_a_weight_is_read(tmp_path, monkeypatch):
+    from sqap_vla_ros import policy
+    save_tiny_checkpoint(tmp_path)
+    joints = ActionSpace('joint_position', tuple('abcdef') + ('gripper',), execute_steps=4)
+    options = PolicyOptions(action_space=joints)
+    monkeypatch.setattr(policy, 'load_network', lambda *_: pytest.fail('weights are read'))
+    with pytest.raises(ConfigError, match='output is twist.*joint_position.*Set output to'):
+        load_configured_policy(NodeConfig(checkpoint=str(tmp_path), policy=options))
