@@ -17,7 +17,8 @@ from .action_space import ActionSpace
 from .chunk_player import ChunkPlayer
 from .command import Command, Measured
 from .drives import Drive, TwistDrive
-from .safety_gate import CommandLimits, SafetyGate
+from .limits import CommandLimits
+from .safety_gate import SafetyGate
 from ..support.timing import Recent
 
 WINDOW_NS = 10 * 10**9

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqap_vla_ros.control.safety_gate import CommandLimits
+from sqap_vla_ros.control.limits import CommandLimits
 
 CONTROL_PERIOD_S = 0.05
 GRIPPER_THRESHOLD = 0.5

@@ -7,7 +7,7 @@ from sqap_vla_ros.control.action_space import ActionSpace, TWIST_NAMES
 from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.control.commander import Commander
 from sqap_vla_ros.control.drives import PoseDrive
-from sqap_vla_ros.control.safety_gate import CommandLimits
+from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose
 from sqap_vla_ros.observation import ActionChunk

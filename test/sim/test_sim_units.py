@@ -9,7 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.control.command import Command
-from sqap_vla_ros.control.safety_gate import CommandLimits, SafetyGate
+from sqap_vla_ros.control.limits import CommandLimits
+from sqap_vla_ros.control.safety_gate import SafetyGate
 from sqap_vla_ros.sim.units import COMMAND_SCALES, GOAL_OFFSETS, gripper_to_unit, SPEEDS
 
 finite = st.floats(-100, 100)

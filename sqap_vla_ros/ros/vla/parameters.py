@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
-from sqap_vla_ros.control.safety_gate import CommandLimits
+from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import (
     checked, description, known, option, OPTIONS, parameter_name, plain_default, PolicyOptions)
