@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-import math
 
 import numpy as np
 
@@ -37,7 +36,7 @@ SILENCE_NS, SILENT_PERIODS = 100_000_000, 2.5
 
 class SafetyGate:
     """
-    Lets commands pass, within limits: twists with CommandLimits, joint velocities with JointLimits.
+    Lets commands pass within CommandLimits (twists) or JointLimits (joint velocities).
 
     fault: why nothing passes until `resume`, None while there is no reason.  hold: why the arm
     is slowed down though there is no fault, such as an unknown pose; None while it is not.

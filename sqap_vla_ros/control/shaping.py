@@ -98,7 +98,7 @@ class Shaper:
         self.force([0.0] * self.dynamics.count)
 
     def force(self, velocity: Sequence[float]) -> None:
-        """Go on from another velocity, which something more important than smoothness asked for."""
+        """Go on from another velocity, which something else than smoothness asked for."""
         self.velocity, self.acceleration = velocity, [0.0] * self.dynamics.count
 
     def stop_time_s(self, velocity: Sequence[float]) -> float:
