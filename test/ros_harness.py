@@ -114,7 +114,8 @@ class Robot(Node):
         self.joints = self.create_publisher(JointState, 'joint_states', reliable)
         self.clock_publisher = self.create_publisher(Clock, '/clock', best_effort)
         self.instruction = self.create_publisher(String, 'instruction', reliable)
-        self.create_subscription(TwistStamped, 'delta_twist_cmds', self.twists.append, reliable)
+        self.controller = self.create_subscription(
+            TwistStamped, 'delta_twist_cmds', self.twists.append, reliable)
         self.create_subscription(Float64, 'gripper_command', self.grippers.append, reliable)
         self.create_subscription(
             ActionChunkMessage, 'vla_node/action_chunk', self.chunks.append, reliable)

@@ -5,7 +5,7 @@
 from array import array
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TwistStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
 from sensor_msgs.msg import Image
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
@@ -25,11 +25,20 @@ def nanoseconds_of(stamp: Time) -> int:
     return stamp.sec * 10**9 + stamp.nanosec
 
 
-def twist_message(command, time_ns: int, frame_id: str) -> TwistStamped:
-    """Return a Command's velocity, m/s and rad/s in frame_id."""
+def twist_message(command, time_ns: int, frame_id: str, units=(1.0, 1.0)) -> TwistStamped:
+    """Return a Command's twist in frame_id; units: what 1 of each half is, m/s and rad/s."""
     message = TwistStamped(header=Header(stamp=time_message(time_ns), frame_id=frame_id))
     linear, angular = message.twist.linear, message.twist.angular
-    linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, command.velocity)
+    values = command.velocity / np.repeat(units, 3)
+    linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, values)
+    return message
+
+
+def pose_message(position, time_ns: int, frame_id: str) -> PoseStamped:
+    """Return a pose [7] (x y z in m, qx qy qz qw) in frame_id."""
+    message = PoseStamped(header=Header(stamp=time_message(time_ns), frame_id=frame_id))
+    place, turn = message.pose.position, message.pose.orientation
+    place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w = map(float, position)
     return message
 
 

@@ -75,7 +75,11 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
     ({'prune_layer': -1}, 'prune_layer is -1, expected 0 to'),
     ({'end_effector_frames': ()}, 'end_effector_frames name TF frames'),
     ({'end_effector_frames': ('',)}, 'end_effector_frames name TF frames'),
-    ({'output': 'pose'}, "output is 'pose', which this version does not offer"),
+    ({'output': 'poses'}, "output is 'poses', expected one of twist, pose"),
+    ({'twist_units': 'unitless', 'max_linear_speed': 0.5},
+     'max_linear_speed is 0.5, but unitless twists reach 0.4 at most .servo_linear_scale'),
+    ({'twist_units': 'unitless', 'max_angular_speed': 1.0},
+     'max_angular_speed is 1, but unitless twists reach 0.8'),
     ({'selection_method': 'best'}, "selection_method is 'best', expected one of"),
     ({'gripper_open_position': 0.0}, 'gripper_closed_position are both'),
     ({}, 'checkpoint is empty')])

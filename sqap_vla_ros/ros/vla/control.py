@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import time
 
 from sqap_vla_ros.control.commander import Commander
+from sqap_vla_ros.errors import ObservationError
 
 from .diagnostics import ERROR, OK, WARN
 from ..messages import chunk_message
@@ -29,6 +30,8 @@ class Parts:
     inputs: object
     transforms: object
     inference: object
+    drive: object
+    arm: object
     output: object
     results: object
     diagnostics: object
@@ -49,7 +52,7 @@ class Control:
         self.parts = parts
         self.commander = Commander(
             space, config.limits, config.lockstep, config.pipelined,
-            round(1e9 / config.control_rate))
+            round(1e9 / config.control_rate), parts.drive)
         self.gate, self.player = self.commander.gate, self.commander.player
         self.pace = self.commander.pace(0)
         self.is_active = False
@@ -65,6 +68,7 @@ class Control:
         """Begin to command (activation)."""
         self.is_active = True
         self._doubled = self.parts.inputs.doubled_topics()
+        self.parts.output.begin()
         self._start_over(forget_image_size=True)
         self._check_timer = self.parts.node.create_timer(
             CHECK_PERIOD_S, self.check, clock=self.parts.steady_clock)
@@ -115,7 +119,7 @@ class Control:
 
     def use(self, config):
         """Take changed parameters."""
-        self.config = config
+        self.config = self.parts.arm.config = config
         self.gate.limits = config.limits
 
     def now_ns(self) -> int:
@@ -152,6 +156,7 @@ class Control:
         self._doubled = self.parts.inputs.doubled_topics()
         self.pace = self.commander.pace(self.now_ns())
         self._say_inputs()
+        self._say_output()
         self._say_state()
         self.parts.diagnostics.report('commands', *self._said, **self._values())
 
@@ -160,6 +165,8 @@ class Control:
         inputs = self.parts.inputs
         if self.gate.fault:
             return ERROR, f'{self.gate.fault}; call ~/resume when it is safe'
+        if self.parts.output.why_not:
+            return self.parts.output.why_not
         for topic, nodes in self._doubled.items():
             if inputs.is_camera_topic(topic):
                 return ERROR, (f'{len(nodes)} publishers on {topic} ({", ".join(nodes)}): which '
@@ -195,7 +202,16 @@ class Control:
         """Play the chunk of an answer, unless it is of no use any more."""
         self._problem = None
         self._chunk_known_s = time.perf_counter()
-        return self.commander.take(answer.chunk, self.now_ns())
+        return self.commander.take(
+            answer.chunk, self.now_ns(), self.parts.arm.at(answer.chunk.stamp_ns))
+
+    def _commanded(self, now_ns):
+        """Return the command from now on; None where the arm must stand still."""
+        try:
+            return self.commander.command(now_ns, self.parts.arm.now(now_ns))
+        except ObservationError as error:
+            self._start_over(problem=str(error))
+            return None
 
     def _ask(self, frame):
         self.player.ask(frame.stamp_ns)
@@ -247,6 +263,10 @@ class Control:
             diagnostics.report('inference', WARN, '; '.join(answer.warnings))
         else:
             diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
+
+    def _say_output(self):
+        level, text, values = self.parts.output.check()
+        self.parts.diagnostics.report('output', level, text, **values)
 
     def _say_inputs(self):
         inputs = self.parts.inputs

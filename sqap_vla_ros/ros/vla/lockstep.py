@@ -106,7 +106,7 @@ class LockstepControl(Control):
         """Answer the tick if its command is known by now."""
         if self._tick_ns is None or self._tick_ns == self._answered_ns:
             return
-        command = self.commander.command(self._tick_ns)
+        command = self._commanded(self._tick_ns)
         must_stop = self.gate.fault or (command is not None and self.why_not_ask())
         if must_stop:
             self._drop_chunk()

@@ -31,9 +31,11 @@ from .diagnostics import Diagnostics, ERROR, OK, WARN
 from .inference import Inference
 from .inputs import Inputs, polling
 from .lockstep import LockstepControl
-from .outputs import Results, TwistOutput
+from .measured import MeasuredArm
+from .outputs import make_drive, make_output
 from .parameters import changed, declare_parameters, read_parameters, unheard_files
 from .realtime import RealTimeControl
+from .results import Results
 from .transforms import Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
@@ -186,19 +188,20 @@ class VlaNode(LifecycleNode):
         inputs, transforms = Inputs(self, config, bool(policy.state_names)), Transforms(self)
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
-        results = Results(self)
-        frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
+        results, drive = Results(self), make_drive(config, space)
+        arm = MeasuredArm(config, transforms, inputs, drive.needs)
         self._parts = Parts(
             node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
             inference=Inference(self, self._worker, policy, observer, results),
-            output=TwistOutput(self, frame), results=results, diagnostics=self._diagnostics)
+            drive=drive, arm=arm, output=make_output(self, config, space, arm), results=results,
+            diagnostics=self._diagnostics)
         self._observer = observer
         kind = LockstepControl if config.lockstep else RealTimeControl
         control = kind(config, space, self._parts)
         self._parts.output.setup(control)
         results.setup()
         self._parts.inference.setup(control.on_answer)
-        if config.needs_localization or policy.state_names:
+        if config.needs_localization or policy.state_names or 'pose' in drive.needs:
             transforms.setup(control)
         inputs.setup(control)
         self._control = control

@@ -21,7 +21,8 @@ from sqap_vla_ros.options import (
 from sqap_vla_ros.support.resources import model_directory
 import yaml
 
-OUTPUTS = ('twist',)
+OUTPUTS = ('twist', 'pose')
+TWIST_UNITS = ('si', 'unitless')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
 ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
 ROS_OWN_PREFIX = 'qos_overrides.'
@@ -64,7 +65,16 @@ class NodeConfig:
     gripper_closed_position: float = option(0.0, 'Its position when closed [m or rad].')
 
     output: str = option(
-        'twist', 'What commands the robot; twist is the only one in this version.')
+        'twist', 'What commands the robot, one topic: twist (delta_twist_cmds) or pose '
+        '(target_pose).', choices=OUTPUTS)
+    twist_units: str = option(
+        'si', 'si: twists are in m/s and rad/s (Servo: command_in_type speed_units); unitless: '
+        "divided by servo_linear_scale and servo_rotational_scale, by which Servo's default "
+        'command_in_type, unitless, multiplies them.', choices=TWIST_UNITS)
+    servo_linear_scale: float = option(
+        0.4, "Servo's scale.linear, of unitless twists [m/s].", 0.001, 100.0)
+    servo_rotational_scale: float = option(
+        0.8, "Servo's scale.rotational, of unitless twists [rad/s].", 0.001, 100.0)
     control_rate: float = option(
         20.0, 'Rate at which commands are repeated [Hz].', 20.0, 1000.0)
     pipelined: bool = option(
@@ -98,9 +108,6 @@ class NodeConfig:
 
     def __post_init__(self):
         """Check each value, and what ranges cannot say."""
-        if self.output not in OUTPUTS:
-            raise ConfigError(f'parameter output is {self.output!r}, which this version does not '
-                              f'offer: use one of {OUTPUTS}')
         for item in OWN:
             object.__setattr__(self, item.name, checked(item, getattr(self, item.name)))
         if not self.base_frame or not all(self.end_effector_frames or ['']):
@@ -109,6 +116,24 @@ class NodeConfig:
         if self.gripper_open_position == self.gripper_closed_position:
             raise ConfigError('parameters gripper_open_position and gripper_closed_position are '
                               f'both {self.gripper_open_position}')
+
+        self._check_twist_units()
+
+    def _check_twist_units(self):
+        """Servo drops, or in later versions lets pass, a unitless component above 1."""
+        for limit, scale in (('max_linear_speed', 'servo_linear_scale'),
+                             ('max_angular_speed', 'servo_rotational_scale')):
+            if self.twist_units == 'unitless' and getattr(self, limit) > getattr(self, scale):
+                raise ConfigError(
+                    f'parameter {limit} is {getattr(self, limit):g}, but unitless twists reach '
+                    f'{getattr(self, scale):g} at most ({scale}): lower {limit}, or raise '
+                    f'{scale} and with it the scale in the configuration of Servo')
+
+    @property
+    def twist_unit(self) -> tuple[float, float]:
+        """Return what 1 in the linear and angular half of a twist is, in m/s and rad/s."""
+        return ((1.0, 1.0) if self.twist_units == 'si'
+                else (self.servo_linear_scale, self.servo_rotational_scale))
 
     @property
     def limits(self) -> CommandLimits:

@@ -85,7 +85,7 @@ class RealTimeControl(Control):
         waits = self.why_wait()
         if stops and self.player.is_engaged or waits and self.player.stamp_ns is not None:
             self._start_over(problem=self._problem)
-        command = None if stops or waits else self.commander.command(now_ns)
+        command = None if stops or waits else self._commanded(now_ns)
         if command is not None:
             self.parts.output.send(command, now_ns)
         else:

@@ -1,0 +1,65 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the arm is, from TF and joint_states, for what begins or checks motion."""
+
+import numpy as np
+from sqap_vla_ros.control.command import Measured
+from sqap_vla_ros.errors import ObservationError
+
+NOTHING = Measured()
+
+
+class MeasuredArm:
+    """
+    The arm's pose and joints, as far as they are needed.
+
+    What is older than image_timeout is not known: nothing is begun from where an arm was then.
+    """
+
+    def __init__(self, config, transforms, inputs, needs=frozenset(), joint_names=()):
+        """Keep the sources; needs: out of 'pose' and 'joints'."""
+        self.config = config
+        self._transforms, self._inputs = transforms, inputs
+        self._needs, self._joint_names = needs, tuple(joint_names)
+
+    def now(self, now_ns: int) -> Measured:
+        """Return the newest that was heard."""
+        if not self._needs:
+            return NOTHING
+        return Measured(self._known('pose', self._newest_pose, now_ns),
+                        self._known('joints', self._newest_joints, now_ns))
+
+    def at(self, stamp_ns: int) -> Measured:
+        """Return where the arm was at an image's stamp."""
+        if not self._needs:
+            return NOTHING
+        return Measured(self._known('pose', self._pose_at, stamp_ns),
+                        self._known('joints', self._newest_joints, stamp_ns))
+
+    def _known(self, need, find, time_ns):
+        try:
+            return find(time_ns) if need in self._needs else None
+        except ObservationError:
+            return None
+
+    def _frames(self):
+        return self.config.base_frame, self.config.end_effector_frames[0]
+
+    def _newest_pose(self, now_ns):
+        pose = self._transforms.latest(*self._frames())
+        return pose if self._is_recent(now_ns - pose.stamp_ns) else None
+
+    def _pose_at(self, stamp_ns):
+        try:
+            return self._transforms.lookup(*self._frames(), stamp_ns)
+        except ObservationError:
+            return self._newest_pose(stamp_ns)
+
+    def _newest_joints(self, time_ns):
+        found = [self._inputs.joints.nearest(name, time_ns) for name in self._joint_names]
+        if not all(self._is_recent(off_s * 1e9) for _, off_s in found):
+            return None
+        return np.array([position for position, _ in found])
+
+    def _is_recent(self, age_ns):
+        return abs(age_ns) * 1e-9 <= self.config.image_timeout

@@ -1,0 +1,25 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which output the parameters ask for."""
+
+from sqap_vla_ros.control.drives import Drive, PoseDrive, TwistDrive
+
+from .gripper import GripperTopic
+from .output import Output
+from .pose import PoseOutput
+from .twist import TwistOutput
+
+
+def make_drive(config, space) -> Drive:
+    """Return the pure half of the output that a NodeConfig names."""
+    return PoseDrive(space.frame) if config.output == 'pose' else TwistDrive()
+
+
+def make_output(node, config, space, arm) -> Output:
+    """Return the ROS half of the output; arm: tells where the arm is, see measured.py."""
+    if config.output == 'pose':
+        output = PoseOutput(node, config.base_frame, arm, config.lockstep)
+    else:
+        frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
+        output = TwistOutput(node, frame, config.twist_unit)
+    return Output(output, GripperTopic(node))

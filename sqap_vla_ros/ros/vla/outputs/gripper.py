@@ -1,0 +1,35 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The gripper's opening on a topic: gripper_command, 0 closed .. 1 open."""
+
+from std_msgs.msg import Float64
+
+from ..publishers import Publishers
+from ... import qos
+
+
+class GripperTopic(Publishers):
+    """gripper_command (std_msgs/Float64)."""
+
+    topic = 'gripper_command'
+
+    def setup(self, listener):
+        """Create the publisher; listener: has on_topic_problem(topic, message)."""
+        self._gripper = self.publisher(Float64, self.topic, qos.COMMAND, qos.publisher_events(
+            self.topic_name, listener.on_topic_problem))
+
+    @property
+    def topic_name(self) -> str:
+        """Return the resolved name of the topic."""
+        return self._node.resolve_topic_name(self.topic)
+
+    def begin(self):
+        """Begin to command; there is nothing to forget."""
+
+    def send(self, opening: float):
+        """Publish an opening, 0 closed .. 1 open."""
+        self._gripper.publish(Float64(data=opening))
+
+    def why_not(self):
+        """Return (level, text) if nothing may move for want of a gripper; never."""
+        return None

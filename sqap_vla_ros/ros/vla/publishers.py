@@ -1,0 +1,23 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Lifecycle publishers that come and go together: silent unless the node is active."""
+
+
+class Publishers:
+    """Publishers of a node, made in setup() and destroyed in teardown()."""
+
+    def __init__(self, node):
+        """Make none yet."""
+        self._node = node
+        self._publishers = []
+
+    def teardown(self):
+        """Destroy the publishers."""
+        while self._publishers:
+            self._node.destroy_lifecycle_publisher(self._publishers.pop())
+
+    def publisher(self, kind, topic, profile, events):
+        """Return a new lifecycle publisher."""
+        self._publishers.append(self._node.create_lifecycle_publisher(
+            kind, topic, profile, event_callbacks=events))
+        return self._publishers[-1]
