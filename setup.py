@@ -49,7 +49,8 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['sqap_vla_ros', 'sqap_vla_ros.*']),
-    package_data={'sqap_vla_ros.kernels': ['native/*.cpp', 'native/*.h']},
+    package_data={'sqap_vla_ros.kernels': ['native/*.cpp', 'native/*.h'],
+                  'sqap_vla_ros.sim': ['panda.urdf']},
     python_requires='>=3.10',
     install_requires=[
         'numpy>=1.22',

@@ -113,6 +113,7 @@ class ScriptedPolicy:
                 (JointState, 'joint_states', 10), (TFMessage, '/tf', 10),
                 (TFMessage, '/tf_static', qos.TF_STATIC),
                 (String, 'instruction', qos.INSTRUCTION_LATCHED),
+                (String, 'robot_description', qos.TF_STATIC),
                 (String, '/libero_sim/episode', 100), (Image, '/libero_sim/final_image', 10),
                 (Clock, '/clock', 10)):
             self.node.create_subscription(kind, topic, self._keeper(topic), profile)

@@ -157,3 +157,11 @@ def test_a_tick_stands_in_the_label_of_positions():
 def test_an_unknown_interface_is_refused():
     with pytest.raises(ConfigError, match="parameter command_interface is 'wrench': use one of"):
         SimSettings(command_interface='wrench')
+
+
+def test_the_arms_urdf_is_latched_with_the_frames_of_tf(simulator, policy):
+    double = policy(kind=POSITION[0], topic=POSITION[1])
+    node = simulator(base_frame='world', max_steps=1, lockstep=False)
+    node.run()
+    told, = double.wait_for('robot_description')
+    assert '<parent link="world"/>' in told.data and 'panda_joint7' in told.data

@@ -13,12 +13,14 @@ from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.messages import rgb_to_message
 from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
+from sqap_vla_ros.sim.robot_description import robot_description
 from sqap_vla_ros.sim.sensors import camera_info_fields, joint_state_fields, pose_of
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 
 NANOSECONDS = 1_000_000_000
 QUEUE = QoSProfile(depth=10)  # reliable: fits subscriptions of either kind
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 REPORTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -41,7 +43,7 @@ class SimPublishers:
 
     `sense`, `camera` and `clock_tick` make messages, `send` publishes them as often as needed;
     so a repeated tick is the same to the bit. The camera of the scene does not move: its
-    transform is latched on /tf_static.
+    transform is latched on /tf_static, and so is the arm's URDF on robot_description.
     """
 
     def __init__(self, node: Node, env, settings: SimSettings):
@@ -57,6 +59,9 @@ class SimPublishers:
         self._tf_static = node.create_publisher(TFMessage, '/tf_static', qos.TF_STATIC)
         self._instruction = node.create_publisher(String, 'instruction', qos.INSTRUCTION_LATCHED)
         self._episode = node.create_publisher(String, '~/episode', REPORTS)
+        self._description = node.create_publisher(String, 'robot_description', LATCHED)
+        self._description.publish(String(data=robot_description(
+            settings.base_frame, settings.end_effector_frame)))
         self._clock = node.create_publisher(Clock, '/clock', QUEUE)
 
     def send_camera_pose(self, stamp: Time) -> None:
