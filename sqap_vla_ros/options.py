@@ -115,6 +115,8 @@ def checked(item: Field, value):
     facts, kind = known(item), type(plain_default(item))
     if value is None:
         return item.default
+    if is_list_of_numbers(item):
+        return _numbers(item, value)
     if not _has_kind(kind, value):
         raise ConfigError(f'{title(item)} is {value!r}, expected {_KINDS[kind]}')
     value = () if kind is tuple and list(value) == [''] else kind(value)
@@ -125,6 +127,22 @@ def checked(item: Field, value):
     if facts.low is not None and not facts.low <= value <= facts.high:
         raise ConfigError(f'{title(item)} is {value}, expected {facts.low} to {facts.high}')
     return item.default if item.default is None and value == facts.unset else value
+
+
+def is_list_of_numbers(item: Field) -> bool:
+    """Return whether an option is a list of so many numbers as its default has."""
+    default = plain_default(item)
+    return isinstance(default, tuple) and len(default) > 0 and isinstance(default[0], float)
+
+
+def _numbers(item: Field, value) -> tuple[float, ...]:
+    """Return a list of numbers, which may be infinite; raise ConfigError for anything else."""
+    count = len(plain_default(item))
+    if isinstance(value, str) or len(value) != count or not all(
+            isinstance(number, (int, float)) and not isinstance(number, bool)
+            and number == number for number in value):
+        raise ConfigError(f'{title(item)} is {value!r}, expected {count} numbers')
+    return tuple(map(float, value))
 
 
 def _has_kind(kind: type, value) -> bool:

@@ -70,7 +70,8 @@ class CommandLimits:
         for name, count in (('axes', 6), ('workspace_low', 3), ('workspace_high', 3)):
             _keep_numbers(self, name, count)
         if self.axes is not None and min(self.axes) <= 0:
-            raise ConfigError(f'axes are {list(self.axes)}, expected six speeds above 0')
+            raise ConfigError(f'axes (max_axis_speeds) are {list(self.axes)}, expected six speeds '
+                              'above 0')
         self._check_workspace()
 
     @property

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a robot's parameters reach the policy, above all those that move the floor."""
 import json
+import math
 from types import SimpleNamespace
 
 import golden_data
@@ -10,6 +11,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.control.action_space import ActionSpace
+from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.node import load_configured_policy
@@ -82,10 +84,26 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
      'max_angular_speed is 1, but unitless twists reach 0.8'),
     ({'selection_method': 'best'}, "selection_method is 'best', expected one of"),
     ({'gripper_open_position': 0.0}, 'gripper_closed_position are both'),
+    ({'workspace_low': (0.0, 0.0)}, r'workspace_low is \(0.0, 0.0\), expected 3 numbers'),
+    ({'workspace_low': (0.0, 0.0, math.nan)}, 'workspace_low is .* expected 3 numbers'),
+    ({'workspace_low': (0.0,) * 3, 'workspace_high': (1.0, 1.0, 0.0)}, 'below that of the second'),
+    ({'max_axis_speeds': (0.1,) * 5 + (0.0,)}, 'max_axis_speeds.* expected six speeds above 0'),
+    ({'speed_scale': 1.5}, 'speed_scale is 1.5, expected 0.0 to 1.0'),
     ({}, 'checkpoint is empty')])
 def test_values_without_sense_are_refused_with_the_parameter(values, message):
     with pytest.raises(ConfigError, match=message):
         NodeConfig.from_parameters(values).checkpoint_directory
+
+
+def test_limits_that_are_0_or_infinite_are_none():
+    limits = NodeConfig.from_parameters({}).limits
+    assert limits == CommandLimits(limits.linear, limits.angular)
+    limits = NodeConfig.from_parameters({
+        'max_linear_acceleration': 1.5, 'max_angular_jerk': 30.0, 'trip_shortened': 7,
+        'workspace_low': [-math.inf, -0.5, 0.02], 'first_action_angle': 0.4}).limits
+    assert limits == CommandLimits(
+        limits.linear, limits.angular, linear_acceleration=1.5, angular_jerk=30.0, trip_count=7,
+        workspace_low=(-math.inf, -0.5, 0.02), workspace_high=(math.inf,) * 3, first_angular=0.4)
 
 
 def test_what_moves_the_floor_is_what_the_policy_runs_with(make_world, tmp_path):

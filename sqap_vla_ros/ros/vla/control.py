@@ -54,6 +54,7 @@ class Control:
             space, config.limits, config.lockstep, config.pipelined,
             round(1e9 / config.control_rate), parts.drive)
         self.gate, self.player = self.commander.gate, self.commander.player
+        self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)
         self.is_active = False
         self._chunk_known_s = 0.0  # perf_counter() when the chunk in play came in
@@ -120,7 +121,7 @@ class Control:
     def use(self, config):
         """Take changed parameters."""
         self.config = self.parts.arm.config = config
-        self.gate.limits = config.limits
+        self.gate.limits, self.gate.speed_scale = config.limits, config.speed_scale
 
     def now_ns(self) -> int:
         """Return the time that commands are stamped with."""

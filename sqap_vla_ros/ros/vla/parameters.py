@@ -10,6 +10,7 @@ node. All others take effect at once, and a value that makes no sense is refused
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from math import inf, isfinite
 from pathlib import Path
 
 from rcl_interfaces.msg import (
@@ -89,9 +90,37 @@ class NodeConfig:
         0.25, 'Commands above it are shortened to it [m/s].', 0.001, 10.0, live=True)
     max_angular_speed: float = option(
         1.0, 'Commands above it are shortened to it [rad/s].', 0.001, 50.0, live=True)
+    speed_scale: float = option(
+        1.0, 'Share of its speed with which the arm goes the same way, for first runs.',
+        0.0, 1.0, live=True)
+    max_linear_acceleration: float = option(
+        0.0, 'Of the end effector; 0: none [m/s2].', 0.0, 1000.0, live=True)
+    max_angular_acceleration: float = option(
+        0.0, 'Of the end effector; 0: none [rad/s2].', 0.0, 10000.0, live=True)
+    max_linear_jerk: float = option(
+        0.0, 'Of the end effector, unless it brakes; 0: none [m/s3].', 0.0, 1e6, live=True)
+    max_angular_jerk: float = option(
+        0.0, 'Of the end effector, unless it brakes; 0: none [rad/s3].', 0.0, 1e6, live=True)
+    max_axis_speeds: tuple = option(
+        (inf,) * 6, 'Of x, y, z [m/s] and about them [rad/s], on top of the other limits; .inf: '
+        'none.', live=True)
+    workspace_low: tuple = option(
+        (-inf,) * 3, 'Lower corner of the box that the end effector stays in, in base_frame; '
+        '-.inf: open on that side [m].', live=True)
+    workspace_high: tuple = option(
+        (inf,) * 3, 'Its upper corner; .inf: open on that side [m].', live=True)
+    first_action_distance: float = option(
+        0.0, 'The first target of absolute actions may be so far from the measured one; 0: '
+        'anywhere [m].', 0.0, 100.0, live=True)
+    first_action_angle: float = option(
+        0.0, 'The same of its orientation, or of each joint; 0: any [rad].', 0.0, 10.0, live=True)
     reject_factor: float = option(
-        5.0, 'A command beyond this many times a limit is a fault that stops until ~/resume.',
-        1.0, 1000.0, live=True)
+        5.0, 'A command beyond this many times a speed limit (or 0.4 m/s, 2.4 rad/s where the '
+        'limit is lower) is a fault that stops until ~/resume.', 1.0, 1000.0, live=True)
+    trip_shortened: int = option(
+        0, 'So many commands within trip_window that were too fast, or led out of the workspace, '
+        'are a fault; 0: never.', 0, 1000000, live=True)
+    trip_window: float = option(10.0, 'See trip_shortened [s].', 0.1, 3600.0, live=True)
     image_timeout: float = option(
         0.5, 'Stop when the newest image is older [s].', 0.05, 60.0, live=True)
     tf_timeout: float = option(
@@ -116,6 +145,7 @@ class NodeConfig:
         if self.gripper_open_position == self.gripper_closed_position:
             raise ConfigError('parameters gripper_open_position and gripper_closed_position are '
                               f'both {self.gripper_open_position}')
+        self.limits  # raises for a workspace that is none
 
         self._check_twist_units()
 
@@ -138,7 +168,15 @@ class NodeConfig:
     @property
     def limits(self) -> CommandLimits:
         """Return what the safety gate lets through."""
-        return CommandLimits(self.max_linear_speed, self.max_angular_speed, self.reject_factor)
+        has_box = any(map(isfinite, (*self.workspace_low, *self.workspace_high)))
+        return CommandLimits(
+            self.max_linear_speed, self.max_angular_speed, self.reject_factor,
+            self.max_linear_acceleration or inf, self.max_angular_acceleration or inf,
+            self.max_linear_jerk or inf, self.max_angular_jerk or inf,
+            self.max_axis_speeds if min(self.max_axis_speeds) < inf else None,
+            self.workspace_low if has_box else None, self.workspace_high if has_box else None,
+            self.first_action_distance or inf, self.first_action_angle or inf,
+            self.trip_shortened, self.trip_window)
 
     @classmethod
     def from_parameters(cls, values: Mapping):
