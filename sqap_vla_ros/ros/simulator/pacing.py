@@ -35,12 +35,14 @@ class Pacing:
                  settings: SimSettings, spin: Callable[[float], None]):
         self._env, self._settings, self._spin = env, settings, spin
         self._publishers, self._commands = publishers, commands
+        self._faults = publishers.faults
         self._record = self._rendering_s = None
         commands.now_ns = lambda: self.moment_ns
 
     def begin(self, record: EpisodeRecord) -> None:
         """Start an episode; its record takes what is counted."""
         self._record, self._rendering_s = record, []
+        self._faults.begin(record.seed)
         self._commands.restart(self._env)
 
     @property
@@ -85,7 +87,7 @@ class Lockstep(Pacing):
     @property
     def stamp_ns(self) -> int:
         """Return the simulated time of the current tick [ns]."""
-        return self._tick * self._dt_ns
+        return max(self._tick * self._dt_ns + self._faults.clock_offset_ns, 0)
 
     def step(self, number: int) -> bool:
         """
@@ -93,6 +95,7 @@ class Lockstep(Pacing):
 
         Raises PolicyTimeout when no answer came for policy_timeout_s.
         """
+        self._faults.at(number * self._env.dt)
         messages = self._messages()
         give_up_at = time.monotonic() + self._settings.policy_timeout_s
         is_answered = self._answer(messages)
@@ -171,6 +174,7 @@ class RealTime(Pacing):
 
     def step(self, number: int) -> bool:
         """Do what is told in this control step; return whether the task is fulfilled."""
+        self._faults.at(number * self._env.dt)
         slices = SLICES if self._commands.holds else 1
         success = is_fresh = False
         for part in range(slices):
@@ -186,7 +190,7 @@ class RealTime(Pacing):
 
     def _sense(self, number: int) -> None:
         """Send what a control step's sensors see, an image with every image_every-th."""
-        stamp = time_message(self.stamp_ns)
+        stamp = time_message(self.stamp_ns + self._faults.clock_offset_ns)
         self._publishers.send(self._publishers.sense(stamp))
         if number % self._settings.image_every == 0:
             self._publishers.send(self._publishers.camera(stamp, self._render()))

@@ -9,6 +9,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import option
 from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
+from sqap_vla_ros.ros.simulator.faults import Faults
 from sqap_vla_ros.ros.vla.parameters import declare_parameters, read_parameter
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
@@ -76,6 +77,9 @@ class SimSettings:
     policy_timeout_s: float = option(
         120.0, 'Wall time without an answer of the policy node after which the run ends in an '
         'error [s].', 0.5, 3600.0)
+    faults: tuple[str, ...] = option(
+        (), 'Faults of sensors on a schedule, each SENSOR_EFFECT[:VALUE]@START[+DURATION] in '
+        'seconds of every episode, such as image_freeze@5+3; docs/simulator.md lists them.')
     command_max_age_s: float = option(
         0.15, 'Real time: a twist or pose older than this is not executed; the arm stands still '
         'when its last twist is so old [s].', 0.01, 10.0)
@@ -91,6 +95,7 @@ class SimSettings:
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f'parameter {name} is {getattr(self, name)!r}: use one of {known}')
+        Faults(self.faults)
         if len(self.camera_pose) != 6:
             raise ConfigError(f'parameter camera_pose has {len(self.camera_pose)} numbers: give '
                               'x, y, z of the camera and of what it looks at')

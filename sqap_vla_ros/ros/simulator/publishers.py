@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.messages import rgb_to_message
 from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
+from sqap_vla_ros.ros.simulator.faults import Faults
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
 from sqap_vla_ros.sim.robot_description import robot_description
 from sqap_vla_ros.sim.sensors import camera_info_fields, joint_state_fields, pose_of
@@ -41,16 +42,17 @@ class SimPublishers:
     """
     The simulator's publishers.
 
-    `sense`, `camera` and `clock_tick` make messages, `send` publishes them as often as needed;
-    so a repeated tick is the same to the bit. The camera of the scene does not move: its
-    transform is latched on /tf_static, and so is the arm's URDF on robot_description.
+    `sense`, `camera` and `clock_tick` make messages, with what `faults` do to them, and `send`
+    publishes them as often as needed; so a repeated tick is the same to the bit. The camera of
+    the scene does not move: its transform is latched on /tf_static, and so is the arm's URDF on
+    robot_description.
     """
 
     def __init__(self, node: Node, env, settings: SimSettings):
         self._env, self._settings = env, settings
-        self._info = CameraInfo(**camera_info_fields(
-            np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width)))
-        self._info.header.frame_id = settings.camera_frame
+        self.faults = Faults(settings.faults)
+        self._info = camera_info_fields(
+            np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width))
         self._image = node.create_publisher(Image, 'image', QUEUE)
         self._camera_info = node.create_publisher(CameraInfo, 'camera_info', QUEUE)
         self._final_image = node.create_publisher(Image, '~/final_image', QUEUE)
@@ -83,13 +85,15 @@ class SimPublishers:
             settings.end_effector_frame)])
         joints = JointState(**joint_state_fields(self._env))
         joints.header.stamp = stamp
-        return [(self._tf, tf), (self._joint_states, joints)]
+        return [*self.faults.overdue(), *self.faults.applied('tf', self._tf, tf),
+                *self.faults.applied('joints', self._joint_states, joints)]
 
     def camera(self, stamp: Time, image: np.ndarray) -> list[tuple]:
         """Return (publisher, message) pairs for an image uint8 [H, W, 3]."""
-        self._info.header.stamp = stamp
-        return [(self._camera_info, self._info),
-                (self._image, rgb_to_message(image, self._info.header))]
+        header = Header(stamp=stamp, frame_id=self._settings.camera_frame)
+        info = CameraInfo(**self._info, header=header)
+        return [*self.faults.applied('info', self._camera_info, info),
+                *self.faults.applied('image', self._image, rgb_to_message(image, header))]
 
     def clock_tick(self, stamp: Time) -> tuple:
         """Return the (publisher, message) pair of the simulated clock."""
