@@ -12,10 +12,13 @@ import cv2
 import numpy as np
 from sqap_vla_ros.errors import ObservationError
 
+from .compressed import DEPTH_ENCODINGS, MAX_PIXELS, read_header
+
 BYTES_PER_PIXEL = {
     'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1,
     'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1,
     'yuv422': 2, 'uyvy': 2, 'yuv422_yuy2': 2, 'yuyv': 2}
+PAIRED = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')  # two pixels share a colour
 
 # OpenCV names a Bayer pattern by its second row's second and third pixel, ROS by its first two.
 _TO_RGB = {
@@ -53,14 +56,18 @@ def compressed_to_rgb(message) -> np.ndarray:
     """
     Return a sensor_msgs/CompressedImage (JPEG, PNG, ...) as uint8 [H, W, 3] RGB.
 
-    Raises ObservationError when it cannot be decoded.
+    Raises ObservationError when it is no whole image of 8 bits a channel; see compressed.py.
     """
-    data = np.frombuffer(message.data, np.uint8)
+    data = bytes(message.data)
+    header = read_header(data, message.format)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(data, flags) if data.size else None
-    if pixels is None:
-        raise ObservationError(f'image/compressed: {data.size} bytes of format '
-                               f'{message.format!r} are no JPEG, PNG or WebP image')
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (header.height, header.width):
+        raise ObservationError(f'image/compressed: a {header.kind} of {len(data)} bytes and '
+                               f'{header.width} x {header.height} pixels is damaged')
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
@@ -77,11 +84,14 @@ def read_image(path) -> np.ndarray:
 def _check(message):
     channels = BYTES_PER_PIXEL.get(message.encoding)
     if channels is None:
-        raise ObservationError(f'image: encoding {message.encoding!r} cannot be used, expected '
-                               f'one of {sorted(BYTES_PER_PIXEL)}')
-    found = (message.width, message.height, message.step, len(message.data))
-    if (message.width < 1 or message.height < 1 or message.step < message.width * channels
-            or len(message.data) < message.step * message.height):
+        is_depth = message.encoding in DEPTH_ENCODINGS
         raise ObservationError(
-            'image: width {}, height {}, step {} and {} bytes do not fit together for encoding '
-            '{}'.format(*found, message.encoding))
+            f'image: encoding {message.encoding!r} cannot be used, expected one of '
+            f'{sorted(BYTES_PER_PIXEL)}' + (': is it a depth image?' if is_depth else ''))
+    width, height, step, size = message.width, message.height, message.step, len(message.data)
+    is_odd_pair = message.encoding in PAIRED and width % 2
+    if (width < 1 or height < 1 or width * height > MAX_PIXELS or is_odd_pair
+            or step < width * channels or not step * height <= size < step * (height + 1)):
+        raise ObservationError(
+            f'image: width {width}, height {height}, step {step} and {size} bytes do not fit '
+            f'together for encoding {message.encoding}')
