@@ -123,6 +123,7 @@ class Robot(Node):
             TokenSelectionMessage, 'vla_node/token_selection', self.selections.append, reliable)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, reliable)
         self.size, self.encoding, self.frame_id = (48, 64), 'rgb8', 'camera'
+        self.pictures = 0
         self.publishes = {'image', 'info', 'tf'}
 
     def say(self, text=INSTRUCTION):
@@ -150,10 +151,13 @@ class Robot(Node):
         return self.get_clock().now().nanoseconds
 
     def picture(self, stamp_ns):
-        """Return a grey image."""
+        """Return grey stripes, somewhere else in each picture, as those of a live camera are."""
         height, width = self.size
+        self.pictures += 1
+        stripe = bytes(level for column in range(width)
+                       for level in [96 + (8 * column + self.pictures) % 64] * 3)
         message = Image(height=height, width=width, encoding=self.encoding, step=3 * width,
-                        data=array('B', bytes([128]) * (3 * width * height)))
+                        data=array('B', stripe * height))
         message.header.frame_id, message.header.stamp = self.frame_id, time_message(stamp_ns)
         return message
 

@@ -18,6 +18,7 @@ from sqap_vla_ros.geometry.poses import points_in_camera, pose_matrix
 from sqap_vla_ros.observation import end_effector_state, Observation, ProtectedPoints, STATE_NAMES
 
 from .camera_info import camera_of_image
+from .image_health import ImageHealth
 from .images import to_rgb
 from .joints import gripper_opening, JointHistory
 from .robot_poses import pose_at
@@ -44,6 +45,8 @@ class ObserverOptions:
     tf_timeout: float = 0.0
     tf_max_age: float = 0.1
     camera_info_max_age: float = 10.0
+    min_contrast: float = 3.0
+    max_image_change: float = 80.0
 
     @classmethod
     def of(cls, config):
@@ -72,7 +75,7 @@ def at_once(timeout_s: float):
 
 
 class Observer:
-    """Build observations; remembers nothing but the size of the images."""
+    """Build observations; remembers what the images are like."""
 
     def __init__(self, options: ObserverOptions, heard, transforms, state_names=(),
                  waiting=at_once):
@@ -94,11 +97,13 @@ class Observer:
         self._transforms = transforms
         self._needs_state = bool(state_names)
         self._waiting = waiting
+        self._health = ImageHealth()
         self.reset()
 
     def reset(self):
-        """Accept any image size next."""
-        self._image_size = None
+        """Accept any kind of image next."""
+        self._image_kind = None
+        self._health.reset()
 
     def observe(self, message, instruction: str) -> tuple[Observation, list[str]]:
         """
@@ -118,14 +123,21 @@ class Observer:
         return (Observation(image, stamp_ns(message), instruction, protected, state), warnings)
 
     def _image(self, message):
-        image = to_rgb(message)
-        old, new = self._image_size, image.shape[:2]
-        if old not in (None, new):
+        image, options = to_rgb(message), self.options
+        self._check_kind(image, message)
+        self._health.check(image, stamp_ns(message), options.min_contrast,
+                           options.max_image_change)
+        return np.ascontiguousarray(image[::-1, ::-1]) if options.rotate_image_180 else image
+
+    def _check_kind(self, image, message):
+        height, width = image.shape[:2]
+        coding = getattr(message, 'encoding', None) or message.format
+        old, new = self._image_kind or (width, height, coding), (width, height, coding)
+        if old != new:
             raise ObservationError(
-                f'the image is {new[1]} x {new[0]} pixels now and was {old[1]} x {old[0]} before: '
-                'is it another camera? Call ~/reset to go on with it')
-        self._image_size = new
-        return np.ascontiguousarray(image[::-1, ::-1]) if self.options.rotate_image_180 else image
+                'the image is {} x {} pixels of {!r} now and was {} x {} of {!r} before: is it '
+                'another camera? Call ~/reset to go on with it'.format(*new, *old))
+        self._image_kind = new
 
     def _protected_or_warned(self, message, image_size, wait):
         try:

@@ -132,6 +132,17 @@ class NodeConfig:
     camera_info_max_age: float = option(
         10.0, "Refuse a camera_info whose stamp is further from the image's; one without a stamp "
         'or one that is latched is always taken [s].', 0.0, 86400.0, live=True)
+    frozen_image_timeout: float = option(
+        0.5, 'Stop when no picture differs from those before while the arm is commanded to move '
+        'for this long; 0 never, for a simulated camera that may not see the arm [s].',
+        0.0, 3600.0, live=True)
+    min_contrast: float = option(
+        3.0, 'Refuse images of less contrast (black, covered, overexposed) and of noise; 0 takes '
+        'all [levels of 255].', 0.0, 128.0, live=True)
+    max_image_change: float = option(
+        80.0, 'Refuse images whose brightness changed by more within seconds, or that lost their '
+        'colours, contrast or part of the picture; 0 takes all [levels of 255].',
+        0.0, 255.0, live=True)
     inference_timeout: float = option(
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 
