@@ -19,6 +19,7 @@ from sqap_vla_ros.errors import ObservationError
 CELLS = 64, 48  # width and height of the small copy
 FORGOTTEN_S = 5.0  # time constant of what "before" means; after a longer gap all is new
 NEIGHBOURS_ALIKE = 0.3  # correlation of neighbouring pixels; of a sharp picture more than 0.8
+TIMES_BRIGHTER, DARK = 4.0, 8.0  # a lamp's share, told also where all is dark
 LEAST_CONTRAST_LEFT = 0.2  # of that before
 COLOURFUL, LEAST_COLOUR_LEFT = 4.0, 0.1  # levels; of that before
 DEAD_ROWS = 0.1  # of the rows or columns, that became one colour
@@ -154,7 +155,8 @@ def _check_has_a_bottom(now):
 
 def _check_change(usual, now, max_change):
     limits = f'(limit: max_image_change, {max_change:g})'
-    if abs(now.brightness - usual.brightness) > max_change:
+    darker, brighter = sorted((now.brightness, usual.brightness))
+    if brighter - darker > max_change or brighter > TIMES_BRIGHTER * max(darker, DARK):
         raise ObservationError(
             f"the image's brightness is {now.brightness:.0f} of 255 and was "
             f'{usual.brightness:.0f} before {limits}: {CURE}')

@@ -3,14 +3,19 @@
 """Image messages to RGB: every encoding that cameras send."""
 
 from array import array
+import io
+import struct
 from types import SimpleNamespace
+import zlib
 
 import cv2
 import numpy as np
+from PIL import Image
 import pytest
 
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest import images
+from sqap_vla_ros.ingest.compressed import read_header
 
 HEIGHT, WIDTH = 6, 8
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -78,9 +83,106 @@ def test_bytes_that_are_no_image_are_refused(data):
         images.compressed_to_rgb(SimpleNamespace(format='jpeg', data=data))
 
 
+def encoded(extension, pixels=None, **changes):
+    """Return a CompressedImage."""
+    pixels = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC) if pixels is None else pixels
+    data = cv2.imencode(extension, pixels)[1].tobytes()
+    return SimpleNamespace(**{'format': extension[1:], 'data': data, **changes})
+
+
+def png_of(width, height, bits=8):
+    """Return the beginning of a PNG that says it has this size, with an end."""
+    header = b'IHDR' + struct.pack('>IIBBBBB', width, height, bits, 2, 0, 0, 0)
+    return (b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + header
+            + struct.pack('>I', zlib.crc32(header)) + b'\0\0\0\0IEND\xaeB`\x82')
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp'])
+def test_the_size_is_known_before_a_byte_is_unpacked(extension):
+    message = encoded(extension)
+    header = read_header(message.data, '')
+    assert (header.width, header.height, header.bits) == (64, 48, 8)
+    assert images.compressed_to_rgb(message).shape == (48, 64, 3)
+    grey = encoded(extension, RGB[..., 0])
+    assert (read_header(grey.data, '').width, read_header(grey.data, '').height) == (8, 6)
+
+
+@pytest.mark.parametrize('kind', ['lossy', 'lossless', 'extended'])
+def test_all_three_kinds_of_webp_tell_their_size(kind):
+    file = io.BytesIO()
+    pixels = np.zeros((48, 64, 4 if kind == 'extended' else 3), np.uint8)
+    Image.fromarray(pixels).save(file, 'webp', lossless=kind == 'lossless')
+    header = read_header(file.getvalue(), '')
+    assert (header.width, header.height) == (64, 48)
+
+
+def test_a_few_kilobytes_that_would_unpack_to_gigabytes_are_not_unpacked():
+    large = encoded('.jpg').data
+    start = large.index(b'\xff\xc0') + 5
+    vast = large[:start] + struct.pack('>HH', 65000, 65000) + large[start + 4:]
+    packed = bytes([0x2F]) + (0x3FFF | 0x3FFF << 14).to_bytes(4, 'little') + bytes(9)
+    webp = b'RIFF' + struct.pack('<I', 26) + b'WEBPVP8L' + struct.pack('<I', 14) + packed
+    for data in (png_of(27_000, 27_000), png_of(0, 5), png_of(2**31, 2**31), vast, webp):
+        with pytest.raises(ObservationError, match='expected 1 to 40000000 in all: it is not un'):
+            images.compressed_to_rgb(SimpleNamespace(format='png', data=data))
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp'])
+@pytest.mark.parametrize('share', [0.05, 0.5, 0.9, 0.99])
+def test_images_that_were_cut_off_are_refused(extension, share):
+    message = encoded(extension)
+    message.data = message.data[:int(share * len(message.data))]
+    with pytest.raises(ObservationError, match='lost on the way|damaged|are no JPEG'):
+        images.compressed_to_rgb(message)
+    if extension == '.webp':  # which has no sums and no markers
+        return
+    noise = np.random.default_rng(1).bytes(4000)
+    with pytest.raises(ObservationError, match='lost on the way|damaged|are no JPEG'):
+        images.compressed_to_rgb(SimpleNamespace(format='', data=message.data + noise))
+
+
+def test_a_thumbnails_end_is_not_the_images():
+    data = encoded('.jpg').data
+    thumbnail = b'\xff\xe1' + struct.pack('>H', 6) + b'\xff\xd8\xff\xd9'
+    with pytest.raises(ObservationError, match='has no end'):
+        read_header(data[:2] + thumbnail + data[2:-2], '')
+    assert read_header(data[:2] + thumbnail + data[2:] + b'\0' * 7, '').width == 64
+
+
+@pytest.mark.parametrize('message, text', [
+    (SimpleNamespace(format='16UC1; compressedDepth png', data=b'abc'), 'is a depth image'),
+    (SimpleNamespace(format='32FC1; compressedDepth', data=b'abc'), 'is a depth image'),
+    (encoded('.png', format='16UC1; png compressed '), 'is a depth image'),
+    (encoded('.png', RGB[..., 0].astype(np.uint16), format='png'), '16 bits a channel'),
+    (encoded('.png', RGB.astype(np.uint16), format='bgr16; png'), '16 bits a channel'),
+    (encoded('.bmp'), 'are no JPEG, PNG or WebP'), (encoded('.tiff'), 'are no JPEG')])
+def test_what_is_no_picture_of_8_bits_is_refused_compressed_as_raw(message, text):
+    with pytest.raises(ObservationError, match=text):
+        images.compressed_to_rgb(message)
+
+
+def test_raw_depth_is_told_as_such():
+    for encoding in ('16UC1', '32FC1', 'mono16'):
+        with pytest.raises(ObservationError, match='is it a depth image'):
+            images.image_to_rgb(message(RGB, encoding))
+
+
+def test_the_order_of_bytes_says_nothing_about_8_bits():
+    told = message(RGB, 'rgb8')
+    told.is_bigendian = 1
+    np.testing.assert_array_equal(images.image_to_rgb(told), RGB)
+
+
+@pytest.mark.parametrize('encoding', ['uyvy', 'yuyv', 'yuv422', 'yuv422_yuy2'])
+def test_pixels_that_come_in_pairs_have_an_even_width(encoding):
+    with pytest.raises(ObservationError, match='width 7'):
+        images.image_to_rgb(message(np.zeros((6, 14), np.uint8), encoding, width=7))
+
+
 @pytest.mark.parametrize('changes', [
     {'encoding': '16UC1'}, {'encoding': '8UC3'}, {'encoding': ''}, {'step': 23}, {'height': 7},
-    {'width': 0}, {'height': 0}, {'data': array('B')}])
+    {'width': 0}, {'height': 0}, {'data': array('B')}, {'data': array('B', bytes(7 * 24))},
+    {'height': 3}, {'step': 12}, {'step': 25}, {'width': 2**31}])
 def test_messages_that_contradict_themselves_are_refused(changes):
     broken = message(RGB, 'rgb8')
     for name, value in changes.items():

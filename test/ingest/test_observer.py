@@ -441,7 +441,8 @@ def test_another_image_size_is_refused_until_reset():
     observer.observe(picture(), 'go')
     small = picture(pixels=IMAGE[::2, ::2])
     for _ in range(2):
-        with pytest.raises(ObservationError, match="32 x 24 pixels of 'rgb8' now and was 64 x 48 of"):
+        with pytest.raises(ObservationError,
+                           match="32 x 24 pixels of 'rgb8' now and was 64 x 48 of"):
             observer.observe(small, 'go')
     observer.reset()
     observer.observe(small, 'go')

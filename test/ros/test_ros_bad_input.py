@@ -32,10 +32,10 @@ def test_no_camera_info(world):
 def test_another_image_size_in_the_middle_of_a_run(world):
     world.move()
     world.robot.size = (96, 128)
-    assert_stopped(world, 'the image is 128 x 96 pixels now and was 64 x 48 before')
+    assert_stopped(world, "the image is 128 x 96 pixels of 'rgb8' now and was 64 x 48 of")
     world.call('resume')
     world.robot.twists.clear()
-    assert_stopped(world, 'the image is 128 x 96 pixels now and was 64 x 48 before')
+    assert_stopped(world, "the image is 128 x 96 pixels of 'rgb8' now and was 64 x 48 of")
     world.call('reset')
     world.until(world.is_moving, meanwhile=world.robot.look)
 

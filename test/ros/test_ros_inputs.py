@@ -72,10 +72,11 @@ def test_compressed_images_move_the_arm(make_world):
         'cli_args': ['--ros-args', '-r', 'image:=/cam/image_raw']})
     robot = world.robot
     jpegs = robot.create_publisher(CompressedImage, '/cam/image_raw/compressed', 1)
-    _, data = cv2.imencode('.png', np.full((48, 64, 3), 128, np.uint8))
+    raw = robot.picture
 
     def picture(stamp_ns):
-        message = CompressedImage(format='png', data=data.tobytes())
+        pixels = np.reshape(raw(stamp_ns).data, (48, 64, 3)).astype(np.uint8)
+        message = CompressedImage(format='png', data=cv2.imencode('.png', pixels)[1].tobytes())
         message.header.frame_id, message.header.stamp = 'camera', time_message(stamp_ns)
         return message
     robot.destroy_publisher(robot.image)
@@ -84,7 +85,8 @@ def test_compressed_images_move_the_arm(make_world):
     world.robot.say()
     world.until(lambda: world.says('commands', 'no image has come in on /cam/image_raw/compr'))
     world.move()
-    assert (world.policy.observations[-1].image == 128).all()
+    shown = world.policy.observations[-1].image
+    assert np.ptp(shown, axis=(0, 2)).max() == 0 and (shown[..., 0] >= 96).all() and np.ptp(shown)
 
 
 @pytest.mark.parametrize('policy, parameters, expected', [
@@ -183,3 +185,29 @@ def test_the_observers_defaults_are_those_of_the_parameters():
     for item in fields(ObserverOptions):
         if item.name not in ('needs_localization', 'tf_timeout'):
             assert item.default == parameters[item.name], item.name
+
+
+@pytest.mark.parametrize('blind, text', [
+    ('frozen', 'the images on /image do not change'), ('black', 'shows almost nothing'),
+    ('noise', 'is noise'), ('mono', "of 'mono8' now and was 64 x 48 of 'rgb8' before")])
+def test_a_camera_that_goes_blind_stops_the_arm_until_it_sees_again(world, blind, text):
+    robot = world.robot
+    world.move()
+    sees, last, noise = robot.picture, robot.picture(0), np.random.default_rng(0)
+
+    def picture(stamp_ns):
+        message = sees(stamp_ns)
+        if blind == 'frozen':
+            message.data = last.data
+        elif blind == 'mono':
+            message.encoding, message.step, message.data = 'mono8', 64, message.data[::3]
+        else:
+            message.data.frombytes(noise.bytes(9216) if blind == 'noise' else bytes(9216))
+            del message.data[:9216]
+        return message
+    robot.picture = picture
+    world.until(lambda: world.says('commands', text), meanwhile=robot.look)
+    assert robot.said('commands')[0] == b'\x02'
+    world.stays_still(meanwhile=robot.look)
+    robot.picture = sees
+    world.until(world.is_moving, meanwhile=robot.look)

@@ -14,6 +14,7 @@ import time
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.ingest.frozen_images import FrozenImages
 from sqap_vla_ros.ingest.joints import JointHistory
 from sqap_vla_ros.ingest.stamps import stamp_ns
 from std_msgs.msg import String
@@ -35,7 +36,11 @@ class Frame:
 
 
 class Inputs:
-    """Subscriptions of vla_node and the newest message of each; `joints`: a JointHistory."""
+    """
+    Subscriptions of vla_node and the newest message of each.
+
+    joints: a JointHistory.  pictures: FrozenImages of what came in.
+    """
 
     def __init__(self, node, config, needs_joints: bool):
         self._node = node
@@ -45,6 +50,7 @@ class Inputs:
         self._info = self._latched_info = self._joint_states = None
         self._lock = Lock()
         self._joints = JointHistory([config.gripper_joint] if needs_joints else ())
+        self.pictures = FrozenImages()
         self._forget()
 
     def setup(self, listener):
@@ -154,6 +160,7 @@ class Inputs:
 
     def _forget(self):
         self.images = 0
+        self.pictures.clear()
         self.instruction = None
         self._newest_info = self._latched = None
         self.forget_moving()
@@ -174,6 +181,7 @@ class Inputs:
     def _image_heard(self, message):
         heard_s = time.perf_counter()
         self.images += 1
+        self.pictures.heard(message.data)
         self.frame = Frame(message, stamp_ns(message), heard_s)
         self._listener.on_frame(self.frame)
 

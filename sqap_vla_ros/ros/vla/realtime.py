@@ -50,6 +50,7 @@ class RealTimeControl(Control):
 
     def reset(self) -> str:
         """Drop the chunk and begin an episode; the arm stops at once."""
+        self.parts.inputs.pictures.clear()
         told = super().reset()
         self._tick()
         return told
@@ -90,6 +91,7 @@ class RealTimeControl(Control):
             self.parts.output.send(command, now_ns)
         else:
             self.parts.output.stop(now_ns)
+        self.parts.inputs.pictures.commanded(command and command.velocity, time.perf_counter())
         self._say(*(stops or waits or self.why_not_ask() or self._how_it_goes()))
 
     _command_now = _tick
@@ -104,7 +106,8 @@ class RealTimeControl(Control):
         topic = self.parts.inputs.image_topic
         if time.perf_counter() - frame.heard_s > limit_s:
             return ERROR, f'no image on {topic} for more than {limit_s:g} s'
-        reason = why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic)
+        reason = (why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic) or
+                  self.parts.inputs.pictures.why_stop(self.config.frozen_image_timeout, topic))
         return (ERROR, reason) if reason else None
 
     def _why_outlived(self, now_ns):
