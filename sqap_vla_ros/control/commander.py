@@ -119,7 +119,9 @@ class Commander:
         if admitted is None:
             self._rest()
             return None
-        return self.drive.advance(admitted, now_ns, self._drive_period_ns)
+        sent = self.drive.advance(admitted, now_ns, self._drive_period_ns)
+        self.drive.watch(measured, now_ns)
+        return None if self._has_failed(now_ns) else sent
 
     def brake(self, now_ns: int) -> Command | None:
         """Return the command that slows the arm down; None once it stands."""
@@ -143,6 +145,14 @@ class Commander:
         if self.gate.fault:
             self.stop(now_ns)
         return command
+
+    def _has_failed(self, now_ns: int) -> bool:
+        """Latch the drive's fault, if it has one."""
+        fault = self.drive.fault
+        if fault:
+            self.gate.latch(fault)
+            self.stop(now_ns)
+        return bool(fault)
 
     def _rest(self) -> None:
         if self._is_moving:

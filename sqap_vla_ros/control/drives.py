@@ -24,11 +24,13 @@ class Drive:
     """
     What every drive has; this one is for outputs that tell a velocity and nothing else.
 
-    needs: what has to be measured, out of 'pose' and 'joints'. All calls of one motion are
-    begin, then toward and advance in turns, then rest.
+    needs: what has to be measured, out of 'pose' and 'joints'.  fault: why the arm has to stop
+    until someone has looked; rest() forgets it.  All calls of one motion are begin, then toward,
+    advance and watch in turns, then maybe brake, then rest.
     """
 
     needs: frozenset[str] = frozenset()
+    fault: str | None = None
 
     def begin(self, measured: Measured | None) -> None:
         """Start from where the arm is; raise ObservationError where what it needs is missing."""
@@ -44,6 +46,13 @@ class Drive:
     def advance(self, admitted: Command, now_ns: int, period_ns: int) -> Command:
         """Return what to send: the admitted velocity, and the position that it leads to."""
         return replace(admitted, position=None)
+
+    def watch(self, measured: Measured | None, now_ns: int) -> None:
+        """Set fault where the measured arm does not go where it was told to."""
+
+    def brake(self, now_ns: int, period_ns: int) -> Command | None:
+        """Return what slows down the rest, once the gate lets the end effector stand; or None."""
+        return None
 
     def rest(self) -> None:
         """Take the arm to stand; motion begins again with `begin`."""

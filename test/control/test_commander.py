@@ -6,7 +6,7 @@ import pytest
 from sqap_vla_ros.control.action_space import ActionSpace, TWIST_NAMES
 from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.control.commander import Commander
-from sqap_vla_ros.control.drives import PoseDrive
+from sqap_vla_ros.control.drives import PoseDrive, TwistDrive
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose
@@ -108,3 +108,20 @@ def test_a_pose_output_goes_the_way_from_the_measured_pose_and_none_without():
     sent = [control.command(START_NS + tick * 20 * MS, start) for tick in range(3)]
     np.testing.assert_allclose([command.position[0] for command in sent], [0.402, 0.404, 0.406])
     assert control.brake(START_NS + 60 * MS) is None and not control.player.is_engaged
+
+
+def test_a_fault_of_the_drive_is_latched_and_nothing_is_sent():
+    class Stuck(TwistDrive):
+
+        def watch(self, measured, now_ns):
+            self.fault = f'the arm stays at {measured.joints}'
+
+        def rest(self):
+            self.fault = None
+
+    control = commander(drive=Stuck())
+    control.take(chunk(START_NS), START_NS)
+    assert control.command(START_NS, Measured(joints=np.zeros(2))) is None
+    assert control.gate.fault == 'the arm stays at [0. 0.]' and control.drive.fault is None
+    control.take(chunk(START_NS + MS), START_NS + MS)
+    assert control.command(START_NS + MS, Measured(joints=np.zeros(2))) is None
