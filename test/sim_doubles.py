@@ -17,9 +17,14 @@ from tf2_msgs.msg import TFMessage
 
 
 class PointEnv:
-    """A point that moves as it is told; the instruction is fulfilled at x >= 0.1 m."""
+    """
+    A point that moves as it is told; the instruction is fulfilled at x >= 0.1 m.
+
+    With twists its first joint tells how many control steps have passed.
+    """
 
     dt = 0.05
+    substep_s = 0.002
 
     def __init__(self, settings):
         self.size = (settings.image_height, settings.image_width)
@@ -28,6 +33,7 @@ class PointEnv:
         self.joints = np.arange(9.0)
         self.goal = None
         self.closed = False
+        self.watch = lambda time_s: None
 
     def reset(self, seed, instruction):
         self.position = np.random.default_rng(seed).uniform(-0.05, 0.05, 3)
@@ -36,6 +42,9 @@ class PointEnv:
 
     def step(self, twist, gripper_open):
         self.executed.append((np.array(twist), gripper_open))
+        for number in range(1, 1 + round(self.dt / self.substep_s)):
+            self.joints[0] = len(self.executed) - 1 + number * self.substep_s / self.dt
+            self.watch(number * self.substep_s)
         self.position = self.position + self.dt * np.asarray(twist[:3])
         self.opening = gripper_open
         return bool(self.position[0] >= 0.1)

@@ -49,6 +49,8 @@ class LiberoEnv:
         their count (50), and placement_m does not apply.
     variation: what else may differ from the benchmark's look.
     command_scale: how `step` reads its twists, see units.py; it may be set.
+    watch: called with the time since a step began (s) behind each of its physics steps; it may
+        be set.
     Raises ConfigError for an unknown suite, instruction or camera, and for options that exclude
     each other.
     """
@@ -73,6 +75,7 @@ class LiberoEnv:
         self._placement_m, self._variation, self._camera_name = placement_m, variation, camera
         self.scene = None
         self.time, self.success = 0.0, False
+        self.watch = lambda time_s: None
         self._use(self.instructions[0])
 
     @property
@@ -129,7 +132,8 @@ class LiberoEnv:
         .. 1 open.
         """
         unit = self.command_scale.unit_action(twist)  # the base is not rotated in the world
-        control_step(self.scene.benchmark, np.append(unit, gripper_to_unit(gripper_open)))
+        control_step(self.scene.benchmark, np.append(unit, gripper_to_unit(gripper_open)),
+                     self.watch)
         self.time += self.dt
         self.success = self.scene.fulfils(self._problem['goal_state'])
         return self.success
@@ -142,7 +146,7 @@ class LiberoEnv:
         duration_s: a multiple of the physics' period, 2 ms.
         """
         tracking_step(self.scene.benchmark, lambda time_s: self._in_world(reference(time_s)),
-                      gripper_to_unit(gripper_open), duration_s)
+                      gripper_to_unit(gripper_open), duration_s, self.watch)
         self.time += duration_s
         self.success = self.scene.fulfils(self._problem['goal_state'])
         return self.success

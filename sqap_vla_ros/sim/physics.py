@@ -14,15 +14,23 @@ import mujoco
 import numpy as np
 
 
-def control_step(scene, action):
-    """Move a robosuite scene by a control period with an action; physics alone, no reward."""
+def _unwatched(time_s):
+    """Do nothing behind a physics step."""
+
+
+def control_step(scene, action, watch: Callable = _unwatched):
+    """
+    Move a robosuite scene by a control period with an action; physics alone, no reward.
+
+    watch(time_s): called behind each physics step.
+    """
     robot = scene.robots[0]
     _run(scene, scene.control_timestep,
-         lambda substep: robot.control(action, policy_step=substep == 0))
+         lambda substep: robot.control(action, policy_step=substep == 0), watch)
 
 
 def tracking_step(scene, reference: Callable, gripper_action: float, duration_s: float,
-                  watch: Callable = lambda time_s: None) -> None:
+                  watch: Callable = _unwatched) -> None:
     """
     Move by some physics steps, with the torques that reference(time_s) asks for (arm_control.py).
 
@@ -40,7 +48,7 @@ def tracking_step(scene, reference: Callable, gripper_action: float, duration_s:
     _run(scene, duration_s, actuate, watch)
 
 
-def _run(scene, duration_s, actuate, watch=lambda time_s: None):
+def _run(scene, duration_s, actuate, watch):
     """Run the physics for a time; actuate(number) sets the torques of each of its steps."""
     sim = scene.sim
     model, data = sim.model._model, sim.data._data

@@ -93,6 +93,8 @@ class LiberoSimNode(Node):
         Raises SimulationStopped after request_stop, PolicyTimeout without a policy node.
         """
         records = []
+        if self._sensors.joint_stream:
+            self._sensors.joint_stream.start()
         self.env.render()  # the first frame takes seconds: textures are loaded
         for episode in self.plan:
             record = self._run_episode(episode)
@@ -107,6 +109,8 @@ class LiberoSimNode(Node):
 
     def close(self) -> None:
         """Free the environment, the node and its executor."""
+        if self._sensors.joint_stream:
+            self._sensors.joint_stream.close()
         self.env.close()
         self._message_executor.shutdown()
         self.destroy_node()

@@ -155,12 +155,15 @@ class RealTime(Pacing):
         super().__init__(*args)
         self._clock = clock
         self._due = 0.0
+        self._stream = self._publishers.joint_stream
         self._max_age_ns = round(self._settings.command_max_age_s * NANOSECONDS)
 
     def begin(self, record: EpisodeRecord) -> None:
         """Start an episode."""
         super().begin(record)
         self._due = time.monotonic()
+        if self._stream:
+            self._stream.begin(record.seed)
 
     @property
     def stamp_ns(self) -> int:
@@ -175,6 +178,8 @@ class RealTime(Pacing):
     def step(self, number: int) -> bool:
         """Do what is told in this control step; return whether the task is fulfilled."""
         self._faults.at(number * self._env.dt)
+        if self._stream:
+            self._stream.at(number * self._env.dt)
         slices = SLICES if self._commands.holds else 1
         success = is_fresh = False
         for part in range(slices):
@@ -183,10 +188,17 @@ class RealTime(Pacing):
             if part == 0:
                 self._note_delay(delay_s)
                 self._sense(number)
-            success |= self._commands.move(self._env.dt / slices)
+            success |= self._move(self._env.dt / slices)
             self._due += self._env.dt / slices
         self._record.idle_steps += not is_fresh
         return success
+
+    def _move(self, duration_s: float) -> bool:
+        if self._stream:
+            began_ns = self.moment_ns
+            self._env.watch = lambda time_s: self._stream.note(
+                began_ns + round(time_s * NANOSECONDS), self._env)
+        return self._commands.move(duration_s)
 
     def _sense(self, number: int) -> None:
         """Send what a control step's sensors see, an image with every image_every-th."""

@@ -77,6 +77,9 @@ class SimSettings:
     policy_timeout_s: float = option(
         120.0, 'Wall time without an answer of the policy node after which the run ends in an '
         'error [s].', 0.5, 3600.0)
+    joint_states_rate: float = option(
+        0.0, 'Real time: joint_states at this rate, physics runs at 500 Hz; 0: with every control '
+        'step, 20 Hz [Hz].', 0.0, 1000.0)
     faults: tuple[str, ...] = option(
         (), 'Faults of sensors on a schedule, each SENSOR_EFFECT[:VALUE]@START[+DURATION] in '
         'seconds of every episode, such as image_freeze@5+3; docs/simulator.md lists them.')
@@ -95,6 +98,9 @@ class SimSettings:
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f'parameter {name} is {getattr(self, name)!r}: use one of {known}')
+        if self.lockstep and self.joint_states_rate:
+            raise ConfigError('parameter joint_states_rate needs lockstep: false: there, '
+                              'joint_states belong to ticks')
         Faults(self.faults)
         if len(self.camera_pose) != 6:
             raise ConfigError(f'parameter camera_pose has {len(self.camera_pose)} numbers: give '

@@ -13,6 +13,7 @@ from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.messages import rgb_to_message
 from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
 from sqap_vla_ros.ros.simulator.faults import Faults
+from sqap_vla_ros.ros.simulator.joint_stream import JointStream
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
 from sqap_vla_ros.sim.robot_description import robot_description
 from sqap_vla_ros.sim.sensors import camera_info_fields, joint_state_fields, pose_of
@@ -57,6 +58,9 @@ class SimPublishers:
         self._camera_info = node.create_publisher(CameraInfo, 'camera_info', QUEUE)
         self._final_image = node.create_publisher(Image, '~/final_image', QUEUE)
         self._joint_states = node.create_publisher(JointState, 'joint_states', QUEUE)
+        self.joint_stream = JointStream(
+            self._joint_states, node.get_clock(), settings.joint_states_rate, settings.faults
+        ) if settings.joint_states_rate else None
         self._tf = node.create_publisher(TFMessage, '/tf', qos.TF)
         self._tf_static = node.create_publisher(TFMessage, '/tf_static', qos.TF_STATIC)
         self._instruction = node.create_publisher(String, 'instruction', qos.INSTRUCTION_LATCHED)
@@ -78,15 +82,17 @@ class SimPublishers:
         self._instruction.wait_for_all_acked(Duration(seconds=1))
 
     def sense(self, stamp: Time) -> list[tuple]:
-        """Return (publisher, message) pairs of the robot's state now: TF and joint_states."""
+        """Return (publisher, message) pairs of the robot's state: TF, and joints but streamed."""
         settings = self._settings
         tf = TFMessage(transforms=[transform_message(
             self._env.end_effector_pose(), stamp, settings.base_frame,
             settings.end_effector_frame)])
         joints = JointState(**joint_state_fields(self._env))
         joints.header.stamp = stamp
-        return [*self.faults.overdue(), *self.faults.applied('tf', self._tf, tf),
-                *self.faults.applied('joints', self._joint_states, joints)]
+        pairs = self.faults.overdue() + self.faults.applied('tf', self._tf, tf)
+        if self.joint_stream is None:
+            pairs += self.faults.applied('joints', self._joint_states, joints)
+        return pairs
 
     def camera(self, stamp: Time, image: np.ndarray) -> list[tuple]:
         """Return (publisher, message) pairs for an image uint8 [H, W, 3]."""
