@@ -4,13 +4,14 @@
 
 from array import array
 
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
 from sensor_msgs.msg import Image
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
 from sqap_vla_ros.tokens.overlay import draw_overlay
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 _JOINTS = 'joints'
 
@@ -61,6 +62,26 @@ def tick_of(message: Float64MultiArray) -> int | None:
     label = message.layout.dim[0].label if message.layout.dim else ''
     name, _, tick = label.partition('@')
     return int(tick) if name == _JOINTS and tick.isdecimal() else None
+
+
+def trajectory_message(names, times_ns, positions, stamp_ns: int | None = None,
+                       velocities=None) -> JointTrajectory:
+    """
+    Return a trajectory of joints by name.
+
+    times_ns: [M] from its start.  positions: float64 [M, n] rad, or m.  velocities: alike, or
+    None.  stamp_ns: when it starts, None (a stamp of 0) for as soon as it comes.
+    """
+    message = JointTrajectory(joint_names=list(names), points=[
+        JointTrajectoryPoint(
+            positions=_array('d', row, np.float64),
+            time_from_start=Duration(sec=int(time_ns) // 10**9, nanosec=int(time_ns) % 10**9))
+        for time_ns, row in zip(times_ns, positions)])
+    for point, row in zip(message.points, () if velocities is None else velocities):
+        point.velocities = _array('d', row, np.float64)
+    if stamp_ns is not None:
+        message.header.stamp = time_message(stamp_ns)
+    return message
 
 
 def chunk_message(chunk, space, header, instruction: str, stages_ms: dict) -> ActionChunk:

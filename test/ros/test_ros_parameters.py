@@ -78,6 +78,7 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
     ({'end_effector_frames': ()}, 'end_effector_frames name TF frames'),
     ({'end_effector_frames': ('',)}, 'end_effector_frames name TF frames'),
     ({'output': 'poses'}, "output is 'poses', expected one of twist, pose"),
+    ({'gripper_output': 'action'}, 'expected one of topic, gripper_command'),
     ({'twist_units': 'unitless', 'max_linear_speed': 0.5},
      'max_linear_speed is 0.5, but unitless twists reach 0.4 at most .servo_linear_scale'),
     ({'twist_units': 'unitless', 'max_angular_speed': 1.0},

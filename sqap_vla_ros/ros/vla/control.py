@@ -121,6 +121,7 @@ class Control:
     def use(self, config):
         """Take changed parameters."""
         self.config = self.parts.arm.config = config
+        self.parts.output.use(config)
         self.gate.limits, self.gate.speed_scale = config.limits, config.speed_scale
 
     def now_ns(self) -> int:

@@ -16,14 +16,15 @@ from pathlib import Path
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from sqap_vla_ros.control.limits import CommandLimits
+from sqap_vla_ros.control.output_modes import CARTESIAN_OUTPUTS
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import (
     checked, description, known, option, OPTIONS, parameter_name, plain_default, PolicyOptions)
 from sqap_vla_ros.support.resources import model_directory
 import yaml
 
-OUTPUTS = ('twist', 'pose')
 TWIST_UNITS = ('si', 'unitless')
+GRIPPER_OUTPUTS = ('topic', 'gripper_command', 'parallel_gripper_command')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
 ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
 ROS_OWN_PREFIX = 'qos_overrides.'
@@ -67,7 +68,7 @@ class NodeConfig:
 
     output: str = option(
         'twist', 'What commands the robot, one topic: twist (delta_twist_cmds) or pose '
-        '(target_pose).', choices=OUTPUTS)
+        '(target_pose).', choices=CARTESIAN_OUTPUTS)
     twist_units: str = option(
         'si', 'si: twists are in m/s and rad/s (Servo: command_in_type speed_units); unitless: '
         "divided by servo_linear_scale and servo_rotational_scale, by which Servo's default "
@@ -76,6 +77,22 @@ class NodeConfig:
         0.4, "Servo's scale.linear, of unitless twists [m/s].", 0.001, 100.0)
     servo_rotational_scale: float = option(
         0.8, "Servo's scale.rotational, of unitless twists [rad/s].", 0.001, 100.0)
+    servo_node: str = option(
+        '', "Name of MoveIt Servo's node, such as /servo_node: on activation it is switched to "
+        'twists or poses and unpaused, and nothing moves until it is. Empty: not asked.')
+    gripper_output: str = option(
+        'topic', 'How the gripper is commanded: topic (gripper_command, 0 to 1), or goals of the '
+        'action gripper_command or parallel_gripper_command.', choices=GRIPPER_OUTPUTS)
+    gripper_action: str = option(
+        'gripper_controller/gripper_cmd', "Name of the gripper's action.")
+    gripper_max_effort: float = option(
+        10.0, 'Of goals [N or Nm]; 0 leaves it to the controller of a parallel gripper.',
+        0.0, 10000.0, live=True)
+    gripper_deadband: float = option(
+        0.05, 'A goal is sent when the opening, 0 to 1, changes by more, or to the other half.',
+        0.0, 1.0, live=True)
+    gripper_required: bool = option(
+        True, "No motion while the gripper's action server is missing.", live=True)
     control_rate: float = option(
         20.0, 'Rate at which commands are repeated [Hz].', 20.0, 1000.0)
     pipelined: bool = option(
@@ -159,6 +176,10 @@ class NodeConfig:
         self.limits  # raises for a workspace that is none
 
         self._check_twist_units()
+        if self.servo_node and self.output not in ('twist', 'pose'):
+            raise ConfigError(f'parameter servo_node is {self.servo_node!r}, but MoveIt Servo '
+                              f'takes no {self.output}: use output twist or pose, or leave '
+                              'servo_node empty')
 
     def _check_twist_units(self):
         """Servo drops, or in later versions lets pass, a unitless component above 1."""

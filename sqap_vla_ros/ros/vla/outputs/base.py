@@ -9,7 +9,6 @@ deactivation.
 """
 
 from rclpy.duration import Duration
-from sqap_vla_ros.control.command import Command
 
 from ..publishers import Publishers
 from ... import qos
@@ -21,7 +20,7 @@ class ArmOutput(Publishers):
     """
     A topic on which an arm is commanded.
 
-    Subclasses have `topic` (before remapping) and `kind` (its message class), message(command,
+    Subclasses have `topic` (before remapping) and `kind` (its message class), send(command,
     time_ns) and stop(time_ns).
     """
 
@@ -45,10 +44,6 @@ class ArmOutput(Publishers):
 
     def begin(self):
         """Forget what was sent before this activation."""
-
-    def send(self, command: Command, time_ns: int):
-        """Publish a command, stamped."""
-        self._arm.publish(self.message(command, time_ns))
 
     def flush(self):
         """Wait until those who listen have the last command."""

@@ -4,6 +4,7 @@
 
 from std_msgs.msg import Float64
 
+from ..diagnostics import OK
 from ..publishers import Publishers
 from ... import qos
 
@@ -11,7 +12,7 @@ from ... import qos
 class GripperTopic(Publishers):
     """gripper_command (std_msgs/Float64)."""
 
-    topic = 'gripper_command'
+    topic, state = 'gripper_command', (OK, '')
 
     def setup(self, listener):
         """Create the publisher; listener: has on_topic_problem(topic, message)."""
@@ -23,12 +24,18 @@ class GripperTopic(Publishers):
         """Return the resolved name of the topic."""
         return self._node.resolve_topic_name(self.topic)
 
+    def use(self, config):
+        """Take changed parameters, of which none are of interest here."""
+
     def begin(self):
         """Begin to command; there is nothing to forget."""
 
     def send(self, opening: float):
         """Publish an opening, 0 closed .. 1 open."""
         self._gripper.publish(Float64(data=opening))
+
+    def check(self):
+        """Look at nothing: a topic does not tell what became of it."""
 
     def why_not(self):
         """Return (level, text) if nothing may move for want of a gripper; never."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An arm and a gripper that are commanded together."""
 
-from ..diagnostics import ERROR, OK
+from ..diagnostics import ERROR, OK, WARN
 
 
 class Output:
@@ -13,37 +13,48 @@ class Output:
     check() looks.
     """
 
-    def __init__(self, arm, gripper):
-        """Keep both; see setup()."""
-        self._arm, self._gripper = arm, gripper
+    def __init__(self, arm, gripper, servo=None):
+        """Keep the parts; servo: a ServoClient where Servo is to be asked. See setup()."""
+        self._arm, self._gripper, self._servo = arm, gripper, servo
         self.why_not = None
 
     def setup(self, listener):
         """Create publishers and clients; listener: has on_topic_problem(topic, message)."""
         self._arm.setup(listener)
         self._gripper.setup(listener)
+        if self._servo is not None:
+            self._servo.setup()
 
     def teardown(self):
         """Destroy them."""
-        self._arm.teardown()
-        self._gripper.teardown()
+        for part in (self._arm, self._gripper, self._servo):
+            if part is not None:
+                part.teardown()
 
     @property
     def command_topics(self) -> tuple[str, ...]:
         """Return the resolved names of the topics on which the robot is commanded."""
         return tuple(part.topic_name for part in (self._arm, self._gripper) if part.topic_name)
 
+    def use(self, config):
+        """Take changed parameters."""
+        self._gripper.use(config)
+
     def begin(self):
         """Forget what was told before this activation."""
-        self._arm.begin()
-        self._gripper.begin()
+        for part in (self._arm, self._gripper, self._servo):
+            if part is not None:
+                part.begin()
         self.check()
 
     def check(self):
         """Look who listens; returns (level, text, values) of the status `output`."""
-        self.why_not = self._why_no_arm() or self._gripper.why_not()
-        level, text = self.why_not or (OK, f'commands on {self._arm.topic_name}')
-        return level, text, {'topic': self._arm.topic_name, 'subscribers': self._arm.subscribers}
+        self._gripper.check()
+        servo = self._servo and self._servo.check()
+        self.why_not = self._why_no_arm() or servo or self._gripper.why_not()
+        level, text = self.why_not or self._how_it_goes()
+        return level, text, {'topic': self._arm.topic_name, 'subscribers': self._arm.subscribers,
+                             'gripper': self._gripper.state[1]}
 
     def send(self, command, time_ns: int):
         """Publish a command, stamped; the gripper goes first, for the arm's ends a tick."""
@@ -58,6 +69,15 @@ class Output:
     def flush(self):
         """Wait until those who listen have the last command."""
         self._arm.flush()
+
+    def _how_it_goes(self):
+        """Return (level, text) while the robot listens."""
+        level, gripper = self._gripper.state
+        halted = self._servo.halted() if self._servo else ''
+        problems = ([f'MoveIt Servo: {halted}'] if halted else []) + (
+            [f'gripper: {gripper}'] if level != OK else [])
+        return (WARN, '; '.join(problems)) if problems else (
+            OK, f'commands on {self._arm.topic_name}')
 
     def _why_no_arm(self):
         if self._arm.subscribers:

@@ -36,17 +36,17 @@ class PositionOutput(ArmOutput):
         """Hold nothing that was told before this activation."""
         self._told, self._moved_ns = None, 0
 
-    def message(self, command: Command, time_ns: int):
-        """Return the message of a command."""
-        return self.position_message(command.position, time_ns)
-
     def send(self, command: Command, time_ns: int):
         """Publish where the arm is to be; a command that tells no position stops it."""
         if command.position is None:
             self.stop(time_ns)
         else:
+            self.publish_command(command, time_ns)
             self._told, self._moved_ns = command.position, time_ns
-            super().send(command, time_ns)
+
+    def publish_command(self, command: Command, time_ns: int):
+        """Publish where a command leads to."""
+        self._hold(command.position, time_ns)
 
     def stop(self, time_ns: int):
         """Publish the position that was told last, for a second after motion ended."""

@@ -19,9 +19,9 @@ class TwistOutput(ArmOutput):
         super().__init__(node)
         self._frame_id, self._units = frame_id, units
 
-    def message(self, command: Command, time_ns: int) -> TwistStamped:
-        """Return the message of a command."""
-        return twist_message(command, time_ns, self._frame_id, self._units)
+    def send(self, command: Command, time_ns: int):
+        """Publish a command's twist, stamped."""
+        self._arm.publish(twist_message(command, time_ns, self._frame_id, self._units))
 
     def stop(self, time_ns: int):
         """Publish a zero twist."""
