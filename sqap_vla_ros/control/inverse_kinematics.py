@@ -66,10 +66,10 @@ class InverseKinematics:
 
     def __init__(self, kinematics: Kinematics, limits: JointLimits, position_only: bool = False):
         """Raise ConfigError for an arm with too few joints, or limits of another number."""
-        self.kinematics, self.limits, self._rows = kinematics, limits, 3 if position_only else 6
-        _check_count(kinematics, limits, self._rows)
-        self._weights = np.repeat([1.0 / kinematics.reach, ANGLE_WEIGHT], 3)[:self._rows]
-        self._compared = np.repeat([1.0, TILT_WEIGHT / ANGLE_WEIGHT], 3)[:self._rows]
+        self.kinematics, self.limits, self.rows = kinematics, limits, 3 if position_only else 6
+        _check_count(kinematics, limits, self.rows)
+        self._weights = np.repeat([1.0 / kinematics.reach, ANGLE_WEIGHT], 3)[:self.rows]
+        self._compared = np.repeat([1.0, TILT_WEIGHT / ANGLE_WEIGHT], 3)[:self.rows]
         self._speed = np.array(limits.velocity)
         self._acceleration = np.array(limits.acceleration)
         self._low = np.array(limits.lower) + limits.margin
@@ -102,7 +102,7 @@ class InverseKinematics:
     def _solved(self, joints, twist, frame, room) -> Step:
         """Return the step with the Jacobian of one place."""
         jacobian, parts = self._decomposed(joints, frame)
-        wanted = self._weights * twist[:self._rows]
+        wanted = self._weights * twist[:self.rows]
         velocity, blocked = self._nearest(jacobian, parts, wanted, room)
         astray = _astray(self._compared * wanted, self._compared * (jacobian @ velocity))
         share, singular = self._paced(velocity), bool(parts[1][-1] < DAMPED_BELOW)
@@ -154,7 +154,7 @@ class InverseKinematics:
         return np.where(joints > self._middle, -NUDGE, NUDGE)
 
     def _jacobian(self, joints: np.ndarray, frame: str) -> np.ndarray:
-        return self._weights[:, None] * self.kinematics.jacobian(joints, frame)[:self._rows]
+        return self._weights[:, None] * self.kinematics.jacobian(joints, frame)[:self.rows]
 
 
 def _check_count(kinematics: Kinematics, limits: JointLimits, rows: int) -> None:

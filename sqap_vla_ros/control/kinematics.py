@@ -30,9 +30,8 @@ class Kinematics:
     One arm: the joints between a base and an end effector that are commanded, in order.
 
     names: of those joints, [n].  units: 'rad' or 'm' of each.  lower, upper: float64 [n], of the
-    URDF, infinite where there is none.  velocity: float64 [n], rad/s or m/s, 0 where the URDF
-    tells none.  locked: names of the joints in the chain that others move; `lock` tells where
-    they are.
+    URDF, infinite where there is none.  described: the joints by name, see urdf.Joint.
+    locked: names of the joints in the chain that others move; `lock` tells where they are.
     """
 
     def __init__(self, chain: Chain, arm: Sequence[Joint], joints: Mapping[str, Joint]):
@@ -43,7 +42,7 @@ class Kinematics:
         self.units = tuple('m' if joint.kind == 'prismatic' else 'rad' for joint in arm)
         self.lower = np.array([joint.lower for joint in arm])
         self.upper = np.array([joint.upper for joint in arm])
-        self.velocity = np.array([joint.velocity for joint in arm])
+        self.described = {joint.name: joint for joint in arm}
         moving = [joint for joint in chain.down if joint.moves]
         self.reach = _reach(chain)
         self._model = self._pin.buildModelFromXML(_as_urdf(chain))
@@ -187,20 +186,8 @@ def _arm(chain: Chain, known: Mapping[str, Joint], asked: tuple[str, ...]) -> li
         raise _chain_error(chain, 'no joint in it can be commanded: are base_frame and '
                            'end_effector_frames the two ends of the arm?')
     for joint in arm:
-        _check_range(joint)
+        joint.check_can_be_commanded()
     return arm
-
-
-def _check_range(joint: Joint) -> None:
-    if math.isnan(joint.lower) or joint.lower >= joint.upper:
-        found = ('no <limit>' if math.isnan(joint.lower)
-                 else f'the limits {joint.lower:g}..{joint.upper:g}')
-        raise ConfigError(
-            f'the URDF gives the {joint.kind} joint {joint.name!r} {found}: expected lower < '
-            'upper; a joint that turns for ever is of type continuous')
-    if joint.velocity < 0:
-        raise ConfigError(f'the URDF gives joint {joint.name!r} the velocity limit '
-                          f'{joint.velocity:g}, expected more than 0')
 
 
 def _chain_error(chain: Chain, text: str) -> ConfigError:

@@ -51,6 +51,20 @@ class Joint:
         """Whether it has one degree of freedom."""
         return self.kind in MOVING
 
+    def check_can_be_commanded(self) -> None:
+        """Raise ConfigError for a joint that does not move, follows another, or has no limits."""
+        if not self.moves or self.mimic:
+            raise _error(f'has a joint {self.name!r} that cannot be commanded: it '
+                         + (f'mimics {self.mimic[0]!r}' if self.mimic else f'is {self.kind}'))
+        if math.isnan(self.lower) or self.lower >= self.upper:
+            found = ('no <limit>' if math.isnan(self.lower)
+                     else f'the limits {self.lower:g}..{self.upper:g}')
+            raise _error(f'gives the {self.kind} joint {self.name!r} {found}: expected lower < '
+                         'upper; a joint that turns for ever is of type continuous')
+        if self.velocity < 0:
+            raise _error(f'gives joint {self.name!r} the velocity limit {self.velocity:g}, '
+                         'expected more than 0')
+
 
 @dataclass(frozen=True)
 class Chain:

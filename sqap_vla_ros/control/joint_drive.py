@@ -1,0 +1,202 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The pure half of outputs that tell joint positions.
+
+With kinematics an admitted twist becomes joint velocities, which pass a second gate with the
+joints' own limits; without, the policy's joints pass straight through. Either way the reference,
+where the joints were told to be, is what is moved: begun at the measured joints, never pulled
+after them while the arm is under way.
+"""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from dataclasses import replace
+
+import numpy as np
+
+from .command import Command, Measured
+from .drives import Drive
+from .following import Following
+from .inverse_kinematics import InverseKinematics
+from .joint_settings import described_joints, JointSettings
+from .kinematics import Kinematics
+from .limits import JointLimits
+from .row_positions import pose_of, step_between
+from .safety_gate import SafetyGate
+from ..errors import ObservationError
+
+RESUMED_WITHIN = 0.01  # rad or m; nearer than this, the last reference is gone on from: an arm
+# that sags a little under its load would sink with every start otherwise
+ROUNDING = 1e-12
+
+
+class JointDrive(Drive):
+    """
+    For `joint_trajectory` and `joint_commands`: the reference is the joints' positions.
+
+    joint_names: what Measured.joints has to hold, in this order: the joints that are commanded
+    and then those in the chain that others move.  limits: of the joints that are commanded.
+    note: why the last step did not go where it was asked to, '' if it did.
+    """
+
+    def __init__(self, names, limits: JointLimits, settings: JointSettings,
+                 inverse: InverseKinematics | None = None, frame: str = 'base'):
+        """Stand; inverse and frame, of the twists: where twists are to become joints."""
+        self.names, self.limits, self._settings = tuple(names), limits, settings
+        self._inverse, self._frame = inverse, frame
+        # kinematics keep the margin; the gate is behind them, and half of it is for the gate
+        self._gate = SafetyGate(replace(limits, margin=0.5 * limits.margin, trip_count=0))
+        self.joint_names = self.names + (inverse.kinematics.locked if inverse else ())
+        self.needs = frozenset({'joints', 'pose'} if inverse else {'joints'})
+        self._last = self._since_ns = None
+        self.rest()
+
+    @classmethod
+    def of(cls, space, settings: JointSettings, urdf: str | None, base_frame: str,
+           end_effector_frame: str) -> JointDrive:
+        """
+        Return the drive for an action space; raise ConfigError where the URDF does not fit.
+
+        urdf: the text of it; None is enough for actions that tell joints, if the settings give
+        their speed limits.
+        """
+        if not space.is_cartesian:
+            names = space.arm_names
+            limits = settings.limits(names, described_joints(urdf, names))
+            return cls(names, limits, settings)
+        arm = Kinematics.from_urdf(urdf or '', base_frame, end_effector_frame, settings.names)
+        limits = settings.limits(arm.names, arm.described, whole=True)
+        inverse = InverseKinematics(arm, limits, settings.position_only)
+        return cls(arm.names, limits, settings, inverse, space.frame)
+
+    def __copy__(self) -> JointDrive:
+        """Return a drive that goes on by itself, to see what is ahead: no arm follows that."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._gate, twin._following = deepcopy(self._gate), None
+        return twin
+
+    def __deepcopy__(self, memo) -> JointDrive:
+        """Return the same as copy.copy does: limits and kinematics are shared."""
+        return copy(self)
+
+    def begin(self, measured: Measured | None) -> None:
+        """Start from the measured joints; raise ObservationError where they can't be right."""
+        joints = self._checked(measured)
+        goes_on = self._last is not None and np.abs(self._last - joints).max() <= RESUMED_WITHIN
+        self._reference = self._last if goes_on else joints
+        self._velocity, self._since_ns = np.zeros(len(joints)), None
+        self._following = Following(self.names, self._reference, self._settings.tracking)
+
+    def toward(self, said: Command, now_ns: int, period_ns: int) -> Command:
+        """Return the velocity that reaches said.position from the reference within a period."""
+        if said.position is None:
+            return said
+        reference = self._at(now_ns)
+        if self._inverse is None:
+            way = said.position - reference
+        else:
+            way = step_between(self._inverse.kinematics.forward(reference),
+                               pose_of(said.position), self._frame)
+            way[self._inverse.rows:] = 0.0
+        return replace(said, velocity=way * (1e9 / period_ns))
+
+    def advance(self, admitted: Command, now_ns: int, period_ns: int) -> Command:
+        """Move the reference to now, and return the joints one period ahead of it."""
+        reference = self._at(now_ns)
+        velocity = admitted.velocity if self._inverse is None else self._limited(
+            reference, admitted.velocity, now_ns, period_ns)
+        return self._go(reference, velocity, admitted.gripper, now_ns, period_ns)
+
+    def watch(self, measured: Measured | None, now_ns: int) -> None:
+        """Set fault where the joints do not follow, or are not measured any more."""
+        if self.fault is None and self._following is not None:
+            joints = None if measured is None else measured.joints
+            self.fault = self._following.why_not(
+                None if joints is None else joints[:len(self.names)], self._at(now_ns), now_ns)
+
+    def brake(self, now_ns: int, period_ns: int) -> Command | None:
+        """Return what slows the joints down where that takes longer than for the twist."""
+        if self._inverse is None or self._reference is None:
+            return None
+        reference = self._at(now_ns)
+        slowed = self._gate.brake(now_ns, period_ns, Measured(joints=reference))
+        return slowed and self._go(reference, slowed.velocity, None, now_ns, period_ns)
+
+    def reference(self, now_ns: int) -> Measured | None:
+        """Return where the arm has been told to be by now."""
+        if self._reference is None:
+            return None
+        joints = self._at(now_ns)
+        pose = self._inverse.kinematics.forward(joints) if self._inverse else None
+        return Measured(pose, joints)
+
+    def rest(self) -> None:
+        """Take the arm to stand where it was told to be."""
+        if self._since_ns is not None:
+            self._last = self._at(self._since_ns + self._period_ns)
+        self._reference = self._velocity = self._since_ns = self._following = None
+        self._period_ns, self.share, self.note, self.fault = 1, 1.0, '', None
+        self._gate.rest()
+        self._gate.resume()
+
+    def _checked(self, measured: Measured | None) -> np.ndarray:
+        """Return the measured joints [n] that are commanded."""
+        if measured is None or measured.joints is None:
+            raise ObservationError('the positions of the joints are not known, from which the '
+                                   f'output begins: do joint_states tell {self.joint_names}?')
+        joints = np.asarray(measured.joints, np.float64)
+        if len(joints) != len(self.joint_names) or not np.isfinite(joints).all():
+            raise ObservationError(f'joint_states tell {joints}, expected {len(self.joint_names)} '
+                                   f'finite numbers for {self.joint_names}')
+        if self._inverse is not None:
+            self._check_arm(joints, measured)
+        return joints[:len(self.names)]
+
+    def _check_arm(self, joints: np.ndarray, measured: Measured) -> None:
+        arm, count = self._inverse.kinematics, len(self.names)
+        arm.lock(dict(zip(self.joint_names[count:], joints[count:])))
+        arm.check_joints(joints[:count])
+        if measured.pose is None:
+            raise ObservationError(f'TF does not tell where {arm.end_effector_frame} is in '
+                                   f'{arm.base_frame}, to compare with the URDF and joint_states')
+        arm.check_agreement(joints[:count], measured.pose, self._settings.apart_m,
+                            self._settings.apart_rad)
+
+    def _limited(self, reference, twist, now_ns: int, period_ns: int) -> np.ndarray:
+        """Return the joint velocities [n] for a twist, within the joints' limits."""
+        step = self._inverse.step(reference, twist, period_ns * 1e-9, self._frame)
+        passed = self._gate.admit(Command(step.velocity), now_ns, period_ns,
+                                  Measured(joints=reference))
+        if passed is None:
+            self.fault = self._gate.fault
+            return np.zeros(len(reference))
+        asked = float(step.velocity @ step.velocity)
+        kept = float(passed.velocity @ step.velocity) / asked if asked > ROUNDING else 1.0
+        self.share, self.note = step.share * min(max(kept, 0.0), 1.0), self._why(step)
+        return passed.velocity
+
+    def _why(self, step) -> str:
+        """Return why a step is less than what was asked for."""
+        if step.share >= 1.0:
+            return ''
+        at_limits = ', '.join(self.names[index] for index in step.blocked)
+        return (f'{100 * step.share:.0f} % of the speed asked for is left: '
+                + (f'{at_limits} is at its limit' if at_limits else
+                   'the arm is near a singularity, or the end of its reach' if step.singular else
+                   'joints would go faster than their limits'))
+
+    def _go(self, reference, velocity, gripper, now_ns: int, period_ns: int) -> Command:
+        """Go on from the reference with a velocity; return the command that says so."""
+        self._reference, self._velocity = reference, velocity
+        self._since_ns, self._period_ns = now_ns, period_ns
+        return Command(velocity, gripper, self._at(now_ns + period_ns))
+
+    def _at(self, now_ns: int) -> np.ndarray:
+        """Return the reference [n] at a time, moved at most a period since the last command."""
+        if self._since_ns is None:
+            return self._reference
+        passed_s = min(max(now_ns - self._since_ns, 0), self._period_ns) * 1e-9
+        return self._reference + self._velocity * passed_s
