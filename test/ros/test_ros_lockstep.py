@@ -159,7 +159,7 @@ def test_a_stopped_arm_begins_again_with_an_image_taken_after_the_stop(world, ho
     else:
         world.policy.instructions += ('another',)
         world.robot.say('another')
-        world.until(lambda: world.node._control.parts.inputs.instruction == 'another')
+        world.until(lambda: world.node._control.instructions.text == 'another')
     world.until(lambda: answers(world, 5), meanwhile=lambda: show(world, 5))
     assert speed(answers(world, 5)[0]) == 0  # row 1 of the old chunk
     assert play(world, 8) > 0.019
@@ -188,7 +188,7 @@ def test_an_answer_for_the_old_instruction_is_dropped_and_the_tick_asked_again(w
     show(world, 4)
     world.until(lambda: world.policy.observations)
     world.robot.say('another')
-    world.until(lambda: world.node._control.parts.inputs.instruction == 'another')
+    world.until(lambda: world.node._control.instructions.text == 'another')
     world.policy.gate.set()
     world.until(lambda: answers(world, 4))
     assert [seen.instruction for seen in world.policy.observations][1:] == ['another']

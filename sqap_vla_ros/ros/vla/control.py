@@ -11,14 +11,17 @@ from dataclasses import dataclass
 import time
 
 from sqap_vla_ros.control.commander import Commander
+from sqap_vla_ros.control.instructions import Instructions, shown
 from sqap_vla_ros.errors import ObservationError
 
 from .diagnostics import ERROR, OK, WARN
+from .run_policy import DEACTIVATED, ESTOP, FAULT, STOPPED
 from ..messages import chunk_message
 from ...support.timing import Recent
 
 CHECK_PERIOD_S = 0.2
 PREPARATION_S = 60.0  # that a policy may take to be made ready before it is called an error
+BEGIN_WITHIN_S = 5.0  # with require_resume: what can't begin by then needs ~/resume
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,19 @@ class Parts:
     output: object
     results: object
     diagnostics: object
+    estop: object
+    run: object
+
+
+DRY_RUN = 'DRY RUN, nothing is commanded'
+BEGIN = 'publish it again or call ~/resume to begin'
 
 
 class Control:
     """
     Base of RealTimeControl and LockstepControl.
 
-    These have on_frame(frame), for a new image, and on_instruction(), for a changed one;
+    These have on_frame(frame), for a new image, and on_task(), for another instruction or none;
     _ask_again() about the newest image, instead of one that was not answered; _command_now(),
     without waiting for the next tick; and _say_state(), which sets the status `commands`.
     """
@@ -57,19 +66,32 @@ class Control:
         self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)
         self.is_active = False
+        self.instructions = Instructions(
+            parts.inference.check_instruction, config.max_instruction_length,
+            config.start_on_activate)
+        self._rests_since_s = None  # perf_counter() since when the arm is told to stand still
+        self._stopped_by = FAULT  # what the gate's fault is, if it was latched here
+        self._asked_to_move_s = 0.0  # perf_counter() of the instruction, goal or ~/resume
+        self._activated_ns = 0  # by the machine's clock, which stamps messages
         self._chunk_known_s = 0.0  # perf_counter() when the chunk in play came in
         self._problem = None  # why the newest image got no chunk
         self._topic_problems = {}
         self._doubled = {}
         self._said = (OK, 'inactive')
-        self._chunks = 0
+        self._chunks = self._moves = 0
         self._overhead_ms, self._inference_ms = Recent(), Recent()
 
     def start(self):
         """Begin to command (activation)."""
         self.is_active = True
+        self._activated_ns = time.time_ns()
+        self._asked_to_move_s = time.perf_counter()
+        self.instructions.activate()
+        self._say_dry_run()
+        self._say_instruction()
         self._doubled = self.parts.inputs.doubled_topics()
-        self.parts.output.begin()
+        if not self.config.dry_run:
+            self.parts.output.begin()
         self._start_over(forget_image_size=True)
         self._check_timer = self.parts.node.create_timer(
             CHECK_PERIOD_S, self.check, clock=self.parts.steady_clock)
@@ -78,65 +100,156 @@ class Control:
         """Stop the arm and wait until it knows (deactivation, shutdown)."""
         if not self.is_active:
             return
+        self.parts.run.end(DEACTIVATED, 'the node was deactivated')
         self.is_active = False
+        self.instructions.deactivate()
         self.parts.node.destroy_timer(self._check_timer)
         self._start_over()
-        self.parts.output.stop(self.now_ns())
-        self.parts.output.flush()
+        self.halt_output()
         self._say(OK, 'inactive')
+
+    def halt_output(self):
+        """Stop the arm and wait until it knows."""
+        self._hold(self.now_ns())
+        if not self.config.dry_run:
+            self.parts.output.flush()
+
+    def latch(self, reason: str, kind=FAULT):
+        """Stop at once and until ~/resume, and end a goal; kind: its termination_reason."""
+        if self.gate.fault is None:
+            self._stopped_by = kind
+        self.gate.latch(reason)
+        self._rests_since_s = None
+        self._end_run_if_latched()
+        if self.is_active:
+            self._command_now()
 
     def stop(self) -> str:
         """Stop until resume; returns what to tell the caller."""
-        self.gate.latch('stopped by ~/stop')
-        self._command_now()
+        self.latch('stopped by ~/stop', STOPPED)
         return f'{self.gate.fault}; call ~/resume to go on'
 
     def stop_after_bug(self):
         """Stop until resume, whatever state the rest is in."""
         self.gate.latch('a bug in the node, its traceback is in the log')
         if self.is_active:
-            self.parts.output.stop(self.now_ns())
+            self._hold(self.now_ns())
 
     def resume(self) -> str:
         """
-        Clear a stop or fault; returns what to tell the caller.
+        Clear a stop or fault, or begin what was heard and held; returns what to tell the caller.
 
         Motion goes on with a new chunk, never with the old one.
         """
+        reason = self.parts.estop.why_not_move
+        if self.parts.estop.is_pressed:
+            return f'{reason}: release it first'
         fault = self.gate.resume()
+        self._asked_to_move_s = time.perf_counter()
         self._start_over()
-        return f'cleared: {fault}' if fault else 'there was nothing to clear'
+        if fault:
+            held = self.instructions.held_why
+            return f'cleared: {fault}' + (f'; {held}: {BEGIN}' if held else '')
+        begun = self.instructions.resume() if self.is_active else ''
+        self._say_instruction()
+        return f'begins {shown(begun)}' if begun else 'there was nothing to clear'
 
     def reset(self) -> str:
         """Drop the chunk and begin an episode; returns what to tell the caller."""
+        self._asked_to_move_s = time.perf_counter()
         self._start_over(forget_image_size=True)
         return 'the policy starts over with the next image'
 
     def time_jumped_back(self):
         """Forget everything that belongs to a time that is now in the future."""
+        self._doubt('time has jumped back')
         self.parts.inputs.forget_moving()
         self.parts.transforms.clear()
         self._start_over()
 
     def use(self, config):
         """Take changed parameters."""
+        was_dry = self.config.dry_run
+        if config.dry_run and not was_dry and self.is_active:
+            self.halt_output()
         self.config = self.parts.arm.config = config
         self.parts.output.use(config)
+        if config.dry_run != was_dry:
+            self._switch_dry_run()
         self.gate.limits, self.gate.speed_scale = config.limits, config.speed_scale
+        self.instructions.max_length = config.max_instruction_length
+        self.instructions.start_on_activate = config.start_on_activate
+        self.parts.estop.timeout_s = config.estop_timeout
+
+    def _switch_dry_run(self):
+        """Let go of the command topics, or take them and wait for ~/resume."""
+        self._say_dry_run()
+        if self.config.dry_run:
+            self.parts.output.teardown()
+        else:
+            self.connect()
+            self.latch('dry_run was switched off', STOPPED)
 
     def now_ns(self) -> int:
         """Return the time that commands are stamped with."""
         return self.parts.node.get_clock().now().nanoseconds
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Return (chunks, commands other than zero) since the node was configured."""
+        return self._chunks, self._moves
+
+    @property
+    def hold_reason(self) -> str:
+        """Return why the arm stands still, '' while it moves."""
+        level, text = self._said
+        return '' if 'moving: ' in text or text == 'moving' else text
+
+    def why_no_goal(self, instruction: str) -> str:
+        """Return why a goal can't begin now, '' if it can."""
+        if self.gate.fault:
+            return f'{self.gate.fault}; call ~/resume when it is safe'
+        return self.instructions.why_refused(instruction)
+
+    def begin_goal(self, instruction: str):
+        """Follow a goal's instruction from the next image on, instead of the topic's."""
+        self._asked_to_move_s = time.perf_counter()
+        self.instructions.begin_goal(instruction)
+        self._say_instruction()
+        self.on_task()
+
+    def end_goal(self):
+        """Stop at once: the goal is over."""
+        self.instructions.end_goal()
+        self._say_instruction()
+        self.on_task()
+
+    def on_instruction(self, text: str, heard_ns: int):
+        """Take what the topic says; heard_ns: by the machine's clock, of when it was said."""
+        had_goal = self.instructions.has_goal
+        is_changed = self.instructions.hear(text, is_old=heard_ns < self._activated_ns)
+        self._say_instruction()
+        if had_goal and not self.instructions.has_goal:
+            self.parts.run.end(STOPPED, 'an empty instruction was published')
+        if is_changed:
+            self._asked_to_move_s = time.perf_counter()
+            self.on_task()
+
+    def on_estop(self, is_pressed: bool):
+        """Stop when the emergency stop is pressed; a release alone moves nothing."""
+        if is_pressed:
+            self.latch(self.parts.estop.why_not_move, ESTOP)
+
     def on_answer(self, answer):
         """Take the policy's answer: a chunk, or the reason why there is none."""
         if answer.bug:
             self.parts.node.get_logger().error(answer.problem)
-            self.gate.latch('the policy crashed, its traceback is in the log')
+            self.latch('the policy crashed, its traceback is in the log')
         elif answer.is_too_old:
             self._ask_again()
             return
         elif answer.chunk is None:
+            self._doubt(answer.problem)
             self._start_over(problem=answer.problem)
         elif not self._takes(answer):
             self._ask_again()
@@ -156,6 +269,8 @@ class Control:
     def check(self):
         """Look at what no callback tells: the number of publishers, and silence."""
         self._doubled = self.parts.inputs.doubled_topics()
+        self._check_estop()
+        self.parts.run.report()
         self.pace = self.commander.pace(self.now_ns())
         self._say_inputs()
         self._say_output()
@@ -167,15 +282,31 @@ class Control:
         inputs = self.parts.inputs
         if self.gate.fault:
             return ERROR, f'{self.gate.fault}; call ~/resume when it is safe'
-        if self.parts.output.why_not:
+        if self.parts.estop.why_not_move:
+            return ERROR, self.parts.estop.why_not_move
+        if self.parts.output.why_not and not self.config.dry_run:
             return self.parts.output.why_not
         for topic, nodes in self._doubled.items():
             if inputs.is_camera_topic(topic):
                 return ERROR, (f'{len(nodes)} publishers on {topic} ({", ".join(nodes)}): which '
                                'camera is it? Stop all but one')
-        if not inputs.instruction:
-            return WARN, f'no instruction: publish one on {inputs.instruction_topic}'
-        return None
+            if topic in self._rivals:
+                return ERROR, (f'{len(nodes)} publishers on {topic} ({", ".join(nodes)}): this '
+                               'node commands nothing while another may move the arm; stop all '
+                               'but one')
+        return self._why_no_task()
+
+    def _why_no_task(self):
+        """Return (level, text) if nobody has told the arm to do anything, else None."""
+        told = self.instructions
+        if told.text:
+            return None
+        if told.refused:
+            return ERROR, told.refused
+        if told.held:
+            return WARN, f'{told.held_why}: {BEGIN}'
+        return WARN, (f'no instruction: publish one on {self.parts.inputs.instruction_topic} or '
+                      'send a goal to ~/run_policy')
 
     def why_slow(self):
         """Return (level, text) if the inference in hand takes too long, else None."""
@@ -200,6 +331,60 @@ class Control:
             return ERROR, self._problem
         return None
 
+    @property
+    def has_task(self) -> bool:
+        """Whether the arm is to move as soon as it can."""
+        return bool(self.instructions.text) and not self.gate.fault and not self._rivals
+
+    @property
+    def _rivals(self) -> list:
+        """Return the command topics that another node publishes on, too."""
+        return [] if self.config.dry_run else [
+            topic for topic in self._doubled if self.parts.inputs.is_command_topic(topic)]
+
+    def connect(self):
+        """Make the command publishers, unless this is a dry run."""
+        if not self.config.dry_run:
+            self.parts.output.setup(self)
+            if self.is_active:
+                self.parts.output.activate()
+                self.parts.output.begin()
+
+    def _send(self, command, now_ns):
+        """Command the arm, unless this is a dry run."""
+        self._moves += bool(command.velocity.any())
+        if not self.config.dry_run:
+            self.parts.output.send(command, now_ns)
+
+    def _hold(self, now_ns):
+        """Command the arm to stand still, unless this is a dry run."""
+        if not self.config.dry_run:
+            self.parts.output.stop(now_ns)
+
+    def _doubt(self, reason: str):
+        """
+        Take a reason for which a task is not carried out; with require_resume, latch it.
+
+        It is latched where it interrupts motion, and where motion that was asked for has not
+        begun for a while: nobody expects it any more. A policy that is made ready is waited for.
+        """
+        if not self.config.require_resume or self.gate.fault or not self.instructions.text:
+            return
+        waited_s = time.perf_counter() - self._asked_to_move_s
+        if self.player.stamp_ns is not None or waited_s > BEGIN_WITHIN_S:
+            self.latch(f'{reason} (require_resume: when it is mended, nothing moves by itself)')
+
+    def _end_run_if_latched(self):
+        if self.gate.fault:
+            kind = self._stopped_by
+            self.parts.run.end(kind, self.gate.fault)
+
+    def _check_estop(self):
+        reason = self.parts.estop.why_lost
+        if reason:
+            self.parts.estop.forget()
+            self.latch(reason, ESTOP)
+
     def _takes(self, answer) -> bool:
         """Play the chunk of an answer, unless it is of no use any more."""
         self._problem = None
@@ -212,12 +397,13 @@ class Control:
         try:
             return self.commander.command(now_ns, self.parts.arm.now(now_ns))
         except ObservationError as error:
+            self._doubt(str(error))
             self._start_over(problem=str(error))
             return None
 
     def _ask(self, frame):
         self.player.ask(frame.stamp_ns)
-        self.parts.inference.ask(frame, self.parts.inputs.instruction)
+        self.parts.inference.ask(frame, self.instructions.text)
 
     def _start_over(self, forget_image_size=False, problem=None):
         """Drop chunk and question: motion begins again with an image taken from now on."""
@@ -239,6 +425,8 @@ class Control:
 
     def _say(self, level, text):
         """Set the status `commands`; costs nothing when nothing has changed."""
+        if self.config.dry_run and self.is_active:
+            level, text = max(level, WARN), f'{DRY_RUN}: {text}'
         if (level, text) != self._said:
             self._said = (level, text)
             self.parts.diagnostics.report('commands', level, text, **self._values())
@@ -267,6 +455,9 @@ class Control:
             diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
 
     def _say_output(self):
+        if self.config.dry_run:
+            self.parts.diagnostics.report('output', WARN, DRY_RUN)
+            return
         level, text, values = self.parts.output.check()
         self.parts.diagnostics.report('output', level, text, **values)
 
@@ -278,5 +469,22 @@ class Control:
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
         self.parts.diagnostics.report(
-            'inputs', WARN if problems else OK, '; '.join(problems) or 'well',
+            'inputs', ERROR if self._rivals else WARN if problems else OK,
+            '; '.join(problems) or 'well',
             images=inputs.images)
+
+    def _say_dry_run(self):
+        if self.config.dry_run:
+            self.parts.node.get_logger().warning(
+                f'{DRY_RUN}: everything is published but the commands (parameter dry_run)')
+
+    def _say_instruction(self):
+        told = self.instructions
+        if told.note:
+            level, text = WARN, told.note
+        elif told.text:
+            level, text = OK, f'follows {shown(told.text)}' + (
+                ', a goal of ~/run_policy' if told.has_goal else '')
+        else:
+            level, text = self._why_no_task()
+        self.parts.diagnostics.report('instruction', level, text)

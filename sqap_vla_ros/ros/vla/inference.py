@@ -94,6 +94,10 @@ class Inference:
         """How long the image in hand has taken so far, in seconds."""
         return self._worker.busy_s
 
+    def check_instruction(self, text: str):
+        """Raise ObservationError or ConfigError for what the policy can't follow."""
+        self._policy.check_instruction(text)
+
     def ask(self, frame: Frame, instruction: str):
         """Infer on a frame, instead of any that still waits."""
         epochs = self._epoch, self._camera_epoch

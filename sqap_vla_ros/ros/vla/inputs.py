@@ -57,8 +57,8 @@ class Inputs:
         """
         Subscribe to everything that is needed.
 
-        listener: has on_frame(frame), on_instruction() and on_topic_problem(topic, message or
-        None), all of which are called on the executor thread.
+        listener: has on_frame(frame), on_instruction(text, heard_ns) and
+        on_topic_problem(topic, message or None), all of which are called on the executor thread.
         """
         self._listener = listener
         compressed = self._config.image_transport == 'compressed'
@@ -70,7 +70,7 @@ class Inputs:
         # A publisher that latches reaches a late subscriber only through this one, and one
         # that does not never matches it: hence both, and no report about the mismatch.
         self._subscriptions.append(self._node.create_subscription(
-            String, 'instruction', self._instruction_heard, qos.INSTRUCTION_LATCHED,
+            String, 'instruction', self._latched_heard, qos.INSTRUCTION_LATCHED,
             event_callbacks=qos.SILENT_SUBSCRIPTION))
         if self._config.needs_localization:
             self._info = self._poll(CameraInfo, 'camera_info', qos.SENSOR)
@@ -161,7 +161,6 @@ class Inputs:
     def _forget(self):
         self.images = 0
         self.pictures.clear()
-        self.instruction = None
         self._newest_info = self._latched = None
         self.forget_moving()
 
@@ -185,12 +184,16 @@ class Inputs:
         self.frame = Frame(message, stamp_ns(message), heard_s)
         self._listener.on_frame(self.frame)
 
-    def _instruction_heard(self, message):
+    def _instruction_heard(self, message, info):
+        self._tell_instruction(message, info.get('received_timestamp'))
+
+    def _latched_heard(self, message, info):
+        """Take what a late subscriber gets, too: it counts from when it was published."""
+        self._tell_instruction(message, info.get('source_timestamp'))
+
+    def _tell_instruction(self, message, heard_ns):
         self._listener.on_topic_problem(self._text.topic_name, None)
-        text = message.data.strip()
-        if text != self.instruction:
-            self.instruction = text
-            self._listener.on_instruction()
+        self._listener.on_instruction(message.data, heard_ns or time.time_ns())
 
 
 def image_topic(node, compressed: bool) -> str:

@@ -59,7 +59,7 @@ class LockstepControl(Control):
                 and self.player.wants_image(frame.stamp_ns)):
             self._ask(frame)
 
-    def on_instruction(self):
+    def on_task(self):
         """Stop what belongs to the old instruction; a tick that waited for this one goes on."""
         if self.is_active:
             self._start_over()
@@ -67,7 +67,7 @@ class LockstepControl(Control):
 
     def on_answer(self, answer):
         """Take an answer, unless the instruction has changed since it was asked for."""
-        if answer.bug or answer.instruction == self.parts.inputs.instruction:
+        if answer.bug or answer.instruction == self.instructions.text:
             super().on_answer(answer)
         else:
             self._retry()
@@ -78,7 +78,7 @@ class LockstepControl(Control):
         silent_s = time.perf_counter() - self._alive_s
         if self._tick_ns is not None and not self._is_silent and silent_s > limit_s:
             self._is_silent = True
-            self.parts.output.stop(abs(self._tick_ns - 1))  # 1 ns off: no tick's answer
+            self._hold(abs(self._tick_ns - 1))  # 1 ns off: no tick's answer
         super().check()
 
     def _on_clock(self, message):
@@ -94,11 +94,12 @@ class LockstepControl(Control):
         if has_jumped_back:
             self.time_jumped_back()
         self._note_life()
+        self.parts.run.attend()
         if tick_ns == self._answered_ns:
             if self.why_not_ask():
                 self._answer = STOP
                 self._drop_chunk()
-            self.parts.output.send(self._answer, tick_ns)
+            self._send(self._answer, tick_ns)
         else:
             self._play()
 
@@ -107,13 +108,14 @@ class LockstepControl(Control):
         if self._tick_ns is None or self._tick_ns == self._answered_ns:
             return
         command = self._commanded(self._tick_ns)
+        self._end_run_if_latched()
         must_stop = self.gate.fault or (command is not None and self.why_not_ask())
         if must_stop:
             self._drop_chunk()
         if must_stop or (command is None and self._is_between_images()):
             command = STOP
         if command is not None:
-            self.parts.output.send(command, self._tick_ns)
+            self._send(command, self._tick_ns)
             self._answered_ns, self._answer = self._tick_ns, command
             self._note_life()
         self._say_state()

@@ -28,6 +28,7 @@ from std_srvs.srv import Trigger
 
 from .control import Parts
 from .diagnostics import Diagnostics, ERROR, OK, WARN
+from .estop import EmergencyStop
 from .inference import Inference
 from .inputs import Inputs, polling
 from .lockstep import LockstepControl
@@ -36,6 +37,7 @@ from .outputs import make_drive, make_output
 from .parameters import changed, declare_parameters, read_parameters, unheard_files
 from .realtime import RealTimeControl
 from .results import Results
+from .run_policy import RunPolicy
 from .transforms import Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
@@ -79,11 +81,13 @@ class VlaNode(LifecycleNode):
         self._worker = None
         self._control = None
         self._parts = None
+        self._fault = None  # latched, and kept from one configure to the next
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = Diagnostics(self, self._steady_clock)
         refuse_what_is_not_allowed(self)
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._set_parameters)
+        self._run = RunPolicy(self, self._diagnostics)
         for name in ('stop', 'resume', 'reset'):
             self.create_service(Trigger, f'~/{name}', partial(self._answer, name))
 
@@ -194,22 +198,27 @@ class VlaNode(LifecycleNode):
             node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
             inference=Inference(self, self._worker, policy, observer, results),
             drive=drive, arm=arm, output=make_output(self, config, space, arm), results=results,
-            diagnostics=self._diagnostics)
+            diagnostics=self._diagnostics,
+            estop=EmergencyStop(self, config.estop_topic, config.estop_timeout), run=self._run)
         self._observer = observer
         kind = LockstepControl if config.lockstep else RealTimeControl
         control = kind(config, space, self._parts)
-        self._parts.output.setup(control)
+        control.connect()
         results.setup()
         self._parts.inference.setup(control.on_answer)
         if config.needs_localization or policy.state_names or 'pose' in drive.needs:
             transforms.setup(control)
+        if self._fault:
+            control.gate.latch(self._fault)
+        self._control = self._run.control = control
+        self._parts.estop.setup(control)
         inputs.setup(control)
-        self._control = control
 
     def take_apart(self):
         """Stop the arm, end the thread and leave all topics; may be called at any time."""
         self._stop_parts()
-        self._control = self._worker = self._parts = self._observer = self._config = None
+        self._control = self._run.control = self._parts = None
+        self._worker = self._observer = self._config = None
         if 'torch' in sys.modules:  # no policy was ever loaded without
             from sqap_vla_ros.inference.device import free_memory
             free_memory()
@@ -217,12 +226,13 @@ class VlaNode(LifecycleNode):
     def _stop_parts(self):
         if self._control is not None:
             self._control.halt()
+            self._fault = self._control.gate.fault
         if self._worker is not None:
             self._worker.close()
         if self._control is not None:
             parts = self._parts
-            for part in (parts.inputs, parts.transforms, parts.inference, parts.results,
-                         parts.output):
+            for part in (parts.estop, parts.inputs, parts.transforms, parts.inference,
+                         parts.results, parts.output):
                 part.teardown()
 
     def _set_parameters(self, parameters):
@@ -236,10 +246,25 @@ class VlaNode(LifecycleNode):
 
     def _answer(self, name, request, response):
         """Stop, resume or reset, by the service's name."""
-        response.success = self._control is not None and self._control.is_active
-        response.message = (getattr(self._control, name)() if response.success
-                            else 'the node is not active: nothing moves')
+        control = self._control
+        if control is None and name != 'reset':
+            response.message = self._answer_unconfigured(name)
+        elif control is not None and (control.is_active or name != 'reset'):
+            response.message = getattr(control, name)()
+        else:
+            response.message = 'the node is not active: nothing moves'
+            return response
+        fault = self._fault if control is None else control.gate.fault
+        response.success = name != 'resume' or not fault
         return response
+
+    def _answer_unconfigured(self, name) -> str:
+        """Keep a stop for later, or clear what is kept."""
+        fault = self._fault
+        self._fault = (fault or 'stopped by ~/stop') if name == 'stop' else None
+        if name == 'stop':
+            return f'{self._fault}; call ~/resume to go on'
+        return f'cleared: {fault}' if fault else 'there was nothing to clear'
 
 
 def spin(node) -> bool:
@@ -259,6 +284,9 @@ def spin(node) -> bool:
             bugs = 0 if serve(node, executor) else bugs + 1
             if bugs > BUGS_IN_A_ROW:
                 return False
+        node.take_apart()
+        for _ in range(MEANWHILE):  # the result of a goal goes out
+            executor.spin_once(0)
     except ExternalShutdownException:
         return True
     finally:

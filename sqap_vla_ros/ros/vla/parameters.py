@@ -103,6 +103,26 @@ class NodeConfig:
         False, 'The simulator waits for one command a tick of /clock (needs use_sim_time).')
     autostart: bool = option(False, 'Configure and activate at start.')
 
+    dry_run: bool = option(
+        False, 'Everything is published but the commands: nothing moves. Set to false in a '
+        'running node, it wants ~/resume before the arm moves.', live=True)
+    require_resume: bool = option(
+        False, 'What interrupts a motion (loss of a camera, TF, joints, ...) stops until '
+        '~/resume; false goes on when it is mended.', live=True)
+    start_on_activate: bool = option(
+        False, 'An instruction that was heard before activation, or latched before start, moves '
+        'the arm; false waits until it is published again, or for ~/resume.', live=True)
+    max_instruction_length: int = option(
+        256, 'Characters of the longest instruction that is taken.', 1, 10000, live=True)
+    idle_zeros: bool = option(
+        False, 'Repeat zero commands without a task, too; false is silent then.', live=True)
+    estop_topic: str = option(
+        '', 'Topic of an emergency stop (std_msgs/Bool): true stops until ~/resume, and nothing '
+        'moves before the first message; empty for none.')
+    estop_timeout: float = option(
+        0.0, 'Stop when estop_topic is silent for longer, if its publisher repeats it; 0: as long '
+        'as there is a publisher [s].', 0.0, 60.0, live=True)
+
     max_linear_speed: float = option(
         0.25, 'Commands above it are shortened to it [m/s].', 0.001, 10.0, live=True)
     max_angular_speed: float = option(

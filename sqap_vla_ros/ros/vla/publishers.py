@@ -11,6 +11,11 @@ class Publishers:
         self._node = node
         self._publishers = []
 
+    def activate(self):
+        """Let publishers publish that were made after the node was activated."""
+        for publisher in self._publishers:
+            publisher.on_activate(None)
+
     def teardown(self):
         """Destroy the publishers."""
         while self._publishers:

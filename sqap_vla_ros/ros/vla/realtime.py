@@ -15,6 +15,9 @@ from sqap_vla_ros.ingest.stamps import why_stamp_is_off
 
 from .control import Control
 from .diagnostics import ERROR, OK, WARN
+from .watchdog import Watchdog
+
+ZEROS_S = 0.5  # how long a stop is repeated before the node falls silent
 
 
 class RealTimeControl(Control):
@@ -24,6 +27,8 @@ class RealTimeControl(Control):
         """Begin to command."""
         super().start()
         self._stuck_ns = None  # the time at which the node's clock was found to stand still
+        self._rests_since_s = -ZEROS_S  # silent until there is a task
+        self._watchdog = Watchdog(1.0 / self.config.control_rate, self._stop_unserved)
         node = self.parts.node
         self._timer = node.create_timer(
             1.0 / self.config.control_rate, self._tick, clock=self.parts.steady_clock)
@@ -34,6 +39,7 @@ class RealTimeControl(Control):
     def halt(self):
         """Stop the arm."""
         if self.is_active:
+            self._watchdog.close()
             self.parts.node.destroy_timer(self._timer)
             self._jumps.unregister()
         super().halt()
@@ -55,7 +61,7 @@ class RealTimeControl(Control):
         self._tick()
         return told
 
-    def on_instruction(self):
+    def on_task(self):
         """Stop what belongs to the old instruction; the next image is asked with the new one."""
         if self.is_active:
             self._start_over()
@@ -78,20 +84,24 @@ class RealTimeControl(Control):
 
     def _tick(self):
         """Send the command for now."""
+        self.parts.run.attend()
         now_ns = self.now_ns()
         if now_ns < (self.player.not_before_ns or 0):  # the machine's clock was set back
             self.time_jumped_back()
-        stops = self.why_not_ask() or self.why_slow() or self._why_stale(now_ns) \
-            or self._why_outlived(now_ns)
+        stops = self._why_stop(now_ns)
         waits = self.why_wait()
+        if (stops or waits) and not self.parts.inference.is_preparing:
+            self._doubt((stops or waits)[1])
+        stops = self.gate.fault and self.why_not_ask() or stops
         if stops and self.player.is_engaged or waits and self.player.stamp_ns is not None:
             self._start_over(problem=self._problem)
         command = None if stops or waits else self._commanded(now_ns)
         if command is not None:
-            self.parts.output.send(command, now_ns)
+            self._send(command, now_ns)
         else:
-            self.parts.output.stop(now_ns)
+            self._rest(now_ns)
         self.parts.inputs.pictures.commanded(command and command.velocity, time.perf_counter())
+        self._end_run_if_latched()
         self._say(*(stops or waits or self.why_not_ask() or self._how_it_goes()))
 
     _command_now = _tick
@@ -99,12 +109,42 @@ class RealTimeControl(Control):
     def _say_state(self):
         """Nothing to do: each tick says it."""
 
+    def _why_stop(self, now_ns):
+        return (self._why_unserved() or self.why_not_ask() or self.why_slow()
+                or self._why_stale(now_ns) or self._why_outlived(now_ns))
+
+    def _send(self, command, now_ns):
+        super()._send(command, now_ns)
+        self._rests_since_s = None
+        self._watchdog.alive(bool(command.velocity.any()))
+
+    def _rest(self, now_ns):
+        """Say zero; without a task only for a while, so that others may command the arm."""
+        now_s = time.perf_counter()
+        if self._rests_since_s is None:
+            self._rests_since_s = now_s
+        if (self.has_task or self.config.idle_zeros or now_s - self._rests_since_s < ZEROS_S):
+            self._hold(now_ns)
+        self._watchdog.alive(False)
+
+    def _stop_unserved(self):
+        """Stop the arm on the watchdog's thread: the executor's stands still."""
+        if not self.config.dry_run:
+            self.parts.output.stop(self.now_ns())
+
+    def _why_unserved(self):
+        """Return, once, that the watchdog has stopped the arm."""
+        silent_s, self._watchdog.silent_s = self._watchdog.silent_s, 0.0
+        return (ERROR, f'the node did nothing for {silent_s:.2f} s and was stopped by its '
+                'watchdog: is the machine overloaded?') if silent_s else None
+
     def _why_stale(self, now_ns):
         frame, limit_s = self.parts.inputs.frame, self.config.image_timeout
         if frame is None:
             return None
         topic = self.parts.inputs.image_topic
-        if time.perf_counter() - frame.heard_s > limit_s:
+        silent_s, age_s = time.perf_counter() - frame.heard_s, (now_ns - frame.stamp_ns) * 1e-9
+        if silent_s > limit_s or silent_s > limit_s / 2 and age_s > limit_s:
             return ERROR, f'no image on {topic} for more than {limit_s:g} s'
         reason = (why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic) or
                   self.parts.inputs.pictures.why_stop(self.config.frozen_image_timeout, topic))

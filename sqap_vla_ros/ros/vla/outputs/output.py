@@ -25,6 +25,11 @@ class Output:
         if self._servo is not None:
             self._servo.setup()
 
+    def activate(self):
+        """Let publish what was made after the node was activated."""
+        self._arm.activate()
+        self._gripper.activate()
+
     def teardown(self):
         """Destroy them."""
         for part in (self._arm, self._gripper, self._servo):
