@@ -29,8 +29,8 @@ def why_unusable(text: str, max_length: int) -> str:
         return f'the instruction {shown(text)} is no valid UTF-8: publish plain text'
     for character in text:
         if unicodedata.category(character)[0] == 'C':
-            return (f'the instruction {shown(text)} holds control characters ({ascii(character)}): '
-                    'publish one line of plain text')
+            return (f'the instruction {shown(text)} holds control characters '
+                    f'({ascii(character)}): publish one line of plain text')
     return ''
 
 
