@@ -4,8 +4,9 @@
 
 from action_msgs.msg import GoalStatus
 import pytest
+import rclpy
 from rclpy.action import ActionClient
-from ros_harness import INSTRUCTION, KnownPolicy, speed
+from ros_harness import INSTRUCTION, KnownPolicy, speed, spinner
 from sqap_vla_ros.action import RunPolicy
 from std_msgs.msg import Bool
 
@@ -13,11 +14,11 @@ Result = RunPolicy.Result
 
 
 class Client:
-    """A client of ~/run_policy on the robot's node."""
+    """A client of ~/run_policy on the robot's node, or another."""
 
-    def __init__(self, world):
+    def __init__(self, world, node=None):
         self.world, self.feedback = world, []
-        self.client = ActionClient(world.robot, RunPolicy, 'vla_node/run_policy')
+        self.client = ActionClient(node or world.robot, RunPolicy, 'vla_node/run_policy')
         world.until(self.client.server_is_ready)
 
     def send(self, instruction=INSTRUCTION, max_duration_s=0.0):
@@ -176,18 +177,21 @@ def test_a_goal_takes_the_place_of_the_topic_which_does_not_go_on_after_it(clien
     client.stays_ended()
 
 
-def test_a_goal_without_a_duration_ends_when_its_client_is_gone(client, monkeypatch):
+def test_a_goal_without_a_duration_ends_when_its_client_is_gone(world, monkeypatch):
     monkeypatch.setattr('sqap_vla_ros.ros.vla.run_policy.CLIENT_GONE_S', 0.3)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    other = rclpy.create_node('other', context=context)
+    world.executors.append(spinner(other, context))
+    client = Client(world, other)
     client.run()
-    client.client.destroy()
-    client.client = Client(client.world).client
-    client.world.spin(0.5, client.world.robot.look)
-    assert client.world.is_moving()  # somebody listens
-    client.client.destroy()
-    client.world.until(lambda: client.world.says('run_policy', 'client_gone'),
-                       meanwhile=client.world.robot.look)
+    world.spin(0.5, world.robot.look)
+    assert world.is_moving()  # somebody listens
+    world.executors.pop().shutdown()
+    other.destroy_node()
+    rclpy.shutdown(context=context)
+    world.until(lambda: world.says('run_policy', 'client_gone'), meanwhile=world.robot.look)
     client.stays_ended()
-    client.client = Client(client.world).client
 
 
 def test_feedback_says_why_the_arm_stands_still(client):
