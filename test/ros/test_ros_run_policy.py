@@ -188,6 +188,7 @@ def test_a_goal_without_a_duration_ends_when_its_client_is_gone(world, monkeypat
     world.spin(0.5, world.robot.look)
     assert world.is_moving()  # somebody listens
     world.executors.pop().shutdown()
+    client.client.destroy()
     other.destroy_node()
     rclpy.shutdown(context=context)
     world.until(lambda: world.says('run_policy', 'client_gone'), meanwhile=world.robot.look)
