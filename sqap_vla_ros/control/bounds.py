@@ -60,7 +60,7 @@ class _Bounds:
         need, room = abs(velocity) * reach_s, up if velocity > 0.0 else down
         if velocity == 0.0 or need <= room * (1.0 + ROUNDING):
             return 1.0
-        return max(0.0, room) / need
+        return max(0.0, room) / need if need > 0.0 else 0.0  # a product may be too small
 
 
 class Workspace(_Bounds):

@@ -60,12 +60,13 @@ class SafetyGate:
 
     @limits.setter
     def limits(self, limits: CommandLimits | JointLimits) -> None:
-        self._limits = limits
-        if not self._shapers:
-            self._shapers = tuple((part, Shaper(dynamics)) for part, dynamics in limits.groups)
-        for (_, shaper), (_, dynamics) in zip(self._shapers, limits.groups):
-            shaper.dynamics = dynamics
-        self._bounds = bounds_of(limits, self._frame)
+        if self._shapers and limits == self._limits:
+            return
+        moving = [shaper.velocity for _, shaper in self._shapers]
+        self._limits, self._bounds = limits, bounds_of(limits, self._frame)
+        self._shapers = tuple((part, Shaper(dynamics)) for part, dynamics in limits.groups)
+        for velocity, (_, shaper) in zip(moving, self._shapers):
+            shaper.force(velocity)
 
     @property
     def speed_scale(self) -> float:
@@ -133,6 +134,7 @@ class SafetyGate:
         A velocity that leads to command.position is never called absurd: how far away that is
         follows from the limits, too.
         """
+        dt_s = self._passed_s(now_ns, period_ns)
         reason = self._nonsense(command)
         if reason is None and command.position is None:
             reason = self._limits.absurd(command.velocity.tolist())
@@ -141,8 +143,12 @@ class SafetyGate:
         if reason:
             self.latch(f'the command {reason}')
         if self.fault is not None:
+            self.rest()
             return None
-        return self._passed(command, now_ns, period_ns, measured, reference)
+        self.hold = self._look(measured, reference, now_ns) if self._bounds else None
+        if self.hold is not None:
+            return self._braked(dt_s, period_ns * 1e-9)
+        return self._passed(command, now_ns, dt_s, period_ns * 1e-9)
 
     def brake(self, now_ns: int, period_ns: int = DEFAULT_PERIOD_NS,
               measured: Measured | None = None,
@@ -157,20 +163,23 @@ class SafetyGate:
             self.rest()
             return None
         self.hold = self._look(measured, reference, now_ns) if self._bounds else None
+        return self._braked(dt_s, period_ns * 1e-9)
+
+    def _braked(self, dt_s: float, period_s: float) -> Command | None:
         for part, shaper in self._shapers:
             shaper.brake(dt_s)
-            self._keep_in(part, shaper, period_ns * 1e-9)
-        return None if self.stands else Command(self._velocity())
+            self._keep_in(part, shaper, period_s)
+        if self.stands:
+            self.rest()
+            return None
+        return Command(self._velocity())
 
-    def _passed(self, command, now_ns, period_ns, measured, reference) -> Command | None:
+    def _passed(self, command: Command, now_ns: int, dt_s: float,
+                period_s: float) -> Command | None:
         """Return what is left of a command that makes sense."""
-        self.hold = self._look(measured, reference, now_ns) if self._bounds else None
-        if self.hold is not None:
-            return self.brake(now_ns, period_ns, measured, reference)
-        dt_s, velocity = self._passed_s(now_ns, period_ns), command.velocity.tolist()
-        is_cut = False
+        velocity, is_cut = command.velocity.tolist(), False
         for part, shaper in self._shapers:
-            is_cut |= self._shape(part, shaper, velocity[part], dt_s, period_ns * 1e-9)
+            is_cut |= self._shape(part, shaper, velocity[part], dt_s, period_s)
         if is_cut and self._trips(now_ns):
             return None
         gripper = command.gripper

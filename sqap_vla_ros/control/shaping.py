@@ -84,8 +84,8 @@ class Shaper:
     """
     The velocity of one group of components, and how it changes.
 
-    dynamics may be replaced at any time. velocity: list of floats, the last one; acceleration:
-    with which it was reached.
+    velocity: list of floats, the last one.  acceleration: with which it was reached; kept where
+    the jerk is limited.
     """
 
     def __init__(self, dynamics: Dynamics):
@@ -113,7 +113,8 @@ class Shaper:
         go much further than v**2 / (2 a).
         """
         stop_s = self.stop_time_s(self.velocity)
-        self.force(scaled(self.velocity, max(0.0, 1.0 - dt_s / stop_s) if stop_s else 0.0))
+        left = scaled(self.velocity, max(0.0, 1.0 - dt_s / stop_s) if stop_s else 0.0)
+        self.force(within(left, self.dynamics.speed))
         return self.velocity
 
     def toward(self, wanted: Sequence[float], dt_s: float) -> list[float]:

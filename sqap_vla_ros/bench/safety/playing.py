@@ -1,0 +1,170 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A gate in a scenario, with an arm that does what it is told until it is told something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+import math
+
+import numpy as np
+
+from .scenarios import Scenario
+from ...control.command import Command, Measured
+from ...control.safety_gate import SafetyGate, SILENCE_NS, SILENT_PERIODS
+from ...geometry.transform_buffer import Pose
+
+
+@dataclass
+class Tick:
+    """
+    One control tick, as a witness outside the gate saw it.
+
+    velocity: what left the gate, float64 [n], None for a stop.  wanted: what went in; None where
+    it was asked to brake.  target: absolute, [7] or [n], None for none.  limits, scale: in force.
+    place: [3] m or [n] rad before this command, turn: the end effector's rotation then;
+    seen: the two as the gate was told them, None where it was not.  age_s: of that.
+    events: names.  fault: after it.
+    """
+
+    now_ns: int
+    wanted: np.ndarray | None
+    target: np.ndarray | None
+    gripper_in: float | None
+    limits: object
+    scale: float
+    place: np.ndarray
+    turn: np.ndarray
+    seen: tuple | None
+    age_s: float
+    events: tuple
+    velocity: np.ndarray | None = None
+    gripper: float | None = None
+    fault: str | None = None
+
+
+@dataclass
+class Arm:
+    """Moves with the last velocity until the next command, or until it has heard none for long."""
+
+    place: np.ndarray
+    turn: np.ndarray
+    period_ns: int
+    is_turned: bool
+    is_cartesian: bool
+    velocity: np.ndarray | None = None
+    last_ns: int | None = None
+    past: list = field(default_factory=list)
+
+    def move(self, now_ns: int) -> None:
+        """Go on to now."""
+        if self.velocity is not None and self.last_ns is not None:
+            silent_ns = max(SILENCE_NS, round(SILENT_PERIODS * self.period_ns))
+            passed_s = min(max(now_ns - self.last_ns, 0), silent_ns) * 1e-9
+            self._go(self.velocity * passed_s)
+        self.last_ns = now_ns
+        self.past.append((now_ns, self.place, self.turn))
+
+    def _go(self, step: np.ndarray) -> None:
+        if not self.is_cartesian:
+            self.place = self.place + step
+            return
+        self.place = self.place + (self.turn @ step[:3] if self.is_turned else step[:3])
+        turn = rotation_matrix(step[3:])
+        self.turn = self.turn @ turn if self.is_turned else turn @ self.turn
+
+    def seen(self, ticks_ago: int) -> tuple[int, np.ndarray, np.ndarray] | None:
+        """Return when and where it was so many ticks ago; None for -1."""
+        return None if ticks_ago < 0 else self.past[max(-1 - ticks_ago, -len(self.past))]
+
+    def measured(self, seen) -> Measured | None:
+        """Return what the gate is told."""
+        if seen is None or not self.is_cartesian:
+            return seen and Measured(joints=seen[1].copy())
+        return Measured(Pose(seen[1].copy(), quaternion(seen[2]), seen[0]))
+
+
+def play(scenario: Scenario, gate: SafetyGate) -> list[Tick]:
+    """Return what a gate made of a scenario."""
+    arm = Arm(scenario.place, scenario.turn, scenario.period_ns,
+              scenario.frame == 'end_effector', scenario.is_cartesian)
+    return [_tick(scenario, gate, arm, index) for index in range(len(scenario.times_ns))]
+
+
+def _tick(scenario: Scenario, gate: SafetyGate, arm: Arm, index: int) -> Tick:
+    now_ns = int(scenario.times_ns[index])
+    arm.move(now_ns)
+    events = scenario.events.get(index, [])
+    for name, value in events:
+        _happen(name, value, gate, arm)
+    seen = arm.seen(int(scenario.sight[index]))
+    names = tuple(name for name, _ in events)
+    target = None if scenario.targets is None or 'brake' in names else _target(
+        arm, scenario.targets[index])
+    tick = Tick(now_ns, None if 'brake' in names else scenario.wanted[index], target,
+                scenario.gripper[index], gate.limits, gate.speed_scale, arm.place, arm.turn,
+                seen and seen[1:], (now_ns - seen[0]) * 1e-9 if seen else 0.0, names)
+    sent = _asked(gate, tick, arm.measured(seen), scenario.period_ns)
+    if sent is not None:
+        tick.velocity, tick.gripper = sent.velocity, sent.gripper
+    tick.fault, arm.velocity = gate.fault, tick.velocity
+    return tick
+
+
+def _asked(gate: SafetyGate, tick: Tick, measured, period_ns: int) -> Command | None:
+    if tick.wanted is None:
+        return gate.brake(tick.now_ns, period_ns, measured)
+    command = Command(tick.wanted, tick.gripper_in, tick.target)
+    return gate.admit(command, tick.now_ns, period_ns, measured)
+
+
+def _happen(name: str, value, gate: SafetyGate, arm: Arm) -> None:
+    """Do to the gate or the arm what an event says."""
+    if name == 'limits':
+        gate.limits = value
+    elif name == 'scale':
+        gate.speed_scale = value
+    elif name == 'stop':
+        gate.latch('someone pressed stop')
+    elif name == 'resume':
+        gate.resume()
+    elif name == 'rest':
+        gate.rest()
+    elif name == 'push':
+        arm.place = arm.place + value
+        arm.past[-1] = (arm.past[-1][0], arm.place, arm.turn)
+
+
+def _target(arm: Arm, offset: np.ndarray) -> np.ndarray:
+    """Return an absolute target, so far from where the arm is."""
+    if not arm.is_cartesian:
+        return arm.place + offset
+    return np.concatenate([arm.place + offset[:3],
+                           quaternion(rotation_matrix(offset[3:]) @ arm.turn)])
+
+
+def rotation_matrix(vector: np.ndarray) -> np.ndarray:
+    """Return the rotation matrix [3, 3] of a rotation vector [3], by Rodrigues' formula."""
+    angle = math.hypot(*vector)
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def quaternion(matrix: np.ndarray) -> np.ndarray:
+    """Return the unit quaternion (x, y, z, w) of a rotation matrix [3, 3]."""
+    m = matrix
+    four = 0.5 * np.sqrt(np.maximum(0.0, 1.0 + np.array([
+        m[0, 0] - m[1, 1] - m[2, 2], m[1, 1] - m[0, 0] - m[2, 2], m[2, 2] - m[0, 0] - m[1, 1],
+        m[0, 0] + m[1, 1] + m[2, 2]])))
+    largest = int(np.argmax(four))
+    products = np.array([  # four times x x, x y, ...
+        [0, m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[2, 1] - m[1, 2]],
+        [m[0, 1] + m[1, 0], 0, m[1, 2] + m[2, 1], m[0, 2] - m[2, 0]],
+        [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], 0, m[1, 0] - m[0, 1]],
+        [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], 0]])
+    result = products[largest] / (4 * four[largest])
+    result[largest] = four[largest]
+    return result / np.linalg.norm(result)
