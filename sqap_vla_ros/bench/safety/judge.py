@@ -153,7 +153,7 @@ class Judge:
                    f'at the jerk limit, in {dt_s:.6g} s')
 
     def _place(self, tick: Tick, group: Group) -> Iterator[str]:
-        """Nothing leads out; and as long as nothing surprises, the arm can brake before."""
+        """Yield what leads out and, where nothing surprises, what could not be braked before."""
         low, high = group.bounds
         velocity = group.of(tick.velocity)
         if self._scenario.is_cartesian and self._scenario.frame == 'end_effector':

@@ -144,7 +144,7 @@ def _target(arm: Arm, offset: np.ndarray) -> np.ndarray:
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:
-    """Return the rotation matrix [3, 3] of a rotation vector [3], by Rodrigues' formula."""
+    """Return the matrix [3, 3] of a rotation vector [3], by Rodrigues' formula."""
     angle = math.hypot(*vector)
     if angle < 1e-12:
         return np.eye(3)
