@@ -133,7 +133,7 @@ class Judge:
                 yield f'{group.name}: brakes aside by {off:.3g} of the speed limit'
 
     def _way(self, tick: Tick, group: Group, dt_s: float) -> Iterator[str]:
-        """The velocity heads straight for the wanted one, or changes within the jerk limit."""
+        """Yield what neither heads straight for the wanted velocity nor keeps the jerk limit."""
         if group.has_jerk:
             if self._is_smooth and not self._was_braked and dt_s > 0:
                 yield from self._jerk(tick, group, dt_s)

@@ -154,7 +154,7 @@ def rotation_matrix(vector: np.ndarray) -> np.ndarray:
 
 
 def quaternion(matrix: np.ndarray) -> np.ndarray:
-    """Return the unit quaternion (x, y, z, w) of a rotation matrix [3, 3]."""
+    """Return the unit quaternion [4], in the order x y z w, of a rotation matrix [3, 3]."""
     m = matrix
     four = 0.5 * np.sqrt(np.maximum(0.0, 1.0 + np.array([
         m[0, 0] - m[1, 1] - m[2, 2], m[1, 1] - m[0, 0] - m[2, 2], m[2, 2] - m[0, 0] - m[1, 1],
