@@ -43,7 +43,7 @@ def generate_launch_description():
     policy = IncludeLaunchDescription(  # first: it also sets the Fast DDS profile for both
         PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla_node.launch.py')),
         launch_arguments={
-            'config': os.path.join(SHARE, 'config', 'libero_sim.yaml'),
+            'config': 'libero_sim',
             'autostart': 'true', 'lockstep': lockstep, 'use_sim_time': lockstep,
             **{name: LaunchConfiguration(name) for name in POLICY}}.items())
     simulator = Node(

@@ -4,66 +4,82 @@
 Start vla_node with a configuration and a checkpoint.
 
     ros2 launch sqap_vla_ros vla_node.launch.py config:=my_arm.yaml checkpoint:=/path image:=/cam
-"""
-import os
 
-from ament_index_python.packages import get_package_share_directory
+No robot is right by default: `config` has to be given. Every parameter of the node is an argument,
+too, and an argument that is given overrules the file.
+"""
+from difflib import get_close_matches
+import os
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterFile
-from sqap_vla_ros.options import description, from_text, OPTIONS, parameter_name
+from sqap_vla_ros.options import description, from_text
+from sqap_vla_ros.ros.vla.parameters import PARAMETERS
+from sqap_vla_ros.support.resources import share_directory
 from sqap_vla_ros.support.ros_environment import fastdds_profile
 
-SHARE = get_package_share_directory('sqap_vla_ros')
+DEFAULT = 'Left out: as configured.'
+SHIPPED = {path.stem: path for path in sorted((share_directory() / 'config').glob('*.yaml'))}
+CONFIG = ('YAML file of parameters, one a robot, or the name of one that is shipped '
+          f'({", ".join(SHIPPED)}; copy example_arm.yaml for your own).')
 TOPICS = {
     'image': 'Image topic.', 'camera_info': 'CameraInfo topic.',
     'joint_states': 'JointState topic.', 'instruction': 'Topic of the instruction.',
     'delta_twist_cmds': 'Twists for MoveIt Servo.', 'gripper_command': 'Opening, 0 to 1.'}
 # launch arguments are shared with files that include this one: demo.launch.py has another seed
-POLICY = {parameter_name(item): item for item in OPTIONS if item.name != 'seed'}
-SWITCHES = {
-    'autostart': 'Configure and activate at start.',
-    'use_sim_time': 'Take the time from /clock.',
-    'lockstep': 'One command a tick of /clock.'}
-OVERRIDES = {
-    'checkpoint': 'Checkpoint directory or bundled model.',
-    **{name: description(item) for name, item in POLICY.items()},
-    **{name: f'true or false: {text}' for name, text in SWITCHES.items()}}
+PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
+OVERRIDES = {**{name: f'{description(item)} {DEFAULT}' for name, item in PARAMETER.items()},
+             'use_sim_time': f'true or false: take the time from /clock. {DEFAULT}'}
+ARGUMENTS = ('config', 'name', 'namespace', *TOPICS, *OVERRIDES)
 
 
 def override(name, text):
     """Return the value of a parameter in its type."""
-    if name in POLICY:
-        value = from_text(POLICY[name], text)
-        return list(value) if isinstance(value, tuple) else value
-    return text.lower() == 'true' if name in SWITCHES else text
+    value = from_text(PARAMETER[name], text) if name in PARAMETER else text.lower() == 'true'
+    return list(value) if isinstance(value, tuple) else value
+
+
+def config_path(text):
+    """Return the parameter file; raises RuntimeError, with those that are shipped, for none."""
+    path = SHIPPED.get(text.removesuffix('.yaml')) or Path(text)
+    if not path.is_file():
+        raise RuntimeError(f'config:={text} is no file. It takes a {CONFIG}')
+    return str(path)
+
+
+def check_spelling(context):
+    """Raise RuntimeError for an argument that launch would pass over without a word."""
+    for name in (word.partition(':=')[0] for word in context.argv if ':=' in word):
+        nearest = get_close_matches(name, ARGUMENTS, 1, 0.8)
+        if nearest and name not in ARGUMENTS:
+            raise RuntimeError(f'launch argument {name} is unknown: did you mean {nearest[0]}?')
 
 
 def vla_node(context):
     """Return the node, with the arguments that were given laid over the configuration."""
+    check_spelling(context)
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     overrides = {name: override(name, text) for name, text in given.items() if text}
+    config = config_path(LaunchConfiguration('config').perform(context))
     return [LifecycleNode(
         package='sqap_vla_ros', executable='vla_node', output='screen',
         name=LaunchConfiguration('name'), namespace=LaunchConfiguration('namespace'),
-        parameters=[ParameterFile(LaunchConfiguration('config')), overrides],
+        parameters=[ParameterFile(config), overrides],
         remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS])]
 
 
 def generate_launch_description():
     """Return the launch description."""
     arguments = [
-        DeclareLaunchArgument(
-            'config', default_value=os.path.join(SHARE, 'config', 'libero_sim.yaml'),
-            description='YAML file of parameters, one a robot.'),
+        DeclareLaunchArgument('config', description=CONFIG),
         DeclareLaunchArgument('name', default_value='vla_node', description='Node name.'),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace.')]
-    arguments += [
-        DeclareLaunchArgument(
-            name, default_value='', description=f'{text} Left out: as configured.')
-        for name, text in OVERRIDES.items()]
+    arguments += [DeclareLaunchArgument(name, default_value='', description=text)
+                  for name, text in OVERRIDES.items()]
     arguments += [DeclareLaunchArgument(name, default_value=name, description=text)
                   for name, text in TOPICS.items()]
     environment = [SetEnvironmentVariable(name, profile)

@@ -35,13 +35,15 @@ def entities(launched):
 
 def test_every_argument_has_a_description(entities):
     arguments = [entity for entity in entities if isinstance(entity, DeclareLaunchArgument)]
-    assert {'config', 'checkpoint', 'namespace', 'image'} <= {item.name for item in arguments}
+    names = {item.name for item in arguments}
+    assert {'config', 'checkpoint', 'namespace', 'image', 'max_linear_speed'} <= names
     assert all(item.description for item in arguments)
 
 
 def context_with(entities, **arguments):
     """Return a launch context with these arguments, and the defaults of the others."""
-    context = LaunchContext()
+    context = LaunchContext(argv=[f'{name}:={text}' for name, text in arguments.items()])
+    context.launch_configurations['config'] = 'example_arm'
     for entity in entities:
         if isinstance(entity, DeclareLaunchArgument):
             entity.execute(context)
@@ -73,8 +75,17 @@ def test_an_argument_overrules_the_configuration_in_the_type_of_its_parameter(
         name: type(value) for name, value in overrides.items()}
 
 
+def test_a_launch_without_a_configuration_says_which_there_are(entities, caplog):
+    with pytest.raises(RuntimeError, match='"config" was not provided'):
+        for entity in entities:
+            entity.execute(LaunchContext())
+    assert 'example_arm, libero_sim' in caplog.text
+
+
 def test_an_argument_that_is_not_given_leaves_the_configuration_alone(launched, entities):
     defaults = {entity.name: ''.join(part.text for part in entity.default_value)
-                for entity in entities if isinstance(entity, DeclareLaunchArgument)}
+                for entity in entities if isinstance(entity, DeclareLaunchArgument)
+                and entity.default_value is not None}
+    assert 'config' not in defaults
     for name in launched.OVERRIDES:
         assert defaults[name] == '', f'{name} would overrule the YAML file of a robot'
