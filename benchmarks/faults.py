@@ -54,7 +54,8 @@ def run_all(faults, rig):
 
 def chosen(only, groups):
     """Return the faults whose name or group contains a text, those alike beside each other."""
-    from rig import of_cameras, of_commands, of_lives, of_policies, of_robots, of_words  # noqa
+    from rig import (  # noqa: F401
+        of_cameras, of_commands, of_lives, of_policies, of_returns, of_robots, of_words)
     from rig.faults import FAULTS
     found = [fault for fault in FAULTS.values()
              if all(text in fault.name for text in only) and (
@@ -67,6 +68,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('--only', nargs='*', default=[], help='part of the name')
     parser.add_argument('--group', nargs='*', default=[])
+    parser.add_argument('--output', default='twist', choices=('twist', 'pose'))
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--before', type=Path, help='JSON of an earlier run, to compare with')
     parser.add_argument('--out', type=Path, default=RESULTS / 'faults.json')
@@ -77,9 +79,11 @@ def main():
         print('\n'.join(f'{fault.group}: {fault.name}' for fault in faults))
         return 0
     import rclpy
+    from rig.processes import PARAMETERS
     from rig.report import counts, markdown, page
     from rig.rig import Rig
     from sqap_vla_ros.support.machine import machine, versions
+    PARAMETERS['output'] = options.output
     rclpy.init()
     rig, start_s = Rig(), time.monotonic()
     try:

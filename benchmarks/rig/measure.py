@@ -89,7 +89,8 @@ def step(times, twists):
     """Return the greatest change of the linear velocity within STEP_WINDOW_S, m/s."""
     greatest = 0.0
     for index in range(1, len(times)):
-        first = int(np.searchsorted(times, times[index] - STEP_WINDOW_S + TICK_S, side='right')) - 1
+        since_s = times[index] - STEP_WINDOW_S + TICK_S
+        first = int(np.searchsorted(times, since_s, side='right')) - 1
         change = np.linalg.norm(twists[max(first, 0):index, :3] - twists[index, :3], axis=1)
         greatest = max(greatest, float(change.max()))
     return greatest

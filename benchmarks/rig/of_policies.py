@@ -39,11 +39,11 @@ says('inference takes 0.15 s', 'slow: 0.15', wanted=GO_ON)
 says('inference takes 0.25 s', 'slow: 0.25', wanted=REPORT, watch_s=4.0)
 says('inference takes 0.6 s', 'slow: 0.6', wanted=REPORT, watch_s=5.0)
 says('inference takes 3 s', 'slow: 3', watch_s=5.0)
-says('inference does not let go of the interpreter', 'hold: 1', watch_s=4.0)
+says('inference does not let go of the interpreter', 'hold: 1', wanted=REPORT, watch_s=4.0)
 says('inference crashes', 'crash')
 says('inference runs out of memory', 'memory')
 says('inference raises KeyboardInterrupt', 'interrupt')
-says('the process ends in inference', 'exit')
+says('the process ends in inference', 'exit', wanted=REPORT)
 
 
 @fault('crawls by a low max_linear_speed of 0.03', 'policy', wanted=GO_ON,

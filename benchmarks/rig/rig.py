@@ -153,14 +153,13 @@ class Rig:
 
     def said(self, start_s, end_s):
         """Return [ms, level, status, text] that began to be told in a time, WARN and above."""
-        seen, told = set(), []
+        in_force, seen, told = {}, set(), []
         for time_s, name, level, text in list(self.robot.diagnostics):
-            if time_s > end_s:
-                break
             key = name, level, _wording(text)
-            if time_s >= start_s and level and key not in seen:
+            if time_s < start_s:
+                in_force[name] = key
+            elif time_s <= end_s and level and key not in (in_force.get(name), *seen):
                 told.append([round((time_s - start_s) * 1e3), LEVELS[level], name, text[:400]])
-            if time_s > start_s - 1.2:
                 seen.add(key)
         return told
 

@@ -10,7 +10,7 @@ import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import TransformStamped, TwistStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped, TwistStamped
 import numpy as np
 import rclpy
 from rclpy.clock import Clock as RclpyClock, ClockType
@@ -30,6 +30,7 @@ SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=10)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STATE_HZ = 60.0  # of TF and joint_states; a picture goes with every second one
+COMMAND_PERIOD_S = 0.05
 CAMERA_DOWN = (1.0, 0.0, 0.0, 0.0)  # qx qy qz qw: looks along -z of the base
 CAMERA_AT = np.array([0.5, 0.0, 1.2])
 HOME = np.array([0.5, 0.0, 0.3])
@@ -65,13 +66,14 @@ class Robot:
         self.picture_kind, self.restamped, self.encoding, self.scale = 'real', True, 'rgb8', 1
         self.offsets_s, self.hooks, self.divide = {}, {}, 1
         self.position, self.camera_at = HOME.copy(), CAMERA_AT.copy()
-        self.pictures, self._picture = Pictures(), None
+        self.pictures, self._picture, self._target = Pictures(), None, None
         self.log, self.others = CommandLog(), CommandLog()
         self.diagnostics, self.values = [], {}
         self.clock_rate, self._clock_ns = 1.0, 1_000_000 * 10**9 if simulated_time else None
         self._last_tick_s, self._count = time.monotonic(), 0
         self._publishers()
         node.create_subscription(TwistStamped, 'delta_twist_cmds', self._twist, RELIABLE)
+        node.create_subscription(PoseStamped, 'target_pose', self._pose, RELIABLE)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, RELIABLE)
         node.create_timer(1 / STATE_HZ, self._tick, clock=RclpyClock(
             clock_type=ClockType.STEADY_TIME))
@@ -133,6 +135,17 @@ class Robot:
         log.add(time.monotonic(), (
             linear.x, linear.y, linear.z, angular.x, angular.y, angular.z))
 
+    def _pose(self, message):
+        """Go there at once, and note how fast that was, by the node's usual rate."""
+        place, now_s = message.pose.position, time.monotonic()
+        place = np.array([place.x, place.y, place.z])
+        known = self._target is not None and now_s - self.log.times[-1] < 0.5
+        way = place - self._target if known else np.zeros(3)
+        self.log.add(now_s, np.concatenate([way / COMMAND_PERIOD_S, np.zeros(3)]))
+        self._target = place
+        if np.isfinite(place).all():
+            self.position = HOME + np.clip(place - HOME, -0.25, 0.25)
+
     def _diagnosed(self, message):
         now_s = time.monotonic()
         for status in message.status:
@@ -160,7 +173,8 @@ class Robot:
 
     def _go(self, passed_s):
         """Go on as the last command says; a real one would have stopped at its limits."""
-        if self.log.twists and time.monotonic() - self.log.times[-1] < 0.3:
+        fresh = self.log.times and time.monotonic() - self.log.times[-1] < 0.3
+        if self._target is None and fresh:
             velocity = np.nan_to_num(self.log.twists[-1][:3], posinf=0.0, neginf=0.0)
             self.position += np.clip(velocity, -0.5, 0.5) * min(passed_s, 0.1)
             self.position = HOME + np.clip(self.position - HOME, -0.25, 0.25)
