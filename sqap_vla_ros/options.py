@@ -88,6 +88,8 @@ def description(item: Field) -> str:
 def from_text(item: Field, text: str):
     """Return the value that a text says, in the type of the parameter; raise ConfigError."""
     kind = type(plain_default(item))
+    if is_list_of_numbers(item):
+        return _numbers_from_text(item, text)
     if kind is tuple:
         return tuple(text.replace(',', ' ').split())
     if kind is bool:
@@ -133,6 +135,15 @@ def is_list_of_numbers(item: Field) -> bool:
     """Return whether an option is a list of so many numbers as its default has."""
     default = plain_default(item)
     return isinstance(default, tuple) and len(default) > 0 and isinstance(default[0], float)
+
+
+def _numbers_from_text(item: Field, text: str) -> tuple[float, ...]:
+    words = text.strip(' []').replace(',', ' ').replace('.inf', 'inf').split()
+    try:
+        return _numbers(item, [float(word) for word in words])
+    except ValueError:  # a ConfigError is one
+        raise ConfigError(f'{title(item)} is {text!r}, expected '
+                          f'{len(plain_default(item))} numbers') from None
 
 
 def _numbers(item: Field, value) -> tuple[float, ...]:

@@ -88,7 +88,9 @@ def test_every_parameter_is_an_argument_that_is_described_and_changes_nothing(lo
 
 @pytest.mark.parametrize('name, text, value', [
     ('max_linear_speed', '0.02', 0.02), ('keep_tokens', '100', 100), ('autostart', 'True', True),
-    ('use_sim_time', 'true', True), ('int8_parts', 'vision, head', ['vision', 'head'])])
+    ('use_sim_time', 'true', True),
+    ('workspace_low', '[-.inf, 0, 0.1]', [float('-inf'), 0.0, 0.1]),
+    ('int8_parts', 'vision, head', ['vision', 'head'])])
 def test_an_argument_overrules_the_file_in_the_type_of_its_parameter(load, name, text, value):
     given = started(load('vla_node.launch.py'), config='example_arm', **{name: text})
     assert given['parameters'][1] == {name: value}

@@ -15,8 +15,8 @@ from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.node import load_configured_policy
-from sqap_vla_ros.ros.vla.parameters import (
-    check_unknown, NodeConfig, read_parameters, unheard_files)
+from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
+from sqap_vla_ros.ros.vla.parameters import NodeConfig, PARAMETERS, read_parameters
 from tiny_checkpoint import save_tiny_checkpoint
 
 
@@ -134,14 +134,14 @@ def given(**overrides):
     ('Precision', 'precision'), ('camera.frame', 'camera_frame')])
 def test_a_parameter_that_does_not_exist_is_refused_with_the_nearest(name, nearest):
     with pytest.raises(ConfigError, match=f'{name} is unknown: did you mean {nearest}?'):
-        check_unknown(given(max_linear_speed=0.1, **{name: 1}))
+        check_overrides(given(max_linear_speed=0.1, **{name: 1}), PARAMETERS)
 
 
 @pytest.mark.parametrize('name', [
     'max_linear_speed', 'use_sim_time', 'start_type_description_service',
     'qos_overrides./tf.subscription.depth'])
 def test_parameters_of_the_node_and_of_ros_are_let_through(name):
-    check_unknown(given(**{name: 1}))
+    check_overrides(given(**{name: 1}), PARAMETERS)
 
 
 @pytest.mark.parametrize('sections, is_heard', [
@@ -158,6 +158,18 @@ def test_a_parameter_file_of_which_nothing_arrives_is_named(tmp_path, sections, 
         and str(sorted(sections)[0]) in told[0])
 
 
+@pytest.mark.parametrize('sections, is_meant', [
+    (['/**', 'vla_nod'], True), (['/**', '/arm/vlanode'], True), (['/**', 'camera_driver'], False),
+    (['/**', 'vla_nod', '/arm/vla_node'], False), (['/**', 'vla_node'], False)])
+def test_a_section_whose_name_is_nearly_the_nodes_is_asked_about(tmp_path, sections, is_meant):
+    path = tmp_path / 'arm.yaml'
+    path.write_text(json.dumps({
+        section: {'ros__parameters': {'max_linear_speed': 0.1}} for section in sections}))
+    told = unheard_files(given(max_linear_speed=0.1), ['node', '--params-file', str(path)])
+    assert [f'section /{sections[1].lstrip("/")} of' in text and 'did you mean vla_node?' in text
+            for text in told] == [True] * is_meant
+
+
 def test_a_parameter_file_that_is_gone_is_no_error(tmp_path):
     assert not unheard_files(given(), ['--params-file', str(tmp_path / 'none'), '-r'])
 
@@ -172,6 +184,15 @@ def test_a_misspelt_parameter_of_a_file_fails_configure_and_is_in_diagnostics(
     assert not world.node.start()
     world.until(lambda: world.says('policy', 'did you mean max_linear_speed?'))
     assert f'nothing in the parameter file {other}' in world.node.problem
+
+
+def test_a_parameter_file_for_another_node_fails_configure(make_world, tmp_path):
+    path = tmp_path / 'arm.yaml'
+    path.write_text('/my_node: {ros__parameters: {max_linear_speed: 0.05}}')
+    world = make_world(KnownPolicy, {}, {'cli_args': ['--ros-args', '--params-file', str(path)]})
+    assert not world.node.start()
+    assert f"nothing in the parameter file {path} is for this node: its sections are for ['" in (
+        world.node.problem)
 
 
 def test_a_policy_that_overflows_in_the_warm_up_fails_configure_with_one_line(

@@ -27,14 +27,14 @@ from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from std_srvs.srv import Trigger
 
 from .control import Parts
-from .diagnostics import Diagnostics, ERROR, OK, WARN
+from .diagnostics import Diagnostics, ERROR, OK
 from .estop import EmergencyStop
 from .inference import Inference
 from .inputs import Inputs, polling
 from .lockstep import LockstepControl
 from .measured import MeasuredArm
 from .outputs import make_drive, make_output
-from .parameters import changed, declare_parameters, read_parameters, unheard_files
+from .parameters import changed, declare_parameters, read_parameters
 from .realtime import RealTimeControl
 from .results import Results
 from .run_policy import RunPolicy
@@ -144,7 +144,7 @@ class VlaNode(LifecycleNode):
                     return result
             return SUCCESS
         except (ConfigError, CheckpointError, ObservationError) as error:  # the last: warm-up
-            self.problem = ' '.join([str(error), *unheard_files(self, self._arguments)])
+            self.problem = str(error)
             self._diagnostics.report('policy', ERROR, self.problem)
             self.take_apart()
             return FAILURE
@@ -154,7 +154,7 @@ class VlaNode(LifecycleNode):
             raise
 
     def _configure(self, state):
-        config = self._config = read_parameters(self)
+        config = self._config = read_parameters(self, self._arguments)
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)
         space = policy.config.action_space
@@ -168,10 +168,8 @@ class VlaNode(LifecycleNode):
             'action_kind': space.kind, 'action_frame': space.frame,
             'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
             'row_s': space.dt}
-        unheard = unheard_files(self, self._arguments)
         self._diagnostics.report(
-            'policy', WARN if unheard else OK,
-            '; '.join([f'{config.checkpoint or "policy"} is loaded', *unheard]), **facts)
+            'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
         self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
 
     def _crashed(self, worker, text):

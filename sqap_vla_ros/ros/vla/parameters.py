@@ -9,7 +9,6 @@ node. All others take effect at once, and a value that makes no sense is refused
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from math import inf, isfinite
 from pathlib import Path
 
@@ -21,13 +20,12 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import (
     checked, description, known, option, OPTIONS, parameter_name, plain_default, PolicyOptions)
 from sqap_vla_ros.support.resources import model_directory
-import yaml
+
+from .overrides import check_overrides
 
 TWIST_UNITS = ('si', 'unitless')
 GRIPPER_OUTPUTS = ('topic', 'gripper_command', 'parallel_gripper_command')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
-ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
-ROS_OWN_PREFIX = 'qos_overrides.'
 
 
 @dataclass(frozen=True)
@@ -281,13 +279,14 @@ def declare_parameters(node, parameters=PARAMETERS):
         node.declare_parameter(name, default, descriptor(item))
 
 
-def read_parameters(node) -> NodeConfig:
+def read_parameters(node, arguments: Sequence[str] = ()) -> NodeConfig:
     """
-    Return the declared parameters.
+    Return the declared parameters; arguments: the process's, for the files among them.
 
-    Raises ConfigError for parameters that nobody declared and values that don't go together.
+    Raises ConfigError for parameters that nobody declared, files of which nothing arrives, and
+    values that don't go together.
     """
-    check_unknown(node)
+    check_overrides(node, PARAMETERS, arguments)
     config = NodeConfig.from_parameters({
         name: read_parameter(node, name, item) for name, item in PARAMETERS.items()})
     if config.lockstep and not node.get_parameter('use_sim_time').value:
@@ -301,55 +300,6 @@ def read_parameter(node, name, item):
     if not isinstance(plain_default(item), tuple):
         return node.get_parameter(name).value
     return tuple(node.get_parameter_or(name).value or ())  # [] in YAML has no type
-
-
-def overrides(node) -> Mapping:
-    """Return the parameters that files, -p and launch gave a node, by name."""
-    return node._parameter_overrides  # rclpy shows those alone that were declared
-
-
-def check_unknown(node) -> None:
-    """Raise ConfigError, with the nearest name, for a parameter that the node does not have."""
-    problems = []
-    for name in overrides(node):
-        if not (node.has_parameter(name) or name in ROS_OWN or name.startswith(ROS_OWN_PREFIX)):
-            nearest = get_close_matches(name, PARAMETERS, 1, 0.5)
-            problems.append(f'parameter {name} is unknown: ' + (
-                f'did you mean {nearest[0]}?' if nearest else
-                'is it for another node? What stands under /** reaches this one, too'))
-    if problems:
-        raise ConfigError(' '.join(problems))
-
-
-def unheard_files(node, arguments: Sequence[str]) -> list[str]:
-    """
-    Return what to say of parameter files of which nothing reached a node.
-
-    arguments: the process's; rclpy passes silently over sections for nodes of other names.
-    """
-    paths = [path for flag, path in zip(arguments, arguments[1:]) if flag == '--params-file']
-    return [
-        f'nothing in the parameter file {path} is for this node: its sections are for '
-        f'{sorted(sections)}, this is {node.get_fully_qualified_name()} (/** is for all)'
-        for path in paths for sections in [_sections(path)]
-        if sections and not set().union(*sections.values()) & set(overrides(node))]
-
-
-def _sections(path) -> dict[str, set[str]]:
-    """Return the names of the parameters in a file by the node's name that they stand under."""
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError):
-        return {}  # rclpy has refused it, or launch has removed its temporary file
-    found, rest = {}, [('', content)]
-    while rest:
-        prefix, part = rest.pop()
-        for key, value in part.items() if isinstance(part, dict) else ():
-            if key == 'ros__parameters':
-                found[prefix] = set(value or ())
-            else:
-                rest.append((f'{prefix}/{str(key).lstrip("/")}', value))
-    return found
 
 
 def changed(config: NodeConfig, parameters) -> tuple:
