@@ -18,12 +18,6 @@ class Trajectory:
     times_ns: np.ndarray
     positions: np.ndarray
 
-    @classmethod
-    def of(cls, now_ns: int, period_ns: int, positions) -> Trajectory:
-        """Return it of positions, the first at now_ns, each a period after the one before."""
-        positions = np.asarray(positions, np.float64)
-        return cls(now_ns + period_ns * np.arange(len(positions), dtype=np.int64), positions)
-
     def at(self, times_ns) -> np.ndarray:
         """Return positions [..., n] at times, in between on a straight line; ends are held."""
         passed = np.asarray(times_ns, np.int64) - self.times_ns[0]
@@ -41,7 +35,8 @@ class Trajectory:
 
         The last one is the first at or after the end.
         """
-        count = max(1, -(-int(self.times_ns[-1] - self.times_ns[0]) // step_ns))
+        span_ns = int(self.times_ns[-1] - self.times_ns[0])
+        count = max(1, -(-span_ns // step_ns))
         steps_ns = step_ns * np.arange(1, count + 1, dtype=np.int64)
         return steps_ns, self.at(self.times_ns[0] + steps_ns)
 

@@ -47,6 +47,18 @@ class JointHistory:
         found_ns, position = min(samples, key=lambda sample: abs(sample[0] - time_ns))
         return position, abs(found_ns - time_ns) * 1e-9
 
+    def newest(self, name: str) -> tuple[int, float]:
+        """
+        Return (stamp in ns, position) of what was heard of a joint last.
+
+        Raises ObservationError when nothing is known of it.
+        """
+        try:
+            return self._samples[name][-1]
+        except (KeyError, IndexError):
+            raise ObservationError(
+                f'joint_states has not told the position of {name!r}') from None
+
     def clear(self):
         """Forget all positions."""
         for samples in self._samples.values():

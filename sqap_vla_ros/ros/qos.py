@@ -28,6 +28,8 @@ INSTRUCTION_LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.T
 # Deep: a press that a release follows at once must not be lost.
 ESTOP = _profile(ReliabilityPolicy.RELIABLE, 100)
 ESTOP_LATCHED = _profile(ReliabilityPolicy.RELIABLE, 100, DurabilityPolicy.TRANSIENT_LOCAL)
+DESCRIPTION = INSTRUCTION_LATCHED
+DESCRIPTION_VOLATILE = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
 RESULT = _profile(ReliabilityPolicy.RELIABLE, 5)
 DIAGNOSTICS = _profile(ReliabilityPolicy.RELIABLE, 10)
 TF = _profile(ReliabilityPolicy.RELIABLE, 100)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import KnownPolicy, StatePolicy, transform
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from sqap_vla_ros.ingest.observer import ObserverOptions
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs
+from sqap_vla_ros.ros.vla.joint_states import JointStates
 from sqap_vla_ros.ros.vla.parameters import NodeConfig
 from tf2_msgs.msg import TFMessage
 
@@ -150,7 +152,7 @@ def send_joints(publisher, first_ms, last_ms):
 def test_joint_states_that_came_in_while_nobody_looked_are_all_there(node):
     """No executor runs: it may be busy for as long as it likes."""
     publisher = node.create_publisher(JointState, 'joint_states', QoSProfile(depth=2000))
-    inputs = Inputs(node, config(), needs_joints=True)
+    inputs = Inputs(node, config(), ['grip'])
     inputs.setup(SimpleNamespace(on_topic_problem=None))
     wait_for(lambda: publisher.get_subscription_count())
     send_joints(publisher, 0, 1500)
@@ -163,6 +165,27 @@ def test_joint_states_that_came_in_while_nobody_looked_are_all_there(node):
     inputs.forget_moving()
     assert _heard(inputs, START) is None
     inputs.teardown()
+
+
+def test_joint_states_at_1_khz_are_read_bit_by_bit_and_do_not_pile_up(node):
+    publisher = node.create_publisher(JointState, 'joint_states', QoSProfile(depth=2000))
+    states = JointStates(node, ['arm'])
+    states.setup()
+    wait_for(lambda: publisher.get_subscription_count())
+    send_joints(publisher, 0, 600)
+    wait_for(lambda: publisher.wait_for_all_acked())
+    time.sleep(0.1)
+    looks_ms = [(states.history.newest('arm')[0] - START) // 10**6 for _ in range(3)]
+    assert looks_ms == [246, 494, 599]  # beside the gripper's, 250 messages at a time
+    send_joints(publisher, 600, 700)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    end = time.monotonic() + 30
+    while states._history.newest('arm')[0] < START + 699 * 10**6:  # nobody looks
+        assert time.monotonic() < end
+        executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+    states.teardown()
 
 
 def _heard(inputs, stamp_ns):

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from threading import Lock
 import time
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.frozen_images import FrozenImages
 from sqap_vla_ros.ingest.joints import JointHistory
 from sqap_vla_ros.ingest.stamps import stamp_ns
 from std_msgs.msg import String
 
+from .joint_states import JointStates
 from .polled import PolledSubscription
 from .. import qos
 
@@ -42,14 +43,14 @@ class Inputs:
     joints: a JointHistory.  pictures: FrozenImages of what came in.
     """
 
-    def __init__(self, node, config, needs_joints: bool):
+    def __init__(self, node, config, joint_names=()):
         self._node = node
         self._config = config
         self._listener = None
         self._subscriptions, self._polled = [], []
-        self._info = self._latched_info = self._joint_states = None
+        self._info = self._latched_info = None
         self._lock = Lock()
-        self._joints = JointHistory([config.gripper_joint] if needs_joints else ())
+        self._joint_states = JointStates(node, joint_names)
         self.pictures = FrozenImages()
         self._forget()
 
@@ -75,26 +76,23 @@ class Inputs:
         if self._config.needs_localization:
             self._info = self._poll(CameraInfo, 'camera_info', qos.SENSOR)
             self._latched_info = self._poll(CameraInfo, 'camera_info', qos.SENSOR_LATCHED)
-        if self._joints.names:
-            self._joint_states = self._poll(JointState, 'joint_states', qos.JOINT_STATES)
+        self._joint_states.setup()
 
     def teardown(self):
         """Unsubscribe and forget all messages."""
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
         with self._lock:
-            self._info = self._latched_info = self._joint_states = None
+            self._info = self._latched_info = None
             while self._polled:
                 self._polled.pop().destroy()
+        self._joint_states.teardown()
         self._forget()
 
     def forget_moving(self):
         """Forget what has a time, after time has jumped back; what is still queued, too."""
         self.frame = None
-        with self._lock:
-            if self._joint_states is not None:
-                self._joint_states.take()
-            self._joints.clear()
+        self._joint_states.forget()
 
     @property
     def camera_info(self):
@@ -116,11 +114,7 @@ class Inputs:
     @property
     def joints(self) -> JointHistory:
         """Return the history of the joints that are needed."""
-        with self._lock:
-            if self._joint_states is not None:
-                for message in self._joint_states.take():
-                    self._joints.add(message)
-            return self._joints
+        return self._joint_states.history
 
     @property
     def image_topic(self) -> str:

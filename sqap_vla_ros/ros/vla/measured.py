@@ -34,7 +34,7 @@ class MeasuredArm:
         if not self._needs:
             return NOTHING
         return Measured(self._known('pose', self._pose_at, stamp_ns),
-                        self._known('joints', self._newest_joints, stamp_ns))
+                        self._known('joints', self._joints_at, stamp_ns))
 
     def _known(self, need, find, time_ns):
         try:
@@ -55,11 +55,21 @@ class MeasuredArm:
         except ObservationError:
             return self._newest_pose(stamp_ns)
 
-    def _newest_joints(self, time_ns):
-        found = [self._inputs.joints.nearest(name, time_ns) for name in self._joint_names]
-        if not all(self._is_recent(off_s * 1e9) for _, off_s in found):
+    def _newest_joints(self, now_ns):
+        joints = self._inputs.joints
+        return self._recent([joints.newest(name) for name in self._joint_names], now_ns)
+
+    def _joints_at(self, stamp_ns):
+        joints = self._inputs.joints
+        near = [joints.nearest(name, stamp_ns) for name in self._joint_names]
+        return self._recent(
+            [(stamp_ns - off_s * 1e9, position) for position, off_s in near], stamp_ns)
+
+    def _recent(self, found, time_ns):
+        """Return the positions of (stamp, position) pairs, None if one is old."""
+        if not all(self._is_recent(time_ns - stamp_ns) for stamp_ns, _ in found):
             return None
-        return np.array([position for position, _ in found])
+        return np.array([position for _, position in found])
 
     def _is_recent(self, age_ns):
         return abs(age_ns) * 1e-9 <= self.config.image_timeout

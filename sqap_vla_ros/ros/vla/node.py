@@ -187,7 +187,8 @@ class VlaNode(LifecycleNode):
         return future.result()
 
     def _assemble(self, config, policy, space):
-        inputs, transforms = Inputs(self, config, bool(policy.state_names)), Transforms(self)
+        joint_names = [config.gripper_joint] if policy.state_names else []
+        inputs, transforms = Inputs(self, config, joint_names), Transforms(self)
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
         results, drive = Results(self), make_drive(config, space)

@@ -37,11 +37,16 @@ class PolledSubscription:
             event_callbacks=qos.SILENT_SUBSCRIPTION)
         self.topic_name = self._subscription.topic_name
 
-    def take(self) -> list:
-        """Return the messages that came in since the last time, oldest first."""
-        messages = []
+    def take(self, most: int | None = None) -> list:
+        """
+        Return the messages that came in since the last time, oldest first.
+
+        most: how many, the depth unless told; what is left is there at the next look. A flood
+        must not keep the caller for ever.
+        """
+        messages, most = [], self._depth if most is None else most
         with self._subscription.handle:
-            while len(messages) < self._depth:  # a flood must not keep the caller for ever
+            while len(messages) < most:
                 taken = self._subscription.handle.take_message(self._kind, False)
                 if taken is None:
                     break

@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 from .positions import PositionOutput
 from ...messages import trajectory_message
 
-SAME = 1e-3  # rad or m, within which a command is what the controller was told
+SAME = 3e-3  # rad or m, within which a command is what the controller was told
 LEFT_SHARE = 0.5  # of the horizon, below which more is told
 
 
@@ -49,7 +49,7 @@ class JointTrajectoryOutput(PositionOutput):
         super().__init__(node, arm, lockstep)
 
     def setup(self, listener):
-        """Create the publisher; listener: also has plan and ahead(time_ns, horizon_ns)."""
+        """Create the publisher; listener: also has plan and preview(time_ns, count, step_ns)."""
         super().setup(listener)
         self._listener = listener
 
@@ -82,13 +82,16 @@ class JointTrajectoryOutput(PositionOutput):
         return is_enough and self._followed.is_so(due_ns, command.position, SAME)
 
     def _tell(self, command, time_ns):
+        """Publish a command and what comes after it, as points evenly apart."""
         timing = self._timing
-        ahead = self._listener.ahead(time_ns, timing.horizon_ns)
-        self._is_whole = len(ahead) < timing.horizon_ns // timing.period_ns
+        due_ns, count = time_ns + timing.period_ns, timing.horizon_ns // timing.step_ns
+        ahead = self._listener.preview(due_ns, count, timing.step_ns)
+        times_ns = [time_ns, due_ns, *(due_ns + timing.step_ns * (index + 1)
+                                       for index in range(len(ahead)))]
         start = command.position if self._told is None else self._told
-        positions = [start, command.position, *(after.position for after in ahead)]
-        self._followed = Trajectory.of(time_ns, timing.period_ns, positions)
-        self._plan = self._listener.plan
+        self._followed = Trajectory(np.array(times_ns), np.array(
+            [start, command.position, *(after.position for after in ahead)]))
+        self._plan, self._is_whole = self._listener.plan, len(ahead) < count
         self._arm.publish(self._message(*self._followed.points(timing.step_ns), time_ns))
 
     def _message(self, times_ns, positions, time_ns):

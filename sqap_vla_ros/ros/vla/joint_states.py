@@ -1,0 +1,67 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+joint_states, from arms that publish them at 5 Hz and at 1 kHz: read when looked at, and on a timer.
+
+Without the timer they would pile up while nobody looks, and who looks next would read them all at
+once; with a callback each would cost the executor about a millisecond. So a look reads a bounded
+number, and what is left is there at the next.
+"""
+
+from threading import Lock
+
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import JointState
+from sqap_vla_ros.ingest.joints import JointHistory
+
+from .polled import PolledSubscription
+from .. import qos
+
+READ_PERIOD_S = 0.05
+MOST_AT_ONCE = 250  # messages: 1 kHz for a quarter of a second, or 5 kHz from one look to the next
+
+
+class JointStates:
+    """The history of some joints; may be looked at from several threads."""
+
+    def __init__(self, node, names):
+        """Remember the joints of these names; without any nothing is subscribed to."""
+        self._node = node
+        self._lock = Lock()  # between the executor thread and the one that infers
+        self._history = JointHistory(names)
+        self._topic = self._timer = None
+
+    def setup(self):
+        """Subscribe."""
+        if self._history.names:
+            self._topic = PolledSubscription(
+                self._node, JointState, 'joint_states', qos.JOINT_STATES)
+            self._timer = self._node.create_timer(
+                READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def teardown(self):
+        """Unsubscribe and forget."""
+        if self._topic is not None:
+            self._node.destroy_timer(self._timer)
+            with self._lock:
+                self._topic.destroy()
+                self._topic = None
+        self.forget()
+
+    def forget(self):
+        """Forget all positions; those that are still queued, too."""
+        with self._lock:
+            if self._topic is not None:
+                self._topic.take()
+            self._history.clear()
+
+    @property
+    def history(self) -> JointHistory:
+        """Return the history, with what has come in by now."""
+        self._read()
+        return self._history
+
+    def _read(self):
+        with self._lock:
+            for message in self._topic.take(MOST_AT_ONCE) if self._topic is not None else ():
+                self._history.add(message)

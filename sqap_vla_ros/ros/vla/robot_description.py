@@ -1,0 +1,75 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The robot's URDF: from a file, or from robot_description, on which it is published once."""
+
+from pathlib import Path
+import time
+
+from sqap_vla_ros.errors import ConfigError
+from std_msgs.msg import String
+
+from .polled import PolledSubscription
+from .. import qos
+
+TOPIC = 'robot_description'
+POLL_S = 0.02
+
+
+def read_urdf(node, config, is_needed: bool) -> str | None:
+    """
+    Return the URDF as text: that of urdf_file, else what robot_description tells.
+
+    Waits for the topic up to robot_description_timeout or until node.interrupted is set; called
+    while the executor is busy with the transition, so the topic is polled. None where there is
+    none and it is not needed; else raises ConfigError.
+    """
+    if config.urdf_file:
+        return _read_file(Path(config.urdf_file))
+    topics = [PolledSubscription(node, String, TOPIC, profile)
+              for profile in (qos.DESCRIPTION, qos.DESCRIPTION_VOLATILE)]
+    try:
+        text = _wait(node, topics, config.robot_description_timeout)
+        if text is None and is_needed:
+            raise ConfigError(_why_not(node, topics[0].topic_name, config))
+    finally:
+        for topic in topics:
+            topic.destroy()
+    return text
+
+
+def _read_file(path: Path) -> str:
+    try:
+        return path.expanduser().read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'parameter urdf_file is {str(path)!r}, which cannot be read: {error}. '
+                          'It names a URDF (of xacro: the result), or is empty for the topic '
+                          f'{TOPIC}') from error
+
+
+def _wait(node, topics, timeout_s: float) -> str | None:
+    """Return the newest description, as soon as there is one; None after a time."""
+    end_s = time.monotonic() + timeout_s
+    while not node.interrupted.is_set():
+        for topic in topics:
+            for message in reversed(topic.take()):
+                return message.data
+        if time.monotonic() >= end_s:
+            return None
+        time.sleep(POLL_S)
+    raise ConfigError(f'interrupted while waiting for {topics[0].topic_name}')
+
+
+def _why_not(node, topic: str, config) -> str:
+    """Return what to say of a topic on which nothing came."""
+    waited = (f'no URDF came on {topic} within {config.robot_description_timeout:g} s, which '
+              f'output {config.output} needs: ')
+    infos = node.get_publishers_info_by_topic(topic)
+    if not infos:
+        return waited + ('nobody publishes it. Start robot_state_publisher, remap '
+                         f'{TOPIC}, or set urdf_file')
+    offers = ', '.join(
+        f'{info.node_name} ({info.qos_profile.reliability.name.lower()}, '
+        f'{info.qos_profile.durability.name.lower()})' for info in infos)
+    return waited + (f'{offers} publishes it, but a description that is published once reaches '
+                     'a late subscriber only as reliable, transient_local. Change its QoS, or set '
+                     'urdf_file')
