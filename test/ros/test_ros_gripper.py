@@ -7,6 +7,7 @@ np = pytest.importorskip('numpy')
 pytest.importorskip('rclpy')
 actions = pytest.importorskip('control_msgs.action')
 from rclpy.action import ActionServer, CancelResponse, GoalResponse  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from ros_harness import KnownPolicy, World  # noqa: E402
 from sqap_vla_ros.errors import ConfigError  # noqa: E402
 
@@ -153,6 +154,18 @@ def test_an_arm_whose_gripper_is_not_required_moves_without_it(world_of):
     world = world_of(with_server=False, gripper_required=False)
     world.start()
     world.move()
+
+
+def test_a_dry_run_sends_no_goal_and_needs_no_server(world_of):
+    world = world_of(dry_run=True)
+    world.start()
+    world.robot.say()
+    world.until(lambda: world.policy.observations, meanwhile=world.robot.look)
+    world.spin(0.3, world.robot.look)
+    assert not world.gripper.goals
+    world.node.set_parameters([Parameter('dry_run', value=False)])
+    world.call('resume')
+    world.until(lambda: world.gripper.goals and world.is_moving(), meanwhile=world.robot.look)
 
 
 def test_a_refused_goal_is_told_and_tried_again_but_not_with_every_command(world_of):

@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-joint_states, from arms that publish them at 5 Hz and at 1 kHz: read when looked at, and on a timer.
+joint_states, of arms that publish at 5 Hz and at 1 kHz: read when looked at, and on a timer.
 
 Without the timer they would pile up while nobody looks, and who looks next would read them all at
 once; with a callback each would cost the executor about a millisecond. So a look reads a bounded

@@ -55,6 +55,9 @@ class GripperAction:
             self._client = None
         self.begin()
 
+    def activate(self):
+        """Let nothing wait for the node's activation: goals do not."""
+
     def begin(self):
         """Forget goals: the first opening of this activation is a goal of its own."""
         self._sent = self._wanted = self._asked = self._goal = None
