@@ -132,7 +132,7 @@ def checked(item: Field, value):
 
 
 def is_list_of_numbers(item: Field) -> bool:
-    """Return whether an option is a list of so many numbers as its default has."""
+    """Return whether an option is a list of as many numbers as its default has; 1: or of more."""
     default = plain_default(item)
     return isinstance(default, tuple) and len(default) > 0 and isinstance(default[0], float)
 
@@ -149,10 +149,11 @@ def _numbers_from_text(item: Field, text: str) -> tuple[float, ...]:
 def _numbers(item: Field, value) -> tuple[float, ...]:
     """Return a list of numbers, which may be infinite; raise ConfigError for anything else."""
     count = len(plain_default(item))
-    if isinstance(value, str) or len(value) != count or not all(
+    if isinstance(value, str) or not (len(value) == count or 1 == count <= len(value)) or not all(
             isinstance(number, (int, float)) and not isinstance(number, bool)
             and number == number for number in value):
-        raise ConfigError(f'{title(item)} is {value!r}, expected {count} numbers')
+        raise ConfigError(f'{title(item)} is {value!r}, expected '
+                          + ('one number, or one a joint' if count == 1 else f'{count} numbers'))
     return tuple(map(float, value))
 
 

@@ -11,6 +11,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.control.action_space import ActionSpace
+from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
@@ -89,6 +90,10 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
     ({'workspace_low': (0.0, 0.0, math.nan)}, 'workspace_low is .* expected 3 numbers'),
     ({'workspace_low': (0.0,) * 3, 'workspace_high': (1.0, 1.0, 0.0)}, 'below that of the second'),
     ({'max_axis_speeds': (0.1,) * 5 + (0.0,)}, 'max_axis_speeds.* expected six speeds above 0'),
+    ({'max_joint_speeds': ()}, 'max_joint_speeds is .., expected one number, or one a joint'),
+    ({'max_joint_speeds': (1.0, math.nan)}, 'max_joint_speeds is .* one a joint'),
+    ({'arm_joints': 'joint1'}, 'arm_joints is .joint1., expected a list of texts'),
+    ({'joint_speed_factor': 0.0}, 'joint_speed_factor is 0.0, expected 0.001 to 1.0'),
     ({'speed_scale': 1.5}, 'speed_scale is 1.5, expected 0.0 to 1.0'),
     ({}, 'checkpoint is empty')])
 def test_values_without_sense_are_refused_with_the_parameter(values, message):
@@ -105,6 +110,21 @@ def test_limits_that_are_0_or_infinite_are_none():
     assert limits == CommandLimits(
         limits.linear, limits.angular, linear_acceleration=1.5, angular_jerk=30.0, trip_count=7,
         workspace_low=(-math.inf, -0.5, 0.02), workspace_high=(math.inf,) * 3, first_angular=0.4)
+
+
+def test_what_is_asked_of_joints_comes_from_the_parameters():
+    asked = NodeConfig.from_parameters({'joint_tracking_error': 0.0}).joint_settings
+    assert asked == JointSettings(margin=0.05, acceleration=5.0, apart_m=0.01, apart_rad=0.05)
+    asked = NodeConfig.from_parameters({
+        'arm_joints': ['a', 'b'], 'position_only': True, 'joint_limit_margin': 0.1,
+        'joint_speed_factor': 0.5, 'max_joint_speeds': [1.0, 2.0], 'joint_lower_limits': [-1.0],
+        'joint_upper_limits': [1.0, 3.0], 'max_joint_acceleration': 0.0, 'max_joint_jerk': 50.0,
+        'reject_factor': 4.0, 'first_action_angle': 0.3, 'trip_shortened': 3, 'trip_window': 2.0,
+        'joint_tracking_error': 0.2, 'kinematics_distance': 0.02, 'kinematics_angle': 0.1,
+    }).joint_settings
+    assert asked == JointSettings(
+        ('a', 'b'), True, 0.1, 0.5, (1.0, 2.0), (-1.0,), (1.0, 3.0), math.inf, 50.0, 4.0, 0.3, 3,
+        2.0, 0.2, 0.02, 0.1)
 
 
 def test_what_moves_the_floor_is_what_the_policy_runs_with(make_world, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
+from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.control.output_modes import CARTESIAN_OUTPUTS
 from sqap_vla_ros.errors import ConfigError
@@ -156,6 +157,39 @@ class NodeConfig:
         0, 'So many commands within trip_window that were too fast, or led out of the workspace, '
         'are a fault; 0: never.', 0, 1000000, live=True)
     trip_window: float = option(10.0, 'See trip_shortened [s].', 0.1, 3600.0, live=True)
+
+    urdf_file: str = option(
+        '', 'URDF of the robot, for joint outputs; empty takes the topic robot_description.')
+    arm_joints: tuple = option(
+        (), "Joints that are commanded, in the controller's order; empty: all that move between "
+        "base_frame and the first end_effector_frame, or the policy's own.")
+    position_only: bool = option(
+        False, 'The hand turns as it comes, as with an arm of 3 to 5 joints: from twists and '
+        'poses to joints, only the place is followed.')
+    joint_limit_margin: float = option(
+        0.05, 'Kept from the position limits of joints [rad or m].', 0.0, 10.0)
+    joint_speed_factor: float = option(
+        1.0, "Share of the joints' velocity limits that may be used.", 0.001, 1.0)
+    max_joint_speeds: tuple = option(
+        (0.0,), "In place of the URDF's velocity limits, one for all joints or one each; 0: the "
+        "URDF's [rad/s or m/s].")
+    joint_lower_limits: tuple = option(
+        (-inf,), "On top of the URDF's, one for all joints or one each; -.inf: none [rad or m].")
+    joint_upper_limits: tuple = option(
+        (inf,), "On top of the URDF's, one for all joints or one each; .inf: none [rad or m].")
+    max_joint_acceleration: float = option(
+        5.0, 'Of each joint; 0: none [rad/s2 or m/s2].', 0.0, 10000.0)
+    max_joint_jerk: float = option(
+        0.0, 'Of each joint, unless it brakes; 0: none [rad/s3 or m/s3].', 0.0, 1e6)
+    joint_tracking_error: float = option(
+        0.1, 'Stop, until ~/resume, when a joint is further than this from all places where it '
+        'was told to be within half a second; 0: anywhere [rad or m].', 0.0, 10.0)
+    kinematics_distance: float = option(
+        0.01, 'Do not begin to move when URDF and joint_states put the end effector further from '
+        'where TF has it; 0: anywhere [m].', 0.0, 10.0)
+    kinematics_angle: float = option(
+        0.05, 'The same of its orientation; 0: any [rad].', 0.0, 3.2)
+
     image_timeout: float = option(
         0.5, 'Stop when the newest image is older [s].', 0.05, 60.0, live=True)
     tf_timeout: float = option(
@@ -227,6 +261,17 @@ class NodeConfig:
             self.workspace_low if has_box else None, self.workspace_high if has_box else None,
             self.first_action_distance or inf, self.first_action_angle or inf,
             self.trip_shortened, self.trip_window)
+
+    @property
+    def joint_settings(self) -> JointSettings:
+        """Return what is asked of joints on top of the URDF."""
+        return JointSettings(
+            self.arm_joints, self.position_only, self.joint_limit_margin, self.joint_speed_factor,
+            self.max_joint_speeds, self.joint_lower_limits, self.joint_upper_limits,
+            self.max_joint_acceleration or inf, self.max_joint_jerk or inf, self.reject_factor,
+            self.first_action_angle or inf, self.trip_shortened, self.trip_window,
+            self.joint_tracking_error or inf, self.kinematics_distance or inf,
+            self.kinematics_angle or inf)
 
     @classmethod
     def from_parameters(cls, values: Mapping):
