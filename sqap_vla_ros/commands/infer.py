@@ -50,6 +50,7 @@ def infer(args) -> int:
     """Do what `run` does."""
     from ..policy import load_policy
     options = policy_options(args, capture=not args.dump)
+    check_instruction(args)
     observation = Observation(
         shown_image(args.image), 0, args.instruction,
         state=None if args.state is None else np.asarray(args.state, np.float32))
@@ -68,6 +69,14 @@ def infer(args) -> int:
         chunk = policy.infer(observation, noise)
     print_answer(args, policy, chunk)
     return 0
+
+
+def check_instruction(args) -> None:
+    """Raise ObservationError, before anything is loaded, for one that the policy was not told."""
+    from ..formats import open_checkpoint
+    from ..model.prompt import check_known
+    source = open_checkpoint(args.checkpoint, args.tokenizer)
+    check_known(args.instruction, source.config.instructions)
 
 
 @contextmanager

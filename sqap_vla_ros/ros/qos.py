@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quality of service of each topic, and the event that says two sides do not fit."""
 
+from rclpy.duration import Duration
 from rclpy.qos import (
-    DurabilityPolicy, HistoryPolicy, qos_policy_name_from_kind, QoSProfile, ReliabilityPolicy)
+    DurabilityPolicy, HistoryPolicy, LivelinessPolicy, qos_policy_name_from_kind, QoSProfile,
+    ReliabilityPolicy)
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -34,6 +36,25 @@ RESULT = _profile(ReliabilityPolicy.RELIABLE, 5)
 DIAGNOSTICS = _profile(ReliabilityPolicy.RELIABLE, 10)
 TF = _profile(ReliabilityPolicy.RELIABLE, 100)
 TF_STATIC = _profile(ReliabilityPolicy.RELIABLE, 100, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+DEADLINE_PERIODS = 4  # of commands: what a receiver may ask for, and must not expect less than
+LIVELINESS_LEASE_S = 1.0  # after which a receiver that asks for it hears that the process is gone
+
+
+def repeated_command(period_s: float) -> QoSProfile:
+    """
+    Return COMMAND for a topic that is told every period_s while the arm is to move.
+
+    A receiver that asks for the same deadline or a longer one hears from its middleware that
+    commands have ceased, and by liveliness that the process has died; one that asks for
+    neither notices nothing of it.
+    """
+    profile = _profile(ReliabilityPolicy.RELIABLE, 1)
+    profile.deadline = Duration(nanoseconds=round(DEADLINE_PERIODS * period_s * 1e9))
+    profile.liveliness = LivelinessPolicy.AUTOMATIC
+    profile.liveliness_lease_duration = Duration(seconds=LIVELINESS_LEASE_S)
+    return profile
 
 
 def _policy(event) -> str:

@@ -189,3 +189,11 @@ def test_info_shows_the_ranges_of_a_data_set_and_the_declared_actions(tmp_path, 
                  'gripper 1 open, 0 closed, continuous', 'as the head gives it', '-0.0309',
                  '-0.154 .. 0.171 m/s', '-0.126 .. 0.197 rad/s'):
         assert text in printed
+
+
+def test_an_instruction_is_refused_before_the_weights_are_read(own, monkeypatch, capsys):
+    monkeypatch.setattr('sqap_vla_ros.policy.load_policy', lambda *args: pytest.fail('loaded'))
+    given = arguments('own', own)
+    given[given.index('--instruction') + 1] = 'the stove put the bowl on'
+    assert main(given) == 1
+    assert "the nearest is 'put the bowl on the stove'" in capsys.readouterr().err

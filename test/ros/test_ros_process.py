@@ -6,9 +6,14 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+import time
 
+from geometry_msgs.msg import TwistStamped
 import pytest
+from rclpy.duration import Duration
+from rclpy.qos import LivelinessPolicy, QoSProfile
 from ros_harness import speed
+from sqap_vla_ros.ros import qos
 
 TESTS = Path(__file__).resolve().parents[1]  # ros_harness is there
 NODE = """
@@ -71,6 +76,28 @@ def test_a_signal_stops_the_arm_before_the_node_ends_with_success(outside, start
     assert process.returncode == 0
     assert speed(outside.robot.twists[-1]) == 0.0
     assert 'Traceback' not in process.stderr.read()
+
+
+def test_a_receiver_hears_from_its_middleware_that_the_node_was_killed(outside, start):
+    """As a controller may that has no time-out of its own; the node can't say anything."""
+    missed, lost = [], []
+    asked = QoSProfile(depth=1, deadline=Duration(seconds=0.3),
+                       liveliness=LivelinessPolicy.AUTOMATIC,
+                       liveliness_lease_duration=Duration(seconds=1))
+    outside.robot.create_subscription(
+        TwistStamped, 'delta_twist_cmds', lambda message: None, asked,
+        event_callbacks=qos.SubscriptionEventCallbacks(
+            deadline=lambda event: missed.append(time.monotonic()),
+            liveliness=lambda event: event.alive_count == 0 and lost.append(time.monotonic())))
+    process = start(NODE, *ARGUMENTS)
+    outside.robot.say()
+    outside.until(lambda: outside.robot.instruction.get_subscription_count(), 60)
+    outside.move()
+    process.kill()
+    killed_s = time.monotonic()
+    missed.clear()
+    outside.until(lambda: missed and lost, meanwhile=outside.robot.look)
+    assert missed[0] - killed_s < 3 and lost[0] - killed_s < 6
 
 
 def test_a_killed_camera_process_stops_the_arm(outside, start):

@@ -89,7 +89,7 @@ class Control:
         self.instructions.activate()
         self._say_dry_run()
         self._say_instruction()
-        self._doubled = self.parts.inputs.doubled_topics()
+        self._doubled = self.parts.inputs.doubled_topics(self._command_topics)
         if not self.config.dry_run:
             self.parts.output.begin()
         self._start_over(forget_image_size=True)
@@ -268,7 +268,7 @@ class Control:
 
     def check(self):
         """Look at what no callback tells: the number of publishers, and silence."""
-        self._doubled = self.parts.inputs.doubled_topics()
+        self._doubled = self.parts.inputs.doubled_topics(self._command_topics)
         self._check_estop()
         self.parts.run.report()
         self.pace = self.commander.pace(self.now_ns())
@@ -337,10 +337,14 @@ class Control:
         return bool(self.instructions.text) and not self.gate.fault and not self._rivals
 
     @property
+    def _command_topics(self) -> tuple[str, ...]:
+        """Return the topics on which this node commands the robot; none in a dry run."""
+        return () if self.config.dry_run else self.parts.output.command_topics
+
+    @property
     def _rivals(self) -> list:
         """Return the command topics that another node publishes on, too."""
-        return [] if self.config.dry_run else [
-            topic for topic in self._doubled if self.parts.inputs.is_command_topic(topic)]
+        return [topic for topic in self._doubled if topic in self._command_topics]
 
     def connect(self):
         """Make the command publishers, unless this is a dry run."""
@@ -465,7 +469,7 @@ class Control:
         inputs = self.parts.inputs
         problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}' +
                     ('; stop all but this node, or they move the arm in turns'
-                     if inputs.is_command_topic(topic) else '')
+                     if topic in self._command_topics else '')
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
         self.parts.diagnostics.report(

@@ -23,7 +23,6 @@ from .joint_states import JointStates
 from .polled import PolledSubscription
 from .. import qos
 
-COMMAND_TOPICS = ('delta_twist_cmds', 'gripper_command')
 POLL_S = 0.002
 
 
@@ -131,11 +130,11 @@ class Inputs:
         """Return the resolved name of the instruction topic."""
         return self._text.topic_name
 
-    def doubled_topics(self) -> dict:
+    def doubled_topics(self, command_topics) -> dict:
         """Return {topic: publishers' names} for topics that must have one publisher only."""
         doubled = {}
         info = [self.info_topic] if self._info is not None else []
-        for topic in (self.image_topic, *info, self.instruction_topic, *self._command_topics()):
+        for topic in (self.image_topic, *info, self.instruction_topic, *command_topics):
             if self._node.count_publishers(topic) > 1:
                 infos = self._node.get_publishers_info_by_topic(topic)
                 doubled[topic] = sorted(info.node_name for info in infos)
@@ -144,13 +143,6 @@ class Inputs:
     def is_camera_topic(self, topic: str) -> bool:
         """Return whether it is the image or camera_info topic."""
         return topic in (self.image_topic, self.info_topic)
-
-    def is_command_topic(self, topic: str) -> bool:
-        """Return whether it is one on which this node commands the arm."""
-        return topic in self._command_topics()
-
-    def _command_topics(self):
-        return [self._node.resolve_topic_name(topic) for topic in COMMAND_TOPICS]
 
     def _forget(self):
         self.images = 0

@@ -21,15 +21,19 @@ class ArmOutput(Publishers):
     A topic on which an arm is commanded.
 
     Subclasses have `topic` (before remapping) and `kind` (its message class), send(command,
-    time_ns) and stop(time_ns).
+    time_ns) and stop(time_ns).  repeats: whether each control period has a message.  period_s:
+    the time between them, None where none is promised.
     """
 
     topic = ''
     kind = None
+    repeats = True
+    period_s = None
 
     def setup(self, listener):
         """Create the publisher; listener: has on_topic_problem(topic, message)."""
-        self._arm = self.publisher(self.kind, self.topic, qos.COMMAND, qos.publisher_events(
+        profile = qos.repeated_command(self.period_s) if self.period_s else qos.COMMAND
+        self._arm = self.publisher(self.kind, self.topic, profile, qos.publisher_events(
             self.topic_name, listener.on_topic_problem))
 
     @property

@@ -32,6 +32,8 @@ def make_output(node, config, space, arm) -> Output:
     else:
         frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
         output = TwistOutput(node, frame, config.twist_unit)
+    if not config.lockstep and output.repeats:
+        output.period_s = 1 / config.control_rate
     servo = ServoClient(node, config.servo_node, SERVO_TYPES[config.output]) if (
         config.servo_node) else None
     return Output(output, _gripper(node, config, space), servo)

@@ -42,6 +42,7 @@ class JointTrajectoryOutput(PositionOutput):
     """joint_trajectory (trajectory_msgs/JointTrajectory): rad or m."""
 
     topic, kind = 'joint_trajectory', JointTrajectory
+    repeats = False
 
     def __init__(self, node, arm, lockstep: bool, names, timing: TrajectoryTiming):
         """Keep names, of the joints, and timing."""
