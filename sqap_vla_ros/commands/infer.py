@@ -75,7 +75,7 @@ def check_instruction(args) -> None:
     """Raise ObservationError, before anything is loaded, for one that the policy was not told."""
     from ..formats import open_checkpoint
     from ..model.prompt import check_known
-    source = open_checkpoint(args.checkpoint, args.tokenizer)
+    source = open_checkpoint(args.checkpoint, args.tokenizer or None)
     check_known(args.instruction, source.config.instructions)
 
 

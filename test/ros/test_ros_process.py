@@ -64,12 +64,15 @@ def start(ros_process_environment):
         process.communicate()
 
 
+def move(outside):
+    """Say an instruction, which counts from activation on, and show images till the arm moves."""
+    outside.until(outside.is_moving, 60, lambda: (outside.robot.say(), outside.robot.look()))
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_the_arm_before_the_node_ends_with_success(outside, start, number):
     process = start(NODE, *ARGUMENTS)
-    outside.robot.say()
-    outside.until(lambda: outside.robot.instruction.get_subscription_count(), 60)
-    outside.move()
+    move(outside)
     process.send_signal(number)
     outside.until(lambda: process.poll() is not None, meanwhile=outside.robot.look)
     outside.spin(0.2)
@@ -90,9 +93,7 @@ def test_a_receiver_hears_from_its_middleware_that_the_node_was_killed(outside, 
             deadline=lambda event: missed.append(time.monotonic()),
             liveliness=lambda event: event.alive_count == 0 and lost.append(time.monotonic())))
     process = start(NODE, *ARGUMENTS)
-    outside.robot.say()
-    outside.until(lambda: outside.robot.instruction.get_subscription_count(), 60)
-    outside.move()
+    move(outside)
     process.kill()
     killed_s = time.monotonic()
     missed.clear()
