@@ -147,6 +147,17 @@ def test_a_run_shows_faults_to_the_step_and_begins_each_episode_anew(simulator, 
     assert stamps[:8] == [*ticks[:2], *ticks[4:10]]
 
 
+def test_what_a_fault_keeps_ends_with_the_episode(simulator, policy):
+    double = policy(lambda stamp, count, image: twist_message(stamp))
+    simulator(max_steps=10, episodes=2, faults=[
+        'image_freeze@0', 'info_drop:0@0', 'joints_delay:0.2@0.3']).run()
+    pictures = [bytes(message.data) for message in double.wait_for('image', 6)]
+    assert len(set(pictures[:3])) == len(set(pictures[3:])) == 1
+    assert pictures[0] != pictures[3], 'each episode freezes a picture of its own'
+    assert len(double.wait_for('camera_info', 6)) == 6
+    assert len(double.messages['joint_states']) == 2 * 6, 'the late ones are lost, not sent later'
+
+
 def test_in_real_time_all_sensors_share_the_clock_that_jumps(simulator, policy):
     double = policy(lambda stamp, count, image: None)
     simulator(lockstep=False, max_steps=4, faults=['clock_jump:100@0.1']).run()
