@@ -150,12 +150,20 @@ def test_a_run_shows_faults_to_the_step_and_begins_each_episode_anew(simulator, 
 def test_what_a_fault_keeps_ends_with_the_episode(simulator, policy):
     double = policy(lambda stamp, count, image: twist_message(stamp))
     simulator(max_steps=10, episodes=2, faults=[
-        'image_freeze@0', 'info_drop:0@0', 'joints_delay:0.2@0.3']).run()
+        'image_freeze@0', 'info_drop:0@0']).run()
     pictures = [bytes(message.data) for message in double.wait_for('image', 6)]
     assert len(set(pictures[:3])) == len(set(pictures[3:])) == 1
     assert pictures[0] != pictures[3], 'each episode freezes a picture of its own'
     assert len(double.wait_for('camera_info', 6)) == 6
-    assert len(double.messages['joint_states']) == 2 * 6, 'the late ones are lost, not sent later'
+
+
+def test_a_delayed_message_is_not_sent_in_the_next_episode():
+    faults = Faults(['tf_delay:0.2@0'])
+    faults.begin(0)
+    assert not faults.applied('tf', 'publisher', message_of('tf', 0.0))
+    faults.begin(1)
+    faults.at(1.0)
+    assert not faults.overdue()
 
 
 def test_in_real_time_all_sensors_share_the_clock_that_jumps(simulator, policy):
