@@ -14,10 +14,11 @@ stood still meanwhile begins with row 0.
 
 from __future__ import annotations
 
-import numpy as np
+from copy import copy
 
 from .command import Command
 from .executed import Executed
+from .plan import Plan
 from ..errors import ConfigError
 
 
@@ -39,7 +40,6 @@ class ChunkPlayer:
         self.execute_steps, self.lockstep, self.pipelined = execute_steps, lockstep, pipelined
         self.executed = Executed()
         self.chunk_rows = None  # of the newest chunk; None before the first
-        self._dt_ns = 1
         self._began_ns = self._ends_ns = 0  # when the newest chunk's execution begins and ends
         self.forget()
 
@@ -50,7 +50,7 @@ class ChunkPlayer:
         now_ns: chunks that answer images taken before this are refused; None for none.
         """
         self.executed.clear()
-        self._rows, self._place_ns, self._slice = (), 0, None
+        self.plan, self._place_ns, self._slice, self._newest_ns = Plan(), 0, None, 0
         self.stamp_ns = None  # of the image that the chunk in play answers
         self.asked_ns = None  # stamp of the newest image that was asked about
         self.not_before_ns = now_ns
@@ -63,11 +63,16 @@ class ChunkPlayer:
     @property
     def duration_ns(self) -> int:
         """Return how long the chunk takes from its first row to the end of its last."""
-        return len(self._rows) * self._dt_ns
+        return self.plan.duration_ns
 
-    def load(self, commands, stamp_ns: int, dt_ns: int, now_ns: int) -> bool:
+    @property
+    def is_dry(self) -> bool:
+        """Whether there was a chunk and nothing is left of it."""
+        return self.stamp_ns is not None and self._place_ns >= self._end_ns()
+
+    def load(self, plan: Plan, stamp_ns: int, now_ns: int) -> bool:
         """
-        Play these commands from now on, less what was executed since stamp_ns.
+        Play the plan of a chunk from now on, less what was executed since stamp_ns.
 
         Return False, and go on as before, for the answer to an image that was taken before the
         arm was stopped, or before the one that is answered already.
@@ -76,44 +81,61 @@ class ChunkPlayer:
                      if stamp is not None)
         if stamp_ns < oldest:
             return False
-        commands = tuple(commands)
         if self.stamp_ns is None:
             self.executed.clear()  # what is told of the pace begins with motion
-        self._settle(now_ns)
-        self.chunk_rows = len(commands)
-        if len(commands) > 1:
+        self.settle(now_ns)
+        self.chunk_rows, self._newest_ns = len(plan.rows), 0
+        if self.chunk_rows > 1:
             place_ns = self.executed.between(stamp_ns, now_ns)
         elif self.lockstep:  # time stands still until the answer is there
             place_ns = 0
         else:  # whole, behind what is left of the last one
-            commands, place_ns = (*self._rest(), *commands), self._place_in_row()
-        self._rows, self._dt_ns = commands, dt_ns
-        self._place_ns = min(place_ns, self._end_ns())
-        self._ends_ns = now_ns + self._end_ns() - self._place_ns
-        self._began_ns = max(now_ns, self._ends_ns - self.chunk_rows * dt_ns)
+            rest, place_ns = self.plan.rest(self._place_ns), self._place_in_row()
+            plan, self._newest_ns = rest.then(plan), rest.duration_ns
+        self.plan, self._place_ns = plan, min(place_ns, self._length_ns(plan))
         self.stamp_ns, self._slice = stamp_ns, None
+        self._began_ns = self._ends_ns = now_ns
+        self._foresee(now_ns, 1, 1)
         return True
 
-    def command(self, now_ns: int, period_ns: int = 1) -> Command | None:
+    def command(self, now_ns: int, period_ns: int = 1, way_ns: int | None = None
+                ) -> Command | None:
         """
         Return the command for the time from now on; None where the chunk has nothing more to say.
 
-        period_ns: how long the robot will hold it. Twists are averaged over the rows that fall
-        into that time (what lies behind the last row counts as standing still), so that the way
-        is right at any rate; the gripper is that of the row now.
+        period_ns: how long the robot will hold it. Velocities are averaged over the rows that
+        fall into that time (what lies behind the last row counts as standing still), so that the
+        way is right at any rate; the gripper is that of the row now.
+        way_ns: how much of the plan to play in that time, all of it unless told.
         """
         if self.stamp_ns is None:
             return None
-        self._settle(now_ns)
-        last_ns = min(self._place_ns + period_ns, self._end_ns())
-        if last_ns <= self._place_ns:
-            self.executed.at_rate(now_ns, 0, 1)
+        self.settle(now_ns)
+        left_ns = self._end_ns() - self._place_ns
+        if left_ns <= 0:
+            self._go(now_ns, 0, 1)
             self._slice = None
             return None
-        self.executed.at_rate(now_ns, last_ns - self._place_ns, period_ns)
-        self._slice = (now_ns, self._place_ns)
-        self._ends_ns = now_ns + max(period_ns, self._end_ns() - self._place_ns)
-        return self._average(self._place_ns, last_ns, period_ns)
+        way_ns = min(period_ns if way_ns is None else way_ns, left_ns)
+        self._go(now_ns, way_ns, period_ns)
+        return self.plan.between(self._place_ns, self._place_ns + way_ns, period_ns)
+
+    def carried(self, now_ns: int, said: Command, share: float) -> None:
+        """Note that of the way that a command said only this share is gone."""
+        way_ns, period_ns = self._way
+        place_ns = self.plan.reached(self._place_ns, way_ns, said.velocity * period_ns, share)
+        self._go(now_ns, place_ns - self._place_ns, period_ns)
+
+    def place_ns(self, now_ns: int) -> int | None:
+        """Return how far the plan has been played by now; None where there is none."""
+        self.settle(now_ns)
+        return None if self.stamp_ns is None or self.is_dry else self._place_ns
+
+    def twin(self) -> ChunkPlayer:
+        """Return a player that goes on alike, and leaves this one as it is."""
+        twin = copy(self)
+        twin.executed = self.executed.twin()
+        return twin
 
     def has_row(self, now_ns: int) -> bool:
         """Return whether there will be something to play at a time, if nothing changes."""
@@ -134,8 +156,8 @@ class ChunkPlayer:
         is_known = self.asked_ns == self.stamp_ns
         if self.chunk_rows is None or self.is_whole:
             return is_known and stamp_ns >= self._due_ns()
-        due_ns = self.asked_ns + self.execute_steps * self._dt_ns
-        return stamp_ns > self.asked_ns and stamp_ns >= due_ns - self._dt_ns // 4
+        due_ns = self.asked_ns + self.execute_steps * self.plan.dt_ns
+        return stamp_ns > self.asked_ns and stamp_ns >= due_ns - self.plan.dt_ns // 4
 
     @property
     def is_whole(self) -> bool:
@@ -148,8 +170,11 @@ class ChunkPlayer:
 
     def _end_ns(self) -> int:
         """Return the length of what may be played."""
-        rows = min(self.execute_steps, len(self._rows)) if self.lockstep else len(self._rows)
-        return rows * self._dt_ns
+        return self._length_ns(self.plan)
+
+    def _length_ns(self, plan: Plan) -> int:
+        return min(self.execute_steps * plan.dt_ns, plan.duration_ns) if self.lockstep \
+            else plan.duration_ns
 
     def _place_at(self, now_ns: int) -> int:
         """Return how far the chunk will have been played at a time."""
@@ -158,24 +183,30 @@ class ChunkPlayer:
         began_ns, place_ns = self._slice
         return place_ns + self.executed.gained(began_ns, now_ns)
 
-    def _settle(self, now_ns: int) -> None:
+    def settle(self, now_ns: int) -> None:
         """Move on to now, by what the last command has done since it was given."""
         self._place_ns = min(self._place_at(now_ns), self._end_ns())
         self._slice = self._slice and (now_ns, self._place_ns)
         self.executed.until(now_ns)
 
-    def _rest(self) -> tuple[Command, ...]:
-        """Return the rows that have not been played to their end."""
-        return self._rows[self._place_ns // self._dt_ns:]
+    def _go(self, now_ns: int, way_ns: int, period_ns: int) -> None:
+        """Go way_ns of the plan in every period from now on."""
+        self.executed.at_rate(now_ns, way_ns, period_ns)
+        self._slice, self._way = (now_ns, self._place_ns), (way_ns, period_ns)
+        self._foresee(now_ns, way_ns, period_ns)
+
+    def _foresee(self, now_ns: int, way_ns: int, period_ns: int) -> None:
+        """Say when the newest chunk begins and ends, if it goes on like this."""
+        def reached_ns(place_ns):
+            left_ns = (place_ns - self._place_ns) * period_ns // max(way_ns, 1)
+            return now_ns + max(left_ns, period_ns)
+        if self._place_ns < self._newest_ns:
+            self._began_ns = reached_ns(self._newest_ns)
+        if self._place_ns < self._end_ns():
+            self._ends_ns = reached_ns(self._end_ns())
 
     def _place_in_row(self) -> int:
-        return self._place_ns % self._dt_ns if self._rest() else 0
-
-    def _average(self, first_ns: int, last_ns: int, period_ns: int) -> Command:
-        """Return the command that does what the rows do between two places of the chunk."""
-        rows = range(first_ns // self._dt_ns, -(-last_ns // self._dt_ns))
-        velocity = np.zeros(len(self._rows[rows[0]].velocity))
-        for row in rows:
-            covered_ns = (min((row + 1) * self._dt_ns, last_ns) - max(row * self._dt_ns, first_ns))
-            velocity += self._rows[row].velocity * (covered_ns / period_ns)
-        return Command(velocity, self._rows[rows[0]].gripper)
+        """Return how far the row in play has been played."""
+        if self._place_ns >= self._end_ns():
+            return 0
+        return self._place_ns - self.plan.begin_ns(self.plan.index(self._place_ns))

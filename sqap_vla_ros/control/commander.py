@@ -9,7 +9,8 @@ and no clock: the caller says what time it is, in integer nanoseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy, deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +18,18 @@ from .action_space import ActionSpace
 from .chunk_player import ChunkPlayer
 from .command import Command, Measured
 from .drives import Drive, TwistDrive
-from .limits import CommandLimits
+from .limits import CommandLimits, JointLimits
+from .plan import Plan
+from .retiming import eased, Rate, Retimer
+from .row_positions import JointPath, PosePath, position_of
 from .safety_gate import SafetyGate
 from ..support.timing import Recent
 
 WINDOW_NS = 10 * 10**9
 # of the time that rows run, below which the user should hear why
 SMOOTH_SHARE, SMOOTH_SHARE_WHOLE = 0.9, 0.5
+SETTLED = 1e-4  # m or rad, from a plan's end
+MOST_SHARE = 4.0  # that an arm, which cannot slow down at once, goes beyond what was asked for
 SHORTENED = 0.02  # of the way, beyond which the user should hear of it
 
 
@@ -72,40 +78,55 @@ class Pace:
 
 
 class Commander:
-    """Takes chunks, gives commands; `gate` and `player` may be looked at."""
+    """Takes chunks, gives commands; `gate`, `player` and `drive` may be looked at."""
 
-    def __init__(self, space: ActionSpace, limits: CommandLimits, lockstep: bool = False,
-                 pipelined: bool = False, period_ns: int = 1, drive: Drive | None = None):
+    def __init__(self, space: ActionSpace, limits: CommandLimits | JointLimits,
+                 lockstep: bool = False, pipelined: bool = False, period_ns: int = 1,
+                 drive: Drive | None = None, missed_chunks: int = 0):
         """
         Begin without a chunk.
 
+        limits: of what actions are about, CommandLimits of twists or JointLimits.
         period_ns: how long the robot holds a command, 1 where that is until the next row.
-        drive: the pure half of the output, a TwistDrive unless told.  For the others see
-        ChunkPlayer.  Raises ConfigError.
+        drive: the pure half of the output, a TwistDrive unless told.
+        missed_chunks: so many answers in a row that come too late latch a fault; 0 for never.
+        For the others see ChunkPlayer.  Raises ConfigError.
         """
-        self.space, self._period_ns = space, 1 if lockstep else period_ns
-        self.drive, self._drive_period_ns = drive or TwistDrive(), period_ns
-        self._is_moving = False
-        self.gate = SafetyGate(limits)
+        self.space, self._lockstep, self._period_ns = space, lockstep, period_ns
+        self.drive, self.missed_chunks = drive or TwistDrive(), missed_chunks
+        self.gate = SafetyGate(limits, space.frame)
         self.player = ChunkPlayer(space.execute_steps, lockstep, pipelined)
-        self._latency_ms, self._executed = Recent(100), Recent(200)
+        self._retimer, self._rate, self._missed = Retimer(period_ns), Rate(0), 0
+        self._moving = None  # the velocity that was told last; None while the arm stands
+        self._latency_ms, self._left = Recent(100), Recent(200)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Return what has to be measured, out of 'pose' and 'joints'."""
+        return self.space.needs | self.drive.needs
 
     def take(self, chunk, now_ns: int, start: Measured | None = None) -> bool:
         """
         Play an observation.ActionChunk from now on; return False if it is of no use any more.
 
         start: where the arm was at the image's stamp. A chunk with a row that must never reach
-        an arm latches the gate's fault. Raises ConfigError for actions of another width than the
-        action space's.
+        an arm latches the gate's fault, and so do too many that came late. Raises ConfigError for
+        actions of another width than the action space's, and ObservationError where an absolute
+        kind lacks its start.
         """
-        commands = self.space.commands(chunk.actions)
-        if not self.gate.admit_chunk(commands):
+        plan = self._plan(chunk, start if self.needs else None)
+        if not self.gate.admit_chunk(plan.rows, start):
             self.stop(now_ns)
             return True
-        is_taken = self.player.load(commands, chunk.stamp_ns, round(chunk.dt * 1e9), now_ns)
-        if is_taken:
-            self._latency_ms.add((now_ns - chunk.stamp_ns) * 1e-6)
-        return is_taken
+        is_late = self._is_late(now_ns)
+        if not self.player.load(plan, chunk.stamp_ns, now_ns):
+            return False
+        self._latency_ms.add((now_ns - chunk.stamp_ns) * 1e-6)
+        self._missed = self._missed + 1 if is_late else 0
+        if 0 < self.missed_chunks <= self._missed:
+            self.gate.latch(self._why_late(len(plan.rows)))
+            self.stop(now_ns)
+        return True
 
     def command(self, now_ns: int, measured: Measured | None = None) -> Command | None:
         """
@@ -114,54 +135,165 @@ class Commander:
         measured: where the arm is now. Raises ObservationError where motion begins and what the
         drive needs is not measured.
         """
-        said = self.player.command(now_ns, self._period_ns)
-        admitted = said and self._admitted(said, now_ns, measured)
+        said = self._said(now_ns)
+        if said is None:
+            return self._braked(now_ns, measured)
+        if self._moving is None:
+            self.drive.begin(measured)
+            self._moving = np.zeros(len(said.velocity))
+        asked = self._asked(said, now_ns)
+        clamped = self.gate.clamped
+        admitted = self.gate.admit(asked, now_ns, self._period_ns, measured,
+                                   self.drive.reference(now_ns))
+        if self.gate.fault or self.gate.hold:  # motion begins again with another image
+            self.player.forget(now_ns)
         if admitted is None:
             self._rest()
             return None
-        sent = self.drive.advance(admitted, now_ns, self._drive_period_ns)
-        self.drive.watch(measured, now_ns)
-        return None if self._has_failed(now_ns) else sent
+        sent = self._sent(admitted, now_ns, measured)
+        self._account(said, asked, admitted, now_ns, self.gate.clamped > clamped)
+        return sent
 
-    def brake(self, now_ns: int) -> Command | None:
-        """Return the command that slows the arm down; None once it stands."""
-        self.stop(now_ns)
-        return None
+    def brake(self, now_ns: int, measured: Measured | None = None) -> Command | None:
+        """
+        Drop the chunk; return the command that slows the arm down, None once it stands.
+
+        Motion begins again with the answer to an image taken from now on.
+        """
+        self.player.forget(now_ns)
+        return self._braked(now_ns, measured)
 
     def stop(self, now_ns: int) -> None:
-        """Drop the chunk; motion begins again with the answer to an image taken from now on."""
+        """Drop the chunk, and take the arm to stand at once."""
         self.player.forget(now_ns)
         self._rest()
 
-    def _admitted(self, said: Command, now_ns: int, measured) -> Command | None:
-        """Return what the gate leaves of a command."""
-        if not self._is_moving:
-            self.drive.begin(measured)
-            self._is_moving = True
-        asked = self.drive.toward(said, now_ns, self._drive_period_ns)
-        command = self.gate.admit(asked)
-        if command and asked.velocity.any():
-            self._executed.add(np.linalg.norm(command.velocity) / np.linalg.norm(asked.velocity))
-        if self.gate.fault:
+    def drop(self, now_ns: int) -> None:
+        """Drop the chunk; what the arm does is slowed down by the next brake() or command()."""
+        self.player.forget(now_ns)
+        self._missed = 0
+
+    def preview(self, now_ns: int, count: int, dt_ns: int,
+                measured: Measured | None = None) -> list[Command]:
+        """
+        Return what command() would say at now and every dt_ns after, count times; [] at rest.
+
+        Nothing is changed by it. The first is the command for now.
+        """
+        twin = copy(self)
+        twin.player, twin.gate, twin.drive = self.player.twin(), deepcopy(self.gate), copy(
+            self.drive)
+        twin._retimer, twin._left, twin._period_ns = Retimer(dt_ns), Recent(1), dt_ns
+        commands = []
+        for index in range(count):
+            commands.append(twin.command(now_ns + index * dt_ns, measured))
+            if commands[-1] is None:
+                return commands[:-1]
+        return commands
+
+    def _plan(self, chunk, start: Measured | None) -> Plan:
+        """Return a chunk as a plan, with positions where the arm's start is given."""
+        space, begun, path = self.space, None, JointPath()
+        if space.is_cartesian:
+            path = PosePath(space.frame)
+            begun = None if start is None or start.pose is None else position_of(start.pose)
+        elif start is not None:
+            begun = start.joints
+        return Plan.even(space.commands(chunk.actions, start), round(chunk.dt * 1e9), begun, path)
+
+    def _said(self, now_ns: int) -> Command | None:
+        """Return what the plan says for now, as fast as it may be played."""
+        if self._lockstep:
+            return self.player.command(now_ns)
+        if not self.gate.speed_scale:
+            self.player.forget(now_ns)
+        place_ns = self.player.place_ns(now_ns)
+        self._rate = Rate(0) if place_ns is None else self._retimer.rate(
+            self.player.plan, place_ns, self._moving, self.gate.limits, self.gate.speed_scale)
+        return (self.player.command(now_ns, self._period_ns, self._rate.way_ns)
+                or self._settling(now_ns))
+
+    def _settling(self, now_ns: int) -> Command | None:
+        """Return the end of the plan as a command while the arm is still told to be elsewhere."""
+        plan = self.player.plan
+        if self._moving is None or self.player.stamp_ns is None or plan.start is None:
+            return None
+        said = Command(np.zeros(len(self._moving)), plan.rows[-1].gripper,
+                       plan.rows[-1].position)
+        step = self.drive.toward(said, now_ns, 10**9).velocity
+        return said if np.abs(step).max() > SETTLED else None
+
+    def _asked(self, said: Command, now_ns: int) -> Command:
+        """Return the velocity to ask for: the plan's, and what leads back to it."""
+        toward = self.drive.toward(said, now_ns, self._period_ns)
+        if toward is said or self._lockstep:
+            return toward
+        back = toward.velocity - said.velocity
+        return replace(toward, velocity=said.velocity + eased(
+            back, said.velocity, self.gate.limits, self._period_ns, self.gate.speed_scale))
+
+    def _account(self, said, asked, admitted, now_ns: int, is_cut: bool) -> None:
+        """Note what of the plan was carried out, and whether the limits are felt."""
+        if not asked.velocity.any():
+            return
+        if self._lockstep:
+            self._left.add(np.linalg.norm(admitted.velocity) / np.linalg.norm(asked.velocity))
+            return
+        self._left.add(self._rate.leaves)
+        if self._rate.leaves < 1 and self.gate.shortened(now_ns):
             self.stop(now_ns)
+        if not is_cut and self.player.stamp_ns is not None:  # at a bound time goes on
+            off = admitted.velocity - asked.velocity
+            share = 1.0 + float(off @ said.velocity) / max(
+                float(said.velocity @ said.velocity), 1e-12)
+            self.player.carried(now_ns, said, min(max(share * self.drive.share, 0.0), MOST_SHARE))
+
+    def _braked(self, now_ns: int, measured: Measured | None) -> Command | None:
+        command = self.gate.brake(now_ns, self._period_ns, measured,
+                                  self.drive.reference(now_ns))
+        if command is not None:
+            return self._sent(command, now_ns, measured)
+        command = self.drive.brake(now_ns, self._period_ns)
+        if command is None:
+            self._rest()
         return command
 
-    def _has_failed(self, now_ns: int) -> bool:
-        """Latch the drive's fault, if it has one."""
-        fault = self.drive.fault
-        if fault:
-            self.gate.latch(fault)
+    def _sent(self, admitted: Command, now_ns: int, measured: Measured | None) -> Command | None:
+        """Return what to send; None where the drive finds that the arm has to stop."""
+        self._moving = admitted.velocity
+        sent = self.drive.advance(admitted, now_ns, self._period_ns)
+        self.drive.watch(measured, now_ns)
+        if self.drive.fault:
+            self.gate.latch(self.drive.fault)
             self.stop(now_ns)
-        return bool(fault)
+            return None
+        return sent
 
     def _rest(self) -> None:
-        if self._is_moving:
+        """Take the arm to stand."""
+        self.gate.rest()
+        if self._moving is not None:
             self.drive.rest()
-            self._is_moving = False
+            self._moving = None
+
+    def _is_late(self, now_ns: int) -> bool:
+        """Return whether the arm stands, or crawls, for want of a chunk."""
+        if self._lockstep or self.player.stamp_ns is None or self.player.is_whole:
+            return False
+        return self.player.place_ns(now_ns) is None or self._rate.is_starved
+
+    def _why_late(self, rows: int) -> str:
+        latency_ms, row_ms = self._latency_ms.percentile(50), self.space.dt * 1e3
+        steps = self.space.execute_steps
+        return (f'{self._missed} answers in a row came when the last one had run out, and the '
+                f'arm stood between them: an image is answered after {latency_ms:.0f} ms, but '
+                f'{rows} rows of {row_ms:.0f} ms, asked about every {steps}, allow '
+                f'{(rows - steps) * row_ms:.0f} ms. Use a lower precision, fewer tokens or a '
+                'faster machine, or smaller execute_steps, to ask earlier (missed_chunks)')
 
     def pace(self, now_ns: int) -> Pace:
         """Return how what the policy says is carried out."""
         rows = self.player.chunk_rows or 0
         return Pace(self._latency_ms.percentile(50), rows, self.space.dt,
                     self.player.executed.share(now_ns, WINDOW_NS), self.player.is_whole,
-                    self._executed.mean())
+                    self._left.mean())

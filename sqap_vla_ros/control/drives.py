@@ -24,12 +24,15 @@ class Drive:
     """
     What every drive has; this one is for outputs that tell a velocity and nothing else.
 
-    needs: what has to be measured, out of 'pose' and 'joints'.  fault: why the arm has to stop
-    until someone has looked; rest() forgets it.  All calls of one motion are begin, then toward,
-    advance and watch in turns, then maybe brake, then rest.
+    needs: what has to be measured, out of 'pose' and 'joints'.  share: how much of the admitted
+    way the last advance went, less than 1 where the output has limits of its own.  fault: why
+    the arm has to stop until someone has looked; rest() forgets it.  All calls of one motion are
+    begin, then toward, advance and watch in turns, then maybe brake, then rest.  Its state is
+    replaced, never changed in place, so that copy.copy makes an independent drive.
     """
 
     needs: frozenset[str] = frozenset()
+    share: float = 1.0
     fault: str | None = None
 
     def begin(self, measured: Measured | None) -> None:
@@ -52,6 +55,10 @@ class Drive:
 
     def brake(self, now_ns: int, period_ns: int) -> Command | None:
         """Return what slows down the rest, once the gate lets the end effector stand; or None."""
+        return None
+
+    def reference(self, now_ns: int) -> Measured | None:
+        """Return where the arm has been told to be by now; None where no position is told."""
         return None
 
     def rest(self) -> None:
@@ -95,6 +102,10 @@ class PoseDrive(Drive):
         self._reference = self._at(now_ns)
         self._velocity, self._since_ns, self._period_ns = admitted.velocity, now_ns, period_ns
         return replace(admitted, position=position_of(self._at(now_ns + period_ns)))
+
+    def reference(self, now_ns: int) -> Measured | None:
+        """Return the reference at a time; None before motion begins."""
+        return None if self._reference is None else Measured(self._at(now_ns))
 
     def rest(self) -> None:
         """Forget the reference."""

@@ -29,6 +29,13 @@ class Executed:
         self._marks.clear()
         self._rate = (0, 1)
 
+    def twin(self) -> Executed:
+        """Return a clock that goes on alike, and has forgotten what was before."""
+        twin = Executed()
+        twin._rate = self._rate
+        twin._marks.extend(list(self._marks)[-1:])
+        return twin
+
     def at_rate(self, now_ns: int, plan_ns: int, period_ns: int) -> None:
         """Run from now on so that plan_ns of the plan are executed in every period_ns."""
         self.until(now_ns)

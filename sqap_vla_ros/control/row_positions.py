@@ -9,10 +9,12 @@ wrong is not carried on by the next.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..geometry.quaternions import (
-    conjugate, from_rotation_vector, product, rotated, rotation_vector)
+    conjugate, from_rotation_vector, product, rotated, rotation_vector, slerp)
 from ..geometry.transform_buffer import Pose
 
 
@@ -73,3 +75,36 @@ def pose_steps(start: Pose, positions: np.ndarray, frame: str) -> np.ndarray:
     """Return the steps [T, 6] from the start to the first of positions [T, 7], and so on."""
     poses = [start, *map(pose_of, positions)]
     return np.stack([step_between(*pair, frame) for pair in zip(poses, poses[1:])])
+
+
+@dataclass(frozen=True)
+class JointPath:
+    """How joint positions [n] lie between others: on straight lines."""
+
+    def mix(self, first: np.ndarray, second: np.ndarray, ratio: float) -> np.ndarray:
+        """Return what lies between two positions, ratio in 0..1."""
+        return first + ratio * (second - first)
+
+    def step(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the step [n] from one position to another."""
+        return second - first
+
+
+@dataclass(frozen=True)
+class PosePath:
+    """
+    How poses [7], x y z qx qy qz qw, lie between others: on straight lines, turned by slerp.
+
+    frame: 'base' or 'end_effector', of steps.
+    """
+
+    frame: str = 'base'
+
+    def mix(self, first: np.ndarray, second: np.ndarray, ratio: float) -> np.ndarray:
+        """Return what lies between two poses, ratio in 0..1."""
+        return np.concatenate([first[:3] + ratio * (second[:3] - first[:3]),
+                               slerp(first[3:], second[3:], ratio)])
+
+    def step(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the step [6] (m, rotation vector in rad) from one pose to another."""
+        return step_between(pose_of(first), pose_of(second), self.frame)

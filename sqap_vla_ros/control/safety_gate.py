@@ -107,6 +107,10 @@ class SafetyGate:
             shaper.rest()
         self._last_ns = None
 
+    def shortened(self, now_ns: int) -> bool:
+        """Count a command that was made slower on the way here; return whether that latches."""
+        return self._trips(now_ns)
+
     def admit_chunk(self, commands: Sequence[Command], measured: Measured | None = None) -> bool:
         """
         Check every row before the first is played; latch and return False on a bad one.

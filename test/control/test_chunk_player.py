@@ -8,6 +8,7 @@ import pytest
 
 from sqap_vla_ros.control.chunk_player import ChunkPlayer
 from sqap_vla_ros.control.command import Command
+from sqap_vla_ros.control.plan import Plan
 from sqap_vla_ros.errors import ConfigError
 
 MS = 10**6
@@ -74,7 +75,7 @@ class Rig:
         del self._next['answer']
         stamp_ns, self._in_hand = self._in_hand, None
         speed = self.STEP_M / (self.dt_ns * 1e-9)
-        if self.player.load(rows(self.count, speed), stamp_ns, self.dt_ns, self.now_ns):
+        if self.player.load(Plan.even(rows(self.count, speed), self.dt_ns), stamp_ns, self.now_ns):
             self.answers.append((stamp_ns, self.now_ns, self.place_m))
         self._tick(is_regular=False)
         self._ask()
@@ -158,7 +159,7 @@ def test_lockstep_plays_the_first_rows_on_their_ticks_and_asks_again_behind_them
         first_ns = START_NS + begin * DT_NS
         assert player.wants_image(first_ns)
         player.ask(first_ns)
-        assert player.load(rows(8), first_ns, DT_NS, first_ns)
+        assert player.load(Plan.even(rows(8), DT_NS), first_ns, first_ns)
         played = []
         for tick in range(4):
             now_ns = first_ns + tick * DT_NS
@@ -176,13 +177,13 @@ def test_in_lockstep_an_answer_may_come_before_the_clock_of_its_image(count):
         stamp_ns, before_ns = START_NS + tick * DT_NS, START_NS + max(tick - 1, 0) * DT_NS
         marked = [Command(np.full(6, 10 * tick + row)) for row in range(count)]
         player.ask(stamp_ns)
-        assert player.load(marked, stamp_ns, DT_NS, before_ns)
+        assert player.load(Plan.even(marked, DT_NS), stamp_ns, before_ns)
         assert player.command(stamp_ns).velocity[0] == 10 * tick
 
 
 def test_in_lockstep_a_row_is_in_force_for_all_ticks_of_its_time():
     player = ChunkPlayer(execute_steps=2, lockstep=True)
-    player.load(rows(8), START_NS, DT_NS, START_NS)
+    player.load(Plan.even(rows(8), DT_NS), START_NS, START_NS)
     played = [player.command(START_NS + tick * DT_NS // 5) for tick in range(11)]
     assert [row and row.velocity[1] for row in played] == [0] * 5 + [1] * 5 + [None]
 
@@ -190,7 +191,7 @@ def test_in_lockstep_a_row_is_in_force_for_all_ticks_of_its_time():
 def test_a_command_over_two_rows_is_their_mean_and_past_the_end_it_stands_still():
     player = ChunkPlayer(execute_steps=1)
     fast_slow = [Command(np.full(6, 0.4), 1.0), Command(np.full(6, 0.2), 0.0)]
-    player.load(fast_slow, START_NS, DT_NS, START_NS)
+    player.load(Plan.even(fast_slow, DT_NS), START_NS, START_NS)
     first = player.command(START_NS, 80 * MS)
     np.testing.assert_allclose(first.velocity, (0.4 * 50 + 0.2 * 30) / 80)
     assert first.gripper == 1.0
@@ -202,32 +203,32 @@ def test_a_command_over_two_rows_is_their_mean_and_past_the_end_it_stands_still(
 
 def test_what_is_skipped_is_what_was_executed_and_never_latency():
     player = ChunkPlayer(execute_steps=1)
-    player.load(rows(8), START_NS - 10**9, DT_NS, START_NS)  # a second late: the arm stood still
+    player.load(Plan.even(rows(8), DT_NS), START_NS - 10**9, START_NS)  # the arm stood still
     assert player.command(START_NS, MS).velocity[1] == 0
     player.command(START_NS + 100 * MS, MS)
-    player.load(rows(8), START_NS + 40 * MS, DT_NS, START_NS + 120 * MS)  # 80 ms were played
+    player.load(Plan.even(rows(8), DT_NS), START_NS + 40 * MS, START_NS + 120 * MS)  # 80 ms ran
     assert [player.command(START_NS + ms * MS, MS).velocity[1] for ms in (120, 140)] == [1, 2]
 
 
 def test_chunks_that_answer_older_images_are_refused_and_nothing_changes():
     player = ChunkPlayer(execute_steps=1)
-    assert player.load(rows(8), START_NS, DT_NS, START_NS)
-    assert not player.load(rows(2), START_NS - 1, DT_NS, START_NS + MS)
+    assert player.load(Plan.even(rows(8), DT_NS), START_NS, START_NS)
+    assert not player.load(Plan.even(rows(2), DT_NS), START_NS - 1, START_NS + MS)
     assert player.duration_ns == 8 * DT_NS
     player.forget(START_NS + 5 * MS)
-    assert not player.load(rows(8), START_NS + 4 * MS, DT_NS, START_NS + 6 * MS)
+    assert not player.load(Plan.even(rows(8), DT_NS), START_NS + 4 * MS, START_NS + 6 * MS)
     assert player.command(START_NS + 6 * MS) is None and not player.is_engaged
     assert not player.wants_image(START_NS + 4 * MS) and player.wants_image(START_NS + 5 * MS)
 
 
 def test_time_that_jumps_back_leaves_nothing_behind():
     player = ChunkPlayer(execute_steps=1)
-    player.load(rows(8), START_NS, DT_NS, START_NS)
+    player.load(Plan.even(rows(8), DT_NS), START_NS, START_NS)
     player.command(START_NS + DT_NS, MS)
     early_ns = START_NS - 10**12
     player.forget(early_ns)
     assert player.wants_image(early_ns)
-    assert player.load(rows(8), early_ns, DT_NS, early_ns + 3 * DT_NS)
+    assert player.load(Plan.even(rows(8), DT_NS), early_ns, early_ns + 3 * DT_NS)
     assert player.command(early_ns + 3 * DT_NS, MS).velocity[1] == 0
 
 
@@ -236,7 +237,7 @@ def test_of_chunks_an_image_is_due_once_the_executed_rows_have_passed_and_never_
     assert player.wants_image(START_NS)
     player.ask(START_NS)
     assert not player.wants_image(START_NS + 10 * DT_NS)  # how many rows will there be?
-    player.load(rows(8), START_NS, DT_NS, START_NS + DT_NS)
+    player.load(Plan.even(rows(8), DT_NS), START_NS, START_NS + DT_NS)
     due = [player.wants_image(START_NS + steps * DT_NS - 1000) for steps in (0, 3, 4)]
     assert due == [False, False, True]
 

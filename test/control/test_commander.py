@@ -45,7 +45,7 @@ def run(control, latency_ms, seconds, start_ns=START_NS, rows=8):
 
 
 def test_a_chunk_becomes_si_commands_within_the_limits():
-    control = commander()
+    control = commander(period_ns=20 * MS)
     assert control.take(chunk(START_NS, speed_mm=300.0), START_NS)
     np.testing.assert_allclose(control.command(START_NS).velocity, [0.25, 0, 0, 0, 0, 0])
     assert control.gate.clamped == 1
@@ -75,7 +75,7 @@ def test_the_pace_names_latency_rows_and_the_share_of_time_under_way():
 
 
 def test_the_pace_names_the_share_that_the_limits_leave():
-    control = commander()
+    control = commander(period_ns=20 * MS)
     control.take(chunk(START_NS, speed_mm=500.0), START_NS)
     control.command(START_NS)
     pace = control.pace(START_NS)

@@ -224,6 +224,7 @@ def test_a_policy_that_overflows_in_the_warm_up_fails_configure_with_one_line(
             if name.endswith('layers.1.mlp.down_proj.weight'):
                 tensors[name] *= 2e5  # float16 holds it, and not what comes out
         save_file(tensors, shard, metadata={'format': 'pt'})
+    (path / 'deployment.json').write_text('{"action_space": "bridge"}')
     world = make_world(load_configured_policy, {
         'checkpoint': str(path), 'keep_tokens': 154, 'dtype': 'float16', 'torch_threads': 1,
         'unnorm_key': 'bridge_orig'})

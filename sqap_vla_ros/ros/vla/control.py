@@ -61,7 +61,7 @@ class Control:
         self.parts = parts
         self.commander = Commander(
             space, config.limits, config.lockstep, config.pipelined,
-            round(1e9 / config.control_rate), parts.drive)
+            round(1e9 / config.control_rate), parts.drive, config.missed_chunks)
         self.gate, self.player = self.commander.gate, self.commander.player
         self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)
@@ -74,6 +74,7 @@ class Control:
         self._asked_to_move_s = 0.0  # perf_counter() of the instruction, goal or ~/resume
         self._activated_ns = 0  # by the machine's clock, which stamps messages
         self._chunk_known_s = 0.0  # perf_counter() when the chunk in play came in
+        self._chunk_known_ns = 0  # and the time that commands are stamped with
         self._problem = None  # why the newest image got no chunk
         self._topic_problems = {}
         self._doubled = {}
@@ -105,6 +106,7 @@ class Control:
         self.instructions.deactivate()
         self.parts.node.destroy_timer(self._check_timer)
         self._start_over()
+        self.commander.stop(self.now_ns())
         self.halt_output()
         self._say(OK, 'inactive')
 
@@ -166,6 +168,7 @@ class Control:
         self.parts.inputs.forget_moving()
         self.parts.transforms.clear()
         self._start_over()
+        self.commander.stop(self.now_ns())
 
     def use(self, config):
         """Take changed parameters."""
@@ -177,6 +180,7 @@ class Control:
         if config.dry_run != was_dry:
             self._switch_dry_run()
         self.gate.limits, self.gate.speed_scale = config.limits, config.speed_scale
+        self.commander.missed_chunks = config.missed_chunks
         self.instructions.max_length = config.max_instruction_length
         self.instructions.start_on_activate = config.start_on_activate
         self.parts.estop.timeout_s = config.estop_timeout
@@ -392,7 +396,7 @@ class Control:
     def _takes(self, answer) -> bool:
         """Play the chunk of an answer, unless it is of no use any more."""
         self._problem = None
-        self._chunk_known_s = time.perf_counter()
+        self._chunk_known_s, self._chunk_known_ns = time.perf_counter(), self.now_ns()
         return self.commander.take(
             answer.chunk, self.now_ns(), self.parts.arm.at(answer.chunk.stamp_ns))
 
@@ -410,8 +414,12 @@ class Control:
         self.parts.inference.ask(frame, self.instructions.text)
 
     def _start_over(self, forget_image_size=False, problem=None):
-        """Drop chunk and question: motion begins again with an image taken from now on."""
-        self.commander.stop(self.now_ns())
+        """
+        Drop chunk and question: motion begins again with an image taken from now on.
+
+        In lockstep the arm stands at once; otherwise the next commands slow it down.
+        """
+        (self.commander.stop if self.config.lockstep else self.commander.drop)(self.now_ns())
         self._problem = problem
         self.parts.inference.reset(forget_image_size)
 

@@ -192,7 +192,9 @@ class VlaNode(LifecycleNode):
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
         results, drive = Results(self), make_drive(config, space)
-        arm = MeasuredArm(config, transforms, inputs, drive.needs)
+        needs = drive.needs | space.needs | (
+            {'pose'} if config.limits.has_workspace else frozenset())
+        arm = MeasuredArm(config, transforms, inputs, needs)
         self._parts = Parts(
             node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
             inference=Inference(self, self._worker, policy, observer, results),
@@ -205,7 +207,7 @@ class VlaNode(LifecycleNode):
         control.connect()
         results.setup()
         self._parts.inference.setup(control.on_answer)
-        if config.needs_localization or policy.state_names or 'pose' in drive.needs:
+        if config.needs_localization or policy.state_names or 'pose' in needs:
             transforms.setup(control)
         if self._fault:
             control.gate.latch(self._fault)

@@ -190,6 +190,10 @@ class NodeConfig:
     kinematics_angle: float = option(
         0.05, 'The same of its orientation; 0: any [rad].', 0.0, 3.2)
 
+    missed_chunks: int = option(
+        10, 'So many action chunks in a row that come when the one before has run out are a fault '
+        'that stops until ~/resume, instead of an arm that stops and starts; 0: never.',
+        0, 1000000, live=True)
     image_timeout: float = option(
         0.5, 'Stop when the newest image is older [s].', 0.05, 60.0, live=True)
     tf_timeout: float = option(

@@ -19,9 +19,16 @@ from .watchdog import Watchdog
 
 ZEROS_S = 0.5  # how long a stop is repeated before the node falls silent
 
+SLOW = 0.5  # of wall time, below which the node's clock does not keep up
+
 
 class RealTimeControl(Control):
-    """Command at control_rate; zero whenever there is a reason not to move."""
+    """
+    Command at control_rate; stop whenever there is a reason not to move.
+
+    A fault, which stays until ~/resume, stops at once, and so does deactivation; for any other
+    reason the arm is slowed down within its acceleration limits.
+    """
 
     def start(self):
         """Begin to command."""
@@ -95,7 +102,9 @@ class RealTimeControl(Control):
         stops = self.gate.fault and self.why_not_ask() or stops
         if stops and self.player.is_engaged or waits and self.player.stamp_ns is not None:
             self._start_over(problem=self._problem)
-        command = None if stops or waits else self._commanded(now_ns)
+        if self.gate.fault:
+            self.commander.stop(now_ns)
+        command = self._commanded(now_ns)
         if command is not None:
             self._send(command, now_ns)
         else:
@@ -153,8 +162,9 @@ class RealTimeControl(Control):
     def _why_outlived(self, now_ns):
         """Return why the chunk is over by wall time, though the node's clock has a row for now."""
         limit_s = self.player.duration_ns * 1e-9 + self.config.image_timeout
-        if (self.player.has_row(now_ns)
-                and time.perf_counter() - self._chunk_known_s > limit_s):
+        passed_s = time.perf_counter() - self._chunk_known_s
+        clock_s = (now_ns - self._chunk_known_ns) * 1e-9
+        if self.player.has_row(now_ns) and passed_s > limit_s and clock_s < SLOW * passed_s:
             self._stuck_ns = now_ns
         if now_ns != self._stuck_ns:
             return None
