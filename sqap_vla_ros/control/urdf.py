@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from pathlib import Path
 from xml.etree import ElementTree
 
 from ..errors import ConfigError
@@ -79,14 +78,6 @@ class Chain:
     root: str
     up: tuple[Joint, ...]
     down: tuple[Joint, ...]
-
-
-def read_text(path: str | Path) -> str:
-    """Return the text of a URDF file; raise ConfigError where there is none to read."""
-    try:
-        return Path(path).read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'parameter urdf_file: {path} cannot be read: {error}') from error
 
 
 def read_joints(text: str) -> dict[str, Joint]:
