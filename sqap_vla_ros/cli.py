@@ -24,7 +24,7 @@ COMMANDS = {
     'collect': ('sqap_vla_ros.commands.collect', 'record demonstrations of the scripted expert'),
     'train': ('sqap_vla_ros.commands.train', 'train a policy on recorded demonstrations'),
     'eval': ('sqap_vla_ros.commands.eval', 'measure success rates without ROS'),
-    'bench': ('sqap_vla_ros.commands.bench', 'time every stage of SQAP against plain float32'),
+    'bench': ('sqap_vla_ros.commands.bench', 'time SQAP against plain float32; `bench safety`: try the safety gate'),
 }
 
 

@@ -3,6 +3,8 @@
 """
 Time SQAP against plain float32 at its fastest, stage by stage: `sqap-vla bench`.
 
+`sqap-vla bench safety` tries the safety gate instead, see bench_safety.py.
+
 Both sides run in turn in one process, on models with random weights.  `backbone` is the
 decoder's prefill (prefill_1 before the selection, prefill_2 behind it), `head` what follows;
 with --head tokens that is the decoding of the action tokens.
@@ -20,6 +22,11 @@ from ..support.files import write_whole
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla bench`."""
     add = parser.add_argument
+    add('what', nargs='?', default='speed', choices=('speed', 'safety'),
+        help='speed of a policy, or whether anything unsafe passes the safety gate')
+    add('--inputs', type=int, default=1_000_000, help='safety: generated inputs, at least')
+    add('--seed', type=int, default=0, help='safety: other inputs')
+    add('--processes', type=int, default=0, help='safety: 0 for one a core')
     add('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'], metavar='SIZE',
         help='bundled, w256, w512, smollm2-135m, smollm2-360m, tinyllama-1.1b; or all')
     add('--precision', default='w4a4', help='of the decoder on the quantized side')
@@ -35,11 +42,14 @@ def add_arguments(parser) -> None:
     add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')
     add('--curves', action='store_true', help='growth with kept tokens, layers and width')
     add('--out', type=Path, metavar='FILE.json', help='write all figures')
-    add('--png', type=Path, metavar='FILE.png', help='draw the growth curves (needs matplotlib)')
+    add('--png', type=Path, metavar='FILE.png', help='draw the growth curves, or how near to the limits commands are (needs matplotlib)')
 
 
 def run(args) -> int:
     """Measure, print tables, and write what was asked for."""
+    if args.what == 'safety':
+        from .bench_safety import run_safety
+        return run_safety(args)
     import torch
 
     from ..bench.growth import growth

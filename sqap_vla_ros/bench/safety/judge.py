@@ -18,6 +18,7 @@ from .faults import FaultBook
 from .lengths import Group, groups_of
 from .playing import Tick
 from .scenarios import Scenario
+from .tally import MEASURES
 
 SLACK = 1e-9  # of a limit, for rounding
 TINY = 1e-12
@@ -26,7 +27,11 @@ OLD_S = 0.5  # an older measurement is none
 
 
 class Judge:
-    """Looks at the ticks of one scenario, one after the other."""
+    """
+    Looks at the ticks of one scenario, one after the other.
+
+    shares: what was wanted and told, as shares of the limits, by tally.MEASURES.
+    """
 
     def __init__(self, scenario: Scenario):
         """Know when commands are due, and what the arm does meanwhile."""
@@ -34,6 +39,7 @@ class Judge:
         self._period_s = scenario.period_ns * 1e-9
         self._silent_s = max(SILENT_S, SILENT_PERIODS * self._period_s)
         self._is_clean = _is_clean(scenario)
+        self.shares = {name: [] for name in MEASURES}
         self._stand()
 
     def unsafe(self, tick: Tick) -> list[str]:
@@ -97,6 +103,7 @@ class Judge:
         speed, before = group.speed(tick.velocity), group.speed(self._before)
         if speed > 1 + SLACK:
             yield f'{group.name}: {speed:.6g} times the speed limit'
+        self._count(tick, group, speed, dt_s)
         is_bounded = _bounded(tick) and group.is_bounded
         is_slower = before > 1 + SLACK  # the speed limit was lowered
         if not is_slower and (self._is_clean or not is_bounded):
@@ -109,6 +116,18 @@ class Judge:
             yield from self._way(tick, group, dt_s)
         if is_bounded and not _is_lost(tick) and tick.seen is not None:
             yield from self._place(tick, group)
+
+    def _count(self, tick: Tick, group: Group, speed: float, dt_s: float) -> None:
+        """Note how near to its limits a command is."""
+        shares = self.shares
+        shares['speed'].append(speed)
+        if tick.wanted is not None:
+            shares['wanted speed'].append(group.speed(tick.wanted))
+        if dt_s > 0 and group.has_acceleration:
+            shares['acceleration'].append(group.acceleration(tick.velocity - self._before) / dt_s)
+        if dt_s > 0 and group.has_jerk:
+            shares['jerk'].append(group.jerk(
+                tick.velocity - self._before - dt_s * self._change) / dt_s**2)
 
     def _acceleration(self, tick: Tick, group: Group, dt_s: float) -> Iterator[str]:
         need_s = group.acceleration(tick.velocity - self._before)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+import math
 
 import numpy as np
 
@@ -71,35 +72,39 @@ class Group:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the place is."""
+        """Whether the place is limited, too."""
         return self.bounds is not None
 
-    @property
+    @cached_property
+    def has_acceleration(self) -> bool:
+        """Whether any acceleration is limited."""
+        return bool(np.isfinite(self.accelerations).any())
+
+    @cached_property
     def has_jerk(self) -> bool:
         """Whether any jerk is limited."""
         return bool(np.isfinite(self.jerks).any())
 
-    @property
+    @cached_property
     def top_speed(self) -> float:
         """Return the greatest of the speed limits."""
         return float(np.max(self.speeds))
 
-    @property
+    @cached_property
     def rounding_s(self) -> float:
         """Return the time that a rounding error of the speed takes at the acceleration limit."""
         return float(np.max(1e-14 * self.speeds / self.accelerations))
 
-    @property
+    @cached_property
     def jerk_rounding(self) -> float:
         """Return the same at the jerk limit, s2; a sum of velocities is off by several."""
         return float(np.max(1e-9 * self.speeds / self.jerks))
 
     def _over(self, vector: np.ndarray, limits: np.ndarray) -> float:
-        mine = np.abs(self.of(vector))
-        if not self.is_length:
-            return float(np.max(mine / limits))
-        most = float(np.max(mine))  # keeps squares of huge numbers finite
-        return float(most / limits * np.linalg.norm(mine / most)) if most else 0.0
+        mine = vector[self.part].tolist()
+        if self.is_length:
+            return math.hypot(*mine) / float(limits)
+        return max(abs(x) / limit for x, limit in zip(mine, limits.tolist()))
 
 
 @lru_cache(maxsize=8)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 import math
 
@@ -84,55 +85,65 @@ class Arm:
         return Measured(Pose(seen[1].copy(), quaternion(seen[2]), seen[0]))
 
 
-def play(scenario: Scenario, gate: SafetyGate) -> list[Tick]:
-    """Return what a gate made of a scenario."""
-    arm = Arm(scenario.place, scenario.turn, scenario.period_ns,
-              scenario.frame == 'end_effector', scenario.is_cartesian)
-    return [_tick(scenario, gate, arm, index) for index in range(len(scenario.times_ns))]
+class Play:
+    """A scenario in play; limits and scale are what the gate was given last."""
 
+    def __init__(self, scenario: Scenario, gate: SafetyGate):
+        """Put the arm where it begins."""
+        self._scenario, self._gate = scenario, gate
+        self._limits, self._scale = scenario.limits, 1.0
+        self._arm = Arm(scenario.place, scenario.turn, scenario.period_ns,
+                        scenario.frame == 'end_effector', scenario.is_cartesian)
 
-def _tick(scenario: Scenario, gate: SafetyGate, arm: Arm, index: int) -> Tick:
-    now_ns = int(scenario.times_ns[index])
-    arm.move(now_ns)
-    events = scenario.events.get(index, [])
-    for name, value in events:
-        _happen(name, value, gate, arm)
-    seen = arm.seen(int(scenario.sight[index]))
-    names = tuple(name for name, _ in events)
-    target = None if scenario.targets is None or 'brake' in names else _target(
-        arm, scenario.targets[index])
-    tick = Tick(now_ns, None if 'brake' in names else scenario.wanted[index], target,
-                scenario.gripper[index], gate.limits, gate.speed_scale, arm.place, arm.turn,
-                seen and seen[1:], (now_ns - seen[0]) * 1e-9 if seen else 0.0, names)
-    sent = _asked(gate, tick, arm.measured(seen), scenario.period_ns)
-    if sent is not None:
-        tick.velocity, tick.gripper = sent.velocity, sent.gripper
-    tick.fault, arm.velocity = gate.fault, tick.velocity
-    return tick
+    def ticks(self) -> Iterator[Tick]:
+        """Yield what the gate made of each tick."""
+        for index in range(len(self._scenario.times_ns)):
+            yield self._tick(index)
 
+    def _tick(self, index: int) -> Tick:
+        scenario, arm = self._scenario, self._arm
+        now_ns = int(scenario.times_ns[index])
+        arm.move(now_ns)
+        events = scenario.events.get(index, [])
+        for name, value in events:
+            self._happen(name, value)
+        names, seen = tuple(name for name, _ in events), arm.seen(int(scenario.sight[index]))
+        is_brake = 'brake' in names
+        tick = Tick(
+            now_ns, None if is_brake else scenario.wanted[index],
+            None if is_brake or scenario.targets is None else _target(
+                arm, scenario.targets[index]),
+            scenario.gripper[index], self._limits, self._scale, arm.place, arm.turn,
+            seen and seen[1:], (now_ns - seen[0]) * 1e-9 if seen else 0.0, names)
+        sent = self._asked(tick, arm.measured(seen))
+        if sent is not None:
+            tick.velocity, tick.gripper = sent.velocity, sent.gripper
+        tick.fault, arm.velocity = self._gate.fault, tick.velocity
+        return tick
 
-def _asked(gate: SafetyGate, tick: Tick, measured, period_ns: int) -> Command | None:
-    if tick.wanted is None:
-        return gate.brake(tick.now_ns, period_ns, measured)
-    command = Command(tick.wanted, tick.gripper_in, tick.target)
-    return gate.admit(command, tick.now_ns, period_ns, measured)
+    def _asked(self, tick: Tick, measured: Measured | None) -> Command | None:
+        period_ns = self._scenario.period_ns
+        if tick.wanted is None:
+            return self._gate.brake(tick.now_ns, period_ns, measured)
+        command = Command(tick.wanted, tick.gripper_in, tick.target)
+        return self._gate.admit(command, tick.now_ns, period_ns, measured)
 
-
-def _happen(name: str, value, gate: SafetyGate, arm: Arm) -> None:
-    """Do to the gate or the arm what an event says."""
-    if name == 'limits':
-        gate.limits = value
-    elif name == 'scale':
-        gate.speed_scale = value
-    elif name == 'stop':
-        gate.latch('someone pressed stop')
-    elif name == 'resume':
-        gate.resume()
-    elif name == 'rest':
-        gate.rest()
-    elif name == 'push':
-        arm.place = arm.place + value
-        arm.past[-1] = (arm.past[-1][0], arm.place, arm.turn)
+    def _happen(self, name: str, value) -> None:
+        """Do to the gate or the arm what an event says."""
+        gate, arm = self._gate, self._arm
+        if name == 'limits':
+            self._limits = gate.limits = value
+        elif name == 'scale':
+            self._scale = gate.speed_scale = value
+        elif name == 'stop':
+            gate.latch('someone pressed stop')
+        elif name == 'resume':
+            gate.resume()
+        elif name == 'rest':
+            gate.rest()
+        elif name == 'push':
+            arm.place = arm.place + value
+            arm.past[-1] = (arm.past[-1][0], arm.place, arm.turn)
 
 
 def _target(arm: Arm, offset: np.ndarray) -> np.ndarray:
