@@ -42,7 +42,8 @@ def add_arguments(parser) -> None:
     add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')
     add('--curves', action='store_true', help='growth with kept tokens, layers and width')
     add('--out', type=Path, metavar='FILE.json', help='write all figures')
-    add('--png', type=Path, metavar='FILE.png', help='draw the growth curves, or how near to the limits commands are (needs matplotlib)')
+    add('--png', type=Path, metavar='FILE.png',
+        help='draw the growth curves, or how near to the limits commands are (needs matplotlib)')
 
 
 def run(args) -> int:
