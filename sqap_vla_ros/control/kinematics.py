@@ -49,6 +49,7 @@ class Kinematics:
         self._data = self._model.createData()
         self._frame = self._model.getFrameId(chain.end_effector)
         self._base_turn, self._base_origin = self._fixed(chain.base)
+        self._to_base = np.kron(np.eye(2), self._base_turn.T)  # of both halves of a twist
         self._spread, self._followed = _spread(moving, self.names, joints)
         self.locked = tuple(sorted({name for name, _, _ in self._followed if name}))
         self._rest = np.zeros(len(moving))
@@ -92,10 +93,8 @@ class Kinematics:
         reference = (self._pin.LOCAL if frame == 'end_effector'
                      else self._pin.LOCAL_WORLD_ALIGNED)
         full = self._pin.getFrameJacobian(self._model, self._data, self._frame, reference)
-        columns = full @ self._spread
-        if frame != 'end_effector':
-            columns = np.vstack([self._base_turn.T @ columns[:3], self._base_turn.T @ columns[3:]])
-        return columns
+        return full @ self._spread if frame == 'end_effector' else self._to_base @ (
+            full @ self._spread)
 
     def check_joints(self, joints: np.ndarray) -> None:
         """Raise ObservationError for measured joints [n] that can't be this arm's."""
