@@ -9,6 +9,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import INSTRUCTION, KnownPolicy, speed
 from std_msgs.msg import Bool, Float64, String
+from std_srvs.srv import Trigger
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAREFUL = {'require_resume': True}
@@ -135,7 +136,7 @@ def rival(world):
 def other_size(world):
     """Let the image's size change; ~/reset takes it."""
     world.robot.size = (96, 128)
-    world.until(lambda: world.says('commands', 'the image is 128 x 96 pixels now'),
+    world.until(lambda: world.says('commands', 'the image is 128 x 96 pixels'),
                 meanwhile=world.robot.look)
     world.call('reset')
 
@@ -310,3 +311,34 @@ def test_a_callback_that_hangs_does_not_leave_the_arm_moving(world):
     world.until(lambda: any('watchdog' in text for _, text in world.robot.history),
                 meanwhile=world.robot.look)
     moves(world)
+
+
+# Instructions that are no use
+
+@pytest.mark.parametrize('text, reason', [
+    ('x' * 10**7, 'has 10000000 characters, at most 256'), ('put\x07', 'control characters'),
+    ('bowl the put on the stove', f"the nearest is '{INSTRUCTION}'")])
+def test_an_instruction_that_is_no_use_stops_the_arm(world, text, reason):
+    world.move()
+    world.robot.say(text)
+    world.until(lambda: world.says('commands', reason), meanwhile=world.robot.look)
+    assert len(world.robot.said('commands')[1]) < 400
+    stays_still(world)
+    world.move()
+
+
+def test_a_flood_of_instructions_leaves_room_for_stop(world):
+    """Long ones and others in turns, one in 10 ms; the one that is known moves nothing alone."""
+    world.policy.instructions += ('another',)
+    texts = ['x' * 10**6, 'another', INSTRUCTION]
+
+    def flood():
+        texts.append(texts.pop(0))
+        world.robot.say(texts[0])
+    world.until(lambda: world.says('commands', 'has 1000000 characters'), meanwhile=flood,
+                period_s=0.01)
+    client = world.robot.create_client(Trigger, 'vla_node/stop')
+    world.until(client.service_is_ready, meanwhile=flood, period_s=0.01)
+    future = client.call_async(Trigger.Request())
+    world.until(future.done, timeout_s=5, meanwhile=flood, period_s=0.01)
+    assert future.result().success
