@@ -125,6 +125,7 @@ class Robot(Node):
         self.size, self.encoding, self.frame_id = (48, 64), 'rgb8', 'camera'
         self.pictures = 0
         self.publishes = {'image', 'info', 'tf'}
+        self.other_images = []  # publishers of another camera on the same topic
 
     def say(self, text=INSTRUCTION):
         """Publish an instruction."""
@@ -143,8 +144,8 @@ class Robot(Node):
             self.joints.publish(joints)
         if 'info' in self.publishes:
             self.info.publish(self.camera_info(stamp_ns))
-        if 'image' in self.publishes:
-            self.image.publish(self.picture(stamp_ns))
+        for image in (self.image, *self.other_images) if 'image' in self.publishes else ():
+            image.publish(self.picture(stamp_ns))
 
     def now_ns(self):
         """Return the time."""

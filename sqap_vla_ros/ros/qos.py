@@ -24,6 +24,7 @@ CLOCK = SENSOR
 # Read once an image: deep enough for what comes in between. Best effort hears every publisher.
 JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 2000)
 TF_POLLED = _profile(ReliabilityPolicy.BEST_EFFORT, 1000)
+PROBE = _profile(ReliabilityPolicy.BEST_EFFORT, 30)
 COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1)
 INSTRUCTION = _profile(ReliabilityPolicy.RELIABLE, 1)
 INSTRUCTION_LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)

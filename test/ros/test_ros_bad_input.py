@@ -65,9 +65,24 @@ def test_an_instruction_that_the_policy_does_not_know(world):
 def test_two_publishers_of_the_image(world):
     world.move()
     second = world.robot.create_publisher(Image, 'image', 1)
+    world.robot.other_images.append(second)
     assert_stopped(world, '2 publishers on /image (robot, robot): which camera is it?')
+    world.spin(1.5, world.robot.look)
+    world.stays_still(meanwhile=world.robot.look)
+    world.robot.other_images.remove(second)
     world.robot.destroy_publisher(second)
     world.until(world.is_moving, meanwhile=world.robot.look)
+
+
+def test_a_second_publisher_of_the_image_that_delivers_nothing(world):
+    """As a camera driver that was killed: it stays in the graph for up to 20 s."""
+    world.move()
+    second = world.robot.create_publisher(Image, 'image', 1)
+    world.until(lambda: world.says('commands', 'which camera is it?'), meanwhile=world.robot.look)
+    world.until(world.is_moving, meanwhile=world.robot.look)
+    world.robot.other_images.append(second)  # but now
+    world.until(lambda: world.says('commands', 'which camera is it?'), meanwhile=world.robot.look)
+    world.stays_still(meanwhile=world.robot.look)
 
 
 def test_two_publishers_of_the_instruction_are_reported(world):

@@ -118,8 +118,10 @@ def transforms(world):
 def second_camera(world):
     """Let another camera come and go."""
     other = world.robot.create_publisher(world.robot.image.msg_type, 'image', 1)
+    world.robot.other_images.append(other)
     world.until(lambda: world.says('commands', '2 publishers on /image'),
                 meanwhile=world.robot.look)
+    world.robot.other_images.clear()
     world.robot.destroy_publisher(other)
     world.until(lambda: world.node.count_publishers('image') == 1)
 
@@ -212,17 +214,18 @@ def test_a_press_that_is_released_at_once_is_not_missed(world):
 
 
 @pytest.mark.parametrize('world', [ESTOP], indirect=True)
-@pytest.mark.parametrize('is_silent', [False, True])
-def test_an_emergency_stop_that_is_lost_stops(world, is_silent):
-    estop = world.robot.create_publisher(Bool, 'estop', 1)
+@pytest.mark.parametrize('how', ['silent', 'out of rhythm', 'gone'])
+def test_an_emergency_stop_that_is_lost_stops(world, how):
+    estop = world.robot.create_publisher(Bool, 'estop', 10)
     world.until(estop.get_subscription_count)
-    estop.publish(Bool(data=False))
+    for _ in range(6 if how == 'out of rhythm' else 1):
+        estop.publish(Bool(data=False))
     world.move()
-    if is_silent:
+    if how == 'silent':
         set_parameter(world, 'estop_timeout', 0.3)
-    else:
+    elif how == 'gone':
         world.robot.destroy_publisher(estop)
-    text = 'no message on /estop for more' if is_silent else 'the publisher of /estop'
+    text = 'the publisher of /estop' if how == 'gone' else 'no message on /estop for more'
     world.until(lambda: world.says('commands', text), meanwhile=world.robot.look)
     stays_still(world)
     world.call('resume')

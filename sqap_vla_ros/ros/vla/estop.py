@@ -6,23 +6,28 @@ An emergency stop on a topic (std_msgs/Bool): true stops at once, and ~/resume i
 It is an input beside the robot's own emergency stop and no substitute for one.
 """
 
+from collections import deque
 import time
 
 from std_msgs.msg import Bool
 
 from .. import qos
 
+RHYTHM = 6  # messages of a topic that is repeated: it may not fall silent
+SLOWEST_S, LATE = 2.0, 5  # between two of these, and how many times as long is too long
+LEAST_S = 0.5
+
 
 class EmergencyStop:
     """The newest of estop_topic; without a topic it never stops anything."""
 
     def __init__(self, node, topic: str, timeout_s: float):
-        """timeout_s: how long the topic may be silent, 0 for ever; may be changed."""
+        """timeout_s: how long the topic may be silent; 0: judged by its rhythm, if it has one."""
         self._node, self.timeout_s = node, timeout_s
         self.topic = topic and node.resolve_topic_name(topic)
         self._subscriptions = []
         self.is_pressed = None  # None: nothing heard yet
-        self._heard_s = 0.0
+        self._heard_s = deque(maxlen=RHYTHM)
 
     def setup(self, listener):
         """Subscribe; listener: has on_estop(pressed) and on_topic_problem(topic, message)."""
@@ -31,16 +36,17 @@ class EmergencyStop:
         self._listener = listener
         # both: what is latched reaches a late subscriber through one, what is not the other
         events = qos.subscription_events(self.topic, listener.on_topic_problem)
-        for profile, callbacks in ((qos.ESTOP, events),
-                                   (qos.ESTOP_LATCHED, qos.SILENT_SUBSCRIPTION)):
+        for profile, heard, callbacks in (
+                (qos.ESTOP, self._heard_live, events),
+                (qos.ESTOP_LATCHED, self._heard, qos.SILENT_SUBSCRIPTION)):
             self._subscriptions.append(self._node.create_subscription(
-                Bool, self.topic, self._heard, profile, event_callbacks=callbacks))
+                Bool, self.topic, heard, profile, event_callbacks=callbacks))
 
     def teardown(self):
         """Unsubscribe and forget."""
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
-        self.is_pressed = None
+        self.forget()
 
     @property
     def why_lost(self) -> str:
@@ -49,10 +55,19 @@ class EmergencyStop:
             return ''
         if not self._node.count_publishers(self.topic):
             return f'the publisher of {self.topic} (parameter estop_topic) is gone'
-        if 0 < self.timeout_s < time.perf_counter() - self._heard_s:
-            return (f'no message on {self.topic} for more than {self.timeout_s:g} s (parameters '
+        limit_s = self.timeout_s or self._by_rhythm()
+        if limit_s and self._heard_s and time.perf_counter() - self._heard_s[-1] > limit_s:
+            return (f'no message on {self.topic} for more than {limit_s:.2g} s (parameters '
                     'estop_topic, estop_timeout)')
         return ''
+
+    def _by_rhythm(self) -> float:
+        """Return how long the topic may be silent, from how it was repeated; 0 for ever."""
+        if len(self._heard_s) < RHYTHM:
+            return 0.0
+        heard_s = list(self._heard_s)
+        longest_s = max(later - earlier for earlier, later in zip(heard_s, heard_s[1:]))
+        return max(LEAST_S, LATE * longest_s) if longest_s < SLOWEST_S else 0.0
 
     @property
     def why_not_move(self) -> str:
@@ -66,8 +81,13 @@ class EmergencyStop:
     def forget(self):
         """Wait for a message before anything moves again."""
         self.is_pressed = None
+        self._heard_s.clear()
+
+    def _heard_live(self, message):
+        self._heard_s.append(time.perf_counter())
+        self._heard(message)
 
     def _heard(self, message):
-        self.is_pressed, self._heard_s = bool(message.data), time.perf_counter()
+        self.is_pressed = bool(message.data)
         self._listener.on_topic_problem(self.topic, None)
         self._listener.on_estop(self.is_pressed)

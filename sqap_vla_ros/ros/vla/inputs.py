@@ -20,6 +20,7 @@ from sqap_vla_ros.ingest.stamps import stamp_ns
 from std_msgs.msg import String
 
 from .joint_states import JointStates
+from .deliverers import Deliverers
 from .polled import PolledSubscription
 from .. import qos
 
@@ -46,7 +47,7 @@ class Inputs:
         self._node = node
         self._config = config
         self._listener = None
-        self._subscriptions, self._polled = [], []
+        self._subscriptions, self._polled, self._deliverers = [], [], {}
         self._info = self._latched_info = None
         self._lock = Lock()
         self._joint_states = JointStates(node, joint_names)
@@ -62,9 +63,12 @@ class Inputs:
         """
         self._listener = listener
         compressed = self._config.image_transport == 'compressed'
+        kind = CompressedImage if compressed else Image
         self._image = self._subscribe(
-            CompressedImage if compressed else Image, image_topic(self._node, compressed),
-            self._image_heard, qos.SENSOR)
+            kind, image_topic(self._node, compressed), self._image_heard, qos.SENSOR)
+        self._deliverers = {
+            topic: Deliverers(self._node, kind, topic)
+            for topic, kind in ((self.image_topic, kind), (self.info_topic, CameraInfo))}
         self._text = self._subscribe(String, 'instruction', self._instruction_heard,
                                      qos.INSTRUCTION)
         # A publisher that latches reaches a late subscriber only through this one, and one
@@ -86,6 +90,8 @@ class Inputs:
             while self._polled:
                 self._polled.pop().destroy()
         self._joint_states.teardown()
+        while self._deliverers:
+            self._deliverers.popitem()[1].forget()
         self._forget()
 
     def forget_moving(self):
@@ -131,11 +137,18 @@ class Inputs:
         return self._text.topic_name
 
     def doubled_topics(self, command_topics) -> dict:
-        """Return {topic: publishers' names} for topics that must have one publisher only."""
+        """
+        Return {topic: publishers' names} for topics that must have one publisher only.
+
+        Of a camera, those that deliver nothing do not count; call it regularly.
+        """
         doubled = {}
         info = [self.info_topic] if self._info is not None else []
         for topic in (self.image_topic, *info, self.instruction_topic, *command_topics):
-            if self._node.count_publishers(topic) > 1:
+            publishers, deliverers = self._node.count_publishers(topic), self._deliverers.get(topic)
+            if deliverers is not None and deliverers.only_one(publishers):
+                continue
+            if publishers > 1:
                 infos = self._node.get_publishers_info_by_topic(topic)
                 doubled[topic] = sorted(info.node_name for info in infos)
         return doubled

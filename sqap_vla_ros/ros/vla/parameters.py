@@ -119,8 +119,9 @@ class NodeConfig:
         '', 'Topic of an emergency stop (std_msgs/Bool): true stops until ~/resume, and nothing '
         'moves before the first message; empty for none.')
     estop_timeout: float = option(
-        0.0, 'Stop when estop_topic is silent for longer, if its publisher repeats it; 0: as long '
-        'as there is a publisher [s].', 0.0, 60.0, live=True)
+        0.0, 'Stop when estop_topic is silent for longer; 0: for five times as long as it was '
+        'between its last messages where it is repeated, else when its publisher is gone [s].',
+        0.0, 60.0, live=True)
 
     max_linear_speed: float = option(
         0.25, 'Commands above it are shortened to it [m/s].', 0.001, 10.0, live=True)

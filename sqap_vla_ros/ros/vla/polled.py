@@ -53,6 +53,17 @@ class PolledSubscription:
                 messages.append(taken[0])
         return messages
 
+    def take_numbers(self) -> list:
+        """Return the numbers that their publishers gave the messages since the last time."""
+        numbers = []
+        with self._subscription.handle:
+            while len(numbers) < self._depth:
+                taken = self._subscription.handle.take_message(self._kind, True)
+                if taken is None:
+                    break
+                numbers.append(taken[1].get('publication_sequence_number'))
+        return numbers
+
     def destroy(self):
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
