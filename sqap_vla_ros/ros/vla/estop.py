@@ -27,7 +27,7 @@ class EmergencyStop:
         self.topic = topic and node.resolve_topic_name(topic)
         self._subscriptions = []
         self.is_pressed = None  # None: nothing heard yet
-        self._heard_s = deque(maxlen=RHYTHM)
+        self._last_s, self._heard_s = 0.0, deque(maxlen=RHYTHM)
 
     def setup(self, listener):
         """Subscribe; listener: has on_estop(pressed) and on_topic_problem(topic, message)."""
@@ -56,7 +56,7 @@ class EmergencyStop:
         if not self._node.count_publishers(self.topic):
             return f'the publisher of {self.topic} (parameter estop_topic) is gone'
         limit_s = self.timeout_s or self._by_rhythm()
-        if limit_s and self._heard_s and time.perf_counter() - self._heard_s[-1] > limit_s:
+        if 0 < limit_s < time.perf_counter() - self._last_s:
             return (f'no message on {self.topic} for more than {limit_s:.2g} s (parameters '
                     'estop_topic, estop_timeout)')
         return ''
@@ -84,10 +84,10 @@ class EmergencyStop:
         self._heard_s.clear()
 
     def _heard_live(self, message):
-        self._heard_s.append(time.perf_counter())
         self._heard(message)
+        self._heard_s.append(self._last_s)
 
     def _heard(self, message):
-        self.is_pressed = bool(message.data)
+        self.is_pressed, self._last_s = bool(message.data), time.perf_counter()
         self._listener.on_topic_problem(self.topic, None)
         self._listener.on_estop(self.is_pressed)

@@ -19,8 +19,8 @@ from sqap_vla_ros.ingest.joints import JointHistory
 from sqap_vla_ros.ingest.stamps import stamp_ns
 from std_msgs.msg import String
 
-from .joint_states import JointStates
 from .deliverers import Deliverers
+from .joint_states import JointStates
 from .polled import PolledSubscription
 from .. import qos
 
@@ -145,7 +145,8 @@ class Inputs:
         doubled = {}
         info = [self.info_topic] if self._info is not None else []
         for topic in (self.image_topic, *info, self.instruction_topic, *command_topics):
-            publishers, deliverers = self._node.count_publishers(topic), self._deliverers.get(topic)
+            publishers = self._node.count_publishers(topic)
+            deliverers = self._deliverers.get(topic)
             if deliverers is not None and deliverers.only_one(publishers):
                 continue
             if publishers > 1:
