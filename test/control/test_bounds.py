@@ -85,7 +85,8 @@ def test_a_twist_of_the_end_effector_is_judged_in_the_base():
 
 def test_a_pose_that_is_late_counts_as_where_the_arm_has_got_to():
     gate = SafetyGate(CommandLimits(0.25, 1.0, **BOX))
-    gate.admit(twist(0.2), S, 20 * MS, at(0.40, stamp_ns=S))
+    for now_ns in (S, S + 60 * MS):
+        gate.admit(twist(0.2), now_ns, 20 * MS, at(0.40, stamp_ns=S))
     late = at(0.48, stamp_ns=S + 20 * MS)  # 100 ms ago, at 0.2 m/s: it is there by now
     assert gate.admit(twist(0.2), S + 120 * MS, 20 * MS, late).velocity[0] < 1e-9
 
