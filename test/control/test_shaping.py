@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a velocity changes: within limits, straight, without overshoot, at any rate and any ticks."""
+"""How a velocity changes: within limits, straight, no overshoot, at any rate and any ticks."""
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
