@@ -61,7 +61,8 @@ class Control:
         self.parts = parts
         self.commander = Commander(
             space, config.limits, config.lockstep, config.pipelined,
-            round(1e9 / config.control_rate), parts.drive, config.missed_chunks)
+            round(1e9 / config.control_rate), parts.drive, config.missed_chunks,
+            config.blending, config.blending_time)
         self.gate, self.player = self.commander.gate, self.commander.player
         self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)

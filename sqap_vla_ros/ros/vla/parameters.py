@@ -17,6 +17,7 @@ from rcl_interfaces.msg import (
 from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.control.output_modes import CARTESIAN_OUTPUTS
+from sqap_vla_ros.control.seams import BLENDINGS
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import (
     checked, description, known, option, OPTIONS, parameter_name, plain_default, PolicyOptions)
@@ -191,6 +192,12 @@ class NodeConfig:
     kinematics_angle: float = option(
         0.05, 'The same of its orientation; 0: any [rad].', 0.0, 3.2)
 
+    blending: str = option(
+        'linear', 'How an action chunk takes over from the one before: none (at once), linear (a '
+        'fade), or ensemble (the mean of all that still say something). Not in lockstep, nor of '
+        'chunks that are executed to their end.', choices=BLENDINGS)
+    blending_time: float = option(
+        0.2, 'Of the plan, that a fade takes [s].', 0.0, 10.0)
     missed_chunks: int = option(
         10, 'So many action chunks in a row that come when the one before has run out are a fault '
         'that stops until ~/resume, instead of an arm that stops and starts; 0: never.',
