@@ -24,7 +24,7 @@ from sqap_vla_ros.ros.vla.parameters import NodeConfig
 from tf2_msgs.msg import TFMessage
 
 SECOND = 10**9
-START = 1_790_000_000 * SECOND
+START = 1_700_000_000 * SECOND
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -134,6 +134,7 @@ def test_a_gripper_off_the_image_is_a_warning_that_asks_for_the_frame(world):
 def config(**changes):
     """Return what Inputs looks at."""
     return SimpleNamespace(**{'image_transport': 'raw', 'needs_localization': False,
+                              'lockstep': False,
                               'gripper_joint': 'grip', **changes})
 
 

@@ -43,14 +43,14 @@ class Inputs:
     joints: a JointHistory.  pictures: FrozenImages of what came in.
     """
 
-    def __init__(self, node, config, joint_names=()):
+    def __init__(self, node, config, joint_names=(), future_s=None):
         self._node = node
         self._config = config
         self._listener = None
         self._subscriptions, self._polled, self._deliverers = [], [], {}
         self._info = self._latched_info = None
         self._lock = Lock()
-        self._joint_states = JointStates(node, joint_names)
+        self._joint_states = JointStates(node, joint_names, future_s)
         self.pictures = FrozenImages()
         self._forget()
 

@@ -38,7 +38,7 @@ from .parameters import changed, declare_parameters, read_parameters
 from .realtime import RealTimeControl
 from .results import Results
 from .run_policy import RunPolicy
-from .transforms import Transforms
+from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
 from ..log import NodeLogHandler
@@ -188,7 +188,9 @@ class VlaNode(LifecycleNode):
 
     def _assemble(self, config, policy, space):
         joint_names = [config.gripper_joint] if policy.state_names else []
-        inputs, transforms = Inputs(self, config, joint_names), Transforms(self)
+        ahead_s = future_s(config.lockstep, self.get_parameter('use_sim_time').value)
+        inputs = Inputs(self, config, joint_names, ahead_s)
+        transforms = Transforms(self, ahead_s)
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
         results, drive = Results(self), make_drive(config, space)
