@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer
+from sqap_vla_ros.ingest.camera_info import InfoStream
 from sqap_vla_ros.ingest.joints import JointHistory
 from sqap_vla_ros.ingest.observer import Heard, Observer, ObserverOptions
 from sqap_vla_ros.observation import STATE_NAMES
@@ -544,6 +545,18 @@ def test_a_camera_info_of_another_time_is_refused_unless_it_was_latched():
         scene.observe()
     scene.heard.info_is_latched = True
     assert scene.observe()[0].protected.names
+
+
+@pytest.mark.parametrize('period_s, count, expected', [
+    (1 / 30, 3, True), (1.0, 3, True), (1 / 30, 2, False), (1 / 30, 1, False), (4.0, 3, True),
+    (6.0, 3, False)])
+def test_a_camera_info_that_comes_again_and_again_is_told_from_one_that_was_sent_once(
+        period_s, count, expected):
+    stream = InfoStream()
+    for index in range(count):
+        for _ in range(2):  # it comes both ways, volatile and latched
+            stream.heard(camera_info(NOW_NS + round(index * period_s * SECOND)))
+    assert stream.is_live(10.0) == expected
 
 
 @pytest.mark.parametrize('k, text', [

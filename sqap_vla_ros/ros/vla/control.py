@@ -481,6 +481,7 @@ class Control:
                      if topic in self._command_topics else '')
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
+        problems += filter(None, [inputs.lost_images()])
         self.parts.diagnostics.report(
             'inputs', ERROR if self._rivals else WARN if problems else OK,
             '; '.join(problems) or 'well',
