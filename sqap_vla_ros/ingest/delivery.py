@@ -13,8 +13,8 @@ WINDOW_S = 5.0
 ENOUGH = 10  # images sent, or camera_infos heard, to speak of
 LEAST_ARRIVED = 0.5
 SLOW_HZ = 10.0  # what arrives faster serves, whatever was lost
-CURE = ('large images get lost between processes: start the camera driver with the Fast DDS profile '
-        'of this package (config/fastdds.xml), or use smaller images or image_transport '
+CURE = ('large images get lost between processes: start the camera driver with the Fast DDS '
+        'profile of this package (config/fastdds.xml), or use smaller images or image_transport '
         'compressed; docs/troubleshooting.md')
 
 

@@ -300,7 +300,8 @@ def test_a_frame_out_of_reach_is_refused_with_pixel_and_size(frame, aside):
 
 def test_a_camera_far_from_the_robot_is_refused():
     scene = Scene(camera=replace(CAMERA, translation=np.array([0.0, -11.0, 0.5])))
-    assert 'the camera camera is 11.011 m from base (limit: 4 times max_reach, 10 m)' in told(scene)
+    assert ('the camera camera is 11.011 m from base (limit: 4 times max_reach, 10 m)'
+            in told(scene))
     assert scene.observe(max_reach=0.0)[0].protected.names == ('hand', 'finger')
 
 
