@@ -143,7 +143,7 @@ class Session:
     def _read(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
         *lines, self._buffer = (self._buffer + data).split(b'\n')
-        for line in map(json.loads, lines):
+        for line in map(json.loads, filter(_is_ours, lines)):
             if line['kind'] == 'ready':
                 self._ready = True
             elif line['kind'] == 'episode':
@@ -171,3 +171,8 @@ class Session:
                 child.measure_memory()
                 self._records.memory_mb[child.name] = {
                     'rss': child.rss_mb, 'peak': child.peak_mb}
+
+
+def _is_ours(line: bytes) -> bool:
+    """Return whether the recorder wrote a line, and not the middleware that it uses."""
+    return line.startswith(b'{"kind"')

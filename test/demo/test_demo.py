@@ -173,6 +173,13 @@ def check_pictures(directory, images):
     assert right.std() > left.std() + 10  # dimmed and marked patches
 
 
+def test_what_the_middleware_prints_is_no_report(tmp_path):
+    session = Session({}, {}, tmp_path, 1, bool)
+    session._read(b'[RTPS_TRANSPORT_SHM Warning] busy\n\n{"kind": "ready"}\n{"kind": "dia')
+    session._read(b'gnostic", "level": 2, "name": "inputs", "message": "no image"}\n')
+    assert session.problems == ['inputs: no image']
+
+
 @pytest.mark.ros
 def test_a_node_that_dies_ends_the_demo_with_its_last_words(
         tmp_path, ros_process_environment, left_over):

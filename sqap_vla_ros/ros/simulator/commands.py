@@ -7,6 +7,8 @@ import math
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES, Refused
+from sqap_vla_ros.ros.simulator.gripper_server import GripperServer
+from sqap_vla_ros.ros.simulator.parameters import SimSettings
 from std_msgs.msg import Float64
 
 
@@ -20,9 +22,10 @@ class SimCommands:
     gripper's topic is connected.  now_ns: the simulator's time, set by the pacing.
     """
 
-    def __init__(self, node: Node, interface: str, base_frame: str, period_s: float):
-        """Subscribe; interface: one of INTERFACES, whose other arguments see."""
-        self._arm = INTERFACES[interface](base_frame, period_s)
+    def __init__(self, node: Node, settings: SimSettings):
+        """Subscribe, or serve the gripper's action."""
+        self._arm = INTERFACES[settings.command_interface](
+            settings.base_frame, settings.command_period)
         self._latest = None  # (stamp, what is said) of a message that is to be taken
         self._stamp_ns = None  # of the command in force
         self._logger = node.get_logger()
@@ -30,8 +33,11 @@ class SimCommands:
         self.gripper_open = 1.0
         self.has_heard_gripper = False
         self.refused: Counter = Counter()
-        self._subscriptions = [
-            node.create_subscription(Float64, 'gripper_command', self._on_gripper, 1),
+        self._server = None if settings.gripper_interface == 'topic' else GripperServer(
+            node, settings.gripper_interface, settings.gripper_action, self._set_gripper)
+        self._subscriptions = [] if self._server else [
+            node.create_subscription(Float64, 'gripper_command', self._on_gripper, 1)]
+        self._subscriptions += [
             node.create_subscription(self._arm.kind, self._arm.topic, self._on_arm,
                                      QoSProfile(depth=10))]
 
@@ -51,6 +57,13 @@ class SimCommands:
         self.gripper_open = 1.0
         self.refused.clear()
         self._arm.restart(env)
+        if self._server:
+            self._server.restart()
+
+    def close(self) -> None:
+        """End the gripper's action server."""
+        if self._server:
+            self._server.close()
 
     def at(self, stamp_ns: int) -> bool:
         """
@@ -90,6 +103,11 @@ class SimCommands:
         """Let the arm do for a time what it was told; return whether that fulfils the task."""
         return self._arm.move(self.gripper_open, self.now_ns(), duration_s)
 
+    def look(self, opening: float) -> None:
+        """Look whether the gripper, 0 closed .. 1 open, is where its goal wants it."""
+        if self._server:
+            self._server.step(opening)
+
     def _begin(self, now_ns: int, max_age_ns: int) -> None:
         (stamp_ns, said), self._latest = self._latest, None
         if self._arm.has_age:
@@ -106,6 +124,9 @@ class SimCommands:
             self._latest = self._arm.stamp_ns(message), self._arm.read(message, self.now_ns())
         except Refused as refusal:
             self._refuse(refusal.reason, str(refusal))
+
+    def _set_gripper(self, opening: float) -> None:
+        self.gripper_open = opening
 
     def _on_gripper(self, message: Float64) -> None:
         self.has_heard_gripper = True

@@ -74,8 +74,7 @@ class LiberoSimNode(Node):
         self._message_executor = SingleThreadedExecutor(context=self.context)
         self._message_executor.add_node(self)
         self._reset_client = self.create_client(Trigger, f'{settings.policy_node}/reset')
-        self._inbox = SimCommands(
-            self, settings.command_interface, settings.base_frame, settings.command_period)
+        self._inbox = SimCommands(self, settings)
         self.env = make_env(settings)
         self._sensors = SimPublishers(self, self.env, settings)
         parts = (self.env, self._sensors, self._inbox, settings, self.spin)
@@ -111,6 +110,7 @@ class LiberoSimNode(Node):
         """Free the environment, the node and its executor."""
         if self._sensors.joint_stream:
             self._sensors.joint_stream.close()
+        self._inbox.close()
         self.env.close()
         self._message_executor.shutdown()
         self.destroy_node()

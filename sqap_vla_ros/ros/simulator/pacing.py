@@ -190,6 +190,7 @@ class RealTime(Pacing):
                 self._sense(number)
             success |= self._move(self._env.dt / slices)
             self._due += self._env.dt / slices
+        self._commands.look(self._env.gripper_open())
         self._record.idle_steps += not is_fresh
         return success
 

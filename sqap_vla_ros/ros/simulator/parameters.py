@@ -10,6 +10,7 @@ from sqap_vla_ros.options import option
 from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
 from sqap_vla_ros.ros.simulator.faults import Faults
+from sqap_vla_ros.ros.simulator.gripper_server import KINDS as GRIPPER_ACTIONS
 from sqap_vla_ros.ros.vla.parameters import declare_parameters, read_parameter
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
@@ -28,6 +29,12 @@ class SimSettings:
     command_period: float = option(
         CONTROL_PERIOD_S, 'Time in which a pose or joint positions are approached, evenly: that '
         'between two commands [s].', 0.002, 1.0)
+    gripper_interface: str = option(
+        'topic', 'What the gripper takes: topic (gripper_command), or in real time the action '
+        'gripper_command or parallel_gripper_command of control_msgs.',
+        choices=('topic', *GRIPPER_ACTIONS))
+    gripper_action: str = option(
+        'gripper_controller/gripper_cmd', "Name of the gripper's action.")
     suite: str = option('libero_goal', 'LIBERO suite that the scene comes from.')
     instructions: tuple[str, ...] = option(
         INSTRUCTIONS, 'Tasks of the suite, by instruction; one in another scene than the last '
@@ -94,10 +101,14 @@ class SimSettings:
             if not getattr(self, name):
                 raise ConfigError(f'parameter {name} of libero_sim_node must not be empty')
         for name, known in (('control', CONTROLS), ('command_kind', tuple(COMMAND_SCALES)),
-                            ('command_interface', tuple(INTERFACES))):
+                            ('command_interface', tuple(INTERFACES)),
+                            ('gripper_interface', ('topic', *GRIPPER_ACTIONS))):
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f'parameter {name} is {getattr(self, name)!r}: use one of {known}')
+        if self.lockstep and self.gripper_interface != 'topic':
+            raise ConfigError('parameter gripper_interface: actions need lockstep: false, for '
+                              'their goals belong to no tick')
         if self.lockstep and self.joint_states_rate:
             raise ConfigError('parameter joint_states_rate needs lockstep: false: there, '
                               'joint_states belong to ticks')
