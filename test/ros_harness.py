@@ -97,7 +97,11 @@ class StatePolicy(KnownPolicy):
 
 
 class Robot(Node):
-    """Camera, transforms and controller of a robot that stands still."""
+    """
+    Camera, transforms and controller of a robot that stands still.
+
+    place: of its end effector in base.  positions: of its joints, by name.
+    """
 
     def __init__(self, context, **options):
         super().__init__('robot', context=context, **options)
@@ -126,6 +130,7 @@ class Robot(Node):
         self.pictures = 0
         self.publishes = {'image', 'info', 'tf'}
         self.other_images = []  # publishers of another camera on the same topic
+        self.place, self.positions = (0.1, 0.0, 1.0), {'finger': 0.03}
 
     def say(self, text=INSTRUCTION):
         """Publish an instruction."""
@@ -136,10 +141,10 @@ class Robot(Node):
         stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
         if 'tf' in self.publishes:
             self.tf.publish(TFMessage(transforms=[
-                transform('base', 'end_effector', (0.1, 0.0, 1.0), stamp_ns),
+                transform('base', 'end_effector', self.place, stamp_ns),
                 transform('base', 'camera', (0.0, 0.0, 0.0), stamp_ns)]))
         if 'joints' in self.publishes:
-            joints = JointState(name=['finger'], position=[0.03])
+            joints = JointState(name=list(self.positions), position=list(self.positions.values()))
             joints.header.stamp = time_message(stamp_ns)
             self.joints.publish(joints)
         if 'info' in self.publishes:

@@ -23,7 +23,6 @@ from .plan import Plan
 from .retiming import eased, Rate, Retimer
 from .row_positions import JointPath, PosePath, position_of
 from .safety_gate import SafetyGate
-from .seams import Seams
 from ..support.timing import Recent
 
 WINDOW_NS = 10 * 10**9
@@ -83,8 +82,7 @@ class Commander:
 
     def __init__(self, space: ActionSpace, limits: CommandLimits | JointLimits,
                  lockstep: bool = False, pipelined: bool = False, period_ns: int = 1,
-                 drive: Drive | None = None, missed_chunks: int = 0,
-                 blending: str = 'none', blending_s: float = 0.2):
+                 drive: Drive | None = None, missed_chunks: int = 0):
         """
         Begin without a chunk.
 
@@ -92,16 +90,12 @@ class Commander:
         period_ns: how long the robot holds a command, 1 where that is until the next row.
         drive: the pure half of the output, a TwistDrive unless told.
         missed_chunks: so many answers in a row that come too late latch a fault; 0 for never.
-        blending, blending_s: how a chunk takes over from the one before, see seams.py, and the
-        seconds of the plan that it takes.
         For the others see ChunkPlayer.  Raises ConfigError.
         """
         self.space, self._lockstep, self._period_ns = space, lockstep, period_ns
         self.drive, self.missed_chunks = drive or TwistDrive(), missed_chunks
         self.gate = SafetyGate(limits, space.frame)
-        self.player = ChunkPlayer(
-            space.execute_steps, lockstep, pipelined,
-            Seams(blending, round(blending_s * 1e9), space.gripper_threshold is not None))
+        self.player = ChunkPlayer(space.execute_steps, lockstep, pipelined)
         self._retimer, self._rate, self._missed = Retimer(period_ns), Rate(0), 0
         self._moving = None  # the velocity that was told last; None while the arm stands
         self._latency_ms, self._left = Recent(100), Recent(200)
@@ -184,7 +178,8 @@ class Commander:
         """
         Return what command() would say at now and every dt_ns after, count times; [] at rest.
 
-        Nothing is changed by it. The first is the command for now.
+        Nothing is changed by it. The first is the command for now.  measured: where the arm is;
+        a positional output is taken to have it where it was told to be by then.
         """
         twin = copy(self)
         twin.player, twin.gate, twin.drive = self.player.twin(), deepcopy(self.gate), copy(
@@ -192,7 +187,8 @@ class Commander:
         twin._retimer, twin._left, twin._period_ns = Retimer(dt_ns), Recent(1), dt_ns
         commands = []
         for index in range(count):
-            commands.append(twin.command(now_ns + index * dt_ns, measured))
+            time_ns = now_ns + index * dt_ns
+            commands.append(twin.command(time_ns, _followed(twin.drive, measured, time_ns)))
             if commands[-1] is None:
                 return commands[:-1]
         return commands
@@ -303,3 +299,11 @@ class Commander:
         return Pace(self._latency_ms.percentile(50), rows, self.space.dt,
                     self.player.executed.share(now_ns, WINDOW_NS), self.player.is_whole,
                     self._left.mean())
+
+
+def _followed(drive: Drive, measured: Measured | None, time_ns: int) -> Measured | None:
+    """Return where an arm that follows a drive will be at a time."""
+    told = drive.reference(time_ns)
+    if told is None:
+        return measured
+    return Measured(told.pose and replace(told.pose, stamp_ns=time_ns), told.joints)

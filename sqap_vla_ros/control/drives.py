@@ -24,14 +24,16 @@ class Drive:
     """
     What every drive has; this one is for outputs that tell a velocity and nothing else.
 
-    needs: what has to be measured, out of 'pose' and 'joints'.  share: how much of the admitted
-    way the last advance went, less than 1 where the output has limits of its own.  fault: why
-    the arm has to stop until someone has looked; rest() forgets it.  All calls of one motion are
-    begin, then toward, advance and watch in turns, then maybe brake, then rest.  Its state is
-    replaced, never changed in place, so that copy.copy makes an independent drive.
+    needs: what has to be measured, out of 'pose' and 'joints'.  joint_names: of those, in order.
+    share: how much of the admitted way the last advance went, less than 1 where the output has
+    limits of its own.  fault: why the arm has to stop until someone has looked; rest() forgets
+    it.  All calls of one motion are begin, then toward, advance and watch in turns, then maybe
+    brake, then rest.  Its state is replaced, never changed in place, so that copy.copy makes an
+    independent drive.
     """
 
     needs: frozenset[str] = frozenset()
+    joint_names: tuple[str, ...] = ()
     share: float = 1.0
     fault: str | None = None
 

@@ -60,9 +60,9 @@ class Control:
         self.space = space
         self.parts = parts
         self.commander = Commander(
-            space, config.limits, config.lockstep, config.pipelined,
-            round(1e9 / config.control_rate), parts.drive, config.missed_chunks,
-            config.blending, config.blending_time)
+            space, self._limits(config), config.lockstep, config.pipelined,
+            space.dt_ns if config.lockstep else round(1e9 / config.control_rate), parts.drive,
+            config.missed_chunks)
         self.gate, self.player = self.commander.gate, self.commander.player
         self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)
@@ -180,7 +180,7 @@ class Control:
         self.parts.output.use(config)
         if config.dry_run != was_dry:
             self._switch_dry_run()
-        self.gate.limits, self.gate.speed_scale = config.limits, config.speed_scale
+        self.gate.limits, self.gate.speed_scale = self._limits(config), config.speed_scale
         self.commander.missed_chunks = config.missed_chunks
         self.instructions.max_length = config.max_instruction_length
         self.instructions.start_on_activate = config.start_on_activate
@@ -194,6 +194,19 @@ class Control:
         else:
             self.connect()
             self.latch('dry_run was switched off', STOPPED)
+
+    def _limits(self, config):
+        """Return the limits of what the policy's actions are about: a twist, or joints."""
+        return config.limits if self.space.is_cartesian else self.parts.drive.limits
+
+    @property
+    def plan(self):
+        """Return what tells the plan in play, and how it is played, from others."""
+        return (self.player.stamp_ns, self.gate.speed_scale, self.gate.limits)
+
+    def preview(self, time_ns: int, count: int, step_ns: int) -> list:
+        """Return the commands from a time on, as far as they are known now."""
+        return self.commander.preview(time_ns, count, step_ns, self.parts.arm.now(time_ns))
 
     def now_ns(self) -> int:
         """Return the time that commands are stamped with."""
@@ -481,7 +494,6 @@ class Control:
                      if topic in self._command_topics else '')
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
-        problems += filter(None, [inputs.lost_images()])
         self.parts.diagnostics.report(
             'inputs', ERROR if self._rivals else WARN if problems else OK,
             '; '.join(problems) or 'well',

@@ -22,7 +22,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
-from sqap_vla_ros.control.output_modes import check_output
+from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS, needs_kinematics
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from std_srvs.srv import Trigger
 
@@ -37,8 +37,9 @@ from .outputs import make_drive, make_output
 from .parameters import changed, declare_parameters, read_parameters
 from .realtime import RealTimeControl
 from .results import Results
+from .robot_description import read_urdf
 from .run_policy import RunPolicy
-from .transforms import future_s, Transforms
+from .transforms import Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
 from ..log import NodeLogHandler
@@ -156,10 +157,13 @@ class VlaNode(LifecycleNode):
     def _configure(self, state):
         config = self._config = read_parameters(self, self._arguments)
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
+        urdf, why_not = read_urdf(self, config) if config.output in JOINT_OUTPUTS else (None, '')
         policy = self._load(config)
         space = policy.config.action_space
         check_output(space.kind, config.output)
-        self._assemble(config, policy, space)
+        if urdf is None and needs_kinematics(space.kind, config.output):
+            raise ConfigError(why_not)
+        self._assemble(config, policy, space, make_drive(config, space, urdf))
         self.problem = ''
         facts = {
             'precision': policy.precision,
@@ -186,22 +190,21 @@ class VlaNode(LifecycleNode):
                 raise ConfigError('interrupted while the policy was loading')
         return future.result()
 
-    def _assemble(self, config, policy, space):
-        joint_names = [config.gripper_joint] if policy.state_names else []
-        ahead_s = future_s(config.lockstep, self.get_parameter('use_sim_time').value)
-        inputs = Inputs(self, config, joint_names, ahead_s)
-        transforms = Transforms(self, ahead_s)
+    def _assemble(self, config, policy, space, drive):
+        joint_names = {*([config.gripper_joint] if policy.state_names else ()),
+                       *drive.joint_names}
+        inputs, transforms = Inputs(self, config, joint_names), Transforms(self)
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
-        results, drive = Results(self), make_drive(config, space)
+        results = Results(self)
         needs = drive.needs | space.needs | (
             {'pose'} if config.limits.has_workspace else frozenset())
-        arm = MeasuredArm(config, transforms, inputs, needs)
+        arm = MeasuredArm(config, transforms, inputs, needs, drive.joint_names)
         self._parts = Parts(
             node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
             inference=Inference(self, self._worker, policy, observer, results),
-            drive=drive, arm=arm, output=make_output(self, config, space, arm), results=results,
-            diagnostics=self._diagnostics,
+            drive=drive, arm=arm, output=make_output(self, config, space, drive, arm),
+            results=results, diagnostics=self._diagnostics,
             estop=EmergencyStop(self, config.estop_topic, config.estop_timeout), run=self._run)
         self._observer = observer
         kind = LockstepControl if config.lockstep else RealTimeControl

@@ -16,8 +16,7 @@ from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
-from sqap_vla_ros.control.output_modes import CARTESIAN_OUTPUTS
-from sqap_vla_ros.control.seams import BLENDINGS
+from sqap_vla_ros.control.output_modes import OUTPUTS
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import (
     checked, description, known, option, OPTIONS, parameter_name, plain_default, PolicyOptions)
@@ -26,6 +25,7 @@ from sqap_vla_ros.support.resources import model_directory
 from .overrides import check_overrides
 
 TWIST_UNITS = ('si', 'unitless')
+TRAJECTORY_VELOCITIES = ('none', 'spline')
 GRIPPER_OUTPUTS = ('topic', 'gripper_command', 'parallel_gripper_command')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
 
@@ -67,8 +67,8 @@ class NodeConfig:
     gripper_closed_position: float = option(0.0, 'Its position when closed [m or rad].')
 
     output: str = option(
-        'twist', 'What commands the robot, one topic: twist (delta_twist_cmds) or pose '
-        '(target_pose).', choices=CARTESIAN_OUTPUTS)
+        'twist', 'What commands the robot, one topic: twist (delta_twist_cmds), pose '
+        '(target_pose), joint_trajectory or joint_position (joint_commands).', choices=OUTPUTS)
     twist_units: str = option(
         'si', 'si: twists are in m/s and rad/s (Servo: command_in_type speed_units); unitless: '
         "divided by servo_linear_scale and servo_rotational_scale, by which Servo's default "
@@ -80,6 +80,16 @@ class NodeConfig:
     servo_node: str = option(
         '', "Name of MoveIt Servo's node, such as /servo_node: on activation it is switched to "
         'twists or poses and unpaused, and nothing moves until it is. Empty: not asked.')
+    trajectory_velocities: str = option(
+        'none', 'none: joint_trajectory tells positions, between which a controller goes straight '
+        'or upsamples itself; spline: velocities, too, of a spline through them.',
+        choices=TRAJECTORY_VELOCITIES)
+    trajectory_horizon: float = option(
+        1.0, 'How far ahead a joint_trajectory reaches at most; its controller goes on for so '
+        'long when this node dies [s].', 0.05, 60.0)
+    robot_description_timeout: float = option(
+        5.0, 'How long configure waits for robot_description, for joint outputs without a '
+        'urdf_file [s].', 0.0, 600.0)
     gripper_output: str = option(
         'topic', 'How the gripper is commanded: topic (gripper_command, 0 to 1), or goals of the '
         'action gripper_command or parallel_gripper_command.', choices=GRIPPER_OUTPUTS)
@@ -192,12 +202,6 @@ class NodeConfig:
     kinematics_angle: float = option(
         0.05, 'The same of its orientation; 0: any [rad].', 0.0, 3.2)
 
-    blending: str = option(
-        'linear', 'How an action chunk takes over from the one before: none (at once), linear (a '
-        'fade), or ensemble (the mean of all that still say something). Not in lockstep, nor of '
-        'chunks that are executed to their end.', choices=BLENDINGS)
-    blending_time: float = option(
-        0.2, 'Of the plan, that a fade takes [s].', 0.0, 10.0)
     missed_chunks: int = option(
         10, 'So many action chunks in a row that come when the one before has run out are a fault '
         'that stops until ~/resume, instead of an arm that stops and starts; 0: never.',
@@ -224,12 +228,6 @@ class NodeConfig:
         80.0, 'Refuse images whose brightness changed by more within seconds, or that lost their '
         'colours, contrast or part of the picture; 0 takes all [levels of 255].',
         0.0, 255.0, live=True)
-    max_reach: float = option(
-        2.5, 'How far from base_frame the end effector can be, and a quarter of how far the '
-        'camera: TF beyond it is not believed; 0 for any [m].', 0.0, 1000.0, live=True)
-    max_end_effector_speed: float = option(
-        1.5, 'How fast it can be, whoever moves it: TF that jumps is not believed; 0 for any '
-        '[m/s].', 0.0, 1000.0, live=True)
     inference_timeout: float = option(
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 

@@ -15,26 +15,26 @@ TOPIC = 'robot_description'
 POLL_S = 0.02
 
 
-def read_urdf(node, config, is_needed: bool) -> str | None:
+def read_urdf(node, config) -> tuple[str | None, str]:
     """
-    Return the URDF as text: that of urdf_file, else what robot_description tells.
+    Return the URDF as text, that of urdf_file or what robot_description tells, and why not.
 
     Waits for the topic up to robot_description_timeout or until node.interrupted is set; called
-    while the executor is busy with the transition, so the topic is polled. None where there is
-    none and it is not needed; else raises ConfigError.
+    while the executor is busy with the transition, so the topic is polled. Without one the text
+    is None, and beside it stands what to do. Raises ConfigError for a urdf_file that can't be
+    read.
     """
     if config.urdf_file:
-        return _read_file(Path(config.urdf_file))
+        return _read_file(Path(config.urdf_file)), ''
     topics = [PolledSubscription(node, String, TOPIC, profile)
               for profile in (qos.DESCRIPTION, qos.DESCRIPTION_VOLATILE)]
     try:
         text = _wait(node, topics, config.robot_description_timeout)
-        if text is None and is_needed:
-            raise ConfigError(_why_not(node, topics[0].topic_name, config))
+        why_not = _why_not(node, topics[0].topic_name, config) if text is None else ''
     finally:
         for topic in topics:
             topic.destroy()
-    return text
+    return text, why_not
 
 
 def _read_file(path: Path) -> str:

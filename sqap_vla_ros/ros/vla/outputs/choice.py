@@ -3,9 +3,13 @@
 """Which output the parameters ask for."""
 
 from sqap_vla_ros.control.drives import Drive, PoseDrive, TwistDrive
+from sqap_vla_ros.control.joint_drive import JointDrive
+from sqap_vla_ros.control.output_modes import JOINT_OUTPUTS
 
 from .gripper import GripperTopic
 from .gripper_action import GripperCommandAction, ParallelGripperCommandAction
+from .joint_position import JointPositionOutput
+from .joint_trajectory import JointTrajectoryOutput, trajectory_timing
 from .output import Output
 from .pose import PoseOutput
 from .servo import ServoClient
@@ -16,27 +20,43 @@ GRIPPERS = {'gripper_command': GripperCommandAction,
             'parallel_gripper_command': ParallelGripperCommandAction}
 
 
-def make_drive(config, space) -> Drive:
-    """Return the pure half of the output that a NodeConfig names."""
+def make_drive(config, space, urdf: str | None = None) -> Drive:
+    """
+    Return the pure half of the output that a NodeConfig names; urdf: its text, for joints.
+
+    Raises ConfigError where the URDF does not fit.
+    """
+    if config.output in JOINT_OUTPUTS:
+        return JointDrive.of(space, config.joint_settings, urdf, config.base_frame,
+                             config.end_effector_frames[0])
     return PoseDrive(space.frame) if config.output == 'pose' else TwistDrive()
 
 
-def make_output(node, config, space, arm) -> Output:
+def make_output(node, config, space, drive: Drive, arm) -> Output:
     """
     Return the ROS half of the output; arm: tells where the arm is, see measured.py.
 
     Raises ConfigError for messages that are not installed.
     """
-    if config.output == 'pose':
-        output = PoseOutput(node, config.base_frame, arm, config.lockstep)
-    else:
-        frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
-        output = TwistOutput(node, frame, config.twist_unit)
-    if not config.lockstep and output.repeats:
-        output.period_s = 1 / config.control_rate
     servo = ServoClient(node, config.servo_node, SERVO_TYPES[config.output]) if (
         config.servo_node) else None
+    output = _arm(node, config, space, drive, arm)
+    if not config.lockstep and output.repeats:
+        output.period_s = 1 / config.control_rate
     return Output(output, _gripper(node, config, space), servo)
+
+
+def _arm(node, config, space, drive, arm):
+    if config.output == 'joint_position':
+        return JointPositionOutput(node, arm, config.lockstep)
+    if config.output == 'joint_trajectory':
+        return JointTrajectoryOutput(
+            node, arm, config.lockstep, drive.names,
+            trajectory_timing(config, space, drive.limits.velocity))
+    if config.output == 'pose':
+        return PoseOutput(node, config.base_frame, arm, config.lockstep)
+    frame = config.base_frame if space.frame == 'base' else config.end_effector_frames[0]
+    return TwistOutput(node, frame, config.twist_unit)
 
 
 def _gripper(node, config, space):

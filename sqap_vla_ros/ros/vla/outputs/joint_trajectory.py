@@ -11,10 +11,12 @@ header.stamp is 0, for at once: a stamp ahead of the controller's clock would le
 begin each chunk again before the last has moved it. Only in lockstep it is the tick.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqap_vla_ros.control.trajectory import Trajectory
+from sqap_vla_ros.control.spline import point_velocities
+from sqap_vla_ros.control.trajectory import step_ns_of, Trajectory
 from trajectory_msgs.msg import JointTrajectory
 
 from .positions import PositionOutput
@@ -30,12 +32,23 @@ class TrajectoryTiming:
     How trajectories are told, in nanoseconds.
 
     period_ns: from one command to the next.  step_ns: between two points.  horizon_ns: how far
-    ahead at most; a controller whose commander has died goes on for that long.
+    ahead at most; a controller whose commander has died goes on for that long.  most: [n] rad/s
+    or m/s, up to which points have velocities; None for points without.
     """
 
     period_ns: int
     step_ns: int
     horizon_ns: int
+    most: Sequence[float] | None = None
+
+
+def trajectory_timing(config, space, most) -> TrajectoryTiming:
+    """Return the timing for rows of an action space (in lockstep ticks), and joint speeds."""
+    period_ns = space.dt_ns if config.lockstep else round(1e9 / config.control_rate)
+    step_ns = step_ns_of(space.dt_ns, period_ns)
+    return TrajectoryTiming(
+        period_ns, step_ns, max(round(config.trajectory_horizon * 1e9), 2 * step_ns),
+        most if config.trajectory_velocities == 'spline' else None)
 
 
 class JointTrajectoryOutput(PositionOutput):
@@ -89,12 +102,15 @@ class JointTrajectoryOutput(PositionOutput):
         ahead = self._listener.preview(due_ns, count, timing.step_ns)
         times_ns = [time_ns, due_ns, *(due_ns + timing.step_ns * (index + 1)
                                        for index in range(len(ahead)))]
-        start = command.position if self._told is None else self._told
+        start = command.position - command.velocity * (timing.period_ns * 1e-9)
         self._followed = Trajectory(np.array(times_ns), np.array(
             [start, command.position, *(after.position for after in ahead)]))
         self._plan, self._is_whole = self._listener.plan, len(ahead) < count
-        self._arm.publish(self._message(*self._followed.points(timing.step_ns), time_ns))
+        times_ns, positions = self._followed.points(timing.step_ns)
+        velocities = None if timing.most is None else point_velocities(
+            start, times_ns * 1e-9, positions, timing.most)
+        self._arm.publish(self._message(times_ns, positions, time_ns, velocities))
 
-    def _message(self, times_ns, positions, time_ns):
-        return trajectory_message(
-            self._names, times_ns, np.asarray(positions), time_ns if self._lockstep else None)
+    def _message(self, times_ns, positions, time_ns, velocities=None):
+        return trajectory_message(self._names, times_ns, np.asarray(positions),
+                                  time_ns if self._lockstep else None, velocities)
