@@ -24,7 +24,7 @@ from sqap_vla_ros.ros.simulator.commands import SimCommands
 from sqap_vla_ros.ros.simulator.episodes import Episode, EpisodeRecord, plan_episodes
 from sqap_vla_ros.ros.simulator.pacing import Lockstep, PolicyTimeout, RealTime
 from sqap_vla_ros.ros.simulator.parameters import declare_sim_settings, SimSettings
-from sqap_vla_ros.ros.simulator.publishers import SimPublishers
+from sqap_vla_ros.ros.simulator.publishers import describe_robot, SimPublishers
 from sqap_vla_ros.sim.units import COMMAND_SCALES
 from std_srvs.srv import Trigger
 
@@ -75,6 +75,7 @@ class LiberoSimNode(Node):
         self._message_executor.add_node(self)
         self._reset_client = self.create_client(Trigger, f'{settings.policy_node}/reset')
         self._inbox = SimCommands(self, settings)
+        self._description = describe_robot(self, settings)
         self.env = make_env(settings)
         self._sensors = SimPublishers(self, self.env, settings)
         parts = (self.env, self._sensors, self._inbox, settings, self.spin)

@@ -6,6 +6,7 @@ from geometry_msgs.msg import TransformStamped
 import numpy as np
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -39,14 +40,21 @@ def transform_message(
     return message
 
 
+def describe_robot(node: Node, settings: SimSettings) -> Publisher:
+    """Latch the arm's URDF on robot_description; whoever needs it may wait already."""
+    publisher = node.create_publisher(String, 'robot_description', LATCHED)
+    publisher.publish(String(data=robot_description(
+        settings.base_frame, settings.end_effector_frame)))
+    return publisher
+
+
 class SimPublishers:
     """
     The simulator's publishers.
 
     `sense`, `camera` and `clock_tick` make messages, with what `faults` do to them, and `send`
     publishes them as often as needed; so a repeated tick is the same to the bit. The camera of
-    the scene does not move: its transform is latched on /tf_static, and so is the arm's URDF on
-    robot_description.
+    the scene does not move: its transform is latched on /tf_static.
     """
 
     def __init__(self, node: Node, env, settings: SimSettings):
@@ -65,9 +73,6 @@ class SimPublishers:
         self._tf_static = node.create_publisher(TFMessage, '/tf_static', qos.TF_STATIC)
         self._instruction = node.create_publisher(String, 'instruction', qos.INSTRUCTION_LATCHED)
         self._episode = node.create_publisher(String, '~/episode', REPORTS)
-        self._description = node.create_publisher(String, 'robot_description', LATCHED)
-        self._description.publish(String(data=robot_description(
-            settings.base_frame, settings.end_effector_frame)))
         self._clock = node.create_publisher(Clock, '/clock', QUEUE)
 
     def send_camera_pose(self, stamp: Time) -> None:
