@@ -31,11 +31,11 @@ def show(done, total, start_s, name):
           file=sys.stderr, flush=True)
 
 
-def run_all(faults, rig):
-    """Return the rows of faults; one that the rig cannot bring about tells why."""
+def run_all(faults, rig, rows):
+    """Add the rows of faults; one that the rig cannot bring about tells why."""
     from rig.report import reaction_text
     from rig.rig import RigError
-    rows, start_s = [], time.monotonic()
+    start_s = time.monotonic()
     for number, fault in enumerate(faults):
         show(number, len(faults), start_s, fault.name)
         try:
@@ -45,11 +45,12 @@ def run_all(faults, rig):
                          'error': str(error)})
             rig.close()
         row = rows[-1]
+        for key, value in row.items():
+            row[key] = round(value, 1) if isinstance(value, float) else value
         if row.get('well') is False or 'error' in row:
             print(f'\r{fault.name}: {reaction_text(row)}{"":<60}', file=sys.stderr)
     show(len(faults), len(faults), start_s, '')
     print(file=sys.stderr)
-    return rows
 
 
 def chosen(only, groups):
@@ -80,28 +81,34 @@ def main():
         return 0
     import rclpy
     from rig.processes import PARAMETERS
-    from rig.report import counts, markdown, page
+    from rig.report import counts
     from rig.rig import Rig
-    from sqap_vla_ros.support.machine import machine, versions
     PARAMETERS['output'] = options.output
     rclpy.init()
-    rig, start_s = Rig(), time.monotonic()
+    rig, start_s, rows = Rig(), time.monotonic(), []
     try:
-        rows = run_all(faults, rig)
+        run_all(faults, rig, rows)
     finally:
         rig.close()
-        rclpy.shutdown()
-    result = {'machine': {**machine(), **versions(), 'seconds': round(time.monotonic() - start_s),
+        rclpy.try_shutdown()
+        write(rows, time.monotonic() - start_s, options)
+    return int(counts(rows)['not'] > 0)
+
+
+def write(rows, seconds, options):
+    """Write JSON, Markdown and page, of as many rows as there are."""
+    from rig.report import counts, markdown, page
+    from sqap_vla_ros.support.machine import machine, versions
+    result = {'machine': {**machine(), **versions(), 'seconds': round(seconds),
                           'load_average': round(os.getloadavg()[0], 1),
                           'date': datetime.now(timezone.utc).isoformat(timespec='seconds')},
-              'counts': counts(rows), 'rows': rows}
+              'output': options.output, 'counts': counts(rows), 'rows': rows}
     options.out.write_text(json.dumps(result, indent=1) + '\n')
     options.out.with_suffix('.md').write_text(markdown(rows))
     if options.before:
         result['before'] = json.loads(options.before.read_text())['rows']
     options.out.with_suffix('.html').write_text(page(result))
     print(f'{result["counts"]}; wrote {options.out} with .md and .html beside it')
-    return int(result['counts']['not'] > 0)
 
 
 if __name__ == '__main__':
