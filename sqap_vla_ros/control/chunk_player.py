@@ -19,6 +19,7 @@ from copy import copy
 from .command import Command
 from .executed import Executed
 from .plan import Plan
+from .seams import Seams
 from ..errors import ConfigError
 
 
@@ -31,14 +32,16 @@ class ChunkPlayer:
     one taken after that; with `pipelined` one taken when its execution began.
     lockstep: time stands still between an image and its chunk, and only the first execute_steps
     rows are played.
+    seams: how a chunk of many rows takes over from the one before; at once unless told.
     """
 
-    def __init__(self, execute_steps: int, lockstep: bool = False, pipelined: bool = False):
+    def __init__(self, execute_steps: int, lockstep: bool = False, pipelined: bool = False,
+                 seams: Seams | None = None):
         """Raise ConfigError when execute_steps is below one."""
         if execute_steps < 1:
             raise ConfigError(f'execute_steps is {execute_steps}, expected at least 1')
         self.execute_steps, self.lockstep, self.pipelined = execute_steps, lockstep, pipelined
-        self.executed = Executed()
+        self.executed, self._seams = Executed(), seams or Seams()
         self.chunk_rows = None  # of the newest chunk; None before the first
         self._began_ns = self._ends_ns = 0  # when the newest chunk's execution begins and ends
         self.forget()
@@ -50,6 +53,7 @@ class ChunkPlayer:
         now_ns: chunks that answer images taken before this are refused; None for none.
         """
         self.executed.clear()
+        self._seams.forget()
         self.plan, self._place_ns, self._slice, self._newest_ns = Plan(), 0, None, 0
         self.stamp_ns = None  # of the image that the chunk in play answers
         self.asked_ns = None  # stamp of the newest image that was asked about
@@ -87,6 +91,9 @@ class ChunkPlayer:
         self.chunk_rows, self._newest_ns = len(plan.rows), 0
         if self.chunk_rows > 1:
             place_ns = self.executed.between(stamp_ns, now_ns)
+            if not self.lockstep:
+                plan, place_ns = self._seams.join(self.plan, self._place_ns, plan, place_ns,
+                                                  self.executed.total_ns)
         elif self.lockstep:  # time stands still until the answer is there
             place_ns = 0
         else:  # whole, behind what is left of the last one

@@ -23,6 +23,7 @@ from .plan import Plan
 from .retiming import eased, Rate, Retimer
 from .row_positions import JointPath, PosePath, position_of
 from .safety_gate import SafetyGate
+from .seams import Seams
 from ..support.timing import Recent
 
 WINDOW_NS = 10 * 10**9
@@ -82,7 +83,8 @@ class Commander:
 
     def __init__(self, space: ActionSpace, limits: CommandLimits | JointLimits,
                  lockstep: bool = False, pipelined: bool = False, period_ns: int = 1,
-                 drive: Drive | None = None, missed_chunks: int = 0):
+                 drive: Drive | None = None, missed_chunks: int = 0,
+                 blending: str = 'none', blending_s: float = 0.2):
         """
         Begin without a chunk.
 
@@ -90,12 +92,16 @@ class Commander:
         period_ns: how long the robot holds a command, 1 where that is until the next row.
         drive: the pure half of the output, a TwistDrive unless told.
         missed_chunks: so many answers in a row that come too late latch a fault; 0 for never.
+        blending, blending_s: how a chunk takes over from the one before, see seams.py, and the
+        seconds of the plan that it takes.
         For the others see ChunkPlayer.  Raises ConfigError.
         """
         self.space, self._lockstep, self._period_ns = space, lockstep, period_ns
         self.drive, self.missed_chunks = drive or TwistDrive(), missed_chunks
         self.gate = SafetyGate(limits, space.frame)
-        self.player = ChunkPlayer(space.execute_steps, lockstep, pipelined)
+        self.player = ChunkPlayer(
+            space.execute_steps, lockstep, pipelined,
+            Seams(blending, round(blending_s * 1e9), space.gripper_threshold is not None))
         self._retimer, self._rate, self._missed = Retimer(period_ns), Rate(0), 0
         self._moving = None  # the velocity that was told last; None while the arm stands
         self._latency_ms, self._left = Recent(100), Recent(200)

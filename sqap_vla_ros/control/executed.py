@@ -36,6 +36,11 @@ class Executed:
         twin._marks.extend(list(self._marks)[-1:])
         return twin
 
+    @property
+    def total_ns(self) -> int:
+        """Return the plan time executed by the last mark."""
+        return self._marks[-1][1] if self._marks else 0
+
     def at_rate(self, now_ns: int, plan_ns: int, period_ns: int) -> None:
         """Run from now on so that plan_ns of the plan are executed in every period_ns."""
         self.until(now_ns)

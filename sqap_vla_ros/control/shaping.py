@@ -26,6 +26,7 @@ from operator import mul
 Size = Callable[[Sequence[float]], float]
 SHARES = (0.75, 0.5, 0.25)  # of a step that are tried, until one leaves a way out
 ROUNDING = 1e-12
+STANDING = 1e-9  # of a speed that was braked
 ARRIVED = 1e-6  # of the change of velocity that the jerk limit allows in a period
 
 
@@ -113,7 +114,8 @@ class Shaper:
         go much further than v**2 / (2 a).
         """
         stop_s = self.stop_time_s(self.velocity)
-        left = scaled(self.velocity, max(0.0, 1.0 - dt_s / stop_s) if stop_s else 0.0)
+        share = 1.0 - dt_s / stop_s if stop_s else 0.0
+        left = scaled(self.velocity, share if share > STANDING else 0.0)
         self.force(within(left, self.dynamics.speed))
         return self.velocity
 

@@ -4,8 +4,8 @@
 Transforms over time, looked up and interpolated as tf2 does it: lerp + slerp.
 
 One buffer for live topics, bags and the simulator, with or without ROS; tf2's own cannot tell
-how far apart the poses are that it interpolates between. One difference: a frame that changes
-its parent forgets its past, where tf2 keeps both.
+how far apart the poses are that it interpolates between. Where tf2 believes the last message,
+this one does not: a frame has the parent that it had, unless that was not heard for a second.
 """
 
 from bisect import bisect_left, insort
@@ -18,6 +18,8 @@ from .quaternions import conjugate, product, rotated, slerp
 from ..errors import ObservationError
 
 CACHE_TIME_S = 10.0
+CONTRADICTED_NS = 10**9  # for how long frames that are contradicted are not told, or believed
+LATE_IN_A_ROW = 3  # messages older than all that is kept: then what is newer was a stray
 QUATERNION_TOLERANCE = 0.01  # how far from length 1 tf2 lets a quaternion be
 
 
@@ -46,6 +48,23 @@ class Pose:
         return np.concatenate([self.translation, self.quaternion])
 
 
+@dataclass(frozen=True)
+class Step:
+    """
+    What is known of one frame on the way between two.
+
+    stamps_ns: int64 [N], translations: float64 [N, 3], m, quaternions: float64 [N, 4], in the
+    parent; of a static one the pose that holds.
+    """
+
+    parent: str
+    child: str
+    is_static: bool
+    stamps_ns: np.ndarray
+    translations: np.ndarray
+    quaternions: np.ndarray
+
+
 IDENTITY = Pose(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
 
 
@@ -57,18 +76,20 @@ class TransformBuffer:
         self._cache_ns = round(cache_time_s * 1e9)
         self._lock = Lock()
         self._edges = {}
+        self._contradictions = {}  # child: (time, text)
 
     def clear(self):
         """Forget all moving frames; static ones stay, for they are published only once."""
         with self._lock:
+            self._contradictions.clear()
             self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
 
     def insert(self, parent: str, child: str, pose: Pose, static: bool = False):
         """
         Store the pose of a child in its parent.
 
-        Raises TransformLookupError, storing nothing, for numbers that are no pose and for a
-        frame that would be its own parent.
+        Raises TransformLookupError, storing nothing, for numbers that are no pose, for a frame
+        that would be its own parent, and for one that contradicts what is heard of others.
         """
         parent, child = parent.lstrip('/'), child.lstrip('/')
         length = np.linalg.norm(pose.quaternion)
@@ -80,11 +101,36 @@ class TransformBuffer:
         if not parent or not child or parent == child:
             raise TransformLookupError(f'transform {parent!r} -> {child!r} is ignored')
         with self._lock:
-            edge = self._edges.get(child)
-            if edge is None or edge.parent != parent or edge.static != static:
-                edge = self._edges[child] = _Edge(parent, static)
+            edge = self._edge(parent, child, pose.stamp_ns, static)
             edge.insert(Pose(pose.translation, pose.quaternion / length, pose.stamp_ns),
                         self._cache_ns)
+
+    def _edge(self, parent, child, stamp_ns, static):
+        """Return the edge of a child, a new one unless that contradicts what is known."""
+        edge = self._edges.get(child)
+        if edge is None or (edge.parent, edge.static) != (parent, static):
+            if edge is not None and edge.parent != parent and not (edge.static and static):
+                self._give_way([child], f'{edge.parent} -> {child}', parent, child, stamp_ns)
+            chain = self._ancestors(parent)
+            if child in chain:
+                self._give_way(chain[:chain.index(child)], f'the circle {[child, *chain]}',
+                               parent, child, stamp_ns)
+            edge = self._edges[child] = _Edge(parent, static)
+        return edge
+
+    def _give_way(self, children, what, parent, child, stamp_ns):
+        """Forget the one of some edges that was not heard for longest; raise if all were."""
+        newest_ns, oldest = min(
+            (stamp_ns if self._edges[name].static else self._edges[name].newest_ns, name)
+            for name in children)
+        if stamp_ns - newest_ns > CONTRADICTED_NS:
+            del self._edges[oldest]
+            return
+        text = (f'transform {parent} -> {child} contradicts {what}, which is still heard: do two '
+                'programs publish it?')
+        for name in (child, *children):
+            self._contradictions[name] = (newest_ns, text)
+        raise TransformLookupError(text + ' It is ignored')
 
     def latest(self, target: str, source: str) -> Pose:
         """Return the pose at the newest time that all frames between the two have."""
@@ -104,10 +150,27 @@ class TransformBuffer:
                 newest = [self._edges[child].newest_ns for child in up + down
                           if not self._edges[child].static]
                 stamp_ns = min(newest, default=0)
+            self._check_contradictions(up + down, stamp_ns)
             pose = self._along(up, stamp_ns)
             if down:
                 pose = _compose(_inverse(self._along(down, stamp_ns)), pose, stamp_ns)
             return replace(pose, stamp_ns=stamp_ns)
+
+    def steps(self, target: str, source: str, since_ns: int) -> list[Step]:
+        """
+        Return what was heard of the frames between two since a time, and the last before it.
+
+        Raises TransformLookupError as lookup does.
+        """
+        with self._lock:
+            up, down = self._paths(source.lstrip('/'), target.lstrip('/'))
+            return [self._edges[child].step(child, since_ns) for child in up + down]
+
+    def _check_contradictions(self, children, stamp_ns):
+        for child in children:
+            when_ns, text = self._contradictions.get(child, (None, ''))
+            if when_ns is not None and abs(stamp_ns - when_ns) < CONTRADICTED_NS:
+                raise TransformLookupError(text)
 
     def _along(self, children, stamp_ns):
         pose = IDENTITY
@@ -133,10 +196,7 @@ class TransformBuffer:
     def _ancestors(self, frame):
         chain = [frame]
         while chain[-1] in self._edges:
-            parent = self._edges[chain[-1]].parent
-            if parent in chain:
-                raise TransformLookupError(f'the transforms run in a circle: {chain + [parent]}')
-            chain.append(parent)
+            chain.append(self._edges[chain[-1]].parent)
         return chain
 
 
@@ -148,6 +208,7 @@ class _Edge:
         self.static = static
         self._stamps = []
         self._poses = {}
+        self._late = 0
 
     @property
     def newest_ns(self):
@@ -155,7 +216,9 @@ class _Edge:
 
     def insert(self, pose, cache_ns):
         """Take a pose, and forget those more than cache_ns older than the newest."""
-        if self.static:  # the newest one holds for all times
+        is_late = self._stamps and pose.stamp_ns < self._stamps[-1] - cache_ns
+        self._late = self._late + 1 if is_late else 0
+        if self.static or self._late >= LATE_IN_A_ROW:  # of static ones the newest always holds
             self._stamps.clear()
             self._poses.clear()
         if pose.stamp_ns in self._poses and not self.static:
@@ -164,6 +227,15 @@ class _Edge:
         self._poses[pose.stamp_ns] = pose
         while self._stamps[0] < self._stamps[-1] - cache_ns:
             del self._poses[self._stamps.pop(0)]
+
+    def step(self, child, since_ns):
+        """Return what was heard since a time, and the last before."""
+        first = 0 if self.static else max(0, bisect_left(self._stamps, since_ns) - 1)
+        poses = [self._poses[stamp] for stamp in self._stamps[first:]]
+        return Step(self.parent, child, self.static,
+                    np.array(self._stamps[first:], np.int64),
+                    np.array([pose.translation for pose in poses]).reshape(-1, 3),
+                    np.array([pose.quaternion for pose in poses]).reshape(-1, 4))
 
     def at(self, child, stamp_ns):
         """Return the pose at a time, between two if need be; raise TransformLookupError."""

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From sensor_msgs/CameraInfo to the camera of an image, or why it can't be of that image."""
 
+from collections import deque
 from functools import lru_cache
 import math
 
@@ -12,6 +13,29 @@ from ..geometry.camera import camera_from_info
 FOCAL_LENGTHS = 0.1, 30.0  # of the image's longer side: a field of view of 157 to 1.9 degrees
 CENTRE_SHIFT = 0.12  # of width or height: lenses are centred better, other resolutions are not
 PIXEL_ASPECT = 1.25
+STREAM = 3  # messages; a driver that is started again sends one again
+
+
+class InfoStream:
+    """
+    Tells a camera_info that is sent again and again from one that was sent once, for good.
+
+    Only of the first kind the age says something: that its publisher has died.
+    """
+
+    def __init__(self):
+        """Begin without a message."""
+        self._stamps_ns = deque(maxlen=STREAM)
+
+    def heard(self, info):
+        """Take a message; the same one may come in twice."""
+        if stamp_ns(info) not in self._stamps_ns:
+            self._stamps_ns.append(stamp_ns(info))
+
+    def is_live(self, max_age_s: float) -> bool:
+        """Return whether the last ones came sooner after each other than they may be old."""
+        spans_ns = max(self._stamps_ns, default=0) - min(self._stamps_ns, default=0)
+        return len(self._stamps_ns) == STREAM and spans_ns <= max_age_s * 1e9
 
 
 def camera_of_image(message, heard, options):

@@ -9,10 +9,14 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 
 from collections import deque
 
+from .plausibility import ABSURD_POSITION, check_joints, JUMP_RAD
 from .stamps import duration_text, stamp_ns
 from ..errors import ObservationError
 
 SPAN_S = 2.0
+DOUBTED_NS = 10**9  # for how long joints that jumped are not told
+STARTED_NS = 10 * 10**9  # before, a simulator's clock may stand at 0
+OPENINGS = -1.0, 2.0  # 0 closed .. 1 open; what is far outside is of another joint or unit
 
 
 class JointHistory:
@@ -22,28 +26,70 @@ class JointHistory:
         """Remember the joints of these names and no others."""
         self._span_ns = round(span_s * 1e9)
         self._samples = {name: deque() for name in names}
+        self.clear()
 
     @property
     def names(self) -> tuple:
         """Return the names of the joints."""
         return tuple(self._samples)
 
-    def add(self, message):
-        """Take the positions [m or rad] of a JointState; joints without one are passed over."""
-        time_ns = stamp_ns(message)
-        for name, position in zip(message.name, message.position):
+    def add(self, message, latest_ns: int = 0):
+        """
+        Take the positions [m or rad] of a JointState; joints without one are passed over.
+
+        latest_ns: the latest that a stamp can be, 0 for any.  A message that makes no sense is
+        not taken; it explains what is missing then.
+        """
+        time_ns, names = stamp_ns(message), list(message.name)
+        if not len(message.position) or not self._samples.keys() & names:
+            return
+        self._refused = self._why_not(message, time_ns, latest_ns)
+        if self._refused:
+            return
+        for name, position in zip(names, message.position):
             if name in self._samples:
+                self._note_jump(name, time_ns, position)
                 self._remember(self._samples[name], time_ns, position)
+
+    def _why_not(self, message, time_ns, latest_ns) -> str:
+        """Return what is wrong with a message, '' if nothing is."""
+        names, positions = list(message.name), message.position
+        if len(names) != len(positions):
+            return f'joint_states have {len(names)} names and {len(positions)} positions'
+        doubled = [name for name in self._samples if names.count(name) > 1]
+        if doubled:
+            return f'joint_states name {doubled[0]!r} {names.count(doubled[0])} times'
+        if not time_ns and latest_ns > STARTED_NS:
+            return 'joint_states have no stamp: let their driver fill header.stamp'
+        if latest_ns and time_ns > latest_ns:
+            return (f'joint_states are stamped {duration_text((time_ns - latest_ns) * 1e-9)} '
+                    "further in the future than is believed: synchronize the robot's clock")
+        for name, position in zip(names, positions):
+            if name in self._samples and not abs(position) <= ABSURD_POSITION:
+                return _told(check_joints, [name], [position])
+        return ''
+
+    def _note_jump(self, name, time_ns, position):
+        if not self._samples[name]:
+            return
+        before_ns, before = self._samples[name][-1]
+        if abs(position - before) > JUMP_RAD:
+            text = _told(check_joints, [name], [position], [before], (time_ns - before_ns) * 1e-9)
+            if text:
+                self._jumped_ns, self._jump = time_ns, text
 
     def nearest(self, name: str, time_ns: int) -> tuple[float, float]:
         """
         Return (position, seconds between its stamp and the time), of the sample next to a time.
 
-        Raises ObservationError when nothing is known of the joint.
+        Raises ObservationError when nothing is known of the joint, or joints have just jumped.
         """
         samples = tuple(self._samples.get(name, ()))  # another thread may clear it meanwhile
         if not samples:
-            raise ObservationError(f'joint_states has not told the position of {name!r}')
+            raise ObservationError(
+                self._refused or f'joint_states has not told the position of {name!r}')
+        if self._jump and abs(time_ns - self._jumped_ns) < DOUBTED_NS:
+            raise ObservationError(self._jump)
         found_ns, position = min(samples, key=lambda sample: abs(sample[0] - time_ns))
         return position, abs(found_ns - time_ns) * 1e-9
 
@@ -59,8 +105,14 @@ class JointHistory:
             raise ObservationError(
                 f'joint_states has not told the position of {name!r}') from None
 
+    @property
+    def refused(self) -> str:
+        """Return why the last message was not taken, '' if it was."""
+        return self._refused
+
     def clear(self):
         """Forget all positions."""
+        self._refused, self._jump, self._jumped_ns = '', '', 0
         for samples in self._samples.values():
             samples.clear()
 
@@ -71,17 +123,33 @@ class JointHistory:
         samples.append((time_ns, position))
 
 
+def _told(check, *arguments) -> str:
+    """Return what a check raises, '' for nothing."""
+    try:
+        check(*arguments)
+    except ObservationError as error:
+        return str(error)
+    return ''
+
+
 def gripper_opening(joints, options, time_ns: int) -> float:
     """
-    Return how far the gripper is open at a time, 0 closed .. 1 open, or beyond.
+    Return how far the gripper is open at a time, 0 closed .. 1 open, or a little beyond.
 
-    Raises ObservationError when its joint was not heard near that time.
+    Raises ObservationError when its joint was not heard near that time, or is far beyond.
     """
     position, off_s = joints.nearest(options.gripper_joint, time_ns)
     limit_s = 0.0 if options.lockstep else options.tf_max_age
     if off_s > limit_s:
         raise ObservationError(
+            joints.refused or
             f'joint_states of {options.gripper_joint!r} are {duration_text(off_s)} off the image '
             f'(limit: {"lockstep" if options.lockstep else "tf_max_age"}, {limit_s:g} s)')
     closed = options.gripper_closed_position
-    return (position - closed) / (options.gripper_open_position - closed)
+    opening = (position - closed) / (options.gripper_open_position - closed)
+    if not OPENINGS[0] - 0.01 <= opening <= OPENINGS[1] + 0.01:
+        raise ObservationError(
+            f'joint_states have the gripper joint {options.gripper_joint!r} at {position:g}, '
+            f'far outside {closed:g} (closed) to {options.gripper_open_position:g} (open): are '
+            'gripper_joint, gripper_open_position and gripper_closed_position right?')
+    return opening

@@ -21,8 +21,10 @@ from .camera_info import camera_of_image
 from .image_health import ImageHealth
 from .images import to_rgb
 from .joints import gripper_opening, JointHistory
+from .plausibility import Plausibility
 from .robot_poses import pose_at
 from .stamps import stamp_ns
+from .view import View
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class ObserverOptions:
     camera_info_max_age: float = 10.0
     min_contrast: float = 3.0
     max_image_change: float = 80.0
+    max_reach: float = 2.5
+    max_end_effector_speed: float = 1.5
 
     @classmethod
     def of(cls, config):
@@ -97,13 +101,14 @@ class Observer:
         self._transforms = transforms
         self._needs_state = bool(state_names)
         self._waiting = waiting
-        self._health = ImageHealth()
+        self._health, self._plausibility = ImageHealth(), Plausibility()
         self.reset()
 
     def reset(self):
         """Accept any kind of image next."""
         self._image_kind = None
         self._health.reset()
+        self._plausibility.reset()
 
     def observe(self, message, instruction: str) -> tuple[Observation, list[str]]:
         """
@@ -153,6 +158,7 @@ class Observer:
         options, time_ns = self.options, stamp_ns(message)
         camera, camera_frame, warnings = wait(
             lambda: camera_of_image(message, self._heard, options))
+        self._plausibility.check_info(self._heard.camera_info)
         camera = camera.for_image(width, height)
         camera_pose, camera_age_s = self._pose(camera_frame, time_ns, wait)
         poses, ages_s = zip(*(self._pose(frame, time_ns, wait)
@@ -161,8 +167,9 @@ class Observer:
             np.array([pose.translation for pose in poses]),
             pose_matrix(camera_pose.translation, camera_pose.quaternion))
         pixels, valid = project(camera, points)
-        warnings += out_of_sight(options.end_effector_frames, points, pixels, image_size,
-                                 camera_frame)
+        view = View(options.end_effector_frames, points, pixels, image_size, camera_frame)
+        self._check_view(view, camera_pose, poses, time_ns)
+        warnings += view.off_image()
         radii = radius_from_uncertainty(
             np.array(ages_s) + camera_age_s, options.max_linear_speed,
             options.calibration_error_px, camera.focal_px, points[:, 2])
@@ -171,34 +178,23 @@ class Observer:
         names = tuple(np.array(options.end_effector_frames)[valid].tolist())
         return ProtectedPoints(pixels[valid], radii[valid], names), warnings
 
+    def _check_view(self, view, camera_pose, poses, time_ns):
+        """Raise ObservationError, with what the image would show, for poses that can't be."""
+        judge, more = self._plausibility, (self._transforms, self.options, time_ns)
+        try:
+            judge.check_camera(camera_pose, view.camera_frame, *more)
+            for frame, pose in zip(view.frames, poses):
+                judge.check_frame(pose, frame, *more)
+        except ObservationError as error:
+            raise ObservationError(f'{error} ({view})') from error
+        view.check_in_front()
+
     def _state(self, time_ns, wait):
-        pose, _ = self._pose(self.options.end_effector_frames[0], time_ns, wait)
+        frame = self.options.end_effector_frames[0]
+        pose, _ = self._pose(frame, time_ns, wait)
+        self._plausibility.check_frame(pose, frame, self._transforms, self.options, time_ns)
         opening = wait(lambda: gripper_opening(self._heard.joints, self.options, time_ns))
         return end_effector_state(pose.translation, pose.quaternion, opening)
 
     def _pose(self, frame, time_ns, wait):
         return pose_at(self._transforms, self.options, frame, time_ns, wait)
-
-
-def out_of_sight(frames, points, pixels, image_size, camera_frame) -> list[str]:
-    """
-    Return a warning that names the frames which the image does not show, [] if it shows all.
-
-    points: [M, 3] in the camera frame, m; pixels: [M, 2], NaN where there is none; image_size:
-    (height, width).  A camera frame that is not optical is the common reason.
-    """
-    height, width = image_size
-    hidden = []
-    for frame, point, (u, v) in zip(frames, points, pixels):
-        if -0.5 <= u < width - 0.5 and -0.5 <= v < height - 0.5:  # NaN compares false
-            continue
-        if np.isfinite([u, v]).all():
-            where = f'projects to pixel ({u:.1f}, {v:.1f})'
-        elif point[2] <= 0:
-            where = f'lies {-point[2]:.3f} m behind the lens'
-        else:
-            where = 'lies beyond the angle up to which the distortion in camera_info holds'
-        hidden.append(f'{frame} {where}')
-    return [f'{", ".join(hidden)}, off the image of {width} x {height}: is '
-            f'{camera_frame!r} an optical frame (x right, y down, z forward), and does the camera '
-            'see the robot?'] if hidden else []

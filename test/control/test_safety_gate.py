@@ -1,6 +1,9 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the safety gate lets through, for both halves of a twist."""
+"""What the safety gate lets through: the shape of twists, faults, the speed scale."""
+
+from dataclasses import replace
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from sqap_vla_ros.control.limits import CommandLimits, LEAST_ABSURD
 from sqap_vla_ros.control.safety_gate import SafetyGate
 from sqap_vla_ros.errors import ConfigError
 
+MS = 10**6
 LIMITS = CommandLimits(linear=0.25, angular=1.0, reject_factor=4.0)
 HALVES = [(slice(0, 3), 0.25, 'linear', 'm/s'), (slice(3, 6), 1.0, 'angular', 'rad/s')]
 any_float = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -102,8 +106,113 @@ def test_the_first_fault_is_the_one_that_is_kept():
     assert gate.resume() == 'first'
 
 
-@pytest.mark.parametrize('changes', [{'linear': 0.0}, {'angular': float('nan')},
-                                     {'linear': -1.0}, {'reject_factor': 0.5}])
-def test_limits_that_limit_nothing_are_refused(changes):
-    with pytest.raises(ConfigError):
-        CommandLimits(**{'linear': 0.1, 'angular': 0.1, **changes})
+def steady(gate, velocity, ticks, now_ns=0, **place):
+    """Return the last of so many commands, 20 ms apart."""
+    for tick in range(ticks):
+        sent = gate.admit(Command(np.array(velocity)), now_ns + tick * 20 * MS, 20 * MS, **place)
+    return sent
+
+
+FORWARD = [0.2, 0, 0, 0, 0, 0]
+
+
+def test_a_slow_run_needs_a_scale_and_no_low_limit_that_is_a_fault():
+    gate = SafetyGate(CommandLimits(0.25, 1.0, linear_acceleration=1.0, trip_count=1))
+    gate.speed_scale = 0.1
+    np.testing.assert_allclose(steady(gate, FORWARD, 50).velocity[0], 0.025)
+    assert gate.fault is None and gate.clamped == 0
+    gate.speed_scale = 1.0
+    np.testing.assert_allclose(steady(gate, FORWARD, 1, 1000 * MS).velocity[0], 0.045)
+    gate.speed_scale = 0.0  # reached within the acceleration limit
+    np.testing.assert_allclose(steady(gate, FORWARD, 1, 1020 * MS).velocity[0], 0.025)
+    assert not steady(gate, FORWARD, 2, 1040 * MS).velocity.any()
+    low = SafetyGate(CommandLimits(0.03, 1.0))
+    assert low.admit(Command(np.array([0.24, 0, 0, 0, 0, 0]))).velocity[0] == pytest.approx(0.03)
+    assert low.fault is None and low.clamped == 1
+
+
+@pytest.mark.parametrize('scale', [-0.1, 1.1, math.nan])
+def test_a_scale_that_is_none_is_refused(scale):
+    with pytest.raises(ConfigError, match='speed_scale is .*, expected 0 to 1'):
+        SafetyGate(LIMITS).speed_scale = scale
+
+
+def test_too_many_shortened_commands_within_a_window_are_a_fault_with_numbers_and_cure():
+    gate = SafetyGate(CommandLimits(0.1, 1.0, trip_count=3, trip_window_s=1.0))
+    fast = Command(np.array(FORWARD))
+    for now_s in (0.0, 0.9, 1.1):  # never three within a second
+        assert gate.admit(fast, round(now_s * 1e9))
+    assert gate.admit(fast, round(1.3e9)) is None
+    assert '3 commands within 1 s were shortened' in gate.fault and 'trip_shortened' in gate.fault
+    gate.resume()
+    assert gate.admit(fast, round(1.4e9))  # counted anew
+
+
+def test_per_axis_limits_shorten_the_half_and_keep_its_direction():
+    gate = SafetyGate(CommandLimits(1.0, 1.0, axes=[1, 1, 0.1, 1, 1, 0.2]))
+    sent = gate.admit(Command(np.array([0.4, 0, 0.2, 0, 0.1, 0.1])))
+    np.testing.assert_allclose(sent.velocity, [0.2, 0, 0.1, 0, 0.1, 0.1])
+
+
+def test_a_brake_slows_along_the_line_of_travel_then_stands():
+    limits = CommandLimits(0.25, 1.0, linear_acceleration=2.0, angular_acceleration=1e3)
+    gate = SafetyGate(limits)
+    steady(gate, [0.12, 0.16, 0, 0, 0, 0.5], 20)
+    gate.limits = replace(limits, linear_jerk=1.0)  # which does not hold for a brake
+    first = gate.brake(400 * MS, 20 * MS)
+    np.testing.assert_allclose(first.velocity, [0.096, 0.128, 0, 0, 0, 0])
+    assert first.gripper is None
+    sent = [gate.brake((400 + 20 * tick) * MS, 20 * MS) for tick in range(1, 6)]
+    np.testing.assert_allclose(sent[2].velocity[:2], [0.024, 0.032])
+    assert sent[3:] == [None, None] and gate.stands
+
+
+def test_without_an_acceleration_limit_a_brake_stops_at_once():
+    gate = SafetyGate(LIMITS)
+    steady(gate, FORWARD, 1)
+    assert gate.brake(20 * MS, 20 * MS) is None and gate.stands
+
+
+@pytest.mark.parametrize('pause_ms, begins_at', [(20, 0.22), (40, 0.22), (99, 0.22), (130, 0.02),
+                                                 (5000, 0.02), (-20, 0.02), (0, 0.2), (5, 0.205)])
+def test_late_and_early_ticks(pause_ms, begins_at):
+    """Late ones give no more than a period's acceleration; after a silence the arm stands."""
+    gate = SafetyGate(CommandLimits(0.5, 1.0, linear_acceleration=1.0))
+    steady(gate, FORWARD, 11)
+    sent = gate.admit(Command(np.array([0.4, 0, 0, 0, 0, 0])), (200 + pause_ms) * MS, 20 * MS)
+    assert sent.velocity[0] == pytest.approx(begins_at)
+
+
+@pytest.mark.parametrize('stop', [lambda gate: gate.rest(), lambda gate: (
+    gate.latch('stopped'), gate.resume())])
+def test_what_comes_after_a_stop_begins_at_rest(stop):
+    gate = SafetyGate(CommandLimits(0.5, 1.0, linear_acceleration=1.0))
+    steady(gate, FORWARD, 11)
+    stop(gate)
+    assert steady(gate, FORWARD, 1, 220 * MS).velocity[0] == pytest.approx(0.02)
+
+
+def test_a_lowered_limit_holds_at_once_and_a_change_of_others_changes_nothing():
+    limits = CommandLimits(0.25, 1.0, linear_acceleration=1.0, linear_jerk=20.0)
+    gate, other = SafetyGate(limits), SafetyGate(limits)
+    for each in (gate, other):
+        steady(each, FORWARD, 5)
+    other.limits = CommandLimits(0.25, 1.0, linear_acceleration=1.0, linear_jerk=20.0)
+    np.testing.assert_array_equal(steady(gate, FORWARD, 1, 100 * MS).velocity,
+                                  steady(other, FORWARD, 1, 100 * MS).velocity)
+    gate.limits = CommandLimits(0.02, 1.0, linear_acceleration=1.0)
+    assert steady(gate, FORWARD, 1, 120 * MS).velocity[0] == pytest.approx(0.02)
+
+
+def test_the_wrong_number_of_velocities_is_a_fault():
+    gate = SafetyGate(LIMITS)
+    assert gate.admit(Command(np.zeros(7))) is None
+    assert gate.fault == 'the command has 7 velocities, expected 6'
+
+
+def test_a_velocity_that_leads_to_a_position_is_limited_and_not_called_absurd():
+    """A target that is far because the arm may not go faster is no nonsense of the policy's."""
+    gate, pose = SafetyGate(LIMITS), np.array([9.0, 0, 0, 0, 0, 0, 1])
+    sent = gate.admit(Command(np.array([9.0, 0, 0, 0, 0, 0]), None, pose))
+    assert sent.velocity[0] == pytest.approx(0.25) and sent.position is None
+    assert gate.fault is None

@@ -184,6 +184,18 @@ def test_pictures_that_repeat_stop_a_moving_arm(count):
     assert frozen(images * 60, timeout_s=0) is None
 
 
+@pytest.mark.parametrize('noise, expected', [(2.0, True), (0.0, False)])
+def test_a_clock_in_the_corner_keeps_no_picture_alive_that_had_noise(noise, expected):
+    """Without noise it may be a simulated scene in which little moves."""
+    images = [shot(scene(), noise) for _ in range(30)] + [shot(scene(), noise)] * 60
+    images = [image.copy() for image in images]
+    for image in images:
+        image[2:6, 2:30] = RANDOM.integers(0, 256, (4, 28, 3))
+    when = frozen(images)
+    assert (when is not None) == expected
+    assert not expected or when == pytest.approx(1.5, abs=0.1)
+
+
 def test_one_that_changes_in_a_single_pixel_goes_on():
     images = [shot(scene())] * 60
     images = [image.copy() for image in images]

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer
+from sqap_vla_ros.ingest.camera_info import InfoStream
 from sqap_vla_ros.ingest.joints import JointHistory
 from sqap_vla_ros.ingest.observer import Heard, Observer, ObserverOptions
 from sqap_vla_ros.observation import STATE_NAMES
@@ -234,7 +235,6 @@ def test_what_is_still_on_its_way_is_waited_for():
 
 @pytest.mark.parametrize('hand, text', [
     ((0.6, 0.0, 0.1), 'hand projects to pixel (391.5, 23.5)'),
-    ((0.6, 0.0, -0.1), 'hand lies 0.100 m behind the lens'),
     ((0.0, -0.5, 1.0), 'hand projects to pixel (31.5, -6.5)'),
     ((0.0, 0.41, 1.0), 'hand projects to pixel (31.5, 48.1)'),
     ((-0.54, 0.0, 1.0), 'hand projects to pixel (-0.9, 23.5)'),
@@ -259,9 +259,132 @@ def test_a_frame_at_the_edge_of_the_image_is_no_warning(hand):
 def test_a_frame_beyond_the_reach_of_the_distortion_says_so():
     scene = Scene((3.0, 0.0, 1.0), (0.0, 0.0, 1.0), Pose(np.zeros(3), np.array([0, 0, 0, 1.0])))
     scene.heard.camera_info = camera_info(d=[-0.3, 0.0, 0.0, 0.0, 0.0])
-    observation, warnings = scene.observe()
+    observation, warnings = scene.observe(max_reach=0.0)
     assert observation.protected.names == ('finger',)
     assert 'hand lies beyond the angle up to which the distortion' in warnings[0]
+
+
+# Poses that can't be
+
+def told(scene, **changes):
+    """Return the error, after checking that without require_localization it is a warning."""
+    observation, (warning,) = scene.observe(
+        state_names=(), require_localization=False, **changes)
+    assert observation.protected.names == ()
+    with pytest.raises(ObservationError) as caught:
+        scene.observe(state_names=(), **changes)
+    assert warning == f'no protected tokens: {caught.value}' and '\n' not in warning
+    return str(caught.value)
+
+
+def test_a_frame_behind_the_lens_is_refused():
+    scene = Scene((0.6, 0.0, -0.1), (0.0, 0.0, 1.0), Pose(np.zeros(3), np.array([0, 0, 0, 1.0])))
+    assert told(scene).startswith('hand lies 0.100 m behind the lens, off the image of 64 x 48: '
+                                  "is 'camera' an optical frame")
+
+
+@pytest.mark.parametrize('aside', [(10, 0, 0), (0, -2.6, 0), (0, 0, 1e9)])
+@pytest.mark.parametrize('frame', ['hand', 'finger'])
+def test_a_frame_out_of_reach_is_refused_with_pixel_and_size(frame, aside):
+    scene = Scene(**{frame: aside})
+    text = told(scene)
+    assert f'{frame} is {np.linalg.norm(aside):.3f} m from base (limit: max_reach, 2.5 m)' in text
+    other = {'hand': 'finger', 'finger': 'hand'}[frame]
+    assert f'{other} projects to pixel (' in text and 'the image of 64 x 48' in text
+    if frame == 'hand':  # proprioception needs no localization
+        with pytest.raises(ObservationError, match='limit: max_reach'):
+            scene.observe(needs_localization=False)
+    with pytest.raises(ObservationError, match='limit: max_reach, 0.5 m'):
+        Scene().observe(max_reach=0.5)
+
+
+def test_a_camera_far_from_the_robot_is_refused():
+    scene = Scene(camera=replace(CAMERA, translation=np.array([0.0, -11.0, 0.5])))
+    assert ('the camera camera is 11.011 m from base (limit: 4 times max_reach, 10 m)'
+            in told(scene))
+    assert scene.observe(max_reach=0.0)[0].protected.names == ('hand', 'finger')
+
+
+@pytest.mark.parametrize('frame, hz, step_m, jumps', [
+    ('hand', 30, 0.3, True), ('camera', 30, 0.3, True), ('finger', 5, 0.4, True),
+    ('hand', 1000, 0.06, True), ('hand', 1000, 0.04, False), ('hand', 30, 0.045, False)])
+def test_frames_that_jump_are_refused_for_a_second(frame, hz, step_m, jumps):
+    scene, period_ns = Scene(stamp_ns=NOW_NS - 5 * SECOND), SECOND // hz
+    observer = Observer(OPTIONS, scene.heard, scene.buffer)
+    found = {}
+    for tick in range(-2 * hz, 2 * hz + 1):
+        stamp_ns = NOW_NS + tick * period_ns
+        aside = [0, 0, step_m if -5 < tick <= 0 and tick % 2 else 0]
+        for name in ('hand', 'finger', 'camera'):
+            pose = scene.camera if name == 'camera' else Pose(
+                scene.points[name], np.array([0, 0, 0, 1.0]))
+            moved = pose.translation + (aside if name == frame else 0)
+            scene.buffer.insert('base', name, replace(pose, translation=moved, stamp_ns=stamp_ns))
+        if tick % max(1, hz // 5) == 0:
+            scene.heard.camera_info = camera_info(stamp_ns)
+            try:
+                observer.observe(picture(stamp_ns), 'go')
+                found[tick / hz] = ''
+            except ObservationError as error:
+                found[tick / hz] = str(error)
+    assert len(found) >= 20
+    refused = [when for when, text in found.items() if text]
+    assert bool(refused) == jumps
+    if jumps:
+        assert -5 / hz <= min(refused) <= 0.2 and max(refused) <= 1.3
+        assert f'TF of {frame} jumps: base -> {frame} moved by {step_m:.3f} m' in found[
+            refused[0]]
+        assert 'projects to pixel' in found[refused[0]]
+
+
+def test_a_hand_that_turns_at_once_jumps_and_limits_of_0_look_at_nothing():
+    scene = Scene(stamp_ns=NOW_NS)
+    scene.buffer.insert('base', 'hand', Pose(
+        scene.points['hand'], np.array([1.0, 0, 0, 0]), NOW_NS - SECOND // 30))
+    assert 'moved by 0.000 m and 3.14 rad within 0.033 s' in told(scene)
+    for options in ({'max_end_effector_speed': 0.0}, {'lockstep': True}):
+        assert scene.observe(**options)[0].protected.names
+
+
+def test_a_static_camera_that_moves_is_refused_until_reset():
+    scene = Scene().forget('camera')
+    observer = Observer(OPTIONS, scene.heard, scene.buffer)
+    scene.buffer.insert('base', 'camera', CAMERA, static=True)
+    observer.observe(picture(), 'go')
+    scene.buffer.insert('base', 'camera', CAMERA, static=True)  # is said again
+    observer.observe(picture(), 'go')
+    moved = replace(CAMERA, translation=CAMERA.translation + [0, 0.01, 0])
+    scene.buffer.insert('base', 'camera', moved, static=True)
+    for _ in range(2):
+        with pytest.raises(ObservationError, match='moved by 10 mm and 0.000 rad, though /tf_st'):
+            observer.observe(picture(), 'go')
+    observer.reset()
+    observer.observe(picture(), 'go')
+
+
+def test_a_camera_on_a_mast_that_turns_is_no_static_one():
+    scene = Scene(stamp_ns=NOW_NS - SECOND)
+    observer = Observer(OPTIONS, scene.heard, scene.buffer)
+    for tick in range(100):
+        stamp_ns = NOW_NS + tick * SECOND // 30
+        scene.camera = replace(CAMERA, translation=CAMERA.translation + [0, 0.005 * tick, 0])
+        for name in ('hand', 'finger', 'camera'):
+            scene.place(name, stamp_ns)
+        observer.observe(picture(stamp_ns), 'go')
+
+
+@pytest.mark.parametrize('changes', [{'k': [61.0, *K[1:]]}, {'d': [0.06, *D[1:]]}])
+def test_a_camera_info_that_changes_is_refused_until_reset(changes):
+    scene = Scene()
+    observer = Observer(OPTIONS, scene.heard, scene.buffer)
+    observer.observe(picture(), 'go')
+    scene.heard.camera_info = camera_info(NOW_NS + 1)
+    observer.observe(picture(), 'go')
+    scene.heard.camera_info = camera_info(**changes)
+    with pytest.raises(ObservationError, match='camera_info changed: [kd] is .*6.* and was'):
+        observer.observe(picture(), 'go')
+    observer.reset()
+    observer.observe(picture(), 'go')
 
 
 # State
@@ -306,6 +429,55 @@ def test_joint_states_of_another_time_or_joint_are_refused(options, offset_ns, t
     scene.heard.joints.add(joint_state(NOW_NS + offset_ns, grip=0.04))
     with pytest.raises(ObservationError, match=text):
         scene.observe(**options)
+
+
+@pytest.mark.parametrize('message, text', [
+    (joint_state(NOW_NS, grip=np.inf), "have 'grip' at inf, expected a finite"),
+    (joint_state(NOW_NS, grip=np.nan), "have 'grip' at nan, expected a finite"),
+    (joint_state(NOW_NS, grip=1e30), "have 'grip' at 1e\\+30, expected"),
+    (joint_state(NOW_NS, grip=0.5), "joint 'grip' at 0.5, far outside 0 .closed. to 0.04 .open."),
+    (joint_state(0, grip=0.01), 'have no stamp: let their driver'),
+    (joint_state(NOW_NS + SECOND // 5, grip=0.01), 'stamped 0.100 s further in the future than'),
+    (SimpleNamespace(header=header(NOW_NS, ''), name=['arm', 'grip'], position=[0.01]),
+     '2 names and 1 positions'),
+    (SimpleNamespace(header=header(NOW_NS, ''), name=['grip', 'arm', 'grip'],
+                     position=[0.01, 0.02, 0.03]), "name 'grip' 2 times")])
+def test_joint_states_that_make_no_sense_are_refused_with_one_line(message, text):
+    for before in ((), (joint_state(NOW_NS - SECOND, grip=0.01),)):
+        scene = Scene()
+        scene.heard.joints.clear()
+        for one in (*before, message):
+            scene.heard.joints.add(one, NOW_NS + SECOND // 10)
+        with pytest.raises(ObservationError, match=text) as caught:
+            scene.observe()
+        assert '\n' not in str(caught.value)
+        if 'far outside' in text:
+            scene.heard.joints.clear()
+        scene.heard.joints.add(joint_state(NOW_NS, grip=0.04), NOW_NS)
+        assert scene.observe()[0].state[7] == 1
+
+
+def test_what_other_joints_say_and_a_clock_that_begins_at_0_is_nobodys_business():
+    joints = JointHistory(['grip'])
+    joints.add(joint_state(NOW_NS, grip=0.01, arm=np.inf, wheel=1e30))
+    joints.add(SimpleNamespace(header=header(NOW_NS, ''), name=['grip'], position=[]))
+    joints.add(SimpleNamespace(header=header(NOW_NS, ''), name=['a', 'b'], position=[1.0]))
+    assert joints.nearest('grip', NOW_NS) == (0.01, 0) and not joints.refused
+    joints.clear()
+    joints.add(joint_state(0, grip=0.02), SECOND // 20)
+    assert joints.nearest('grip', 0) == (0.02, 0)
+
+
+def test_joints_that_jump_are_doubted_for_a_second():
+    joints = JointHistory(['elbow'])
+    for tick in range(100):
+        joints.add(joint_state(NOW_NS + tick * SECOND // 100, elbow=0.02 * tick))
+    assert joints.nearest('elbow', NOW_NS + SECOND)[0] == pytest.approx(1.98)
+    for tick in range(100, 210):
+        joints.add(joint_state(NOW_NS + tick * SECOND // 100, elbow=3.0))
+    with pytest.raises(ObservationError, match="'elbow' jump by 1.020 within 0.010 s"):
+        joints.nearest('elbow', NOW_NS + 19 * SECOND // 10)
+    assert joints.nearest('elbow', NOW_NS + 21 * SECOND // 10)[0] == 3.0
 
 
 def test_a_fast_arm_does_not_push_a_slow_gripper_out_of_the_history():
@@ -374,6 +546,18 @@ def test_a_camera_info_of_another_time_is_refused_unless_it_was_latched():
         scene.observe()
     scene.heard.info_is_latched = True
     assert scene.observe()[0].protected.names
+
+
+@pytest.mark.parametrize('period_s, count, expected', [
+    (1 / 30, 3, True), (1.0, 3, True), (1 / 30, 2, False), (1 / 30, 1, False), (4.0, 3, True),
+    (6.0, 3, False)])
+def test_a_camera_info_that_comes_again_and_again_is_told_from_one_that_was_sent_once(
+        period_s, count, expected):
+    stream = InfoStream()
+    for index in range(count):
+        for _ in range(2):  # it comes both ways, volatile and latched
+            stream.heard(camera_info(NOW_NS + round(index * period_s * SECOND)))
+    assert stream.is_live(10.0) == expected
 
 
 @pytest.mark.parametrize('k, text', [

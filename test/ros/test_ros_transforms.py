@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 from sqap_vla_ros.geometry.transform_buffer import TransformLookupError
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.vla.polled import PolledSubscription
-from sqap_vla_ros.ros.vla.transforms import Transforms
+from sqap_vla_ros.ros.vla.transforms import future_s, Transforms
 from tf2_msgs.msg import TFMessage
 
 SECOND = 10**9
-START = 1_790_000_000 * SECOND
+START = 1_700_000_000 * SECOND
 
 
 class Wire(World):
@@ -96,3 +96,54 @@ def test_transforms_that_were_still_queued_when_time_jumped_back_are_forgotten(w
     wire.send('tool', (2, 0, 0), START)
     wire.until(lambda: wire.finds(START, 'camera'))
     assert wire.source.latest('camera', 'tool').translation[0] == 1
+
+
+def test_transforms_ahead_of_the_clock_are_told_and_do_not_block_others(wire):
+    """Else the pose that has the image's stamp would be one that was measured long before."""
+    wire.source.teardown()
+    wire.source = Transforms(wire.node, future_s(lockstep=False, use_sim_time=False))
+    wire.source.setup(wire)
+    wire.until(lambda: wire.tf.get_subscription_count())
+    now_ns = wire.node.get_clock().now().nanoseconds
+    for ahead_s in (5, 0.5, 3600):
+        wire.send('tool', (9, 0, 0), now_ns + round(ahead_s * SECOND))
+    wire.send('tool', (1, 0, 0), now_ns)
+    wire.until(lambda: wire.finds(now_ns))
+    assert wire.source.latest('base', 'tool').translation[0] == 1
+    with pytest.raises(TransformLookupError, match='after the newest.*transform base -> tool is '
+                       r'ignored: it is stamped .* in the future \(limit: 0.1 s\)'):
+        wire.source.lookup('base', 'tool', now_ns + SECOND)
+
+
+@pytest.mark.parametrize('lockstep, use_sim_time, expected', [
+    (False, False, 0.1), (False, True, 0.5), (True, True, None)])
+def test_how_far_ahead_depends_on_whose_time_it_is(lockstep, use_sim_time, expected):
+    assert future_s(lockstep, use_sim_time) == expected
+
+
+def test_tf_of_two_arms_is_told_apart_by_remapping(wire):
+    rules = [word for topic in ('tf', 'tf_static') for word in ('-r', f'/{topic}:=/left/{topic}')]
+    left = Node('left', context=wire.context, cli_args=['--ros-args', *rules])
+    source = Transforms(left)
+    source.setup(wire)
+    moving = wire.node.create_publisher(TFMessage, '/left/tf', qos.TF)
+    static = wire.node.create_publisher(TFMessage, '/left/tf_static', qos.TF_STATIC)
+    wire.executors.append(spinner(left, wire.context))
+    wire.until(lambda: moving.get_subscription_count() and static.get_subscription_count())
+    wire.send('tool', (1, 0, 0), START)
+    wire.send('camera', (1, 0, 0), START, static=True)
+    for publisher, child in ((moving, 'tool'), (static, 'camera')):
+        publisher.publish(TFMessage(transforms=[transform('base', child, (2.0, 0.0, 0.0), START)]))
+
+    def hears():
+        try:
+            return source.lookup('base', 'tool', START), source.latest('base', 'camera')
+        except TransformLookupError:
+            return None
+    wire.until(hears)
+    wire.until(lambda: wire.finds(START))
+    assert [pose.translation[0] for pose in hears()] == [2, 2]
+    assert wire.source.latest('base', 'tool').translation[0] == 1
+    source.teardown()
+    wire.executors.pop().shutdown()
+    left.destroy_node()

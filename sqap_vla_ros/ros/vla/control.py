@@ -62,7 +62,7 @@ class Control:
         self.commander = Commander(
             space, self._limits(config), config.lockstep, config.pipelined,
             space.dt_ns if config.lockstep else round(1e9 / config.control_rate), parts.drive,
-            config.missed_chunks)
+            config.missed_chunks, config.blending, config.blending_time)
         self.gate, self.player = self.commander.gate, self.commander.player
         self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)
@@ -494,6 +494,7 @@ class Control:
                      if topic in self._command_topics else '')
                     for topic, nodes in self._doubled.items()]
         problems += [message for message in self._topic_problems.values() if message]
+        problems += filter(None, [inputs.lost_images()])
         self.parts.diagnostics.report(
             'inputs', ERROR if self._rivals else WARN if problems else OK,
             '; '.join(problems) or 'well',

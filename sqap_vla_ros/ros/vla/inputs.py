@@ -14,6 +14,8 @@ import time
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.ingest.camera_info import InfoStream
+from sqap_vla_ros.ingest.delivery import Delivery
 from sqap_vla_ros.ingest.frozen_images import FrozenImages
 from sqap_vla_ros.ingest.joints import JointHistory
 from sqap_vla_ros.ingest.stamps import stamp_ns
@@ -40,18 +42,18 @@ class Inputs:
     """
     Subscriptions of vla_node and the newest message of each.
 
-    joints: a JointHistory.  pictures: FrozenImages of what came in.
+    joints: a JointHistory.  pictures, delivery: FrozenImages and Delivery of what came in.
     """
 
-    def __init__(self, node, config, joint_names=()):
+    def __init__(self, node, config, joint_names=(), future_s=None):
         self._node = node
         self._config = config
         self._listener = None
         self._subscriptions, self._polled, self._deliverers = [], [], {}
         self._info = self._latched_info = None
         self._lock = Lock()
-        self._joint_states = JointStates(node, joint_names)
-        self.pictures = FrozenImages()
+        self._joint_states = JointStates(node, joint_names, future_s)
+        self.pictures, self.delivery = FrozenImages(), Delivery()
         self._forget()
 
     def setup(self, listener):
@@ -104,17 +106,16 @@ class Inputs:
         """Return the newest camera_info, None before the first."""
         with self._lock:
             if self._info is not None:
-                for message in self._latched_info.take():
-                    self._newest_info = self._latched = message
-                for message in self._info.take():
-                    if message != self._latched:  # else the same one, which came both ways
-                        self._newest_info = message
+                for message in (*self._latched_info.take(), *self._info.take()):
+                    self._newest_info = message
+                    self._info_stream.heard(message)
+                    self.delivery.info(time.monotonic())
             return self._newest_info
 
     @property
     def info_is_latched(self) -> bool:
-        """Return whether a publisher keeps the newest camera_info for late subscribers."""
-        return self._newest_info is self._latched
+        """Return whether camera_info was sent once, for good, so that its age says nothing."""
+        return not self._info_stream.is_live(self._config.camera_info_max_age)
 
     @property
     def joints(self) -> JointHistory:
@@ -135,6 +136,13 @@ class Inputs:
     def instruction_topic(self) -> str:
         """Return the resolved name of the instruction topic."""
         return self._text.topic_name
+
+    def lost_images(self) -> str:
+        """Return that images are lost on their way, and what to do; '' if they are not."""
+        if self._config.lockstep:  # where no image may come for as long as it likes
+            return ''
+        self.camera_info  # so that it is counted while no image asks for it
+        return self.delivery.problem(self.image_topic, time.monotonic())
 
     def doubled_topics(self, command_topics) -> dict:
         """
@@ -161,7 +169,8 @@ class Inputs:
     def _forget(self):
         self.images = 0
         self.pictures.clear()
-        self._newest_info = self._latched = None
+        self._newest_info, self._info_stream = None, InfoStream()
+        self.delivery.clear()
         self.forget_moving()
 
     def _subscribe(self, kind, topic, callback, profile):
@@ -177,8 +186,9 @@ class Inputs:
         self._polled.append(subscription)
         return subscription
 
-    def _image_heard(self, message):
+    def _image_heard(self, message, info):
         heard_s = time.perf_counter()
+        self.delivery.image(info.get('publication_sequence_number'), time.monotonic())
         self.images += 1
         self.pictures.heard(message.data)
         self.frame = Frame(message, stamp_ns(message), heard_s)

@@ -24,9 +24,13 @@ MOST_AT_ONCE = 250  # messages: 1 kHz for a quarter of a second, or 5 kHz from o
 class JointStates:
     """The history of some joints; may be looked at from several threads."""
 
-    def __init__(self, node, names):
-        """Remember the joints of these names; without any nothing is subscribed to."""
-        self._node = node
+    def __init__(self, node, names, future_s: float | None = None):
+        """
+        Remember the joints of these names; without any nothing is subscribed to.
+
+        future_s: how far a stamp may be ahead of the node's clock, None for any.
+        """
+        self._node, self._future_s = node, future_s
         self._lock = Lock()  # between the executor thread and the one that infers
         self._history = JointHistory(names)
         self._topic = self._timer = None
@@ -64,4 +68,9 @@ class JointStates:
     def _read(self):
         with self._lock:
             for message in self._topic.take(MOST_AT_ONCE) if self._topic is not None else ():
-                self._history.add(message)
+                self._history.add(message, self._latest_ns())
+
+    def _latest_ns(self):
+        """Return the latest that a stamp can be, 0 for any."""
+        now_ns = 0 if self._future_s is None else self._node.get_clock().now().nanoseconds
+        return now_ns and now_ns + round(self._future_s * 1e9)

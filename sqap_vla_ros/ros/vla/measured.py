@@ -5,6 +5,7 @@
 import numpy as np
 from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.ingest.plausibility import Plausibility
 
 NOTHING = Measured()
 
@@ -21,6 +22,7 @@ class MeasuredArm:
         self.config = config
         self._transforms, self._inputs = transforms, inputs
         self._needs, self._joint_names = needs, tuple(joint_names)
+        self._plausibility = Plausibility()
 
     def now(self, now_ns: int) -> Measured:
         """Return the newest that was heard."""
@@ -46,14 +48,22 @@ class MeasuredArm:
         return self.config.base_frame, self.config.end_effector_frames[0]
 
     def _newest_pose(self, now_ns):
-        pose = self._transforms.latest(*self._frames())
-        return pose if self._is_recent(now_ns - pose.stamp_ns) else None
+        return self._believed(self._transforms.latest(*self._frames()), now_ns)
 
     def _pose_at(self, stamp_ns):
         try:
-            return self._transforms.lookup(*self._frames(), stamp_ns)
+            pose = self._transforms.lookup(*self._frames(), stamp_ns)
         except ObservationError:
             return self._newest_pose(stamp_ns)
+        return self._believed(pose, stamp_ns)
+
+    def _believed(self, pose, time_ns):
+        """Return a pose that is recent; raise ObservationError if no such arm can have it."""
+        if not self._is_recent(time_ns - pose.stamp_ns):
+            return None
+        self._plausibility.check_frame(
+            pose, self._frames()[1], self._transforms, self.config, pose.stamp_ns)
+        return pose
 
     def _newest_joints(self, now_ns):
         joints = self._inputs.joints

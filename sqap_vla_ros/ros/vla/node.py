@@ -39,7 +39,7 @@ from .realtime import RealTimeControl
 from .results import Results
 from .robot_description import read_urdf
 from .run_policy import RunPolicy
-from .transforms import Transforms
+from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
 from ..log import NodeLogHandler
@@ -193,7 +193,9 @@ class VlaNode(LifecycleNode):
     def _assemble(self, config, policy, space, drive):
         joint_names = {*([config.gripper_joint] if policy.state_names else ()),
                        *drive.joint_names}
-        inputs, transforms = Inputs(self, config, joint_names), Transforms(self)
+        ahead_s = future_s(config.lockstep, self.get_parameter('use_sim_time').value)
+        inputs = Inputs(self, config, joint_names, ahead_s)
+        transforms = Transforms(self, ahead_s)
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
         results = Results(self)

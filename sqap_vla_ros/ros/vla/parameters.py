@@ -17,6 +17,7 @@ from rcl_interfaces.msg import (
 from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.control.output_modes import OUTPUTS
+from sqap_vla_ros.control.seams import BLENDINGS
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import (
     checked, description, known, option, OPTIONS, parameter_name, plain_default, PolicyOptions)
@@ -202,6 +203,12 @@ class NodeConfig:
     kinematics_angle: float = option(
         0.05, 'The same of its orientation; 0: any [rad].', 0.0, 3.2)
 
+    blending: str = option(
+        'linear', 'How an action chunk takes over from the one before: none (at once), linear (a '
+        'fade), or ensemble (the mean of all that still say something). Not in lockstep, nor of '
+        'chunks that are executed to their end.', choices=BLENDINGS)
+    blending_time: float = option(
+        0.2, 'Of the plan, that a fade takes [s].', 0.0, 10.0)
     missed_chunks: int = option(
         10, 'So many action chunks in a row that come when the one before has run out are a fault '
         'that stops until ~/resume, instead of an arm that stops and starts; 0: never.',
@@ -228,6 +235,12 @@ class NodeConfig:
         80.0, 'Refuse images whose brightness changed by more within seconds, or that lost their '
         'colours, contrast or part of the picture; 0 takes all [levels of 255].',
         0.0, 255.0, live=True)
+    max_reach: float = option(
+        2.5, 'How far from base_frame the end effector can be, and a quarter of how far the '
+        'camera: TF beyond it is not believed; 0 for any [m].', 0.0, 1000.0, live=True)
+    max_end_effector_speed: float = option(
+        1.5, 'How fast it can be, whoever moves it: TF that jumps is not believed; 0 for any '
+        '[m/s].', 0.0, 1000.0, live=True)
     inference_timeout: float = option(
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 

@@ -154,7 +154,9 @@ class RealTimeControl(Control):
         topic = self.parts.inputs.image_topic
         silent_s, age_s = time.perf_counter() - frame.heard_s, (now_ns - frame.stamp_ns) * 1e-9
         if silent_s > limit_s or silent_s > limit_s / 2 and age_s > limit_s:
-            return ERROR, f'no image on {topic} for more than {limit_s:g} s'
+            lost = self.parts.inputs.lost_images()
+            return ERROR, (f'no image on {topic} for more than {limit_s:g} s'
+                           + (f'; {lost}' if lost else ''))
         reason = (why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic) or
                   self.parts.inputs.pictures.why_stop(self.config.frozen_image_timeout, topic))
         return (ERROR, reason) if reason else None

@@ -9,24 +9,34 @@ it is looked at, where tf2's Python listener falls behind a busy executor.
 """
 
 from threading import Lock
+import time
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer, TransformLookupError
-from sqap_vla_ros.ingest.stamps import stamp_ns
+from sqap_vla_ros.ingest.stamps import duration_text, FUTURE_S, stamp_ns
 from tf2_msgs.msg import TFMessage
 
 from .polled import PolledSubscription
 from .. import qos
 
 READ_PERIOD_S = 0.05  # so that there is little to read when an image waits for it
+REFUSED_S = 2.0  # for how long what was refused explains what is missing
+SIMULATED_FUTURE_S = 0.5  # /clock may come more rarely, and later, than the TF of its time
 
 
 class Transforms:
     """A TransformBuffer that reads what has come in before each look."""
 
-    def __init__(self, node):
-        self._node = node
+    def __init__(self, node, future_s: float | None = None):
+        """
+        Make an empty one.
+
+        future_s: how far a stamp may be ahead of the node's clock, None for any: the pose that
+        now has the image's stamp was measured that much before it.
+        """
+        self._node, self._future_s = node, future_s
+        self._refused = None  # (monotonic time, why) of the last one
         self._lock = Lock()  # between the executor thread and the one that looks
         self._buffer = TransformBuffer()
         self._moving = self._static = self._timer = None
@@ -38,8 +48,8 @@ class Transforms:
             READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._static = self._node.create_subscription(
             TFMessage, '/tf_static', lambda message: self._insert(message, static=True),
-            qos.TF_STATIC,
-            event_callbacks=qos.subscription_events('/tf_static', listener.on_topic_problem))
+            qos.TF_STATIC, event_callbacks=qos.subscription_events(
+                self._node.resolve_topic_name('/tf_static'), listener.on_topic_problem))
 
     def teardown(self):
         """Unsubscribe and forget."""
@@ -58,13 +68,25 @@ class Transforms:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """Return the pose of source in target at a time; raises TransformLookupError."""
-        self._read()
-        return self._buffer.lookup(target, source, stamp_ns)
+        return self._ask(self._buffer.lookup, target, source, stamp_ns)
 
     def latest(self, target: str, source: str) -> Pose:
         """Return the newest pose of source in target; raises TransformLookupError."""
+        return self._ask(self._buffer.latest, target, source)
+
+    def steps(self, target: str, source: str, since_ns: int) -> list:
+        """Return what was heard of the frames between two; see TransformBuffer.steps."""
+        return self._ask(self._buffer.steps, target, source, since_ns)
+
+    def _ask(self, question, *frames_and_time):
+        """Read, then look; what is not found may have been refused."""
         self._read()
-        return self._buffer.latest(target, source)
+        try:
+            return question(*frames_and_time)
+        except TransformLookupError as error:
+            if self._refused is None or time.monotonic() - self._refused[0] > REFUSED_S:
+                raise
+            raise TransformLookupError(f'{error} ({self._refused[1]})') from error
 
     def _read(self):
         with self._lock:
@@ -74,10 +96,27 @@ class Transforms:
     def _insert(self, message, static):
         for transform in message.transforms:
             try:
+                if not static:
+                    self._check_stamp(transform)
                 self._buffer.insert(transform.header.frame_id, transform.child_frame_id,
                                     pose_from_message(transform), static)
             except TransformLookupError as error:
+                self._refused = time.monotonic(), str(error)
                 self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _check_stamp(self, transform):
+        now_ns = 0 if self._future_s is None else self._node.get_clock().now().nanoseconds
+        ahead_s = (stamp_ns(transform) - now_ns) * 1e-9
+        if now_ns and ahead_s > self._future_s:
+            raise TransformLookupError(
+                f'transform {transform.header.frame_id} -> {transform.child_frame_id} is ignored: '
+                f'it is stamped {duration_text(ahead_s)} in the future (limit: '
+                f"{self._future_s:g} s): synchronize the robot's clock, or check use_sim_time")
+
+
+def future_s(lockstep: bool, use_sim_time: bool) -> float | None:
+    """Return how far TF may be ahead of the node's clock; None for any: lockstep's is exact."""
+    return None if lockstep else SIMULATED_FUTURE_S if use_sim_time else FUTURE_S
 
 
 def pose_from_message(transform) -> Pose:

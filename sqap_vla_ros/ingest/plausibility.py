@@ -1,0 +1,181 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Whether poses and joint positions can be true of the arm that is driven.
+
+TF and joint_states are believed everywhere else; numbers that no arm of this reach and speed can
+have are those of another robot, another unit, or of two programs that disagree. Pure functions
+for whoever measures, and what an Observer remembers between two images.
+"""
+
+import math
+
+import numpy as np
+from sqap_vla_ros.errors import ObservationError
+
+from .stamps import duration_text
+
+CAMERA_REACHES = 4.0  # how many times as far as the arm reaches a camera may stand
+JUMP_M, JUMP_RAD = 0.05, 0.35  # less between two messages is noise or a late one
+LEVER_M = 0.2  # of a hand that turns: max_end_effector_speed over it is the fastest turn
+WATCHED_NS = 10**9  # for how long a jump is remembered
+STILL_M, STILL_RAD = 0.002, 0.005  # of a static camera
+ABSURD_POSITION = 1e4  # rad or m of a joint: continuous joints count their turns
+FASTEST_JOINT = 50.0  # rad/s or m/s
+
+
+def check_reach(pose, frame: str, base_frame: str, max_reach: float):
+    """
+    Raise ObservationError for a frame that is further from the base than an arm reaches.
+
+    pose: of the frame in the base frame (geometry.transform_buffer.Pose), or anything that has its
+    translation [3], m.  max_reach: m, 0 for any.
+    """
+    away_m = float(np.linalg.norm(pose.translation))
+    if not math.isfinite(away_m) or max_reach and away_m > max_reach:
+        raise ObservationError(
+            f'{frame} is {away_m:.3f} m from {base_frame} (limit: max_reach, {max_reach:g} m): is '
+            'it of another robot, or base_frame wrong?')
+
+
+def check_steps(steps, frame: str, max_speed: float):
+    """
+    Raise ObservationError where a frame jumped, by what was heard of it.
+
+    steps: of TransformBuffer.steps.  max_speed: the arm's, m/s, 0 for any.
+    """
+    for step in steps if max_speed else ():
+        if step.is_static or len(step.stamps_ns) < 2:
+            continue
+        elapsed_s = np.diff(step.stamps_ns) * 1e-9
+        moved_m = np.linalg.norm(np.diff(step.translations, axis=0), axis=1)
+        cosine = np.abs((step.quaternions[1:] * step.quaternions[:-1]).sum(axis=1))
+        turned = 2 * np.arccos(np.minimum(cosine, 1.0))
+        jumps = (((moved_m > JUMP_M) & (moved_m > max_speed * elapsed_s))
+                 | ((turned > JUMP_RAD) & (turned > max_speed / LEVER_M * elapsed_s)))
+        if jumps.any():
+            at = int(jumps.argmax())
+            raise ObservationError(
+                f'TF of {frame} jumps: {step.parent} -> {step.child} moved by {moved_m[at]:.3f} m '
+                f'and {turned[at]:.2f} rad within {duration_text(elapsed_s[at])} (limit: '
+                f'max_end_effector_speed, {max_speed:g} m/s): do two programs publish it, or '
+                'does what localizes it fail?')
+
+
+def check_speed(before, now, frame: str, max_speed: float):
+    """
+    Raise ObservationError for a measured pose that can't follow the one before.
+
+    before, now: geometry.transform_buffer.Pose with their stamps; see check_steps for limits.
+    """
+    elapsed_s = (now.stamp_ns - before.stamp_ns) * 1e-9
+    moved_m = float(np.linalg.norm(now.translation - before.translation))
+    if max_speed and elapsed_s >= 0 and moved_m > max(JUMP_M, max_speed * elapsed_s):
+        raise ObservationError(
+            f'{frame} jumps: it is {moved_m:.3f} m from where it was {duration_text(elapsed_s)} '
+            f'before (limit: max_end_effector_speed, {max_speed:g} m/s)')
+
+
+def check_joints(names, positions, before=None, elapsed_s: float = 0.0):
+    """
+    Raise ObservationError for joint positions [n] (rad or m) that no joint has.
+
+    before: the positions elapsed_s earlier, to see jumps.
+    """
+    positions = np.asarray(positions, np.float64)
+    wrong = ~(np.abs(positions) <= ABSURD_POSITION)  # NaN compares false
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ObservationError(
+            f'joint_states have {names[at]!r} at {positions[at]:g}, expected a finite number '
+            f'within {ABSURD_POSITION:g} rad or m')
+    if before is None or elapsed_s < 0:
+        return
+    moved = np.abs(positions - before)
+    jumps = (moved > JUMP_RAD) & (moved > FASTEST_JOINT * elapsed_s)
+    if jumps.any():
+        at = int(jumps.argmax())
+        raise ObservationError(
+            f'joint_states have {names[at]!r} jump by {moved[at]:.3f} within '
+            f'{duration_text(elapsed_s)}: do two programs publish it?')
+
+
+class Plausibility:
+    """Judges the poses that an Observer finds; remembers since when, and the static camera."""
+
+    def __init__(self):
+        """Begin."""
+        self.reset()
+
+    def reset(self):
+        """Take the camera where it stands next."""
+        self._camera = self._info = None
+        self._watched = {}
+
+    def check_frame(self, pose, frame, transforms, options, stamp_ns):
+        """Raise ObservationError for a pose of the arm in the base frame that can't be."""
+        check_reach(pose, frame, options.base_frame, options.max_reach)
+        self._check_jumps(frame, transforms, options, stamp_ns)
+
+    def check_camera(self, pose, frame, transforms, options, stamp_ns):
+        """Raise ObservationError for a pose of the camera in the base frame that can't be."""
+        away_m, limit_m = np.linalg.norm(pose.translation), CAMERA_REACHES * options.max_reach
+        if limit_m and away_m > limit_m:
+            raise ObservationError(
+                f'the camera {frame} is {away_m:.3f} m from {options.base_frame} (limit: '
+                f'{CAMERA_REACHES:g} times max_reach, {limit_m:g} m): is base_frame the '
+                "robot's, and the camera calibrated?")
+        steps = self._check_jumps(frame, transforms, options, stamp_ns)
+        if not all(step.is_static for step in steps):
+            self._camera = None
+            return
+        if self._camera is None or self._camera[0] != frame:
+            self._camera = frame, pose
+        _check_stands(self._camera[1], pose, frame)
+
+    def check_info(self, info):
+        """Raise ObservationError for a camera_info that differs from the first one."""
+        facts = _calibration(info)
+        if self._info is None:
+            self._info = facts
+        if facts != self._info:
+            changed = next(name for name in facts if facts[name] != self._info[name])
+            raise ObservationError(
+                f'camera_info changed: {changed} is {facts[changed]} now and was '
+                f'{self._info[changed]} before: is it of another camera? Call ~/reset to go on '
+                'with it')
+
+    def _check_jumps(self, frame, transforms, options, stamp_ns):
+        """Look at what was heard since the last look; a jump counts for a second."""
+        checked_ns, jumped_ns, text = self._watched.get(frame, (0, 0, ''))
+        since_ns = max(min(checked_ns, stamp_ns), stamp_ns - WATCHED_NS)
+        steps = transforms.steps(options.base_frame, frame, since_ns)
+        try:
+            if not options.lockstep:  # there time stands while an episode begins
+                check_steps(steps, frame, options.max_end_effector_speed)
+        except ObservationError as error:
+            jumped_ns, text = stamp_ns, str(error)
+        self._watched[frame] = stamp_ns, jumped_ns, text
+        if text and 0 <= stamp_ns - jumped_ns < WATCHED_NS:
+            raise ObservationError(text)
+        return steps
+
+
+def _check_stands(before, now, frame):
+    moved_m = float(np.linalg.norm(now.translation - before.translation))
+    turned = 2 * math.acos(min(1.0, abs(float(now.quaternion @ before.quaternion))))
+    if moved_m > STILL_M or turned > STILL_RAD:
+        raise ObservationError(
+            f'the camera {frame} moved by {1e3 * moved_m:.0f} mm and {turned:.3f} rad, though '
+            '/tf_static says where it is, for ever: is another calibration published? Call '
+            '~/reset to go on with it')
+
+
+def _calibration(info):
+    """Return what a camera_info says by name; but for its stamp nothing may change."""
+    roi = info.roi
+    return {'width': info.width, 'height': info.height, 'k': [float(x) for x in info.k],
+            'd': [float(x) for x in info.d], 'distortion_model': info.distortion_model,
+            'p': [float(x) for x in info.p], 'r': [float(x) for x in info.r],
+            'binning': (info.binning_x, info.binning_y),
+            'roi': (roi.x_offset, roi.y_offset, roi.width, roi.height)}
