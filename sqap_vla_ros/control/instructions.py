@@ -15,6 +15,9 @@ import unicodedata
 from ..errors import ConfigError, ObservationError
 
 SHOWN = 60  # characters of a text that a message repeats
+REMEMBERED = 64  # texts that a topic said while a goal ran
+HEARD_BEFORE = 'was heard before activation'
+LATCHED = 'is latched, and may be from before activation'
 BAD_BYTES = '\ufffd'  # what ROS makes of bytes that are no UTF-8
 
 
@@ -57,25 +60,29 @@ class Instructions:
         self._on_topic_meanwhile = set()  # while the last goal ran
         self._drop()
 
-    def hear(self, text: str, is_old: bool = False) -> bool:
+    def hear(self, text: str, old: str = '') -> bool:
         """
         Take what the topic says; return whether what is in force has changed.
 
-        is_old: published before activation; it never takes the place of what is in force.  An
-        empty text ends everything, a goal too; any other leaves a goal alone.  What is refused
-        ends what the topic said before.
+        old: why it may be from before activation, '' if it is new; then it never takes the place
+        of what is in force.  An empty text ends everything, a goal too; any other leaves a goal
+        alone.  What is refused ends what the topic said before.
         """
         before = self.text, self.has_goal
-        is_old = is_old and not self.start_on_activate
-        if is_old and self.text:
+        if not self.is_active:
+            old = HEARD_BEFORE
+        elif self.start_on_activate:
+            old = ''
+        elif old and self.text:
             return False
         text = self._plain(text)
         if not text:
             self._drop()
         elif self.has_goal:
-            self._on_topic_meanwhile.add(text[:self.max_length])
+            if len(self._on_topic_meanwhile) < REMEMBERED:
+                self._on_topic_meanwhile.add(text[:self.max_length])
         elif text != self.text:
-            self._take(text, is_old)
+            self._take(text, old)
         return (self.text, self.has_goal) != before
 
     def why_refused(self, text: str) -> str:
@@ -110,7 +117,7 @@ class Instructions:
         self.is_active = False
         self._drop()
         if kept:
-            self._hold(kept, 'was heard before activation')
+            self._hold(kept, HEARD_BEFORE)
 
     def resume(self) -> str:
         """Begin what is held; return it, '' if there is none."""
@@ -133,14 +140,14 @@ class Instructions:
         """Return a text without blanks round it; one that is too long is not looked at."""
         return text if len(text) > self.max_length else text.strip()
 
-    def _take(self, text, is_old):
+    def _take(self, text, old):
         reason = self.why_refused(text)
         repeats = text in self._on_topic_meanwhile
         self._drop()
         if reason:
             self.refused = reason
-        elif is_old or not self.is_active:
-            self._hold(text, 'was heard before activation')
+        elif old:
+            self._hold(text, old)
         elif repeats:
             self._hold(text, 'was already on the topic while ~/run_policy ran')
         else:

@@ -75,10 +75,11 @@ def test_what_was_heard_before_activation_waits_to_be_said_again_or_resumed():
 
 def test_an_old_message_that_comes_in_late_is_held_and_never_replaces_what_is_followed():
     instructions = told()
-    assert not instructions.hear(KNOWN[0], is_old=True) and instructions.held == KNOWN[0]
+    assert not instructions.hear(KNOWN[0], old='is latched') and instructions.held == KNOWN[0]
+    assert 'is latched' in instructions.held_why
     instructions.hear(KNOWN[1])
     for text in (KNOWN[0], '', 'nonsense'):
-        assert not instructions.hear(text, is_old=True)
+        assert not instructions.hear(text, old='is latched')
     assert instructions.text == KNOWN[1]
 
 
@@ -88,7 +89,7 @@ def test_start_on_activate_begins_with_what_was_heard():
     assert instructions.text == ''
     instructions.activate()
     assert instructions.text == KNOWN[0]
-    assert instructions.hear(KNOWN[1], is_old=True) and instructions.text == KNOWN[1]
+    assert instructions.hear(KNOWN[1], old='is latched') and instructions.text == KNOWN[1]
 
 
 def test_a_goal_is_followed_alone_and_nothing_begins_when_it_ends():

@@ -39,13 +39,24 @@ def test_an_instruction_latched_before_start_moves_nothing_until_it_is_published
     world = make_world()
     latched_instruction(world)
     world.start()
-    world.until(lambda: world.says('commands', f"the instruction '{INSTRUCTION}' was heard before "
-                                   'activation: publish it again or call ~/resume to begin'),
+    world.until(lambda: world.says('commands', f"the instruction '{INSTRUCTION}' ")
+                and world.says('commands', 'publish it again or call ~/resume to begin'),
                 meanwhile=world.robot.look)
     stays_still(world)
     assert not world.robot.twists and not world.policy.observations
     world.robot.say()
     moves(world)
+
+
+def test_one_that_is_latched_by_a_clock_that_is_ahead_moves_nothing_either(
+        make_world, monkeypatch):
+    """No clock of another machine is believed."""
+    monkeypatch.setattr('sqap_vla_ros.ros.vla.control.time.time_ns', lambda: 0)
+    world = make_world()
+    latched_instruction(world)
+    world.start()
+    world.until(lambda: world.says('commands', 'is latched'), meanwhile=world.robot.look)
+    stays_still(world)
 
 
 def test_one_heard_while_inactive_begins_with_resume(world):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import time
 
 from sqap_vla_ros.control.commander import Commander
-from sqap_vla_ros.control.instructions import Instructions, shown
+from sqap_vla_ros.control.instructions import HEARD_BEFORE, Instructions, LATCHED, shown
 from sqap_vla_ros.errors import ObservationError
 
 from .diagnostics import ERROR, OK, WARN
@@ -147,7 +147,7 @@ class Control:
         reason = self.parts.estop.why_not_move
         if self.parts.estop.is_pressed:
             return f'{reason}: release it first'
-        fault = self.gate.resume()
+        fault, self._stopped_by = self.gate.resume(), FAULT
         self._asked_to_move_s = time.perf_counter()
         self._start_over()
         if fault:
@@ -242,10 +242,17 @@ class Control:
         self._say_instruction()
         self.on_task()
 
-    def on_instruction(self, text: str, heard_ns: int):
-        """Take what the topic says; heard_ns: by the machine's clock, of when it was said."""
+    def on_instruction(self, text: str, heard_ns):
+        """
+        Take what the topic says.
+
+        heard_ns: when it came in, by the machine's clock; None for what is latched, of which no
+        clock on this machine tells how old it is.
+        """
         had_goal = self.instructions.has_goal
-        is_changed = self.instructions.hear(text, is_old=heard_ns < self._activated_ns)
+        old = LATCHED if heard_ns is None else (
+            HEARD_BEFORE if heard_ns < self._activated_ns else '')
+        is_changed = self.instructions.hear(text, old)
         self._say_instruction()
         if had_goal and not self.instructions.has_goal:
             self.parts.run.end(STOPPED, 'an empty instruction was published')

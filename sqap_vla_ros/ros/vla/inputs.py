@@ -60,7 +60,7 @@ class Inputs:
         """
         Subscribe to everything that is needed.
 
-        listener: has on_frame(frame), on_instruction(text, heard_ns) and
+        listener: has on_frame(frame), on_instruction(text, heard_ns or None) and
         on_topic_problem(topic, message or None), all of which are called on the executor thread.
         """
         self._listener = listener
@@ -195,15 +195,14 @@ class Inputs:
         self._listener.on_frame(self.frame)
 
     def _instruction_heard(self, message, info):
-        self._tell_instruction(message, info.get('received_timestamp'))
-
-    def _latched_heard(self, message, info):
-        """Take what a late subscriber gets, too: it counts from when it was published."""
-        self._tell_instruction(message, info.get('source_timestamp'))
-
-    def _tell_instruction(self, message, heard_ns):
+        heard_ns = info.get('received_timestamp') or time.time_ns()
         self._listener.on_topic_problem(self._text.topic_name, None)
-        self._listener.on_instruction(message.data, heard_ns or time.time_ns())
+        self._listener.on_instruction(message.data, heard_ns)
+
+    def _latched_heard(self, message):
+        """Take what only a late subscriber gets; what is new comes the other way, too."""
+        self._listener.on_topic_problem(self._text.topic_name, None)
+        self._listener.on_instruction(message.data, None)
 
 
 def image_topic(node, compressed: bool) -> str:

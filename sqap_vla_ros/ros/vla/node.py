@@ -286,7 +286,7 @@ def spin(node) -> bool:
     bugs = 0
     try:
         if node.get_parameter('autostart').value:
-            if not node.start(lambda: [executor.spin_once(0) for _ in range(MEANWHILE)]):
+            if not node.start(lambda: [serve(node, executor, 0) for _ in range(MEANWHILE)]):
                 return node.interrupted.is_set()
         while not node.interrupted.is_set():
             bugs = 0 if serve(node, executor) else bugs + 1
@@ -294,7 +294,7 @@ def spin(node) -> bool:
                 return False
         node.take_apart()
         for _ in range(MEANWHILE):  # the result of a goal goes out
-            executor.spin_once(0)
+            serve(node, executor, 0)
     except ExternalShutdownException:
         return True
     finally:
@@ -302,10 +302,10 @@ def spin(node) -> bool:
     return True
 
 
-def serve(node, executor) -> bool:
+def serve(node, executor, timeout_s: float = 0.1) -> bool:
     """Run what is due; returns False if it raised, after the arm was stopped."""
     try:
-        executor.spin_once(timeout_sec=0.1)
+        executor.spin_once(timeout_sec=timeout_s)
     except ExternalShutdownException:
         raise
     except Exception:  # the executor thread's top frame: whatever it is, the arm stops
