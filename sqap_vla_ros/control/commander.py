@@ -158,7 +158,7 @@ class Commander:
             return None
         sent = self._sent(admitted, now_ns, measured)
         self._account(said, asked, admitted, now_ns, self.gate.clamped > clamped)
-        return sent
+        return None if self.gate.fault else sent
 
     def brake(self, now_ns: int, measured: Measured | None = None) -> Command | None:
         """

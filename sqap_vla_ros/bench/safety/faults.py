@@ -50,10 +50,9 @@ class FaultBook:
 
     def _reason(self, tick: Tick, stands: bool) -> str | None:
         """Return why this tick has to be latched; 'unsure' where both answers are right."""
-        gripper = 0.0 if tick.gripper_in is None else tick.gripper_in
-        target = 0.0 if tick.target is None else tick.target
-        if not (np.isfinite(tick.wanted).all() and np.isfinite(target).all()
-                and math.isfinite(gripper)):
+        told = [*tick.wanted.tolist(), tick.gripper_in or 0.0,
+                *(() if tick.target is None else tick.target.tolist())]
+        if not all(map(math.isfinite, told)):
             return 'not finite'
         if tick.target is None:
             over = _absurdity(tick)
@@ -87,12 +86,13 @@ class FaultBook:
 def _absurdity(tick: Tick) -> float:
     """Return how many times the greatest speed that makes sense was wanted."""
     limits = tick.limits
+    wanted, turn = tick.wanted.tolist(), LEAST_ABSURD['rad/s']
     if isinstance(limits, JointLimits):
-        speeds, most = np.abs(tick.wanted), np.maximum(limits.velocity, LEAST_ABSURD['rad/s'])
+        speeds = [abs(speed) / max(limit, turn) for speed, limit in zip(wanted, limits.velocity)]
     else:
-        speeds = np.array([math.hypot(*half) for half in tick.wanted.reshape(2, 3)])
-        most = np.maximum([limits.linear, limits.angular], list(LEAST_ABSURD.values()))
-    return float(np.max(speeds / (limits.reject_factor * most)))
+        speeds = [math.hypot(*wanted[:3]) / max(limits.linear, LEAST_ABSURD['m/s']),
+                  math.hypot(*wanted[3:]) / max(limits.angular, turn)]
+    return max(speeds) / limits.reject_factor
 
 
 def _far(tick: Tick) -> str | None:

@@ -11,6 +11,7 @@ from their definition alone. Each rule yields sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator
+import math
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Judge:
         self._scenario, self._book = scenario, FaultBook(scenario)
         self._period_s = scenario.period_ns * 1e-9
         self._silent_s = max(SILENT_S, SILENT_PERIODS * self._period_s)
-        self._is_clean = _is_clean(scenario)
+        self._is_clean, self._known = _is_clean(scenario), (None, ())
         self.shares = {name: [] for name in MEASURES}
         self._stand()
 
@@ -54,10 +55,23 @@ class Judge:
             self._stand()
             return found
         found += self._values(tick)
-        for group in () if found else groups_of(tick.limits):
+        for group in () if found else self._groups(tick):
             found += self._group(tick, group, dt_s)
         self._note(tick, dt_s)
         return found
+
+    def _groups(self, tick: Tick) -> tuple[Group, ...]:
+        """Return what limits hold; looking limits up by their value takes its time."""
+        if tick.limits is not self._known[0]:
+            self._known = tick.limits, groups_of(tick.limits)
+        return self._known[1]
+
+    def _bounded(self, tick: Tick) -> bool:
+        return any(group.is_bounded for group in self._groups(tick))
+
+    def _is_lost(self, tick: Tick) -> bool:
+        """Return whether there are bounds, and where the arm is was not told."""
+        return (tick.seen is None or abs(tick.age_s) > OLD_S) and self._bounded(tick)
 
     @property
     def _stands(self) -> bool:
@@ -80,22 +94,23 @@ class Judge:
         """Remember what came out."""
         if dt_s > 0:
             self._change = (tick.velocity - self._before) / dt_s
-        self._was_braked = tick.wanted is None or _is_lost(tick)
+        self._was_braked = tick.wanted is None or self._is_lost(tick)
         self._before, self._before_ns = tick.velocity, tick.now_ns
 
     def _values(self, tick: Tick) -> Iterator[str]:
-        if tick.velocity.shape != self._before.shape or not np.isfinite(tick.velocity).all():
+        if tick.velocity.shape != self._before.shape or not all(
+                map(math.isfinite, tick.velocity.tolist())):
             yield f'the velocity is {tick.velocity}'
         if tick.gripper is not None and not 0.0 <= tick.gripper <= 1.0:
             yield f'the gripper is told {tick.gripper}'
 
     def _stop_without_fault(self, tick: Tick, dt_s: float) -> Iterator[str]:
         """Without a fault the arm ramps down, and there has to be a reason."""
-        for group in groups_of(tick.limits):
+        for group in self._groups(tick):
             stop_s = group.acceleration(self._before)
             if stop_s > dt_s * (1 + SLACK) + TINY:
                 yield f'stopped at once without a fault, {stop_s:.3g} s from standing'
-        if tick.wanted is not None and not _is_lost(tick):
+        if tick.wanted is not None and not self._is_lost(tick):
             yield 'needless: it stopped, and there is no fault and nothing unknown'
 
     def _group(self, tick: Tick, group: Group, dt_s: float) -> Iterator[str]:
@@ -104,17 +119,17 @@ class Judge:
         if speed > 1 + SLACK:
             yield f'{group.name}: {speed:.6g} times the speed limit'
         self._count(tick, group, speed, dt_s)
-        is_bounded = _bounded(tick) and group.is_bounded
+        is_bounded = self._bounded(tick) and group.is_bounded
         is_slower = before > 1 + SLACK  # the speed limit was lowered
         if not is_slower and (self._is_clean or not is_bounded):
             yield from self._acceleration(tick, group, dt_s)
         elif not is_slower:
             yield from self._no_faster(tick, group, dt_s)
-        if tick.wanted is None or _is_lost(tick):
+        if tick.wanted is None or self._is_lost(tick):
             yield from self._braking(tick, group, dt_s)
         elif not is_bounded and not is_slower:
             yield from self._way(tick, group, dt_s)
-        if is_bounded and not _is_lost(tick) and tick.seen is not None:
+        if is_bounded and not self._is_lost(tick) and tick.seen is not None:
             yield from self._place(tick, group)
 
     def _count(self, tick: Tick, group: Group, speed: float, dt_s: float) -> None:
@@ -146,7 +161,7 @@ class Judge:
         stop_s, left_s = group.acceleration(self._before), group.acceleration(tick.velocity)
         if left_s > max(0.0, stop_s - dt_s) * (1 + SLACK) + TINY + group.rounding_s:
             yield f'{group.name}: brakes too little, {left_s:.6g} s left of {stop_s:.6g} s'
-        if not (_bounded(tick) and group.is_bounded):
+        if not (self._bounded(tick) and group.is_bounded):
             off = group.off_line(tick.velocity, self._before)
             if off > SLACK:
                 yield f'{group.name}: brakes aside by {off:.3g} of the speed limit'
@@ -186,15 +201,6 @@ class Judge:
             over = 0.5 * np.abs(velocity) * group.acceleration(tick.velocity) - room
             if (over > SLACK).any():
                 yield f'{group.name}: cannot brake before the bounds, by {over.max():.3g}'
-
-
-def _is_lost(tick: Tick) -> bool:
-    """Return whether there are bounds, and where the arm is was not told."""
-    return _bounded(tick) and (tick.seen is None or abs(tick.age_s) > OLD_S)
-
-
-def _bounded(tick: Tick) -> bool:
-    return any(group.is_bounded for group in groups_of(tick.limits))
 
 
 def _is_clean(scenario: Scenario) -> bool:

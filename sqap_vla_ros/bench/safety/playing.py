@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .scenarios import Scenario
+from .scenarios import is_bounded, Scenario
 from ...control.command import Command, Measured
 from ...control.safety_gate import SafetyGate, SILENCE_NS, SILENT_PERIODS
 from ...geometry.transform_buffer import Pose
@@ -71,8 +71,14 @@ class Arm:
             self.place = self.place + step
             return
         self.place = self.place + (self.turn @ step[:3] if self.is_turned else step[:3])
-        turn = rotation_matrix(step[3:])
-        self.turn = self.turn @ turn if self.is_turned else turn @ self.turn
+        if step[3:].any():
+            turn = rotation_matrix(step[3:])
+            self.turn = self.turn @ turn if self.is_turned else turn @ self.turn
+
+    def push(self, step: np.ndarray) -> None:
+        """Be moved by another hand."""
+        self.place = self.place + step
+        self.past[-1] = (self.past[-1][0], self.place, self.turn)
 
     def seen(self, ticks_ago: int) -> tuple[int, np.ndarray, np.ndarray] | None:
         """Return when and where it was so many ticks ago; None for -1."""
@@ -115,7 +121,8 @@ class Play:
                 arm, scenario.targets[index]),
             scenario.gripper[index], self._limits, self._scale, arm.place, arm.turn,
             seen and seen[1:], (now_ns - seen[0]) * 1e-9 if seen else 0.0, names)
-        sent = self._asked(tick, arm.measured(seen))
+        is_needed = tick.target is not None or is_bounded(self._limits)
+        sent = self._asked(tick, arm.measured(seen) if is_needed else None)
         if sent is not None:
             tick.velocity, tick.gripper = sent.velocity, sent.gripper
         tick.fault, arm.velocity = self._gate.fault, tick.velocity
@@ -142,8 +149,7 @@ class Play:
         elif name == 'rest':
             gate.rest()
         elif name == 'push':
-            arm.place = arm.place + value
-            arm.past[-1] = (arm.past[-1][0], arm.place, arm.turn)
+            arm.push(value)
 
 
 def _target(arm: Arm, offset: np.ndarray) -> np.ndarray:
@@ -159,23 +165,28 @@ def rotation_matrix(vector: np.ndarray) -> np.ndarray:
     angle = math.hypot(*vector)
     if angle < 1e-12:
         return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+    x, y, z = (vector / angle).tolist()
+    cosine, sine = math.cos(angle), math.sin(angle)
+    rest = 1.0 - cosine
+    return np.array([
+        [cosine + rest * x * x, rest * x * y - sine * z, rest * x * z + sine * y],
+        [rest * x * y + sine * z, cosine + rest * y * y, rest * y * z - sine * x],
+        [rest * x * z - sine * y, rest * y * z + sine * x, cosine + rest * z * z]])
 
 
 def quaternion(matrix: np.ndarray) -> np.ndarray:
     """Return the unit quaternion [4], in the order x y z w, of a rotation matrix [3, 3]."""
-    m = matrix
-    four = 0.5 * np.sqrt(np.maximum(0.0, 1.0 + np.array([
-        m[0, 0] - m[1, 1] - m[2, 2], m[1, 1] - m[0, 0] - m[2, 2], m[2, 2] - m[0, 0] - m[1, 1],
-        m[0, 0] + m[1, 1] + m[2, 2]])))
-    largest = int(np.argmax(four))
-    products = np.array([  # four times x x, x y, ...
-        [0, m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[2, 1] - m[1, 2]],
-        [m[0, 1] + m[1, 0], 0, m[1, 2] + m[2, 1], m[0, 2] - m[2, 0]],
-        [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], 0, m[1, 0] - m[0, 1]],
-        [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], 0]])
-    result = products[largest] / (4 * four[largest])
-    result[largest] = four[largest]
-    return result / np.linalg.norm(result)
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    x, y, z, w = (math.sqrt(max(0.0, 1.0 + part)) for part in (
+        a - e - i, e - a - i, i - a - e, a + e + i))  # twice the components, without signs
+    largest = max(x, y, z, w)
+    if largest == w:
+        found = h - f, c - g, d - b, w * w
+    elif largest == x:
+        found = x * x, b + d, c + g, h - f
+    elif largest == y:
+        found = b + d, y * y, f + h, c - g
+    else:
+        found = c + g, f + h, z * z, d - b
+    length = math.hypot(*found)
+    return np.array([number / length for number in found])

@@ -66,7 +66,7 @@ def scenario(seed: int, index: int, ticks: int = TICKS) -> Scenario:
     limits = _limits(rng, count, way_s, place)
     wanted = _wanted(rng, ticks, limits)
     _spoil(rng, wanted, 0.3)
-    bounded = _is_bounded(limits)
+    bounded = is_bounded(limits)
     return Scenario(
         limits, 'end_effector' if rng.random() < 0.3 else 'base', period_ns,
         _times(rng, ticks, period_ns), wanted, _gripper(rng, ticks),
@@ -133,7 +133,8 @@ def _box(rng, place, way):
             np.where(rng.random(place.shape) < 0.2, math.inf, high).tolist())
 
 
-def _is_bounded(limits) -> bool:
+def is_bounded(limits: CommandLimits | JointLimits) -> bool:
+    """Return whether the place of the arm is limited."""
     return limits.has_workspace if isinstance(limits, CommandLimits) else limits.has_range
 
 
@@ -228,7 +229,7 @@ def _sight(rng, ticks: int, is_bounded: bool, count: int) -> np.ndarray:
 
 def _moved_out(rng, place, limits) -> np.ndarray:
     """Return the place, of some scenarios beyond a bound."""
-    if not _is_bounded(limits) or rng.random() < 0.85:
+    if not is_bounded(limits) or rng.random() < 0.85:
         return place
     return place + rng.normal(size=place.shape) * 0.3
 

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from .commander_trial import try_commander
 from .judge import Judge
 from .playing import Play
 from .scenarios import scenario, TICKS
@@ -24,13 +25,14 @@ def try_gate(seed: int, index: int) -> Tally:
     """Return what one scenario comes to with a SafetyGate of its own."""
     what, tally = scenario(seed, index), Tally()
     judge = Judge(what)
+    passed = moving = faults = 0
     with np.errstate(over='ignore', invalid='ignore', under='ignore'):
-        for number, tick in enumerate(
-                Play(what, SafetyGate(what.limits, what.frame)).ticks()):
+        for number, tick in enumerate(Play(what, SafetyGate(what.limits, what.frame)).ticks()):
             tally.note(f'scenario {index}, tick {number}', judge.unsafe(tick))
-            moves = tick.velocity is not None and bool(tick.velocity.any())
-            tally.counts.update({'inputs': 1, 'commands': tick.velocity is not None,
-                                 'moving': moves, 'faults': tick.fault is not None})
+            passed += tick.velocity is not None
+            moving += tick.velocity is not None and any(tick.velocity.tolist())
+            faults += tick.fault is not None
+    tally.counts.update({'inputs': TICKS, 'commands': passed, 'moving': moving, 'faults': faults})
     tally.counts['twists' if what.is_cartesian else 'joints'] += TICKS
     tally.add_shares(judge.shares)
     return tally
@@ -67,5 +69,5 @@ def _batch(trial, seed: int, indices: range) -> Tally:
     return total
 
 
-# name: (trial, inputs that it takes, share of all inputs)
-TRIALS = {'gate': (try_gate, TICKS, 1.0)}
+# name: (trial, inputs that it takes, of all inputs that were asked for)
+TRIALS = {'gate': (try_gate, TICKS, 1.0), 'commander': (try_commander, TICKS, 0.2)}
