@@ -9,7 +9,7 @@ import numpy as np
 from .faults import fault, GO_ON, REPORT
 from .policy import INSTRUCTION
 from .processes import start_camera
-from .robot import Robot
+from .robot import camera_info, Robot
 
 PICTURES = {
     'black': 'black', 'white': 'white', 'grey': 'grey', 'lens cap, with noise': 'dark',
@@ -161,10 +161,14 @@ silent('camera_info stops', 'info', 'camera_info', watch_s=5.0,
 
 
 @fault('camera_info came once', 'camera_info', wanted=GO_ON, watch_s=4.0, fresh=True,
-       parameters={'camera_info_max_age': 1.5})
+       moving=False, starts=False, parameters={'camera_info_max_age': 1.5})
 def info_once(rig):
-    """Let a volatile publisher tell its calibration only once."""
+    """Let a volatile publisher tell its calibration once, when the node is there."""
     rig.robot.sends.discard('info')
+    rig.have_node({'camera_info_max_age': 1.5})
+    time.sleep(0.5)
+    rig.robot.info.publish(camera_info(rig.robot.now_ns()))
+    rig.have_motion()
     yield
     rig.robot.sends.add('info')
 

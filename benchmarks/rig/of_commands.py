@@ -137,7 +137,8 @@ def estop(name, press, goes_away=False, **options):
     if 'estop_topic' not in KNOWN:
         return
 
-    @fault(name, 'asked to stop', moving=False, parameters={'estop_topic': 'estop'}, **options)
+    @fault(name, 'asked to stop', moving=False, recovers=False,
+           parameters={'estop_topic': 'estop'}, **options)
     def run(rig):
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         publisher = rig.robot.publisher(Bool, 'estop', latched)
