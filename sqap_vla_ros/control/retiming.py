@@ -26,6 +26,9 @@ from .plan import Plan
 STARVED = 0.5  # of the speed that a row could have, below which what lies ahead holds it down
 JITTER_S = 0.04  # of braking: a row that asks for so small a step is not slowed down for
 LEAST_PERIODS = 0.5  # of braking, which no way is too short for
+# How often a / j braking takes longer to be felt: once, to end a plan, of which the last
+# millimetre may be braked harder; twice, on the way back to a plan, to swing no further.
+RAMPS_AHEAD, RAMPS_BACK = 1.0, 2.0
 ROUNDING = 1e-9
 
 
@@ -109,7 +112,8 @@ class Retimer:
                 max(JITTER_S, allowed * stop_s * _same_way(velocity[part], later[part]))
                 for (part, _), stop_s in zip(groups, rows[-1].stops_s))
             fastest = max(dynamics.speed(velocity[part].tolist()) for part, dynamics in groups)
-            lags_s = tuple(_lag_s(velocity, *group, self._period_s) for group in groups)
+            lags_s = tuple(
+                self._period_s + RAMPS_AHEAD * _ramp_s(velocity, *group) for group in groups)
             rows.append(_Row(scale * min(1.0, 1.0 / max(fastest, ROUNDING)), self._period_s,
                              stops_s, lags_s, ends_s))
             allowed = rows[-1].rate((plan.ends_ns[index] - plan.begin_ns(index)) * 1e-9)
@@ -124,7 +128,8 @@ class Retimer:
             if stop_s:
                 carried_s = 0.0 if moving is None else (
                     _stop_s(moving, part, dynamics) * _same_way(moving[part], row[part]))
-                reached.append((carried_s + self._period_s) / stop_s)
+                ramp_s = 0.5 * _ramp_s(row, part, dynamics)  # which is left of it at the top
+                reached.append((carried_s + self._period_s + ramp_s) / stop_s)
         return min(reached)
 
 
@@ -133,15 +138,10 @@ def _stop_s(velocity: np.ndarray, part, dynamics) -> float:
     return dynamics.acceleration(velocity[part].tolist())
 
 
-def _lag_s(velocity: np.ndarray, part, dynamics, period_s: float) -> float:
-    """
-    Return how long braking takes to take effect.
-
-    A command holds for a period. With a jerk limit the deceleration takes a / j to build up, and
-    as long again to be felt, for what is asked for is followed and not foreseen.
-    """
+def _ramp_s(velocity: np.ndarray, part, dynamics) -> float:
+    """Return how long the acceleration takes to build up within the jerk limit, a / j."""
     stop_s = _stop_s(velocity, part, dynamics)
-    return period_s + (2.0 * dynamics.jerk(velocity[part].tolist()) / stop_s if stop_s else 0.0)
+    return dynamics.jerk(velocity[part].tolist()) / stop_s if stop_s else 0.0
 
 
 def _braking(stop_s: float, lag_s: float, end_s: float, way_s: float, period_s: float) -> float:
@@ -174,7 +174,8 @@ def eased(back: np.ndarray, along: np.ndarray, limits: CommandLimits | JointLimi
     """
     found, period_s = np.array(back), period_ns * 1e-9
     for part, dynamics in limits.groups:
-        stop_s, lag_s = _stop_s(back, part, dynamics), _lag_s(back, part, dynamics, period_s)
+        stop_s = _stop_s(back, part, dynamics)
+        lag_s = period_s + RAMPS_BACK * _ramp_s(back, part, dynamics)
         speed = dynamics.speed(back[part].tolist())
         room = max(0.0, scale - dynamics.speed(along[part].tolist()))
         found[part] *= min(1.0, _braking(stop_s, lag_s, 0.0, period_s, period_s),

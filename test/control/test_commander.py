@@ -1,6 +1,8 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Chunks to commands: units, limits and stops together, and what is told of the pace."""
+import re
+
 import numpy as np
 import pytest
 from sqap_vla_ros.control.action_space import ActionSpace, TWIST_NAMES
@@ -125,3 +127,126 @@ def test_a_fault_of_the_drive_is_latched_and_nothing_is_sent():
     assert control.gate.fault == 'the arm stays at [0. 0.]' and control.drive.fault is None
     control.take(chunk(START_NS + MS), START_NS + MS)
     assert control.command(START_NS + MS, Measured(joints=np.zeros(2))) is None
+
+
+SOFT = CommandLimits(linear=0.25, angular=1.0, linear_acceleration=1.0, angular_acceleration=4.0)
+PERIOD_NS = 20 * MS
+
+
+def soft_commander(**options):
+    space = ActionSpace(names=TWIST_NAMES, scale=[0.001] * 6, execute_steps=4)
+    return Commander(space, SOFT, period_ns=PERIOD_NS, **options)
+
+
+def under_way(control, ticks=12):
+    """Take a chunk and go on until the arm is fast; return when that is."""
+    control.take(chunk(START_NS, speed_mm=200.0), START_NS)
+    for tick in range(ticks):
+        command = control.command(START_NS + tick * PERIOD_NS)
+    assert command.velocity[0] > 0.19
+    return START_NS + ticks * PERIOD_NS
+
+
+def ramp(control, now_ns, speak):
+    """Return the speeds that are told until the arm stands."""
+    speeds = []
+    while (command := speak(now_ns)) is not None:
+        speeds.append(command.velocity[0])
+        now_ns += PERIOD_NS
+        assert len(speeds) < 30
+    return speeds
+
+
+@pytest.mark.parametrize('way', ['brake', 'drop'])
+def test_what_needs_no_hard_stop_slows_down_within_the_acceleration_limit(way):
+    control = soft_commander()
+    now_ns = under_way(control)
+    if way == 'drop':
+        control.drop(now_ns)
+    speeds = ramp(control, now_ns, control.brake if way == 'brake' else control.command)
+    steps = -np.diff([0.2, *speeds, 0.0])
+    assert 8 <= len(speeds) <= 10 and (steps > 0).all() and steps.max() <= 0.02 + 1e-9
+    assert not control.take(chunk(START_NS + MS), now_ns + 10**9)  # an image of before
+
+
+@pytest.mark.parametrize('latch', ['stop', 'fault'])
+def test_a_fault_or_a_stop_stands_at_once(latch):
+    control = soft_commander()
+    now_ns = under_way(control)
+    if latch == 'stop':
+        control.stop(now_ns)
+    else:
+        control.gate.latch('a fault')
+    assert control.command(now_ns) is None and control.brake(now_ns) is None
+
+
+def test_speed_scale_zero_stands_and_plays_no_old_chunk_later():
+    control = soft_commander()
+    now_ns = under_way(control)
+    control.gate.speed_scale = 0.0
+    assert len(ramp(control, now_ns, control.command)) > 5
+    control.gate.speed_scale = 1.0
+    assert control.command(now_ns + 10**9) is None
+
+
+def late_run(control, latency_ms, chunks):
+    """Answer each image after a latency, until the gate has a fault; return how many came."""
+    pending, now_ns, came = None, START_NS, 0
+    while came < chunks and control.gate.fault is None:
+        if pending is None and control.player.wants_image(now_ns):
+            control.player.ask(now_ns)
+            pending = now_ns
+        if pending is not None and now_ns >= pending + latency_ms * MS:
+            control.take(chunk(pending), now_ns)
+            came, pending = came + 1, None
+        control.command(now_ns)
+        now_ns += PERIOD_NS
+    return came
+
+
+def test_too_many_late_answers_in_a_row_stop_for_good_with_numbers_and_a_cure():
+    control = soft_commander(missed_chunks=3)
+    assert late_run(control, 500, 10) == 4  # the first cannot be late
+    assert re.search('3 answers in a row .* 500 ms.* 8 rows of 50 ms, asked about every 4, allow '
+                     '200 ms. Use a lower precision', control.gate.fault)
+    assert control.command(START_NS + 10**11) is None
+    for options, latency_ms in (({'missed_chunks': 0}, 500), ({'missed_chunks': 3}, 60)):
+        control = soft_commander(**options)
+        assert late_run(control, latency_ms, 10) == 10 and control.gate.fault is None
+
+
+def test_chunks_that_are_executed_whole_are_never_late():
+    space = ActionSpace(names=TWIST_NAMES, scale=[0.001] * 6, execute_steps=8)
+    control = Commander(space, SOFT, period_ns=PERIOD_NS, missed_chunks=1)
+    assert late_run(control, 500, 5) == 5 and control.gate.fault is None
+
+
+def test_the_preview_is_what_will_be_told_and_changes_nothing():
+    start = Measured(Pose(np.array([0.4, 0, 0.3]), np.array([0, 0, 0, 1.0])))
+    controls = [soft_commander(drive=PoseDrive()) for _ in range(2)]
+    told = []
+    for tick in range(60):
+        now_ns = START_NS + tick * PERIOD_NS
+        for control in controls:
+            if tick in (0, 10):
+                control.take(chunk(now_ns, speed_mm=200.0), now_ns, start)
+        if tick == 12:
+            seen = controls[0].preview(now_ns, 50, PERIOD_NS, start)
+        told.append([control.command(now_ns, start) for control in controls])
+    for one, other in told:
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_array_equal(one.position, other.position)
+    assert 20 < len(seen) < 48 and told[-1] == [None, None]
+    np.testing.assert_allclose([command.position for command in seen],
+                               [one.position for one, _ in told[12:12 + len(seen)]], atol=1e-9)
+
+
+def test_a_row_beyond_the_limits_counts_as_shortened_though_it_is_played_slower():
+    limits = CommandLimits(linear=0.25, angular=1.0, trip_count=5)
+    space = ActionSpace(names=TWIST_NAMES, scale=[0.001] * 6, execute_steps=8)
+    control = Commander(space, limits, period_ns=PERIOD_NS)
+    control.take(chunk(START_NS, speed_mm=500.0), START_NS)
+    for tick in range(5):
+        control.command(START_NS + tick * PERIOD_NS)
+    assert '5 commands within 10 s were shortened' in control.gate.fault

@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Plans are played slower, never shorter: the same way, within the limits, to a stand."""
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
@@ -53,6 +53,7 @@ def accelerations(commands, rate_hz):
 ways = st.lists(st.floats(0.0, 0.6), min_size=1, max_size=12)
 
 
+@settings(max_examples=40)
 @given(ways, rates, st.sampled_from([0.05, 0.2]), st.sampled_from([0.3, 1.0]))
 @example([0.25] * 8, 100, 0.05, 1.0)
 @example([0.6], 20, 0.2, 1.0)
@@ -66,6 +67,7 @@ def test_all_of_the_way_is_gone_within_the_limits(speeds, rate_hz, dt, scale):
     assert np.abs(accelerations(commands, rate_hz)).max() <= 1.0 + 1e-6
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(-0.3, 0.3), min_size=1, max_size=10), rates,
        st.sampled_from([LIMITS, SMOOTH]))
 @example([0.2] * 4 + [-0.2] * 4, 50, SMOOTH)
@@ -75,12 +77,14 @@ def test_a_told_position_ends_where_the_plan_does_and_turns_back_where_it_does(
     places = [0.4, *(command.position[0] for command in commands)]
     planned = 0.4 + np.cumsum([0.0, *np.float32(speeds)]) * 0.05
     assert places[-1] == pytest.approx(planned[-1], abs=1e-3)
-    assert max(places) <= planned.max() + 0.012 and min(places) >= planned.min() - 0.012
+    over_m = 0.012 if limits is LIMITS else 0.025  # less than the 0.045 m of braking from 0.3 m/s
+    assert max(places) <= planned.max() + over_m and min(places) >= planned.min() - over_m
     steps = np.diff(places) * rate_hz
     np.testing.assert_allclose(steps, [command.velocity[0] for command in commands], atol=1e-6)
     assert np.abs(accelerations(commands, rate_hz)).max() <= 1.0 + 1e-6
 
 
+@settings(max_examples=20)
 @given(st.floats(0.02, 0.3), rates)
 def test_jerk_is_limited_on_the_way_up_and_down(speed, rate_hz):
     commands = play([speed] * 16, rate_hz, SMOOTH)

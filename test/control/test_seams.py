@@ -1,6 +1,9 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """From one chunk to the next without a jump: velocities, positions and the gripper."""
+import importlib.util
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -113,3 +116,33 @@ def test_a_plan_that_has_run_out_has_no_say(blending):
 def test_what_is_no_blending_is_refused():
     with pytest.raises(ConfigError, match="blending is 'cubic', expected one of none, linear"):
         Seams('cubic')
+
+
+@pytest.fixture(scope='module')
+def recorded():
+    """Return benchmarks/seams.py, and the recorded run that it plays."""
+    path = Path(__file__).resolve().parents[2] / 'benchmarks' / 'seams.py'
+    spec = importlib.util.spec_from_file_location('seams_benchmark', path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    return benchmark, benchmark.chunks_of()
+
+
+@pytest.mark.parametrize('output', ['twist', 'pose', 'joints'])
+@pytest.mark.parametrize('rate_hz', [20, 50, 100])
+@pytest.mark.parametrize('way', BLENDINGS)
+def test_a_recorded_run_has_no_step_beyond_the_limits_and_no_pause(recorded, output, rate_hz, way):
+    benchmark, chunks = recorded
+    velocities, taken = benchmark.play(chunks, output, way, rate_hz)
+    found = benchmark.figures(velocities, output, rate_hz)
+    assert taken > 20 and found['pauses'] == 0
+    for name, _, limits, _, _ in benchmark.groups_of(output):
+        assert found[f'{name}_speed_max'] <= limits[0] * (1 + 1e-4)
+        assert found[f'{name}_acceleration_max'] <= limits[1] * (1 + 1e-4)
+        assert found[f'{name}_jerk_p99'] <= limits[2] * (1 + 1e-4)  # braking is not limited
+
+
+def test_without_limits_and_blending_the_same_run_jumps(recorded):
+    benchmark, chunks = recorded
+    velocities, _ = benchmark.play(chunks, 'twist', 'before', 50)
+    assert benchmark.figures(velocities, 'twist', 50)['linear_acceleration_max'] > 10
