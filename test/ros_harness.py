@@ -144,9 +144,7 @@ class Robot(Node):
                 transform('base', 'end_effector', self.place, stamp_ns),
                 transform('base', 'camera', (0.0, 0.0, 0.0), stamp_ns)]))
         if 'joints' in self.publishes:
-            joints = JointState(name=list(self.positions), position=list(self.positions.values()))
-            joints.header.stamp = time_message(stamp_ns)
-            self.joints.publish(joints)
+            self.joints.publish(self.joint_state(stamp_ns))
         if 'info' in self.publishes:
             self.info.publish(self.camera_info(stamp_ns))
         for image in (self.image, *self.other_images) if 'image' in self.publishes else ():
@@ -165,6 +163,12 @@ class Robot(Node):
         message = Image(height=height, width=width, encoding=self.encoding, step=3 * width,
                         data=array('B', stripe * height))
         message.header.frame_id, message.header.stamp = self.frame_id, time_message(stamp_ns)
+        return message
+
+    def joint_state(self, stamp_ns):
+        """Return where the joints are."""
+        message = JointState(name=list(self.positions), position=list(self.positions.values()))
+        message.header.stamp = time_message(stamp_ns)
         return message
 
     def camera_info(self, stamp_ns):

@@ -41,6 +41,8 @@ class JointHistory:
         not taken; it explains what is missing then.
         """
         time_ns, names = stamp_ns(message), list(message.name)
+        if not self._samples.keys() & names:
+            self._others = tuple(names)
         if not len(message.position) or not self._samples.keys() & names:
             return
         self._refused = self._why_not(message, time_ns, latest_ns)
@@ -84,26 +86,43 @@ class JointHistory:
 
         Raises ObservationError when nothing is known of the joint, or joints have just jumped.
         """
-        samples = tuple(self._samples.get(name, ()))  # another thread may clear it meanwhile
-        if not samples:
-            raise ObservationError(
-                self._refused or f'joint_states has not told the position of {name!r}')
-        if self._jump and abs(time_ns - self._jumped_ns) < DOUBTED_NS:
-            raise ObservationError(self._jump)
+        samples = self._known(name, time_ns)
         found_ns, position = min(samples, key=lambda sample: abs(sample[0] - time_ns))
         return position, abs(found_ns - time_ns) * 1e-9
+
+    def at(self, name: str, time_ns: int) -> tuple[float, float]:
+        """
+        Return (position, seconds to the nearest stamp) at a time, between two samples if need be.
+
+        Raises ObservationError when nothing is known of the joint, or joints have just jumped.
+        """
+        samples = self._known(name, time_ns)
+        before = max((s for s in samples if s[0] <= time_ns), default=None)
+        after = min((s for s in samples if s[0] >= time_ns), default=None)
+        (first_ns, first), (last_ns, last) = before or after, after or before
+        off_s = min(abs(time_ns - first_ns), abs(last_ns - time_ns)) * 1e-9
+        ratio = (time_ns - first_ns) / (last_ns - first_ns) if last_ns > first_ns else 0.0
+        return first + ratio * (last - first), off_s
 
     def newest(self, name: str) -> tuple[int, float]:
         """
         Return (stamp in ns, position) of what was heard of a joint last.
 
-        Raises ObservationError when nothing is known of it.
+        Raises ObservationError when nothing is known of it, or joints have just jumped.
         """
-        try:
-            return self._samples[name][-1]
-        except (KeyError, IndexError):
+        return self._known(name)[-1]
+
+    def _known(self, name, time_ns=None) -> tuple:
+        """Return the samples of a joint, the newest last; time_ns: None for that of the newest."""
+        samples = tuple(self._samples.get(name, ()))  # another thread may clear it meanwhile
+        if not samples:
+            others = f': they tell {", ".join(self._others)}' if self._others else ''
             raise ObservationError(
-                f'joint_states has not told the position of {name!r}') from None
+                self._refused or f'joint_states has not told the position of {name!r}{others}')
+        time_ns = samples[-1][0] if time_ns is None else time_ns
+        if self._jump and abs(time_ns - self._jumped_ns) < DOUBTED_NS:
+            raise ObservationError(self._jump)
+        return samples
 
     @property
     def refused(self) -> str:
@@ -113,6 +132,7 @@ class JointHistory:
     def clear(self):
         """Forget all positions."""
         self._refused, self._jump, self._jumped_ns = '', '', 0
+        self._others = ()  # names in the newest message that is about none of ours
         for samples in self._samples.values():
             samples.clear()
 

@@ -208,3 +208,71 @@ def held(world):
     """Return where the last two messages let the joints stay, None if they do not."""
     last = [held_of(message) for message in world.controller.messages[-2:]]
     return last[1] if last[0] == last[1] else None
+
+
+@pytest.mark.parametrize('urdf, message', [
+    ('', r'URDF'),
+    ('<robot', r'URDF'),
+    ('<robot name="none"/>', 'has no joints'),
+    (gantry().replace(f' velocity="{FASTEST}"', ''), 'no velocity limit'),
+    (gantry().replace('end_effector', 'hand'), 'end_effector')])
+def test_a_urdf_that_does_not_fit_is_refused_at_configure(world_of, urdf, message):
+    world = world_of('joint_position', urdf=urdf)
+    assert not world.node.start()
+    assert message in world.node.problem
+
+
+def test_without_a_urdf_twists_to_joints_are_refused_and_joints_need_speeds(world_of):
+    world = world_of('joint_trajectory', robot_description_timeout=0.2)
+    world.robot.destroy_publisher(world.description)
+    assert not world.node.start()
+    assert 'no URDF came on /robot_description within 0.2 s' in world.node.problem
+    speedless = world_of('joint_trajectory', JointPolicy, robot_description_timeout=0.2)
+    for other in (world, speedless):
+        other.robot.destroy_publisher(other.description)
+    assert not speedless.node.start()
+    assert 'max_joint_speeds' in speedless.node.problem
+
+
+def test_joints_pass_straight_through_without_a_urdf_where_their_speeds_are_given(world_of):
+    world = world_of('joint_position', JointPolicy, robot_description_timeout=0.0,
+                     max_joint_speeds=[FASTEST])
+    world.robot.destroy_publisher(world.description)
+    assert started(world, 3)
+
+
+@pytest.mark.parametrize('joints, why', [
+    ({'other_1': 0.1, 'other_2': 0.0},
+     "has not told the position of 'slide_x': they tell other_1, other_2"),
+    ({'slide_x': 0.1, 'slide_y': 0.0}, "has not told the position of 'slide_z'"),
+    ({**dict(zip(JOINTS, START)), 'slide_z': 2.5}, 'beyond its limits'),
+    ({**dict(zip(JOINTS, START)), 'slide_z': 0.5}, 'disagree'),
+    ({**dict(zip(JOINTS, START)), 'slide_z': float('nan')}, 'finite')])
+def test_joint_states_that_cannot_be_this_arms_let_nothing_move_and_say_why(
+        world_of, joints, why):
+    world = world_of('joint_position')
+    world.robot.positions = joints
+    world.start()
+    world.robot.say()
+    world.until(lambda: world.says('commands', why), meanwhile=world.robot.look)
+    assert not world.controller.messages
+
+
+@pytest.mark.parametrize('rate', [5, 1000])
+def test_joint_states_at_5_hz_and_at_1_khz_serve(world_of, rate):
+    world = world_of('joint_position')
+    world.robot.publishes.discard('joints')
+    sent = [0]
+
+    def look():
+        """Publish joints as often as they are due, and an image."""
+        now_ns = world.robot.now_ns()
+        sent[0] = max(sent[0], now_ns - 10**9 // 10)
+        while sent[0] < now_ns:
+            sent[0] += 10**9 // rate
+            world.robot.joints.publish(world.robot.joint_state(sent[0]))
+        world.robot.look()
+    world.start()
+    world.robot.say()
+    world.until(lambda: len(world.controller.messages) > 20, meanwhile=look)
+    assert world.controller.messages[-1].data[0] > START[0]

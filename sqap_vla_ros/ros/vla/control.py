@@ -418,17 +418,28 @@ class Control:
         """Play the chunk of an answer, unless it is of no use any more."""
         self._problem = None
         self._chunk_known_s, self._chunk_known_ns = time.perf_counter(), self.now_ns()
-        return self.commander.take(
-            answer.chunk, self.now_ns(), self.parts.arm.at(answer.chunk.stamp_ns))
+        start = self.parts.arm.at(answer.chunk.stamp_ns)
+        try:
+            return self.commander.take(answer.chunk, self.now_ns(), start)
+        except ObservationError as error:
+            self._begins_not(error)
+            return True
 
     def _commanded(self, now_ns):
         """Return the command from now on; None where the arm must stand still."""
+        measured = self.parts.arm.now(now_ns)
         try:
-            return self.commander.command(now_ns, self.parts.arm.now(now_ns))
+            return self.commander.command(now_ns, measured)
         except ObservationError as error:
-            self._doubt(str(error))
-            self._start_over(problem=str(error))
+            self._begins_not(error)
             return None
+
+    def _begins_not(self, error):
+        """Take why a chunk can't be played: what it begins from is not as it should be."""
+        why_not = self.parts.arm.why_not
+        problem = f'{error}. {why_not}' if why_not else str(error)
+        self._doubt(problem)
+        self._start_over(problem=problem)
 
     def _ask(self, frame):
         self.player.ask(frame.stamp_ns)

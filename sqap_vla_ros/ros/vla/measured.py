@@ -6,6 +6,8 @@ import numpy as np
 from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.plausibility import Plausibility
+from sqap_vla_ros.ingest.robot_poses import DENSE_S, pose_at
+from sqap_vla_ros.ingest.stamps import duration_text
 
 NOTHING = Measured()
 
@@ -14,7 +16,8 @@ class MeasuredArm:
     """
     The arm's pose and joints, as far as they are needed.
 
-    What is older than image_timeout is not known: nothing is begun from where an arm was then.
+    Now means no older than image_timeout; at an image's stamp TF and joint_states have to be as
+    near to it as tf_max_age says.  why_not: what is not known, and why; '' if all is.
     """
 
     def __init__(self, config, transforms, inputs, needs=frozenset(), joint_names=()):
@@ -23,63 +26,70 @@ class MeasuredArm:
         self._transforms, self._inputs = transforms, inputs
         self._needs, self._joint_names = needs, tuple(joint_names)
         self._plausibility = Plausibility()
+        self.why_not = ''
 
     def now(self, now_ns: int) -> Measured:
         """Return the newest that was heard."""
-        if not self._needs:
-            return NOTHING
-        return Measured(self._known('pose', self._newest_pose, now_ns),
-                        self._known('joints', self._newest_joints, now_ns))
+        return self._measured(self._newest_pose, self._newest_joints, now_ns)
 
     def at(self, stamp_ns: int) -> Measured:
         """Return where the arm was at an image's stamp."""
+        return self._measured(self._pose_at, self._joints_at, stamp_ns)
+
+    def _measured(self, pose, joints, time_ns) -> Measured:
         if not self._needs:
             return NOTHING
-        return Measured(self._known('pose', self._pose_at, stamp_ns),
-                        self._known('joints', self._joints_at, stamp_ns))
+        self.why_not = ''
+        return Measured(self._known('pose', pose, time_ns), self._known('joints', joints, time_ns))
 
     def _known(self, need, find, time_ns):
         try:
             return find(time_ns) if need in self._needs else None
-        except ObservationError:
+        except ObservationError as error:
+            self.why_not = '; '.join(filter(None, (self.why_not, str(error))))
             return None
 
+    @property
     def _frames(self):
         return self.config.base_frame, self.config.end_effector_frames[0]
 
     def _newest_pose(self, now_ns):
-        return self._believed(self._transforms.latest(*self._frames()), now_ns)
+        pose = self._transforms.latest(*self._frames)
+        self._check_age('the transform {} -> {}'.format(*self._frames), now_ns - pose.stamp_ns)
+        return self._believed(pose)
 
     def _pose_at(self, stamp_ns):
-        try:
-            pose = self._transforms.lookup(*self._frames(), stamp_ns)
-        except ObservationError:
-            return self._newest_pose(stamp_ns)
-        return self._believed(pose, stamp_ns)
+        pose, _ = pose_at(
+            self._transforms, self.config, self._frames[1], stamp_ns, lambda look: look())
+        return self._believed(pose)
 
-    def _believed(self, pose, time_ns):
-        """Return a pose that is recent; raise ObservationError if no such arm can have it."""
-        if not self._is_recent(time_ns - pose.stamp_ns):
-            return None
+    def _believed(self, pose):
+        """Return a pose; raise ObservationError if no such arm can have it."""
         self._plausibility.check_frame(
-            pose, self._frames()[1], self._transforms, self.config, pose.stamp_ns)
+            pose, self._frames[1], self._transforms, self.config, pose.stamp_ns)
         return pose
 
     def _newest_joints(self, now_ns):
         joints = self._inputs.joints
-        return self._recent([joints.newest(name) for name in self._joint_names], now_ns)
-
-    def _joints_at(self, stamp_ns):
-        joints = self._inputs.joints
-        near = [joints.nearest(name, stamp_ns) for name in self._joint_names]
-        return self._recent(
-            [(stamp_ns - off_s * 1e9, position) for position, off_s in near], stamp_ns)
-
-    def _recent(self, found, time_ns):
-        """Return the positions of (stamp, position) pairs, None if one is old."""
-        if not all(self._is_recent(time_ns - stamp_ns) for stamp_ns, _ in found):
-            return None
+        found = [joints.newest(name) for name in self._joint_names]
+        for name, (stamp_ns, _) in zip(self._joint_names, found):
+            self._check_age(f'joint_states of {name!r}', now_ns - stamp_ns)
         return np.array([position for _, position in found])
 
-    def _is_recent(self, age_ns):
-        return abs(age_ns) * 1e-9 <= self.config.image_timeout
+    def _joints_at(self, stamp_ns):
+        joints, limit_s = self._inputs.joints, max(self.config.tf_max_age, DENSE_S)
+        found = [joints.at(name, stamp_ns) for name in self._joint_names]
+        for name, (_, off_s) in zip(self._joint_names, found):
+            if off_s > limit_s:
+                raise ObservationError(
+                    f'joint_states of {name!r} are {duration_text(off_s)} off the image (limit: '
+                    f'tf_max_age, {limit_s:g} s): publish them faster, or synchronize the clocks')
+        return np.array([position for position, _ in found])
+
+    def _check_age(self, what, age_ns):
+        limit_s = self.config.image_timeout
+        if abs(age_ns) * 1e-9 > limit_s:
+            raise ObservationError(
+                f'{what} is {duration_text(age_ns * 1e-9)} '
+                f'{"old" if age_ns > 0 else "in the future"} (limit: image_timeout, {limit_s:g} '
+                's)')
