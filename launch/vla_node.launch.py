@@ -29,12 +29,19 @@ CONFIG = ('YAML file of parameters, one a robot, or the name of one that is ship
 TOPICS = {
     'image': 'Image topic.', 'camera_info': 'CameraInfo topic.',
     'joint_states': 'JointState topic.', 'instruction': 'Topic of the instruction.',
-    'delta_twist_cmds': 'Twists for MoveIt Servo.', 'gripper_command': 'Opening, 0 to 1.'}
+    'robot_description': 'Topic of the URDF, for joint outputs.',
+    'delta_twist_cmds': 'Twists for MoveIt Servo.', 'target_pose': 'Poses, of output pose.',
+    'joint_trajectory': "Of the joint_trajectory_controller's.",
+    'joint_commands': 'Positions, of output joint_position.',
+    'gripper_command': 'Opening, 0 to 1.'}
+SERVO = ("true, or the name of MoveIt Servo's node where that is not /servo_node: lays servo.yaml "
+         'over the configuration, and remaps twists and poses to Servo. Left out: no Servo.')
+SERVO_TOPICS = {'delta_twist_cmds': 'delta_twist_cmds', 'target_pose': 'pose_target_cmds'}
 # launch arguments are shared with files that include this one: demo.launch.py has another seed
 PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
 OVERRIDES = {**{name: f'{description(item)} {DEFAULT}' for name, item in PARAMETER.items()},
              'use_sim_time': f'true or false: take the time from /clock. {DEFAULT}'}
-ARGUMENTS = ('config', 'name', 'namespace', *TOPICS, *OVERRIDES)
+ARGUMENTS = ('config', 'servo', 'name', 'namespace', *TOPICS, *OVERRIDES)
 
 
 def override(name, text):
@@ -59,23 +66,42 @@ def check_spelling(context):
             raise RuntimeError(f'launch argument {name} is unknown: did you mean {nearest[0]}?')
 
 
+def servo_node(text):
+    """Return the name of Servo's node; '' for none."""
+    if text.lower() in ('', 'false'):
+        return ''
+    return '/servo_node' if text.lower() == 'true' else text
+
+
+def remappings(context, servo):
+    """Return the remappings: those that were given, and Servo's topics for the others."""
+    given = {topic: LaunchConfiguration(topic).perform(context) for topic in TOPICS}
+    for topic, name in SERVO_TOPICS.items() if servo else ():
+        if given[topic] == topic:
+            given[topic] = f'{servo}/{name}'
+    return list(given.items())
+
+
 def vla_node(context):
     """Return the node, with the arguments that were given laid over the configuration."""
     check_spelling(context)
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     overrides = {name: override(name, text) for name, text in given.items() if text}
     config = config_path(LaunchConfiguration('config').perform(context))
+    servo = servo_node(LaunchConfiguration('servo').perform(context))
+    of_servo = [ParameterFile(str(SHIPPED['servo'])), {'servo_node': servo}] if servo else []
     return [LifecycleNode(
         package='sqap_vla_ros', executable='vla_node', output='screen',
         name=LaunchConfiguration('name'), namespace=LaunchConfiguration('namespace'),
-        parameters=[ParameterFile(config), overrides],
-        remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS])]
+        parameters=[ParameterFile(config), *of_servo, overrides],
+        remappings=remappings(context, servo))]
 
 
 def generate_launch_description():
     """Return the launch description."""
     arguments = [
         DeclareLaunchArgument('config', description=CONFIG),
+        DeclareLaunchArgument('servo', default_value='', description=SERVO),
         DeclareLaunchArgument('name', default_value='vla_node', description='Node name.'),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace.')]
     arguments += [DeclareLaunchArgument(name, default_value='', description=text)

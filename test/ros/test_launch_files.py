@@ -113,6 +113,23 @@ def test_a_configuration_is_a_file_or_the_name_of_one_that_is_shipped(load, tmp_
         started(module, config='no.yaml')
 
 
+@pytest.mark.parametrize('text, name', [('true', '/servo_node'), ('/arm/servo', '/arm/servo')])
+def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(load, text, name):
+    module = load('vla_node.launch.py')
+    given = started(module, config='example_arm', servo=text, max_linear_speed='0.2')
+    robot, servo, node, overrides = given['parameters']
+    assert servo.args == (str(share_directory() / 'config' / 'servo.yaml'),)
+    assert (node, overrides) == ({'servo_node': name}, {'max_linear_speed': 0.2})
+    topics = dict(given['remappings'])
+    assert topics['delta_twist_cmds'] == f'{name}/delta_twist_cmds'
+    assert topics['target_pose'] == f'{name}/pose_target_cmds'
+    assert topics['image'] == 'image'
+    own = started(module, config='example_arm', servo=text, delta_twist_cmds='/mine')
+    assert dict(own['remappings'])['delta_twist_cmds'] == '/mine'
+    without = started(module, config='example_arm')
+    assert dict(without['remappings'])['delta_twist_cmds'] == 'delta_twist_cmds'
+
+
 def test_a_misspelt_argument_is_refused_with_the_nearest(load):
     module = load('vla_node.launch.py')
     with pytest.raises(RuntimeError, match='max_linear_sped is unknown: .* max_linear_speed'):
