@@ -79,6 +79,22 @@ def test_cancel_stops_the_arm_before_it_is_answered(client):
     assert status == GoalStatus.STATUS_SUCCEEDED
 
 
+@pytest.mark.parametrize('world', [{'max_linear_acceleration': 0.2}], indirect=True)
+@pytest.mark.parametrize('is_cancelled', [True, False])
+def test_cancel_stops_at_once_and_the_end_of_the_time_within_the_limits(client, is_cancelled):
+    world, twists = client.world, client.world.robot.twists
+    result = client.run(max_duration_s=1.0)
+    world.until(lambda: speed(twists[-1]) > 0.09, meanwhile=world.robot.look)
+    if is_cancelled:
+        client.handle.cancel_goal_async()
+    client.ended(result)
+    world.until(world.stands_still)
+    speeds = [speed(twist) for twist in twists]
+    last = max(index for index, value in enumerate(speeds) if value > 0.09)
+    slows_down = any(0 < value < 0.08 for value in speeds[last:])
+    assert slows_down != is_cancelled, speeds[last:]
+
+
 def stop(client):
     assert client.world.call('stop').success
 

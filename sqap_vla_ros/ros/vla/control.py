@@ -236,9 +236,11 @@ class Control:
         self._say_instruction()
         self.on_task()
 
-    def end_goal(self):
-        """Stop at once: the goal is over."""
+    def end_goal(self, at_once: bool = True):
+        """Stop, for the goal is over; else within the acceleration limits."""
         self.instructions.end_goal()
+        if at_once:
+            self.commander.stop(self.now_ns())
         self._say_instruction()
         self.on_task()
 

@@ -142,8 +142,10 @@ class RealTimeControl(Control):
             self.parts.output.stop(self.now_ns())
 
     def _why_unserved(self):
-        """Return, once, that the watchdog has stopped the arm."""
+        """Return, once, that the watchdog has stopped the arm, which stands since."""
         silent_s, self._watchdog.silent_s = self._watchdog.silent_s, 0.0
+        if silent_s:
+            self.commander.stop(self.now_ns())
         return (ERROR, f'the node did nothing for {silent_s:.2f} s and was stopped by its '
                 'watchdog: is the machine overloaded?') if silent_s else None
 

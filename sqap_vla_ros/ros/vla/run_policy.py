@@ -102,7 +102,7 @@ class RunPolicy:
             return
         inferences, commands = self._counts()
         self._run = None
-        self.control.end_goal()
+        self.control.end_goal(at_once=reason != Action.Result.DURATION)
         result = Action.Result(
             termination_reason=reason, message=message, inferences=inferences, commands=commands,
             elapsed_s=run.elapsed_s)
