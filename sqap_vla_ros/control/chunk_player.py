@@ -74,9 +74,12 @@ class ChunkPlayer:
         """Whether there was a chunk and nothing is left of it."""
         return self.stamp_ns is not None and self._place_ns >= self._end_ns()
 
-    def load(self, plan: Plan, stamp_ns: int, now_ns: int) -> bool:
+    def load(self, plan: Plan, stamp_ns: int, now_ns: int, behind_ns: int = 0) -> bool:
         """
         Play the plan of a chunk from now on, less what was executed since stamp_ns.
+
+        behind_ns: the image shows the arm where it was told to be so long before: what was told
+        in between counts as executed, too.
 
         Return False, and go on as before, for the answer to an image that was taken before the
         arm was stopped, or before the one that is answered already.
@@ -90,7 +93,7 @@ class ChunkPlayer:
         self.settle(now_ns)
         self.chunk_rows, self._newest_ns = len(plan.rows), 0
         if self.chunk_rows > 1:
-            place_ns = self.executed.between(stamp_ns, now_ns)
+            place_ns = self.executed.between(stamp_ns - behind_ns, now_ns)
             if not self.lockstep:
                 plan, place_ns = self._seams.join(self.plan, self._place_ns, plan, place_ns,
                                                   self.executed.total_ns)

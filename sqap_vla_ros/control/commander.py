@@ -18,6 +18,7 @@ from .action_space import ActionSpace
 from .chunk_player import ChunkPlayer
 from .command import Command, Measured
 from .drives import Drive, TwistDrive
+from .lag import Lag
 from .limits import CommandLimits, JointLimits
 from .plan import Plan
 from .retiming import eased, Rate, Retimer
@@ -104,6 +105,7 @@ class Commander:
             Seams(blending, round(blending_s * 1e9), space.gripper_threshold is not None))
         self._retimer, self._rate, self._missed = Retimer(period_ns), Rate(0), 0
         self._moving = None  # the velocity that was told last; None while the arm stands
+        self._lag = Lag()
         self._latency_ms, self._left = Recent(100), Recent(200)
 
     @property
@@ -125,7 +127,8 @@ class Commander:
             self.stop(now_ns)
             return True
         is_late = self._is_late(now_ns)
-        if not self.player.load(plan, chunk.stamp_ns, now_ns):
+        behind_ns = 0 if self._lockstep else self._lag.behind_ns(start, chunk.stamp_ns)
+        if not self.player.load(plan, chunk.stamp_ns, now_ns, behind_ns):
             return False
         self._latency_ms.add((now_ns - chunk.stamp_ns) * 1e-6)
         self._missed = self._missed + 1 if is_late else 0
@@ -148,9 +151,9 @@ class Commander:
             self.drive.begin(measured)
             self._moving = np.zeros(len(said.velocity))
         asked = self._asked(said, now_ns)
-        clamped = self.gate.clamped
-        admitted = self.gate.admit(asked, now_ns, self._period_ns, measured,
-                                   self.drive.reference(now_ns))
+        clamped, reference = self.gate.clamped, self.drive.reference(now_ns)
+        self._lag.note(now_ns, reference)
+        admitted = self.gate.admit(asked, now_ns, self._period_ns, measured, reference)
         if self.gate.fault or self.gate.hold:  # motion begins again with another image
             self.player.forget(now_ns)
         if admitted is None:
@@ -191,6 +194,7 @@ class Commander:
         twin.player, twin.gate, twin.drive = self.player.twin(), deepcopy(self.gate), copy(
             self.drive)
         twin._retimer, twin._left, twin._period_ns = Retimer(dt_ns), Recent(1), dt_ns
+        twin._lag = Lag()
         commands = []
         for index in range(count):
             time_ns = now_ns + index * dt_ns
@@ -280,6 +284,7 @@ class Commander:
     def _rest(self) -> None:
         """Take the arm to stand."""
         self.gate.rest()
+        self._lag.clear()
         if self._moving is not None:
             self.drive.rest()
             self._moving = None
