@@ -215,8 +215,8 @@ class Commander:
 
     def _said(self, now_ns: int) -> Command | None:
         """Return what the plan says for now, as fast as it may be played."""
-        if self._lockstep:
-            return self.player.command(now_ns)
+        if self._lockstep:  # a position is that at the end of the tick, not of its first instant
+            return self.player.command(now_ns, self._period_ns if self.needs else 1)
         if not self.gate.speed_scale:
             self.player.forget(now_ns)
         place_ns = self.player.place_ns(now_ns)

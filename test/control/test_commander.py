@@ -250,3 +250,18 @@ def test_a_row_beyond_the_limits_counts_as_shortened_though_it_is_played_slower(
     for tick in range(5):
         control.command(START_NS + tick * PERIOD_NS)
     assert '5 commands within 10 s were shortened' in control.gate.fault
+
+
+def test_in_lockstep_a_row_of_a_tick_is_told_whole_and_the_next_chunk_goes_on_from_there():
+    control = commander(lockstep=True, period_ns=50 * MS, drive=PoseDrive())
+    stands = Pose(np.array([0.4, 0.0, 0.3]), np.array([0.0, 0.0, 0.0, 1.0]))
+    told, now_ns = [], START_NS
+    for step in range(12):
+        measured = Measured(stands)
+        if control.player.wants_image(now_ns):
+            control.player.ask(now_ns)
+            assert control.take(chunk(now_ns), now_ns, measured)
+        told.append(control.command(now_ns, measured).position[0])
+        stands = Pose(np.array([told[-1], 0.0, 0.3]), stands.quaternion)  # it is there in time
+        now_ns += 50 * MS
+    np.testing.assert_allclose(told, 0.4 + 0.005 * np.arange(1, 13))
