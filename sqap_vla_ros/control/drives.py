@@ -26,15 +26,16 @@ class Drive:
 
     needs: what has to be measured, out of 'pose' and 'joints'.  joint_names: of those, in order.
     share: how much of the admitted way the last advance went, less than 1 where the output has
-    limits of its own.  fault: why the arm has to stop until someone has looked; rest() forgets
-    it.  All calls of one motion are begin, then toward, advance and watch in turns, then maybe
-    brake, then rest.  Its state is replaced, never changed in place, so that copy.copy makes an
-    independent drive.
+    limits of its own, and note: why, in words.  fault: why the arm has to stop until someone has
+    looked; rest() forgets it.  All calls of one motion are begin, then toward, advance and watch
+    in turns, then maybe brake, then rest.  Its state is replaced, never changed in place, so that
+    copy.copy makes an independent drive.
     """
 
     needs: frozenset[str] = frozenset()
     joint_names: tuple[str, ...] = ()
     share: float = 1.0
+    note: str = ''
     fault: str | None = None
 
     def begin(self, measured: Measured | None) -> None:

@@ -42,11 +42,6 @@ class Pose:
     stamp_ns: int = 0
     off_ns: int = 0
 
-    @property
-    def vector(self) -> np.ndarray:
-        """Return it as float64 [7], x y z qx qy qz qw."""
-        return np.concatenate([self.translation, self.quaternion])
-
 
 @dataclass(frozen=True)
 class Step:

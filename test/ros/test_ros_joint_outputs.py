@@ -276,3 +276,16 @@ def test_joint_states_at_5_hz_and_at_1_khz_serve(world_of, rate):
     world.robot.say()
     world.until(lambda: len(world.controller.messages) > 20, meanwhile=look)
     assert world.controller.messages[-1].data[0] > START[0]
+
+
+def test_what_is_planned_is_shown_as_joints_where_joints_are_commanded(world_of):
+    world = world_of('joint_position')
+    planned = []
+    world.robot.create_subscription(
+        JointTrajectory, 'vla_node/planned_trajectory', planned.append, 10)
+    started(world)
+    world.until(lambda: planned, meanwhile=world.controller.look)
+    assert tuple(planned[0].joint_names) == JOINTS
+    assert places(planned[0])[:, 1:] == pytest.approx(
+        np.tile(START[1:], (len(planned[0].points), 1)), abs=1e-6)
+    assert np.diff(places(planned[0])[:4, 0]) == pytest.approx(SPEED * 0.05, abs=1e-4)

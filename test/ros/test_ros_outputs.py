@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every way out over real topics: what moves the robot, what stops it, and who must listen."""
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
 import pytest
 
 np = pytest.importorskip('numpy')
@@ -13,6 +13,7 @@ from sqap_vla_ros.ros.messages import nanoseconds_of  # noqa: E402
 pytestmark = pytest.mark.ros
 LIMIT = 0.25  # max_linear_speed as it is by default
 START = (0.1, 0.0, 1.0)  # of the end effector, as the harness publishes it
+TOPICS = {'twist': 'delta_twist_cmds', 'pose': 'target_pose'}
 ERROR = DiagnosticStatus.ERROR
 
 
@@ -119,3 +120,25 @@ def test_nothing_moves_while_nothing_listens_nor_after_the_controller_has_gone(w
     world.robot.destroy_subscription(world.controller)
     world.until(lambda: world.says('commands', 'nothing listens'), meanwhile=world.robot.look)
     assert world.node._control.player.stamp_ns is None
+
+
+@pytest.mark.parametrize('output, kind', [('twist', TwistStamped), ('pose', PoseStamped)])
+def test_what_is_planned_is_shown_as_poses_to_those_who_subscribe(output, kind):
+    world = World(parameters={'output': output})
+    try:
+        world.robot.create_subscription(kind, TOPICS[output], lambda _: None, 10)
+        planned = []
+        world.robot.create_subscription(
+            PoseArray, 'vla_node/planned_trajectory', planned.append, 10)
+        world.start()
+        world.robot.say()
+        world.until(lambda: planned and planned[-1].poses, meanwhile=world.robot.look)
+        first = planned[0]
+        assert first.header.frame_id == 'base' and 4 <= len(first.poses) <= 8
+        ways = [pose.position.x for pose in first.poses]
+        assert ways[:3] == pytest.approx(
+            START[0] + SPEED * 0.05 * np.arange(1, 4), abs=SPEED * 0.05)
+        assert np.diff(ways[:4]) == pytest.approx(SPEED * 0.05, abs=1e-6)
+        assert first.poses[0].position.z == pytest.approx(START[2])
+    finally:
+        world.close()

@@ -37,6 +37,7 @@ class Parts:
     arm: object
     output: object
     results: object
+    planned: object
     diagnostics: object
     estop: object
     run: object
@@ -468,6 +469,9 @@ class Control:
                   'ros_overhead': overhead_ms}
         self.parts.results.chunk.publish(chunk_message(
             answer.chunk, self.space, answer.frame.message.header, answer.instruction, stages))
+        if self.parts.planned.is_wanted:
+            now_ns, rows, dt_ns = self.now_ns(), len(answer.chunk.actions), self.space.dt_ns
+            self.parts.planned.publish(self.preview(now_ns, rows, dt_ns), dt_ns, now_ns)
 
     def _say(self, level, text):
         """Set the status `commands`; costs nothing when nothing has changed."""
@@ -505,6 +509,9 @@ class Control:
             self.parts.diagnostics.report('output', WARN, DRY_RUN)
             return
         level, text, values = self.parts.output.check()
+        note = self.parts.drive.note
+        if note:
+            level, text = max(level, WARN), f'{text}; {note}'
         self.parts.diagnostics.report('output', level, text, **values)
 
     def _say_inputs(self):

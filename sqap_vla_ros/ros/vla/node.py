@@ -35,6 +35,7 @@ from .lockstep import LockstepControl
 from .measured import MeasuredArm
 from .outputs import make_drive, make_output
 from .parameters import changed, declare_parameters, read_parameters
+from .planned import PlannedTrajectory
 from .realtime import RealTimeControl
 from .results import Results
 from .robot_description import read_urdf
@@ -207,12 +208,14 @@ class VlaNode(LifecycleNode):
             inference=Inference(self, self._worker, policy, observer, results),
             drive=drive, arm=arm, output=make_output(self, config, space, drive, arm),
             results=results, diagnostics=self._diagnostics,
+            planned=PlannedTrajectory(self, config, space, drive, transforms),
             estop=EmergencyStop(self, config.estop_topic, config.estop_timeout), run=self._run)
         self._observer = observer
         kind = LockstepControl if config.lockstep else RealTimeControl
         control = kind(config, space, self._parts)
         control.connect()
         results.setup()
+        self._parts.planned.setup()
         self._parts.inference.setup(control.on_answer)
         if config.needs_localization or policy.state_names or 'pose' in needs:
             transforms.setup(control)
@@ -240,7 +243,7 @@ class VlaNode(LifecycleNode):
         if self._control is not None:
             parts = self._parts
             for part in (parts.estop, parts.inputs, parts.transforms, parts.inference,
-                         parts.results, parts.output):
+                         parts.results, parts.planned, parts.output):
                 part.teardown()
 
     def _set_parameters(self, parameters):

@@ -3,6 +3,7 @@
 """Poses for Cartesian controllers and Servo's pose mode: target_pose, in the base frame."""
 
 from geometry_msgs.msg import PoseStamped
+from sqap_vla_ros.control.row_positions import position_of
 
 from .positions import PositionOutput
 from ...messages import pose_message
@@ -24,4 +25,4 @@ class PoseOutput(PositionOutput):
 
     def position_of(self, measured):
         """Return where the end effector is [7]; None where that is not known."""
-        return None if measured.pose is None else measured.pose.vector
+        return None if measured.pose is None else position_of(measured.pose)
