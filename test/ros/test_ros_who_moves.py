@@ -51,7 +51,7 @@ def test_an_instruction_latched_before_start_moves_nothing_until_it_is_published
 def test_one_that_is_latched_by_a_clock_that_is_ahead_moves_nothing_either(
         make_world, monkeypatch):
     """No clock of another machine is believed."""
-    monkeypatch.setattr('sqap_vla_ros.ros.vla.control.time.time_ns', lambda: 0)
+    monkeypatch.setattr('sqap_vla_ros.ros.vla.permission.time.time_ns', lambda: 0)
     world = make_world()
     latched_instruction(world)
     world.start()
@@ -175,7 +175,7 @@ def test_without_it_motion_goes_on(world, lose):
 @pytest.mark.parametrize('world', [CAREFUL], indirect=True)
 def test_an_instruction_that_could_not_begin_for_long_does_not_begin_by_itself(
         world, monkeypatch):
-    monkeypatch.setattr('sqap_vla_ros.ros.vla.control.BEGIN_WITHIN_S', 0.3)
+    monkeypatch.setattr('sqap_vla_ros.ros.vla.permission.BEGIN_WITHIN_S', 0.3)
     world.robot.publishes.remove('tf')
     world.robot.say()
     world.until(lambda: world.says('commands', 'call ~/resume'), meanwhile=world.robot.look)

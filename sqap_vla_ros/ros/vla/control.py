@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import time
 
 from sqap_vla_ros.control.commander import Commander
-from sqap_vla_ros.control.instructions import HEARD_BEFORE, Instructions, LATCHED, shown
 from sqap_vla_ros.errors import ObservationError
 
 from .diagnostics import ERROR, OK, WARN
-from .run_policy import DEACTIVATED, ESTOP, FAULT, STOPPED
+from .permission import Permission
+from .reports import Reports
+from .run_policy import DEACTIVATED, STOPPED
 from ..messages import chunk_message
 from ...support.timing import Recent
 
 CHECK_PERIOD_S = 0.2
 PREPARATION_S = 60.0  # that a policy may take to be made ready before it is called an error
-BEGIN_WITHIN_S = 5.0  # with require_resume: what can't begin by then needs ~/resume
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ class Parts:
     run: object
 
 
-DRY_RUN = 'DRY RUN, nothing is commanded'
-BEGIN = 'publish it again or call ~/resume to begin'
-
-
-class Control:
+class Control(Permission):
     """
     Base of RealTimeControl and LockstepControl.
 
@@ -57,9 +53,8 @@ class Control:
     """
 
     def __init__(self, config, space, parts: Parts):
-        self.config = config
+        super().__init__(config, parts)
         self.space = space
-        self.parts = parts
         self.commander = Commander(
             space, self._limits(config), config.lockstep, config.pipelined,
             space.dt_ns if config.lockstep else round(1e9 / config.control_rate), parts.drive,
@@ -67,32 +62,21 @@ class Control:
         self.gate, self.player = self.commander.gate, self.commander.player
         self.gate.speed_scale = config.speed_scale
         self.pace = self.commander.pace(0)
-        self.is_active = False
-        self.instructions = Instructions(
-            parts.inference.check_instruction, config.max_instruction_length,
-            config.start_on_activate)
-        self._rests_since_s = None  # perf_counter() since when the arm is told to stand still
-        self._stopped_by = FAULT  # what the gate's fault is, if it was latched here
-        self._asked_to_move_s = 0.0  # perf_counter() of the instruction, goal or ~/resume
-        self._activated_ns = 0  # by the machine's clock, which stamps messages
+        self.reports = Reports(self)
         self._chunk_known_s = 0.0  # perf_counter() when the chunk in play came in
         self._chunk_known_ns = 0  # and the time that commands are stamped with
         self._problem = None  # why the newest image got no chunk
-        self._topic_problems = {}
-        self._doubled = {}
-        self._said = (OK, 'inactive')
+        self.topic_problems = {}
         self._chunks = self._moves = 0
-        self._overhead_ms, self._inference_ms = Recent(), Recent()
+        self.overhead_ms, self.inference_ms = Recent(), Recent()
 
     def start(self):
         """Begin to command (activation)."""
         self.is_active = True
-        self._activated_ns = time.time_ns()
-        self._asked_to_move_s = time.perf_counter()
-        self.instructions.activate()
-        self._say_dry_run()
-        self._say_instruction()
-        self._doubled = self.parts.inputs.doubled_topics(self._command_topics)
+        self.permit_from_now()
+        self.reports.dry_run()
+        self.reports.instruction()
+        self.doubled = self.parts.inputs.doubled_topics(self.command_topics)
         if not self.config.dry_run:
             self.parts.output.begin()
         self._start_over(forget_image_size=True)
@@ -117,46 +101,6 @@ class Control:
         self._hold(self.now_ns())
         if not self.config.dry_run:
             self.parts.output.flush()
-
-    def latch(self, reason: str, kind=FAULT):
-        """Stop at once and until ~/resume, and end a goal; kind: its termination_reason."""
-        if self.gate.fault is None:
-            self._stopped_by = kind
-        self.gate.latch(reason)
-        self._rests_since_s = None
-        self._end_run_if_latched()
-        if self.is_active:
-            self._command_now()
-
-    def stop(self) -> str:
-        """Stop until resume; returns what to tell the caller."""
-        self.latch('stopped by ~/stop', STOPPED)
-        return f'{self.gate.fault}; call ~/resume to go on'
-
-    def stop_after_bug(self):
-        """Stop until resume, whatever state the rest is in."""
-        self.gate.latch('a bug in the node, its traceback is in the log')
-        if self.is_active:
-            self._hold(self.now_ns())
-
-    def resume(self) -> str:
-        """
-        Clear a stop or fault, or begin what was heard and held; returns what to tell the caller.
-
-        Motion goes on with a new chunk, never with the old one.
-        """
-        reason = self.parts.estop.why_not_move
-        if self.parts.estop.is_pressed:
-            return f'{reason}: release it first'
-        fault, self._stopped_by = self.gate.resume(), FAULT
-        self._asked_to_move_s = time.perf_counter()
-        self._start_over()
-        if fault:
-            held = self.instructions.held_why
-            return f'cleared: {fault}' + (f'; {held}: {BEGIN}' if held else '')
-        begun = self.instructions.resume() if self.is_active else ''
-        self._say_instruction()
-        return f'begins {shown(begun)}' if begun else 'there was nothing to clear'
 
     def reset(self) -> str:
         """Drop the chunk and begin an episode; returns what to tell the caller."""
@@ -189,7 +133,7 @@ class Control:
 
     def _switch_dry_run(self):
         """Let go of the command topics, or take them and wait for ~/resume."""
-        self._say_dry_run()
+        self.reports.dry_run()
         if self.config.dry_run:
             self.parts.output.teardown()
         else:
@@ -221,52 +165,8 @@ class Control:
     @property
     def hold_reason(self) -> str:
         """Return why the arm stands still, '' while it moves."""
-        level, text = self._said
+        level, text = self.reports.said
         return '' if 'moving: ' in text or text == 'moving' else text
-
-    def why_no_goal(self, instruction: str) -> str:
-        """Return why a goal can't begin now, '' if it can."""
-        if self.gate.fault:
-            return f'{self.gate.fault}; call ~/resume when it is safe'
-        return self.instructions.why_refused(instruction)
-
-    def begin_goal(self, instruction: str):
-        """Follow a goal's instruction from the next image on, instead of the topic's."""
-        self._asked_to_move_s = time.perf_counter()
-        self.instructions.begin_goal(instruction)
-        self._say_instruction()
-        self.on_task()
-
-    def end_goal(self, at_once: bool = True):
-        """Stop, for the goal is over; else within the acceleration limits."""
-        self.instructions.end_goal()
-        if at_once:
-            self.commander.stop(self.now_ns())
-        self._say_instruction()
-        self.on_task()
-
-    def on_instruction(self, text: str, heard_ns):
-        """
-        Take what the topic says.
-
-        heard_ns: when it came in, by the machine's clock; None for what is latched, of which no
-        clock on this machine tells how old it is.
-        """
-        had_goal = self.instructions.has_goal
-        old = LATCHED if heard_ns is None else (
-            HEARD_BEFORE if heard_ns < self._activated_ns else '')
-        is_changed = self.instructions.hear(text, old)
-        self._say_instruction()
-        if had_goal and not self.instructions.has_goal:
-            self.parts.run.end(STOPPED, 'an empty instruction was published')
-        if is_changed:
-            self._asked_to_move_s = time.perf_counter()
-            self.on_task()
-
-    def on_estop(self, is_pressed: bool):
-        """Stop when the emergency stop is pressed; a release alone moves nothing."""
-        if is_pressed:
-            self.latch(self.parts.estop.why_not_move, ESTOP)
 
     def on_answer(self, answer):
         """Take the policy's answer: a chunk, or the reason why there is none."""
@@ -285,56 +185,25 @@ class Control:
         self._command_now()
         if answer.chunk is not None:
             self._publish_chunk(answer)
-        self._say_inference(answer)
+        self.reports.inference(answer)
 
     def on_topic_problem(self, topic: str, message):
         """Take what is wrong with a topic; None when it is well again."""
-        if message is None and topic not in self._topic_problems:
+        if message is None and topic not in self.topic_problems:
             return
-        self._topic_problems[topic] = message
-        self._say_inputs()
+        self.topic_problems[topic] = message
+        self.reports.inputs()
 
     def check(self):
         """Look at what no callback tells: the number of publishers, and silence."""
-        self._doubled = self.parts.inputs.doubled_topics(self._command_topics)
+        self.doubled = self.parts.inputs.doubled_topics(self.command_topics)
         self._check_estop()
         self.parts.run.report()
         self.pace = self.commander.pace(self.now_ns())
-        self._say_inputs()
-        self._say_output()
+        self.reports.inputs()
+        self.reports.output()
         self._say_state()
-        self.parts.diagnostics.report('commands', *self._said, **self._values())
-
-    def why_not_ask(self):
-        """Return (level, text) if it is no use to infer on any image, else None."""
-        inputs = self.parts.inputs
-        if self.gate.fault:
-            return ERROR, f'{self.gate.fault}; call ~/resume when it is safe'
-        if self.parts.estop.why_not_move:
-            return ERROR, self.parts.estop.why_not_move
-        if self.parts.output.why_not and not self.config.dry_run:
-            return self.parts.output.why_not
-        for topic, nodes in self._doubled.items():
-            if inputs.is_camera_topic(topic):
-                return ERROR, (f'{len(nodes)} publishers on {topic} ({", ".join(nodes)}): which '
-                               'camera is it? Stop all but one')
-            if topic in self._rivals:
-                return ERROR, (f'{len(nodes)} publishers on {topic} ({", ".join(nodes)}): this '
-                               'node commands nothing while another may move the arm; stop all '
-                               'but one')
-        return self._why_no_task()
-
-    def _why_no_task(self):
-        """Return (level, text) if nobody has told the arm to do anything, else None."""
-        told = self.instructions
-        if told.text:
-            return None
-        if told.refused:
-            return ERROR, told.refused
-        if told.held:
-            return WARN, f'{told.held_why}: {BEGIN}'
-        return WARN, (f'no instruction: publish one on {self.parts.inputs.instruction_topic} or '
-                      'send a goal to ~/run_policy')
+        self.reports.repeat()
 
     def why_slow(self):
         """Return (level, text) if the inference in hand takes too long, else None."""
@@ -359,21 +228,6 @@ class Control:
             return ERROR, self._problem
         return None
 
-    @property
-    def has_task(self) -> bool:
-        """Whether the arm is to move as soon as it can."""
-        return bool(self.instructions.text) and not self.gate.fault and not self._rivals
-
-    @property
-    def _command_topics(self) -> tuple[str, ...]:
-        """Return the topics on which this node commands the robot; none in a dry run."""
-        return () if self.config.dry_run else self.parts.output.command_topics
-
-    @property
-    def _rivals(self) -> list:
-        """Return the command topics that another node publishes on, too."""
-        return [topic for topic in self._doubled if topic in self._command_topics]
-
     def connect(self):
         """Make the command publishers, unless this is a dry run."""
         if not self.config.dry_run:
@@ -392,30 +246,6 @@ class Control:
         """Command the arm to stand still, unless this is a dry run."""
         if not self.config.dry_run:
             self.parts.output.stop(now_ns)
-
-    def _doubt(self, reason: str):
-        """
-        Take a reason for which a task is not carried out; with require_resume, latch it.
-
-        It is latched where it interrupts motion, and where motion that was asked for has not
-        begun for a while: nobody expects it any more. A policy that is made ready is waited for.
-        """
-        if not self.config.require_resume or self.gate.fault or not self.instructions.text:
-            return
-        waited_s = time.perf_counter() - self._asked_to_move_s
-        if self.player.stamp_ns is not None or waited_s > BEGIN_WITHIN_S:
-            self.latch(f'{reason} (require_resume: when it is mended, nothing moves by itself)')
-
-    def _end_run_if_latched(self):
-        if self.gate.fault:
-            kind = self._stopped_by
-            self.parts.run.end(kind, self.gate.fault)
-
-    def _check_estop(self):
-        reason = self.parts.estop.why_lost
-        if reason:
-            self.parts.estop.forget()
-            self.latch(reason, ESTOP)
 
     def _takes(self, answer) -> bool:
         """Play the chunk of an answer, unless it is of no use any more."""
@@ -462,8 +292,8 @@ class Control:
         """Publish ~/action_chunk and note what ROS added to the inference."""
         total_ms = (time.perf_counter() - answer.frame.heard_s) * 1e3
         overhead_ms = max(0.0, total_ms - answer.infer_ms - answer.waited_ms)
-        self._overhead_ms.add(overhead_ms)
-        self._inference_ms.add(answer.infer_ms)
+        self.overhead_ms.add(overhead_ms)
+        self.inference_ms.add(answer.infer_ms)
         self._chunks += 1
         stages = {**answer.chunk.timings, 'observation': answer.observe_ms,
                   'ros_overhead': overhead_ms}
@@ -474,71 +304,4 @@ class Control:
             self.parts.planned.publish(self.preview(now_ns, rows, dt_ns), dt_ns, now_ns)
 
     def _say(self, level, text):
-        """Set the status `commands`; costs nothing when nothing has changed."""
-        if self.config.dry_run and self.is_active:
-            level, text = max(level, WARN), f'{DRY_RUN}: {text}'
-        if (level, text) != self._said:
-            self._said = (level, text)
-            self.parts.diagnostics.report('commands', level, text, **self._values())
-
-    def _values(self):
-        pace = self.pace
-        return {'fault': self.gate.fault or '', 'shortened': self.gate.clamped,
-                'chunks': self._chunks, 'chunk_rows': pace.rows, 'row_s': pace.dt_s,
-                'image_to_chunk_ms_p50': pace.latency_ms,
-                'share_executed': pace.executed_share,
-                'share_of_time_under_way': pace.running_share,
-                'ros_overhead_ms_p50': self._overhead_ms.percentile(50),
-                'ros_overhead_ms_p99': self._overhead_ms.percentile(99),
-                'inference_ms_p50': self._inference_ms.percentile(50),
-                'inference_ms_p95': self._inference_ms.percentile(95)}
-
-    def _say_inference(self, answer):
-        diagnostics = self.parts.diagnostics
-        if answer.bug:
-            diagnostics.report('inference', ERROR, 'crashed: ' + answer.problem.splitlines()[-1])
-        elif answer.chunk is None:
-            diagnostics.report('inference', ERROR, answer.problem)
-        elif answer.warnings:
-            diagnostics.report('inference', WARN, '; '.join(answer.warnings))
-        else:
-            diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
-
-    def _say_output(self):
-        if self.config.dry_run:
-            self.parts.diagnostics.report('output', WARN, DRY_RUN)
-            return
-        level, text, values = self.parts.output.check()
-        note = self.parts.drive.note
-        if note:
-            level, text = max(level, WARN), f'{text}; {note}'
-        self.parts.diagnostics.report('output', level, text, **values)
-
-    def _say_inputs(self):
-        inputs = self.parts.inputs
-        problems = [f'{len(nodes)} publishers on {topic}: {", ".join(nodes)}' +
-                    ('; stop all but this node, or they move the arm in turns'
-                     if topic in self._command_topics else '')
-                    for topic, nodes in self._doubled.items()]
-        problems += [message for message in self._topic_problems.values() if message]
-        problems += filter(None, [inputs.lost_images()])
-        self.parts.diagnostics.report(
-            'inputs', ERROR if self._rivals else WARN if problems else OK,
-            '; '.join(problems) or 'well',
-            images=inputs.images)
-
-    def _say_dry_run(self):
-        if self.config.dry_run:
-            self.parts.node.get_logger().warning(
-                f'{DRY_RUN}: everything is published but the commands (parameter dry_run)')
-
-    def _say_instruction(self):
-        told = self.instructions
-        if told.note:
-            level, text = WARN, told.note
-        elif told.text:
-            level, text = OK, f'follows {shown(told.text)}' + (
-                ', a goal of ~/run_policy' if told.has_goal else '')
-        else:
-            level, text = self._why_no_task()
-        self.parts.diagnostics.report('instruction', level, text)
+        self.reports.commands(level, text)
