@@ -263,6 +263,9 @@ def test_joints_of_a_policy_pass_straight_through():
     assert sent.gripper == 1.0 and drive.share == 1.0 and drive.brake(NOW_NS, PERIOD_NS) is None
     later = drive.advance(Command(np.zeros(2)), NOW_NS + PERIOD_NS // 2, PERIOD_NS)
     np.testing.assert_allclose(later.position, [0.505, -0.495])
+    drive.advance(asked, NOW_NS + PERIOD_NS, PERIOD_NS)
+    late = drive.advance(Command(np.zeros(2)), NOW_NS + 9 * PERIOD_NS, PERIOD_NS)
+    np.testing.assert_allclose(late.position, [0.515, -0.485])  # a period's way, not eight
 
 
 def test_without_speed_limits_nothing_moves():

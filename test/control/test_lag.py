@@ -92,3 +92,20 @@ def test_chunks_do_not_pull_a_lagging_arm_back(rate_hz):
     assert gone_m == pytest.approx(SPEED * (1.5 - 0.1 - 0.06), abs=0.012)  # ramp and lag
     under_way = speeds[round(0.3 * rate_hz):]
     assert under_way.min() > 0.95 * SPEED and under_way.max() < 1.05 * SPEED
+
+
+def test_in_lockstep_a_chunk_begins_with_its_first_row():
+    space = ActionSpace(kind='delta', names=DELTA_NAMES, rotation='rotvec', execute_steps=4)
+    control = Commander(space, CommandLimits(1.0, 1.0), True, period_ns=50 * MS,
+                        drive=PoseDrive())
+    actions = np.zeros((8, 6), np.float32)
+    actions[:, 0] = SPEED * space.dt
+    for tick in range(8):
+        now_ns = NOW_NS + tick * 50 * MS
+        seen = at(max(0.0, SPEED * (0.05 * tick - 0.06)), now_ns)
+        if tick in (0, 4):
+            control.player.ask(now_ns)
+            control.take(ActionChunk(actions, space.dt, DELTA_NAMES, now_ns, {}), now_ns, seen)
+            first = seen.pose.translation[0] + SPEED * space.dt
+        sent = control.command(now_ns, seen)
+        assert sent.position[0] == pytest.approx(first + SPEED * space.dt * (tick % 4), abs=1e-6)
