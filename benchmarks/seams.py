@@ -5,8 +5,8 @@ What the arm is told where one action chunk takes over from another: velocity, a
 
 A recorded run of the bundled policy is played through the Commander as vla_node does in real
 time: each chunk is known LATENCY_S after its image, twists, poses and joint velocities go out at
-20, 50 and 100 Hz. `before`: chunks take over at once and nothing limits acceleration. The others:
-limits of acceleration and jerk, with each way of blending.
+20, 50 and 100 Hz. `before`: chunks take over at once and nothing limits acceleration. The others
+have a fade, limits of acceleration and jerk, or both.
 
     python benchmarks/seams.py            # play the recording: results/seams.json and seams.png
     python benchmarks/seams.py --record   # make it anew, in LIBERO: recordings/libero_goal.npz
@@ -34,7 +34,9 @@ RATES_HZ = (20, 50, 100)
 LATENCY_S, FADE_S = 0.1, 0.2
 LINEAR, ANGULAR = (0.5, 1.0, 10.0), (4.5, 4.0, 40.0)  # speed, acceleration, jerk
 JOINT = (2.0, 5.0, 50.0)  # rad/s, rad/s2, rad/s3
-WAYS = ('before', 'none', 'linear', 'ensemble')
+WAYS = {  # how chunks take over, and whether acceleration and jerk are limited
+    'before': ('none', False), 'fade only': ('linear', False), 'limits only': ('none', True),
+    'linear': ('linear', True), 'ensemble': ('ensemble', True)}
 OUTPUTS = ('twist', 'pose', 'joints')
 
 
@@ -98,7 +100,7 @@ def joint_chunks(chunks):
 
 def commander_for(output: str, way: str, rate_hz: int) -> Commander:
     """Return what plays the recording."""
-    limited = way != 'before'
+    blending, limited = WAYS[way]
     names = tuple(f'j{index + 1}' for index in range(7))
     if output == 'joints':
         space = ActionSpace('joint_delta', (*names, 'gripper'), execute_steps=4)
@@ -114,7 +116,7 @@ def commander_for(output: str, way: str, rate_hz: int) -> Commander:
             angular_acceleration=angular[0], angular_jerk=angular[1])
         drive = PoseDrive() if output == 'pose' else TwistDrive()
     return Commander(space, limits, period_ns=round(1e9 / rate_hz), drive=drive,
-                     blending='none' if way == 'before' else way, blending_s=FADE_S)
+                     blending=blending, blending_s=FADE_S)
 
 
 def play(chunks, output: str, way: str, rate_hz: int, latency_s: float = LATENCY_S):
@@ -156,6 +158,7 @@ def figures(velocities, output: str, rate_hz: int) -> dict:
             value = np.diff(part, order, axis=0) * rate_hz**order
             size = np.linalg.norm(value, axis=1) if is_length else np.abs(value).max(axis=1)
             found[f'{name}_{suffix}_max'] = round(float(size.max()), 4)
+            found[f'{name}_{suffix}_rms'] = round(float(np.sqrt((size**2).mean())), 4)
             found[f'{name}_{suffix}_p99'] = round(float(np.percentile(size, 99)), 4)
         found[f'{name}_way'] = round(float(np.linalg.norm(part, axis=1).sum() / rate_hz), 4)
     moves = velocities.any(axis=1)
@@ -209,8 +212,8 @@ def main() -> None:
                 runs[output, way, rate_hz] = velocities
                 found = {'seams': taken - 1, **figures(velocities, output, rate_hz)}
                 results[f'{output}, {way}, {rate_hz} Hz'] = found
-                print(f'{output:7}{way:10}{rate_hz:4} Hz  ' + '  '.join(
-                    f'{name} {value:g}' for name, value in found.items() if 'p99' not in name))
+                print(f'{output:7}{way:12}{rate_hz:4} Hz  ' + '  '.join(
+                    f'{name} {value:g}' for name, value in found.items() if name.endswith(('max', 'pauses'))))
     plot(runs, args.out / 'seams.png')
     facts = {'machine': machine(), 'versions': versions(), 'latency_s': LATENCY_S,
              'fade_s': FADE_S, 'linear_limits': LINEAR, 'angular_limits': ANGULAR,
