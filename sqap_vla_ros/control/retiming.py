@@ -27,8 +27,8 @@ STARVED = 0.5  # of the speed that a row could have, below which what lies ahead
 JITTER_S = 0.04  # of braking: a row that asks for so small a step is not slowed down for
 LEAST_PERIODS = 0.5  # of braking, which no way is too short for
 # How often a / j braking takes longer to be felt: once, to end a plan, of which the last
-# millimetre may be braked harder; twice, on the way back to a plan, to swing no further.
-RAMPS_AHEAD, RAMPS_BACK = 1.0, 2.0
+# millimetre may be braked harder; six times, on the way back to a plan, not to swing about it.
+RAMPS_AHEAD, RAMPS_BACK = 1.0, 6.0
 ROUNDING = 1e-9
 
 
