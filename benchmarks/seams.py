@@ -213,7 +213,8 @@ def main() -> None:
                 found = {'seams': taken - 1, **figures(velocities, output, rate_hz)}
                 results[f'{output}, {way}, {rate_hz} Hz'] = found
                 print(f'{output:7}{way:12}{rate_hz:4} Hz  ' + '  '.join(
-                    f'{name} {value:g}' for name, value in found.items() if name.endswith(('max', 'pauses'))))
+                    f'{name} {value:g}' for name, value in found.items()
+                    if name.endswith(('max', 'pauses'))))
     plot(runs, args.out / 'seams.png')
     facts = {'machine': machine(), 'versions': versions(), 'latency_s': LATENCY_S,
              'fade_s': FADE_S, 'linear_limits': LINEAR, 'angular_limits': ANGULAR,
