@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import pytest
-from sqap_vla_ros.ros.vla.node import serve
+from sqap_vla_ros.ros.vla.running import serve
 from sqap_vla_ros.ros.vla.transitions import state_name
 from std_srvs.srv import Trigger
 
@@ -59,6 +59,19 @@ def test_transitions_asked_for_while_autostart_loads_are_answered(make_world):
     world.until(lambda: all(future.done() for future in futures))
     assert [future.result().success for future in futures] == [False, True]
     assert state_name(world.node) == 'active'
+
+
+def test_a_stop_asked_for_while_autostart_loads_comes_before_activation(make_world):
+    world = make_world()
+    client = world.robot.create_client(Trigger, 'vla_node/stop')
+    world.until(client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+    assert world.node.start(lambda: world.until(future.done))
+    assert future.result().success
+    world.robot.say()
+    world.until(lambda: world.says('commands', 'stopped by ~/stop'), meanwhile=world.robot.look)
+    world.stays_still(meanwhile=world.robot.look)
+    assert not world.policy.observations
 
 
 def test_a_callback_that_raises_stops_the_arm_and_the_node_goes_on(world, monkeypatch):

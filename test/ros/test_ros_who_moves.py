@@ -214,6 +214,13 @@ def test_a_press_stops_until_it_is_released_and_resumed(world):
 
 
 @pytest.mark.parametrize('world', [ESTOP], indirect=True)
+def test_two_publishers_of_the_emergency_stop_are_reported(world):
+    for _ in range(2):
+        world.robot.create_publisher(Bool, 'estop', 1)
+    world.until(lambda: world.says('inputs', '2 publishers on /estop: robot, robot'))
+
+
+@pytest.mark.parametrize('world', [ESTOP], indirect=True)
 def test_a_press_that_is_released_at_once_is_not_missed(world):
     estop = world.robot.create_publisher(Bool, 'estop', LATCHED)
     estop.publish(Bool(data=False))

@@ -76,7 +76,7 @@ class Control(Permission):
         self.permit_from_now()
         self.reports.dry_run()
         self.reports.instruction()
-        self.doubled = self.parts.inputs.doubled_topics(self.command_topics)
+        self.doubled = self.parts.inputs.doubled_topics(self._single_topics)
         if not self.config.dry_run:
             self.parts.output.begin()
         self._start_over(forget_image_size=True)
@@ -196,7 +196,7 @@ class Control(Permission):
 
     def check(self):
         """Look at what no callback tells: the number of publishers, and silence."""
-        self.doubled = self.parts.inputs.doubled_topics(self.command_topics)
+        self.doubled = self.parts.inputs.doubled_topics(self._single_topics)
         self._check_estop()
         self.parts.run.report()
         self.pace = self.commander.pace(self.now_ns())
@@ -235,6 +235,11 @@ class Control(Permission):
             if self.is_active:
                 self.parts.output.activate()
                 self.parts.output.begin()
+
+    @property
+    def _single_topics(self) -> tuple[str, ...]:
+        """Return the topics that must have one publisher, besides those that are the inputs'."""
+        return self.command_topics + tuple(filter(None, [self.parts.estop.topic]))
 
     def _send(self, command, now_ns):
         """Command the arm, unless this is a dry run."""

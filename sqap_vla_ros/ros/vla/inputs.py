@@ -144,15 +144,15 @@ class Inputs:
         self.camera_info  # so that it is counted while no image asks for it
         return self.delivery.problem(self.image_topic, time.monotonic())
 
-    def doubled_topics(self, command_topics) -> dict:
+    def doubled_topics(self, others) -> dict:
         """
-        Return {topic: publishers' names} for topics that must have one publisher only.
+        Return {topic: publishers' names} for inputs and others that must have one publisher.
 
         Of a camera, those that deliver nothing do not count; call it regularly.
         """
         doubled = {}
         info = [self.info_topic] if self._info is not None else []
-        for topic in (self.image_topic, *info, self.instruction_topic, *command_topics):
+        for topic in (self.image_topic, *info, self.instruction_topic, *others):
             publishers = self._node.count_publishers(topic)
             deliverers = self._deliverers.get(topic)
             if deliverers is not None and deliverers.only_one(publishers):

@@ -19,7 +19,6 @@ from rcl_interfaces.msg import SetParametersResult
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS, needs_kinematics
@@ -40,6 +39,7 @@ from .realtime import RealTimeControl
 from .results import Results
 from .robot_description import read_urdf
 from .run_policy import RunPolicy
+from .running import spin
 from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
@@ -49,8 +49,6 @@ from ...ingest.observer import Observer, ObserverOptions
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-BUGS_IN_A_ROW = 20  # of a node that does nothing else any more: it ends
-MEANWHILE = 20  # calls that came in while the policy was loading, served before activation
 
 
 def load_configured_policy(config):
@@ -276,46 +274,6 @@ class VlaNode(LifecycleNode):
         if name == 'stop':
             return f'{self._fault}; call ~/resume to go on'
         return f'cleared: {fault}' if fault else 'there was nothing to clear'
-
-
-def spin(node) -> bool:
-    """
-    Run a node until it is interrupted; returns False if autostart failed.
-
-    A callback that raises stops the arm; the node goes on, so that it can be asked and told.
-    """
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    bugs = 0
-    try:
-        if node.get_parameter('autostart').value:
-            if not node.start(lambda: [serve(node, executor, 0) for _ in range(MEANWHILE)]):
-                return node.interrupted.is_set()
-        while not node.interrupted.is_set():
-            bugs = 0 if serve(node, executor) else bugs + 1
-            if bugs > BUGS_IN_A_ROW:
-                return False
-        node.take_apart()
-        for _ in range(MEANWHILE):  # the result of a goal goes out
-            serve(node, executor, 0)
-    except ExternalShutdownException:
-        return True
-    finally:
-        executor.shutdown()
-    return True
-
-
-def serve(node, executor, timeout_s: float = 0.1) -> bool:
-    """Run what is due; returns False if it raised, after the arm was stopped."""
-    try:
-        executor.spin_once(timeout_sec=timeout_s)
-    except ExternalShutdownException:
-        raise
-    except Exception:  # the executor thread's top frame: whatever it is, the arm stops
-        node.problem = traceback.format_exc()
-        node.stop_after(node.problem)
-        return False
-    return True
 
 
 def main(args=None) -> int:
