@@ -60,6 +60,11 @@ class CameraModel:
         """Return the larger focal length, pixels."""
         return float(max(self.K[0, 0], self.K[1, 1]))
 
+    @property
+    def angle_limit(self):
+        """Return the angle from the axis, rad, up to which the distortion holds."""
+        return self._angle_limit
+
     def for_image(self, width, height):
         """
         Return the model of an image of width x height pixels: this one, scaled if need be.

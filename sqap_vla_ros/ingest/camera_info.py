@@ -13,6 +13,8 @@ from ..geometry.camera import camera_from_info
 FOCAL_LENGTHS = 0.1, 30.0  # of the image's longer side: a field of view of 157 to 1.9 degrees
 CENTRE_SHIFT = 0.12  # of width or height: lenses are centred better, other resolutions are not
 PIXEL_ASPECT = 1.25
+LARGEST_COEFFICIENT = 1000.0
+LEAST_VIEW = 0.5  # of the image in which the distortion must hold
 STREAM = 3  # messages; a driver that is started again sends one again
 
 
@@ -75,7 +77,21 @@ def _camera_model(width, height, distortion_model, D, K, R, P, *, rectified, **w
     camera = camera_from_info(
         width, height, distortion_model, D, K, R, P, rectified=rectified, **window)
     fx, cx, fy, cy = (P[0], P[2], P[5], P[6]) if rectified else (K[0], K[2], K[4], K[5])
-    return camera, intrinsics_doubts(width, height, fx, fy, cx, cy)
+    doubts = intrinsics_doubts(width, height, fx, fy, cx, cy)
+    _check_distortion(camera, math.atan(width / 2 / fx))
+    return camera, doubts
+
+
+def _check_distortion(camera, half_view):
+    """Raise ConfigError for a distortion that no lens has; half_view: rad to the image's side."""
+    if any(abs(value) > LARGEST_COEFFICIENT for value in camera.D):
+        raise ConfigError(f'camera_info has distortion coefficients that no lens has, {camera.D} '
+                          f'(limit: {LARGEST_COEFFICIENT:g}): publish its calibration')
+    if camera.angle_limit < LEAST_VIEW * half_view:
+        raise ConfigError(
+            f'camera_info has a distortion, {camera.D}, that holds up to '
+            f'{math.degrees(camera.angle_limit):.1f} degrees, while the image shows '
+            f'{math.degrees(half_view):.1f} to each side: publish its calibration')
 
 
 def intrinsics_doubts(width, height, fx, fy, cx, cy) -> tuple:

@@ -18,7 +18,8 @@ from .stamps import duration_text
 CAMERA_REACHES = 4.0  # how many times as far as the arm reaches a camera may stand
 JUMP_M, JUMP_RAD = 0.05, 0.35  # less between two messages is noise or a late one
 LEVER_M = 0.2  # of a hand that turns: max_end_effector_speed over it is the fastest turn
-WATCHED_NS = 10**9  # for how long a jump is remembered
+WATCHED_NS = 10**9  # for how long it is doubted at least after a jump
+STOPPING_S = 0.3  # for how long the arm may go on when it is doubted
 STILL_M, STILL_RAD = 0.002, 0.005  # of a static camera
 ABSURD_POSITION = 1e4  # rad or m of a joint: continuous joints count their turns
 FASTEST_JOINT = 50.0  # rad/s or m/s
@@ -47,9 +48,11 @@ def check_steps(steps, frame: str, max_speed: float):
     for step in steps if max_speed else ():
         if step.is_static or len(step.stamps_ns) < 2:
             continue
-        elapsed_s = np.diff(step.stamps_ns) * 1e-9
-        moved_m = np.linalg.norm(np.diff(step.translations, axis=0), axis=1)
-        cosine = np.abs((step.quaternions[1:] * step.quaternions[:-1]).sum(axis=1))
+        firsts = np.append(np.arange(len(step.stamps_ns) - 1), 0)  # each to the next, and in all
+        lasts = np.append(firsts[:-1] + 1, len(step.stamps_ns) - 1)
+        elapsed_s = (step.stamps_ns[lasts] - step.stamps_ns[firsts]) * 1e-9
+        moved_m = np.linalg.norm(step.translations[lasts] - step.translations[firsts], axis=1)
+        cosine = np.abs((step.quaternions[lasts] * step.quaternions[firsts]).sum(axis=1))
         turned = 2 * np.arccos(np.minimum(cosine, 1.0))
         jumps = (((moved_m > JUMP_M) & (moved_m > max_speed * elapsed_s))
                  | ((turned > JUMP_RAD) & (turned > max_speed / LEVER_M * elapsed_s)))
@@ -59,21 +62,8 @@ def check_steps(steps, frame: str, max_speed: float):
                 f'TF of {frame} jumps: {step.parent} -> {step.child} moved by {moved_m[at]:.3f} m '
                 f'and {turned[at]:.2f} rad within {duration_text(elapsed_s[at])} (limit: '
                 f'max_end_effector_speed, {max_speed:g} m/s): do two programs publish it, or '
-                'does what localizes it fail?')
-
-
-def check_speed(before, now, frame: str, max_speed: float):
-    """
-    Raise ObservationError for a measured pose that can't follow the one before.
-
-    before, now: geometry.transform_buffer.Pose with their stamps; see check_steps for limits.
-    """
-    elapsed_s = (now.stamp_ns - before.stamp_ns) * 1e-9
-    moved_m = float(np.linalg.norm(now.translation - before.translation))
-    if max_speed and elapsed_s >= 0 and moved_m > max(JUMP_M, max_speed * elapsed_s):
-        raise ObservationError(
-            f'{frame} jumps: it is {moved_m:.3f} m from where it was {duration_text(elapsed_s)} '
-            f'before (limit: max_end_effector_speed, {max_speed:g} m/s)')
+                'does what localizes it fail? Once it is where it was it is believed, or call '
+                '~/reset')
 
 
 def check_joints(names, positions, before=None, elapsed_s: float = 0.0):
@@ -115,7 +105,7 @@ class Plausibility:
     def check_frame(self, pose, frame, transforms, options, stamp_ns):
         """Raise ObservationError for a pose of the arm in the base frame that can't be."""
         check_reach(pose, frame, options.base_frame, options.max_reach)
-        self._check_jumps(frame, transforms, options, stamp_ns)
+        self._check_jumps(pose, frame, transforms, options, stamp_ns)
 
     def check_camera(self, pose, frame, transforms, options, stamp_ns):
         """Raise ObservationError for a pose of the camera in the base frame that can't be."""
@@ -125,7 +115,7 @@ class Plausibility:
                 f'the camera {frame} is {away_m:.3f} m from {options.base_frame} (limit: '
                 f'{CAMERA_REACHES:g} times max_reach, {limit_m:g} m): is base_frame the '
                 "robot's, and the camera calibrated?")
-        steps = self._check_jumps(frame, transforms, options, stamp_ns)
+        steps = self._check_jumps(pose, frame, transforms, options, stamp_ns)
         if not all(step.is_static for step in steps):
             self._camera = None
             return
@@ -145,20 +135,44 @@ class Plausibility:
                 f'{self._info[changed]} before: is it of another camera? Call ~/reset to go on '
                 'with it')
 
-    def _check_jumps(self, frame, transforms, options, stamp_ns):
-        """Look at what was heard since the last look; a jump counts for a second."""
-        checked_ns, jumped_ns, text = self._watched.get(frame, (0, 0, ''))
-        since_ns = max(min(checked_ns, stamp_ns), stamp_ns - WATCHED_NS)
+    def _check_jumps(self, pose, frame, transforms, options, stamp_ns):
+        """Look at what was heard since the last look; what jumped must come back."""
+        watched = self._watched.get(frame)
+        if watched is None or stamp_ns < watched.checked_ns:  # or time jumped back
+            watched = self._watched[frame] = _Watched()
+        since_ns = max(watched.checked_ns, stamp_ns - WATCHED_NS)
         steps = transforms.steps(options.base_frame, frame, since_ns)
-        try:
-            if not options.lockstep:  # there time stands while an episode begins
-                check_steps(steps, frame, options.max_end_effector_speed)
-        except ObservationError as error:
-            jumped_ns, text = stamp_ns, str(error)
-        self._watched[frame] = stamp_ns, jumped_ns, text
-        if text and 0 <= stamp_ns - jumped_ns < WATCHED_NS:
-            raise ObservationError(text)
+        watched.checked_ns = stamp_ns
+        if not options.lockstep:  # there time stands while an episode begins
+            watched.look(steps, pose, frame, options, stamp_ns)
         return steps
+
+
+class _Watched:
+    """What is remembered of a frame: until when it was looked at, where it was, its jump."""
+
+    def __init__(self):
+        self.checked_ns, self._jumped_ns, self._jump, self._believed = 0, 0, '', None
+
+    def look(self, steps, pose, frame, options, stamp_ns):
+        """Raise ObservationError if it jumped, for a second and until it is where it was."""
+        try:
+            check_steps(steps, frame, options.max_end_effector_speed)
+        except ObservationError as error:
+            self._jumped_ns, self._jump = stamp_ns, str(error)
+        if self._jump and stamp_ns - self._jumped_ns >= WATCHED_NS and self._is_back(
+                pose, options):
+            self._jump = ''
+        if self._jump:
+            raise ObservationError(self._jump)
+        self._believed = pose
+
+    def _is_back(self, pose, options):
+        """Return whether it is where it was believed to be, but for what it took to stop."""
+        before = self._believed
+        return before is None or (
+            np.linalg.norm(pose.translation - before.translation)
+            <= JUMP_M + STOPPING_S * options.max_linear_speed)
 
 
 def _check_stands(before, now, frame):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sqap_vla_ros.errors import ObservationError
-from sqap_vla_ros.ingest.frozen_images import FrozenImages, REMEMBERED
+from sqap_vla_ros.ingest.frozen_images import digest, FrozenImages, REMEMBERED
 from sqap_vla_ros.ingest.image_health import ImageHealth
 
 SECOND = 10**9
@@ -130,6 +130,13 @@ def test_a_picture_that_suddenly_lies_otherwise_is_refused(otherwise, text):
     assert [text in said for said in told] == [False, True, True, False] and not told[3]
 
 
+def test_where_all_is_dark_a_lamp_counts_by_its_share():
+    usual = scene(60, 8, 2)
+    told = judged([shot(usual), shot(usual - 50), shot(usual - 40)])
+    assert re.search(r'brightness is (9|1\d) of 255 and was (5|6)\d before', told[1]), told
+    assert not told[2]
+
+
 def test_a_camera_that_was_away_for_long_begins_anew():
     dark, bright = shot(scene(40, 15)), shot(scene(180, 15))
     assert judged([dark, bright], period_s=4.9)[1] and not judged([dark, bright], period_s=5.1)[1]
@@ -237,5 +244,18 @@ def test_a_slow_camera_that_repeats_each_picture_a_few_times_is_none():
     assert frozen([image for _ in range(20) for image in [shot(scene())] * 6]) is None
 
 
-def test_empty_messages_are_bytes_too():
+def test_empty_messages_are_bytes_too_and_each_byte_counts():
     assert frozen([b''] * 60) is not None
+    assert len({digest(b'12345678' + bytes([last])) for last in range(256)}) == 256
+    assert len({digest(bytes([first]) + b'2345678') for first in range(256)}) == 256
+
+
+def test_a_simulated_arm_that_slows_down_is_not_frozen():
+    """Without noise only what moves changes: much of the picture at first, hardly any later."""
+    image, images = shot(scene(), 0), []
+    for index in range(80):
+        image = image.copy()
+        image[:40 if index < 40 else 1] ^= 1
+        images.append(image.copy())
+        images[-1][-1, -1] = index
+    assert frozen(images) is None

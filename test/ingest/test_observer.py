@@ -337,6 +337,41 @@ def test_frames_that_jump_are_refused_for_a_second(frame, hz, step_m, jumps):
         assert 'projects to pixel' in found[refused[0]]
 
 
+@pytest.mark.parametrize('aside_m, drift_m_s, hz', [(0.3, 0, 30), (1.5, 0, 30), (0, 2.0, 60)])
+def test_a_frame_that_jumped_or_flew_is_refused_until_it_is_back_or_reset(aside_m, drift_m_s, hz):
+    scene = Scene(stamp_ns=NOW_NS - 5 * SECOND)
+    observer, away = Observer(OPTIONS, scene.heard, scene.buffer), np.zeros(3)
+
+    def looks(first_s, last_s):
+        """Return what is said of five images a second."""
+        told = []
+        for tick in range(round(first_s * hz), round(last_s * hz)):
+            stamp_ns = NOW_NS + tick * SECOND // hz
+            aside = away + [0, drift_m_s * max(0, min(tick, hz // 2)) / hz * bool(away[0]), 0]
+            scene.buffer.insert('base', 'hand', Pose(
+                scene.points['hand'] + aside, np.array([0, 0, 0, 1.0]), stamp_ns))
+            for name in ('finger', 'camera'):
+                scene.place(name, stamp_ns)
+            if tick % (hz // 5) == 0:
+                scene.heard.camera_info = camera_info(stamp_ns)
+                try:
+                    observer.observe(picture(stamp_ns), 'go')
+                    told.append('')
+                except ObservationError as error:
+                    told.append(str(error))
+        return told
+    assert not any(looks(-1, 0))
+    away = np.array([aside_m or 1e-9, 0, 0])
+    told = looks(0, 4)
+    assert all('TF of hand jumps' in text for text in told[2:])
+    away = np.zeros(3)
+    assert looks(4, 5)[-1] and not any(looks(5.4, 6))
+    away = np.array([aside_m or 1e-9, 0, 0])
+    looks(6, 8)
+    observer.reset()
+    assert not any(looks(8, 9)[2:]) or aside_m == 0
+
+
 def test_a_hand_that_turns_at_once_jumps_and_limits_of_0_look_at_nothing():
     scene = Scene(stamp_ns=NOW_NS)
     scene.buffer.insert('base', 'hand', Pose(
@@ -584,6 +619,16 @@ def test_of_a_rectified_image_the_intrinsics_are_those_of_p():
     scene.observe()
     with pytest.raises(ConfigError, match=r'principal point at \(70, 23.5\), outside'):
         scene.observe(camera_rectified=True)
+
+
+@pytest.mark.parametrize('d, text', [
+    ([1e6, 0, 0, 0, 0], 'coefficients that no lens has'),
+    ([-30.0, 0, 0, 0, 0], 'holds up to 6.0 degrees, while the image shows 28.1 to each side')])
+def test_a_distortion_that_no_lens_has_is_refused(d, text):
+    scene = Scene()
+    scene.heard.camera_info = camera_info(d=[float(value) for value in d])
+    with pytest.raises(ConfigError, match=text):
+        scene.observe()
 
 
 @pytest.mark.parametrize('k, text', [

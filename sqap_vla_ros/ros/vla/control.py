@@ -292,6 +292,8 @@ class Control(Permission):
         (self.commander.stop if self.config.lockstep else self.commander.drop)(self.now_ns())
         self._problem = problem
         self.parts.inference.reset(forget_image_size)
+        if forget_image_size:
+            self.parts.arm.forget()
 
     def _publish_chunk(self, answer):
         """Publish ~/action_chunk and note what ROS added to the inference."""

@@ -28,6 +28,10 @@ class MeasuredArm:
         self._plausibility = Plausibility()
         self.why_not = ''
 
+    def forget(self):
+        """Believe the arm where it is next (~/reset, activation)."""
+        self._plausibility.reset()
+
     def now(self, now_ns: int) -> Measured:
         """Return the newest that was heard."""
         return self._measured(self._newest_pose, self._newest_joints, now_ns)

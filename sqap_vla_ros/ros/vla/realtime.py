@@ -109,7 +109,9 @@ class RealTimeControl(Control):
             self._send(command, now_ns)
         else:
             self._rest(now_ns)
-        self.parts.inputs.pictures.commanded(command and command.velocity, time.perf_counter())
+        moves = command is not None and not self.config.dry_run
+        self.parts.inputs.pictures.commanded(
+            command.velocity if moves else None, time.perf_counter())
         self._end_run_if_latched()
         self._say(*(stops or waits or self.why_not_ask() or self._how_it_goes()))
 
