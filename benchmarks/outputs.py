@@ -138,7 +138,7 @@ def main() -> int:
                 outputs[output] = run_output(args, output, config, Path(directory))
             _write(args.out, facts, outputs)
     except (DemoInterrupted, ChildDied) as error:
-        print(f'outputs: {error or "interrupted"}', file=sys.stderr)
+        print(f'outputs: {str(error) or "interrupted"}', file=sys.stderr)
         return 1
     finally:
         print(table(outputs))
