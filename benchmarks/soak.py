@@ -81,7 +81,7 @@ class Soak:
         fault = self.faults[self.random.integers(len(self.faults))]
         self.counts['faults under way'] += 1
         self.with_fault(fault, 1.0 + 2.0 * self.random.random())
-        self.watch_at_rest(fault.name, 1.5)
+        self.watch_at_rest(fault, 1.5)
         self.ask()
 
     def at_rest(self):
@@ -118,13 +118,20 @@ class Soak:
         if self.rig.node.alive:
             self.rig.node.behave('good')
 
-    def watch_at_rest(self, name, seconds):
-        """Where the arm stands behind a fault that is over, see that it stays so."""
+    def watch_at_rest(self, fault, seconds):
+        """Where the arm stands behind a fault that is over, and has to, see that it stays so."""
         self.wait(0.3)
-        if not self.rig.is_moving():
-            since_s = time.monotonic()
-            self.wait(seconds)
-            self.judge(since_s, f'after {name}')
+        if self.rig.is_moving() or fault.group == 'instruction':  # its end asks for motion
+            return
+        if fault.group == 'policy' and '~/resume' not in self.words():
+            return  # it says zeros or comes late, and then goes on
+        since_s = time.monotonic()
+        self.wait(seconds)
+        self.judge(since_s, f'after {fault.name}')
+
+    def words(self):
+        """Return what the status of the commands says."""
+        return self.rig.last_said().get('commands', ('', ''))[1]
 
     def judge(self, since_s, what):
         """Note commands other than zero since a time."""
@@ -134,7 +141,7 @@ class Soak:
         if found.way_mm or found.turn_deg:
             self.unasked.append({
                 'at_s': round(since_s - self.start_s), 'what': what,
-                'mm': round(found.way_mm, 1), 'said': self.rig.last_said().get('commands')})
+                'mm': round(found.way_mm, 1), 'said': self.words()})
 
     def ask(self):
         """Ask for motion again, as an operator would; a node that ended is started again."""

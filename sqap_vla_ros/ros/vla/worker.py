@@ -80,12 +80,13 @@ class Worker:
             self._busy_since = time.monotonic() if future is None else None
             try:
                 result = work()
-            except Exception as error:  # the thread's top frame: whatever it is, the arm stops
+            except BaseException as error:  # the thread's top frame: SystemExit comes here, too
                 self._busy_since = None
                 if future is None:
                     self._on_bug(traceback.format_exc())
                 else:
-                    future.set_exception(error)
+                    future.set_exception(error if isinstance(error, Exception) else
+                                         RuntimeError(f'ended by {error!r}'))
             else:
                 self._busy_since = None
                 if future is not None:
