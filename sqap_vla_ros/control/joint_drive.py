@@ -167,6 +167,9 @@ class JointDrive(Drive):
 
     def _limited(self, reference, twist, now_ns: int, period_ns: int) -> np.ndarray:
         """Return the joint velocities [n] for a twist, within the joints' limits."""
+        if not np.isfinite(twist).all():
+            self.fault = f'a twist is not finite: {twist}'
+            return np.zeros(len(reference))
         step = self._inverse.step(reference, twist, period_ns * 1e-9, self._frame)
         passed = self._gate.admit(Command(step.velocity), now_ns, period_ns,
                                   Measured(joints=reference))

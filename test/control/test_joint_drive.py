@@ -190,6 +190,16 @@ def test_joint_states_that_end_while_the_arm_moves_are_a_fault():
     assert 'joint_states published' in robot.drive.fault
 
 
+def test_what_is_not_finite_is_a_fault_until_the_arm_rests():
+    robot = Robot(drive_of(seven_joints()), BENT)
+    sent = robot.drive.advance(Command(np.full(6, np.nan)), robot.now_ns, PERIOD_NS)
+    assert 'not finite' in robot.drive.fault and sent.position.tolist() == BENT.tolist()
+    robot.drive.rest()
+    robot.drive.begin(robot.measured)
+    robot.tick(Command(np.array([0.1, 0, 0, 0, 0, 0])))
+    assert robot.drive.fault is None and robot.commands[-1].velocity.any()
+
+
 def test_what_is_ahead_is_seen_without_moving_the_reference():
     robot = Robot(drive_of(seven_joints()), BENT)
     said = Command(np.array([0.1, 0, 0, 0, 0, 0]))
