@@ -61,6 +61,25 @@ def test_in_lockstep_each_tick_is_answered_by_what_is_reached_at_its_end(
     np.testing.assert_allclose(ends, 0.01 * np.arange(1, 6), atol=1e-9)
 
 
+@pytest.mark.parametrize('interface, topic, answer', [
+    ('pose', POSE, lambda stamp, count, image: pose_message(stamp, (0.01 * (count + 1), 0, 0))),
+    ('joint_position', POSITION, lambda stamp, count, image: positions_message(
+        START + 0.01 * (count + 1), nanoseconds_of(stamp)))])
+def test_a_clock_that_jumps_back_moves_nothing_else(simulator, policy, interface, topic, answer):
+    policy(answer, kind=topic[0], topic=topic[1])
+    node = simulator(max_steps=5, command_interface=interface, faults=['clock_jump:-0.4@0.1'])
+    starts = []
+    follow = node.env.follow
+
+    def watched(reference, gripper_open, duration_s):
+        begins = reference(0.0)
+        starts.append(begins.pose[0, 3] if interface == 'pose' else begins.positions[0])
+        return follow(reference, gripper_open, duration_s)
+    node.env.follow = watched
+    node.run()
+    np.testing.assert_allclose(np.diff(starts)[1:], 0.01, atol=1e-9)
+
+
 def test_a_pose_is_turned_to_and_succeeds_by_the_environments_predicate(simulator, policy):
     policy(lambda stamp, count, image: pose_message(stamp, (0.05 * count, 0, 0)), kind=POSE[0],
            topic=POSE[1])

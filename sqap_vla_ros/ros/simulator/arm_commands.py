@@ -106,14 +106,18 @@ class PoseCommands(TwistCommands):
     def take(self, said, now_ns: int) -> None:
         """Approach a pose from the one wanted now."""
         if said is not None:
-            wanted = self._approach((now_ns - self._started_ns) * 1e-9).pose
+            wanted = self._approach(self._passed_s(now_ns)).pose
             self._approach, self._started_ns = pose_ramp(wanted, said, self._period_s), now_ns
 
     def move(self, gripper_open: float, now_ns: int, duration_s: float) -> bool:
         """Move the arm for a time; return whether the instruction is fulfilled."""
-        passed_s = (now_ns - self._started_ns) * 1e-9
+        passed_s = self._passed_s(now_ns)
         return self._env.follow(lambda time_s: self._approach(passed_s + time_s), gripper_open,
                                 duration_s)
+
+    def _passed_s(self, now_ns: int) -> float:
+        """Return the time since an approach began; behind a clock that jumped back it is over."""
+        return (now_ns - self._started_ns) * 1e-9 if now_ns >= self._started_ns else self._period_s
 
 
 class JointPositionCommands(PoseCommands):
@@ -141,7 +145,7 @@ class JointPositionCommands(PoseCommands):
     def take(self, said, now_ns: int) -> None:
         """Approach joint positions from those wanted now."""
         if said is not None:
-            wanted = self._approach((now_ns - self._started_ns) * 1e-9).positions
+            wanted = self._approach(self._passed_s(now_ns)).positions
             self._approach, self._started_ns = joint_ramp(wanted, said, self._period_s), now_ns
 
 
