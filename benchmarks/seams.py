@@ -6,7 +6,7 @@ What the arm is told where one action chunk takes over from another: velocity, a
 A recorded run of the bundled policy is played through the Commander as vla_node does in real
 time: each chunk is known LATENCY_S after its image, twists, poses and joint velocities go out at
 20, 50 and 100 Hz. `before`: chunks take over at once and nothing limits acceleration. The others
-have a fade, limits of acceleration and jerk, or both.
+have a fade, limits of acceleration and jerk, or both. Then answers that come late.
 
     python benchmarks/seams.py            # play the recording: results/seams.json and seams.png
     python benchmarks/seams.py --record   # make it anew, in LIBERO: recordings/libero_goal.npz
@@ -32,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 RECORDING = HERE / 'recordings' / 'libero_goal.npz'
 RATES_HZ = (20, 50, 100)
 LATENCY_S, FADE_S = 0.1, 0.2
+LATE_S = (0.15, 0.25, 0.3, 0.4, 0.5)
 LINEAR, ANGULAR = (0.5, 1.0, 10.0), (4.5, 4.0, 40.0)  # speed, acceleration, jerk
 JOINT = (2.0, 5.0, 50.0)  # rad/s, rad/s2, rad/s3
 WAYS = {  # how chunks take over, and whether acceleration and jerk are limited
@@ -167,6 +168,35 @@ def figures(velocities, output: str, rate_hz: int) -> dict:
     return found
 
 
+def late(latency_s: float, way: str, rate_hz: int = 50, seconds: float = 20.0) -> dict:
+    """
+    Return what a policy of 8 rows of 0.05 s at 0.2 m/s, asked about every 4, does when late.
+
+    One image is in hand at a time, from a camera of 30 Hz.
+    """
+    control, period_ns = commander_for('twist', way, rate_hz), round(1e9 / rate_hz)
+    control.missed_chunks = 10 if WAYS[way][1] else 0
+    actions = np.tile(np.float32([0.2, 0, 0, 0, 0, 0, 1]), (8, 1))
+    begin_ns, in_hand, speeds, latched_s = 10**18, None, [], None
+    for now_ns in range(begin_ns, begin_ns + round(seconds * 1e9), period_ns):
+        seen_ns = now_ns - (now_ns - begin_ns) % 33_333_333
+        if in_hand is None and latched_s is None and control.player.wants_image(seen_ns):
+            control.player.ask(seen_ns)
+            in_hand = seen_ns
+        if in_hand is not None and now_ns >= in_hand + latency_s * 1e9:
+            control.take(ActionChunk(actions, 0.05, control.space.names, in_hand, {}), now_ns)
+            in_hand = None
+        command = control.command(now_ns)
+        speeds.append(0.0 if command is None else float(command.velocity[0]))
+        if control.gate.fault and latched_s is None:
+            latched_s = round((now_ns - begin_ns) * 1e-9, 2)
+    moves = np.array(speeds) > 0
+    under_way_s = latched_s or seconds
+    return {'stops_per_s': round(int(np.sum(np.diff(moves.astype(int)) == -1)) / under_way_s, 2),
+            'largest_step_mm_s': round(1e3 * float(np.abs(np.diff(speeds)).max()), 1),
+            'latched_after_s': latched_s}
+
+
 def plot(runs, path: Path) -> None:
     """Draw speed and acceleration before and after, at 50 Hz."""
     import matplotlib
@@ -215,10 +245,14 @@ def main() -> None:
                 print(f'{output:7}{way:12}{rate_hz:4} Hz  ' + '  '.join(
                     f'{name} {value:g}' for name, value in found.items()
                     if name.endswith(('max', 'pauses'))))
+    late_runs = {f'{latency_s} s, {way}': late(latency_s, way)
+                 for latency_s in LATE_S for way in ('before', 'linear')}
+    for name, found in late_runs.items():
+        print(f'answers after {name:14}', found)
     plot(runs, args.out / 'seams.png')
     facts = {'machine': machine(), 'versions': versions(), 'latency_s': LATENCY_S,
              'fade_s': FADE_S, 'linear_limits': LINEAR, 'angular_limits': ANGULAR,
-             'joint_limits': JOINT, 'runs': results}
+             'joint_limits': JOINT, 'runs': results, 'late_answers': late_runs}
     (args.out / 'seams.json').write_text(json.dumps(facts, indent=1) + '\n')
 
 

@@ -104,6 +104,7 @@ class Commander:
             space.execute_steps, lockstep, pipelined,
             Seams(blending, round(blending_s * 1e9), space.gripper_threshold is not None))
         self._retimer, self._rate, self._missed = Retimer(period_ns), Rate(0), 0
+        self._fault_at_rest = None  # what is latched once the arm stands
         self._moving = None  # the velocity that was told last; None while the arm stands
         self._lag = Lag()
         self._latency_ms, self._left = Recent(100), Recent(200)
@@ -122,6 +123,8 @@ class Commander:
         actions of another width than the action space's, and ObservationError where an absolute
         kind lacks its start.
         """
+        if self._fault_at_rest is not None:  # and the arm is being slowed down for it
+            return True
         plan = self._plan(chunk, start if self.needs else None)
         if not self.gate.admit_chunk(plan.rows, start):
             self.stop(now_ns)
@@ -133,8 +136,8 @@ class Commander:
         self._latency_ms.add((now_ns - chunk.stamp_ns) * 1e-6)
         self._missed = self._missed + 1 if is_late else 0
         if 0 < self.missed_chunks <= self._missed:
-            self.gate.latch(self._why_late(len(plan.rows)))
-            self.stop(now_ns)
+            self._fault_at_rest = self._why_late(len(plan.rows))
+            self.player.forget(now_ns)
         return True
 
     def command(self, now_ns: int, measured: Measured | None = None) -> Command | None:
@@ -285,6 +288,9 @@ class Commander:
         """Take the arm to stand."""
         self.gate.rest()
         self._lag.clear()
+        if self._fault_at_rest is not None:
+            self.gate.latch(self._fault_at_rest)
+            self._fault_at_rest, self._missed = None, 0
         if self._moving is not None:
             self.drive.rest()
             self._moving = None

@@ -189,7 +189,7 @@ def test_speed_scale_zero_stands_and_plays_no_old_chunk_later():
     assert control.command(now_ns + 10**9) is None
 
 
-def late_run(control, latency_ms, chunks):
+def late_run(control, latency_ms, chunks, speeds=None):
     """Answer each image after a latency, until the gate has a fault; return how many came."""
     pending, now_ns, came = None, START_NS, 0
     while came < chunks and control.gate.fault is None:
@@ -199,17 +199,21 @@ def late_run(control, latency_ms, chunks):
         if pending is not None and now_ns >= pending + latency_ms * MS:
             control.take(chunk(pending), now_ns)
             came, pending = came + 1, None
-        control.command(now_ns)
+        command = control.command(now_ns)
+        if speeds is not None:
+            speeds.append(0.0 if command is None else command.velocity[0])
         now_ns += PERIOD_NS
     return came
 
 
 def test_too_many_late_answers_in_a_row_stop_for_good_with_numbers_and_a_cure():
     control = soft_commander(missed_chunks=3)
-    assert late_run(control, 500, 10) == 4  # the first cannot be late
-    assert re.search('3 answers in a row .* 500 ms.* 8 rows of 50 ms, asked about every 4, allow '
-                     '200 ms. Use a lower precision', control.gate.fault)
+    speeds = []
+    assert late_run(control, 450, 10, speeds) == 4  # the first cannot be late
+    assert re.search('3 answers in a row .* 4[56]0 ms.* 8 rows of 50 ms, asked about every 4, '
+                     'allow 200 ms. Use a lower precision', control.gate.fault)
     assert control.command(START_NS + 10**11) is None
+    assert np.abs(np.diff([0.0, *speeds, 0.0])).max() <= 0.02 + 1e-9  # slowed down before it
     for options, latency_ms in (({'missed_chunks': 0}, 500), ({'missed_chunks': 3}, 60)):
         control = soft_commander(**options)
         assert late_run(control, latency_ms, 10) == 10 and control.gate.fault is None
