@@ -15,7 +15,7 @@ LEAST_ARRIVED = 0.5
 SLOW_HZ = 10.0  # what arrives faster serves, whatever was lost
 CURE = ('large images get lost between processes: start the camera driver with the Fast DDS '
         'profile of this package (config/fastdds.xml), or use smaller images or image_transport '
-        'compressed; docs/troubleshooting.md')
+        'compressed, or relieve this machine; docs/troubleshooting.md')
 
 
 class Delivery:

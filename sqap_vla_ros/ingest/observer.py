@@ -50,7 +50,7 @@ class ObserverOptions:
     min_contrast: float = 3.0
     max_image_change: float = 80.0
     max_reach: float = 2.5
-    max_end_effector_speed: float = 1.5
+    max_end_effector_speed: float = 1.0
 
     @classmethod
     def of(cls, config):

@@ -66,6 +66,12 @@ def check_steps(steps, frame: str, max_speed: float):
                 '~/reset')
 
 
+def fastest(options) -> float:
+    """Return how fast the end effector can be, m/s: at least twice what it is commanded to be."""
+    limit = options.max_end_effector_speed
+    return limit and max(limit, 2 * options.max_linear_speed)
+
+
 def check_joints(names, positions, before=None, elapsed_s: float = 0.0):
     """
     Raise ObservationError for joint positions [n] (rad or m) that no joint has.
@@ -157,7 +163,7 @@ class _Watched:
     def look(self, steps, pose, frame, options, stamp_ns):
         """Raise ObservationError if it jumped, for a second and until it is where it was."""
         try:
-            check_steps(steps, frame, options.max_end_effector_speed)
+            check_steps(steps, frame, fastest(options))
         except ObservationError as error:
             self._jumped_ns, self._jump = stamp_ns, str(error)
         if self._jump and stamp_ns - self._jumped_ns >= WATCHED_NS and self._is_back(

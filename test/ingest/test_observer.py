@@ -372,6 +372,16 @@ def test_a_frame_that_jumped_or_flew_is_refused_until_it_is_back_or_reset(aside_
     assert not any(looks(8, 9)[2:]) or aside_m == 0
 
 
+def test_an_arm_that_may_be_fast_is_believed_to_be():
+    scene = Scene(stamp_ns=NOW_NS)
+    moved = scene.points['hand'] + [0.0, 0.1, 0.0]  # 3 m/s
+    scene.buffer.insert('base', 'hand', Pose(
+        moved, Rotation.from_euler('z', 30, True).as_quat(), NOW_NS - SECOND // 30))
+    assert scene.observe(max_linear_speed=2.0)[0].protected.names
+    with pytest.raises(ObservationError, match='moved by 0.100 m'):
+        scene.observe(max_linear_speed=1.0)
+
+
 def test_a_hand_that_turns_at_once_jumps_and_limits_of_0_look_at_nothing():
     scene = Scene(stamp_ns=NOW_NS)
     scene.buffer.insert('base', 'hand', Pose(
@@ -675,6 +685,18 @@ def test_another_image_size_is_refused_until_reset():
             observer.observe(small, 'go')
     observer.reset()
     observer.observe(small, 'go')
+
+
+def test_another_encoding_is_refused_until_reset():
+    scene = Scene()
+    observer = Observer(OPTIONS, scene.heard, scene.buffer)
+    observer.observe(picture(), 'go')
+    other = picture()
+    other.encoding = 'bgr8'
+    with pytest.raises(ObservationError, match="64 x 48 pixels of 'bgr8' now and was 64 x 48 of"):
+        observer.observe(other, 'go')
+    observer.reset()
+    observer.observe(other, 'go')
 
 
 def test_no_instruction_is_no_observation():

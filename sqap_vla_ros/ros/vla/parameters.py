@@ -239,8 +239,8 @@ class NodeConfig:
         2.5, 'How far from base_frame the end effector can be, and a quarter of how far the '
         'camera: TF beyond it is not believed; 0 for any [m].', 0.0, 1000.0, live=True)
     max_end_effector_speed: float = option(
-        1.5, 'How fast it can be, whoever moves it: TF that jumps is not believed; 0 for any '
-        '[m/s].', 0.0, 1000.0, live=True)
+        1.0, 'How fast it can be, whoever moves it, or twice max_linear_speed where that is more: '
+        'TF that jumps is not believed; 0 for any [m/s].', 0.0, 1000.0, live=True)
     inference_timeout: float = option(
         2.0, 'Stop when an inference takes longer [s].', 0.01, 600.0, live=True)
 
