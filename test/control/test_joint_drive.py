@@ -290,10 +290,11 @@ def test_without_speed_limits_nothing_moves():
 
 def test_a_urdf_gives_a_joint_policy_its_limits():
     space = ActionSpace(kind='joint_delta', names=('joint2', 'joint1'))
-    drive = JointDrive.of(space, replace(SETTINGS, speed_factor=0.5, upper=(1.0, 9.0)),
+    drive = JointDrive.of(space, replace(SETTINGS, speed_factor=0.5, lower=(-9.0, -1.0),
+                                         upper=(1.0, 9.0)),
                           six_joints(), '', '')
     assert drive.limits.velocity == (1.0, 1.0) and drive.limits.names == ('joint2', 'joint1')
-    assert drive.limits.lower == (-3.0, -3.0) and drive.limits.upper == (1.0, 3.0)
+    assert drive.limits.lower == (-3.0, -1.0) and drive.limits.upper == (1.0, 3.0)
     with pytest.raises(ConfigError, match="no joint 'joint_1'.*did you mean 'joint1'"):
         JointDrive.of(ActionSpace(kind='joint_delta', names=('joint_1',)), SETTINGS, six_joints(),
                       '', '')
