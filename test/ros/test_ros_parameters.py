@@ -12,11 +12,13 @@ from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.control.joint_settings import JointSettings
+from sqap_vla_ros.control.drives import TwistDrive
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.node import load_configured_policy
 from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
+from sqap_vla_ros.ros.vla.outputs.choice import make_drive
 from sqap_vla_ros.ros.vla.parameters import NodeConfig, PARAMETERS, read_parameters
 from tiny_checkpoint import save_tiny_checkpoint
 
@@ -101,11 +103,22 @@ def test_values_without_sense_are_refused_with_the_parameter(values, message):
         NodeConfig.from_parameters(values).checkpoint_directory
 
 
+def test_a_workspace_that_nothing_would_check_is_refused():
+    joints = ActionSpace('joint_position', tuple('abcdef'), execute_steps=4)
+    config = NodeConfig(output='joint_position', max_joint_speeds=(1.0,),
+                        workspace_low=(0.0, -1.0, 0.0))
+    with pytest.raises(ConfigError, match='workspace_high: the policy tells joints'):
+        make_drive(config, joints)
+    assert isinstance(make_drive(NodeConfig(workspace_low=(0.0, -1.0, 0.0)), ActionSpace()),
+                      TwistDrive)
+
+
 def test_limits_that_are_0_or_infinite_are_none():
-    limits = NodeConfig.from_parameters({}).limits
+    none = {'max_linear_acceleration': 0.0, 'max_angular_acceleration': 0.0}
+    limits = NodeConfig.from_parameters(none).limits
     assert limits == CommandLimits(limits.linear, limits.angular)
     limits = NodeConfig.from_parameters({
-        'max_linear_acceleration': 1.5, 'max_angular_jerk': 30.0, 'trip_shortened': 7,
+        **none, 'max_linear_acceleration': 1.5, 'max_angular_jerk': 30.0, 'trip_shortened': 7,
         'workspace_low': [-math.inf, -0.5, 0.02], 'first_action_angle': 0.4}).limits
     assert limits == CommandLimits(
         limits.linear, limits.angular, linear_acceleration=1.5, angular_jerk=30.0, trip_count=7,

@@ -143,9 +143,9 @@ class NodeConfig:
         1.0, 'Share of its speed with which the arm goes the same way, for first runs.',
         0.0, 1.0, live=True)
     max_linear_acceleration: float = option(
-        0.0, 'Of the end effector; 0: none [m/s2].', 0.0, 1000.0, live=True)
+        1.0, 'Of the end effector; 0: none [m/s2].', 0.0, 1000.0, live=True)
     max_angular_acceleration: float = option(
-        0.0, 'Of the end effector; 0: none [rad/s2].', 0.0, 10000.0, live=True)
+        4.0, 'Of the end effector; 0: none [rad/s2].', 0.0, 10000.0, live=True)
     max_linear_jerk: float = option(
         0.0, 'Of the end effector, unless it brakes; 0: none [m/s3].', 0.0, 1e6, live=True)
     max_angular_jerk: float = option(
