@@ -11,14 +11,14 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.control.action_space import ActionSpace
-from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.drives import TwistDrive
+from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.node import load_configured_policy
-from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
 from sqap_vla_ros.ros.vla.outputs.choice import make_drive
+from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
 from sqap_vla_ros.ros.vla.parameters import NodeConfig, PARAMETERS, read_parameters
 from tiny_checkpoint import save_tiny_checkpoint
 
