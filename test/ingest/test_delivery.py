@@ -37,6 +37,7 @@ def test_what_was_lost_long_ago_counts_no_more():
 
 def test_another_publisher_begins_to_count_anew():
     assert told([900, 901, 1, 2, 3, 4], 30, 30.0) == ''
+    assert 'only 2 of 40 images' in told([50, 51, 1, 40], now_s=2.0)
 
 
 def test_a_camera_info_without_images_is_told_and_one_without_numbers_never_wrongly():
