@@ -1,13 +1,16 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Every way out over real topics: what moves the robot, what stops it, and who must listen."""
+from types import SimpleNamespace
+
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
 import pytest
 
 np = pytest.importorskip('numpy')
 pytest.importorskip('rclpy')
-from ros_harness import SPEED, World  # noqa: E402
+from ros_harness import KnownPolicy, SPEED, World  # noqa: E402
+from sqap_vla_ros.control.action_space import ActionSpace, POSE_NAMES  # noqa: E402
 from sqap_vla_ros.ros.messages import nanoseconds_of  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -68,7 +71,7 @@ def test_poses_begin_where_the_arm_is_and_go_on_at_the_speed_that_was_asked_for(
 
 
 def test_a_stopped_arm_is_told_to_stay_where_it_was_sent_and_then_left_alone(world_of):
-    world = started(world_of(PoseStamped, 'target_pose', output='pose'))
+    world = started(world_of(PoseStamped, 'target_pose', output='pose', idle_zeros=True))
     world.call('stop')
     world.until(lambda: len(world.heard) > 1 and place(world.heard[-2])[0] == (
         place(world.heard[-1])[0]), meanwhile=world.robot.look)
@@ -120,6 +123,34 @@ def test_nothing_moves_while_nothing_listens_nor_after_the_controller_has_gone(w
     world.robot.destroy_subscription(world.controller)
     world.until(lambda: world.says('commands', 'nothing listens'), meanwhile=world.robot.look)
     assert world.node._control.player.stamp_ns is None
+
+
+class PosePolicy(KnownPolicy):
+    """Tells where the end effector is to be: SPEED m/s along x from where it begins."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.config = SimpleNamespace(action_space=ActionSpace(
+            kind='pose', names=POSE_NAMES, execute_steps=4, dt=0.05))
+        rows = np.arange(1, 9) * SPEED * 0.05
+        self.actions = np.zeros((8, 6), np.float32)
+        self.actions[:, 0], self.actions[:, 2] = START[0] + rows, START[2]
+
+
+def test_an_absolute_action_without_a_measured_start_is_a_reason_to_stand_and_no_bug():
+    world = World(PosePolicy, {'require_localization': False})
+    try:
+        world.robot.publishes = {'image', 'info'}
+        world.start()
+        world.robot.say()
+        world.until(lambda: world.says('commands', 'no transform base -> end_effector'),
+                    meanwhile=world.robot.look)
+        assert not world.says('commands', 'bug') and not world.is_moving()
+        world.robot.publishes.add('tf')
+        world.until(world.is_moving, meanwhile=world.robot.look)
+        assert 0 < world.robot.twists[-1].twist.linear.x <= LIMIT
+    finally:
+        world.close()
 
 
 @pytest.mark.parametrize('output, kind', [('twist', TwistStamped), ('pose', PoseStamped)])
