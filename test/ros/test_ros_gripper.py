@@ -63,7 +63,8 @@ def world_of():
     worlds = []
 
     def make(output='gripper_command', with_server=True, **parameters):
-        world = World(OpeningPolicy, {'gripper_output': output, **parameters})
+        world = World(OpeningPolicy, {
+            'gripper_output': output, 'blending': 'none', **parameters})
         worlds.append(world)
         world.gripper = Gripper(world.robot, KINDS[output]) if with_server else None
         return world
@@ -116,6 +117,16 @@ def test_small_changes_are_no_goals_and_larger_ones_are(world_of):
     world.policy.opening = 0.7
     world.until(lambda: len(gripper.goals) == 2, meanwhile=world.robot.look)
     assert gripper.goals[1].position == pytest.approx(0.7 * 0.04, abs=1e-6)
+
+
+def test_the_ends_are_gone_to_however_small_the_change(world_of):
+    world = world_of()
+    gripper = started(world)
+    world.policy.opening = 0.02
+    world.until(lambda: len(gripper.goals) == 2, meanwhile=world.robot.look)
+    world.policy.opening = 0.0
+    world.until(lambda: len(gripper.goals) == 3, meanwhile=world.robot.look)
+    assert gripper.goals[2].position == 0.0
 
 
 @pytest.mark.parametrize('ends, result, text', [

@@ -20,6 +20,7 @@ from ..diagnostics import ERROR, OK, WARN
 
 PATIENCE_S = 2.0  # for the answer to a goal; another one may follow then
 REFUSED_S = 1.0  # after which a goal that was refused is tried again
+ENDS = (0.0, 1.0)  # which are gone to however near the last goal was
 HALF = 0.5  # an opening on its other side is another goal, be the change ever so small
 
 
@@ -67,8 +68,9 @@ class GripperAction:
     def send(self, opening: float):
         """Go to an opening, 0 closed .. 1 open, unless that is where it goes already."""
         last = self._sent if self._wanted is None else self._wanted
-        if last is None or (abs(opening - last) > self._config.gripper_deadband
-                            or (opening > HALF) != (last > HALF)):
+        if last is None or opening != last and (
+                opening in ENDS or (opening > HALF) != (last > HALF)
+                or abs(opening - last) > self._config.gripper_deadband):
             self._wanted = opening
         if self._wanted is not None:
             self._go_on()
