@@ -248,27 +248,34 @@ def main():
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     import rclpy
     from rig.rig import Rig
-    from sqap_vla_ros.support.machine import machine, versions
     rclpy.init()
     rig = Rig()
+    soak = Soak(rig, options.seed, not options.bundled)
     try:
-        soak = Soak(rig, options.seed, not options.bundled).run(options.minutes, tell)
-        soak.sample(time.monotonic())
+        soak.run(options.minutes, lambda soak: (tell(soak), save(soak, options)))
     finally:
         rig.close()
-        rclpy.shutdown()
-    result = {
-        'machine': {**machine(), **versions(), 'date': datetime.now(timezone.utc).isoformat(
-            timespec='seconds')},
-        'minutes': (time.monotonic() - soak.start_s) / 60, 'seed': options.seed,
-        'counts': soak.counts, 'watched_at_rest_s': round(soak.watched_s),
-        'unasked': soak.unasked, 'verdict': verdict(soak.rows), 'rows': soak.rows}
-    options.out.write_text(json.dumps(result, indent=1) + '\n')
+        rclpy.try_shutdown()
+        result = save(soak, options)
     plot(result, options.out.with_suffix('.png'))
     print(json.dumps({key: result[key] for key in (
         'minutes', 'counts', 'watched_at_rest_s', 'unasked', 'verdict')}, indent=1))
     flat = all(result['verdict'][name]['flat'] for name in LIMITS)
     return int(not flat or bool(soak.unasked))
+
+
+def save(soak, options):
+    """Write what is known so far, and return it."""
+    from sqap_vla_ros.support.machine import machine, versions
+    result = {
+        'machine': {**machine(), **versions(), 'date': datetime.now(timezone.utc).isoformat(
+            timespec='seconds')},
+        'minutes': (time.monotonic() - soak.start_s) / 60, 'seed': options.seed,
+        'counts': soak.counts, 'watched_at_rest_s': round(soak.watched_s),
+        'unasked': soak.unasked, 'verdict': verdict(soak.rows) if len(soak.rows) > 20 else None,
+        'rows': soak.rows}
+    options.out.write_text(json.dumps(result, indent=1) + '\n')
+    return result
 
 
 if __name__ == '__main__':
