@@ -97,7 +97,7 @@ def main():
 
 def write(rows, seconds, options):
     """Write JSON, Markdown and page, of as many rows as there are."""
-    from rig.report import counts, markdown, page
+    from rig.report import compared, counts, markdown, page
     from sqap_vla_ros.support.machine import machine, versions
     result = {'machine': {**machine(), **versions(), 'seconds': round(seconds),
                           'load_average': round(os.getloadavg()[0], 1),
@@ -107,6 +107,7 @@ def write(rows, seconds, options):
     options.out.with_suffix('.md').write_text(markdown(rows))
     if options.before:
         result['before'] = json.loads(options.before.read_text())['rows']
+        options.out.with_suffix('.md').write_text(compared(rows, result['before']))
     options.out.with_suffix('.html').write_text(page(result))
     print(f'{result["counts"]}; wrote {options.out} with .md and .html beside it')
 

@@ -4,6 +4,7 @@
 from html import escape
 import json
 
+SAID = 130  # letters of what was said, in a table
 HEAD = ('fault', 'wanted', 'reaction', 'ms', 'mm', 'step, mm/s', 'what it said', 'recovery', 'ms')
 
 
@@ -63,6 +64,38 @@ def markdown(rows):
         texts[2] = f'**{texts[2]}**' if row.get('well') is False else texts[2]
         lines.append('| ' + ' | '.join(texts) + ' |')
     return '\n'.join(lines) + '\n'
+
+
+def in_short(row):
+    """Return reaction, ms and mm in a few words."""
+    if row is None:
+        return ''
+    reaction, time_ms, way_mm = cells(row)[2:5]
+    if row.get('error') or row['wanted'] == 'refuse':
+        return reaction
+    way = '' if row['wanted'] == 'still' and row['well'] else f'{way_mm} mm'
+    return ', '.join(text for text in (reaction, time_ms and f'{time_ms} ms', way) if text)
+
+
+def compared(rows, before):
+    """Return Markdown tables, one a group: what became of each fault before, and now."""
+    old = {row['name']: row for row in before}
+    groups = list(dict.fromkeys(row['group'] for row in rows))
+    lines = []
+    for group in groups:
+        lines += [f'### {group[0].upper()}{group[1:]}', '',
+                  '| fault | wanted | before | now | what it says now | motion comes back |',
+                  '|---|---|---|---|---|---|']
+        for row in (row for row in rows if row['group'] == group):
+            back = ', '.join(text for text in (
+                cells(row)[7], cells(row)[8] and f'{cells(row)[8]} ms') if text)
+            texts = [row['name'], row['wanted'], in_short(old.get(row['name'])), in_short(row),
+                     said_text(row)[:SAID], back]
+            texts[3] = f'**{texts[3]}**' if row.get('well') is False else texts[3]
+            lines.append('| ' + ' | '.join(
+                text.replace('|', '/').replace('\n', ' ') for text in texts) + ' |')
+        lines.append('')
+    return '\n'.join(lines)
 
 
 STYLE = """body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rig.measure import CommandLog, reaction
 from rig.process_facts import slope
-from rig.report import counts, markdown, page, reaction_text
+from rig.report import compared, counts, markdown, page, reaction_text
 
 
 def log(*commands):
@@ -100,6 +100,15 @@ def test_the_page_escapes_and_compares():
     text = page({'rows': [row()], 'before': [row(stopped_ms=None)], 'machine': {}, 'counts': {}})
     assert '<b>' not in text.replace('&lt;b&gt;', '')
     assert 'moves on, 38 mm' in text
+
+
+def test_before_and_now_stand_side_by_side_by_group():
+    rows = [row(), row(name='shakes', group='policy', well=False, recovery='~/resume')]
+    lines = compared(rows, [row(stopped_ms=None, way_mm=401.0)]).splitlines()
+    assert lines[0] == '### Camera' and '### Policy' in lines
+    assert lines[4] == ('| camera / stops | stop | moves on, 401 mm | stops, 432 ms, 38 mm | '
+                        'ERROR: no image <b> | by itself, 140 ms |')
+    assert '| shakes | stop |  | **stops, 432 ms, 38 mm** |' in lines[-2]
 
 
 @pytest.mark.parametrize('changes, text', [
