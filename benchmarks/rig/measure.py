@@ -44,7 +44,8 @@ class Reaction:
     None where it still moved in the end.  way_mm, turn_deg: gone until then, each command held
     until the next.  step_mm_s: greatest change of the linear speed within 50 ms.
     starts: how often it began to move.  silent: whether the last twist is not zero and no
-    command came for AT_REST_S.  bad: commands that are not finite.
+    command came for AT_REST_S.  bad: commands that are not finite.  told: commands to move that
+    came in this time.
     """
 
     stopped_ms: float | None
@@ -54,6 +55,7 @@ class Reaction:
     starts: int
     silent: bool
     bad: int
+    told: int
     watched_s: float
 
 
@@ -72,7 +74,8 @@ def reaction(log: CommandLog, start_s: float, end_s: float) -> Reaction:
     return Reaction(
         None if stop is None else (stop - start_s) * 1e3, float((speeds * spans).sum() * 1e3),
         float(np.degrees((turns * spans).sum())), step(times, twists) * 1e3,
-        int((moving[1:] & ~moving[:-1]).sum()), silent, bad, end_s - start_s)
+        int((moving[1:] & ~moving[:-1]).sum()), silent, bad, int(moving[1:].sum()),
+        end_s - start_s)
 
 
 def _stop(times, moving, end_s):

@@ -217,7 +217,7 @@ def refused(name, **parameters):
     def run(rig):
         start_s = time.monotonic()
         rig.node = NodeProcess({'raw': parameters})
-        while rig.node.alive and time.monotonic() - start_s < 8.0:
+        while rig.node.alive and time.monotonic() - start_s < 30.0:
             time.sleep(0.05)
         lines = rig.node.text.strip().splitlines() or ['']
         rig.note(refused=not rig.node.alive and bool(rig.node.process.returncode),

@@ -36,10 +36,12 @@ def lost(name, topic):
 
 
 def _at_rest(rig):
-    end_s = time.monotonic() + 6.0
-    while rig.is_moving() and time.monotonic() < end_s:
+    """Wait until the arm has stood for a second."""
+    end_s, moved_s = time.monotonic() + 8.0, time.monotonic()
+    while time.monotonic() < min(end_s, moved_s + 1.0):
+        if rig.is_moving():
+            moved_s = time.monotonic()
         time.sleep(0.01)
-    time.sleep(0.5)
 
 
 for _name, _topic in LOSSES.items():

@@ -15,14 +15,22 @@ def reaction_text(row):
     if row['wanted'] == 'refuse':
         return 'refused' if row.get('refused') else 'not refused'
     if not row['alive'] and row['silent']:
-        return 'the last command stands'
+        return 'the last command stands' + heard_text(row)
     if row['silent']:
-        return 'falls silent, the last command stands'
+        return 'falls silent, the last command stands' + heard_text(row)
     if row['wanted'] == 'still':
         return 'stands' if row['well'] else 'moves'
     ended = '' if row['alive'] else ', the process ends'
     starts = f", {row['starts']} starts in {row['watched_s']:.0f} s" if row['starts'] > 1 else ''
     return ('moves on' if row['stopped_ms'] is None else 'stops') + starts + ended
+
+
+def heard_text(row):
+    """Return when a receiver that asks for it heard that commands ceased."""
+    heard = row.get('receiver') or {}
+    words = {'deadline': 'missed its deadline', 'gone': 'is gone'}
+    texts = [f'{words[event]} after {time_ms} ms' for event, time_ms in heard.items()]
+    return f'; to a receiver that asks it {" and ".join(texts)}' if texts else ''
 
 
 def said_text(row):

@@ -61,7 +61,9 @@ class Rig:
         recovery = self.recovery(undone_s) if fault.recovers else ('', None)
         row = {'name': fault.name, 'group': fault.group, 'wanted': fault.wanted,
                **asdict(result), 'said': said, 'recovery': recovery[0],
-               'recovery_ms': recovery[1], 'alive': self.node is None or self.node.alive,
+               'recovery_ms': recovery[1],
+               'receiver': self.receiver(start_s, end_s),
+               'alive': self.node is None or self.node.alive,
                **self.notes}
         row['well'] = self.judged(fault, row)
         if row['recovery_ms'] is None:
@@ -73,7 +75,7 @@ class Rig:
         if row['bad']:
             return False
         return {STOP: row['stopped_ms'] is not None and not row['silent'],
-                STILL: row['way_mm'] == 0 and row['turn_deg'] == 0,
+                STILL: row['told'] == 0,
                 GO_ON: row['stopped_ms'] is None and not row['silent'],
                 REFUSE: bool(row.get('refused'))}.get(fault.wanted)
 
@@ -162,6 +164,11 @@ class Rig:
                 told.append([round((time_s - start_s) * 1e3), LEVELS[level], name, text[:400]])
                 seen.add(key)
         return told
+
+    def receiver(self, start_s, end_s):
+        """Return {event: ms}: when a receiver that asks for them heard of which first."""
+        return {event: round((time_s - start_s) * 1e3)
+                for time_s, event in reversed(self.robot.receiver) if start_s < time_s <= end_s}
 
     def last_said(self):
         """Return the newest text of each status."""

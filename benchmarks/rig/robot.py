@@ -14,12 +14,13 @@ from geometry_msgs.msg import PoseStamped, TransformStamped, TwistStamped
 import numpy as np
 import rclpy
 from rclpy.clock import Clock as RclpyClock, ClockType
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from sqap_vla_ros.ros.messages import time_message
-from sqap_vla_ros.ros.qos import SILENT_PUBLISHER
+from sqap_vla_ros.ros.qos import SILENT_PUBLISHER, SubscriptionEventCallbacks
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
@@ -31,6 +32,7 @@ RELIABLE = QoSProfile(depth=10)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STATE_HZ = 60.0  # of TF and joint_states; a picture goes with every second one
 COMMAND_PERIOD_S = 0.05
+DEADLINE_S, LEASE_S = 0.2, 1.0  # what the node offers at 20 Hz
 CAMERA_DOWN = (1.0, 0.0, 0.0, 0.0)  # qx qy qz qw: looks along -z of the base
 CAMERA_AT = np.array([0.5, 0.0, 1.2])
 HOME = np.array([0.5, 0.0, 0.3])
@@ -68,11 +70,12 @@ class Robot:
         self.position, self.camera_at = HOME.copy(), CAMERA_AT.copy()
         self.pictures, self._picture, self._target = Pictures(), None, None
         self.log, self.others = CommandLog(), CommandLog()
-        self.diagnostics, self.values = [], {}
+        self.diagnostics, self.values, self.receiver = [], {}, []
         self.clock_rate, self._clock_ns = 1.0, 1_000_000 * 10**9 if simulated_time else None
         self._last_tick_s, self._count = time.monotonic(), 0
         self._publishers()
         node.create_subscription(TwistStamped, 'delta_twist_cmds', self._twist, RELIABLE)
+        self._receive_with_a_deadline()
         node.create_subscription(PoseStamped, 'target_pose', self._pose, RELIABLE)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, RELIABLE)
         node.create_timer(1 / STATE_HZ, self._tick, clock=RclpyClock(
@@ -95,6 +98,20 @@ class Robot:
         """Return a publisher that says nothing of subscribers it does not fit."""
         return self.node.create_publisher(kind, topic, profile,
                                           event_callbacks=SILENT_PUBLISHER)
+
+    def _receive_with_a_deadline(self):
+        """Hear of commands that cease, as a controller may that asks for it."""
+        profile = QoSProfile(depth=1, deadline=Duration(seconds=DEADLINE_S),
+                             liveliness_lease_duration=Duration(seconds=LEASE_S))
+        self.node.create_subscription(
+            TwistStamped, 'delta_twist_cmds', lambda message: None, profile,
+            event_callbacks=SubscriptionEventCallbacks(
+                deadline=lambda event: self.receiver.append((time.monotonic(), 'deadline')),
+                liveliness=self._lives, use_default_callbacks=False))
+
+    def _lives(self, event):
+        if event.alive_count == 0:
+            self.receiver.append((time.monotonic(), 'gone'))
 
     def close(self):
         """End the thread and leave the topics."""

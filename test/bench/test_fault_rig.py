@@ -32,7 +32,7 @@ def test_the_way_until_the_stop_counts_each_command_until_the_next():
 
 def test_an_arm_that_moves_to_the_end_has_not_stopped():
     found = reaction(log(*steady(0.0, 3.0, 0.1)), 1.0, 3.0)
-    assert found.stopped_ms is None and not found.silent
+    assert found.stopped_ms is None and not found.silent and found.told == 39
     assert found.way_mm == pytest.approx(200)
 
 
@@ -47,7 +47,7 @@ def test_motion_that_comes_back_is_no_stop_but_a_start():
 
 def test_a_last_twist_that_stands_is_silence():
     found = reaction(log((0.0, 0.1), (0.05, 0.1)), 0.0, 2.0)
-    assert found.silent and found.stopped_ms is None
+    assert found.silent and found.stopped_ms is None and found.told == 1
     assert found.way_mm == pytest.approx(200)
 
 
@@ -108,11 +108,14 @@ def test_before_and_now_stand_side_by_side_by_group():
     assert lines[0] == '### Camera' and '### Policy' in lines
     assert lines[4] == ('| camera / stops | stop | moves on, 401 mm | stops, 432 ms, 38 mm | '
                         'ERROR: no image <b> | by itself, 140 ms |')
-    assert '| shakes | stop |  | **stops, 432 ms, 38 mm** |' in lines[-2]
+    assert '| shakes | stop |  | **stops, 432 ms, 38 mm** |' in lines[-1]
 
 
 @pytest.mark.parametrize('changes, text', [
     ({'alive': False, 'silent': True, 'stopped_ms': None}, 'the last command stands'),
+    ({'silent': True, 'receiver': {'deadline': 240, 'gone': 1100}},
+     'falls silent, the last command stands; to a receiver that asks it missed its deadline after '
+     '240 ms and is gone after 1100 ms'),
     ({'wanted': 'refuse', 'refused': True}, 'refused'), ({'wanted': 'refuse'}, 'not refused'),
     ({'wanted': 'still', 'well': False}, 'moves'), ({'error': 'no node'}, 'not measured: no node'),
     ({'starts': 4}, 'stops, 4 starts in 3 s'), ({'alive': False}, 'stops, the process ends')])
