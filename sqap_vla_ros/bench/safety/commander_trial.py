@@ -152,6 +152,8 @@ class Run:
         if self._control.gate.fault is None and not names & STOPS:
             for group in groups_of(self._limits):
                 stop_s = group.acceleration(self._before)
+                if group.is_bounded and group.is_out(self._arm.place):
+                    continue  # the bounds go before the acceleration
                 if stop_s > dt_s * (1 + SLACK) + SLACK * self._period_s:
                     yield f'{group.name}: stopped at once without a fault, {stop_s:.3g} s early'
 

@@ -24,7 +24,7 @@ class FaultBook:
         """Begin without a fault."""
         self._scenario = scenario
         self._is_latched, self._is_sure = False, True
-        self._shortened_ns = []
+        self._shortened_ns, self._may_have_cut = [], False
         self._goes_back = bool((np.diff(scenario.times_ns) < 0).any())
 
     def unsafe(self, tick: Tick, stands: bool) -> Iterator[str]:
@@ -37,7 +37,7 @@ class FaultBook:
             if name == 'stop':
                 self._is_latched = True
             if name == 'resume':
-                self._is_latched, self._shortened_ns = False, []
+                self._is_latched, self._shortened_ns, self._may_have_cut = False, [], False
         reason = None if tick.wanted is None or self._is_latched else self._reason(tick, stands)
         if reason == 'unsure':
             self._is_latched = tick.fault is not None
@@ -74,9 +74,10 @@ class FaultBook:
         over = max(group.speed(tick.wanted) for group in groups)
         if over > 1 + CLOSE and not (is_bounded and tick.seen is None):
             self._shortened_ns.append(tick.now_ns)
+        self._may_have_cut |= is_bounded  # as long as those count
         if not count:
             return None
-        if self._goes_back or is_bounded or abs(over - 1) < CLOSE:
+        if self._goes_back or self._may_have_cut or abs(over - 1) < CLOSE:
             return 'unsure'
         since_ns = tick.now_ns - tick.limits.trip_window_s * 1e9
         recent = [at for at in self._shortened_ns if at >= since_ns]

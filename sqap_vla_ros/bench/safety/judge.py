@@ -92,9 +92,11 @@ class Judge:
 
     def _note(self, tick: Tick, dt_s: float) -> None:
         """Remember what came out."""
+        is_braked = tick.wanted is None or self._is_lost(tick)
         if dt_s > 0:
             self._change = (tick.velocity - self._before) / dt_s
-        self._was_braked = tick.wanted is None or self._is_lost(tick)
+            self._was_braked = is_braked
+        self._was_braked |= is_braked  # as long as no time passes
         self._before, self._before_ns = tick.velocity, tick.now_ns
 
     def _values(self, tick: Tick) -> Iterator[str]:
@@ -108,6 +110,8 @@ class Judge:
         """Without a fault the arm ramps down, and there has to be a reason."""
         for group in self._groups(tick):
             stop_s = group.acceleration(self._before)
+            if group.is_bounded and group.is_out(tick.place):
+                continue  # the bounds go before the acceleration
             if stop_s > dt_s * (1 + SLACK) + TINY:
                 yield f'stopped at once without a fault, {stop_s:.3g} s from standing'
         if tick.wanted is not None and not self._is_lost(tick):

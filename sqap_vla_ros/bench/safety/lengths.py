@@ -70,6 +70,10 @@ class Group:
         share = float(np.clip(one @ other / length, 0.0, 1.0)) if length else 0.0
         return float(np.max(np.abs(one - share * other))) / self.top_speed
 
+    def is_out(self, place: np.ndarray) -> bool:
+        """Return whether a place is beyond the bounds."""
+        return bool((place < self.bounds[0]).any() or (place > self.bounds[1]).any())
+
     @property
     def is_bounded(self) -> bool:
         """Whether the place is limited, too."""
