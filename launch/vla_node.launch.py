@@ -23,7 +23,8 @@ from sqap_vla_ros.support.resources import share_directory
 from sqap_vla_ros.support.ros_environment import fastdds_profile
 
 DEFAULT = 'Left out: as configured.'
-SHIPPED = {path.stem: path for path in sorted((share_directory() / 'config').glob('*.yaml'))}
+SHIPPED = {path.stem: path for path in sorted((share_directory() / 'config').glob('*.yaml'))
+           if path.stem != 'servo'}  # which goes on top of a robot's
 CONFIG = ('YAML file of parameters, one a robot, or the name of one that is shipped '
           f'({", ".join(SHIPPED)}; copy example_arm.yaml for your own).')
 TOPICS = {
