@@ -18,7 +18,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterFile
 from sqap_vla_ros.options import description, from_text
-from sqap_vla_ros.ros.vla.parameters import PARAMETERS
+from sqap_vla_ros.ros.vla.config import PARAMETERS
 from sqap_vla_ros.support.resources import share_directory
 from sqap_vla_ros.support.ros_environment import fastdds_profile
 

@@ -5,7 +5,7 @@ What a policy can be asked for: one list for Python, the command line and ROS.
 
     load_policy('models/libero_goal', PolicyOptions(precision='w4a4', keep=154))
 
-The fields of PolicyOptions carry everything that their parameters (ros/vla/parameters.py), command
+The fields of PolicyOptions carry everything that their parameters (ros/vla/config.py), command
 line options (commands/options.py) and launch arguments (launch/) are made of.  Nothing here
 imports torch, so that all of it is checked before anything slow begins.
 """

@@ -7,7 +7,7 @@ import time
 from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from sqap_vla_ros.ros.vla.parameters import PARAMETERS as KNOWN
+from sqap_vla_ros.ros.vla.config import PARAMETERS as KNOWN
 from std_msgs.msg import Bool, Float64
 
 from .faults import fault, GO_ON, REPORT

@@ -3,7 +3,7 @@
 """What was lost comes back: with require_resume nothing moves until somebody says so."""
 import time
 
-from sqap_vla_ros.ros.vla.parameters import PARAMETERS as KNOWN
+from sqap_vla_ros.ros.vla.config import PARAMETERS as KNOWN
 
 from .faults import fault, STILL
 from .of_cameras import own_camera, start_camera, with_camera

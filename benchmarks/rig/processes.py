@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from sqap_vla_ros.ros.vla.parameters import PARAMETERS as KNOWN
+from sqap_vla_ros.ros.vla.config import PARAMETERS as KNOWN
 from sqap_vla_ros.support.ros_environment import FASTDDS_VARIABLES, ros_environment
 
 from .policy import VARIABLE

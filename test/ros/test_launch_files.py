@@ -12,7 +12,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from sqap_vla_ros.ros.vla.parameters import NodeConfig, PARAMETERS
+from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.support.resources import share_directory
 import yaml
 

@@ -11,8 +11,8 @@ from ros_harness import INSTRUCTION, KnownPolicy, SPEED, speed
 from sensor_msgs.msg import Image
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.options import known
+from sqap_vla_ros.ros.vla.config import PARAMETERS
 from sqap_vla_ros.ros.vla.node import load_configured_policy
-from sqap_vla_ros.ros.vla.parameters import PARAMETERS
 from tiny_checkpoint import save_tiny_checkpoint
 
 

@@ -1,0 +1,116 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""All parameters of vla_node as one record, and what of them goes together: no ROS in here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import inf, isfinite
+from pathlib import Path
+
+from sqap_vla_ros.control.joint_settings import JointSettings
+from sqap_vla_ros.control.limits import CommandLimits
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.options import checked, option, OPTIONS, parameter_name, PolicyOptions
+from sqap_vla_ros.support.resources import model_directory
+
+from .option_groups import (
+    InputOptions, JointOptions, LimitOptions, OutputOptions, StartOptions, TimeOptions)
+
+
+@dataclass(frozen=True)
+class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOptions,
+                 InputOptions):
+    """
+    All parameters of the node; raises ConfigError, naming the parameter, when made.
+
+    policy: what load_policy is given; its fields are parameters of the node, too.
+    """
+
+    checkpoint: str = option(
+        '', 'Checkpoint directory, or the name of a bundled model.')
+    policy: PolicyOptions = field(default_factory=PolicyOptions)
+
+    def __post_init__(self):
+        """Check each value, and what ranges cannot say."""
+        for item in OWN:
+            object.__setattr__(self, item.name, checked(item, getattr(self, item.name)))
+        if not self.base_frame or not all(self.end_effector_frames or ['']):
+            raise ConfigError('parameters base_frame and end_effector_frames name TF frames: '
+                              f'found {self.base_frame!r} and {list(self.end_effector_frames)}')
+        if self.gripper_open_position == self.gripper_closed_position:
+            raise ConfigError('parameters gripper_open_position and gripper_closed_position are '
+                              f'both {self.gripper_open_position}')
+        self.limits  # raises for a workspace that is none
+
+        self._check_twist_units()
+        if self.servo_node and self.output not in ('twist', 'pose'):
+            raise ConfigError(f'parameter servo_node is {self.servo_node!r}, but MoveIt Servo '
+                              f'takes no {self.output}: use output twist or pose, or leave '
+                              'servo_node empty')
+
+    def _check_twist_units(self):
+        """Servo drops, or in later versions lets pass, a unitless component above 1."""
+        for limit, scale in (('max_linear_speed', 'servo_linear_scale'),
+                             ('max_angular_speed', 'servo_rotational_scale')):
+            if self.twist_units == 'unitless' and getattr(self, limit) > getattr(self, scale):
+                raise ConfigError(
+                    f'parameter {limit} is {getattr(self, limit):g}, but unitless twists reach '
+                    f'{getattr(self, scale):g} at most ({scale}): lower {limit}, or raise '
+                    f'{scale} and with it the scale in the configuration of Servo')
+
+    @property
+    def twist_unit(self) -> tuple[float, float]:
+        """Return what 1 in the linear and angular half of a twist is, in m/s and rad/s."""
+        return ((1.0, 1.0) if self.twist_units == 'si'
+                else (self.servo_linear_scale, self.servo_rotational_scale))
+
+    @property
+    def limits(self) -> CommandLimits:
+        """Return what the safety gate lets through."""
+        has_box = any(map(isfinite, (*self.workspace_low, *self.workspace_high)))
+        return CommandLimits(
+            self.max_linear_speed, self.max_angular_speed, self.reject_factor,
+            self.max_linear_acceleration or inf, self.max_angular_acceleration or inf,
+            self.max_linear_jerk or inf, self.max_angular_jerk or inf,
+            self.max_axis_speeds if min(self.max_axis_speeds) < inf else None,
+            self.workspace_low if has_box else None, self.workspace_high if has_box else None,
+            self.first_action_distance or inf, self.first_action_angle or inf,
+            self.trip_shortened, self.trip_window)
+
+    @property
+    def joint_settings(self) -> JointSettings:
+        """Return what is asked of joints on top of the URDF."""
+        return JointSettings(
+            self.arm_joints, self.position_only, self.joint_limit_margin, self.joint_speed_factor,
+            self.max_joint_speeds, self.joint_lower_limits, self.joint_upper_limits,
+            self.max_joint_acceleration or inf, self.max_joint_jerk or inf, self.reject_factor,
+            self.first_action_angle or inf, self.trip_shortened, self.trip_window,
+            self.joint_tracking_error or inf, self.kinematics_distance or inf,
+            self.kinematics_angle or inf)
+
+    @classmethod
+    def from_parameters(cls, values: Mapping):
+        """Return the configuration of parameters by their ROS names; others keep defaults."""
+        policy = PolicyOptions(**{item.name: values[parameter_name(item)] for item in OPTIONS
+                                  if parameter_name(item) in values})
+        own = {item.name: values[item.name] for item in OWN if item.name in values}
+        return cls(policy=policy, **own)
+
+    @property
+    def needs_localization(self) -> bool:
+        """Whether tokens round the robot's frames are to be protected."""
+        policy = self.policy
+        return bool(policy.keep and policy.protect and policy.selection_method == 'sqap')
+
+    @property
+    def checkpoint_directory(self) -> Path:
+        """Return the directory to load; raises ConfigError or CheckpointError if none is named."""
+        if not self.checkpoint:
+            raise ConfigError('parameter checkpoint is empty: set it to a checkpoint directory '
+                              'or to the name of a bundled model')
+        is_path = len(Path(self.checkpoint).parts) > 1 or Path(self.checkpoint).is_dir()
+        return Path(self.checkpoint) if is_path else model_directory(self.checkpoint)
+
+
+OWN = tuple(item for item in fields(NodeConfig) if item.name != 'policy')
+PARAMETERS = {parameter_name(item): item for item in (*OPTIONS, *OWN)}
