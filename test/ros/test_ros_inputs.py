@@ -18,8 +18,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.observer import ObserverOptions
 from sqap_vla_ros.ros.messages import time_message
-from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs
 from sqap_vla_ros.ros.vla.config import NodeConfig
+from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs
 from sqap_vla_ros.ros.vla.joint_states import JointStates, MOST_AT_ONCE
 from tf2_msgs.msg import TFMessage
 

@@ -16,9 +16,9 @@ from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
+from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.node import load_configured_policy
 from sqap_vla_ros.ros.vla.outputs.choice import make_drive
-from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
 from sqap_vla_ros.ros.vla.parameters import read_parameters
 from tiny_checkpoint import save_tiny_checkpoint

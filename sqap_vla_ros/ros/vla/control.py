@@ -7,13 +7,13 @@ What the arm is told, and when: everything here runs on the executor thread.
 for which nothing may move. The two ways of keeping time stand in realtime.py and lockstep.py.
 """
 
-from dataclasses import dataclass
 import time
 
 from sqap_vla_ros.control.commander import Commander
 from sqap_vla_ros.errors import ObservationError
 
 from .diagnostics import ERROR, OK, WARN
+from .parts import Parts
 from .permission import Permission
 from .reports import Reports
 from .run_policy import DEACTIVATED, STOPPED
@@ -22,25 +22,6 @@ from ...support.timing import Recent
 
 CHECK_PERIOD_S = 0.2
 PREPARATION_S = 60.0  # that a policy may take to be made ready before it is called an error
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a Control works with; each has its own module."""
-
-    node: object
-    steady_clock: object
-    inputs: object
-    transforms: object
-    inference: object
-    drive: object
-    arm: object
-    output: object
-    results: object
-    planned: object
-    diagnostics: object
-    estop: object
-    run: object
 
 
 class Control(Permission):

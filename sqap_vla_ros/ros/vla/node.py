@@ -25,7 +25,6 @@ from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS, needs
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from std_srvs.srv import Trigger
 
-from .control import Parts
 from .diagnostics import Diagnostics, ERROR, OK
 from .estop import EmergencyStop
 from .inference import Inference
@@ -34,6 +33,7 @@ from .lockstep import LockstepControl
 from .measured import MeasuredArm
 from .outputs import make_drive, make_output
 from .parameters import changed, declare_parameters, read_parameters
+from .parts import Parts
 from .planned import PlannedTrajectory
 from .realtime import RealTimeControl
 from .results import Results
