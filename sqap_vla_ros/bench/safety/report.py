@@ -34,6 +34,9 @@ def shares_png(results: dict[str, Tally]) -> bytes:
     width = EDGES[1] - EDGES[0]
     for row, (name, tally) in zip(panels, results.items()):
         for axes, measure in zip(row, MEASURES):
+            if not tally.shares[measure].any():
+                axes.set_axis_off()
+                continue
             axes.bar(EDGES[:-1], tally.shares[measure], width, align='edge')
             axes.axvline(1.0, color='red', linewidth=0.8)
             axes.set_yscale('symlog', linthresh=10)
