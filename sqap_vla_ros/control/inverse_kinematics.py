@@ -74,8 +74,9 @@ class InverseKinematics:
         self._acceleration = np.array(limits.acceleration)
         self._low = np.array(limits.lower) + limits.margin
         self._high = np.array(limits.upper) - limits.margin
-        middle = np.where(np.isfinite(self._low + self._high), self._low + self._high, 0.0) / 2
-        self._middle = middle
+        is_bounded = np.isfinite(self._low) & np.isfinite(self._high)
+        ends = np.where(is_bounded, [self._low, self._high], 0.0)
+        self._middle = 0.5 * ends.sum(axis=0)
 
     def step(self, joints: np.ndarray, twist: np.ndarray, period_s: float,
              frame: str = 'base') -> Step:
@@ -93,10 +94,10 @@ class InverseKinematics:
         """Return the velocities [n], at most 0 and at least 0, from which joints can be braked."""
         ends = []
         for way in (joints - self._low, self._high - joints):
-            way = np.maximum(way, 0.0)
+            is_free, way = np.isinf(way), np.where(np.isinf(way), 0.0, np.maximum(way, 0.0))
             # v T + v^2 / (2 a) = way, written so that an infinite a gives v = way / T
             slowed = np.sqrt(period_s ** 2 + 2.0 * way / self._acceleration)
-            ends.append(2.0 * way / (period_s + slowed))
+            ends.append(np.where(is_free, np.inf, 2.0 * way / (period_s + slowed)))
         return -ends[0], ends[1]
 
     def _solved(self, joints, twist, frame, room) -> Step:

@@ -47,7 +47,7 @@ class Kinematics:
         self.reach = _reach(chain)
         self._model = self._pin.buildModelFromXML(_as_urdf(chain))
         self._data = self._model.createData()
-        self._frame = self._model.getFrameId(chain.end_effector)
+        self._frame = self._frame_of(chain.end_effector)
         self._base_turn, self._base_origin = self._fixed(chain.base)
         self._to_base = np.kron(np.eye(2), self._base_turn.T)  # of both halves of a twist
         self._spread, self._followed = _spread(moving, self.names, joints)
@@ -127,11 +127,15 @@ class Kinematics:
         self._pin.computeJointJacobians(self._model, self._data, place)
         self._pin.updateFramePlacement(self._model, self._data, self._frame)
 
+    def _frame_of(self, link: str) -> int:
+        """Return the index of a link's frame; a joint may have the same name."""
+        return self._model.getFrameId(link, self._pin.FrameType.BODY)
+
     def _fixed(self, frame: str) -> tuple[np.ndarray, np.ndarray]:
         """Return rotation [3, 3] and origin [3] of a frame that does not move in the model."""
         self._pin.framesForwardKinematics(
             self._model, self._data, self._pin.neutral(self._model))
-        placement = self._data.oMf[self._model.getFrameId(frame)]
+        placement = self._data.oMf[self._frame_of(frame)]
         return placement.rotation.copy(), placement.translation.copy()
 
 

@@ -160,6 +160,19 @@ def test_an_arm_of_five_joints_follows_positions_alone():
         solver(planar([0.4, 0.3]), True)
 
 
+@pytest.mark.parametrize('acceleration', [8.0, np.inf])
+def test_a_joint_that_turns_for_ever_is_at_no_limit(acceleration):
+    endless = solver(six_joints(kind='continuous', limits=(0.0, 0.0)),
+                     acceleration=[acceleration] * 6)
+    bounded = solver(six_joints(), acceleration=[acceleration] * 6)
+    twist = np.array([0.05, -0.1, 0.08, 0.2, 0.1, -0.3])
+    for joints in (np.array(BENT['six']), np.array(BENT['six']) + 2 * np.pi):
+        step = endless.step(joints, twist, PERIOD_S)
+        expected = bounded.step(np.array(BENT['six']), twist, PERIOD_S)
+        np.testing.assert_allclose(step.velocity, expected.velocity, atol=1e-9)
+        assert step.share == 1.0 and not step.blocked
+
+
 def test_limits_have_to_be_of_the_arm():
     with pytest.raises(ConfigError, match='limits of 2 joints for the 6'):
         InverseKinematics(SIX.kinematics, JointLimits([1.0, 1.0]))

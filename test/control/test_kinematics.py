@@ -64,6 +64,16 @@ def test_a_base_frame_on_a_side_branch_is_the_base(rng):
                                speed[[1, 0, 2, 4, 3, 5]] * [1, -1, 1, 1, -1, 1], atol=1e-12)
 
 
+def test_a_joint_may_have_the_name_of_its_link(rng):
+    text = six_joints()
+    alike = text.replace('joint3_link', 'joint3').replace('tool0', 'joint6').replace(
+        'base_link', 'joint1')
+    plain = Kinematics.from_urdf(text, 'base_link', 'tool0')
+    arm, q = Kinematics.from_urdf(alike, 'joint1', 'joint6'), rng.uniform(-1, 1, 6)
+    np.testing.assert_array_equal(arm.forward(q).translation, plain.forward(q).translation)
+    np.testing.assert_array_equal(arm.jacobian(q), plain.jacobian(q))
+
+
 def test_sliding_and_continuous_joints_have_their_units(rng):
     arm = Kinematics.from_urdf(urdf([
         joint('rail', (0, 0, 0), (0, 2, 0), 'prismatic', limits=(0.0, 1.0)),
