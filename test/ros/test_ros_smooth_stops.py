@@ -39,6 +39,23 @@ def test_the_arm_gains_speed_and_a_camera_that_falls_silent_slows_it_down(world)
     assert steps(speeds).max() <= largest and len(set(speeds)) > 10
 
 
+@pytest.mark.parametrize('rate', [0.0, 0.1])
+@pytest.mark.parametrize('world', [{**SOFT, 'use_sim_time': True}], indirect=True)
+def test_a_clock_by_which_the_arm_would_never_slow_down_stops_it_at_once(world, rate):
+    time_ns = [int(100e9)]
+
+    def look(step_ns=20e6, sees=True):
+        time_ns[0] += int(step_ns)
+        world.robot.tick(time_ns[0])
+        if sees:
+            world.robot.look(time_ns[0])
+    world.robot.say()
+    world.until(lambda: told(world)[-1] > 0.095, meanwhile=look)
+    world.until(world.stands_still, 5.0, lambda: look(rate * 20e6, False))
+    world.stays_still(meanwhile=lambda: look(rate * 20e6, False))
+    world.until(world.is_moving, meanwhile=look)
+
+
 @soft
 @pytest.mark.parametrize('stop', ['service', 'deactivate'])
 def test_a_stop_of_somebody_is_a_zero_at_once(world, stop):

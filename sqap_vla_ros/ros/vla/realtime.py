@@ -18,8 +18,8 @@ from .diagnostics import ERROR, OK, WARN
 from .watchdog import Watchdog
 
 ZEROS_S = 0.5  # how long a stop is repeated before the node falls silent
-
 SLOW = 0.5  # of wall time, below which the node's clock does not keep up
+SLOWING_S = 0.2  # that the arm may slow down before that is looked at
 
 
 class RealTimeControl(Control):
@@ -34,6 +34,7 @@ class RealTimeControl(Control):
         """Begin to command."""
         super().start()
         self._stuck_ns = None  # the time at which the node's clock was found to stand still
+        self._slows_since = time.perf_counter(), self.now_ns()
         self._rests_since_s = -ZEROS_S  # silent until there is a task
         self._watchdog = Watchdog(1.0 / self.config.control_rate, self._stop_unserved)
         node = self.parts.node
@@ -102,7 +103,7 @@ class RealTimeControl(Control):
         stops = self.gate.fault and self.why_not_ask() or stops
         if stops and self.player.is_engaged or waits and self.player.stamp_ns is not None:
             self._start_over(problem=self._problem)
-        if self.gate.fault:
+        if self.gate.fault or self._slows_by_no_clock(now_ns, bool(stops or waits)):
             self.commander.stop(now_ns)
         command = self._commanded(now_ns)
         if command is not None:
@@ -123,6 +124,16 @@ class RealTimeControl(Control):
     def _why_stop(self, now_ns):
         return (self._why_unserved() or self.why_not_ask() or self.why_slow()
                 or self._why_stale(now_ns) or self._why_outlived(now_ns))
+
+    def _slows_by_no_clock(self, now_ns, is_to_stop) -> bool:
+        """Return whether the arm is slowed down by a clock that stands still or is slow."""
+        now_s = time.perf_counter()
+        if not is_to_stop:
+            self._slows_since = now_s, now_ns
+        since_s, since_ns = self._slows_since
+        passed_s = now_s - since_s
+        return is_to_stop and passed_s > SLOWING_S and (
+            (now_ns - since_ns) * 1e-9 < SLOW * passed_s)
 
     def _send(self, command, now_ns):
         super()._send(command, now_ns)
