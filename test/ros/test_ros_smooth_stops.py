@@ -51,8 +51,8 @@ def test_a_clock_by_which_the_arm_would_never_slow_down_stops_it_at_once(world, 
         if sees:
             world.robot.look(time_ns[0])
     world.robot.say()
-    world.until(lambda: told(world)[-1] > 0.095, meanwhile=look)
-    world.until(world.stands_still, 5.0, lambda: look(rate * 20e6, False))
+    world.until(lambda: told(world)[-1] > 0.05, meanwhile=look)
+    world.until(world.stands_still, 4.0, lambda: look(rate * 20e6, False))
     world.stays_still(meanwhile=lambda: look(rate * 20e6, False))
     world.until(world.is_moving, meanwhile=look)
 
