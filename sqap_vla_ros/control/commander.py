@@ -60,6 +60,7 @@ class Commander:
         self._retimer, self._rate, self._missed = Retimer(period_ns), Rate(0), 0
         self._fault_at_rest = None  # what is latched once the arm stands
         self._moving = None  # the velocity that was told last; None while the arm stands
+        self.is_carried_out = True  # whether the arm is told: a dry run's is not to follow
         self._lag = Lag()
         self._latency_ms, self._left = Recent(100), Recent(200)
 
@@ -231,7 +232,8 @@ class Commander:
         """Return what to send; None where the drive finds that the arm has to stop."""
         self._moving = admitted.velocity
         sent = self.drive.advance(admitted, now_ns, self._period_ns)
-        self.drive.watch(measured, now_ns)
+        if self.is_carried_out:
+            self.drive.watch(measured, now_ns)
         if self.drive.fault:
             self.gate.latch(self.drive.fault)
             self.stop(now_ns)

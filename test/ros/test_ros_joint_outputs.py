@@ -197,6 +197,33 @@ def test_a_stop_holds_the_joints_where_they_were_told_to_be_and_then_is_silent(w
     assert len(messages) == count
 
 
+@pytest.mark.parametrize('output, step_s', [
+    ('joint_trajectory', 5), ('joint_trajectory', -5), ('joint_position', 5)])
+def test_a_clock_that_was_set_keeps_no_stop_from_being_told(world_of, output, step_s):
+    world = world_of(output)
+    started(world, 2)
+    control = world.node._control
+    was = control.now_ns
+    control.now_ns = lambda: was() + step_s * 10**9
+    world.call('stop')
+    world.until(lambda: held(world), 5.0, world.controller.look)
+
+
+@pytest.mark.parametrize('output', ['joint_trajectory', 'joint_position'])
+def test_an_arm_is_not_to_follow_a_dry_run_but_what_comes_after_it(world_of, output):
+    world = world_of(output, dry_run=True, joint_tracking_error=0.01)
+    world.start()
+    world.robot.say()
+    look = world.controller.look
+    world.until(lambda: len(world.robot.chunks) >= 10, meanwhile=look)
+    assert world.node._control.gate.fault is None and not world.controller.messages
+    world.node.set_parameters([Parameter('dry_run', value=False)])
+    world.call('resume')
+    world.until(lambda: world.controller.messages, meanwhile=look)
+    world.controller._go = lambda place: None  # it is blocked from now on
+    world.until(lambda: world.says('commands', 'the arm does not follow'), meanwhile=look)
+
+
 def held_of(message):
     """Return where a message lets the joints stay, None if it moves them on."""
     if isinstance(message, Float64MultiArray):

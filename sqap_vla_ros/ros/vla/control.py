@@ -42,6 +42,7 @@ class Control(Permission):
             config.missed_chunks, config.blending, config.blending_time)
         self.gate, self.player = self.commander.gate, self.commander.player
         self.gate.speed_scale = config.speed_scale
+        self.commander.is_carried_out = not config.dry_run
         self.pace = self.commander.pace(0)
         self.reports = Reports(self)
         self._chunk_known_s = 0.0  # perf_counter() when the chunk in play came in
@@ -114,6 +115,7 @@ class Control(Permission):
 
     def _switch_dry_run(self):
         """Let go of the command topics, or take them and wait for ~/resume."""
+        self.commander.is_carried_out = not self.config.dry_run
         self.reports.dry_run()
         if self.config.dry_run:
             self.parts.output.teardown()

@@ -7,11 +7,13 @@ That is told for a second, and then no more: a target that is repeated for ever 
 back that somebody has moved meanwhile.
 """
 
+import time
+
 from sqap_vla_ros.control.command import Command
 
 from .base import ArmOutput
 
-HOLD_NS = 10**9  # for which a stop is repeated
+HOLD_S = 1.0  # for which a stop is repeated
 
 
 class PositionOutput(ArmOutput):
@@ -34,7 +36,7 @@ class PositionOutput(ArmOutput):
 
     def begin(self):
         """Hold nothing that was told before this activation."""
-        self._told, self._moved_ns = None, 0
+        self._told = self._stopped_s = None
 
     def send(self, command: Command, time_ns: int):
         """Publish where the arm is to be; a command that tells no position stops it."""
@@ -42,18 +44,25 @@ class PositionOutput(ArmOutput):
             self.stop(time_ns)
         else:
             self.publish_command(command, time_ns)
-            self._told, self._moved_ns = command.position, time_ns
+            self._told, self._stopped_s = command.position, None
 
     def publish_command(self, command: Command, time_ns: int):
         """Publish where a command leads to."""
         self._hold(command.position, time_ns)
 
     def stop(self, time_ns: int):
-        """Publish the position that was told last, for a second after motion ended."""
+        """
+        Publish the position that was told last, once and then for a second.
+
+        By a clock that nobody sets: the node's may have been, and the arm must stop.
+        """
         if self._lockstep:
             self._hold_tick(time_ns)
         elif self._told is not None:
-            if abs(time_ns - self._moved_ns) > HOLD_NS:
+            now_s = time.monotonic()
+            if self._stopped_s is None:
+                self._stopped_s = now_s
+            if now_s - self._stopped_s > HOLD_S:
                 self._told = None
             else:
                 self._hold(self._told, time_ns)
