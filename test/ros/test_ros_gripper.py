@@ -1,6 +1,8 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Grippers that are driven by goals, over real actions: when goals are sent, and what then."""
+from types import SimpleNamespace
+
 import pytest
 
 np = pytest.importorskip('numpy')
@@ -8,8 +10,10 @@ pytest.importorskip('rclpy')
 actions = pytest.importorskip('control_msgs.action')
 from rclpy.action import ActionServer, CancelResponse, GoalResponse  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.task import Future  # noqa: E402
 from ros_harness import KnownPolicy, World  # noqa: E402
 from sqap_vla_ros.errors import ConfigError  # noqa: E402
+from sqap_vla_ros.ros.vla.outputs import gripper_action  # noqa: E402
 
 pytestmark = pytest.mark.ros
 NAME = 'gripper_controller/gripper_cmd'
@@ -203,8 +207,81 @@ def test_a_gripper_that_never_answers_does_not_keep_the_arm_from_stopping(world_
     world.node.trigger_deactivate()
 
 
+@pytest.mark.parametrize('ends', ['stop', 'deactivate'])
+def test_an_opening_that_waits_for_an_answer_is_not_gone_to_after_a_stop(
+        world_of, monkeypatch, ends):
+    monkeypatch.setattr(gripper_action, 'PATIENCE_S', 60.0)
+    world = world_of()
+    started(world)
+    action, asked = world.node._parts.output._gripper, []
+    world.until(lambda: action._goal is not None, meanwhile=world.robot.look)
+
+    def send(goal):
+        asked.append((goal.command.position, Future()))
+        return asked[-1][1]
+    monkeypatch.setattr(action._client, 'send_goal_async', send)
+    world.policy.opening = 0.0
+    world.until(lambda: asked, meanwhile=world.robot.look)
+    world.policy.opening = 1.0
+    world.until(lambda: action._wanted == 1.0, meanwhile=world.robot.look)
+    if ends == 'stop':
+        world.call('stop')
+    else:
+        world.node.trigger_deactivate()
+    asked[0][1].set_result(SimpleNamespace(accepted=True, get_result_async=Future))
+    world.spin(0.3, world.robot.look)
+    assert len(asked) == 1 and action._wanted is None
+    if ends == 'stop':
+        world.policy.opening = 0.0  # where it is sent already
+        world.call('resume')
+        world.until(world.is_moving, meanwhile=world.robot.look)
+        world.spin(0.2, world.robot.look)
+        assert len(asked) == 1
+
+
+def test_a_goal_that_was_aborted_is_sent_again_and_one_that_was_cancelled_is_not(
+        world_of, monkeypatch):
+    monkeypatch.setattr(gripper_action, 'AGAIN_S', 0.2)
+    world = world_of()
+    gripper = started(world)
+    gripper.ends, gripper.result = 'abort', {}
+    gripper.finish()
+    world.until(lambda: len(gripper.goals) == 2, meanwhile=world.robot.look)
+    assert gripper.goals[1].position == gripper.goals[0].position
+    world.until(lambda: says_of_gripper(world, 'aborted; on its way to 0.04 again'),
+                meanwhile=world.robot.look)
+    handle = world.node._parts.output._gripper._goal
+    handle.cancel_goal_async()
+    world.until(lambda: gripper.cancelled, meanwhile=world.robot.look)
+    gripper.ends = 'canceled'
+    gripper.finish()
+    world.until(lambda: says_of_gripper(world, 'ended as cancelled'), meanwhile=world.robot.look)
+    world.spin(0.5, world.robot.look)
+    assert len(gripper.goals) == 2
+
+
+def test_a_goal_that_is_never_answered_is_sent_again_and_nothing_piles_up(
+        world_of, monkeypatch):
+    monkeypatch.setattr(gripper_action, 'PATIENCE_S', 0.3)
+    world = world_of()
+    world.start()
+    world.robot.say()
+    client = world.node._parts.output._gripper._client
+    asked, send = [], client.send_goal_async
+    monkeypatch.setattr(client, 'send_goal_async',
+                        lambda goal: asked.append(goal) or send(goal))
+    monkeypatch.setattr(client, 'execute', ignore)
+    world.until(lambda: len(asked) >= 5, meanwhile=world.robot.look)
+    assert {goal.command.position for goal in asked} == {0.04}
+    assert len(client._pending_goal_requests) <= 2  # the last, and one that is being let go
+    world.until(lambda: says_of_gripper(world, 'does not answer'), meanwhile=world.robot.look)
+
+
+async def ignore(taken):
+    """Hear nothing of an action."""
+
+
 def test_messages_that_are_not_installed_are_named_with_the_package(monkeypatch):
-    from sqap_vla_ros.ros.vla.outputs import gripper_action
     monkeypatch.delattr('control_msgs.action.ParallelGripperCommand')
     with pytest.raises(ConfigError, match=r'ParallelGripperCommand, which is not installed: '
                        r'`apt install ros-\$ROS_DISTRO-control-msgs`'):

@@ -34,6 +34,9 @@ class GripperTopic(Publishers):
         """Publish an opening, 0 closed .. 1 open."""
         self._gripper.publish(Float64(data=opening))
 
+    def stop(self):
+        """Send nothing more; nothing waits to be sent."""
+
     def check(self):
         """Look at nothing: a topic does not tell what became of it."""
 

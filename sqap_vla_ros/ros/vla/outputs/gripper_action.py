@@ -4,9 +4,11 @@
 A gripper that is driven by goals: GripperCommand or ParallelGripperCommand of control_msgs.
 
 Goals are sent when the opening changes, not with every command, and one at a time: until the
-server has taken or refused a goal, only the newest opening is kept. A goal that is still carried
-out when another one follows is cancelled. Nothing here waits, so a server that hangs keeps
-neither the arm from moving nor, above all, from stopping.
+server has taken or refused a goal, only the newest opening is kept, and a stop forgets it. A goal
+that is still carried out when another one follows is cancelled; one that was refused, aborted or
+not answered is sent again. Goals go out with commands alone, never with what a server answers,
+and nothing here waits: a server that hangs keeps neither the arm from moving nor, above all, from
+stopping.
 """
 
 import time
@@ -18,8 +20,8 @@ from sqap_vla_ros.errors import ConfigError
 
 from ..diagnostics import ERROR, OK, WARN
 
-PATIENCE_S = 2.0  # for the answer to a goal; another one may follow then
-REFUSED_S = 1.0  # after which a goal that was refused is tried again
+PATIENCE_S = 2.0  # for the answer to a goal; it is sent again then
+AGAIN_S = 1.0  # after which a goal that was refused or aborted is sent again
 ENDS = (0.0, 1.0)  # which are gone to however near the last goal was
 HALF = 0.5  # an opening on its other side is another goal, be the change ever so small
 
@@ -38,7 +40,7 @@ class GripperAction:
         self._node, self._config = node, config
         self._kind = _action(self.kind_name)
         self._name = config.gripper_action
-        self._client = None
+        self._client = self._asked = None
         self.begin()
 
     def use(self, config):
@@ -61,19 +63,29 @@ class GripperAction:
 
     def begin(self):
         """Forget goals: the first opening of this activation is a goal of its own."""
-        self._sent = self._wanted = self._asked = self._goal = None
+        self._forget_asked()
+        self._sent = self._wanted = self._goal = None
         self._asked_s = self._not_before_s = 0.0
+        self._trouble = ''  # of the last goal, which is sent again for it
         self.state = OK, 'no goal yet'
 
     def send(self, opening: float):
         """Go to an opening, 0 closed .. 1 open, unless that is where it goes already."""
+        if self._asked is not None and self._waited_s > PATIENCE_S:
+            self._forget_asked()
+            self._failed(f'the server {self._name} does not answer the goal')
         last = self._sent if self._wanted is None else self._wanted
         if last is None or opening != last and (
                 opening in ENDS or (opening > HALF) != (last > HALF)
                 or abs(opening - last) > self._config.gripper_deadband):
             self._wanted = opening
-        if self._wanted is not None:
-            self._go_on()
+        opening = self._wanted  # a stop on another thread may forget it
+        if opening is not None:
+            self._go_on(opening)
+
+    def stop(self):
+        """Send nothing more: the opening that waits is forgotten."""
+        self._wanted = None
 
     def why_not(self):
         """Return (level, text) while nothing may move for want of the gripper, else None."""
@@ -89,29 +101,29 @@ class GripperAction:
             self.begin()
             self.state = WARN, f'there is no {self.kind_name} server {self._name}'
         elif self._asked is not None and self._waited_s > PATIENCE_S:
-            self.state = WARN, f'the server {self._name} does not answer the last goal'
+            self.state = WARN, f'the server {self._name} does not answer the goal'
 
     @property
     def _waited_s(self) -> float:
         return time.monotonic() - self._asked_s
 
-    def _go_on(self):
+    def _go_on(self, opening):
         """Send the opening that waits, unless the answer to the goal before it is awaited."""
-        is_waiting = self._asked is not None and self._waited_s <= PATIENCE_S
-        if is_waiting or time.monotonic() < self._not_before_s or (
+        if self._asked is not None or time.monotonic() < self._not_before_s or (
                 not self._client.server_is_ready()):
             return
         if self._goal is not None:
             self._goal.cancel_goal_async()
             self._goal = None
-        self._sent, self._wanted, self._asked_s = self._wanted, None, time.monotonic()
-        position = self._position(self._sent)
-        self.state = OK, f'on its way to {position:.4g}'
+        self._sent, self._wanted, self._asked_s = opening, None, time.monotonic()
+        position = self._position(opening)
+        way = f'on its way to {position:.4g}'
+        self.state = (WARN, f'{self._trouble}; {way} again') if self._trouble else (OK, way)
         future = self._asked = self._client.send_goal_async(self.goal(position))
         future.add_done_callback(self._answered)
 
     def _answered(self, future):
-        """Take the server's answer to a goal, unless another one has followed it."""
+        """Note the server's answer to a goal, unless another one has followed it."""
         if future is not self._asked:
             return
         self._asked, handle = None, future.result()
@@ -120,24 +132,32 @@ class GripperAction:
             handle.get_result_async().add_done_callback(
                 lambda result: self._ended(handle, result.result()))
         else:
-            self.state = WARN, f'the server {self._name} refuses the goal'
-            self._not_before_s = time.monotonic() + REFUSED_S
-            self._wanted = self._sent if self._wanted is None else self._wanted
-        if self._wanted is not None:
-            self._go_on()
+            self._failed(f'the server {self._name} refuses the goal', AGAIN_S)
 
     def _ended(self, handle, response):
-        """Take what became of a goal, if no other has followed it."""
+        """Note what became of a goal, if no other has followed it."""
         if handle is not self._goal:
             return
-        self._goal = None
-        result = response.result
+        self._goal, self._trouble, result = None, '', response.result
         if response.status == GoalStatus.STATUS_SUCCEEDED:
             self.state = OK, 'reached' if result.reached_goal or not result.stalled else 'stalled'
         elif result.stalled:  # what a gripper's controller calls a failure when it holds something
             self.state = OK, 'stalled: it holds something'
-        else:
+        elif response.status == GoalStatus.STATUS_ABORTED:
+            self._failed('the goal ended as aborted', AGAIN_S)
+        else:  # somebody else's wish, which is not fought
             self.state = WARN, f'the goal ended as {_status_name(response.status)}'
+
+    def _failed(self, trouble, wait_s=0.0):
+        """Let the next command send its opening again, after a time."""
+        self._trouble, self.state = trouble, (WARN, trouble)
+        self._sent, self._not_before_s = None, time.monotonic() + wait_s
+
+    def _forget_asked(self):
+        """Wait for no answer any more; one that comes late is not heard."""
+        future, self._asked = self._asked, None
+        if future is not None:
+            future.cancel()
 
     def _position(self, opening) -> float:
         closed = self._config.gripper_closed_position
@@ -181,5 +201,4 @@ def _action(name):
 
 
 def _status_name(status) -> str:
-    return {GoalStatus.STATUS_ABORTED: 'aborted', GoalStatus.STATUS_CANCELED: 'cancelled'}.get(
-        status, f'status {status}')
+    return 'cancelled' if status == GoalStatus.STATUS_CANCELED else f'status {status}'

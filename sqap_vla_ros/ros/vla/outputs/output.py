@@ -68,7 +68,8 @@ class Output:
         self._arm.send(command, time_ns)
 
     def stop(self, time_ns: int):
-        """Publish what stops the arm; the gripper keeps what it holds."""
+        """Publish what stops the arm; the gripper keeps what it holds, and begins nothing new."""
+        self._gripper.stop()
         self._arm.stop(time_ns)
 
     def flush(self):
