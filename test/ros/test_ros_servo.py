@@ -31,6 +31,11 @@ class Servo:
         if with_pause:
             self.offer_pause()
 
+    def start_again(self):
+        """Be another one, whose predecessor seems to be there for a while yet."""
+        self._node.destroy_publisher(self.status)
+        self.status = self._node.create_publisher(ServoStatus, f'{NAME}/status', 1)
+
     def offer_pause(self):
         """Offer the second service, too."""
         self._services.append(self._node.create_service(
@@ -126,6 +131,9 @@ def test_a_servo_that_hangs_keeps_the_arm_still_and_stop_is_answered(world_of, m
     world.robot.say()
     world.until(lambda: world.says('output', 'does not answer switch_command_type'),
                 meanwhile=world.robot.look)
+    world.until(lambda: len(servo.asked) >= 4, meanwhile=world.robot.look)
+    client = world.node._parts.output._servo._clients['switch_command_type']
+    assert len(client._pending_requests) == 1
     assert 'stopped' in world.call('stop').message
     assert not world.is_moving()
     world.call('resume')
@@ -144,6 +152,22 @@ def test_a_servo_that_goes_stops_the_arm_and_is_asked_again_when_it_is_back(worl
     again = Servo(world.robot)
     world.until(world.is_moving, meanwhile=world.robot.look)
     assert ('pause', False) in again.asked
+
+
+def test_a_servo_that_was_started_again_is_switched_again_though_its_services_never_went(world_of):
+    world = world_of()
+    servo = Servo(world.robot)
+    world.start()
+    world.move()
+    asked = list(servo.asked)
+    servo.answers['type'] = False
+    servo.start_again()
+    world.until(lambda: world.says('commands', 'refuses switch_command_type'),
+                meanwhile=world.robot.look)
+    world.stays_still(meanwhile=world.robot.look)
+    servo.answers['type'] = True
+    world.until(world.is_moving, meanwhile=world.robot.look)
+    assert servo.asked[-2:] == asked
 
 
 def test_why_servo_halts_by_itself_is_told(world_of):

@@ -46,6 +46,7 @@ class ServoClient:
             'switch_command_type': ServoCommandType.Request(command_type=self._type),
             'pause_servo': SetBool.Request(data=False)}
         self._clients, self._status_topic, self.status = {}, None, None
+        self._missing, self._future, self._servers = [], None, frozenset()
 
     def setup(self):
         """Create the clients."""
@@ -57,6 +58,7 @@ class ServoClient:
 
     def teardown(self):
         """Destroy them; answers that are still to come are not heard."""
+        self._forget_asked()
         for client in self._clients.values():
             self._node.destroy_client(client)
         self._clients = {}
@@ -66,12 +68,15 @@ class ServoClient:
 
     def begin(self):
         """Ask anew, for another may have switched or paused it since."""
-        self._missing, self._future, self._problem = list(self._kinds), None, None
+        self._forget_asked()
+        self._missing, self._problem = list(self._kinds), None
         self._asked_s = 0.0
         self.status = None
 
     def check(self):
         """Go on asking; returns (level, text) while Servo is not ready, else None."""
+        if self._is_another():
+            self.begin()
         for message in self._status_topic.take():
             self.status = message
         absent = [client.srv_name for client in self._clients.values()
@@ -91,6 +96,25 @@ class ServoClient:
         code = 0 if self.status is None else self.status.code
         return self.status.message if code else ''
 
+    def _is_another(self):
+        """
+        Return whether a Servo has come: that which was switched may have died.
+
+        Its services seem to be there for as long as its lease lasts, so that one which is started
+        again meanwhile is told by who publishes the status.
+        """
+        known = self._servers
+        self._servers = frozenset(
+            bytes(publisher.endpoint_gid) for publisher in
+            self._node.get_publishers_info_by_topic(self._status_topic.topic_name))
+        return not self._servers <= known
+
+    def _forget_asked(self):
+        """Wait for no answer any more."""
+        if self._future is not None:
+            self._clients[self._missing[0]].remove_pending_request(self._future)
+            self._future = None
+
     def _ask(self):
         """Look at the answer, and ask for the next thing that is missing."""
         if self._future is not None and self._future.done():
@@ -101,6 +125,7 @@ class ServoClient:
                                     'moves until it does. Does its node hang?')
         if self._missing and (self._future is None and not self._problem or late):
             service = self._missing[0]
+            self._forget_asked()
             self._future = self._clients[service].call_async(self._requests[service])
             self._asked_s = time.monotonic()
 
