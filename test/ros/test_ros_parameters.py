@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import golden_data
 import pytest
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.validate_topic_name import validate_topic_name
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.control.action_space import ActionSpace
@@ -21,6 +22,7 @@ from sqap_vla_ros.ros.vla.node import load_configured_policy
 from sqap_vla_ros.ros.vla.outputs.choice import make_drive
 from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
 from sqap_vla_ros.ros.vla.parameters import read_parameters
+from sqap_vla_ros.ros.vla.transforms import Transforms
 from tiny_checkpoint import save_tiny_checkpoint
 
 
@@ -87,6 +89,15 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
      'max_linear_speed is 0.5, but unitless twists reach 0.4 at most .servo_linear_scale'),
     ({'twist_units': 'unitless', 'max_angular_speed': 1.0},
      'max_angular_speed is 1, but unitless twists reach 0.8'),
+    ({'servo_node': 'a b'}, "servo_node is 'a b', expected a ROS name"),
+    ({'servo_node': '/'}, "servo_node is '/', expected a ROS name"),
+    ({'gripper_output': 'gripper_command', 'gripper_action': 'a b'}, 'gripper_action is'),
+    ({'gripper_output': 'gripper_command', 'gripper_action': ''}, 'gripper_action is'),
+    ({'estop_topic': '2estop'}, "estop_topic is '2estop', expected .* or an empty string"),
+    ({'estop_topic': 'a//b'}, 'estop_topic'), ({'estop_topic': 'a/'}, 'estop_topic'),
+    ({'estop_topic': 'a~b'}, 'estop_topic'), ({'estop_topic': '~a'}, 'estop_topic'),
+    ({'estop_topic': 'not-halt'}, 'estop_topic'), ({'estop_topic': '\u00fc'}, 'estop_topic'),
+    ({'estop_topic': 'a\n'}, 'estop_topic'), ({'estop_topic': 'a' * 151}, 'at most 150'),
     ({'selection_method': 'best'}, "selection_method is 'best', expected one of"),
     ({'gripper_open_position': 0.0}, 'gripper_closed_position are both'),
     ({'workspace_low': (0.0, 0.0)}, r'workspace_low is \(0.0, 0.0\), expected 3 numbers'),
@@ -102,6 +113,30 @@ def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, va
 def test_values_without_sense_are_refused_with_the_parameter(values, message):
     with pytest.raises(ConfigError, match=message):
         NodeConfig.from_parameters(values).checkpoint_directory
+
+
+@pytest.mark.parametrize('values', [
+    {'estop_topic': name} for name in ('', 'estop', '/a/b_2', '~/estop', '{node}/e', '_a/__b')] + [
+    {'twist_units': 'unitless', 'max_linear_speed': 0.5, 'output': 'pose'},
+    {'gripper_action': ''}])
+def test_names_that_ros_allows_and_what_is_not_used_are_taken(values):
+    config = NodeConfig.from_parameters(values)
+    if config.estop_topic:
+        assert validate_topic_name(config.estop_topic)
+
+
+def test_a_node_that_could_not_be_put_together_leaves_nothing_behind(make_world, monkeypatch):
+    def setup(*_):
+        raise ConfigError('no transforms today')
+    world = make_world(KnownPolicy, {})
+    names = [publisher.topic_name for publisher in world.node.publishers]
+    with monkeypatch.context() as patched:
+        patched.setattr(Transforms, 'setup', setup)
+        assert not world.node.start()
+    assert world.node.problem == 'no transforms today'
+    assert [publisher.topic_name for publisher in world.node.publishers] == names
+    world.start()
+    world.move()
 
 
 def test_a_workspace_that_nothing_would_check_is_refused():

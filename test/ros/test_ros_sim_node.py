@@ -56,6 +56,9 @@ def test_an_impossible_plan_is_refused(arguments):
 @pytest.mark.parametrize('values, text', [
     ({'control': 'tokens'}, "parameter control is 'tokens': use one of"),
     ({'camera_pose': (0.0,) * 3}, 'camera_pose has 3 numbers'),
+    ({'policy_node': 'a b'}, "policy_node is 'a b', expected a ROS name"),
+    ({'gripper_action': '1', 'lockstep': False, 'gripper_interface': 'gripper_command'},
+     "gripper_action is '1', expected a ROS name"),
     ({'suite': ''}, 'parameter suite of libero_sim_node must not be empty'),
     ({'instructions': ()}, 'parameter instructions of libero_sim_node must not be empty')])
 def test_settings_without_sense_are_refused(values, text):

@@ -11,6 +11,7 @@ from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES
 from sqap_vla_ros.ros.simulator.episodes import CONTROLS
 from sqap_vla_ros.ros.simulator.faults import Faults
 from sqap_vla_ros.ros.simulator.gripper_server import KINDS as GRIPPER_ACTIONS
+from sqap_vla_ros.ros.vla.config import check_ros_name
 from sqap_vla_ros.ros.vla.parameters import declare_parameters, read_parameter
 from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
@@ -112,6 +113,9 @@ class SimSettings:
         if self.lockstep and self.joint_states_rate:
             raise ConfigError('parameter joint_states_rate needs lockstep: false: there, '
                               'joint_states belong to ticks')
+        check_ros_name('policy_node', self.policy_node)
+        if self.gripper_interface != 'topic':
+            check_ros_name('gripper_action', self.gripper_action, may_be_empty=False)
         Faults(self.faults)
         if len(self.camera_pose) != 6:
             raise ConfigError(f'parameter camera_pose has {len(self.camera_pose)} numbers: give '

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
 from pathlib import Path
+import re
 
 from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
@@ -15,6 +16,10 @@ from sqap_vla_ros.support.resources import model_directory
 
 from .option_groups import (
     InputOptions, JointOptions, LimitOptions, OutputOptions, StartOptions, TimeOptions)
+
+_TOKEN = r'(?:[A-Za-z_]|\{node\})(?:[A-Za-z0-9_]|\{node\})*'
+ROS_NAME = re.compile(rf'(?:~?/)?{_TOKEN}(?:/{_TOKEN})*')
+LONGEST_NAME = 150  # of 255 characters that DDS allows, some are ROS's own and the namespace's
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,24 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
             raise ConfigError('parameters gripper_open_position and gripper_closed_position are '
                               f'both {self.gripper_open_position}')
         self.limits  # raises for a workspace that is none
-
+        self._check_names()
         self._check_twist_units()
         if self.servo_node and self.output not in ('twist', 'pose'):
             raise ConfigError(f'parameter servo_node is {self.servo_node!r}, but MoveIt Servo '
                               f'takes no {self.output}: use output twist or pose, or leave '
                               'servo_node empty')
 
+    def _check_names(self):
+        """ROS would only say so with a traceback, when the topic is made."""
+        check_ros_name('estop_topic', self.estop_topic)
+        check_ros_name('servo_node', self.servo_node)
+        if self.gripper_output != 'topic':
+            check_ros_name('gripper_action', self.gripper_action, may_be_empty=False)
+
     def _check_twist_units(self):
         """Servo drops, or in later versions lets pass, a unitless component above 1."""
+        if self.output != 'twist':
+            return
         for limit, scale in (('max_linear_speed', 'servo_linear_scale'),
                              ('max_angular_speed', 'servo_rotational_scale')):
             if self.twist_units == 'unitless' and getattr(self, limit) > getattr(self, scale):
@@ -110,6 +124,17 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
                               'or to the name of a bundled model')
         is_path = len(Path(self.checkpoint).parts) > 1 or Path(self.checkpoint).is_dir()
         return Path(self.checkpoint) if is_path else model_directory(self.checkpoint)
+
+
+def check_ros_name(parameter: str, name: str, may_be_empty: bool = True):
+    """Raise ConfigError if a parameter is no name of a topic, action or node in ROS."""
+    is_name = ROS_NAME.fullmatch(name) and len(name) <= LONGEST_NAME
+    if not is_name and (name or not may_be_empty):
+        raise ConfigError(
+            f'parameter {parameter} is {name!r}, expected a ROS name of at most {LONGEST_NAME} '
+            'characters, such as arm/name, /arm/name or ~/name: letters, digits and _ between '
+            'single slashes, none at the end, and no digit behind one'
+            + (', or an empty string' if may_be_empty else ''))
 
 
 OWN = tuple(item for item in fields(NodeConfig) if item.name != 'policy')

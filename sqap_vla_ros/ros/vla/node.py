@@ -238,7 +238,7 @@ class VlaNode(LifecycleNode):
             self._fault = self._control.gate.fault
         if self._worker is not None:
             self._worker.close()
-        if self._control is not None:
+        if self._parts is not None:  # without a control, too, where putting together has failed
             parts = self._parts
             for part in (parts.estop, parts.inputs, parts.transforms, parts.inference,
                          parts.results, parts.planned, parts.output):
