@@ -249,17 +249,22 @@ class Control(Permission):
     def _commanded(self, now_ns):
         """Return the command from now on; None where the arm must stand still."""
         measured = self.parts.arm.now(now_ns)
+        self.player.settle(now_ns)
+        is_under_way = self.player.executed.total_ns > 0
         try:
-            return self.commander.command(now_ns, measured)
+            command = self.commander.command(now_ns, measured)
         except ObservationError as error:
             self._begins_not(error)
             return None
+        if self.gate.hold:
+            self._begins_not(self.gate.hold, is_under_way)
+        return None if self.gate.fault else command
 
-    def _begins_not(self, error):
-        """Take why a chunk can't be played: what it begins from is not as it should be."""
+    def _begins_not(self, reason, is_under_way=False):
+        """Take why a chunk can't be played, or not on: where the arm is isn't known."""
         why_not = self.parts.arm.why_not
-        problem = f'{error}. {why_not}' if why_not else str(error)
-        self._doubt(problem)
+        problem = f'{reason}. {why_not}' if why_not else str(reason)
+        self._doubt(problem, is_under_way)
         self._start_over(problem=problem)
 
     def _ask(self, frame):

@@ -173,17 +173,20 @@ class Permission:
         """Return the command topics that another node publishes on, too."""
         return [topic for topic in self.doubled if topic in self.command_topics]
 
-    def _doubt(self, reason: str):
+    def _doubt(self, reason: str, is_under_way: bool = False):
         """
         Take a reason for which a task is not carried out; with require_resume, latch it.
 
         It is latched where it interrupts motion, and where motion that was asked for has not
         begun for a while: nobody expects it any more. A policy that is made ready is waited for.
+
+        is_under_way: whether it interrupts motion though the chunk is dropped already.
         """
         if not self.config.require_resume or self.gate.fault or not self.instructions.text:
             return
         waited_s = time.perf_counter() - self._asked_to_move_s
-        if self.player.stamp_ns is not None or waited_s > BEGIN_WITHIN_S:
+        has_begun = is_under_way or self.player.stamp_ns is not None
+        if has_begun or waited_s > BEGIN_WITHIN_S:
             self.latch(f'{reason} (require_resume: when it is mended, nothing moves by itself)')
 
     def _end_run_if_latched(self):

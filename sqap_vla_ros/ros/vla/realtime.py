@@ -114,7 +114,7 @@ class RealTimeControl(Control):
         self.parts.inputs.pictures.commanded(
             command.velocity if moves else None, time.perf_counter())
         self._end_run_if_latched()
-        self._say(*(stops or waits or self.why_not_ask() or self._how_it_goes()))
+        self._say(*(stops or self.why_wait() or self.why_not_ask() or self._how_it_goes()))
 
     _command_now = _tick
 
