@@ -144,7 +144,7 @@ class ChunkPlayer:
     def twin(self) -> ChunkPlayer:
         """Return a player that goes on alike, and leaves this one as it is."""
         twin = copy(self)
-        twin.executed = self.executed.twin()
+        twin.executed, twin._seams = self.executed.twin(), copy(self._seams)
         return twin
 
     def has_row(self, now_ns: int) -> bool:

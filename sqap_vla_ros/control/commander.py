@@ -81,7 +81,7 @@ class Commander:
         if self._fault_at_rest is not None:  # and the arm is being slowed down for it
             return True
         plan = self._plan(chunk, start if self.needs else None)
-        if not self.gate.admit_chunk(plan.rows, start):
+        if not self.gate.admit_chunk(plan.rows, start, bool(self.space.needs)):
             self.stop(now_ns)
             return True
         is_late = self._is_late(now_ns)
@@ -133,11 +133,13 @@ class Commander:
     def stop(self, now_ns: int) -> None:
         """Drop the chunk, and take the arm to stand at once."""
         self.player.forget(now_ns)
+        self.gate.hold = None  # said anew where it still is so
         self._rest()
 
     def drop(self, now_ns: int) -> None:
         """Drop the chunk; what the arm does is slowed down by the next brake() or command()."""
         self.player.forget(now_ns)
+        self.gate.hold = None
         self._missed = 0
 
     def preview(self, now_ns: int, count: int, dt_ns: int,

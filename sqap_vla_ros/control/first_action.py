@@ -28,6 +28,13 @@ def checks_first(limits: CommandLimits | JointLimits) -> bool:
     return math.isfinite(limits.first)
 
 
+def holds_all(limits: CommandLimits | JointLimits) -> bool:
+    """Return whether a first target is limited in all that it tells."""
+    if isinstance(limits, CommandLimits):
+        return math.isfinite(limits.first_linear) and math.isfinite(limits.first_angular)
+    return math.isfinite(limits.first)
+
+
 def is_known(limits: CommandLimits | JointLimits, measured: Measured | None) -> bool:
     """Return whether what a first target is compared with was measured."""
     name = 'pose' if isinstance(limits, CommandLimits) else 'joints'

@@ -22,6 +22,9 @@ from ..support.validation import is_count
 FREE = math.inf
 # A limit below these counts as these where nonsense is to be told from speed: a careful limit
 # for first runs does not make the policy's words absurd.
+# A speed counts as shortened from this share beyond its limit on: a row at it in float32 may
+# be beyond by 1e-7, and rotated or summed by a little more.
+COUNTED = 1e-4
 LEAST_ABSURD = {'m/s': 0.4, 'rad/s': 2.4}
 
 

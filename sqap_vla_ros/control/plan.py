@@ -107,7 +107,10 @@ class Plan:
                     self.dt_ns, self.position(begin_ns), self.path)
 
     def then(self, other: Plan) -> Plan:
-        """Return the plan that goes on with another."""
+        """Return the plan that goes on with another; with positions where both have them."""
+        if not self.rows:
+            return other
         ends_ns = tuple(self.duration_ns + end for end in other.ends_ns)
-        return Plan(self.rows + other.rows, self.ends_ns + ends_ns, other.dt_ns,
-                    self.start if self.rows else other.start, other.path)
+        start = None if other.start is None else self.start
+        return Plan(self.rows + other.rows, self.ends_ns + ends_ns, other.dt_ns, start,
+                    other.path)

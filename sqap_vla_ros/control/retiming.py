@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from .limits import CommandLimits, JointLimits
+from .limits import CommandLimits, COUNTED, JointLimits
 from .plan import Plan
 
 STARVED = 0.5  # of the speed that a row could have, below which what lies ahead holds it down
@@ -39,7 +39,7 @@ class Rate:
 
     way_ns: of the plan, in the next period.  is_starved: whether what lies ahead holds the plan
     down to less than half of the speed that it could have.  leaves: how much of the row's speed
-    the speed limits leave, 0..1.
+    the speed limits leave, 0..1; 1 up to COUNTED beyond them.
     """
 
     way_ns: int
@@ -99,8 +99,9 @@ class Retimer:
             way_ns, left_s = way_ns + row_ns, left_s - row_ns * 1e-9 / rate
         row = self._rows[first]
         ahead = row.rate((plan.ends_ns[first] - place_ns) * 1e-9)
+        leaves = row.most / max(scale, ROUNDING)
         return Rate(way_ns, ahead < STARVED * row.most,
-                    row.most / max(scale, ROUNDING))
+                    1.0 if leaves > 1.0 - COUNTED else leaves)
 
     def _profile(self, plan: Plan, groups, scale: float) -> list[_Row]:
         """Return the rows, worked out from the last one on."""

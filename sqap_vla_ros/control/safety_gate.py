@@ -23,8 +23,8 @@ import numpy as np
 
 from .bounds import bounds_of
 from .command import Command, Measured
-from .first_action import checks_first, is_known, why_far
-from .limits import CommandLimits, JointLimits
+from .first_action import checks_first, holds_all, is_known, why_far
+from .limits import CommandLimits, COUNTED, JointLimits
 from .shaping import ROUNDING, scaled, Shaper
 from ..errors import ConfigError
 
@@ -111,15 +111,19 @@ class SafetyGate:
         """Count a command that was made slower on the way here; return whether that latches."""
         return self._trips(now_ns)
 
-    def admit_chunk(self, commands: Sequence[Command], measured: Measured | None = None) -> bool:
+    def admit_chunk(self, commands: Sequence[Command], measured: Measured | None = None,
+                    is_absolute: bool = False) -> bool:
         """
         Check every row before the first is played; latch and return False on a bad one.
 
         measured: where the arm was at the image's stamp; the first row of an absolute action has
-        to be near it.
+        to be near it.  is_absolute: rows are targets, so that the first one's velocity is only how
+        far away that is, and never absurd within first_action_distance and first_action_angle.
         """
         for row, command in enumerate(commands):
-            reason = self._nonsense(command) or self._limits.absurd(command.velocity.tolist())
+            reason = self._nonsense(command)
+            if reason is None and not (is_absolute and row == 0 and holds_all(self._limits)):
+                reason = self._limits.absurd(command.velocity.tolist())
             if reason is None and row == 0:
                 reason = self._why_far(command, measured)
             if reason:
@@ -193,7 +197,7 @@ class SafetyGate:
     def _shape(self, part, shaper: Shaper, asked, dt_s: float, period_s: float) -> bool:
         """Move one group towards what was asked; return whether that was shortened."""
         before, speed = shaper.velocity, shaper.dynamics.speed(asked)
-        is_fast = speed > 1.0 + ROUNDING
+        is_fast = speed > 1.0 + COUNTED
         wanted = scaled(asked, self.speed_scale / speed) if speed > self.speed_scale else asked
         if not self._bounds or part != self._bounds.part:
             shaper.toward(wanted, dt_s)

@@ -48,7 +48,7 @@ def test_each_half_is_shortened_to_its_own_limit_and_keeps_its_direction(
     gate = SafetyGate(LIMITS)
     twist = gate.admit(Command(asked)).velocity
     np.testing.assert_allclose(twist, asked / max(1.0, np.linalg.norm(asked) / limit), atol=1e-12)
-    if abs(factor - 1.0) > 1e-6:
+    if abs(factor - 1.0) > 2e-4:
         assert gate.clamped == int(np.linalg.norm(asked) > limit)
 
 
