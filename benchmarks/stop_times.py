@@ -26,7 +26,7 @@ CONTROL_HZ = 20.0
 PARAMETERS = {
     'base_frame': 'base', 'end_effector_frames': '[end_effector]', 'keep_tokens': 8,
     'autostart': 'true', 'image_timeout': 0.4, 'estop_topic': 'estop',
-    'control_rate': CONTROL_HZ}
+    'control_rate': CONTROL_HZ, 'require_resume': 'false'}
 NODE = """
 import sys
 from ros_harness import KnownPolicy

@@ -38,6 +38,9 @@ class Drive:
     note: str = ''
     fault: str | None = None
 
+    def use(self, settings) -> None:
+        """Take changed JointSettings, at any time."""
+
     def begin(self, measured: Measured | None) -> None:
         """Start from where the arm is; raise ObservationError where what it needs is missing."""
 

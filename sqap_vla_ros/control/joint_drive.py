@@ -46,8 +46,7 @@ class JointDrive(Drive):
         """Stand; inverse and frame, of the twists: where twists are to become joints."""
         self.names, self.limits, self._settings = tuple(names), limits, settings
         self._inverse, self._frame = inverse, frame
-        # kinematics keep the margin; the gate is behind them, and half of it is for the gate
-        self._gate = SafetyGate(replace(limits, margin=0.5 * limits.margin, trip_count=0))
+        self._gate = SafetyGate(_behind_kinematics(limits))
         self.joint_names = self.names + (inverse.kinematics.locked if inverse else ())
         self.needs = frozenset({'joints', 'pose'} if inverse else {'joints'})
         self._last = self._since_ns = None
@@ -81,6 +80,11 @@ class JointDrive(Drive):
     def __deepcopy__(self, memo) -> JointDrive:
         """Return the same as copy.copy does: limits and kinematics are shared."""
         return copy(self)
+
+    def use(self, settings: JointSettings) -> None:
+        """Take what of changed settings may change while the arm is under way."""
+        self.limits = settings.tolerating(self.limits)
+        self._gate.limits = _behind_kinematics(self.limits)
 
     def begin(self, measured: Measured | None) -> None:
         """Start from the measured joints; raise ObservationError where they can't be right."""
@@ -203,3 +207,8 @@ class JointDrive(Drive):
             return self._reference
         passed_s = min(max(now_ns - self._since_ns, 0), self._period_ns) * 1e-9
         return self._reference + self._velocity * passed_s
+
+
+def _behind_kinematics(limits: JointLimits) -> JointLimits:
+    """Return the limits of the gate there: half the margin, of which kinematics keep the whole."""
+    return replace(limits, margin=0.5 * limits.margin, trip_count=0)

@@ -103,8 +103,11 @@ class Control(Permission):
         was_dry = self.config.dry_run
         if config.dry_run and not was_dry and self.is_active:
             self.halt_output()
-        self.config = self.parts.arm.config = config
-        self.parts.output.use(config)
+        self.config = config
+        self.parts.drive.use(config.joint_settings)
+        for part in (self.parts.arm, self.parts.inputs, self.parts.output):
+            part.use(config)
+        self._look_at_tf()
         if config.dry_run != was_dry:
             self._switch_dry_run()
         self.gate.limits, self.gate.speed_scale = self._limits(config), config.speed_scale
@@ -112,6 +115,11 @@ class Control(Permission):
         self.instructions.max_length = config.max_instruction_length
         self.instructions.start_on_activate = config.start_on_activate
         self.parts.estop.timeout_s = config.estop_timeout
+
+    def _look_at_tf(self):
+        """Subscribe to TF where that is needed, by now."""
+        if 'pose' in self.parts.arm.needs:
+            self.parts.transforms.setup(self)
 
     def _switch_dry_run(self):
         """Let go of the command topics, or take them and wait for ~/resume."""

@@ -83,6 +83,10 @@ class Inputs:
             self._latched_info = self._poll(CameraInfo, 'camera_info', qos.SENSOR_LATCHED)
         self._joint_states.setup()
 
+    def use(self, config):
+        """Take changed parameters."""
+        self._config = config
+
     def teardown(self):
         """Unsubscribe and forget all messages."""
         while self._subscriptions:

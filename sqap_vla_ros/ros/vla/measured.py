@@ -17,16 +17,22 @@ class MeasuredArm:
     The arm's pose and joints, as far as they are needed.
 
     Now means no older than image_timeout; at an image's stamp TF and joint_states have to be as
-    near to it as tf_max_age says.  why_not: what is not known, and why; '' if all is.
+    near to it as tf_max_age says.  needs: out of 'pose' and 'joints'.  why_not: what is not
+    known, and why; '' if all is.
     """
 
     def __init__(self, config, transforms, inputs, needs=frozenset(), joint_names=()):
-        """Keep the sources; needs: out of 'pose' and 'joints'."""
-        self.config = config
+        """Keep the sources; needs: out of 'pose' and 'joints', besides what a workspace needs."""
         self._transforms, self._inputs = transforms, inputs
-        self._needs, self._joint_names = needs, tuple(joint_names)
+        self._always, self._joint_names = needs, tuple(joint_names)
+        self.use(config)
         self._plausibility = Plausibility()
         self.why_not = ''
+
+    def use(self, config):
+        """Take the parameters, which may have a workspace now, in which a pose has to be."""
+        self.config = config
+        self.needs = self._always | ({'pose'} if config.limits.has_workspace else frozenset())
 
     def forget(self):
         """Believe the arm where it is next (~/reset, activation)."""
@@ -41,14 +47,14 @@ class MeasuredArm:
         return self._measured(self._pose_at, self._joints_at, stamp_ns)
 
     def _measured(self, pose, joints, time_ns) -> Measured:
-        if not self._needs:
+        if not self.needs:
             return NOTHING
         self.why_not = ''
         return Measured(self._known('pose', pose, time_ns), self._known('joints', joints, time_ns))
 
     def _known(self, need, find, time_ns):
         try:
-            return find(time_ns) if need in self._needs else None
+            return find(time_ns) if need in self.needs else None
         except ObservationError as error:
             self.why_not = '; '.join(filter(None, (self.why_not, str(error))))
             return None
