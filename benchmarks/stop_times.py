@@ -84,8 +84,9 @@ class Bench:
         from std_msgs.msg import Bool
         world, handle = self.world, None
         self.estop.publish(Bool(data=False))
-        self.wait_for(self.clients['resume'].call_async(
-            self.clients['resume'].srv_type.Request()))
+        resume = self.clients['resume']
+        while not self.wait_for(resume.call_async(resume.srv_type.Request())).success:
+            pass  # the emergency stop's release has not been heard yet
         if goal:
             handle = self.wait_for(self.action.send_goal_async(
                 RunPolicy.Goal(instruction='put the bowl on the stove')))

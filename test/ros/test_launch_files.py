@@ -168,11 +168,28 @@ def test_arguments_of_a_launch_file_that_includes_this_one_are_its_own(load, nam
     assert started(module, config='example_arm', **{name: '1'})
 
 
+def included(demo, **given):
+    """Return the arguments that the demo gives to the node's launch file."""
+    defaults = {name: options['default_value'] for name, options in arguments(demo).items()}
+    entities = demo.generate_launch_description().args[0]
+    function, = (entity.options['function'] for entity in entities
+                 if type(entity).__name__ == 'OpaqueFunction')
+    include, = function(SimpleNamespace(launch_configurations={**defaults, **given}))
+    return dict(include.options['launch_arguments'])
+
+
+def test_a_demo_of_blank_images_does_not_refuse_them(load):
+    demo, module = load('demo.launch.py'), load('vla_node.launch.py')
+    off = {'frozen_image_timeout': '0.0', 'min_contrast': '0.0', 'max_image_change': '0.0'}
+    assert off.items() <= included(demo, control='blank-image').items()
+    assert not set(off) & set(included(demo))
+    overrides = started(module, config='libero_sim', **off)['parameters'][1]
+    assert overrides == dict.fromkeys(off, 0.0)
+
+
 def test_the_demo_names_what_the_node_has_and_its_own_arguments_disturb_nothing(load):
     demo, module = load('demo.launch.py'), load('vla_node.launch.py')
-    include = next(entity for entity in demo.generate_launch_description().args[0]
-                   if type(entity).__name__ == 'IncludeLaunchDescription')
-    given = dict(include.options['launch_arguments'])
+    given = included(demo)
     assert set(given) <= set(arguments(module))
     assert not set(demo.SIMULATOR) & (set(arguments(module)) - {'lockstep'})
     own = {name: '1' for name in demo.SIMULATOR if name != 'lockstep'}

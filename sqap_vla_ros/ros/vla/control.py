@@ -54,6 +54,7 @@ class Control(Permission):
 
     def start(self):
         """Begin to command (activation)."""
+        self._check_estop(at_once=True)
         self.is_active = True
         self.permit_from_now()
         self.reports.dry_run()
@@ -69,13 +70,13 @@ class Control(Permission):
         """Stop the arm and wait until it knows (deactivation, shutdown)."""
         if not self.is_active:
             return
-        self.parts.run.end(DEACTIVATED, 'the node was deactivated')
         self.is_active = False
+        self.commander.stop(self.now_ns())
+        self.halt_output()  # first: nothing that fails below leaves the arm moving
+        self.parts.run.end(DEACTIVATED, 'the node was deactivated')
         self.instructions.deactivate()
         self.parts.node.destroy_timer(self._check_timer)
         self._start_over()
-        self.commander.stop(self.now_ns())
-        self.halt_output()
         self._say(OK, 'inactive')
 
     def halt_output(self):

@@ -26,7 +26,8 @@ class MeasuredArm:
         self._transforms, self._inputs = transforms, inputs
         self._always, self._joint_names = needs, tuple(joint_names)
         self.use(config)
-        self._plausibility = Plausibility()
+        # apart: an image's stamp is older than what was looked at meanwhile
+        self._plausible_now, self._plausible_then = Plausibility(), Plausibility()
         self.why_not = ''
 
     def use(self, config):
@@ -36,7 +37,8 @@ class MeasuredArm:
 
     def forget(self):
         """Believe the arm where it is next (~/reset, activation)."""
-        self._plausibility.reset()
+        self._plausible_now.reset()
+        self._plausible_then.reset()
 
     def now(self, now_ns: int) -> Measured:
         """Return the newest that was heard."""
@@ -66,16 +68,16 @@ class MeasuredArm:
     def _newest_pose(self, now_ns):
         pose = self._transforms.latest(*self._frames)
         self._check_age('the transform {} -> {}'.format(*self._frames), now_ns - pose.stamp_ns)
-        return self._believed(pose)
+        return self._believed(pose, self._plausible_now)
 
     def _pose_at(self, stamp_ns):
         pose, _ = pose_at(
             self._transforms, self.config, self._frames[1], stamp_ns, lambda look: look())
-        return self._believed(pose)
+        return self._believed(pose, self._plausible_then)
 
-    def _believed(self, pose):
+    def _believed(self, pose, plausibility):
         """Return a pose; raise ObservationError if no such arm can have it."""
-        self._plausibility.check_frame(
+        plausibility.check_frame(
             pose, self._frames[1], self._transforms, self.config, pose.stamp_ns)
         return pose
 

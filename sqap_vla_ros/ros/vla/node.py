@@ -261,7 +261,8 @@ class VlaNode(LifecycleNode):
         else:
             response.message = 'the node is not active: nothing moves'
             return response
-        fault = self._fault if control is None else control.gate.fault
+        fault = self._fault if control is None else (
+            control.gate.fault or control.parts.estop.why_not_move)
         response.success = name != 'resume' or not fault
         return response
 
