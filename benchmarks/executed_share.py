@@ -56,7 +56,8 @@ def run_node(family, latency_s, control_rate):
     from sqap_vla_ros.ros.vla.node import VlaNode
     rclpy.init()
     node = VlaNode(lambda config: waiting_policy(*FAMILIES[family], latency_s),
-                   parameter_overrides=[Parameter('control_rate', value=control_rate)])
+                   parameter_overrides=[Parameter('control_rate', value=control_rate),
+                                        Parameter('require_resume', value=False)])
     if not node.start():
         sys.exit(node.problem)
     executor = SingleThreadedExecutor()

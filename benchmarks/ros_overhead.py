@@ -164,7 +164,8 @@ class Camera:
 def measure(seconds, infer_ms, busy):
     """Return the results of one run, as a dictionary."""
     parameters = ['autostart:=true', 'base_frame:=base', 'end_effector_frames:=[end_effector]',
-                  'execute_steps:=1', 'keep_tokens:=154', 'start_on_activate:=true']
+                  'execute_steps:=1', 'keep_tokens:=154', 'start_on_activate:=true',
+                  'require_resume:=false']
     node = subprocess.Popen([
         sys.executable, __file__, '--role', 'node', '--infer-ms', str(infer_ms),
         *['--busy'] * busy, '--ros-args',

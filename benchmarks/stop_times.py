@@ -26,7 +26,7 @@ CONTROL_HZ = 20.0
 PARAMETERS = {
     'base_frame': 'base', 'end_effector_frames': '[end_effector]', 'keep_tokens': 8,
     'autostart': 'true', 'image_timeout': 0.4, 'estop_topic': 'estop',
-    'control_rate': CONTROL_HZ}
+    'control_rate': CONTROL_HZ, 'require_resume': 'false'}
 NODE = """
 import sys
 from ros_harness import KnownPolicy
@@ -84,8 +84,9 @@ class Bench:
         from std_msgs.msg import Bool
         world, handle = self.world, None
         self.estop.publish(Bool(data=False))
-        self.wait_for(self.clients['resume'].call_async(
-            self.clients['resume'].srv_type.Request()))
+        resume = self.clients['resume']
+        while not self.wait_for(resume.call_async(resume.srv_type.Request())).success:
+            pass  # the emergency stop's release has not been heard yet
         if goal:
             handle = self.wait_for(self.action.send_goal_async(
                 RunPolicy.Goal(instruction='put the bowl on the stove')))

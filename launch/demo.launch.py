@@ -11,11 +11,13 @@ import os
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+from sqap_vla_ros.demo.options import BLANK_IMAGE
 
 SHARE = get_package_share_directory('sqap_vla_ros')
 # argument: (type of the simulator's parameter, default, description); `task` is its parameter
@@ -33,19 +35,26 @@ POLICY = {
     'keep_tokens': ('154', 'Visual tokens to keep; 0 keeps all.')}
 
 
+def vla_node(context):
+    """Return the node's launch file; its image checks are off where a blank image is shown."""
+    lockstep = LaunchConfiguration('lockstep')
+    is_blank = LaunchConfiguration('control').perform(context) == 'blank-image'
+    unchecked = {name: str(value) for name, value in BLANK_IMAGE.items()} if is_blank else {}
+    return [IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla_node.launch.py')),
+        launch_arguments={
+            'config': 'libero_sim',
+            'autostart': 'true', 'lockstep': lockstep, 'use_sim_time': lockstep, **unchecked,
+            **{name: LaunchConfiguration(name) for name in POLICY}}.items())]
+
+
 def generate_launch_description():
     """Return the launch description."""
     arguments = [DeclareLaunchArgument(name, default_value=default, description=description)
                  for name, (_, default, description) in SIMULATOR.items()]
     arguments += [DeclareLaunchArgument(name, default_value=default, description=description)
                   for name, (default, description) in POLICY.items()]
-    lockstep = LaunchConfiguration('lockstep')
-    policy = IncludeLaunchDescription(  # first: it also sets the Fast DDS profile for both
-        PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla_node.launch.py')),
-        launch_arguments={
-            'config': 'libero_sim',
-            'autostart': 'true', 'lockstep': lockstep, 'use_sim_time': lockstep,
-            **{name: LaunchConfiguration(name) for name in POLICY}}.items())
+    policy = OpaqueFunction(function=vla_node)  # first: it also sets Fast DDS's profile for both
     simulator = Node(
         package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
         output='screen', on_exit=[Shutdown()],

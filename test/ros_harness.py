@@ -37,7 +37,8 @@ SPEED = 0.1
 PARAMETERS = {
     'base_frame': 'base', 'end_effector_frames': ['end_effector'], 'keep_tokens': 8,
     'image_timeout': 0.4, 'tf_timeout': 0.1, 'inference_timeout': 0.5,
-    'max_linear_acceleration': 0.0, 'max_angular_acceleration': 0.0}  # SPEED at once
+    'max_linear_acceleration': 0.0, 'max_angular_acceleration': 0.0,  # SPEED at once
+    'require_resume': False}
 
 
 class KnownPolicy:

@@ -16,7 +16,7 @@ from .policy import VARIABLE
 HERE = Path(__file__).resolve().parent
 PARAMETERS = {
     'base_frame': 'base', 'end_effector_frames': ['end_effector'], 'gripper_joint': 'finger',
-    'keep_tokens': 154, 'autostart': True, 'dry_run': False}
+    'keep_tokens': 154, 'autostart': True, 'dry_run': False, 'require_resume': False}
 PLAIN = ('use_sim_time',)
 
 

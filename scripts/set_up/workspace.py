@@ -7,8 +7,8 @@ import shutil
 from steps import execute, Step
 from target import has_package, stand_ins, Target
 
-BUILT_FROM = ('package.xml', 'CMakeLists.txt', 'msg/*.msg', 'scripts/node.py.in',
-              'interfaces/**/*')
+BUILT_FROM = ('package.xml', 'CMakeLists.txt', 'msg/*.msg', 'action/*.action',
+              'scripts/node.py.in', 'interfaces/**/*')
 # With symlinks in the install directory, only new and deleted files need a build.
 INSTALLED_FROM = ('sqap_vla_ros/**/*.py', 'config/**/*', 'launch/**/*', 'models/**/*')
 

@@ -93,12 +93,13 @@ class Workspace(_Bounds):
         if abs(age_s) > MAX_AGE_S:
             return (f'the pose of the end effector is {age_s:.3g} s old, so whether it stays in '
                     f'the workspace is not known: expected at most {MAX_AGE_S:g} s')
-        self._turn = pose.quaternion if self._is_turned else None
+        told = reference and reference.pose  # a twist of the hand is of the hand that was told
+        self._turn = (told or pose).quaternion if self._is_turned else None
         place = pose.translation.tolist()
         gone = [max(0.0, age_s) * v for v in self._to_base(velocity)]
         places = [place, [x + step for x, step in zip(place, gone)]]
-        if reference is not None and reference.pose is not None:
-            places.append(reference.pose.translation.tolist())
+        if told is not None:
+            places.append(told.translation.tolist())
         self._measure(places)
         return None
 

@@ -118,7 +118,10 @@ class Commander:
             self._rest()
             return None
         sent = self._sent(admitted, now_ns, measured)
-        self._account(said, asked, admitted, now_ns, self.gate.clamped > clamped)
+        is_cut = self.gate.clamped > clamped or self.drive.is_held
+        self._account(said, asked, admitted, now_ns, is_cut)
+        if is_cut and self._moving is not None:  # what a bound leaves is not what the arm can
+            self._moving = asked.velocity
         return None if self.gate.fault else sent
 
     def brake(self, now_ns: int, measured: Measured | None = None) -> Command | None:
@@ -232,7 +235,7 @@ class Commander:
 
     def _sent(self, admitted: Command, now_ns: int, measured: Measured | None) -> Command | None:
         """Return what to send; None where the drive finds that the arm has to stop."""
-        self._moving = admitted.velocity
+        self._moving, self.drive.box = admitted.velocity, self.gate.limits.box
         sent = self.drive.advance(admitted, now_ns, self._period_ns)
         if self.is_carried_out:
             self.drive.watch(measured, now_ns)

@@ -20,6 +20,7 @@ from .command import Command, Measured
 from .drives import Drive
 from .following import Following
 from .inverse_kinematics import InverseKinematics
+from .joint_box import JointBox, slowed
 from .joint_settings import described_joints, JointSettings
 from .kinematics import Kinematics
 from .limits import JointLimits
@@ -30,6 +31,7 @@ from ..errors import ObservationError
 RESUMED_WITHIN = 0.01  # rad or m; nearer than this, the last reference is gone on from: an arm
 # that sags a little under its load would sink with every start otherwise
 ROUNDING = 1e-12
+HELD = 0.1  # of a way, of which limits, a singularity or a wall leave less
 
 
 class JointDrive(Drive):
@@ -46,8 +48,7 @@ class JointDrive(Drive):
         """Stand; inverse and frame, of the twists: where twists are to become joints."""
         self.names, self.limits, self._settings = tuple(names), limits, settings
         self._inverse, self._frame = inverse, frame
-        # kinematics keep the margin; the gate is behind them, and half of it is for the gate
-        self._gate = SafetyGate(replace(limits, margin=0.5 * limits.margin, trip_count=0))
+        self._gate = SafetyGate(_behind_kinematics(limits))
         self.joint_names = self.names + (inverse.kinematics.locked if inverse else ())
         self.needs = frozenset({'joints', 'pose'} if inverse else {'joints'})
         self._last = self._since_ns = None
@@ -81,6 +82,11 @@ class JointDrive(Drive):
     def __deepcopy__(self, memo) -> JointDrive:
         """Return the same as copy.copy does: limits and kinematics are shared."""
         return copy(self)
+
+    def use(self, settings: JointSettings) -> None:
+        """Take what of changed settings may change while the arm is under way."""
+        self.limits = settings.tolerating(self.limits)
+        self._gate.limits = _behind_kinematics(self.limits)
 
     def begin(self, measured: Measured | None) -> None:
         """Start from the measured joints; raise ObservationError where they can't be right."""
@@ -122,8 +128,11 @@ class JointDrive(Drive):
         if self._inverse is None or self._reference is None:
             return None
         reference = self._at(now_ns)
-        slowed = self._gate.brake(now_ns, period_ns, Measured(joints=reference))
-        return slowed and self._go(reference, slowed.velocity, None, now_ns, period_ns)
+        braked = self._gate.brake(now_ns, period_ns, Measured(joints=reference))
+        if braked is None:
+            return None
+        velocity = self._boxed(reference, braked.velocity, braked.velocity, now_ns, period_ns)
+        return self._go(reference, velocity, None, now_ns, period_ns)
 
     def reference(self, now_ns: int) -> Measured | None:
         """Return where the arm has been told to be by now."""
@@ -139,6 +148,7 @@ class JointDrive(Drive):
             self._last = self._at(self._since_ns + self._period_ns)
         self._reference = self._velocity = self._since_ns = self._following = None
         self._period_ns, self.share, self.note, self.fault = 1, 1.0, '', None
+        self.is_held = False
         self._gate.rest()
         self._gate.resume()
 
@@ -176,10 +186,27 @@ class JointDrive(Drive):
         if passed is None:
             self.fault = self._gate.fault
             return np.zeros(len(reference))
+        velocity = self._boxed(reference, passed.velocity, step.velocity, now_ns, period_ns)
         asked = float(step.velocity @ step.velocity)
-        kept = float(passed.velocity @ step.velocity) / asked if asked > ROUNDING else 1.0
+        kept = float(velocity @ step.velocity) / asked if asked > ROUNDING else 1.0
         self.share, self.note = step.share * min(max(kept, 0.0), 1.0), self._why(step)
-        return passed.velocity
+        is_cut = velocity is not passed.velocity and kept < HELD
+        self.is_held = bool(twist.any()) and (step.share < HELD or is_cut)
+        return velocity
+
+    def _boxed(self, reference, velocity, other, now_ns: int, period_ns: int) -> np.ndarray:
+        """Return what of joint velocities [n] stays in the box; other: see JointBox.kept."""
+        if self.box is None:
+            return velocity
+        box, found = JointBox(self._inverse, self.box, reference, period_ns * 1e-9), velocity
+        if not box.can_brake(velocity):
+            passed_ns = period_ns if self._since_ns is None else now_ns - self._since_ns
+            found = slowed(self._velocity, self.limits.acceleration,
+                           min(max(passed_ns, 0), period_ns) * 1e-9)
+        found = box.kept(found, other)
+        if found is not velocity:
+            self._gate.go_on_from(found)
+        return found
 
     def _why(self, step) -> str:
         """Return why a step is less than what was asked for."""
@@ -203,3 +230,8 @@ class JointDrive(Drive):
             return self._reference
         passed_s = min(max(now_ns - self._since_ns, 0), self._period_ns) * 1e-9
         return self._reference + self._velocity * passed_s
+
+
+def _behind_kinematics(limits: JointLimits) -> JointLimits:
+    """Return the limits of the gate there: half the margin, of which kinematics keep the whole."""
+    return replace(limits, margin=0.5 * limits.margin, trip_count=0)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 
 from .limits import JointLimits
@@ -71,6 +71,11 @@ class JointSettings:
             [min(high, joint.upper) if joint else high for high, joint in zip(upper, known)],
             self.margin, whole, self.reject_factor, self.first, self.trip_count,
             self.trip_window_s, names)
+
+    def tolerating(self, limits: JointLimits) -> JointLimits:
+        """Return limits with what these settings call a fault; nothing else of them changes."""
+        return replace(limits, reject_factor=self.reject_factor, first=self.first,
+                       trip_count=self.trip_count, trip_window_s=self.trip_window_s)
 
 
 def described_joints(text: str | None, names: Sequence[str]) -> dict[str, Joint]:

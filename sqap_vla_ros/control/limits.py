@@ -15,6 +15,8 @@ from functools import cached_property
 import math
 from numbers import Real
 
+import numpy as np
+
 from .shaping import ball, both, box, Dynamics, Size
 from ..errors import ConfigError
 from ..support.validation import is_count
@@ -82,6 +84,12 @@ class CommandLimits:
         """Whether the end effector has to stay in a box."""
         return self.workspace_low is not None
 
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return low and high [3] of the workspace, None without one."""
+        return (np.array(self.workspace_low), np.array(self.workspace_high)) \
+            if self.has_workspace else None
+
     @cached_property
     def groups(self) -> tuple[tuple[slice, Dynamics], ...]:
         """Return the halves of a twist, with their limits."""
@@ -141,6 +149,8 @@ class JointLimits:
     trip_count: int = 0
     trip_window_s: float = 10.0
     names: Sequence[str] = ()
+
+    box = None
 
     def __post_init__(self):
         """Raise ConfigError for numbers that limit nothing or everything."""

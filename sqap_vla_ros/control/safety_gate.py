@@ -107,6 +107,11 @@ class SafetyGate:
             shaper.rest()
         self._last_ns = None
 
+    def go_on_from(self, velocity: np.ndarray) -> None:
+        """Take the arm to move so, which something behind the gate has made of its command."""
+        for part, shaper in self._shapers:
+            shaper.force(velocity[part].tolist())
+
     def shortened(self, now_ns: int) -> bool:
         """Count a command that was made slower on the way here; return whether that latches."""
         return self._trips(now_ns)

@@ -11,6 +11,8 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.support.resources import config_file, model_directory
 
+# what the node would refuse, and rightly, of the control blank-image
+BLANK_IMAGE = {'frozen_image_timeout': 0.0, 'min_contrast': 0.0, 'max_image_change': 0.0}
 CONTROLS = ('none', 'blank-image', 'other-instruction', 'random-tokens')
 SMALLEST_FREE_MB = 50
 
@@ -117,8 +119,8 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
         'selection_method': 'random' if options.control == 'random-tokens' else 'sqap',
         'lockstep': not options.real_time, 'use_sim_time': not options.real_time,
         'max_linear_speed': limits.linear, 'max_angular_speed': limits.angular}
-    if options.control == 'blank-image':  # which the node would refuse, and rightly
-        policy.update(frozen_image_timeout=0.0, min_contrast=0.0, max_image_change=0.0)
+    if options.control == 'blank-image':
+        policy.update(BLANK_IMAGE)
     simulator = {
         'lockstep': not options.real_time, 'instruction': options.instruction,
         'control': 'none' if options.control == 'random-tokens' else options.control,

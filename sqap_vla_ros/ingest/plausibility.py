@@ -19,6 +19,7 @@ CAMERA_REACHES = 4.0  # how many times as far as the arm reaches a camera may st
 JUMP_M, JUMP_RAD = 0.05, 0.35  # less between two messages is noise or a late one
 LEVER_M = 0.2  # of a hand that turns: max_end_effector_speed over it is the fastest turn
 WATCHED_NS = 10**9  # for how long it is doubted at least after a jump
+CLOCK_WAS_SET_NS = 10**9  # by which a stamp is older: less is an image that came late
 STOPPING_S = 0.3  # for how long the arm may go on when it is doubted
 STILL_M, STILL_RAD = 0.002, 0.005  # of a static camera
 ABSURD_POSITION = 1e4  # rad or m of a joint: continuous joints count their turns
@@ -144,11 +145,11 @@ class Plausibility:
     def _check_jumps(self, pose, frame, transforms, options, stamp_ns):
         """Look at what was heard since the last look; what jumped must come back."""
         watched = self._watched.get(frame)
-        if watched is None or stamp_ns < watched.checked_ns:  # or time jumped back
+        if watched is None or stamp_ns < watched.checked_ns - CLOCK_WAS_SET_NS:
             watched = self._watched[frame] = _Watched()
         since_ns = max(watched.checked_ns, stamp_ns - WATCHED_NS)
         steps = transforms.steps(options.base_frame, frame, since_ns)
-        watched.checked_ns = stamp_ns
+        watched.checked_ns = max(watched.checked_ns, stamp_ns)
         if not options.lockstep:  # there time stands while an episode begins
             watched.look(steps, pose, frame, options, stamp_ns)
         return steps

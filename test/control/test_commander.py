@@ -269,3 +269,47 @@ def test_in_lockstep_a_row_of_a_tick_is_told_whole_and_the_next_chunk_goes_on_fr
         stands = Pose(np.array([told[-1], 0.0, 0.3]), stands.quaternion)  # it is there in time
         now_ns += 50 * MS
     np.testing.assert_allclose(told, 0.4 + 0.005 * np.arange(1, 13))
+
+
+@pytest.mark.parametrize('frame', ['base', 'end_effector'])
+def test_told_poses_stay_in_the_workspace_while_the_hand_turns(frame):
+    """An arm that lags behind has its hand turned otherwise than it was told to."""
+    limits = CommandLimits(0.25, 1.0, linear_acceleration=1.0, angular_acceleration=4.0,
+                           workspace_low=[0.3, -0.1, 0.2], workspace_high=[0.5, 0.1, 0.4])
+    space = ActionSpace(names=TWIST_NAMES, execute_steps=8, frame=frame)
+    control = Commander(space, limits, period_ns=PERIOD_NS, drive=PoseDrive(frame))
+    rng, told = np.random.default_rng(2), [np.array([0.4, 0, 0.3, 0, 0, 0, 1.0])] * 6
+    for tick in range(400):
+        now_ns = START_NS + tick * PERIOD_NS
+        if tick % 50 == 0:
+            said = rng.uniform(-1, 1, 6) * [0.4, 0.4, 0.4, 1.0, 1.0, 1.0]
+        if tick % 10 == 0:
+            actions = np.tile(said, (8, 1)).astype(np.float32)
+            control.take(ActionChunk(actions, 0.05, TWIST_NAMES, now_ns, {}), now_ns)
+        behind = told[-6]
+        command = control.command(now_ns, Measured(Pose(behind[:3], behind[3:], now_ns)))
+        told.append(told[-1] if command is None else command.position)
+    places = np.array(told)[:, :3]
+    out_m = np.maximum([0.3, -0.1, 0.2] - places, places - [0.5, 0.1, 0.4]).max()
+    assert -1e-3 < out_m <= 1e-9 and control.gate.fault is None  # it was at a wall
+
+
+@pytest.mark.parametrize('way', [(1.0, 0.2, 0.0), (1.0, 0.0, 0.0)])
+def test_a_plan_that_leads_into_a_wall_goes_on_in_its_time(way):
+    limits = CommandLimits(0.25, 1.0, linear_acceleration=1.0, workspace_low=[0.3, -2.0, 0.2],
+                           workspace_high=[0.41, 2.0, 0.4])
+    space = ActionSpace(names=TWIST_NAMES, execute_steps=8)
+    control = Commander(space, limits, period_ns=PERIOD_NS, drive=PoseDrive())
+    place, asked = np.array([0.4, 0, 0.3, 0, 0, 0, 1.0]), 0
+    actions = np.tile(0.2 * np.array([*way, 0, 0, 0]), (8, 1)).astype(np.float32)
+    for tick in range(200):
+        now_ns = START_NS + tick * PERIOD_NS
+        measured = Measured(Pose(place[:3], place[3:], now_ns))
+        if control.player.wants_image(now_ns):
+            control.player.ask(now_ns)
+            control.take(ActionChunk(actions, 0.05, TWIST_NAMES, now_ns, {}), now_ns, measured)
+            asked += 1
+        command = control.command(now_ns, measured)
+        place = place if command is None else command.position
+    assert asked >= 5  # 4 s, of 0.4 s each and their ramps
+    assert place[0] <= 0.41 + 1e-9

@@ -65,3 +65,52 @@ def test_a_joint_that_turns_for_ever_is_commanded_like_any_other():
     gone = loop.arm.forward(loop.joints).translation - start
     assert gone[1] > 0.03 and np.abs(gone[[0, 2]]).max() < 1e-3
     assert loop.control.gate.fault is None
+
+
+def boxed(half_m=0.1, **changes):
+    """Return LIMITS with a box round where BENT puts the end effector."""
+    middle = Kinematics.from_urdf(six_joints(), 'base_link', 'tool0').forward(BENT).translation
+    return replace(LIMITS, workspace_low=middle - half_m, workspace_high=middle + half_m,
+                   **changes)
+
+
+def out_of(loop):
+    """Return how far [m] told joints have led out of the box."""
+    low, high = loop.control.gate.limits.box
+    places = np.array([loop.arm.forward(joints).translation for joints in loop.told])
+    return float(np.maximum(low - places, places - high).max()), places
+
+
+@pytest.mark.parametrize('frame', ['base', 'end_effector'])
+@pytest.mark.parametrize('acceleration', [2.0, 5.0, np.inf])
+def test_joints_stay_in_the_workspace_whatever_is_asked(frame, acceleration):
+    rng = np.random.default_rng(4)
+    loop = Loop(boxed(), settings=replace(SETTINGS, acceleration=acceleration), frame=frame)
+    for way in ([1, 0.2, 0], [-1, 1, 0], [0, 0.3, -1], [0.5, -1, 0.5], [0, 0, -1]):
+        twist = np.append(0.25 * np.array(way), rng.uniform(-0.6, 0.6, 3))
+        for _ in range(45):
+            loop.tick(twist)
+    while loop.go(loop.control.brake):
+        pass
+    out_m, places = out_of(loop)
+    assert -1e-3 < out_m <= 1e-9, f'{1e3 * out_m} mm'  # it was at a wall
+    assert np.ptp(places, axis=0).min() > 0.05 and loop.control.gate.fault is None
+
+
+@pytest.mark.parametrize('text, twist', [
+    (six_joints(), [0.2, 0, 0, 0, 0, 0]), (six_joints(limits=(-1.3, 1.3)), [-0.2, 0, 0, 0, 0, 0])],
+    ids=['end of its reach', 'limit of a joint'])
+@pytest.mark.parametrize('rows', [1, 8])
+def test_an_arm_that_is_held_asks_for_the_next_image_all_the_same(text, twist, rows):
+    loop = Loop(text=text, rows=rows)
+    for _ in range(150):
+        loop.tick(twist, rows)
+    assert loop.drive.share < 0.01 and loop.drive.note
+    asked = loop.asked
+    for _ in range(100):
+        loop.tick(twist, rows)
+    assert loop.asked - asked >= 3
+    stood = loop.arm.forward(loop.joints).translation
+    for _ in range(40):
+        loop.tick(-np.array(twist), rows)
+    assert np.linalg.norm(loop.arm.forward(loop.joints).translation - stood) > 0.01

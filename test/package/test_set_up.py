@@ -62,6 +62,17 @@ def test_a_step_runs_again_only_when_an_input_changes_or_an_output_is_gone(set_u
     assert len(runs) == 3
 
 
+@pytest.mark.parametrize('name', [
+    'package.xml', 'CMakeLists.txt', 'msg/Own.msg', 'action/Own.action', 'scripts/node.py.in',
+    'interfaces/control_msgs/action/GripperCommand.action'])
+def test_what_is_built_is_built_again_when_it_changes(set_up, wheels, name):
+    path = wheels.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('one')
+    step, = set_up.workspace.workspace_steps(wheels)
+    assert path in step.inputs
+
+
 def test_a_step_that_failed_runs_again(set_up, wheels):
     def fail():
         raise set_up.steps.SetUpError('no network')

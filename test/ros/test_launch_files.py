@@ -12,6 +12,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.support.resources import share_directory
 import yaml
@@ -39,7 +40,7 @@ class Configuration(Kept):
 def load(monkeypatch):
     """Return a function that loads a launch file beside stand-ins of launch."""
     names = {'launch': ['LaunchDescription'],
-             'launch.actions': ['DeclareLaunchArgument', 'IncludeLaunchDescription',
+             'launch.actions': ['DeclareLaunchArgument', 'IncludeLaunchDescription', 'LogInfo',
                                 'OpaqueFunction', 'SetEnvironmentVariable', 'Shutdown'],
              'launch.launch_description_sources': ['PythonLaunchDescriptionSource'],
              'launch.substitutions': [], 'launch_ros': [],
@@ -74,7 +75,7 @@ def started(module, **given):
     context = SimpleNamespace(
         argv=[f'{name}:={value}' for name, value in given.items()],
         launch_configurations={**defaults, **given})
-    node, = module.vla_node(context)
+    *_, node = module.vla_node(context)
     return node.options
 
 
@@ -103,14 +104,33 @@ def test_a_configuration_is_required(load):
     assert 'example_arm' in declared['description'] and 'libero_sim' in declared['description']
 
 
-def test_a_configuration_is_a_file_or_the_name_of_one_that_is_shipped(load, tmp_path):
-    module, own = load('vla_node.launch.py'), tmp_path / 'my_arm.yaml'
-    own.write_text('{}')
+def test_a_configuration_is_a_file_or_the_name_of_one_that_is_shipped(
+        load, tmp_path, monkeypatch):
+    module = load('vla_node.launch.py')
+    monkeypatch.chdir(tmp_path)
     shipped = str(share_directory() / 'config' / 'example_arm.yaml')
-    for given, path in (('example_arm', shipped), ('example_arm.yaml', shipped), (own, str(own))):
-        assert started(module, config=str(given))['parameters'][0].args == (path,)
-    with pytest.raises(RuntimeError, match=r'config:=no\.yaml is no file.*example_arm'):
-        started(module, config='no.yaml')
+    assert started(module, config='example_arm')['parameters'][0].args == (shipped,)
+    for name in ('no.yaml', 'example_arm.yaml'):
+        with pytest.raises(RuntimeError, match=rf'config:={name} is no file.*example_arm'):
+            started(module, config=name)
+    for own in ('my_arm.yaml', 'example_arm.yaml', 'servo.yaml', 'example_arm'):
+        (tmp_path / own).write_text('{}')
+        assert started(module, config=own)['parameters'][0].args == (own,)
+
+
+def test_the_file_of_servo_is_no_robots(load, tmp_path, monkeypatch):
+    module = load('vla_node.launch.py')
+    monkeypatch.chdir(tmp_path)
+    for given in ('servo', str(share_directory() / 'config' / 'servo.yaml')):
+        with pytest.raises(RuntimeError, match="is no robot's file.*my_arm.yaml servo:=true"):
+            started(module, config=given)
+
+
+@pytest.mark.parametrize('name, text', [('use_sim_time', '1'), ('use_sim_time', 'yes'),
+                                        ('autostart', '1')])
+def test_what_is_neither_true_nor_false_is_refused(load, name, text):
+    with pytest.raises(ConfigError, match=f'{name} is .{text}., expected true or false'):
+        started(load('vla_node.launch.py'), config='example_arm', **{name: text})
 
 
 @pytest.mark.parametrize('text, name', [('true', '/servo_node'), ('/arm/servo', '/arm/servo')])
@@ -130,17 +150,46 @@ def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(load, te
     assert dict(without['remappings'])['delta_twist_cmds'] == 'delta_twist_cmds'
 
 
-def test_a_misspelt_argument_is_refused_with_the_nearest(load):
+def test_a_misspelt_argument_is_refused_with_the_nearest(load, monkeypatch):
     module = load('vla_node.launch.py')
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'sqap_vla_ros', 'vla_node.launch.py'])
     with pytest.raises(RuntimeError, match='max_linear_sped is unknown: .* max_linear_speed'):
         started(module, config='example_arm', max_linear_sped='0.02')
 
 
+@pytest.mark.parametrize('name, told', [
+    ('camera_frame_id', []), ('joint_limits', []), ('robot_description_content', []),
+    ('max_linear_sped', ['max_linear_sped is unknown: did you mean max_linear_speed?'])])
+def test_arguments_of_a_launch_file_that_includes_this_one_are_its_own(load, name, told):
+    module = load('vla_node.launch.py')
+    assert 'vla_node.launch.py' not in ' '.join(sys.argv)
+    logged = module.check_spelling(SimpleNamespace(argv=[f'{name}:=1', 'config:=example_arm']))
+    assert [log.options['msg'].partition('launch argument ')[2] for log in logged] == told
+    assert started(module, config='example_arm', **{name: '1'})
+
+
+def included(demo, **given):
+    """Return the arguments that the demo gives to the node's launch file."""
+    defaults = {name: options['default_value'] for name, options in arguments(demo).items()}
+    entities = demo.generate_launch_description().args[0]
+    function, = (entity.options['function'] for entity in entities
+                 if type(entity).__name__ == 'OpaqueFunction')
+    include, = function(SimpleNamespace(launch_configurations={**defaults, **given}))
+    return dict(include.options['launch_arguments'])
+
+
+def test_a_demo_of_blank_images_does_not_refuse_them(load):
+    demo, module = load('demo.launch.py'), load('vla_node.launch.py')
+    off = {'frozen_image_timeout': '0.0', 'min_contrast': '0.0', 'max_image_change': '0.0'}
+    assert off.items() <= included(demo, control='blank-image').items()
+    assert not set(off) & set(included(demo))
+    overrides = started(module, config='libero_sim', **off)['parameters'][1]
+    assert overrides == dict.fromkeys(off, 0.0)
+
+
 def test_the_demo_names_what_the_node_has_and_its_own_arguments_disturb_nothing(load):
     demo, module = load('demo.launch.py'), load('vla_node.launch.py')
-    include = next(entity for entity in demo.generate_launch_description().args[0]
-                   if type(entity).__name__ == 'IncludeLaunchDescription')
-    given = dict(include.options['launch_arguments'])
+    given = included(demo)
     assert set(given) <= set(arguments(module))
     assert not set(demo.SIMULATOR) & (set(arguments(module)) - {'lockstep'})
     own = {name: '1' for name in demo.SIMULATOR if name != 'lockstep'}

@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import KnownPolicy, StatePolicy, transform
-from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.observer import ObserverOptions
 from sqap_vla_ros.ros.messages import time_message
@@ -231,6 +231,20 @@ def test_joint_states_at_1_khz_are_read_bit_by_bit_and_do_not_pile_up(node):
         executor.spin_once(timeout_sec=0.1)
     executor.shutdown()
     states.teardown()
+
+
+@pytest.mark.parametrize('lockstep', [False, True])
+def test_a_picture_of_another_publisher_is_not_taken_where_time_goes_on_without_it(
+        node, lockstep):
+    taken = []
+    inputs = Inputs(node, config(lockstep=lockstep))
+    inputs.setup(SimpleNamespace(on_topic_problem=None, on_frame=taken.append))
+    for nanosecond, number in enumerate((50, 51, 2, 52)):
+        message = Image(data=[nanosecond])
+        message.header.stamp.nanosec = nanosecond
+        inputs._image_heard(message, {'publication_sequence_number': number})
+    inputs.teardown()
+    assert [frame.stamp_ns for frame in taken] == ([0, 1, 2, 3] if lockstep else [0, 1, 3])
 
 
 def _heard(inputs, stamp_ns):

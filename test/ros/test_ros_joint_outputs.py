@@ -261,6 +261,22 @@ def test_without_a_urdf_twists_to_joints_are_refused_and_joints_need_speeds(worl
     assert 'max_joint_speeds' in speedless.node.problem
 
 
+def test_what_is_a_fault_can_be_changed_while_joints_are_commanded(world_of):
+    world = world_of('joint_position', JointPolicy)
+    world.start()
+    for name, value, is_taken in (
+            ('trip_shortened', 7, True), ('trip_window', 3.0, True), ('reject_factor', 2.0, True),
+            ('first_action_angle', 0.3, True), ('max_linear_speed', 0.1, False),
+            ('workspace_low', [0.0, -1.0, 0.0], False)):
+        result, = world.node.set_parameters([Parameter(name, value=value)])
+        assert result.successful == is_taken, name
+        assert is_taken or 'policy tells joints' in result.reason
+    limits = world.node._control.gate.limits
+    assert (limits.trip_count, limits.trip_window_s, limits.reject_factor, limits.first) == (
+        7, 3.0, 2.0, 0.3)
+    assert limits.velocity == (FASTEST,) * 3
+
+
 def test_joints_pass_straight_through_without_a_urdf_where_their_speeds_are_given(world_of):
     world = world_of('joint_position', JointPolicy, robot_description_timeout=0.0,
                      max_joint_speeds=[FASTEST])

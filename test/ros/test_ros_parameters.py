@@ -21,7 +21,7 @@ from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.node import load_configured_policy
 from sqap_vla_ros.ros.vla.outputs.choice import make_drive
 from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
-from sqap_vla_ros.ros.vla.parameters import read_parameters
+from sqap_vla_ros.ros.vla.parameters import changed, read_parameters
 from sqap_vla_ros.ros.vla.transforms import Transforms
 from tiny_checkpoint import save_tiny_checkpoint
 
@@ -149,20 +149,43 @@ def test_a_workspace_that_nothing_would_check_is_refused():
                       TwistDrive)
 
 
+@pytest.mark.parametrize('name, value, why', [
+    ('workspace_low', [0.0, 0.0, 0.0], 'where they lead is not checked'),
+    ('max_linear_speed', 0.1, 'max_linear_speed limits nothing here'),
+    ('max_axis_speeds', [0.1] * 6, 'max_axis_speeds limits nothing here'),
+    ('max_linear_speed', 0.25, ''), ('speed_scale', 0.5, ''), ('image_timeout', 1.0, '')])
+def test_what_would_limit_nothing_of_joints_is_refused_while_it_runs(name, value, why):
+    config, asked = NodeConfig(), [SimpleNamespace(name=name, value=value)]
+    joints = ActionSpace('joint_position', tuple('abcdef'), execute_steps=4)
+    wanted, result = changed(config, asked, joints)
+    assert result.successful == (not why) and why in result.reason
+    assert (wanted == config) == bool(why) or value == getattr(config, name)
+    assert changed(config, asked, ActionSpace())[1].successful
+
+
+def test_first_targets_of_absolute_actions_are_checked_by_default():
+    config = NodeConfig()
+    assert (config.limits.first_linear, config.limits.first_angular) == (0.2, 0.5)
+    assert config.joint_settings.first == 0.5
+
+
 def test_limits_that_are_0_or_infinite_are_none():
     none = {'max_linear_acceleration': 0.0, 'max_angular_acceleration': 0.0}
-    limits = NodeConfig.from_parameters(none).limits
+    limits = NodeConfig.from_parameters({
+        **none, 'first_action_distance': 0.0, 'first_action_angle': 0.0}).limits
     assert limits == CommandLimits(limits.linear, limits.angular)
     limits = NodeConfig.from_parameters({
         **none, 'max_linear_acceleration': 1.5, 'max_angular_jerk': 30.0, 'trip_shortened': 7,
-        'workspace_low': [-math.inf, -0.5, 0.02], 'first_action_angle': 0.4}).limits
+        'workspace_low': [-math.inf, -0.5, 0.02], 'first_action_distance': 0.0,
+        'first_action_angle': 0.4}).limits
     assert limits == CommandLimits(
         limits.linear, limits.angular, linear_acceleration=1.5, angular_jerk=30.0, trip_count=7,
         workspace_low=(-math.inf, -0.5, 0.02), workspace_high=(math.inf,) * 3, first_angular=0.4)
 
 
 def test_what_is_asked_of_joints_comes_from_the_parameters():
-    asked = NodeConfig.from_parameters({'joint_tracking_error': 0.0}).joint_settings
+    asked = NodeConfig.from_parameters({
+        'joint_tracking_error': 0.0, 'first_action_angle': 0.0}).joint_settings
     assert asked == JointSettings(margin=0.05, acceleration=5.0, apart_m=0.01, apart_rad=0.05)
     asked = NodeConfig.from_parameters({
         'arm_joints': ['a', 'b'], 'position_only': True, 'joint_limit_margin': 0.1,

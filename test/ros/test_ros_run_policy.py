@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """~/run_policy over real topics: goals, feedback, cancel, and every way in which a goal ends."""
 
+from types import SimpleNamespace
+
 from action_msgs.msg import GoalStatus
 import pytest
 import rclpy
 from rclpy.action import ActionClient
 from ros_harness import INSTRUCTION, KnownPolicy, speed, spinner
 from sqap_vla_ros.action import RunPolicy
+from sqap_vla_ros.ros.vla import running
 from std_msgs.msg import Bool
 
 Result = RunPolicy.Result
@@ -124,6 +127,7 @@ def test_what_stops_the_arm_ends_the_goal_with_its_reason(client, end, reason, t
     client.estop = client.world.robot.create_publisher(Bool, 'estop', 1)
     client.world.until(client.estop.get_subscription_count)
     client.estop.publish(Bool(data=False))
+    client.world.until(lambda: not client.world.node._parts.estop.why_not_move)
     result = client.run()
     end(client)
     status, ended = client.ended(result)
@@ -158,6 +162,40 @@ def test_an_inactive_node_and_one_that_is_stopped_reject_goals(make_world):
     world.until(lambda: world.says('run_policy', 'stopped by ~/stop; call ~/resume'))
     world.call('resume')
     client.run()
+
+
+@pytest.mark.parametrize('world', [{'estop_topic': 'estop'}], indirect=True)
+def test_a_goal_is_rejected_while_nothing_is_known_of_the_emergency_stop(client):
+    assert not client.send().accepted
+    client.world.until(lambda: client.world.says('run_policy', 'no message yet on /estop'))
+
+
+def test_the_arm_is_stopped_before_the_result_which_may_fail_to_go_out(client, monkeypatch):
+    """As when the executor was shut down before the node was told to stop."""
+    world, zeros = client.world, []
+    client.run()
+    monkeypatch.setattr(type(world.node), 'executor', None)
+    run, end = world.node._run, world.node._run.end
+    output = world.node._parts.output
+    monkeypatch.setattr(output, 'flush', lambda: zeros.append('flushed'))
+    monkeypatch.setattr(run, 'end', lambda *reason: (zeros.append('ended'), end(*reason)))
+    world.node.take_apart()
+    assert zeros == ['flushed', 'ended'] and not run.is_running
+    world.executors[1].spin_once(timeout_sec=1)
+    world.until(world.stands_still, timeout_s=5)
+
+
+def test_whatever_ends_the_loop_the_arm_is_stopped_while_results_go_out(monkeypatch):
+    did, context = [], SimpleNamespace(ok=lambda: True)
+    node = SimpleNamespace(
+        context=context, get_parameter=lambda name: SimpleNamespace(value=False),
+        interrupted=SimpleNamespace(is_set=lambda: False),
+        take_apart=lambda: did.append('taken apart'))
+    monkeypatch.setattr(running, 'SingleThreadedExecutor', lambda context: SimpleNamespace(
+        add_node=lambda node: None, shutdown=lambda: did.append('shut down')))
+    monkeypatch.setattr(running, 'serve', lambda *_: False)  # each callback raises
+    assert not running.spin(node)
+    assert did == ['taken apart', 'shut down']
 
 
 def test_a_second_goal_is_rejected_while_one_runs(client):

@@ -234,6 +234,31 @@ def test_only_live_parameters_within_their_range_can_be_set(world, name, value, 
     assert result.successful == is_taken
 
 
+def test_a_workspace_may_be_set_while_it_moves_without_one(make_world):
+    world = make_world(KnownPolicy, {'keep_tokens': 0})  # and so without TF
+    assert world.node.start(), world.node.problem
+    world.until(lambda: world.robot.image.get_subscription_count()
+                and world.robot.instruction.get_subscription_count())
+    world.move()
+    for high, moves in ((1.0, True), (0.05, False), (1.0, True)):  # it is at 0.1
+        result, = world.node.set_parameters([Parameter(
+            'workspace_high', value=[high, 1.0, 2.0])])
+        assert result.successful
+        world.until(lambda: world.is_moving() == moves, meanwhile=world.robot.look)
+        world.robot.twists.clear()
+        world.until(lambda: len(world.robot.twists) > 8, meanwhile=world.robot.look)
+        assert world.is_moving() == moves
+
+
+def test_a_change_reaches_every_part_that_keeps_the_configuration(world):
+    world.node.set_parameters([Parameter('camera_info_max_age', value=5.0)])
+    parts = world.node._parts
+    kept = [value for part in (*vars(parts).values(), world.node._control)
+            for name, value in vars(part).items() if name in ('config', '_config')]
+    assert len(kept) >= 3
+    assert {config.camera_info_max_age for config in kept} == {5.0}
+
+
 def test_a_real_policy_moves_the_arm_from_its_checkpoint(make_world, tmp_path):
     save_tiny_checkpoint(tmp_path)
     world = make_world(load_configured_policy, {

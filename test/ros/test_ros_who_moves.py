@@ -8,12 +8,11 @@ import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import INSTRUCTION, KnownPolicy, speed
-from std_msgs.msg import Bool, Float64, String
+from std_msgs.msg import Float64, String
 from std_srvs.srv import Trigger
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAREFUL = {'require_resume': True}
-ESTOP = {'estop_topic': 'estop'}
 
 
 def stays_still(world):
@@ -184,72 +183,6 @@ def test_an_instruction_that_could_not_begin_for_long_does_not_begin_by_itself(
     stays_still(world)
     world.call('resume')
     moves(world)
-
-
-# An emergency stop on a topic
-
-@pytest.mark.parametrize('world', [ESTOP], indirect=True)
-def test_nothing_moves_before_the_emergency_stop_is_heard(world):
-    world.robot.say()
-    world.until(lambda: world.says('commands', 'no message yet on /estop'),
-                meanwhile=world.robot.look)
-    stays_still(world)
-    world.robot.create_publisher(Bool, 'estop', LATCHED).publish(Bool(data=False))
-    moves(world)
-
-
-@pytest.mark.parametrize('world', [ESTOP], indirect=True)
-def test_a_press_stops_until_it_is_released_and_resumed(world):
-    estop = world.robot.create_publisher(Bool, 'estop', LATCHED)
-    estop.publish(Bool(data=False))
-    world.move()
-    estop.publish(Bool(data=True))
-    world.until(lambda: world.says('commands', 'the emergency stop on /estop is pressed'))
-    refused = world.call('resume')
-    assert not refused.success and 'release it first' in refused.message
-    estop.publish(Bool(data=False))
-    world.spin(0.1)
-    stays_still(world)
-    assert world.call('resume').success
-    moves(world)
-
-
-@pytest.mark.parametrize('world', [ESTOP], indirect=True)
-def test_two_publishers_of_the_emergency_stop_are_reported(world):
-    for _ in range(2):
-        world.robot.create_publisher(Bool, 'estop', 1)
-    world.until(lambda: world.says('inputs', '2 publishers on /estop: robot, robot'))
-
-
-@pytest.mark.parametrize('world', [ESTOP], indirect=True)
-def test_a_press_that_is_released_at_once_is_not_missed(world):
-    estop = world.robot.create_publisher(Bool, 'estop', LATCHED)
-    estop.publish(Bool(data=False))
-    world.move()
-    for pressed in (True, False):
-        estop.publish(Bool(data=pressed))
-    world.until(lambda: world.says('commands', 'the emergency stop'), meanwhile=world.robot.look)
-    stays_still(world)
-
-
-@pytest.mark.parametrize('world', [ESTOP], indirect=True)
-@pytest.mark.parametrize('how', ['silent', 'out of rhythm', 'gone'])
-def test_an_emergency_stop_that_is_lost_stops(world, how):
-    estop = world.robot.create_publisher(Bool, 'estop', 10)
-    world.until(estop.get_subscription_count)
-    for _ in range(6 if how == 'out of rhythm' else 1):
-        estop.publish(Bool(data=False))
-    world.move()
-    if how == 'silent':
-        set_parameter(world, 'estop_timeout', 0.3)
-    elif how == 'gone':
-        world.robot.destroy_publisher(estop)
-    text = 'the publisher of /estop' if how == 'gone' else 'no message on /estop for more'
-    world.until(lambda: world.says('commands', text), meanwhile=world.robot.look)
-    stays_still(world)
-    world.call('resume')
-    world.until(lambda: world.says('commands', 'no message yet on /estop'))
-    stays_still(world)
 
 
 # Others on the command topics, and silence

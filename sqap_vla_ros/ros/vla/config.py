@@ -60,6 +60,13 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
         if self.gripper_output != 'topic':
             check_ros_name('gripper_action', self.gripper_action, may_be_empty=False)
 
+    def check_space(self, space) -> None:
+        """Raise ConfigError for a workspace that an ActionSpace's actions would not heed."""
+        if self.limits.has_workspace and not space.is_cartesian:
+            raise ConfigError('parameters workspace_low and workspace_high: the policy tells '
+                              'joints, and where they lead is not checked. Leave them out, and '
+                              'bound the joints: joint_lower_limits, joint_upper_limits')
+
     def _check_twist_units(self):
         """Servo drops, or in later versions lets pass, a unitless component above 1."""
         if self.output != 'twist':

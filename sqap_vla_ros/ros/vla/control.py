@@ -54,6 +54,7 @@ class Control(Permission):
 
     def start(self):
         """Begin to command (activation)."""
+        self._check_estop(at_once=True)
         self.is_active = True
         self.permit_from_now()
         self.reports.dry_run()
@@ -69,13 +70,13 @@ class Control(Permission):
         """Stop the arm and wait until it knows (deactivation, shutdown)."""
         if not self.is_active:
             return
-        self.parts.run.end(DEACTIVATED, 'the node was deactivated')
         self.is_active = False
+        self.commander.stop(self.now_ns())
+        self.halt_output()  # first: nothing that fails below leaves the arm moving
+        self.parts.run.end(DEACTIVATED, 'the node was deactivated')
         self.instructions.deactivate()
         self.parts.node.destroy_timer(self._check_timer)
         self._start_over()
-        self.commander.stop(self.now_ns())
-        self.halt_output()
         self._say(OK, 'inactive')
 
     def halt_output(self):
@@ -103,8 +104,11 @@ class Control(Permission):
         was_dry = self.config.dry_run
         if config.dry_run and not was_dry and self.is_active:
             self.halt_output()
-        self.config = self.parts.arm.config = config
-        self.parts.output.use(config)
+        self.config = config
+        self.parts.drive.use(config.joint_settings)
+        for part in (self.parts.arm, self.parts.inputs, self.parts.output):
+            part.use(config)
+        self._look_at_tf()
         if config.dry_run != was_dry:
             self._switch_dry_run()
         self.gate.limits, self.gate.speed_scale = self._limits(config), config.speed_scale
@@ -112,6 +116,11 @@ class Control(Permission):
         self.instructions.max_length = config.max_instruction_length
         self.instructions.start_on_activate = config.start_on_activate
         self.parts.estop.timeout_s = config.estop_timeout
+
+    def _look_at_tf(self):
+        """Subscribe to TF where that is needed, by now."""
+        if 'pose' in self.parts.arm.needs:
+            self.parts.transforms.setup(self)
 
     def _switch_dry_run(self):
         """Let go of the command topics, or take them and wait for ~/resume."""

@@ -7,6 +7,9 @@ Until its participant's lease is over (20 s by default) it counts as a publisher
 that was started in its place. Each publisher numbers its messages one by one; so as long as all
 that come in carry ever greater numbers, one publisher alone delivers. A middleware that tells no
 numbers leaves it at the count.
+
+Once two have delivered, they are two cameras, however slow one of them is: none is believed until
+one of them has left the graph.
 """
 
 import time
@@ -15,6 +18,7 @@ from .polled import PolledSubscription
 from .. import qos
 
 SINGLE_S, SINGLE_MESSAGES = 1.0, 5  # of one publisher alone, before it is believed
+MOST_LOST = 10  # messages of one publisher between two that came in
 NO_NUMBER = 2**64 - 1
 
 
@@ -24,7 +28,7 @@ class Deliverers:
     def __init__(self, node, kind, topic: str):
         """kind: of its messages."""
         self._node, self._kind, self._topic = node, kind, topic
-        self._probe = None
+        self._probe = self._taken = None
         self.forget()
 
     def forget(self):
@@ -32,7 +36,21 @@ class Deliverers:
         if self._probe is not None:
             self._probe.destroy()
         self._probe = None
+        self._two_delivered = False
         self._begin(time.monotonic())
+
+    def takes(self, number) -> bool:
+        """
+        Return whether a message is of the publisher that the one before it was of.
+
+        number: its publisher's, None or NO_NUMBER if the middleware tells none.  To be called with
+        each message that is heard: of another publisher, or the same one started again, the first
+        is not taken.
+        """
+        before, self._taken = self._taken, number
+        if before is None or number is None or number >= NO_NUMBER:
+            return True
+        return before < number and (self._probe is None or number <= before + MOST_LOST)
 
     def only_one(self, publishers: int) -> bool:
         """Return whether one alone delivers, of this many; call it regularly."""
@@ -46,11 +64,13 @@ class Deliverers:
         now_s = time.monotonic()
         for number in self._probe.take_numbers():
             self._note(number, now_s)
-        return self._count >= SINGLE_MESSAGES and now_s - self._since_s >= SINGLE_S
+        return (not self._two_delivered and self._count >= SINGLE_MESSAGES
+                and now_s - self._since_s >= SINGLE_S)
 
     def _note(self, number, now_s):
         is_next = number is not None and self._last < number < NO_NUMBER
         if not is_next:
+            self._two_delivered |= number is not None and number < NO_NUMBER
             self._begin(now_s)
         self._last = -1 if number is None else number
         self._count += is_next

@@ -30,7 +30,12 @@ class EmergencyStop:
         self._last_s, self._heard_s = 0.0, deque(maxlen=RHYTHM)
 
     def setup(self, listener):
-        """Subscribe; listener: has on_estop(pressed) and on_topic_problem(topic, message)."""
+        """
+        Subscribe.
+
+        listener: has on_estop(pressed, is_first), is_first being whether nothing was known of it
+        before, and on_topic_problem(topic, message).
+        """
         if not self.topic:
             return
         self._listener = listener
@@ -88,6 +93,7 @@ class EmergencyStop:
         self._heard_s.append(self._last_s)
 
     def _heard(self, message):
-        self.is_pressed, self._last_s = bool(message.data), time.perf_counter()
+        is_first, self.is_pressed = self.is_pressed is None, bool(message.data)
+        self._last_s = time.perf_counter()
         self._listener.on_topic_problem(self.topic, None)
-        self._listener.on_estop(self.is_pressed)
+        self._listener.on_estop(self.is_pressed, is_first)

@@ -83,6 +83,10 @@ class Inputs:
             self._latched_info = self._poll(CameraInfo, 'camera_info', qos.SENSOR_LATCHED)
         self._joint_states.setup()
 
+    def use(self, config):
+        """Take changed parameters."""
+        self._config = config
+
     def teardown(self):
         """Unsubscribe and forget all messages."""
         while self._subscriptions:
@@ -188,7 +192,11 @@ class Inputs:
 
     def _image_heard(self, message, info):
         heard_s = time.perf_counter()
-        self.delivery.image(info.get('publication_sequence_number'), time.monotonic())
+        number = info.get('publication_sequence_number')
+        self.delivery.image(number, time.monotonic())
+        takes = self._deliverers[self.image_topic].takes(number)
+        if not (takes or self._config.lockstep):  # where a tick's only image is waited for
+            return
         self.images += 1
         self.pictures.heard(message.data)
         self.frame = Frame(message, stamp_ns(message), heard_s)

@@ -37,10 +37,10 @@ class LockstepControl(Control):
 
     def halt(self):
         """Stop the arm."""
+        super().halt()
         if self._clock is not None:
             self.parts.node.destroy_subscription(self._clock)
             self._clock = None
-        super().halt()
 
     def now_ns(self) -> int:
         """Return the time of the tick."""

@@ -17,20 +17,28 @@ class MeasuredArm:
     The arm's pose and joints, as far as they are needed.
 
     Now means no older than image_timeout; at an image's stamp TF and joint_states have to be as
-    near to it as tf_max_age says.  why_not: what is not known, and why; '' if all is.
+    near to it as tf_max_age says.  needs: out of 'pose' and 'joints'.  why_not: what is not
+    known, and why; '' if all is.
     """
 
     def __init__(self, config, transforms, inputs, needs=frozenset(), joint_names=()):
-        """Keep the sources; needs: out of 'pose' and 'joints'."""
-        self.config = config
+        """Keep the sources; needs: out of 'pose' and 'joints', besides what a workspace needs."""
         self._transforms, self._inputs = transforms, inputs
-        self._needs, self._joint_names = needs, tuple(joint_names)
-        self._plausibility = Plausibility()
+        self._always, self._joint_names = needs, tuple(joint_names)
+        self.use(config)
+        # apart: an image's stamp is older than what was looked at meanwhile
+        self._plausible_now, self._plausible_then = Plausibility(), Plausibility()
         self.why_not = ''
+
+    def use(self, config):
+        """Take the parameters, which may have a workspace now, in which a pose has to be."""
+        self.config = config
+        self.needs = self._always | ({'pose'} if config.limits.has_workspace else frozenset())
 
     def forget(self):
         """Believe the arm where it is next (~/reset, activation)."""
-        self._plausibility.reset()
+        self._plausible_now.reset()
+        self._plausible_then.reset()
 
     def now(self, now_ns: int) -> Measured:
         """Return the newest that was heard."""
@@ -41,14 +49,14 @@ class MeasuredArm:
         return self._measured(self._pose_at, self._joints_at, stamp_ns)
 
     def _measured(self, pose, joints, time_ns) -> Measured:
-        if not self._needs:
+        if not self.needs:
             return NOTHING
         self.why_not = ''
         return Measured(self._known('pose', pose, time_ns), self._known('joints', joints, time_ns))
 
     def _known(self, need, find, time_ns):
         try:
-            return find(time_ns) if need in self._needs else None
+            return find(time_ns) if need in self.needs else None
         except ObservationError as error:
             self.why_not = '; '.join(filter(None, (self.why_not, str(error))))
             return None
@@ -60,16 +68,16 @@ class MeasuredArm:
     def _newest_pose(self, now_ns):
         pose = self._transforms.latest(*self._frames)
         self._check_age('the transform {} -> {}'.format(*self._frames), now_ns - pose.stamp_ns)
-        return self._believed(pose)
+        return self._believed(pose, self._plausible_now)
 
     def _pose_at(self, stamp_ns):
         pose, _ = pose_at(
             self._transforms, self.config, self._frames[1], stamp_ns, lambda look: look())
-        return self._believed(pose)
+        return self._believed(pose, self._plausible_then)
 
-    def _believed(self, pose):
+    def _believed(self, pose, plausibility):
         """Return a pose; raise ObservationError if no such arm can have it."""
-        self._plausibility.check_frame(
+        plausibility.check_frame(
             pose, self._frames[1], self._transforms, self.config, pose.stamp_ns)
         return pose
 

@@ -21,7 +21,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
-from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS, needs_kinematics
+from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from std_srvs.srv import Trigger
 
@@ -37,7 +37,7 @@ from .parts import Parts
 from .planned import PlannedTrajectory
 from .realtime import RealTimeControl
 from .results import Results
-from .robot_description import read_urdf
+from .robot_description import urdf_for
 from .run_policy import RunPolicy
 from .running import spin
 from .transforms import future_s, Transforms
@@ -156,12 +156,10 @@ class VlaNode(LifecycleNode):
     def _configure(self, state):
         config = self._config = read_parameters(self, self._arguments)
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
-        urdf, why_not = read_urdf(self, config) if config.output in JOINT_OUTPUTS else (None, '')
         policy = self._load(config)
         space = policy.config.action_space
         check_output(space.kind, config.output)
-        if urdf is None and needs_kinematics(space.kind, config.output):
-            raise ConfigError(why_not)
+        urdf = urdf_for(self, config, space.kind) if config.output in JOINT_OUTPUTS else None
         self._assemble(config, policy, space, make_drive(config, space, urdf))
         self.problem = ''
         facts = {
@@ -198,9 +196,8 @@ class VlaNode(LifecycleNode):
         observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
                             polling)
         results = Results(self)
-        needs = drive.needs | space.needs | (
-            {'pose'} if config.limits.has_workspace else frozenset())
-        arm = MeasuredArm(config, transforms, inputs, needs, drive.joint_names)
+        arm = MeasuredArm(
+            config, transforms, inputs, drive.needs | space.needs, drive.joint_names)
         self._parts = Parts(
             node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
             inference=Inference(self, self._worker, policy, observer, results),
@@ -215,7 +212,7 @@ class VlaNode(LifecycleNode):
         results.setup()
         self._parts.planned.setup()
         self._parts.inference.setup(control.on_answer)
-        if config.needs_localization or policy.state_names or 'pose' in needs:
+        if config.needs_localization or policy.state_names or 'pose' in arm.needs:
             transforms.setup(control)
         if self._fault:
             control.gate.latch(self._fault)
@@ -247,7 +244,8 @@ class VlaNode(LifecycleNode):
     def _set_parameters(self, parameters):
         if self._config is None:
             return SetParametersResult(successful=True)
-        self._config, result = changed(self._config, parameters)
+        space = self._control and self._control.space
+        self._config, result = changed(self._config, parameters, space)
         if self._control is not None:
             self._control.use(self._config)
             self._observer.options = ObserverOptions.of(self._config)
@@ -263,7 +261,8 @@ class VlaNode(LifecycleNode):
         else:
             response.message = 'the node is not active: nothing moves'
             return response
-        fault = self._fault if control is None else control.gate.fault
+        fault = self._fault if control is None else (
+            control.gate.fault or control.parts.estop.why_not_move)
         response.success = name != 'resume' or not fault
         return response
 

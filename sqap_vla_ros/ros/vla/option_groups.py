@@ -104,7 +104,7 @@ class StartOptions:
         False, 'Everything is published but the commands: nothing moves. Set to false in a '
         'running node, it wants ~/resume before the arm moves.', live=True)
     require_resume: bool = option(
-        False, 'What interrupts a motion (loss of a camera, TF, joints, ...) stops until '
+        True, 'What interrupts a motion (loss of a camera, TF, joints, ...) stops until '
         '~/resume; false goes on when it is mended.', live=True)
     start_on_activate: bool = option(
         False, 'An instruction that was heard before activation, or latched before start, moves '
@@ -150,10 +150,10 @@ class LimitOptions:
     workspace_high: tuple = option(
         (inf,) * 3, 'Its upper corner; .inf: open on that side [m].', live=True)
     first_action_distance: float = option(
-        0.0, 'The first target of absolute actions may be so far from the measured one; 0: '
+        0.2, 'The first target of absolute actions may be so far from the measured one; 0: '
         'anywhere [m].', 0.0, 100.0, live=True)
     first_action_angle: float = option(
-        0.0, 'The same of its orientation, or of each joint; 0: any [rad].', 0.0, 10.0, live=True)
+        0.5, 'The same of its orientation, or of each joint; 0: any [rad].', 0.0, 10.0, live=True)
     reject_factor: float = option(
         5.0, 'A command beyond this many times a speed limit (or 0.4 m/s, 2.4 rad/s where the '
         'limit is lower) is a fault that stops until ~/resume.', 1.0, 1000.0, live=True)

@@ -18,6 +18,11 @@ from sqap_vla_ros.options import description, known, plain_default
 from .config import NodeConfig, PARAMETERS
 from .overrides import check_overrides
 
+# what limits twists and poses, and nothing of policies that tell joints
+OF_TWISTS = ('max_linear_speed', 'max_angular_speed', 'max_linear_acceleration',
+             'max_angular_acceleration', 'max_linear_jerk', 'max_angular_jerk',
+             'max_axis_speeds', 'first_action_distance')
+
 
 def descriptor(item) -> ParameterDescriptor:
     """Return the ROS descriptor of one option."""
@@ -65,11 +70,28 @@ def read_parameter(node, name, item):
     return tuple(node.get_parameter_or(name).value or ())  # [] in YAML has no type
 
 
-def changed(config: NodeConfig, parameters) -> tuple:
-    """Return (new config, SetParametersResult) for a request to set parameters."""
+def changed(config: NodeConfig, parameters, space=None) -> tuple:
+    """
+    Return (new config, SetParametersResult) for a request to set parameters.
+
+    space: the ActionSpace of the policy that is loaded; what would do nothing with it is refused.
+    """
     updates = {p.name: p.value for p in parameters
                if p.name in PARAMETERS and known(PARAMETERS[p.name]).live}
     try:
-        return replace(config, **updates), SetParametersResult(successful=True)
+        wanted = replace(config, **updates)
+        if space is not None:
+            wanted.check_space(space)
+            _check_heard(config, wanted, space)
+        return wanted, SetParametersResult(successful=True)
     except ConfigError as error:
         return config, SetParametersResult(successful=False, reason=str(error))
+
+
+def _check_heard(config: NodeConfig, wanted: NodeConfig, space) -> None:
+    """Raise ConfigError for a change of a limit that the policy's actions do not have."""
+    for name in () if space.is_cartesian else OF_TWISTS:
+        if getattr(wanted, name) != getattr(config, name):
+            raise ConfigError(f'parameter {name} limits nothing here: the policy tells joints. '
+                              'Set speed_scale for a slower arm, and for a new node '
+                              'max_joint_speeds, max_joint_acceleration or max_joint_jerk')

@@ -15,6 +15,7 @@ from .diagnostics import ERROR, WARN
 from .run_policy import ESTOP, FAULT, STOPPED
 
 BEGIN_WITHIN_S = 5.0  # with require_resume: what can't begin by then needs ~/resume
+CLOCK_GRAIN_S = 1e-3  # of the stamps that the middleware gives
 BEGIN = 'publish it again or call ~/resume to begin'
 
 
@@ -36,11 +37,12 @@ class Permission:
         self._rests_since_s = None  # perf_counter() since when the arm is told to stand still
         self._stopped_by = FAULT  # what the gate's fault is, if it was latched here
         self._asked_to_move_s = 0.0  # perf_counter() of the instruction, goal or ~/resume
-        self._activated_ns = 0  # by the machine's clock, which stamps messages
+        self._activated_s = 0.0  # perf_counter(): the machine's clock may be set meanwhile
+        self._misses_estop = False  # whether it was lost at the last check
 
     def permit_from_now(self):
         """Begin to listen to who asks for motion (activation)."""
-        self._activated_ns, self._asked_to_move_s = time.time_ns(), time.perf_counter()
+        self._activated_s = self._asked_to_move_s = time.perf_counter()
         self.instructions.activate()
 
     def latch(self, reason: str, kind=FAULT):
@@ -68,11 +70,14 @@ class Permission:
         """
         Clear a stop or fault, or begin what was heard and held; returns what to tell the caller.
 
-        Motion goes on with a new chunk, never with the old one.
+        Motion goes on with a new chunk, never with the old one.  Refused while the emergency stop
+        is pressed, or nothing is known of it.
         """
-        reason = self.parts.estop.why_not_move
-        if self.parts.estop.is_pressed:
-            return f'{reason}: release it first'
+        estop = self.parts.estop
+        if estop.why_not_move:
+            return f'{estop.why_not_move}: ' + (
+                'release it first' if estop.is_pressed
+                else 'nothing is cleared before it is heard')
         fault, self._stopped_by = self.gate.resume(), FAULT
         self._asked_to_move_s = time.perf_counter()
         self._start_over()
@@ -87,7 +92,7 @@ class Permission:
         """Return why a goal can't begin now, '' if it can."""
         if self.gate.fault:
             return f'{self.gate.fault}; call ~/resume when it is safe'
-        return self.instructions.why_refused(instruction)
+        return self.parts.estop.why_not_move or self.instructions.why_refused(instruction)
 
     def begin_goal(self, instruction: str):
         """Follow a goal's instruction from the next image on, instead of the topic's."""
@@ -112,9 +117,7 @@ class Permission:
         clock on this machine tells how old it is.
         """
         had_goal = self.instructions.has_goal
-        old = LATCHED if heard_ns is None else (
-            HEARD_BEFORE if heard_ns < self._activated_ns else '')
-        is_changed = self.instructions.hear(text, old)
+        is_changed = self.instructions.hear(text, self._why_old(heard_ns))
         self.reports.instruction()
         if had_goal and not self.instructions.has_goal:
             self.parts.run.end(STOPPED, 'an empty instruction was published')
@@ -122,10 +125,25 @@ class Permission:
             self._asked_to_move_s = time.perf_counter()
             self.on_task()
 
-    def on_estop(self, is_pressed: bool):
-        """Stop when the emergency stop is pressed; a release alone moves nothing."""
+    def _why_old(self, heard_ns) -> str:
+        """Return why an instruction may be from before activation, '' if it is new."""
+        if heard_ns is None:
+            return LATCHED
+        age_s = (time.time_ns() - heard_ns) * 1e-9
+        is_new = -CLOCK_GRAIN_S <= age_s <= time.perf_counter() - self._activated_s
+        return '' if is_new else HEARD_BEFORE
+
+    def on_estop(self, is_pressed: bool, is_first: bool):
+        """
+        Stop when the emergency stop is pressed; a release alone moves nothing.
+
+        is_first: whether nothing was known of it before.
+        """
         if is_pressed:
             self.latch(self.parts.estop.why_not_move, ESTOP)
+        elif is_first and self.is_active and self.instructions.text and not self.gate.fault:
+            self.latch(f'the emergency stop on {self.parts.estop.topic} was not heard before '
+                       'motion was asked for', ESTOP)
 
     def why_not_ask(self):
         """Return (level, text) if it is no use to infer on any image, else None."""
@@ -193,8 +211,15 @@ class Permission:
         if self.gate.fault:
             self.parts.run.end(self._stopped_by, self.gate.fault)
 
-    def _check_estop(self):
-        reason = self.parts.estop.why_lost
-        if reason:
+    def _check_estop(self, at_once: bool = False):
+        """
+        Latch when the emergency stop is lost.
+
+        Unless at_once, when it is lost at two checks in a row: after the executor was busy the
+        first one comes before the messages that wait.
+        """
+        reason, was_missed = self.parts.estop.why_lost, self._misses_estop
+        self._misses_estop = bool(reason)
+        if reason and (was_missed or at_once):
             self.parts.estop.forget()
             self.latch(reason, ESTOP)

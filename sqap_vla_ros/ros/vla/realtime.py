@@ -46,11 +46,12 @@ class RealTimeControl(Control):
 
     def halt(self):
         """Stop the arm."""
-        if self.is_active:
+        was_active = self.is_active
+        super().halt()
+        if was_active:
             self._watchdog.close()
             self.parts.node.destroy_timer(self._timer)
             self._jumps.unregister()
-        super().halt()
 
     def on_frame(self, frame):
         """Ask about the image if it is due, or newer than one that still waits."""

@@ -5,6 +5,7 @@
 from pathlib import Path
 import time
 
+from sqap_vla_ros.control.output_modes import needs_kinematics
 from sqap_vla_ros.errors import ConfigError
 from std_msgs.msg import String
 
@@ -13,13 +14,33 @@ from .. import qos
 
 TOPIC = 'robot_description'
 POLL_S = 0.02
+BRIEF_S = 1.0  # for one that is published already, and not needed
 
 
-def read_urdf(node, config) -> tuple[str | None, str]:
+def urdf_for(node, config, kind: str) -> str | None:
+    """
+    Return the URDF's text for a joint output and a policy's action kind; None where none came.
+
+    A policy that tells joints needs none where max_joint_speeds has their speeds, and does not
+    wait for one for long: it then goes without the URDF's position limits, and a warning tells.
+    Raises ConfigError where it is needed.
+    """
+    has_speeds = min(config.max_joint_speeds) > 0 and not needs_kinematics(kind, config.output)
+    timeout_s = config.robot_description_timeout
+    text, why_not = read_urdf(node, config, min(timeout_s, BRIEF_S) if has_speeds else timeout_s)
+    if text is None and needs_kinematics(kind, config.output):
+        raise ConfigError(why_not)
+    if text is None and has_speeds:
+        node.get_logger().warning(f'{why_not}. Joints keep to joint_lower_limits and '
+                                  'joint_upper_limits alone')
+    return text
+
+
+def read_urdf(node, config, timeout_s: float) -> tuple[str | None, str]:
     """
     Return the URDF as text, that of urdf_file or what robot_description tells, and why not.
 
-    Waits for the topic up to robot_description_timeout or until node.interrupted is set; called
+    Waits for the topic up to timeout_s or until node.interrupted is set; called
     while the executor is busy with the transition, so the topic is polled. Without one the text
     is None, and beside it stands what to do. Raises ConfigError for a urdf_file that can't be
     read.
@@ -29,8 +50,8 @@ def read_urdf(node, config) -> tuple[str | None, str]:
     topics = [PolledSubscription(node, String, TOPIC, profile)
               for profile in (qos.DESCRIPTION, qos.DESCRIPTION_VOLATILE)]
     try:
-        text = _wait(node, topics, config.robot_description_timeout)
-        why_not = _why_not(node, topics[0].topic_name, config) if text is None else ''
+        text = _wait(node, topics, timeout_s)
+        why_not = _why_not(node, topics[0].topic_name, config, timeout_s) if text is None else ''
     finally:
         for topic in topics:
             topic.destroy()
@@ -59,10 +80,10 @@ def _wait(node, topics, timeout_s: float) -> str | None:
     raise ConfigError(f'interrupted while waiting for {topics[0].topic_name}')
 
 
-def _why_not(node, topic: str, config) -> str:
+def _why_not(node, topic: str, config, timeout_s: float) -> str:
     """Return what to say of a topic on which nothing came."""
-    waited = (f'no URDF came on {topic} within {config.robot_description_timeout:g} s, which '
-              f'output {config.output} needs: ')
+    waited = (f'no URDF came on {topic} within {timeout_s:g} s, for output '
+              f'{config.output}: ')
     infos = node.get_publishers_info_by_topic(topic)
     if not infos:
         return waited + ('nobody publishes it. Start robot_state_publisher, remap '

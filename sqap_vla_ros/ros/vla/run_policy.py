@@ -13,6 +13,7 @@ import math
 import time
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from sqap_vla_ros.action import RunPolicy as Action
 
 from .diagnostics import OK, WARN
@@ -43,9 +44,19 @@ class _Server(ActionServer):
     def notify_execute(self, goal_handle, execute_callback):
         pass
 
-    def finish(self, goal_handle, result_of):
-        """Send what result_of(goal_handle) returns, which also sets the goal's last state."""
-        super().notify_execute(goal_handle, result_of)
+    def finish(self, goal_handle, result_of) -> bool:
+        """
+        Send what result_of(goal_handle) returns, which also sets the goal's last state.
+
+        Returns False where no executor is left to send it.
+        """
+        if self._node.executor is None:  # nobody sends results any more
+            return False
+        try:
+            super().notify_execute(goal_handle, result_of)
+        except rclpy_implementation.InvalidHandle:  # where each release has it
+            return False
+        return True
 
 
 class RunPolicy:
@@ -106,7 +117,9 @@ class RunPolicy:
         result = Action.Result(
             termination_reason=reason, message=message, inferences=inferences, commands=commands,
             elapsed_s=run.elapsed_s)
-        self._server.finish(run.handle, lambda handle: _concluded(handle, result))
+        if not self._server.finish(run.handle, lambda handle: _concluded(handle, result)):
+            self._node.get_logger().warning(
+                f'the goal of ~/run_policy ended ({reason}); its client can not be told any more')
         self._diagnostics.report('run_policy', OK, f'the last goal ended ({reason}): {message}')
 
     def _judge(self, goal):

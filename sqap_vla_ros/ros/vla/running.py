@@ -27,14 +27,24 @@ def spin(node) -> bool:
             bugs = 0 if serve(node, executor) else bugs + 1
             if bugs > BUGS_IN_A_ROW:
                 return False
-        node.take_apart()
-        for _ in range(MEANWHILE):  # the result of a goal goes out
-            serve(node, executor, 0)
     except ExternalShutdownException:
         return True
     finally:
-        executor.shutdown()
+        _end(node, executor)
     return True
+
+
+def _end(node, executor):
+    """Stop the arm however it came to this, while there is an executor to send results."""
+    try:
+        if node.context.ok():
+            node.take_apart()
+            for _ in range(MEANWHILE):  # the result of a goal goes out
+                serve(node, executor, 0)
+    except ExternalShutdownException:
+        return
+    finally:
+        executor.shutdown()
 
 
 def serve(node, executor, timeout_s: float = 0.1) -> bool:

@@ -42,7 +42,9 @@ class Transforms:
         self._moving = self._static = self._timer = None
 
     def setup(self, listener):
-        """Subscribe; listener: has on_topic_problem(topic, message)."""
+        """Subscribe, unless that is done; listener: has on_topic_problem(topic, message)."""
+        if self._moving is not None:
+            return
         self._moving = PolledSubscription(self._node, TFMessage, '/tf', qos.TF_POLLED)
         self._timer = self._node.create_timer(
             READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))

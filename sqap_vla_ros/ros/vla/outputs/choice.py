@@ -5,7 +5,6 @@
 from sqap_vla_ros.control.drives import Drive, PoseDrive, TwistDrive
 from sqap_vla_ros.control.joint_drive import JointDrive
 from sqap_vla_ros.control.output_modes import JOINT_OUTPUTS
-from sqap_vla_ros.errors import ConfigError
 
 from .gripper import GripperTopic
 from .gripper_action import GripperCommandAction, ParallelGripperCommandAction
@@ -27,10 +26,7 @@ def make_drive(config, space, urdf: str | None = None) -> Drive:
 
     Raises ConfigError where the URDF does not fit, or a workspace could not be kept.
     """
-    if config.limits.has_workspace and not space.is_cartesian:
-        raise ConfigError('parameters workspace_low and workspace_high: the policy tells joints, '
-                          'and where they lead is not checked. Leave them out, and bound the '
-                          'joints: joint_lower_limits, joint_upper_limits')
+    config.check_space(space)
     if config.output in JOINT_OUTPUTS:
         return JointDrive.of(space, config.joint_settings, urdf, config.base_frame,
                              config.end_effector_frames[0])
