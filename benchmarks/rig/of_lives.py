@@ -198,6 +198,7 @@ latched('killed in mid-motion and respawned, instruction latched', _respawned)
 def first_motion(rig):
     """Begin to move at 0.24 m/s: the first step."""
     rig.node.behave('fast')
+    rig.until(lambda: rig.state() == 'active', 30.0, 'not active')
     time.sleep(1.0)
     start_s = time.monotonic()
     rig.robot.say(INSTRUCTION)
