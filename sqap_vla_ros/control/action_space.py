@@ -148,14 +148,11 @@ class ActionSpace:
 
         start: where the arm was at the image's stamp; with it commands have positions, too, which
         absolute kinds and deltas make together from there.
-        Raises ConfigError when A is not the number of names, and ObservationError where an
-        absolute kind lacks its start.  Non-finite values pass through: the SafetyGate is what
-        stops on them.
+        Raises ConfigError for no rows, when A is not the number of names and for what are no
+        numbers, and ObservationError where an absolute kind lacks its start.  Non-finite values
+        pass through: the SafetyGate is what stops on them.
         """
-        actions = np.asarray(actions, dtype=np.float64)
-        if actions.ndim != 2 or actions.shape[1] != len(self.names):
-            raise ConfigError(f'actions have shape {actions.shape}, expected '
-                              f'[T, {len(self.names)}] for {list(self.names)}')
+        actions = self._rows(actions)
         arm = (actions * np.array(self.scale))[:, [self.names.index(x) for x in self.arm_names]]
         if self.rotation == 'rpy':
             arm[:, 3:] = rotation_vector_from_rpy(arm[:, 3:])
@@ -166,6 +163,19 @@ class ActionSpace:
         openings = [None] * len(actions) if 'gripper' not in self.names else map(
             float, self._opening(actions[:, self.names.index('gripper')]))
         return tuple(map(Command, velocities, openings, positions))
+
+    def _rows(self, actions) -> np.ndarray:
+        """Return actions as float64 [T, A]."""
+        expected = f'expected [T, {len(self.names)}] numbers for {list(self.names)}, T >= 1'
+        try:
+            actions = np.asarray(actions)
+        except ValueError as error:
+            raise ConfigError(f'actions are rows of different lengths, {expected}') from error
+        if actions.ndim != 2 or actions.shape[1] != len(self.names) or not len(actions):
+            raise ConfigError(f'actions have shape {actions.shape}, {expected}')
+        if actions.dtype.kind not in 'iuf':
+            raise ConfigError(f'actions are of type {actions.dtype}, {expected}')
+        return actions.astype(np.float64)
 
     def _start(self, start: Measured | None):
         """Return the pose or joints [n] to start from, None if they are not known."""

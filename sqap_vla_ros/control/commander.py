@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .action_space import ActionSpace
+from .action_space import ActionSpace, DT_RANGE_S
 from .chunk_player import ChunkPlayer
 from .command import Command, Measured
 from .drives import Drive, TwistDrive
@@ -26,7 +26,9 @@ from .retiming import eased, Rate, Retimer
 from .row_positions import JointPath, PosePath, position_of
 from .safety_gate import SafetyGate
 from .seams import Seams
+from ..errors import ConfigError
 from ..support.timing import Recent
+from ..support.validation import is_number
 
 WINDOW_NS = 10 * 10**9
 SETTLED = 1e-4  # m or rad, from a plan's end
@@ -75,8 +77,8 @@ class Commander:
 
         start: where the arm was at the image's stamp. A chunk with a row that must never reach
         an arm latches the gate's fault, and so do too many that came late. Raises ConfigError for
-        actions of another width than the action space's, and ObservationError where an absolute
-        kind lacks its start.
+        actions that are none of the action space's and for a dt beyond DT_RANGE_S, and
+        ObservationError where an absolute kind lacks its start.
         """
         if self._fault_at_rest is not None:  # and the arm is being slowed down for it
             return True
@@ -169,6 +171,9 @@ class Commander:
     def _plan(self, chunk, start: Measured | None) -> Plan:
         """Return a chunk as a plan, with positions where the arm's start is given."""
         space, begun, path = self.space, None, JointPath()
+        low, high = DT_RANGE_S
+        if not (is_number(chunk.dt) and low <= chunk.dt <= high):
+            raise ConfigError(f'the dt of an action chunk is {chunk.dt} s, expected {low}..{high}')
         if space.is_cartesian:
             path = PosePath(space.frame)
             begun = None if start is None or start.pose is None else position_of(start.pose)

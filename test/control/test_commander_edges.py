@@ -10,6 +10,7 @@ from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.control.commander import Commander
 from sqap_vla_ros.control.drives import PoseDrive
 from sqap_vla_ros.control.limits import CommandLimits
+from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.geometry.transform_buffer import Pose
 from sqap_vla_ros.observation import ActionChunk
 
@@ -109,3 +110,23 @@ def test_a_first_target_within_the_allowed_distance_is_never_absurd_at_any_dt():
     assert 'begins 0.06 m' in after(0.06)[0]
     assert 'row 1' in after(0.01, 0.04)[0]  # from one row to the next it is
     assert 'linear speed' in after(0.04, limits=replace(limits, first_linear=np.inf))[0]
+
+
+@pytest.mark.parametrize('actions, text', [
+    (np.zeros((0, 6)), r'shape \(0, 6\), expected \[T, 6\] numbers .* T >= 1'),
+    (np.zeros((8, 5)), r'shape \(8, 5\), expected \[T, 6\]'), (np.zeros(6), r'shape \(6,\)'),
+    ([[0.0] * 6, [0.0] * 5], 'different lengths'), ([['0.1'] * 6], 'type <U3'),
+    ([[None] * 6], 'type object'), ([[1j] * 6], 'type complex128')])
+def test_what_is_no_chunk_of_the_action_space_is_refused_with_what_it_is(actions, text):
+    control = Commander(ActionSpace(names=TWIST_NAMES, execute_steps=1), LIMITS)
+    with pytest.raises(ConfigError, match=text):
+        control.take(ActionChunk(actions, 0.05, TWIST_NAMES, START_NS, {}), START_NS)
+    assert control.command(START_NS) is None
+
+
+@pytest.mark.parametrize('dt', [0.0, -0.05, 1e-4, 50.0, np.nan, np.inf, 'a'])
+def test_a_chunk_of_no_time_or_too_much_is_refused(dt):
+    control = Commander(ActionSpace(names=TWIST_NAMES, execute_steps=1), LIMITS)
+    with pytest.raises(ConfigError, match=f'dt of an action chunk is {dt} s, expected 0.001..2.0'):
+        control.take(replace(chunk(START_NS), dt=dt), START_NS)
+    assert control.command(START_NS) is None

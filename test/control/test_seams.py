@@ -81,7 +81,7 @@ def test_an_ensemble_is_the_mean_of_the_chunks_by_acts_weights():
 
 @pytest.mark.parametrize('blending', BLENDINGS)
 def test_positions_do_not_jump_and_end_where_the_new_plan_does(blending):
-    for old, new in ((joints(0.0, 0.2), joints(0.03, 0.1)), (poses(0.0, 0.0), poses(0.02, 0.3))):
+    for old, new in ((joints(0.0, 0.2), joints(0.03, 0.1)), (poses(0.0, 0.0), poses(0.02, 0.15))):
         seams = Seams(blending, 100 * MS)
         seams.join(Plan(), 0, old, 0, 0)
         plan, place_ns = seams.join(old, 150 * MS, new, 100 * MS, 150 * MS)
@@ -89,7 +89,7 @@ def test_positions_do_not_jump_and_end_where_the_new_plan_does(blending):
         np.testing.assert_allclose(at[0], old.position(150 * MS), atol=1e-9)
         np.testing.assert_allclose(plan.position(plan.duration_ns), new.rows[-1].position,
                                    atol=1e-9)
-        assert np.abs(np.diff(at, axis=0)).max() < 0.006
+        assert np.abs(np.diff(at, axis=0)).max() < 0.001  # in a millisecond
         moved = plan.path.step(plan.position(place_ns), plan.position(place_ns + 40 * MS))
         told = plan.between(place_ns, place_ns + 40 * MS, 40 * MS).velocity * 0.04
         np.testing.assert_allclose(told[:3], moved[:3], atol=1e-6)
@@ -128,6 +128,14 @@ def recorded():
     return benchmark, benchmark.chunks_of()
 
 
+def jerks_but_of_braking(velocities, rate_hz, is_length):
+    """Return the jerks where the arm does not slow down, which no jerk limit holds for."""
+    jerks = np.diff(velocities, 2, axis=0) * rate_hz**2
+    sizes = np.linalg.norm(jerks, axis=1) if is_length else np.abs(jerks).max(axis=1)
+    slows = np.diff(np.linalg.norm(velocities, axis=1)) < 0
+    return sizes[~(slows[1:] | slows[:-1])]
+
+
 @pytest.mark.parametrize('output', ['twist', 'pose', 'joints'])
 @pytest.mark.parametrize('rate_hz', [20, 50, 100])
 @pytest.mark.parametrize('way', BLENDINGS)
@@ -136,10 +144,12 @@ def test_a_recorded_run_has_no_step_beyond_the_limits_and_no_pause(recorded, out
     velocities, taken = benchmark.play(chunks, output, way, rate_hz)
     found = benchmark.figures(velocities, output, rate_hz)
     assert taken > 20 and found['pauses'] == 0
-    for name, _, limits, _, _ in benchmark.groups_of(output):
+    for name, columns, limits, _, is_length in benchmark.groups_of(output):
         assert found[f'{name}_speed_max'] <= limits[0] * (1 + 1e-4)
         assert found[f'{name}_acceleration_max'] <= limits[1] * (1 + 1e-4)
-        assert found[f'{name}_jerk_p99'] <= limits[2] * (1 + 1e-4)  # braking is not limited
+        assert found[f'{name}_jerk_p99'] <= limits[2] * (1 + 1e-4)
+        jerks = jerks_but_of_braking(velocities[:, columns], rate_hz, is_length)
+        assert len(jerks) > 15 and jerks.max() <= limits[2] * (1 + 1e-4)
 
 
 def test_without_limits_and_blending_the_same_run_jumps(recorded):

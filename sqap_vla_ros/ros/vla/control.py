@@ -10,7 +10,7 @@ for which nothing may move. The two ways of keeping time stand in realtime.py an
 import time
 
 from sqap_vla_ros.control.commander import Commander
-from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.errors import ConfigError, ObservationError
 
 from .diagnostics import ERROR, OK, WARN
 from .parts import Parts
@@ -245,7 +245,7 @@ class Control(Permission):
             self.parts.output.stop(now_ns)
 
     def _takes(self, answer) -> bool:
-        """Play the chunk of an answer, unless it is of no use any more."""
+        """Play the chunk of an answer, unless it is of no use any more; latch if it is none."""
         self._problem = None
         self._chunk_known_s, self._chunk_known_ns = time.perf_counter(), self.now_ns()
         start = self.parts.arm.at(answer.chunk.stamp_ns)
@@ -254,6 +254,9 @@ class Control(Permission):
         except ObservationError as error:
             self._begins_not(error)
             return True
+        except ConfigError as error:
+            self.latch(f'the answer of the policy is no action chunk: {error}')
+            return False
 
     def _commanded(self, now_ns):
         """Return the command from now on; None where the arm must stand still."""
@@ -268,13 +271,6 @@ class Control(Permission):
         if self.gate.hold:
             self._begins_not(self.gate.hold, is_under_way)
         return None if self.gate.fault else command
-
-    def _begins_not(self, reason, is_under_way=False):
-        """Take why a chunk can't be played, or not on: where the arm is isn't known."""
-        why_not = self.parts.arm.why_not
-        problem = f'{reason}. {why_not}' if why_not else str(reason)
-        self._doubt(problem, is_under_way)
-        self._start_over(problem=problem)
 
     def _ask(self, frame):
         self.player.ask(frame.stamp_ns)

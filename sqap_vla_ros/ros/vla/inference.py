@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import time
 
 from sqap_vla_ros.errors import ConfigError, ObservationError
+from sqap_vla_ros.observation import ActionChunk
 
 from .inputs import Frame
 from ..messages import overlay_message, selection_message
@@ -144,6 +145,8 @@ class Inference:
                 return Answer(frame, instruction, epoch, is_too_old=True)
             observed_s = time.perf_counter()
             chunk = policy.infer(observation)
+            if not isinstance(chunk, ActionChunk):
+                raise TypeError(f'the policy answered {chunk!r:.80}, expected an ActionChunk')
         except (ObservationError, ConfigError) as error:
             return Answer(frame, instruction, epoch, problem=str(error))
         return Answer(

@@ -207,6 +207,13 @@ class Permission:
         if has_begun or waited_s > BEGIN_WITHIN_S:
             self.latch(f'{reason} (require_resume: when it is mended, nothing moves by itself)')
 
+    def _begins_not(self, reason, is_under_way=False):
+        """Take why a chunk can't be played, or not on: where the arm is isn't known."""
+        why_not = self.parts.arm.why_not
+        problem = f'{reason}. {why_not}' if why_not else str(reason)
+        self._doubt(problem, is_under_way)
+        self._start_over(problem=problem)
+
     def _end_run_if_latched(self):
         if self.gate.fault:
             self.parts.run.end(self._stopped_by, self.gate.fault)
