@@ -104,6 +104,8 @@ class Commander:
         measured: where the arm is now. Raises ObservationError where motion begins and what the
         drive needs is not measured.
         """
+        if self.drive.lost:  # until it stands, or is known again and asked anew
+            self.player.forget(now_ns)
         said = self._said(now_ns)
         if said is None:
             return self._braked(now_ns, measured)
@@ -120,7 +122,10 @@ class Commander:
             self._rest()
             return None
         sent = self._sent(admitted, now_ns, measured)
-        is_cut = self.gate.clamped > clamped or self.drive.is_held
+        is_cut = self.gate.clamped > clamped
+        if self.drive.is_held and not is_cut and self.gate.shortened(now_ns):
+            self.stop(now_ns)
+        is_cut |= self.drive.is_held
         self._account(said, asked, admitted, now_ns, is_cut)
         if is_cut and self._moving is not None:  # what a bound leaves is not what the arm can
             self._moving = asked.velocity

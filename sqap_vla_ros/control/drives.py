@@ -28,10 +28,10 @@ class Drive:
     share: how much of the admitted way the last advance went, less than 1 where the output has
     limits of its own, and note: why, in words.  is_held: whether that was next to nothing, and not
     for want of speed; the plan goes on without it.  fault: why the arm has to stop until someone
-    has looked; rest() forgets it.  box: low and high [3] m, in which the end effector has to stay,
-    set before each command.  All calls of one motion are begin, then toward, advance and watch in
-    turns, then maybe brake, then rest.  Its state is replaced, never changed in place, so that
-    copy.copy makes an independent drive.
+    has looked, lost: why it has to be slowed down; rest() forgets both.  box: low and high [3] m,
+    in which the end effector has to stay, set before each command.  All calls of one motion are
+    begin, then toward, advance and watch in turns, then maybe brake, then rest.  Its state is
+    replaced, never changed in place, so that copy.copy makes an independent drive.
     """
 
     needs: frozenset[str] = frozenset()
@@ -39,6 +39,7 @@ class Drive:
     share: float = 1.0
     note: str = ''
     fault: str | None = None
+    lost: str | None = None
     is_held: bool = False
     box: tuple[np.ndarray, np.ndarray] | None = None
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from .command import Command, Measured
 from .drives import Drive
-from .following import Following
+from .following import Following, LOST
 from .inverse_kinematics import InverseKinematics
 from .joint_box import JointBox, slowed
 from .joint_settings import described_joints, JointSettings
@@ -44,10 +44,14 @@ class JointDrive(Drive):
     """
 
     def __init__(self, names, limits: JointLimits, settings: JointSettings,
-                 inverse: InverseKinematics | None = None, frame: str = 'base'):
-        """Stand; inverse and frame, of the twists: where twists are to become joints."""
+                 inverse: InverseKinematics | None = None, frame: str = 'base', turning=()):
+        """
+        Stand; inverse and frame, of the twists: where twists are to become joints.
+
+        turning: names of joints without ends, that a driver may tell whole turns off.
+        """
         self.names, self.limits, self._settings = tuple(names), limits, settings
-        self._inverse, self._frame = inverse, frame
+        self._inverse, self._frame, self._turning = inverse, frame, frozenset(turning)
         self._gate = SafetyGate(_behind_kinematics(limits))
         self.joint_names = self.names + (inverse.kinematics.locked if inverse else ())
         self.needs = frozenset({'joints', 'pose'} if inverse else {'joints'})
@@ -65,12 +69,13 @@ class JointDrive(Drive):
         """
         if not space.is_cartesian:
             names = space.arm_names
-            limits = settings.limits(names, described_joints(urdf, names))
-            return cls(names, limits, settings)
+            described = described_joints(urdf, names)
+            return cls(names, settings.limits(names, described), settings,
+                       turning=_turning(described))
         arm = Kinematics.from_urdf(urdf or '', base_frame, end_effector_frame, settings.names)
         limits = settings.limits(arm.names, arm.described, whole=True)
         inverse = InverseKinematics(arm, limits, settings.position_only)
-        return cls(arm.names, limits, settings, inverse, space.frame)
+        return cls(arm.names, limits, settings, inverse, space.frame, _turning(arm.described))
 
     def __copy__(self) -> JointDrive:
         """Return a drive that goes on by itself, to see what is ahead: no arm follows that."""
@@ -94,7 +99,8 @@ class JointDrive(Drive):
         goes_on = self._last is not None and np.abs(self._last - joints).max() <= RESUMED_WITHIN
         self._reference = self._last if goes_on else joints
         self._velocity, self._since_ns = np.zeros(len(joints)), None
-        self._following = Following(self.names, self._reference, self._settings.tracking)
+        self._following = Following(self.names, self._reference, self._settings.tracking,
+                                    self._turning)
 
     def toward(self, said: Command, now_ns: int, period_ns: int) -> Command:
         """Return the velocity that reaches said.position from the reference within a period."""
@@ -117,9 +123,10 @@ class JointDrive(Drive):
         return self._go(reference, velocity, admitted.gripper, now_ns, period_ns)
 
     def watch(self, measured: Measured | None, now_ns: int) -> None:
-        """Set fault where the joints do not follow, or are not measured any more."""
+        """Set fault where the joints do not follow, lost where they are not measured any more."""
         if self.fault is None and self._following is not None:
             joints = None if measured is None else measured.joints
+            self.lost = LOST if joints is None and np.isfinite(self._settings.tracking) else None
             self.fault = self._following.why_not(
                 None if joints is None else joints[:len(self.names)], self._at(now_ns), now_ns)
 
@@ -148,7 +155,7 @@ class JointDrive(Drive):
             self._last = self._at(self._since_ns + self._period_ns)
         self._reference = self._velocity = self._since_ns = self._following = None
         self._period_ns, self.share, self.note, self.fault = 1, 1.0, '', None
-        self.is_held = False
+        self.is_held, self.lost = False, None
         self._gate.rest()
         self._gate.resume()
 
@@ -235,3 +242,8 @@ class JointDrive(Drive):
 def _behind_kinematics(limits: JointLimits) -> JointLimits:
     """Return the limits of the gate there: half the margin, of which kinematics keep the whole."""
     return replace(limits, margin=0.5 * limits.margin, trip_count=0)
+
+
+def _turning(described) -> list[str]:
+    """Return the names of the joints that turn for ever."""
+    return [name for name, joint in described.items() if joint.kind == 'continuous']

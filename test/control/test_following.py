@@ -41,9 +41,13 @@ def test_no_limit_lets_all_pass_even_nothing():
     assert following.why_not(np.array([9.0]), np.ones(1), NOW_NS) is None
 
 
-def test_joints_that_are_not_measured_any_more_are_told():
-    following = Following(('left',), np.zeros(1), 0.1)
-    assert 'not known any more' in following.why_not(None, np.ones(1), NOW_NS)
+@pytest.mark.parametrize('turns', [-1, 1, 3])
+def test_a_joint_without_ends_may_be_measured_whole_turns_off(turns):
+    near, far = np.array([2 * np.pi * turns + 3.2]), np.array([2 * np.pi * turns + 3.5])
+    for turning, said in (({'left'}, (False, True)), (set(), (True, True))):
+        for measured, is_off in zip((near, far), said):
+            following = Following(('left',), np.array([3.2]), 0.1, turning)
+            assert bool(following.why_not(measured, np.array([3.2]), NOW_NS)) == is_off
 
 
 def test_a_clock_that_is_set_back_forgets_what_was_told_after():

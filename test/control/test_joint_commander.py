@@ -114,3 +114,29 @@ def test_an_arm_that_is_held_asks_for_the_next_image_all_the_same(text, twist, r
     for _ in range(40):
         loop.tick(-np.array(twist), rows)
     assert np.linalg.norm(loop.arm.forward(loop.joints).translation - stood) > 0.01
+
+
+def test_an_arm_whose_joints_are_not_known_any_more_is_slowed_down():
+    loop = Loop()
+    for _ in range(11):  # of 20 that the chunk has
+        command = loop.tick([0.0, 0.15, 0, 0, 0, 0])
+    fast, speeds = np.abs(command.velocity).max(), []
+    for _ in range(40):
+        command = loop.control.command(loop.now_ns, Measured(loop.measured.pose, None))
+        speeds.append(np.zeros(6) if command is None else command.velocity)
+        loop.now_ns += PERIOD_NS
+    changes = np.abs(np.diff(speeds, axis=0)).max(1) / 0.02
+    assert fast > 0.1 and not speeds[-1].any() and changes.max() <= 10.0 + 1e-6
+    sizes = np.abs(speeds).max(1)
+    assert sizes[3] > 0.3 * fast and loop.control.gate.fault is None
+    assert (np.diff(sizes[1:]) <= 1e-3).all() and not sizes[10:].any()  # at once, and at 1 m/s2
+    for _ in range(20):
+        command = loop.tick([0.2, 0, 0, 0, 0, 0])
+    assert np.abs(command.velocity).max() > 0.1  # it began again
+
+
+def test_an_arm_that_kinematics_hold_for_long_trips():
+    loop = Loop(replace(LIMITS, trip_count=20))
+    for _ in range(250):
+        loop.tick([0.2, 0, 0, 0, 0, 0])
+    assert '20 commands within 10 s were shortened' in loop.control.gate.fault

@@ -183,11 +183,13 @@ def test_an_arm_that_does_not_follow_is_told_of_with_numbers():
     assert robot.drive.fault is None
 
 
-def test_joint_states_that_end_while_the_arm_moves_are_a_fault():
+def test_joint_states_that_end_while_the_arm_moves_are_lost_until_they_are_back():
     robot = Robot(drive_of(seven_joints()), BENT)
     robot.tick(Command(np.array([0, 0.2, 0, 0, 0, 0])))
     robot.drive.watch(Measured(), robot.now_ns)
-    assert 'joint_states published' in robot.drive.fault
+    assert 'joint_states published' in robot.drive.lost and robot.drive.fault is None
+    robot.drive.watch(robot.measured, robot.now_ns)
+    assert robot.drive.lost is None
 
 
 def test_what_is_not_finite_is_a_fault_until_the_arm_rests():

@@ -268,8 +268,9 @@ class Control(Permission):
         except ObservationError as error:
             self._begins_not(error)
             return None
-        if self.gate.hold:
-            self._begins_not(self.gate.hold, is_under_way)
+        unknown = self.gate.hold or self.commander.drive.lost
+        if unknown:
+            self._begins_not(unknown, is_under_way)
         return None if self.gate.fault else command
 
     def _ask(self, frame):
