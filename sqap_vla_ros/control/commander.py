@@ -119,8 +119,7 @@ class Commander:
         if self.gate.fault or self.gate.hold:  # motion begins again with another image
             self.player.forget(now_ns)
         if admitted is None:
-            self._rest()
-            return None
+            return self._rested() if self.gate.fault else self._drive_braked(now_ns)
         sent = self._sent(admitted, now_ns, measured)
         is_cut = self.gate.clamped > clamped
         if self.drive.is_held and not is_cut and self.gate.shortened(now_ns):
@@ -238,14 +237,16 @@ class Commander:
                                   self.drive.reference(now_ns))
         if command is not None:
             return self._sent(command, now_ns, measured)
-        command = self.drive.brake(now_ns, self._period_ns)
-        if command is None:
-            self._rest()
-        return command
+        return self._drive_braked(now_ns)
+
+    def _drive_braked(self, now_ns: int) -> Command | None:
+        """Return what a drive whose joints are slower to stop than the twist has still to say."""
+        return self.drive.brake(now_ns, self._period_ns) or self._rested()
 
     def _sent(self, admitted: Command, now_ns: int, measured: Measured | None) -> Command | None:
         """Return what to send; None where the drive finds that the arm has to stop."""
-        self._moving, self.drive.box = admitted.velocity, self.gate.limits.box
+        self._moving, limits = admitted.velocity, self.gate.limits
+        self.drive.box, self.drive.speeds = limits.box, limits.groups
         sent = self.drive.advance(admitted, now_ns, self._period_ns)
         if self.is_carried_out:
             self.drive.watch(measured, now_ns)
@@ -254,6 +255,10 @@ class Commander:
             self.stop(now_ns)
             return None
         return sent
+
+    def _rested(self) -> None:
+        """Take the arm to stand, for which there is no command."""
+        self._rest()
 
     def _rest(self) -> None:
         """Take the arm to stand."""

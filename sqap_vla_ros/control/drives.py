@@ -29,7 +29,8 @@ class Drive:
     limits of its own, and note: why, in words.  is_held: whether that was next to nothing, and not
     for want of speed; the plan goes on without it.  fault: why the arm has to stop until someone
     has looked, lost: why it has to be slowed down; rest() forgets both.  box: low and high [3] m,
-    in which the end effector has to stay, set before each command.  All calls of one motion are
+    in which the end effector has to stay, and speeds: the groups of its CommandLimits, both set
+    before each command.  All calls of one motion are
     begin, then toward, advance and watch in turns, then maybe brake, then rest.  Its state is
     replaced, never changed in place, so that copy.copy makes an independent drive.
     """
@@ -42,6 +43,7 @@ class Drive:
     lost: str | None = None
     is_held: bool = False
     box: tuple[np.ndarray, np.ndarray] | None = None
+    speeds: tuple = ()
 
     def use(self, settings) -> None:
         """Take changed JointSettings, at any time."""

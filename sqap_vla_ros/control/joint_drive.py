@@ -31,6 +31,8 @@ from ..errors import ObservationError
 RESUMED_WITHIN = 0.01  # rad or m; nearer than this, the last reference is gone on from: an arm
 # that sags a little under its load would sink with every start otherwise
 ROUNDING = 1e-12
+OVER = 0.005  # of a speed limit of the hand, by which it may be beyond it
+SLOWINGS = 4
 HELD = 0.1  # of a way, of which limits, a singularity or a wall leave less
 
 
@@ -139,6 +141,7 @@ class JointDrive(Drive):
         if braked is None:
             return None
         velocity = self._boxed(reference, braked.velocity, braked.velocity, now_ns, period_ns)
+        velocity = self._slow_hand(reference, velocity, period_ns * 1e-9)
         return self._go(reference, velocity, None, now_ns, period_ns)
 
     def reference(self, now_ns: int) -> Measured | None:
@@ -194,6 +197,7 @@ class JointDrive(Drive):
             self.fault = self._gate.fault
             return np.zeros(len(reference))
         velocity = self._boxed(reference, passed.velocity, step.velocity, now_ns, period_ns)
+        velocity = self._slow_hand(reference, velocity, period_ns * 1e-9)
         asked = float(step.velocity @ step.velocity)
         kept = float(velocity @ step.velocity) / asked if asked > ROUNDING else 1.0
         self.share, self.note = step.share * min(max(kept, 0.0), 1.0), self._why(step)
@@ -214,6 +218,31 @@ class JointDrive(Drive):
         if found is not velocity:
             self._gate.go_on_from(found)
         return found
+
+    def _slow_hand(self, reference, velocity, period_s: float) -> np.ndarray:
+        """
+        Return joint velocities [n] with which the hand is no faster than its limits.
+
+        Near a singularity they give the hand another twist than was asked for, and joints that
+        slow down move it on meanwhile. Speed goes before acceleration.
+        """
+        found = velocity
+        for _ in range(SLOWINGS):  # a hand turns on a curve: less of it is not as much less
+            over = self._hand_over(reference, found, period_s)
+            if over <= 1.0 + OVER:
+                break
+            found = found / over
+        if found is not velocity:
+            self._gate.go_on_from(found)
+        return found
+
+    def _hand_over(self, reference, velocity, period_s: float) -> float:
+        """Return by what the hand's speed over a period is beyond its limits, as a factor."""
+        forward = self._inverse.kinematics.forward
+        hand = step_between(forward(reference), forward(reference + period_s * velocity),
+                            self._frame) / period_s
+        return max((dynamics.speed(hand[part].tolist()) for part, dynamics in self.speeds
+                    if part.start < self._inverse.rows), default=0.0)
 
     def _why(self, step) -> str:
         """Return why a step is less than what was asked for."""

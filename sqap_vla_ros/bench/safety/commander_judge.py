@@ -102,13 +102,29 @@ class CommandJudge:
         """Yield what is unsafe about a velocity, and about the place that it leads to."""
         for group in self._groups:
             yield from self._speed(group, velocity)
-            yield from self._change(group, velocity, dt_s)
+            if not self._is_at_wall(group):
+                yield from self._change(group, velocity, dt_s)
             if group.is_bounded and self._told is not None:
                 yield from self._told_out(group, self._told.start, self._told.end)
             if group.is_bounded and not self._rig.chain:
                 yield from self._leads_out(group, velocity, measured, now_ns)
         if self._rig.chain:
             yield from self._hand()
+
+    def _is_at_wall(self, joints: Group) -> bool:
+        """
+        Return whether the hand could not be braked before a wall of its box.
+
+        There the place goes before the acceleration of the joints (docs/safety.md).
+        """
+        box = next((group for group in groups_of(self.limits) if group.is_bounded), None)
+        if not self._rig.chain or box is None:
+            return False
+        start, end = (self._rig.chain.hand(joints)[:3]
+                      for joints in (self._told.start, self._told.end))
+        stop_s = self._period_s + joints.acceleration(self._before)
+        reach = np.linalg.norm(end - start) / self._period_s * stop_s
+        return any(box.is_out(start + reach * way) for way in (*np.eye(3), *-np.eye(3)))
 
     def _hand(self) -> Iterator[str]:
         """Yield what is unsafe about where the hand is told to be."""
