@@ -69,8 +69,7 @@ def reaction(log: CommandLog, start_s: float, end_s: float) -> Reaction:
     moving = (speeds > MOVES) | (turns > MOVES)
     silent = bool(moving[-1] and end_s - times[-1] > AT_REST_S)
     stop = _stop(times, moving, end_s)
-    until = end_s if stop is None else stop
-    spans = np.clip(np.minimum(np.append(times[1:], end_s), until) - times, 0.0, None)
+    spans = np.diff(np.append(times, end_s))  # behind the stop all speeds are zero
     return Reaction(
         None if stop is None else (stop - start_s) * 1e3, float((speeds * spans).sum() * 1e3),
         float(np.degrees((turns * spans).sum())), step(times, twists) * 1e3,
