@@ -139,7 +139,6 @@ def test_in_real_time_a_trajectory_is_followed_to_its_end_and_held(simulator, po
     assert record.idle_steps < 12
 
 
-@pytest.mark.xfail(strict=False, reason='the approach depends on when the first position comes')
 def test_in_real_time_joint_positions_are_held_when_no_more_come(simulator, policy):
     double = policy(kind=POSITION[0], topic=POSITION[1])
     node = simulator(lockstep=False, max_steps=10, command_interface='joint_position')

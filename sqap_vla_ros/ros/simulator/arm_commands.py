@@ -116,8 +116,13 @@ class PoseCommands(TwistCommands):
                                 duration_s)
 
     def _passed_s(self, now_ns: int) -> float:
-        """Return the time since an approach began; behind a clock that jumped back it is over."""
-        return (now_ns - self._started_ns) * 1e-9 if now_ns >= self._started_ns else self._period_s
+        """
+        Return the time since an approach began; behind a clock that jumped back it is over.
+
+        A little before it, what is due now began a moment later than it was due.
+        """
+        passed_s = (now_ns - self._started_ns) * 1e-9
+        return max(0.0, passed_s) if passed_s > -self._period_s else self._period_s
 
 
 class JointPositionCommands(PoseCommands):

@@ -117,7 +117,7 @@ class SimCommands:
                              f'stamp {_seconds(age_ns)} before now')
                 return
         self._stamp_ns = stamp_ns if self._arm.has_age else now_ns
-        self._arm.take(said, now_ns)
+        self._arm.take(said, self.now_ns())
 
     def _on_arm(self, message) -> None:
         try:
