@@ -56,7 +56,7 @@ class NodeProcess:
 
     @property
     def text(self):
-        """What it has logged."""
+        """Return what it has logged."""
         return self.log_path.read_text(errors='replace')
 
     def signal(self, number):

@@ -5,7 +5,7 @@ import json
 
 import golden_data
 import pytest
-from sqap_vla_ros.control.action_space import DELTA_NAMES, POSE_NAMES
+from sqap_vla_ros.control.action_space import DELTA_NAMES
 from sqap_vla_ros.ros.vla.node import load_configured_policy
 
 # A long step, so that a slow machine answers within it.
@@ -40,8 +40,8 @@ def test_the_node_drives_by_a_foreign_checkpoint(node_with, head, horizon):
 
 @pytest.mark.parametrize('deployment, text', [
     ({}, 'declare action_space in'),
-    ({'action_space': {**SPACE, 'kind': 'pose', 'names': [*POSE_NAMES, 'gripper']}},
-     "kind 'pose' cannot drive an arm in this version"),
+    ({'action_space': {'kind': 'joint_position', 'names': [f'joint{i}' for i in range(7)],
+                       'dt': 0.05}}, 'which no twist can tell'),
     ({'action_space': SPACE, 'unnorm_key': ''}, "['bridge_orig', 'libero_spatial_no_noops']")])
 def test_the_node_refuses_to_guess_what_actions_mean(node_with, deployment, text):
     world = node_with('openvla', **deployment)
