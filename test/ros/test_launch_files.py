@@ -4,7 +4,7 @@
 The launch files and the robots' files: every name in them is one that the node knows.
 
 These run where launch is not installed, too: small stand-ins keep what they were given.
-test_launch_vla_node.py has the same files under the real launch.
+test_launch_real.py has the same files under the real launch.
 """
 
 import importlib.util
@@ -80,7 +80,7 @@ def started(module, **given):
 
 
 def test_every_parameter_is_an_argument_that_is_described_and_changes_nothing(load):
-    module = load('vla_node.launch.py')
+    module = load('vla.launch.py')
     declared = arguments(module)
     assert set(PARAMETERS) - {'seed'} <= set(declared)
     assert all(options['description'] for options in declared.values())
@@ -93,20 +93,20 @@ def test_every_parameter_is_an_argument_that_is_described_and_changes_nothing(lo
     ('workspace_low', '[-.inf, 0, 0.1]', [float('-inf'), 0.0, 0.1]),
     ('int8_parts', 'vision, head', ['vision', 'head'])])
 def test_an_argument_overrules_the_file_in_the_type_of_its_parameter(load, name, text, value):
-    given = started(load('vla_node.launch.py'), config='example_arm', **{name: text})
+    given = started(load('vla.launch.py'), config='example_arm', **{name: text})
     assert given['parameters'][1] == {name: value}
     assert type(given['parameters'][1][name]) is type(value)
 
 
 def test_a_configuration_is_required(load):
-    declared = arguments(load('vla_node.launch.py'))['config']
+    declared = arguments(load('vla.launch.py'))['config']
     assert 'default_value' not in declared
     assert 'example_arm' in declared['description'] and 'libero_sim' in declared['description']
 
 
 def test_a_configuration_is_a_file_or_the_name_of_one_that_is_shipped(
         load, tmp_path, monkeypatch):
-    module = load('vla_node.launch.py')
+    module = load('vla.launch.py')
     monkeypatch.chdir(tmp_path)
     shipped = str(share_directory() / 'config' / 'example_arm.yaml')
     assert started(module, config='example_arm')['parameters'][0].args == (shipped,)
@@ -119,7 +119,7 @@ def test_a_configuration_is_a_file_or_the_name_of_one_that_is_shipped(
 
 
 def test_the_file_of_servo_is_no_robots(load, tmp_path, monkeypatch):
-    module = load('vla_node.launch.py')
+    module = load('vla.launch.py')
     monkeypatch.chdir(tmp_path)
     for given in ('servo', str(share_directory() / 'config' / 'servo.yaml')):
         with pytest.raises(RuntimeError, match="is no robot's file.*my_arm.yaml servo:=true"):
@@ -130,12 +130,12 @@ def test_the_file_of_servo_is_no_robots(load, tmp_path, monkeypatch):
                                         ('autostart', '1')])
 def test_what_is_neither_true_nor_false_is_refused(load, name, text):
     with pytest.raises(ConfigError, match=f'{name} is .{text}., expected true or false'):
-        started(load('vla_node.launch.py'), config='example_arm', **{name: text})
+        started(load('vla.launch.py'), config='example_arm', **{name: text})
 
 
 @pytest.mark.parametrize('text, name', [('true', '/servo_node'), ('/arm/servo', '/arm/servo')])
 def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(load, text, name):
-    module = load('vla_node.launch.py')
+    module = load('vla.launch.py')
     given = started(module, config='example_arm', servo=text, max_linear_speed='0.2')
     robot, servo, node, overrides = given['parameters']
     assert servo.args == (str(share_directory() / 'config' / 'servo.yaml'),)
@@ -151,8 +151,8 @@ def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(load, te
 
 
 def test_a_misspelt_argument_is_refused_with_the_nearest(load, monkeypatch):
-    module = load('vla_node.launch.py')
-    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'sqap_vla_ros', 'vla_node.launch.py'])
+    module = load('vla.launch.py')
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'sqap_vla_ros', 'vla.launch.py'])
     with pytest.raises(RuntimeError, match='max_linear_sped is unknown: .* max_linear_speed'):
         started(module, config='example_arm', max_linear_sped='0.02')
 
@@ -161,8 +161,8 @@ def test_a_misspelt_argument_is_refused_with_the_nearest(load, monkeypatch):
     ('camera_frame_id', []), ('joint_limits', []), ('robot_description_content', []),
     ('max_linear_sped', ['max_linear_sped is unknown: did you mean max_linear_speed?'])])
 def test_arguments_of_a_launch_file_that_includes_this_one_are_its_own(load, name, told):
-    module = load('vla_node.launch.py')
-    assert 'vla_node.launch.py' not in ' '.join(sys.argv)
+    module = load('vla.launch.py')
+    assert 'vla.launch.py' not in ' '.join(sys.argv)
     logged = module.check_spelling(SimpleNamespace(argv=[f'{name}:=1', 'config:=example_arm']))
     assert [log.options['msg'].partition('launch argument ')[2] for log in logged] == told
     assert started(module, config='example_arm', **{name: '1'})
@@ -179,7 +179,7 @@ def included(demo, **given):
 
 
 def test_a_demo_of_blank_images_does_not_refuse_them(load):
-    demo, module = load('demo.launch.py'), load('vla_node.launch.py')
+    demo, module = load('libero.launch.py'), load('vla.launch.py')
     off = {'frozen_image_timeout': '0.0', 'min_contrast': '0.0', 'max_image_change': '0.0'}
     assert off.items() <= included(demo, control='blank-image').items()
     assert not set(off) & set(included(demo))
@@ -188,7 +188,7 @@ def test_a_demo_of_blank_images_does_not_refuse_them(load):
 
 
 def test_the_demo_names_what_the_node_has_and_its_own_arguments_disturb_nothing(load):
-    demo, module = load('demo.launch.py'), load('vla_node.launch.py')
+    demo, module = load('libero.launch.py'), load('vla.launch.py')
     given = included(demo)
     assert set(given) <= set(arguments(module))
     assert not set(demo.SIMULATOR) & (set(arguments(module)) - {'lockstep'})

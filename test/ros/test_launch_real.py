@@ -21,7 +21,7 @@ from sqap_vla_ros.support.resources import share_directory
 def launched():
     """Return the launch file as a module."""
     spec = importlib.util.spec_from_file_location(
-        'vla_node_launch', share_directory() / 'launch' / 'vla_node.launch.py')
+        'vla_node_launch', share_directory() / 'launch' / 'vla.launch.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

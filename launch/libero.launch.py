@@ -3,7 +3,7 @@
 """
 Start the LIBERO simulator and vla_node together; the launch ends with the last episode.
 
-    ros2 launch sqap_vla_ros demo.launch.py task:='put the bowl on the stove' episodes:=3
+    ros2 launch sqap_vla_ros libero.launch.py task:='put the bowl on the stove' episodes:=3
 
 `sqap-vla demo` runs the same two nodes and measures them.
 """
@@ -21,7 +21,7 @@ from sqap_vla_ros.demo.options import BLANK_IMAGE
 
 SHARE = get_package_share_directory('sqap_vla_ros')
 # argument: (type of the simulator's parameter, default, description); `task` is its parameter
-# `instruction`, a name that vla_node.launch.py has for the topic
+# `instruction`, a name that vla.launch.py has for the topic
 SIMULATOR = {
     'task': (str, '', 'Instruction to follow; empty: the instructions take turns.'),
     'episodes': (int, '10', 'Number of episodes.'),
@@ -41,7 +41,7 @@ def vla_node(context):
     is_blank = LaunchConfiguration('control').perform(context) == 'blank-image'
     unchecked = {name: str(value) for name, value in BLANK_IMAGE.items()} if is_blank else {}
     return [IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla_node.launch.py')),
+        PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla.launch.py')),
         launch_arguments={
             'config': 'libero_sim',
             'autostart': 'true', 'lockstep': lockstep, 'use_sim_time': lockstep, **unchecked,

@@ -3,7 +3,7 @@
 """
 Start vla_node with a configuration and a checkpoint.
 
-    ros2 launch sqap_vla_ros vla_node.launch.py config:=my_arm.yaml checkpoint:=/path image:=/cam
+    ros2 launch sqap_vla_ros vla.launch.py config:=my_arm.yaml checkpoint:=/path image:=/cam
 
 No robot is right by default: `config` has to be given. Every parameter of the node is an argument,
 too, and an argument that is given overrules the file.
@@ -41,7 +41,7 @@ TOPICS = {
 SERVO = ("true, or the name of MoveIt Servo's node where that is not /servo_node: lays servo.yaml "
          'over the configuration, and remaps twists and poses to Servo. Left out: no Servo.')
 SERVO_TOPICS = {'delta_twist_cmds': 'delta_twist_cmds', 'target_pose': 'pose_target_cmds'}
-# launch arguments are shared with files that include this one: demo.launch.py has another seed
+# launch arguments are shared with files that include this one: libero.launch.py has another seed
 PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
 OVERRIDES = {**{name: f'{description(item)} {DEFAULT}' for name, item in PARAMETER.items()},
              'use_sim_time': f'true or false: take the time from /clock. {DEFAULT}'}
@@ -90,7 +90,7 @@ def check_spelling(context):
             told.append(f'launch argument {name} is unknown: did you mean {nearest[0]}?')
     if told and not is_included:
         raise RuntimeError('; '.join(told))
-    return [LogInfo(msg=f'vla_node.launch.py: {text}') for text in told]
+    return [LogInfo(msg=f'vla.launch.py: {text}') for text in told]
 
 
 def servo_node(text):
