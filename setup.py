@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 
 EXTRAS = {
     # Python packages that a ROS 2 installation does not bring itself; rclpy comes with ROS.
-    'ros': ['scipy>=1.8'],
+    'ros': ['pyyaml>=5.4', 'scipy>=1.8'],
     # joint commands from the motion of the end effector; a ROS installation has it as
     # ros-<distro>-pinocchio
     'kinematics': ['pin>=2.7'],

@@ -16,10 +16,10 @@ from pathlib import Path
 import sys
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.support.requirements import STAND_INS
 from sqap_vla_ros.support.resources import config_file, PACKAGE, share_directory
 
 FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-STAND_INS = ('control_msgs', 'moveit_msgs', 'tf2_msgs')  # built where no ROS has them
 DISCOVERY_RANGES = ('LOCALHOST', 'SUBNET', 'OFF', 'SYSTEM_DEFAULT')
 
 

@@ -110,19 +110,6 @@ def test_resources_are_found_and_unknown_ones_name_those_that_are_there():
         resources.model_directory('nothing')
 
 
-@pytest.mark.ros
-def test_every_ros_package_that_is_imported_is_depended_upon():
-    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
-    depended = {item.text for item in manifest if item.tag in ('depend', 'exec_depend')}
-    pattern = re.compile(
-        r'^ *(?:from|import) (\w+_msgs|\w+_srvs|rclpy|launch\w*|pinocchio)\b', re.M)
-    imported = {name for folder in ('sqap_vla_ros', 'launch')
-                for path in (ROOT / folder).rglob('*.py')
-                for name in pattern.findall(path.read_text(encoding='utf-8'))}
-    assert {'moveit_msgs', 'pinocchio', 'launch_ros'} <= imported
-    assert imported <= depended
-
-
 @pytest.mark.parametrize('name', ['config/fastdds.xml', 'package.xml'])
 def test_colcon_installs_the_files_beside_the_code(name):
     shares = [prefix / 'share' / 'sqap_vla_ros' for prefix in built_prefixes()]

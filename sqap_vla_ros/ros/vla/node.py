@@ -23,6 +23,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
+from sqap_vla_ros.support.requirements import missing_modules_as
 from std_srvs.srv import Trigger
 
 from .diagnostics import Diagnostics, ERROR, OK
@@ -54,10 +55,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def load_configured_policy(config):
     """Load and warm up the policy that a NodeConfig names; takes seconds, a refusal does not."""
     directory = config.checkpoint_directory
-    from sqap_vla_ros.policy import declared_action_space, load_policy
-    check_output(declared_action_space(directory, config.policy).kind, config.output)
-    policy = load_policy(directory, config.policy)
-    policy.warm_up()
+    with missing_modules_as(ConfigError):
+        from sqap_vla_ros.policy import declared_action_space, load_policy
+        check_output(declared_action_space(directory, config.policy).kind, config.output)
+        policy = load_policy(directory, config.policy)
+        policy.warm_up()
     return policy
 
 
