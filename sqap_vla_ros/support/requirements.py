@@ -24,11 +24,13 @@ ROS = ('rclpy', 'action_msgs', 'builtin_interfaces', 'diagnostic_msgs', 'geometr
 # module: what there is not without it
 OPTIONAL_ROS = {
     'ament_index_python': 'launch files', 'control_msgs': 'grippers that take actions',
-    'launch': 'launch files', 'launch_ros': 'launch files', 'moveit_msgs': 'servo_node'}
+    'launch': 'launch files', 'launch_ros': 'launch files', 'moveit_msgs': 'parameter servo_node'}
 STAND_INS = ('control_msgs', 'moveit_msgs', 'tf2_msgs')  # in interfaces/, for where no ROS has
 # module: extra of setup.py
 EXTRAS = {'libero': 'sim', 'matplotlib': 'sim', 'mujoco': 'sim', 'pinocchio': 'kinematics',
           'scipy': 'ros', 'transformers': 'language', 'triton': 'gpu', 'yaml': 'ros'}
+BUILD_STAND_INS = ('colcon build --base-paths src/sqap_vla_ros src/sqap_vla_ros/interfaces/* '
+                   'and `source install/setup.bash` again')
 BUILT = ('sqap_vla_ros.msg', 'sqap_vla_ros.action')
 
 
@@ -46,7 +48,7 @@ def cure(name: str) -> str | None:
     if top in CORE:
         return _by_pip(missing(CORE) or [top])
     if top in EXTRAS:
-        return (f"{sys.executable} has no module {top}: `{sys.executable} -m pip install -e "
+        return (f'{sys.executable} has no module {top}: `{sys.executable} -m pip install -e '
                 f"'.[{EXTRAS[top]}]'` in the directory of this package brings it")
     if top in ROS:
         return _by_ros(missing(ROS) or [top])
@@ -105,10 +107,9 @@ def _by_ros(modules):
                 '`make setup` in the directory of this package, which takes ROS 2 from wheels')
     debian = ' '.join(f'ros-{distro}-{name.replace("_", "-")}' for name in modules)
     text = f'{", ".join(modules)}: not on the path; `sudo apt install {debian}`'
-    here = ' '.join(f'interfaces/{name}' for name in modules if name in STAND_INS)
-    if here:
+    if set(modules) & set(STAND_INS):
         text += ('; or, where ROS 2 comes from wheels, which lack it, build what this package '
-                 f'brings, too: colcon build --base-paths . {here}')
+                 f'brings, too: {BUILD_STAND_INS}')
     return text
 
 
@@ -121,8 +122,9 @@ def main() -> int:
     needed = [tell(names) for tell, names in ((_by_ros, missing(ROS)), (_by_pip, missing(CORE)))
               if names]
     print('\n'.join(needed))
-    for name in missing(OPTIONAL_ROS):
-        print(f'without {name}: no {OPTIONAL_ROS[name]} ({_by_ros([name])})', file=sys.stderr)
+    less = [f'no {OPTIONAL_ROS[name]} without {name}' for name in missing(OPTIONAL_ROS)]
+    if less:
+        print('optional: ' + ', '.join(less), file=sys.stderr)
     return int(bool(needed))
 
 

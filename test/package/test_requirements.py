@@ -89,7 +89,7 @@ def test_the_stand_ins_are_those_that_lie_here():
     ('cv2.dnn', 'pip install .*opencv-python-headless'),
     ('mujoco', r"pip install -e '\.\[sim\]'"), ('pinocchio', r"'\.\[kinematics\]'"),
     ('rclpy', 'source /opt/ros/lyrical/setup.bash`, or `make setup`'),
-    ('tf2_msgs.msg', 'apt install ros-lyrical-tf2-msgs`.*--base-paths . interfaces/tf2_msgs'),
+    ('tf2_msgs.msg', 'apt install ros-lyrical-tf2-msgs`.*--base-paths src/sqap_vla_ros src/'),
     ('diagnostic_msgs', 'apt install ros-lyrical-diagnostic-msgs`$'),
     ('launch', 'apt install ros-lyrical-launch`$'),
     ('sqap_vla_ros.msg', 'make setup.*source install/setup.bash')])
