@@ -7,58 +7,65 @@ Start the LIBERO simulator and vla_node together; the launch ends with the last 
 
 `sqap-vla demo` runs the same two nodes and measures them.
 """
-import os
+from dataclasses import fields
 
-from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown)
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
+from launch.actions import Shutdown
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 from sqap_vla_ros.demo.options import BLANK_IMAGE
+from sqap_vla_ros.options import description, plain_default
+from sqap_vla_ros.ros.launching.arguments import (
+    Argument, OVERRIDES, typed, vla_arguments)
+from sqap_vla_ros.ros.launching.nodes import describe, rviz, vla_node
+from sqap_vla_ros.ros.launching.robot import robot_of
+from sqap_vla_ros.ros.simulator.parameters import SimSettings
 
-SHARE = get_package_share_directory('sqap_vla_ros')
-# argument: (type of the simulator's parameter, default, description); `task` is its parameter
-# `instruction`, a name that vla.launch.py has for the topic
-SIMULATOR = {
-    'task': (str, '', 'Instruction to follow; empty: the instructions take turns.'),
-    'episodes': (int, '10', 'Number of episodes.'),
-    'seed': (int, '0', 'Placement seed of the first episode.'),
-    'max_steps': (int, '300', 'Control steps after which an episode has failed.'),
-    'control': (str, 'none', 'none, blank-image or other-instruction.'),
-    'lockstep': (bool, 'true', 'false: wall clock, physics does not wait for the policy.')}
-POLICY = {
-    'checkpoint': ('libero_goal', 'A bundled model or a checkpoint directory.'),
-    'precision': ('w4a4', 'fp, w4a16, w8a8, w4a8 or w4a4.'),
-    'keep_tokens': ('154', 'Visual tokens to keep; 0 keeps all.')}
+# argument: parameter of the simulator; `task`, because the node has a topic `instruction`
+SIMULATOR = {'task': 'instruction', **{name: name for name in (
+    'episodes', 'seed', 'max_steps', 'control', 'lockstep', 'faults')}}
+SETTINGS = {item.name: item for item in fields(SimSettings)}
+NODE = vla_arguments()
+DEFAULTS = {'checkpoint': 'libero_goal', 'precision': 'w4a4', 'keep_tokens': '154'}
+FIXED = {'config': 'libero_sim', 'autostart': 'true'}
 
 
-def vla_node(context):
-    """Return the node's launch file; its image checks are off where a blank image is shown."""
-    lockstep = LaunchConfiguration('lockstep')
-    is_blank = LaunchConfiguration('control').perform(context) == 'blank-image'
+def arguments():
+    """Return the simulator's, and of the node those that concern the simulator in nothing."""
+    simulator = {name: Argument(description(SETTINGS[item]), text_of(SETTINGS[item]))
+                 for name, item in SIMULATOR.items()}
+    node = {name: Argument(NODE[name].description, DEFAULTS.get(name, NODE[name].default))
+            for name in ('rviz', *OVERRIDES) if name not in (*FIXED, 'use_sim_time', 'lockstep')}
+    return {**simulator, **node}
+
+
+def text_of(item):
+    """Return the default of a setting as an argument's text."""
+    value = plain_default(item)
+    return ' '.join(value) if isinstance(value, tuple) else (
+        str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def settings(given):
+    """Return the simulator's parameters; raises ConfigError for values that make no sense."""
+    values = {item: typed(SETTINGS[item], given[name]) for name, item in SIMULATOR.items()}
+    SimSettings(**{name: tuple(value) if isinstance(value, list) else value
+                   for name, value in values.items()})
+    return {name: value for name, value in values.items() if value != []}  # which has no type
+
+
+def start(context, given):
+    """Return the node, with image checks off where a blank image is shown, and the simulator."""
+    simulator = settings(given)
+    is_blank = given['control'] == 'blank-image'
     unchecked = {name: str(value) for name, value in BLANK_IMAGE.items()} if is_blank else {}
-    return [IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'vla.launch.py')),
-        launch_arguments={
-            'config': 'libero_sim',
-            'autostart': 'true', 'lockstep': lockstep, 'use_sim_time': lockstep, **unchecked,
-            **{name: LaunchConfiguration(name) for name in POLICY}}.items())]
+    robot = robot_of({
+        **{name: argument.default for name, argument in NODE.items()},
+        **{name: text for name, text in given.items() if name in NODE},
+        **FIXED, **unchecked, 'use_sim_time': given['lockstep'], 'lockstep': given['lockstep']})
+    return [vla_node(robot), *rviz(robot, given['rviz']), Node(
+        package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
+        output='screen', on_exit=[Shutdown()], parameters=[simulator])]
 
 
 def generate_launch_description():
     """Return the launch description."""
-    arguments = [DeclareLaunchArgument(name, default_value=default, description=description)
-                 for name, (_, default, description) in SIMULATOR.items()]
-    arguments += [DeclareLaunchArgument(name, default_value=default, description=description)
-                  for name, (default, description) in POLICY.items()]
-    policy = OpaqueFunction(function=vla_node)  # first: it also sets Fast DDS's profile for both
-    simulator = Node(
-        package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
-        output='screen', on_exit=[Shutdown()],
-        parameters=[{'instruction' if name == 'task' else name: ParameterValue(
-            LaunchConfiguration(name), value_type=kind)
-            for name, (kind, _, _) in SIMULATOR.items()}])
-    return LaunchDescription([*arguments, policy, simulator])
+    return describe(__file__, arguments(), start)

@@ -100,8 +100,14 @@ def from_text(item: Field, text: str):
         except ValueError:
             value = None
     if value is None:
-        raise ConfigError(f'{title(item)} is {text!r}, expected {_KINDS[kind]}')
+        raise ConfigError(f'{title(item)} is {text!r}, expected {_expected(item)}')
     return value
+
+
+def _expected(item: Field) -> str:
+    facts = known(item)
+    between = '' if facts.low is None else f' from {facts.low} to {facts.high}'
+    return _KINDS[type(plain_default(item))] + between
 
 
 _KINDS = {str: 'a text', int: 'a whole number', float: 'a number', bool: 'true or false',
@@ -120,7 +126,7 @@ def checked(item: Field, value):
     if is_list_of_numbers(item):
         return _numbers(item, value)
     if not _has_kind(kind, value):
-        raise ConfigError(f'{title(item)} is {value!r}, expected {_KINDS[kind]}')
+        raise ConfigError(f'{title(item)} is {value!r}, expected {_expected(item)}')
     value = () if kind is tuple and list(value) == [''] else kind(value)
     for name in value if kind is tuple else (value,):
         if facts.choices and name not in (*facts.choices, facts.unset):

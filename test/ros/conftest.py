@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator's node and what answers it, for all tests of the two over ROS."""
+"""The simulator's node and what answers it, and launch files, for all tests over ROS."""
 import pytest
 
 
@@ -40,3 +40,12 @@ def simulator(monkeypatch):
     for node in made:
         node.close()
     context.try_shutdown()
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return a function that loads a launch file beside stand-ins of launch."""
+    import launch_doubles
+    launch_doubles.install(monkeypatch)
+    yield launch_doubles.load_file
+    launch_doubles.forget()

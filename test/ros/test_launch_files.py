@@ -1,212 +1,218 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The launch files and the robots' files: every name in them is one that the node knows.
+What each launch file starts, where launch is not installed, too.
 
-These run where launch is not installed, too: small stand-ins keep what they were given.
-test_launch_real.py has the same files under the real launch.
+Small stand-ins keep what they were given. test_launch_real.py has the same files under the real
+launch.
 """
 
-import importlib.util
+import re
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
+from launch_doubles import arguments
 import pytest
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
+from sqap_vla_ros.ros.vla.config import PARAMETERS
 from sqap_vla_ros.support.resources import share_directory
 import yaml
 
-FILES = sorted((share_directory() / 'config').glob('*.yaml'))
-OF_OTHERS = {'use_sim_time'}
-
-
-class Kept:
-    """Keeps what it was made with."""
-
-    def __init__(self, *args, **options):
-        self.args, self.options = args, options
-
-
-class Configuration(Kept):
-    """A launch argument, as LaunchConfiguration."""
-
-    def perform(self, context):
-        """Return its value."""
-        return context.launch_configurations[self.args[0]]
+pytestmark = pytest.mark.ros
+LAUNCH_FILES = sorted((share_directory() / 'launch').glob('*.launch.py'))
+GIVEN = {'config': 'example_arm', 'checkpoint': 'libero_goal'}
+EXECUTABLES = set(re.search(
+    r'foreach\(NODE (.*)\)', (share_directory() / 'CMakeLists.txt').read_text()).group(1).split())
+OF_OTHERS = {  # that are started, by package
+    'rviz2': {'rviz2'}, 'ros_gz_bridge': {'parameter_bridge'}, 'ros_gz_sim': {'create'},
+    'robot_state_publisher': {'robot_state_publisher'}, 'tf2_ros': {'static_transform_publisher'}}
 
 
 @pytest.fixture
-def load(monkeypatch):
-    """Return a function that loads a launch file beside stand-ins of launch."""
-    names = {'launch': ['LaunchDescription'],
-             'launch.actions': ['DeclareLaunchArgument', 'IncludeLaunchDescription', 'LogInfo',
-                                'OpaqueFunction', 'SetEnvironmentVariable', 'Shutdown'],
-             'launch.launch_description_sources': ['PythonLaunchDescriptionSource'],
-             'launch.substitutions': [], 'launch_ros': [],
-             'launch_ros.actions': ['LifecycleNode', 'Node'],
-             'launch_ros.parameter_descriptions': ['ParameterFile', 'ParameterValue']}
-    for name, members in names.items():
-        module = ModuleType(name)
-        for member in members:
-            setattr(module, member, type(member, (Kept,), {}))
-        monkeypatch.setitem(sys.modules, name, module)
-    sys.modules['launch.substitutions'].LaunchConfiguration = Configuration
-
-    def load_file(name):
-        path = share_directory() / 'launch' / name
-        spec = importlib.util.spec_from_file_location(name.partition('.')[0], path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    return load_file
-
-
-def arguments(module):
-    """Return {name: keyword arguments} of what a launch file declares."""
-    entities = module.generate_launch_description().args[0]
-    return {entity.args[0]: entity.options for entity in entities
-            if type(entity).__name__ == 'DeclareLaunchArgument'}
+def installed(monkeypatch):
+    """Make it so that all packages of others are installed."""
+    import ament_index_python.packages as packages
+    for name in ('get_package_prefix', 'get_package_share_directory'):
+        monkeypatch.setattr(packages, name, lambda package: f'/opt/{package}')
 
 
 def started(module, **given):
-    """Return the keyword arguments of the node that a launch file starts."""
-    defaults = {name: options.get('default_value') for name, options in arguments(module).items()}
-    context = SimpleNamespace(
-        argv=[f'{name}:={value}' for name, value in given.items()],
-        launch_configurations={**defaults, **given})
-    *_, node = module.vla_node(context)
-    return node.options
-
-
-def test_every_parameter_is_an_argument_that_is_described_and_changes_nothing(load):
-    module = load('vla.launch.py')
+    """Return what a launch file starts, with what it needs to be given."""
     declared = arguments(module)
-    assert set(PARAMETERS) - {'seed'} <= set(declared)
-    assert all(options['description'] for options in declared.values())
-    assert started(module, config='example_arm')['parameters'][1] == {}
+    given = {**{name: text for name, text in GIVEN.items() if name in declared}, **given}
+    defaults = {name: options.get('default_value') for name, options in declared.items()}
+    context = SimpleNamespace(argv=[f'{name}:={value}' for name, value in given.items()],
+                              launch_configurations={**defaults, **given})
+    function, = [entity.options['function']
+                 for entity in module.generate_launch_description().args[0]
+                 if type(entity).__name__ == 'OpaqueFunction']
+    return function(context)
 
 
-@pytest.mark.parametrize('name, text, value', [
-    ('max_linear_speed', '0.02', 0.02), ('keep_tokens', '100', 100), ('autostart', 'True', True),
-    ('use_sim_time', 'true', True),
-    ('workspace_low', '[-.inf, 0, 0.1]', [float('-inf'), 0.0, 0.1]),
-    ('int8_parts', 'vision, head', ['vision', 'head'])])
-def test_an_argument_overrules_the_file_in_the_type_of_its_parameter(load, name, text, value):
-    given = started(load('vla.launch.py'), config='example_arm', **{name: text})
-    assert given['parameters'][1] == {name: value}
-    assert type(given['parameters'][1][name]) is type(value)
+def nodes(actions):
+    """Return {executable: keyword arguments} of the nodes among actions; of several the last."""
+    return {action.options['executable']: action.options for action in actions
+            if 'executable' in action.options}
 
 
-def test_a_configuration_is_required(load):
-    declared = arguments(load('vla.launch.py'))['config']
-    assert 'default_value' not in declared
-    assert 'example_arm' in declared['description'] and 'libero_sim' in declared['description']
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_every_argument_is_described_and_only_the_robot_has_to_be_named(load, path):
+    declared = arguments(load(path.name))
+    assert all(len(options['description']) > 8 for options in declared.values())
+    required = {name for name, options in declared.items() if 'default_value' not in options}
+    assert required == (set() if path.name == 'libero.launch.py' else {'config'})
 
 
-def test_a_configuration_is_a_file_or_the_name_of_one_that_is_shipped(
-        load, tmp_path, monkeypatch):
-    module = load('vla.launch.py')
-    monkeypatch.chdir(tmp_path)
-    shipped = str(share_directory() / 'config' / 'example_arm.yaml')
-    assert started(module, config='example_arm')['parameters'][0].args == (shipped,)
-    for name in ('no.yaml', 'example_arm.yaml'):
-        with pytest.raises(RuntimeError, match=rf'config:={name} is no file.*example_arm'):
-            started(module, config=name)
-    for own in ('my_arm.yaml', 'example_arm.yaml', 'servo.yaml', 'example_arm'):
-        (tmp_path / own).write_text('{}')
-        assert started(module, config=own)['parameters'][0].args == (own,)
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_every_executable_is_installed_and_every_parameter_known(load, installed, path):
+    made = nodes(started(load(path.name), rviz='true', max_linear_speed='0.02'))
+    assert {'vla_node', 'rviz2'} <= set(made)
+    for name, options in made.items():
+        assert name in OF_OTHERS.get(options['package'], EXECUTABLES)
+    *files, overrides = made['vla_node']['parameters']
+    assert overrides['max_linear_speed'] == 0.02
+    assert set(overrides) <= {*PARAMETERS, 'use_sim_time'}
+    assert all(path.args[0].endswith('.yaml') for path in files)
 
 
-def test_the_file_of_servo_is_no_robots(load, tmp_path, monkeypatch):
-    module = load('vla.launch.py')
-    monkeypatch.chdir(tmp_path)
-    for given in ('servo', str(share_directory() / 'config' / 'servo.yaml')):
-        with pytest.raises(RuntimeError, match="is no robot's file.*my_arm.yaml servo:=true"):
-            started(module, config=given)
-
-
-@pytest.mark.parametrize('name, text', [('use_sim_time', '1'), ('use_sim_time', 'yes'),
-                                        ('autostart', '1')])
-def test_what_is_neither_true_nor_false_is_refused(load, name, text):
-    with pytest.raises(ConfigError, match=f'{name} is .{text}., expected true or false'):
-        started(load('vla.launch.py'), config='example_arm', **{name: text})
-
-
-@pytest.mark.parametrize('text, name', [('true', '/servo_node'), ('/arm/servo', '/arm/servo')])
-def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(load, text, name):
-    module = load('vla.launch.py')
-    given = started(module, config='example_arm', servo=text, max_linear_speed='0.2')
-    robot, servo, node, overrides = given['parameters']
-    assert servo.args == (str(share_directory() / 'config' / 'servo.yaml'),)
-    assert (node, overrides) == ({'servo_node': name}, {'max_linear_speed': 0.2})
-    topics = dict(given['remappings'])
-    assert topics['delta_twist_cmds'] == f'{name}/delta_twist_cmds'
-    assert topics['target_pose'] == f'{name}/pose_target_cmds'
-    assert topics['image'] == 'image'
-    own = started(module, config='example_arm', servo=text, delta_twist_cmds='/mine')
-    assert dict(own['remappings'])['delta_twist_cmds'] == '/mine'
-    without = started(module, config='example_arm')
-    assert dict(without['remappings'])['delta_twist_cmds'] == 'delta_twist_cmds'
-
-
-def test_a_misspelt_argument_is_refused_with_the_nearest(load, monkeypatch):
-    module = load('vla.launch.py')
-    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'sqap_vla_ros', 'vla.launch.py'])
-    with pytest.raises(RuntimeError, match='max_linear_sped is unknown: .* max_linear_speed'):
-        started(module, config='example_arm', max_linear_sped='0.02')
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_a_misspelt_argument_is_refused_with_the_nearest_where_it_is_started_itself(
+        load, installed, monkeypatch, path):
+    module = load(path.name)
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'sqap_vla_ros', path.name])
+    assert started(module)
+    with pytest.raises(ConfigError, match='max_linear_sped is unknown: .* max_linear_speed'):
+        started(module, max_linear_sped='0.02')
+    with pytest.raises(ConfigError, match='quux is unknown; --show-args'):
+        started(module, quux='1')
 
 
 @pytest.mark.parametrize('name, told', [
-    ('camera_frame_id', []), ('joint_limits', []), ('robot_description_content', []),
+    ('camera_frame_id', []),
     ('max_linear_sped', ['max_linear_sped is unknown: did you mean max_linear_speed?'])])
 def test_arguments_of_a_launch_file_that_includes_this_one_are_its_own(load, name, told):
-    module = load('vla.launch.py')
     assert 'vla.launch.py' not in ' '.join(sys.argv)
-    logged = module.check_spelling(SimpleNamespace(argv=[f'{name}:=1', 'config:=example_arm']))
+    *logged, node = started(load('vla.launch.py'), **{name: '1'})
     assert [log.options['msg'].partition('launch argument ')[2] for log in logged] == told
-    assert started(module, config='example_arm', **{name: '1'})
+    assert node.options['executable'] == 'vla_node'
 
 
-def included(demo, **given):
-    """Return the arguments that the demo gives to the node's launch file."""
-    defaults = {name: options['default_value'] for name, options in arguments(demo).items()}
-    entities = demo.generate_launch_description().args[0]
-    function, = (entity.options['function'] for entity in entities
-                 if type(entity).__name__ == 'OpaqueFunction')
-    include, = function(SimpleNamespace(launch_configurations={**defaults, **given}))
-    return dict(include.options['launch_arguments'])
+def test_what_a_file_starts_is_in_its_namespace_with_its_own_transforms(load, installed):
+    made = nodes(started(load('gazebo.launch.py'), namespace='left', tf='/left/tf', rviz='true',
+                         camera_link='camera_link', image='cam'))
+    assert {options['namespace'] for options in made.values()} == {'left'}
+    for options in made.values():
+        assert dict(options['remappings'])['/tf_static'] == '/left/tf_static'
+    topics = dict(made['rviz2']['remappings'])
+    assert topics['/vla_node/overlay'] == '/left/vla_node/overlay'
+    assert topics['/image'] == dict(made['vla_node']['remappings'])['image'] == 'cam'
+
+
+def test_two_robots_from_one_file_share_nothing(load):
+    module = load('vla.launch.py')
+    left, right = (nodes(started(module, namespace=side, tf=f'/{side}/tf'))['vla_node']
+                   for side in ('left', 'right'))
+    assert (left['namespace'], right['namespace']) == ('left', 'right')
+    assert not {name for _, name in left['remappings'] if name.startswith('/')} & {
+        name for _, name in right['remappings']}
+
+
+def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(load, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    with pytest.raises(ConfigError, match='rviz:=true needs .*ros-jazzy-rviz2'):
+        started(load('vla.launch.py'), rviz='true')
+    with pytest.raises(ConfigError, match='bridge to Gazebo needs .*ros-jazzy-ros-gz-bridge'):
+        started(load('gazebo.launch.py'))
+    with pytest.raises(ConfigError, match='world:= needs .*ros-jazzy-ros-gz-sim'):
+        started(load('gazebo.launch.py'), bridge='false', world='shapes.sdf')
+
+
+def bridged(options):
+    """Return the entries of a bridge's file."""
+    return yaml.safe_load(open(options['parameters'][0]['config_file']))
+
+
+def test_each_camera_has_a_bridge_of_its_own_with_its_optical_frame(load, installed):
+    actions = started(load('gazebo.launch.py'), gz_image='/world/w/image')
+    small, camera = [action.options for action in actions
+                     if action.options.get('executable') == 'parameter_bridge']
+    assert [entry['ros_topic_name'] for entry in bridged(small)] == ['/clock']
+    assert small['parameters'][0]['qos_overrides./clock.publisher.reliability'] == 'best_effort'
+    assert small['parameters'][0]['qos_overrides./clock.publisher.depth'] == 1
+    assert {entry['ros_topic_name']: entry['gz_topic_name'] for entry in bridged(camera)} == {
+        'image': '/world/w/image', 'camera_info': '/camera/camera_info'}
+    assert camera['parameters'][0]['override_frame_id'] == 'camera_optical_frame'
+
+
+def test_joint_states_are_bridged_where_a_name_is_given_alone(load, installed):
+    made = started(load('gazebo.launch.py'), gz_joint_states='/world/w/model/arm/joint_state')
+    entries = [entry for action in made if 'package' in action.options
+               and action.options['package'] == 'ros_gz_bridge' for entry in
+               bridged(action.options)]
+    assert {entry['ros_topic_name']: entry['gz_topic_name'] for entry in entries}[
+        'joint_states'] == '/world/w/model/arm/joint_state'
+    assert 'parameter_bridge' not in nodes(started(load('gazebo.launch.py'), bridge='false'))
+
+
+def test_gazebo_is_started_with_a_world_and_the_robot_in_it(load, installed, tmp_path):
+    urdf = tmp_path / 'arm.urdf'
+    urdf.write_text('<robot name="arm"/>')
+    include, *actions = started(load('gazebo.launch.py'), world='shapes.sdf', headless='true',
+                                robot=str(urdf), camera_link='camera_link')
+    assert dict(include.options['launch_arguments'])['gz_args'] == (
+        '-r -s --headless-rendering shapes.sdf')
+    made = nodes(actions)
+    parameters, = made['robot_state_publisher']['parameters']
+    assert parameters['robot_description'].args[0] == '<robot name="arm"/>'
+    assert made['create']['arguments'] == ['-file', str(urdf), '-name', 'robot']
+    assert made['static_transform_publisher']['arguments'][:4] == [
+        '--frame-id', 'camera_link', '--child-frame-id', 'camera_optical_frame']
+
+
+@pytest.mark.parametrize('given, told', [
+    ({'world': './nowhere.sdf'}, 'world:=./nowhere.sdf is no file'),
+    ({'robot': 'arm.urdf'}, 'robot:=arm.urdf is no file'),
+    ({'bridge': 'gz.yaml'}, 'bridge:=gz.yaml is no file'),
+    ({'headless': 'yes'}, "headless is 'yes', expected true or false"),
+    ({'rviz': '1'}, "rviz is '1', expected true or false"),
+    ({'camera_link': 'camera_link', 'config': 'body.yaml'}, 'camera_frame is empty')])
+def test_what_cannot_be_started_is_refused(load, installed, tmp_path, monkeypatch, given, told):
+    monkeypatch.chdir(tmp_path)
+    if 'config' in given:
+        monkeypatch.setattr('sqap_vla_ros.ros.launching.robot.shipped', lambda: {
+            'gazebo': tmp_path / 'body.yaml'})
+        (tmp_path / 'body.yaml').write_text('/**:\n  ros__parameters:\n    camera_frame: ""\n')
+    with pytest.raises(ConfigError) as refused:
+        started(load('gazebo.launch.py'), **given)
+    assert told in str(refused.value)
 
 
 def test_a_demo_of_blank_images_does_not_refuse_them(load):
-    demo, module = load('libero.launch.py'), load('vla.launch.py')
-    off = {'frozen_image_timeout': '0.0', 'min_contrast': '0.0', 'max_image_change': '0.0'}
-    assert off.items() <= included(demo, control='blank-image').items()
-    assert not set(off) & set(included(demo))
-    overrides = started(module, config='libero_sim', **off)['parameters'][1]
-    assert overrides == dict.fromkeys(off, 0.0)
+    module = load('libero.launch.py')
+    off = {'frozen_image_timeout': 0.0, 'min_contrast': 0.0, 'max_image_change': 0.0}
+    overrides = nodes(started(module, control='blank-image'))['vla_node']['parameters'][-1]
+    assert off.items() <= overrides.items()
+    assert not set(off) & set(nodes(started(module))['vla_node']['parameters'][-1])
 
 
-def test_the_demo_names_what_the_node_has_and_its_own_arguments_disturb_nothing(load):
-    demo, module = load('libero.launch.py'), load('vla.launch.py')
-    given = included(demo)
-    assert set(given) <= set(arguments(module))
-    assert not set(demo.SIMULATOR) & (set(arguments(module)) - {'lockstep'})
-    own = {name: '1' for name in demo.SIMULATOR if name != 'lockstep'}
-    assert started(module, config=given['config'], **own)['parameters'][1] == {}
+def test_the_demo_tells_both_nodes_what_they_share(load):
+    made = nodes(started(load('libero.launch.py'), lockstep='false', task='x', seed='7'))
+    simulator, = made['libero_sim_node']['parameters']
+    overrides = made['vla_node']['parameters'][-1]
+    assert (simulator['lockstep'], simulator['instruction'], simulator['seed']) == (False, 'x', 7)
+    assert (overrides['lockstep'], overrides['use_sim_time'], overrides['autostart']) == (
+        False, False, True)
 
 
-def parameters(path):
-    """Return the parameters in a file of one section for all nodes."""
-    return yaml.safe_load(path.read_text())['/**']['ros__parameters']
-
-
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_every_line_of_a_robots_file_is_a_parameter_of_the_node_and_makes_sense(path):
-    values = parameters(path)
-    assert set(values) <= set(PARAMETERS) | OF_OTHERS
-    if path.stem == 'servo':  # goes on top of a robot's
-        values = {**parameters(path.with_stem('example_arm')), **values}
-    NodeConfig.from_parameters({
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items() if name not in OF_OTHERS})
+@pytest.mark.parametrize('given, told', [
+    ({'episodes': '0'}, 'episodes is 0, expected 1 to 100000'),
+    ({'episodes': 'many'}, "'many', expected a whole number from 1"),
+    ({'control': 'blank_image'}, 'expected one of none, blank-image'),
+    ({'faults': 'image_freze@5'}, 'image_freze'), ({'keep_tokens': '-1'}, 'expected 0 to 4096'),
+    ({'config': 'panda'}, 'config is unknown')])
+def test_what_the_simulator_would_refuse_is_refused(load, monkeypatch, given, told):
+    module = load('libero.launch.py')
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'sqap_vla_ros', 'libero.launch.py'])
+    with pytest.raises(ConfigError) as refused:
+        started(module, **given)
+    assert told in str(refused.value)

@@ -1,0 +1,104 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The arguments of launch files: what each is for, and what the texts that were given mean.
+
+Every parameter of the node is one. Launch shares arguments with files that include others, so that
+what has another meaning elsewhere (seed, of the simulator) is no argument here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.options import checked, description, from_text
+from sqap_vla_ros.ros.vla.config import PARAMETERS
+
+from .files import robots
+
+LEFT_OUT = 'Left out: as configured.'
+CONFIG = ('YAML file of parameters, one a robot, or the name of one that is shipped '
+          '({names}; copy example_arm.yaml for your own).')
+SERVO = ("true, or the name of MoveIt Servo's node where that is not /servo_node: lays servo.yaml "
+         'over the configuration, and remaps twists and poses to Servo. Left out: no Servo.')
+TOPICS = {
+    'image': 'Image topic; image_transport compressed takes <image>/compressed.',
+    'camera_info': 'CameraInfo topic.',
+    'joint_states': 'JointState topic.', 'instruction': 'Topic of the instruction.',
+    'robot_description': 'Topic of the URDF, for joint outputs.',
+    'delta_twist_cmds': 'Twists, for MoveIt Servo.', 'target_pose': 'Poses, of output pose.',
+    'joint_trajectory': "Of the joint_trajectory_controller's, of output joint_trajectory.",
+    'joint_commands': 'Positions, of output joint_position.',
+    'gripper_command': 'Opening, 0 to 1, of gripper_output topic.'}
+PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
+OVERRIDES = ('use_sim_time', *PARAMETER)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument; default: None where it has to be given."""
+
+    description: str
+    default: str | None = ''
+
+
+def vla_arguments(**topics: str) -> dict[str, Argument]:
+    """Return the arguments of a launch file that starts vla_node; topics: other default names."""
+    return {
+        'config': Argument(CONFIG.format(names=', '.join(robots())), None),
+        'servo': Argument(SERVO),
+        'name': Argument('Node name.', 'vla_node'),
+        'namespace': Argument('Namespace: moves all relative names, such as left/image.'),
+        'tf': Argument('Topic of TF, such as /left/tf for one of several robots.', '/tf'),
+        'tf_static': Argument('Topic of static TF. Left out: that of tf with _static behind it.'),
+        'rviz': Argument('true: starts RViz, too, with the overlay, the robot and its plan.',
+                         'false'),
+        **{name: Argument(text, topics.get(name, name)) for name, text in TOPICS.items()},
+        'use_sim_time': Argument(f'true or false: take the time from /clock. {LEFT_OUT}'),
+        **{name: Argument(f'{description(item)}{_range(item)} {LEFT_OUT}')
+           for name, item in PARAMETER.items()}}
+
+
+def _range(item) -> str:
+    facts = item.metadata['option']
+    return '' if facts.low is None else f' {facts.low:g} to {facts.high:g}.'
+
+
+def override(name: str, text: str):
+    """Return the value of a parameter in its type; raises ConfigError for a text that is none."""
+    return typed(PARAMETER[name], text) if name in PARAMETER else truth(name, text)
+
+
+def typed(item, text: str):
+    """Return the value of a field in its type; raises ConfigError, with the range, for none."""
+    value = from_text(item, text)
+    checked(item, value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def overrides(given: Mapping[str, str]) -> dict:
+    """Return {parameter: value} of the arguments that were given, of all of them."""
+    return {name: override(name, given[name]) for name in OVERRIDES if given.get(name)}
+
+
+def truth(name: str, text: str) -> bool:
+    """Return what true or false says; raises ConfigError for what says neither."""
+    if text.lower() not in ('true', 'false'):
+        raise ConfigError(f'{name} is {text!r}, expected true or false')
+    return text.lower() == 'true'
+
+
+def unknown(words: Iterable[str], known: Iterable[str], alike: float) -> list[str]:
+    """
+    Return what to tell of arguments, as name:=text, that launch would pass over without a word.
+
+    alike: how near to a known one, of 1, a name has to be to be told; 0 tells of any.
+    """
+    known, told = list(known), []
+    for name in (word.partition(':=')[0] for word in words if ':=' in word):
+        near = get_close_matches(name, known, 1, alike or 0.6)
+        if name not in known and (near or not alike):
+            told.append(f'launch argument {name} is unknown' + (
+                f': did you mean {near[0]}?' if near else '; --show-args lists them'))
+    return told

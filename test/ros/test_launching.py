@@ -1,0 +1,238 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What launch files refuse before a process starts, and what they make of arguments."""
+
+from pathlib import Path
+
+import pytest
+from sqap_vla_ros.errors import CheckpointError, ConfigError
+from sqap_vla_ros.ros.launching.arguments import overrides, TOPICS, unknown, vla_arguments
+from sqap_vla_ros.ros.launching.files import robot_file, robots
+from sqap_vla_ros.ros.launching.parameter_files import parameters_of
+from sqap_vla_ros.ros.launching.robot import robot_of
+from sqap_vla_ros.ros.vla.config import PARAMETERS
+from sqap_vla_ros.support.resources import share_directory
+
+CONFIG = share_directory() / 'config'
+KNOWN = ('base_frame', 'keep_tokens', 'max_linear_speed', 'workspace_low', 'wrist.camera_frame')
+
+
+def robot(layers=(), **given):
+    """Return the robot that these arguments describe, on top of defaults."""
+    defaults = {name: argument.default for name, argument in vla_arguments().items()}
+    return robot_of({**defaults, 'config': 'example_arm', 'checkpoint': 'libero_goal', **given},
+                    layers)
+
+
+def test_every_parameter_is_an_argument_with_a_description_and_its_range():
+    arguments = vla_arguments()
+    assert set(PARAMETERS) - {'seed'} <= set(arguments)
+    assert all(argument.description for argument in arguments.values())
+    assert '0.001 to 10.' in arguments['max_linear_speed'].description
+    assert [name for name, argument in arguments.items() if argument.default is None] == ['config']
+    assert 'example_arm' in arguments['config'].description
+    assert not {'servo', 'gazebo', 'isaac', 'gz_bridge'} & set(robots())
+
+
+@pytest.mark.parametrize('name, text, value', [
+    ('max_linear_speed', '1', 1.0), ('keep_tokens', '100', 100), ('autostart', 'True', True),
+    ('use_sim_time', 'true', True), ('keep_tokens', '0', 0),
+    ('workspace_low', '[-.inf, 0, 0.1]', [float('-inf'), 0.0, 0.1]),
+    ('int8_parts', 'vision, head', ['vision', 'head'])])
+def test_an_argument_has_the_type_of_its_parameter_and_overrules_the_file(name, text, value):
+    found = dict(robot(**{name: text}).overrides)
+    assert found.pop('checkpoint') == 'libero_goal'
+    assert found == {name: value} and type(found[name]) is type(value)
+
+
+def test_arguments_that_are_left_out_leave_the_file_alone():
+    assert overrides({name: argument.default for name, argument in vla_arguments().items()}) == {}
+
+
+@pytest.mark.parametrize('name, text, told', [
+    ('use_sim_time', 'yes', "use_sim_time is 'yes', expected true or false"),
+    ('autostart', '1', "autostart is '1', expected true or false"),
+    ('max_linear_speed', '99', 'max_linear_speed is 99.0, expected 0.001 to 10.0'),
+    ('max_linear_speed', 'fast', "'fast', expected a number from 0.001 to 10.0"),
+    ('keep_tokens', '1.5', "'1.5', expected a whole number from 0 to 4096"),
+    ('workspace_low', '1 2', "workspace_low is '1 2', expected 3 numbers"),
+    ('output', 'twists', "output is 'twists', expected one of twist, pose"),
+    ('int8_parts', 'vison', "'vison', expected one of vision"),
+    ('workspace_low', '1 1 1', None), ('twist_units', 'unitless', None),
+    ('name', 'a/b', 'name:=a/b has a slash'), ('name', '', 'launch argument name is'),
+    ('namespace', 'left arm', "launch argument namespace is 'left arm'")])
+def test_a_value_of_another_type_or_out_of_range_is_refused_with_the_range(name, text, told):
+    if told is None:
+        assert name in robot(**{name: text}).overrides
+        return
+    with pytest.raises(ConfigError) as refused:
+        robot(**{name: text})
+    assert told in str(refused.value)
+
+
+def test_values_that_do_not_go_together_are_refused_before_the_node_starts():
+    with pytest.raises(ConfigError, match='workspace_low.*workspace_high'):
+        robot(workspace_low='1 1 1', workspace_high='0 0 0')
+    with pytest.raises(ConfigError, match='takes no joint_trajectory'):
+        robot(servo='true', output='joint_trajectory')
+
+
+def test_a_configuration_is_ones_own_file_or_the_name_of_one_that_is_shipped(
+        tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert robot_file('example_arm') == CONFIG / 'example_arm.yaml'
+    for own in ('my_arm.yaml', 'example_arm.yaml', 'servo.yaml', 'example_arm'):
+        (tmp_path / own).write_text('x')
+        assert robot_file(own) == Path(own)
+
+
+@pytest.mark.parametrize('text, told', [
+    ('exampel_arm', 'is no file: did you mean example_arm?'),
+    ('my_arn.yaml', r'is no file: did you mean my_arm.yaml?'),
+    ('nowhere/arm.yaml', 'there is no directory nowhere'),
+    ('folder', 'is a directory'), ('', 'is a directory'), ('zzzzzz', 'copy example_arm.yaml')])
+def test_a_configuration_that_is_not_there_gets_the_nearest_name(
+        tmp_path, monkeypatch, text, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'my_arm.yaml').write_text('x')
+    with pytest.raises(ConfigError) as refused:
+        robot_file(text)
+    assert f'config:={text} ' in str(refused.value) and told in str(refused.value)
+    assert 'example_arm, ' in str(refused.value)
+
+
+@pytest.mark.parametrize('name, told', [
+    ('servo', 'my_arm.yaml servo:=true'), ('gazebo', 'gazebo.launch.py'),
+    ('isaac', 'isaac.launch.py'), ('gz_bridge', 'for ros_gz_bridge')])
+def test_what_goes_on_top_is_no_robots_file(name, told):
+    for given in (name, str(CONFIG / f'{name}.yaml')):
+        with pytest.raises(ConfigError, match="is no robot's file") as refused:
+            robot_file(given)
+        assert told in str(refused.value)
+
+
+@pytest.mark.parametrize('text, told', [
+    ('', 'is empty'), ('# only a comment', 'is empty'), ('{}', 'is empty'),
+    ('- base_frame: x', 'holds a list: expected a node name or /**'),
+    ('just words', "holds 'just words': expected"),
+    ('/**:\n  ros_parameters:\n    base_frame: x',
+     'did you mean it where it says ros_parameters?'),
+    ('base_frame: x', 'has no ros__parameters: expected'),
+    ('ros__parameters:\n  base_frame: x', 'ros__parameters stands at the top'),
+    ('/**:\n  ros__parameters:\n  - base_frame', 'ros__parameters of /** is a list'),
+    ('/**:\n  ros__parameters:', 'ros__parameters of /** is empty'),
+    ('/**:\n  ros__parameters: 3', 'ros__parameters of /** is 3'),
+    ('vla_nod:\n  ros__parameters:\n    base_frame: x',
+     'Did you mean /vla_node where it says /vla_nod'),
+    ('left:\n  vla_node:\n    ros__parameters:\n      base_frame: x',
+     'nothing is for this node, /vla_node'),
+    ('/**:\n  ros__parameters:\n    base_fram: x',
+     'base_fram is unknown: did you mean base_frame?'),
+    ('/**:\n  ros__parameters:\n    base_frame: [x', 'line 3'),
+    ('/**:\n\tros__parameters: x', 'line 2, column 1'),
+    ('/**:\n  ros__parameters:\n    base_frame: x\n    base_frame: y', 'base_frame stands twice'),
+    ('/**:\n  ros__parameters:\n    base_frame:', 'base_frame has no value'),
+    ('/**:\n  ros__parameters:\n    workspace_low: [0, -0.4, 0.1]', 'write 1.0 for 1'),
+    ('/**:\n  ros__parameters:\n    workspace_low: [a, 1, 2]', 'ROS takes lists of'),
+    ('/**:\n  ros__parameters:\n    workspace_low: [[1], [2]]', 'ROS takes lists of')])
+def test_a_file_of_which_something_would_not_arrive_is_refused(tmp_path, text, told):
+    path = tmp_path / 'arm.yaml'
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        parameters_of(path, '/vla_node', KNOWN)
+    assert str(refused.value).startswith(str(path)) and told in str(refused.value)
+
+
+def test_a_file_that_is_no_text_or_is_not_readable_is_refused(tmp_path):
+    (tmp_path / 'arm.yaml').write_bytes(b'\xff\xfe\x00')
+    for path in (tmp_path / 'arm.yaml', tmp_path):
+        with pytest.raises(ConfigError, match=f'{path} cannot be read'):
+            parameters_of(path, '/vla_node', KNOWN)
+
+
+@pytest.mark.parametrize('section, node', [
+    ('/**', '/vla_node'), ('vla_node', '/vla_node'), ('/vla_node', '/vla_node'),
+    ('/left/vla_node', '/left/vla_node'), ('/**/vla_node', '/left/vla_node'),
+    ('/*/vla_node', '/left/vla_node')])
+def test_sections_for_this_node_are_read_and_the_others_left_to_theirs(tmp_path, section, node):
+    path = tmp_path / 'arm.yaml'
+    path.write_text(f'{section}:\n  ros__parameters:\n    base_frame: x\n'
+                    '    wrist:\n      camera_frame: c\n    max_linear_speed: 1e-1\n'
+                    '    qos_overrides:\n      /image:\n        subscription:\n'
+                    '          depth: 2\n'
+                    'camera:\n  ros__parameters:\n    fps: 30\n')
+    assert parameters_of(path, node, KNOWN) == {
+        'base_frame': 'x', 'wrist.camera_frame': 'c', 'max_linear_speed': 0.1,
+        'qos_overrides./image.subscription.depth': 2}
+
+
+def test_a_section_of_the_node_goes_before_one_for_all(tmp_path):
+    path = tmp_path / 'arm.yaml'
+    path.write_text('vla_node:\n  ros__parameters:\n    base_frame: mine\n'
+                    '/**:\n  ros__parameters:\n    base_frame: all\n    keep_tokens: 1\n')
+    assert parameters_of(path, '/vla_node', KNOWN) == {'base_frame': 'mine', 'keep_tokens': 1}
+
+
+@pytest.mark.parametrize('text, error, told', [
+    ('', ConfigError, 'checkpoint is empty'),
+    ('libero_gaol', CheckpointError, 'libero_goal'),
+    ('{}/opnvla', CheckpointError, 'is not there: did you mean {}/openvla?'),
+    ('{}/no/where', CheckpointError, 'is not there: there is no directory {}/no'),
+    ('{}/file', CheckpointError, 'is a file, expected the directory')])
+def test_a_checkpoint_that_is_not_there_is_told_before_the_node_starts(
+        tmp_path, text, error, told):
+    (tmp_path / 'openvla').mkdir()
+    (tmp_path / 'file').write_text('')
+    assert robot(checkpoint=f'{tmp_path}/openvla')
+    with pytest.raises(error) as refused:
+        robot(checkpoint=text.format(tmp_path))
+    assert told.format(tmp_path) in str(refused.value)
+
+
+@pytest.mark.parametrize('text, name', [('true', '/servo_node'), ('/arm/servo', '/arm/servo')])
+def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(text, name):
+    made = robot(servo=text, max_linear_speed='0.2')
+    assert [path.stem for path in made.files] == ['example_arm', 'servo']
+    assert made.overrides == {
+        'servo_node': name, 'max_linear_speed': 0.2, 'checkpoint': 'libero_goal'}
+    assert made.config.twist_units == 'unitless'
+    topics = dict(made.remappings)
+    assert topics['delta_twist_cmds'] == f'{name}/delta_twist_cmds'
+    assert topics['target_pose'] == f'{name}/pose_target_cmds' and topics['image'] == 'image'
+    own = robot(servo=text, delta_twist_cmds='/mine')
+    assert dict(own.remappings)['delta_twist_cmds'] == '/mine'
+    assert dict(robot().remappings)['delta_twist_cmds'] == 'delta_twist_cmds'
+
+
+def test_a_namespace_moves_what_is_relative_and_tf_is_remapped():
+    made = robot(namespace='left', tf='/left/tf')
+    assert made.full_name == '/left/vla_node'
+    topics = dict(made.remappings)
+    assert {topics[name] for name in TOPICS} == set(TOPICS)  # relative, all of them
+    assert (topics['/tf'], topics['/tf_static']) == ('/left/tf', '/left/tf_static')
+    assert dict(robot(tf_static='/both').remappings)['/tf_static'] == '/both'
+    assert robot(namespace='/a/b', name='arm').full_name == '/a/b/arm'
+
+
+def test_two_robots_of_one_file_have_each_its_section(tmp_path):
+    path = tmp_path / 'arms.yaml'
+    path.write_text('\n'.join(
+        f'{side}:\n  vla_node:\n    ros__parameters:\n      base_frame: {side}_base'
+        for side in ('left', 'right')))
+    frames = [robot(config=str(path), namespace=side).config.base_frame
+              for side in ('left', 'right')]
+    assert frames == ['left_base', 'right_base']
+    with pytest.raises(ConfigError, match='/left/vla_node, /right/vla_node'):
+        robot(config=str(path))
+
+
+@pytest.mark.parametrize('word, alike, told', [
+    ('max_linear_sped:=1', 0, 'max_linear_sped is unknown: did you mean max_linear_speed?'),
+    ('qqq:=1', 0, 'qqq is unknown; --show-args lists them'), ('qqq:=1', 0.9, None),
+    ('max_linear_sped:=1', 0.9, 'did you mean max_linear_speed?'),
+    ('camera_frame_id:=1', 0.9, None), ('joint_limits:=1', 0.9, None),
+    ('config:=x', 0, None), ('--debug', 0, None)])
+def test_an_unknown_argument_gets_the_nearest_name(word, alike, told):
+    found = unknown([word], vla_arguments(), alike)
+    assert found == [] if told is None else told in found[0]
