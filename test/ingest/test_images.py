@@ -68,6 +68,29 @@ def test_yuv_is_decoded_by_its_byte_order(encoding, order):
     assert np.abs(found.astype(int) - (200, 120, 40)).max() <= 2
 
 
+@pytest.mark.parametrize('padding', [1, 2, 3, 64])
+@pytest.mark.parametrize('encoding', images.BYTES_PER_PIXEL)
+def test_bytes_at_the_end_of_a_row_change_nothing(encoding, padding):
+    size = images.BYTES_PER_PIXEL[encoding] * WIDTH
+    pixels = np.random.default_rng(2).integers(0, 256, (HEIGHT, size), np.uint8)
+    np.testing.assert_array_equal(images.image_to_rgb(message(pixels, encoding, padding)),
+                                  images.image_to_rgb(message(pixels, encoding)))
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize('pixels_of_padding', [0, 1, 5])
+@pytest.mark.parametrize('encoding', sorted({*images.BYTES_PER_PIXEL} - {'uyvy', 'yuyv'}))
+def test_where_cv_bridge_keeps_rows_straight_it_gives_the_same(encoding, pixels_of_padding):
+    cv_bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not installed')
+    from sensor_msgs.msg import Image as ImageMessage
+    size = images.BYTES_PER_PIXEL[encoding]
+    pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, size * WIDTH), np.uint8)
+    sent = ImageMessage(
+        **vars(message(pixels, encoding, size * pixels_of_padding)))
+    found = cv_bridge.CvBridge().imgmsg_to_cv2(sent, 'rgb8')
+    np.testing.assert_array_equal(images.image_to_rgb(sent), found)
+
+
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
 def test_compressed_images_are_decoded_as_opencv_does(extension):
     smooth = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC)
