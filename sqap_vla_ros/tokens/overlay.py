@@ -3,9 +3,11 @@
 """
 The picture that shows which patches the policy kept, and why.
 
-Dropped patches are darkened. Kept ones are outlined in the colours of Okabe and Ito, which
-people with any kind of colour blindness tell apart, and carry a mark of their own shape, so
-that the picture also reads in grey.
+Dropped patches fade: their colour and a part of their light go, softly from the edge, so that the
+picture behind stays readable. Kept ones stay as the camera saw them. Each has a small mark, and
+what was preserved or protected is a region with an outline. Reasons have colours of Okabe and
+Ito, which people with any kind of colour blindness tell apart, and shapes and line styles of
+their own, so that the picture also reads in grey.
 """
 
 import cv2
@@ -14,13 +16,18 @@ import numpy as np
 from ..geometry.patches import patch_centers
 from ..observation import FILLED, PRESERVED, PROTECTED, REASONS, SAMPLED
 
-COLORS = {PRESERVED: (230, 159, 0), PROTECTED: (86, 180, 233), SAMPLED: (0, 158, 115),
-          FILLED: (204, 121, 167)}
+COLORS = {PRESERVED: (255, 176, 0), PROTECTED: (86, 180, 233), SAMPLED: (0, 215, 150),
+          FILLED: (214, 131, 177)}
+WHY = {PRESERVED: 'by attention', PROTECTED: 'at the robot', SAMPLED: 'spread out',
+       FILLED: 'to the budget'}
+DIMMED = 0.6
+FADE_PX = 8.0  # from the edge of a dropped patch until it is as dark as it gets
+SMALLEST_SIDE_PX = 448  # smaller images are enlarged, or marks and letters can't be read
+LEGEND_PX, LETTERS, LETTER_SIZE = 22, cv2.FONT_HERSHEY_SIMPLEX, 0.4
+LEGEND_ROWS = 3  # at most, of a picture of SMALLEST_SIDE_PX or wider
+WHITE = (255, 255, 255)
 MARKERS = {PRESERVED: cv2.MARKER_TILTED_CROSS, PROTECTED: cv2.MARKER_DIAMOND,
            SAMPLED: cv2.MARKER_CROSS, FILLED: cv2.MARKER_SQUARE}
-DIMMED = 0.35
-SMALLEST_SIDE_PX = 448  # smaller images are enlarged, or marks and letters can't be read
-LEGEND_PX = 22
 
 
 def draw_overlay(image, selection, transform, protected=None) -> np.ndarray:
@@ -30,19 +37,23 @@ def draw_overlay(image, selection, transform, protected=None) -> np.ndarray:
     selection: TokenSelection; transform: the ImageTransform between the image and the patches;
     protected: ProtectedPoints to mark, in the image's pixels.
     """
-    scale = max(1, -(-SMALLEST_SIDE_PX // min(image.shape[:2])))
+    picture = enlarged(image)
+    scale = picture.shape[0] // image.shape[0]
     corners = scale * (_patch_corners(image.shape[:2], selection.grid, transform) + 0.5)
-    corners = corners.round().astype(int)
-    canvas = np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
-    picture = (canvas * DIMMED).astype(np.uint8)
-    for (left, top), (right, bottom) in corners[selection.kept]:
-        box = slice(max(top, 0), bottom), slice(max(left, 0), right)
-        picture[box] = canvas[box]
-    for patch, reason in zip(selection.kept, selection.reason):
-        _mark(picture, corners[patch], int(reason))
-    if protected is not None:
-        _draw_points(picture, scale * (protected.pixels + 0.5))
-    return np.concatenate([picture, _legend(picture.shape[1], selection)])
+    corners = corners.round().astype(int)[selection.kept]
+    _fade_all_but(picture, corners)
+    _mark(picture, corners, selection.reason)
+    points = np.zeros((0, 2)) if protected is None else protected.pixels
+    _draw_rings(picture, scale * (points + 0.5))
+    return np.concatenate([picture, _legend(picture.shape[1], selection, len(points))])
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """Return a copy of the image, a whole number of times as large where it is small."""
+    scale = max(1, -(-SMALLEST_SIDE_PX // min(image.shape[:2])))
+    if scale == 1:
+        return image.copy()
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
 
 def _patch_corners(image_size, grid, transform):
@@ -53,36 +64,88 @@ def _patch_corners(image_size, grid, transform):
     return np.stack([np.minimum(*ends), np.maximum(*ends)], axis=1)
 
 
-def _mark(picture, box, reason):
-    (left, top), (right, bottom) = box
-    color = COLORS[reason]
-    cv2.rectangle(picture, (left + 1, top + 1), (right - 2, bottom - 2), color, 1)
-    center = (left + right) // 2, (top + bottom) // 2
-    for stroke, thickness in (((0, 0, 0), 3), (color, 1)):
-        cv2.drawMarker(picture, center, stroke, MARKERS[reason], max(5, (right - left) // 3),
-                       thickness, cv2.LINE_AA)
+def _fade_all_but(picture, corners):
+    """Take light and colour from a picture outside the boxes [K, 2, 2], softly at their edges."""
+    is_dropped = np.ones(picture.shape[:2], np.uint8)
+    for (left, top), (right, bottom) in corners:
+        is_dropped[max(top, 0):bottom, max(left, 0):right] = 0
+    depth = cv2.distanceTransform(is_dropped, cv2.DIST_L1, 3)
+    share = np.minimum(depth / FADE_PX, 1.0)[..., None]
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+    colour = 1 - 0.7 * share
+    faded = (picture * colour + grey * (1 - colour)) * (1 - (1 - DIMMED) * share)
+    picture[:] = np.where(is_dropped[..., None] > 0, faded, picture)
 
 
-def _draw_points(picture, points):
+def _mark(picture, corners, reasons):
+    """Draw what tells each reason, with a shadow that sets it off a bright picture."""
+    ink = np.zeros(picture.shape[:2], np.uint8)
+    for reason in (PRESERVED, PROTECTED):
+        line = _outline(ink.shape, corners[reasons == reason])
+        if reason == PROTECTED:
+            line &= _dashes(ink.shape)
+        ink[line] = reason + 1
+    for box, reason in zip(corners, reasons):
+        x, y = ((box[0] + box[1]) // 2).tolist()
+        cv2.drawMarker(ink, (x, y), int(reason) + 1, MARKERS[int(reason)], 6)
+    drawn = ink > 0
+    shadow = (cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0) & ~drawn
+    picture[shadow] //= 2
+    palette = np.array([COLORS[reason] for reason in range(len(REASONS))], np.uint8)
+    picture[drawn] = palette[ink[drawn] - 1]
+
+
+def _outline(shape, boxes):
+    """Return bool [H, W]: the inner edge, 2 px wide, of what the boxes [k, 2, 2] cover."""
+    region = np.zeros(shape, np.uint8)
+    for (left, top), (right, bottom) in boxes:
+        region[max(top, 0):bottom, max(left, 0):right] = 1
+    inner = cv2.erode(region, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT,
+                      borderValue=0)
+    return region > inner
+
+
+def _dashes(shape):
+    rows, columns = np.indices(shape, sparse=True)
+    return (rows + columns) // 6 % 2 == 0
+
+
+def _draw_rings(picture, points):
     for u, v in points[np.isfinite(points).all(axis=1)].round().astype(int):
-        for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+        for color, thickness in (((0, 0, 0), 4), (WHITE, 2)):
             cv2.circle(picture, (int(u), int(v)), 7, color, thickness, cv2.LINE_AA)
 
 
-def _legend(width, selection):
+def _legend(width, selection, rings):
     """Return a strip [LEGEND_PX * rows, width, 3] that names the marks and counts the patches."""
-    counts = selection.counts()
-    total = selection.grid[0] * selection.grid[1]
-    entries = [(reason, f'{REASONS[reason]} {counts[REASONS[reason]]}') for reason in COLORS
-               if counts[REASONS[reason]]]
-    entries.append((None, f'kept {len(selection.kept)} of {total}'))
-    column = 150
-    per_row = max(1, width // column)
-    strip = np.zeros((LEGEND_PX * -(-len(entries) // per_row), width, 3), np.uint8)
-    for place, (reason, text) in enumerate(entries):
-        x, y = (place % per_row) * column + 4, (place // per_row) * LEGEND_PX
-        if reason is not None:
-            _mark(strip, ((x, y + 3), (x + 16, y + 19)), reason)
-        cv2.putText(strip, text, (x + 21, y + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42,
-                    (255, 255, 255), 1, cv2.LINE_AA)
+    entries = _entries(selection, rings)
+    widest = max(cv2.getTextSize(text, LETTERS, LETTER_SIZE, 1)[0][0] for _, text in entries)
+    columns = max(1, width // (widest + 34))
+    strip = np.zeros((LEGEND_PX * -(-len(entries) // columns), width, 3), np.uint8)
+    for place, (draw, text) in enumerate(entries):
+        x, y = place % columns * (width // columns) + 4, place // columns * LEGEND_PX + 3
+        draw(strip[y:y + 17, x:x + 17])
+        cv2.putText(strip, text, (x + 22, y + 13), LETTERS, LETTER_SIZE, WHITE, 1, cv2.LINE_AA)
     return strip
+
+
+def _entries(selection, rings):
+    """Return (how its sign is drawn into a square, text) of each part of the legend."""
+    counts, total = selection.counts(), selection.grid[0] * selection.grid[1]
+    entries = [(lambda square, reason=reason: _sample(square, reason),
+                f'{REASONS[reason]} {counts[REASONS[reason]]}: {WHY[reason]}')
+               for reason in COLORS if counts[REASONS[reason]]]
+    entries.append((_dark_sample, f'dark: dropped {total - len(selection.kept)} of {total}'))
+    if rings:
+        entries.append((lambda square: _draw_rings(square, np.array([[8.0, 8.0]])),
+                        'ring: end effector'))
+    return entries
+
+
+def _sample(square, reason):
+    square[:] = 96
+    _mark(square, np.array([[[0, 0], square.shape[1::-1]]]), np.array([reason]))
+
+
+def _dark_sample(square):
+    square[:] = int(96 * DIMMED)

@@ -1,0 +1,59 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A parser of command lines that names the nearest option or choice, and shows real defaults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import re
+
+from ..support.validation import nearest
+
+_OPTION = re.compile(r'--?[A-Za-z][\w-]*')
+_NO_DEFAULT = (None, '', False, (), [], argparse.SUPPRESS)
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds the default to a help text where there is one to tell."""
+
+    def _get_help_string(self, action):
+        if action.default in _NO_DEFAULT or 'default' in action.help:
+            return action.help
+        text = super()._get_help_string(action)
+        if isinstance(action.default, (tuple, list)):
+            words = ' '.join(map(str, action.default)).replace('%', '%%')
+            return text.replace('%(default)s', words)
+        return text
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with status 2 and one line for what it does not understand."""
+
+    def __init__(self, **arguments):
+        """Take what an ArgumentParser takes."""
+        super().__init__(**{'formatter_class': Formatter, **arguments})
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+        """Parse; an unknown option is told before what it leaves missing."""
+        for word in args or ():
+            if word == '--':
+                break
+            self._check_option(word.partition('=')[0])
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str):
+        """Print one line and end with status 2."""
+        self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
+
+    def _check_option(self, name: str) -> None:
+        known = self._option_string_actions
+        if not _OPTION.fullmatch(name) or any(option.startswith(name) for option in known):
+            return
+        self.error(f'there is no option {name}{nearest(name, known)}')
+
+    def _check_value(self, action, value) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = ', '.join(map(str, action.choices))
+            raise argparse.ArgumentError(
+                action, f'{value!r} is unknown{nearest(value, action.choices)}: one of {names}')
