@@ -5,13 +5,19 @@ The `sqap-vla` command: a table of subcommands, each imported only when it is as
 
 A subcommand's module offers `add_arguments(parser)` and `run(args) -> int`.
 """
-import argparse
+from argparse import RawDescriptionHelpFormatter, SUPPRESS
 from collections.abc import Sequence
 from importlib import import_module
 import sys
 
 from sqap_vla_ros import __version__
+from sqap_vla_ros.commands.parser import Parser
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
+from sqap_vla_ros.support.files import unwritable
+from sqap_vla_ros.support.pipes import silence, UNREAD, unread_streams
+from sqap_vla_ros.support.requirements import cure
+
+INTERRUPTED = 130
 
 # name: (module, one line of help)
 COMMANDS = {
@@ -33,34 +39,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run one subcommand and return its exit status.
 
-    Errors that the user can fix are printed as one line (status 1); others keep their traceback.
+    0 for success; 1, with one line, for what the user can mend; 2 for a command line that makes
+    no sense; 130 after Ctrl-C; 141, silently, when nobody reads the output any more (`| head`).
+    Everything else is a bug and keeps its traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    args, rest = _overview().parse_known_args(arguments[:1])
-    module = import_module(COMMANDS[args.command][0])
-    parser = argparse.ArgumentParser(
-        prog=f'sqap-vla {args.command}', description=COMMANDS[args.command][1],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    module.add_arguments(parser)
-    options = parser.parse_args(rest + arguments[1:])
     try:
-        return module.run(options)
-    except (CheckpointError, ConfigError, ObservationError) as error:
-        print(f'sqap-vla {args.command}: {error}', file=sys.stderr)
-        return 1
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        return _ended_output(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
-def _overview() -> argparse.ArgumentParser:
+def _ended_output(error: OSError) -> int:
+    """Return the status where stdout cannot be written; raise what is about something else."""
+    unread = unread_streams()
+    if isinstance(error, BrokenPipeError) and unread:
+        silence(unread)
+        return UNREAD
+    if not unwritable(error):
+        raise error
+    print(f'sqap-vla: {unwritable(error)}', file=sys.stderr)
+    silence([sys.stdout])
+    return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if not arguments:
+        _overview().print_help(sys.stderr)
+        return 2
+    name = _overview().parse_args(arguments[:1]).command
+    try:
+        module = import_module(COMMANDS[name][0])
+        parser = Parser(prog=f'sqap-vla {name}', description=COMMANDS[name][1])
+        module.add_arguments(parser)
+        return module.run(parser.parse_args(arguments[1:]))
+    except (CheckpointError, ConfigError, ObservationError) as error:
+        return _told(name, str(error))
+    except ModuleNotFoundError as error:
+        return _told(name, cure(error.name or ''), error)
+    except OSError as error:
+        return _told(name, unwritable(error), error)
+
+
+def _told(name: str, text: str | None, error: Exception | None = None) -> int:
+    """Print one line; without a text the error is a bug, and keeps its traceback."""
+    if not text:
+        raise error
+    print(f'sqap-vla {name}: {text}', file=sys.stderr)
+    return 1
+
+
+def _overview() -> Parser:
     lines = [f'  {name:<10}{text}' for name, (_, text) in COMMANDS.items()]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='sqap-vla', usage='sqap-vla COMMAND [OPTION ...]',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
         description='Vision-language-action policies for ROS 2 arms.\n\n' + '\n'.join(lines),
         epilog='sqap-vla COMMAND --help shows the options of a command.')
     parser.add_argument('--version', action='version', version=f'sqap_vla_ros {__version__}')
-    parser.add_argument('command', choices=COMMANDS, help=argparse.SUPPRESS)
+    parser.add_argument('command', choices=COMMANDS, help=SUPPRESS)
     return parser
 
 

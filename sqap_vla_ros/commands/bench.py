@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..numerics.precision import PRECISIONS
 from ..support.files import write_whole
 
 
@@ -24,19 +25,24 @@ def add_arguments(parser) -> None:
     add = parser.add_argument
     add('what', nargs='?', default='speed', choices=('speed', 'safety'),
         help='speed of a policy, or whether anything unsafe passes the safety gate')
-    add('--inputs', type=int, default=1_000_000, help='safety: generated inputs, at least')
-    add('--seed', type=int, default=0, help='safety: other inputs')
-    add('--processes', type=int, default=0, help='safety: 0 for one a core')
+    add('--inputs', type=int, default=1_000_000, metavar='N',
+        help='safety: generated inputs, at least 1')
+    add('--seed', type=int, default=0, metavar='N', help='safety: other inputs, at least 0')
+    add('--processes', type=int, default=0, metavar='N',
+        help='safety: processes, at least 1; 0 for one a core')
     add('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'], metavar='SIZE',
         help='bundled, w256, w512, smollm2-135m, smollm2-360m, tinyllama-1.1b; or all')
-    add('--precision', default='w4a4', help='of the decoder on the quantized side')
-    add('--keep', type=int, default=154, help='visual tokens that SQAP keeps')
+    add('--precision', default='w4a4', metavar='NAME',
+        help=f'of the decoder on the quantized side, one of {", ".join(PRECISIONS)}')
+    add('--keep', type=int, default=154, metavar='N',
+        help='visual tokens that SQAP keeps, from 1 to as many as the size has (256)')
     add('--vision', default='fp', choices=('fp', 'w8a8'), help='encoder on the quantized side')
     add('--head', default='chunk', choices=('chunk', 'tokens', 'diffusion'),
         help='of all sizes but the bundled one')
-    add('--threads', type=int, default=1, help='torch threads')
-    add('--rounds', type=int, default=50, help='most rounds a size')
-    add('--seconds', type=float, default=30.0, help='most seconds a size; at least five rounds')
+    add('--threads', type=int, default=1, metavar='N', help='torch threads, at least 1')
+    add('--rounds', type=int, default=50, metavar='N', help='most rounds a size, at least 1')
+    add('--seconds', type=float, default=30.0, metavar='S',
+        help='most seconds a size, above 0; at least five rounds are run')
     add('--clock', default='wall', choices=('wall', 'cpu'),
         help="cpu: this thread's processor time, for one thread on a busy machine")
     add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')

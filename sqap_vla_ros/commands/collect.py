@@ -11,15 +11,16 @@ from ..train.collect import collect, CollectConfig
 
 def add_arguments(parser):
     """Add the options of `sqap-vla collect` to an argparse parser."""
-    parser.add_argument('--out', type=Path, default=Path('data'), help='folder for the shards')
+    parser.add_argument('--out', type=Path, default=Path('data'), metavar='DIR',
+                        help='folder for the shards')
     for name, text in (
-            ('episodes', 'episodes in all, over the instructions'),
+            ('episodes', 'episodes in all, over the instructions, at least 1'),
             ('seed', f'seed of the first episode, at least {FIRST_TRAINING_SEED}'),
-            ('workers', 'processes'),
-            ('shard_episodes', 'episodes in one file'),
-            ('frame_stride', 'control steps (0.05 s) from one frame to the next'),
-            ('input_size', 'side of the stored frames, px')):
-        parser.add_argument('--' + name.replace('_', '-'), type=int, help=text,
+            ('workers', 'processes, at least 1'),
+            ('shard_episodes', 'episodes in one file, at least 1'),
+            ('frame_stride', 'control steps (0.05 s) from one frame to the next, at least 1'),
+            ('input_size', 'side of the stored frames, px, at least 1')):
+        parser.add_argument('--' + name.replace('_', '-'), type=int, help=text, metavar='N',
                             default=getattr(CollectConfig, name))
     parser.add_argument('--instructions', nargs='+', default=(), metavar='TEXT',
                         help='tasks of the suite, all in one scene; default: five of libero_goal')

@@ -20,22 +20,26 @@ def add_arguments(parser) -> None:
     add = parser.add_argument
     add('source', help='OpenVLA directory, CogACT run directory (or its .pt), or one of ours')
     add('out', help='directory to make; OUT.partial beside it holds an unfinished one')
-    add('--precision', default='w4a4', help='of the decoder: ' + ', '.join(PRECISIONS))
+    add('--precision', default='w4a4', metavar='NAME',
+        help='of the decoder: ' + ', '.join(PRECISIONS))
     add('--no-rotate', action='store_true', help='leave the Hadamard rotations out')
     add('--overrides', default='', metavar='TEXT',
         help="other precisions by layer, such as 'o_proj,down_proj: w8a8; layers.0: fp'")
-    add('--qk-bits', type=int, default=16, choices=(16, 8, 4), help='of Q and K in attention')
+    add('--qk-bits', type=int, default=16, choices=(16, 8, 4),
+        help='bits of Q and K in attention, 16 for floats')
     add('--group-size', type=int, default=128, metavar='N',
-        help='input channels that share a weight scale at W4A16; 0 for all')
+        help='input channels that share a weight scale at W4A16, a power of two from 16 on; 0 for '
+        'all')
     add('--per-tensor', action='store_true',
         help='one activation scale for all tokens instead of one for each')
     add('--gptq', action='store_true', help='round by GPTQ; needs --calibration')
     add('--calibration', metavar='DIR',
         help='for GPTQ: images with instructions.jsonl, or shards of `sqap-vla collect`')
-    add('--samples', type=int, default=32, metavar='N', help='calibration samples to take')
+    add('--samples', type=int, default=32, metavar='N',
+        help='calibration samples to take, at least 1')
     add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
         help='of what stays in floats')
-    add('--seed', type=int, default=0, help='of the random rotation')
+    add('--seed', type=int, default=0, metavar='N', help='of the random rotation, at least 0')
     add_policy_arguments(parser, 'int8', 'tokenizer', 'unnorm_key', 'threads')
 
 

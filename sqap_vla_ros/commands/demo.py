@@ -12,12 +12,13 @@ from ..demo.run import run_demo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sqap-vla demo`."""
     add, default = parser.add_argument, DemoOptions()
-    add('--instruction', default=default.instruction,
+    add('--instruction', default=default.instruction, metavar='TEXT',
         help='what to do; default: the instructions of the checkpoint take turns')
     add_policy_arguments(parser, precision=default.precision, keep=default.keep)
-    add('--episodes', type=int, default=default.episodes, metavar='N', help='episodes to run')
-    add('--seed', type=int, default=default.seed,
-        help='placement seed of the first episode; training uses 1000 and above')
+    add('--episodes', type=int, default=default.episodes, metavar='N',
+        help='episodes to run, from 1 to 100000')
+    add('--seed', type=int, default=default.seed, metavar='N',
+        help='placement seed of the first episode, at least 0; training uses 1000 and above')
     add('--real-time', action='store_true',
         help='wall clock: physics does not wait for the policy, so latency costs success')
     add('--control', choices=CONTROLS, default=default.control,
@@ -27,10 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--checkpoint', default=default.checkpoint, metavar='NAME_OR_DIR',
         help='a bundled model or a checkpoint directory')
     add('--max-steps', type=int, default=default.max_steps, metavar='N',
-        help='control steps (20 a second) after which an episode has failed')
+        help='control steps (20 a second) after which an episode has failed, from 1 to 100000')
     add('--no-video', dest='video', action='store_false', help='write no video and no overview')
     add('--video-episodes', type=int, default=default.video_episodes, metavar='N',
-        help='episodes that go into the video')
+        help='episodes that go into the video, from 1 to 100000')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,26 +25,31 @@ def add_arguments(parser) -> None:
     add('checkpoint', help='checkpoint directory of OpenVLA, CogACT (or its .pt) or this package')
     add('--instructions', nargs='+', metavar='TEXT',
         help="the tasks; the checkpoint's own unless given, all of the suite where it has none")
-    add('--episodes-per-task', type=int, default=default.episodes_per_task)
-    add('--variants', default='', help=f'of {", ".join(VARIANTS)}; fp,sqap unless given, or those '
-        'in the precision of a converted checkpoint')
+    add('--episodes-per-task', type=int, default=default.episodes_per_task, metavar='N',
+        help='episodes of each task, at least 1')
+    add('--variants', default='', metavar='NAMES',
+        help=f'of {", ".join(VARIANTS)}; fp,sqap unless given, or those in '
+        'the precision of a converted checkpoint')
     add('--keep', default=','.join(map(str, default.keep)),
-        help='numbers of visual tokens that each pruning variant keeps, such as 154,102,64')
+        metavar='NUMBERS', help='numbers of visual tokens that each pruning variant keeps, such '
+        'as 154,102,64; each from 1 to as many as the checkpoint has')
     add('--ties', dest='sample_ties', choices=TIES, default=default.policy.sample_ties,
         help='which of equally far tokens sampling takes first: the lowest index, or evenly '
         'spread ones')
-    add('--controls', default='none', help='what the policy is given instead of the truth: '
+    add('--controls', default='none', metavar='NAMES',
+        help='what the policy is given instead of the truth: '
         + '; '.join(f'{name}: {text}' for name, text in CONTROLS.items()))
-    add('--control-variants', default=','.join(default.control_variants),
+    add('--control-variants', default=','.join(default.control_variants), metavar='NAMES',
         help="variants or rows (as 'sqap@154') that the controls are run for")
-    add('--seed', type=int, default=default.seed,
-        help=f'first seed; test seeds are {TEST_SEEDS[0]} to {TEST_SEEDS[-1]}, training picks '
-        f'its best checkpoint on {VALIDATION_SEEDS[0]} to {VALIDATION_SEEDS[-1]}')
-    add('--max-steps', type=int, default=default.max_steps,
-        help='control steps (0.05 s) of an episode')
-    add('--processes', type=int, default=default.processes)
-    add('--out', help='write the results to this JSON file; the same command goes on with an '
-        'interrupted run')
+    add('--seed', type=int, default=default.seed, metavar='N',
+        help=f'first seed, at least 0; test seeds are {TEST_SEEDS[0]} to {TEST_SEEDS[-1]}, '
+        f'training picks its best checkpoint on {VALIDATION_SEEDS[0]} to {VALIDATION_SEEDS[-1]}')
+    add('--max-steps', type=int, default=default.max_steps, metavar='N',
+        help='control steps (0.05 s) of an episode, at least 1')
+    add('--processes', type=int, default=default.processes, metavar='N',
+        help='processes, each with a simulator of its own, at least 1')
+    add('--out', metavar='FILE.json', help='write the results to this JSON file; the same command '
+        'goes on with an interrupted run')
     add_policy_arguments(parser, *POLICY)
     add_scene_arguments(parser, official=True)
 

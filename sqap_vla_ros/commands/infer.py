@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
 import logging
-from pathlib import Path
+import time
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from .options import add_policy_arguments, policy_options
 from ..control.action_space import TWIST_NAMES
 from ..errors import ConfigError, ObservationError
 from ..ingest.images import read_image
+from ..ingest.told_state import MAX_REACH_M, told_state
 from ..observation import Observation, STATE_NAMES
-from ..support.files import write_whole
+from ..support.files import check_output, save_file
+from ..support.progress import Progress
 
 POLICY = ('precision', 'device', 'dtype', 'int8', 'threads', 'unnorm_key', 'tokenizer',
           'ddim_steps', 'guidance', 'seed', 'keep', 'prune_layer', 'selection_method',
@@ -30,17 +32,22 @@ def add_arguments(parser) -> None:
     add('--image', required=True, metavar='FILE', help='what the camera sees')
     add('--instruction', required=True, metavar='TEXT', help='what to do')
     add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
-        help='for policies that take it: ' + ' '.join(STATE_NAMES))
+        help='state of the arm, for policies that take it, checked as the node checks it: '
+        f'{" ".join(STATE_NAMES)}; x y z of the end effector in the base frame, m, from 0 to '
+        f'{MAX_REACH_M:g} m away; its quaternion, of length 1; gripper from 0 (closed) to 1 '
+        '(open)')
     add('--noise', metavar='FILE.npy',
         help='noise [T, A] that a diffusion head begins with; [100, T, A] for DDPM')
-    add('--warm-up', type=int, metavar='N', help='inferences before the timed one; None: 0, and 3 '
-        'on a GPU, where the first compiles and tunes kernels and the second captures a graph')
+    add('--warm-up', type=int, metavar='N',
+        help='inferences before the one that is timed as warm, at least 0 (then there is none but '
+        'the cold one); 1 unless given, and 3 on a GPU, where the first compiles and tunes '
+        'kernels and the second captures a graph')
     add('--dump', metavar='FILE.npz', help='write all stages; the timing then includes that')
     add_policy_arguments(parser, *POLICY)
 
 
 def run(args) -> int:
-    """Load, infer once, print actions and timing, and dump the stages if asked for."""
+    """Load, warm up, infer, print actions and both timings, and dump the stages if asked for."""
     check_dump(args.dump)
     with nullcontext() if args.device == 'cpu' else shown_log():
         return infer(args)
@@ -48,27 +55,59 @@ def run(args) -> int:
 
 def infer(args) -> int:
     """Do what `run` does."""
-    from ..policy import load_policy
     options = policy_options(args, capture=not args.dump)
-    check_instruction(args)
+    check_count(args.warm_up)
+    state = shown_state(args.state)
+    with Progress('reading the checkpoint'):
+        check_instruction(args)
     observation = Observation(
-        shown_image(args.image), 0, args.instruction,
-        state=None if args.state is None else np.asarray(args.state, np.float32))
+        shown_image(args.image), 0, args.instruction, state=state)
     noise = None if args.noise is None else read_noise(args.noise)
-    policy = load_policy(args.checkpoint, options)
+    begun = time.perf_counter()
+    with Progress('loading the weights'):
+        from ..policy import load_policy
+        policy = load_policy(args.checkpoint, options)
+    load_s = time.perf_counter() - begun
     policy.check_instruction(args.instruction)
     if policy.state_names and args.state is None:
         raise ConfigError(f'this policy is told the state of the arm: give --state with '
                           f'{" ".join(policy.state_names)}')
-    for _ in range(warm_up_rounds(args.warm_up, policy.device.type)):
-        policy.infer(observation, noise)
-    policy.reset()
-    if args.dump:
-        chunk = dump(policy, observation, noise, args)
-    else:
-        chunk = policy.infer(observation, noise)
-    print_answer(args, policy, chunk)
+    rounds = warm_up_rounds(args.warm_up, policy.device.type)
+    cold, warm = answers(policy, observation, noise, rounds, args)
+    print_answer(args, policy, warm or cold)
+    print_timing(load_s, cold, warm, rounds)
     return 0
+
+
+def answers(policy, observation, noise, rounds: int, args) -> tuple:
+    """
+    Return the first chunk, and the one behind so many warm-up rounds or None for 0 of them.
+
+    Each is what the policy answers at the beginning of an episode; the last is dumped.
+    """
+    def infer(text: str, dumped: bool):
+        policy.reset()
+        with Progress(text):
+            return dump(policy, observation, noise, args) if dumped else policy.infer(
+                observation, noise)
+    cold = infer('first inference (cold)', bool(args.dump) and not rounds)
+    for number in range(1, rounds):
+        infer(f'warm-up {number + 1} of {rounds}', False)
+    return cold, infer('inference', bool(args.dump)) if rounds else None
+
+
+def check_count(rounds: int | None) -> None:
+    """Raise ConfigError for a number of warm-up rounds below 0."""
+    if rounds is not None and rounds < 0:
+        raise ConfigError(f'--warm-up is {rounds}, expected at least 0')
+
+
+def shown_state(values):
+    """Return --state float32 [8], None without one; raise ConfigError for what no arm has."""
+    try:
+        return None if values is None else told_state(values)
+    except ObservationError as error:
+        raise ConfigError(f'--state: {error}') from error
 
 
 def check_instruction(args) -> None:
@@ -102,10 +141,10 @@ def shown_image(path) -> np.ndarray:
 
 
 def warm_up_rounds(asked: int | None, device_type: str) -> int:
-    """Return how many inferences come before the timed one."""
+    """Return how many inferences come before the one that is timed as warm."""
     if asked is not None:
         return asked
-    return 3 if device_type == 'cuda' else 0
+    return 3 if device_type == 'cuda' else 1
 
 
 def read_noise(path) -> np.ndarray:
@@ -119,8 +158,8 @@ def read_noise(path) -> np.ndarray:
 
 def check_dump(path) -> None:
     """Raise ConfigError, before anything is loaded, if the dump could not be written."""
-    if path is not None and not Path(path).resolve().parent.is_dir():
-        raise ConfigError(f'--dump {path}: the directory does not exist, make it first')
+    if path is not None:
+        check_output(path, '--dump')
 
 
 def dump(policy, observation, noise, args):
@@ -135,10 +174,7 @@ def dump(policy, observation, noise, args):
         stages['kept_tokens'] = chunk.selection.kept
     content = BytesIO()
     np.savez(content, **stages)
-    try:
-        write_whole(args.dump, content.getvalue())
-    except OSError as error:
-        raise ConfigError(f'--dump {args.dump} cannot be written: {error.strerror}') from error
+    save_file(args.dump, content.getvalue(), '--dump')
     print(f'dumped         {args.dump}: ' + ', '.join(
         f'{name} {list(array.shape)}' for name, array in stages.items()))
     return chunk
@@ -154,7 +190,7 @@ def cogact_logits(cognition: np.ndarray, checkpoint) -> dict[str, np.ndarray]:
 
 
 def print_answer(args, policy, chunk) -> None:
-    """Print what was run, the actions, what they tell an arm, and the timing."""
+    """Print what was run, the actions, and what they tell an arm."""
     config = policy.config
     tokens = f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]} visual tokens'
     if policy.selection is not None:
@@ -174,8 +210,21 @@ def print_answer(args, policy, chunk) -> None:
     if not config.declares_actions:
         print('               (deltas a step, in the units of the data set; no action_space is '
               'declared, so no robot can be driven)')
-    print('timing         ' + ', '.join(
-        f'{stage} {value:.1f} ms' for stage, value in chunk.timings.items()))
+
+
+def print_timing(load_s: float, cold, warm, rounds: int) -> None:
+    """Print how long loading, the first inference and a warm one took, the latter by stage."""
+    total_ms = cold.timings['total']
+    print(f'cold           loaded in {load_s:.1f} s, first inference {total_ms:.1f} ms'
+          + ('' if warm else ': ' + stages_text(cold)))
+    if warm:
+        print(f'timing         warm, behind {rounds} other{"s" if rounds > 1 else ""}: '
+              + stages_text(warm))
+
+
+def stages_text(chunk) -> str:
+    """Return milliseconds by stage, the total last."""
+    return ', '.join(f'{stage} {value:.1f} ms' for stage, value in chunk.timings.items())
 
 
 def print_rows(title: str, names, rows) -> None:

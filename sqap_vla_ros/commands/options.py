@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..options import description, flag_name, OPTIONS, plain_default, PolicyOptions
+from ..options import (
+    description, flag_name, known, OPTIONS, plain_default, PolicyOptions)
 
 
 def add_policy_arguments(parser: argparse.ArgumentParser, *names: str, **defaults) -> None:
@@ -21,9 +22,21 @@ def add_policy_arguments(parser: argparse.ArgumentParser, *names: str, **default
         kind = type(plain_default(item))
         form = {tuple: {'nargs': '+'}, bool: {'action': argparse.BooleanOptionalAction}}
         parser.add_argument(
-            flag_name(item), dest=item.name, help=description(item),
+            flag_name(item), dest=item.name, help=_help(item), metavar=_metavar(item, kind),
             default=defaults.get(item.name, plain_default(item)),
             **form.get(kind, {'type': kind}))
+
+
+def _help(item) -> str:
+    """Return what an option is, with its range."""
+    facts, text = known(item), description(item)
+    return text if facts.low is None else f'{text} From {facts.low:g} to {facts.high:g}.'
+
+
+def _metavar(item, kind: type) -> str | None:
+    """Return what stands for a value; None for the flags of a BooleanOptionalAction."""
+    names = {int: 'N', float: 'X', bool: None, tuple: 'NAME'}
+    return names.get(kind, 'NAME' if known(item).choices else 'TEXT')
 
 
 def policy_options(args: argparse.Namespace, **changes) -> PolicyOptions:

@@ -11,14 +11,15 @@ import re
 from ..support.validation import nearest
 
 _OPTION = re.compile(r'--?[A-Za-z][\w-]*')
-_NO_DEFAULT = (None, '', False, (), [], argparse.SUPPRESS)
+_NEGATIVE = re.compile(r'-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$')
+_NO_DEFAULT = (None, '', (), [], argparse.SUPPRESS)
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Adds the default to a help text where there is one to tell."""
 
     def _get_help_string(self, action):
-        if action.default in _NO_DEFAULT or 'default' in action.help:
+        if action.default in _NO_DEFAULT or action.nargs == 0 or 'default' in action.help:
             return action.help
         text = super()._get_help_string(action)
         if isinstance(action.default, (tuple, list)):
@@ -33,6 +34,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **arguments):
         """Take what an ArgumentParser takes."""
         super().__init__(**{'formatter_class': Formatter, **arguments})
+        self._negative_number_matcher = _NEGATIVE  # argparse takes -1e-3 for an option
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
         """Parse; an unknown option is told before what it leaves missing."""

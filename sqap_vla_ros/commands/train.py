@@ -28,30 +28,34 @@ def add_arguments(parser) -> None:
     parser.add_argument('out', help='directory for the checkpoint, the curves and the state')
     parser.add_argument('--init', metavar='CHECKPOINT', help='begin with the weights of this '
                         'checkpoint directory; its instructions may be others')
-    parser.add_argument('--coarse-steps', type=int, default=6000)
-    parser.add_argument('--fine-steps', type=int, default=6000)
-    parser.add_argument('--batch-size', type=int, default=32)
-    parser.add_argument('--learning-rate', type=float, default=8e-4)
-    parser.add_argument('--vit-depth', type=int, default=3)
-    parser.add_argument('--llm-layers', type=int, default=4)
-    parser.add_argument('--width', type=int, default=256,
-                        help=f'a multiple of {HEAD_WIDTH}, the width of an attention head')
-    parser.add_argument('--stem', choices=('linear', 'conv'), default='conv')
-    parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
-    parser.add_argument('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
-                        help='auto: bfloat16 where a matrix product is measured to be faster, '
-                        'and then the same when a run is resumed')
-    parser.add_argument('--threads', type=int, default=0, help='torch threads, 0: its default')
-    parser.add_argument('--max-minutes', type=float, default=150,
-                        help='stop and save then, measurements of success included')
-    parser.add_argument('--name', default='libero_goal', help='unnorm_key of the checkpoint')
-    parser.add_argument('--log-every', type=int, default=250,
-                        help='steps between held-out figures')
-    parser.add_argument('--eval-every', type=int, default=0, metavar='STEPS',
-                        help='steps between success rates in the simulator on validation '
-                        'seeds, which keep OUT/best; 0: never')
-    parser.add_argument('--eval-episodes', type=int, default=4, help='episodes a task of those')
-    parser.add_argument('--seed', type=int, default=0)
+    add = parser.add_argument
+    for name, default, text in (
+            ('coarse-steps', 6000, 'steps on the coarse grid of a quarter of the tokens, at least '
+             '0'),
+            ('fine-steps', 6000, 'steps on the full grid after those, at least 0'),
+            ('batch-size', 32, 'samples a step, at least 1'),
+            ('vit-depth', 3, 'blocks of the vision encoder, at least 1'),
+            ('llm-layers', 4, 'blocks of the decoder, at least 1'),
+            ('width', 256, f'channels: a multiple of {HEAD_WIDTH}, the width of an attention '
+             f'head, at least {HEAD_WIDTH}'),
+            ('threads', 0, "torch threads, at least 1; 0: torch's own choice"),
+            ('log-every', 250, 'steps between held-out figures, at least 1'),
+            ('eval-every', 0, 'steps between success rates in the simulator on validation seeds, '
+             'which keep OUT/best, at least 1; 0: never'),
+            ('eval-episodes', 4, 'episodes a task of those, at least 1'),
+            ('seed', 0, 'of weights, batches and augmentation, at least 0')):
+        add(f'--{name}', type=int, default=default, metavar='N', help=text)
+    add('--learning-rate', type=float, default=8e-4, metavar='X',
+        help='the highest, after warming up, above 0')
+    add('--stem', choices=('linear', 'conv'), default='conv',
+        help='how pixels become tokens: one product a patch, or convolutions')
+    add('--device', default='auto', metavar='NAME', help='auto, cpu or cuda')
+    add('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
+        help='auto: bfloat16 where a matrix product is measured to be faster, and then the same '
+        'when a run is resumed')
+    add('--max-minutes', type=float, default=150, metavar='MIN',
+        help='minutes after which it stops and saves, measurements of success included, above 0')
+    add('--name', default='libero_goal', metavar='KEY', help='unnorm_key of the checkpoint')
     add_scene_arguments(parser.add_argument_group('scene of --eval-every'))
 
 

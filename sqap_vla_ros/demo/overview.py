@@ -69,5 +69,5 @@ def _row(episode, frames, composer) -> np.ndarray:
     text, color = outcome(episode)
     write_text(label, f'seed {episode["seed"]}  "{episode["instruction"]}"', (6, 18), 0.5, WHITE)
     write_text(label, f'{text} after {episode["duration_s"]:.1f} s',
-          (strip.shape[1] - 230, 18), 0.5, color)
+               (strip.shape[1] - 230, 18), 0.5, color)
     return np.concatenate([label, strip])

@@ -11,9 +11,9 @@ from .options import check_against_checkpoint, DemoOptions, node_commands, prepa
 from .processes import ChildDied, free_domain_id
 from .session import DemoInterrupted, Records, Session
 from ..errors import ConfigError
-from ..support.extras import require
 from ..support.files import MIB, saving_to, write_whole
 from ..support.progress import Progress
+from ..support.requirements import require
 from ..support.ros_environment import built_prefixes, ros_environment
 
 INTERRUPTED = 130
@@ -109,7 +109,7 @@ def _checked(options: DemoOptions):
     from ..formats import open_checkpoint
     from ..options import PolicyOptions
     from ..policy import with_options
-    require('rclpy', 'libero', 'mujoco', *(['av'] if options.video else []), use='the demo')
+    require(ConfigError, 'rclpy', 'libero', 'mujoco', *(['av'] if options.video else []))
     config = open_checkpoint(options.checkpoint_directory).with_key(None).config
     config = with_options(config, PolicyOptions())
     check_against_checkpoint(options, config)

@@ -27,8 +27,11 @@ OPTIONAL_ROS = {
     'launch': 'launch files', 'launch_ros': 'launch files', 'moveit_msgs': 'parameter servo_node'}
 STAND_INS = ('control_msgs', 'moveit_msgs', 'tf2_msgs')  # in interfaces/, for where no ROS has
 # module: extra of setup.py
-EXTRAS = {'libero': 'sim', 'matplotlib': 'sim', 'mujoco': 'sim', 'pinocchio': 'kinematics',
-          'scipy': 'ros', 'transformers': 'language', 'triton': 'gpu', 'yaml': 'ros'}
+EXTRAS = {'av': 'sim', 'libero': 'sim', 'matplotlib': 'sim', 'mujoco': 'sim',
+          'pinocchio': 'kinematics', 'scipy': 'ros', 'transformers': 'language',
+          'triton': 'gpu', 'yaml': 'ros'}
+# the same of what these import themselves
+BELOW_EXTRAS = {'accelerate': 'language', 'bddl': 'sim', 'gguf': 'language', 'robosuite': 'sim'}
 BUILD_STAND_INS = ('colcon build --base-paths src/sqap_vla_ros src/sqap_vla_ros/interfaces/* '
                    'and `source install/setup.bash` again')
 BUILT = ('sqap_vla_ros.msg', 'sqap_vla_ros.action')
@@ -47,9 +50,10 @@ def cure(name: str) -> str | None:
     top = name.partition('.')[0]
     if top in CORE:
         return _by_pip(missing(CORE) or [top])
-    if top in EXTRAS:
+    extra = {**EXTRAS, **BELOW_EXTRAS}.get(top)
+    if extra:
         return (f'{sys.executable} has no module {top}: `{sys.executable} -m pip install -e '
-                f"'.[{EXTRAS[top]}]'` in the directory of this package brings it")
+                f"'.[{extra}]'` in the directory of this package brings it")
     if top in ROS:
         return _by_ros(missing(ROS) or [top])
     if top in OPTIONAL_ROS:
@@ -84,6 +88,12 @@ def start(name: str, module: str) -> int:
     except MissingModule as error:
         print(f'{name}: {error}', file=sys.stderr)
         return 1
+
+
+def require(kind: type[Exception], *modules: str) -> None:
+    """Raise `kind`, with the cure, for the first module that this Python does not find."""
+    for module in missing(modules)[:1]:
+        raise kind(cure(module))
 
 
 def missing(modules: Iterable[str]) -> list[str]:

@@ -37,11 +37,20 @@ def check_positive(config, *names: str) -> None:
             raise ConfigError(f'{name} is {value!r}, expected a number above 0')
 
 
+def nearest_name(name, known) -> str | None:
+    """Return the known name that is nearest to a misspelt one, whatever its case; None if none."""
+    plain = {str(each).lower(): str(each) for each in known}
+    found = get_close_matches(str(name).lower(), plain, 1)
+    return plain[found[0]] if found else None
+
+
+def nearest(name, known) -> str:
+    """Return " (did you mean 'x'?)" for the known name that is nearest, '' for none near it."""
+    found = nearest_name(name, known)
+    return f' (did you mean {found!r}?)' if found else ''
+
+
 def unknown_names(found, known) -> str:
     """Return the names that are not known, each with the nearest known one; '' if all are."""
-    known = sorted(known)
-    texts = []
-    for name in sorted(set(map(str, found)) - set(known)):
-        nearest = get_close_matches(name, known, 1)
-        texts.append(f'{name!r}' + (f' (did you mean {nearest[0]!r}?)' if nearest else ''))
-    return ', '.join(texts)
+    return ', '.join(f'{name!r}{nearest(name, known)}'
+                     for name in sorted(set(map(str, found)) - set(map(str, known))))

@@ -10,6 +10,8 @@ Ito, which people with any kind of colour blindness tell apart, and shapes and l
 their own, so that the picture also reads in grey.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -20,7 +22,7 @@ COLORS = {PRESERVED: (255, 176, 0), PROTECTED: (86, 180, 233), SAMPLED: (0, 215,
           FILLED: (214, 131, 177)}
 WHY = {PRESERVED: 'by attention', PROTECTED: 'at the robot', SAMPLED: 'spread out',
        FILLED: 'to the budget'}
-DIMMED = 0.6
+DIMMED, GREYED = 0.6, 0.7  # the light that is left, the share of colour that goes
 FADE_PX = 8.0  # from the edge of a dropped patch until it is as dark as it gets
 SMALLEST_SIDE_PX = 448  # smaller images are enlarged, or marks and letters can't be read
 LEGEND_PX, LETTERS, LETTER_SIZE = 22, cv2.FONT_HERSHEY_SIMPLEX, 0.4
@@ -69,12 +71,10 @@ def _fade_all_but(picture, corners):
     is_dropped = np.ones(picture.shape[:2], np.uint8)
     for (left, top), (right, bottom) in corners:
         is_dropped[max(top, 0):bottom, max(left, 0):right] = 0
-    depth = cv2.distanceTransform(is_dropped, cv2.DIST_L1, 3)
-    share = np.minimum(depth / FADE_PX, 1.0)[..., None]
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
-    colour = 1 - 0.7 * share
-    faded = (picture * colour + grey * (1 - colour)) * (1 - (1 - DIMMED) * share)
-    picture[:] = np.where(is_dropped[..., None] > 0, faded, picture)
+    share = np.minimum(cv2.distanceTransform(is_dropped, cv2.DIST_L1, 3) / FADE_PX, 1)
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    faded = cv2.addWeighted(picture, DIMMED * (1 - GREYED), grey, DIMMED * GREYED, 0)
+    cv2.blendLinear(picture, faded, 1 - share, share, picture)
 
 
 def _mark(picture, corners, reasons):
@@ -105,8 +105,10 @@ def _outline(shape, boxes):
     return region > inner
 
 
+@lru_cache(maxsize=8)
 def _dashes(shape):
-    rows, columns = np.indices(shape, sparse=True)
+    """Return bool [H, W], true on diagonal stripes: they cut a line into dashes."""
+    rows, columns = np.indices(shape, np.int32, sparse=True)
     return (rows + columns) // 6 % 2 == 0
 
 

@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 from pathlib import Path
+import re
 import shutil
 
 import golden_data
@@ -13,6 +14,10 @@ import pytest
 from sqap_vla_ros.cli import main
 from sqap_vla_ros.commands import infer
 from sqap_vla_ros.control.action_space import DELTA_NAMES
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.ingest.observer import ObserverOptions
+from sqap_vla_ros.ingest.told_state import MAX_REACH_M, told_state
+from sqap_vla_ros.observation import end_effector_state
 from tiny_checkpoint import save_tiny_checkpoint
 
 COMMON = {'pixel_values', 'input_ids', 'projected', 'hidden_states', 'normalized_actions',
@@ -103,7 +108,7 @@ def test_on_a_gpu_the_log_is_shown_and_what_compiles_is_not_timed(capsys):
     log.info('nobody looks')
     assert capsys.readouterr().err == 'int8 wgmma: because\n'
     assert [infer.warm_up_rounds(*case) for case in (
-        (None, 'cpu'), (None, 'cuda'), (0, 'cuda'), (5, 'cpu'))] == [0, 3, 0, 5]
+        (None, 'cpu'), (None, 'cuda'), (0, 'cuda'), (5, 'cpu'))] == [1, 3, 0, 5]
 
 
 def test_pruning_leaves_early_layers_whole_and_says_what_it_kept(own, tmp_path):
@@ -139,6 +144,7 @@ def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_pat
     ('cogact', ['--cfg-scale', 'nan'], '--cfg-scale'),
     ('cogact', ['--seed', '-1'], 'seed is -1'),
     ('openvla', ['--threads', '-2'], 'is -2, expected'),
+    ('openvla', ['--warm-up', '-2'], '--warm-up is -2, expected'),
     ('cogact', ['--ddim-steps', '11'], '--ddim-steps')])
 def test_what_cannot_be_used_is_one_line_that_says_why(kind, options, message, own, capsys):
     assert main(arguments(kind, own, *options)) == 1
@@ -153,8 +159,57 @@ def test_a_dump_for_which_there_is_no_room_leaves_nothing(own, tmp_path, capsys,
         raise OSError(errno.ENOSPC, 'No space left on device')
     monkeypatch.setattr(Path, 'write_bytes', full)
     assert main(arguments('openvla', own, '--dump', tmp_path / 'stages.npz')) == 1
-    assert 'No space left' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f'--dump {tmp_path / "stages.npz"} cannot be written: No space left' in told
+    assert re.search(r'\(\d+ bytes are needed, \d+ bytes are free\)', told)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('options, times, dumped', [
+    ([], ['cold', 'timing'], 2), (['--warm-up', '0'], ['cold'], 1),
+    (['--warm-up', '2'], ['cold', 'timing'], 3)])
+def test_the_cold_time_and_the_warm_one_are_told_apart(
+        options, times, dumped, own, capsys, monkeypatch):
+    asked = []
+    from sqap_vla_ros.policy import Policy
+    real = Policy.infer
+    monkeypatch.setattr(Policy, 'infer', lambda self, seen, noise=None: (
+        asked.append(self._step), real(self, seen, noise))[1])
+    assert main(arguments('own', own, *options)) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown if line.split()[0] in ('cold', 'timing')] == times
+    assert asked == [0] * dumped  # each begins anew, so that the answer is one of a first image
+    assert any(re.match(r'cold +loaded in [\d.]+ s, first inference [\d.]+ ms', line)
+               for line in shown)
+    assert 'prefill_1' in shown[-1] and 'total' in shown[-1]
+
+
+@pytest.mark.parametrize('state, told', [
+    ('500 0 200 1 0 0 0 1', 'x y z 538.5.* m from the base.*are they metres'),
+    ('0.5 0 nan 1 0 0 0 1', 'z nan, expected a finite number'),
+    ('0.5 0 0.2 1 1 0 0 1', 'of length 1.41, expected 1'),
+    ('0.5 0 0.2 0 0 0 0 1', 'of length 0, expected 1'),
+    ('0.5 0 0.2 1 0 0 0 40', 'gripper 40, expected 0'),
+    ('0.5 0 0.2 1 0 0 0 -0.1', 'gripper -0.1, expected 0')])
+def test_a_state_that_no_arm_has_is_refused_before_anything_is_loaded(
+        state, told, own, capsys, monkeypatch):
+    monkeypatch.setattr('sqap_vla_ros.policy.load_policy', lambda *args: pytest.fail('loaded'))
+    given = arguments('own', own)
+    given[given.index('--state') + 1:given.index('--state') + 9] = state.split()
+    assert main(given) == 1
+    printed = capsys.readouterr().err
+    assert re.search(f'--state: the state has .*{told}', printed) and printed.count('\n') == 1
+
+
+def test_a_told_state_is_built_as_the_node_builds_one():
+    values = [0.4, -0.1, 0.3, 0.0, -0.7071, 0.0, -0.7071, 0.5]
+    np.testing.assert_array_equal(
+        told_state(values), end_effector_state(values[:3], values[3:7], values[7]))
+    with pytest.raises(ObservationError, match='shape .7., expected 8'):
+        told_state(values[:7])
+    with pytest.raises(ObservationError, match='expected numbers'):
+        told_state([*values[:7], 'open'])
+    assert MAX_REACH_M == ObserverOptions.max_reach
 
 
 def test_a_policy_that_needs_the_state_asks_for_it(own, capsys):

@@ -9,7 +9,9 @@ import pytest
 from sqap_vla_ros.geometry.image_transform import ImageTransform
 from sqap_vla_ros.observation import (
     FILLED, PRESERVED, PROTECTED, ProtectedPoints, SAMPLED, TokenSelection)
-from sqap_vla_ros.tokens.overlay import COLORS, DIMMED, draw_overlay, MARKERS
+from sqap_vla_ros.tokens import overlay
+from sqap_vla_ros.tokens.overlay import (
+    COLORS, DIMMED, draw_overlay, enlarged, LEGEND_PX, LEGEND_ROWS, MARKERS)
 
 GREY = np.full((480, 640, 3), 200, np.uint8)
 
@@ -24,12 +26,51 @@ def centre(picture, patch):
     return picture[(patch // 4) * 120 + 25, (patch % 4) * 160 + 25]
 
 
-def test_kept_patches_are_bright_and_dropped_ones_dark():
-    picture = draw_overlay(GREY, selection([0, 5, 15], [PRESERVED, PROTECTED, SAMPLED]),
+def test_kept_patches_are_as_they_were_and_dropped_ones_fade():
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    kept = [0, 5, 15]
+    picture = draw_overlay(image, selection(kept, [PRESERVED, PROTECTED, SAMPLED]),
                            ImageTransform((64, 64)))
-    bright = [patch for patch in range(16) if (centre(picture, patch) == 200).all()]
-    assert bright == [0, 5, 15]
-    assert (centre(picture, 3) == int(200 * DIMMED)).all()
+    for patch in range(16):
+        rows = slice(patch // 4 * 120 + 15, patch // 4 * 120 + 50)
+        columns = slice(patch % 4 * 160 + 15, patch % 4 * 160 + 70)
+        here, before = picture[rows, columns], image[rows, columns]
+        assert (here == before).all() == (patch in kept)
+        if patch not in kept:  # less light, less colour, and what was there is still seen
+            grey = before.mean(axis=2)
+            assert here.mean() == pytest.approx(DIMMED * before.mean(), rel=0.05)
+            assert np.ptp(here, axis=2).mean() < 0.5 * np.ptp(before, axis=2).mean()
+            assert np.corrcoef(here.mean(axis=2).ravel(), grey.ravel())[0, 1] > 0.9
+
+
+def test_a_dropped_patch_fades_softly_from_its_edge():
+    picture = draw_overlay(GREY, selection(range(1, 16), [SAMPLED] * 15),
+                           ImageTransform((64, 64)))
+    line = picture[60, :180, 0].astype(int)
+    assert line[170] == 200 and line[80] == int(200 * DIMMED)
+    steps = np.abs(np.diff(line[100:170]))
+    assert 0 < steps.max() < 20
+
+
+def test_most_of_the_picture_is_left_alone():
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (480, 640, 3), np.uint8)
+    kept = np.sort(rng.choice(256, 154, replace=False))
+    reasons = np.array([PRESERVED] * 32 + [PROTECTED] * 10 + [SAMPLED] * 112, np.uint8)
+    picture = draw_overlay(image, selection(kept, rng.permutation(reasons), (16, 16)),
+                           ImageTransform((224, 224)))[:480]
+    unchanged = (picture == image).all(axis=2).mean()
+    assert 0.4 < unchanged < 154 / 256
+
+
+def test_what_is_preserved_or_protected_has_one_outline_as_a_region():
+    pair = draw_overlay(GREY, selection([5, 6], [PRESERVED] * 2), ImageTransform((64, 64)))
+    between = pair[130:170, 300:340]  # where both patches meet, above their marks
+    assert (between == 200).all()
+    assert (pair[120, 200:440] == COLORS[PRESERVED]).all()
+    dashed = draw_overlay(GREY, selection([5], [PROTECTED]), ImageTransform((64, 64)))
+    line = (dashed[120, 165:315] == COLORS[PROTECTED]).all(axis=1)
+    assert 0.3 < line.mean() < 0.7
 
 
 @pytest.mark.parametrize('changes, patch', [({}, 0), ({'rotate_180': True}, 15)])
@@ -53,6 +94,27 @@ def test_small_images_are_enlarged_and_all_reasons_are_in_the_legend():
     legend = small[480:].reshape(-1, 3)
     for color in COLORS.values():
         assert (legend == color).all(axis=1).any()
+
+
+def texts_of(monkeypatch, *arguments):
+    """Return the texts of the legend."""
+    told = []
+    monkeypatch.setattr(overlay.cv2, 'putText', lambda picture, text, *_: told.append(text))
+    draw_overlay(*arguments)
+    return told
+
+
+def test_the_legend_explains_the_dark_and_the_ring_and_fits(monkeypatch):
+    chosen = selection(np.arange(154), np.arange(154) % 4, (16, 16))
+    points = ProtectedPoints(np.array([[10.0, 10.0]]), np.zeros(1), ('tool',))
+    image, transform = GREY[:224, :224], ImageTransform((224, 224))
+    told = texts_of(monkeypatch, image, chosen, transform, points)
+    assert told == ['preserved 39: by attention', 'protected 39: at the robot',
+                    'sampled 38: spread out', 'filled 38: to the budget',
+                    'dark: dropped 102 of 256', 'ring: end effector']
+    height = draw_overlay(image, chosen, transform, points).shape[0] - enlarged(image).shape[0]
+    assert height == LEGEND_PX * LEGEND_ROWS
+    assert 'ring: end effector' not in texts_of(monkeypatch, image, chosen, transform)
 
 
 def test_colours_differ_for_the_colour_blind_and_marks_differ_without_colour():
