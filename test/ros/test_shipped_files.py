@@ -6,6 +6,8 @@ The files beside the code: every name in them is one that the package or its doc
 Robots' files, bridge, RViz, Foxglove, the optical frame; commands in their comments.
 """
 
+import ast
+from functools import lru_cache
 import json
 from pathlib import Path
 import re
@@ -15,6 +17,7 @@ import xml.etree.ElementTree as ElementTree
 from launch_doubles import arguments
 import numpy as np
 import pytest
+import sqap_vla_ros
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.launching.arguments import TOPICS
 from sqap_vla_ros.ros.launching.files import NO_ROBOTS, ON_TOP, robots, shipped
@@ -26,6 +29,9 @@ from sqap_vla_ros.support.resources import share_directory
 import yaml
 
 SHARE = share_directory()
+DOCS = [path for path in sorted([*(SHARE / 'docs').glob('*.md'), *SHARE.glob('README.md')])
+        if path.name != 'ros2_tools.md']  # whose transcripts show misspelt ones
+ROOMS = 'ros/vla', 'ros/launching', 'ingest', 'geometry', 'control'  # which speak to the user
 REAL = sorted(set(robots()) - {'libero_sim'})
 MESSAGES = {'~/action_chunk': 'msg/ActionChunk.msg', '~/token_selection': 'msg/TokenSelection.msg'}
 SERVICES = {'~/stop', '~/resume', '~/reset'}
@@ -93,14 +99,57 @@ def launch_commands(text):
             if line.lstrip('#$ ').startswith('ros2 launch sqap_vla_ros ')]
 
 
+def check_commands(commands, load):
+    """Check that launch files, their arguments and configurations are there."""
+    for _, _, _, file, *given in commands:
+        known = set(arguments(load(file)))
+        assert {word.partition(':=')[0] for word in given if ':=' in word} <= known, given
+        for config in (word.partition(':=')[2] for word in given if word.startswith('config:=')):
+            assert config in (*robots(), 'my_arm.yaml')
+
+
 @pytest.mark.parametrize('path', sorted(shipped().values()), ids=lambda path: path.stem)
 def test_commands_in_comments_name_launch_files_and_arguments_that_there_are(load, path):
     commands = launch_commands(path.read_text())
     assert commands or path.stem in ('libero_sim', 'gz_bridge')
-    for _, _, _, file, *given in commands:
-        assert {word.partition(':=')[0] for word in given} <= set(arguments(load(file)))
-        config, = [word.partition(':=')[2] for word in given if word.startswith('config:=')]
-        assert config in (*robots(), 'my_arm.yaml')
+    check_commands(commands, load)
+
+
+@pytest.mark.parametrize('path', DOCS, ids=lambda path: path.name)
+def test_commands_in_docs_name_launch_files_and_arguments_that_there_are(load, path):
+    check_commands(launch_commands(path.read_text()), load)
+
+
+@lru_cache
+def texts_of_the_code():
+    """Return all texts in the code, what is put into them as one blank character."""
+    found = []
+    package = Path(sqap_vla_ros.__file__).parent
+    for path in (path for room in ROOMS for path in (package / room).rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.JoinedStr):
+                found.append(''.join(part.value if isinstance(part, ast.Constant) else '\0'
+                                     for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(re.sub(r'\{[^}]*\}', '\0', node.value))
+    return '\n'.join(found)
+
+
+@pytest.mark.parametrize('name', ['gazebo.md', 'isaac.md'])
+def test_messages_that_docs_explain_are_said_by_the_code(name):
+    if not (SHARE / 'docs').is_dir():
+        pytest.skip('the docs are not installed')
+    _, _, table = (SHARE / 'docs' / name).read_text().partition('## What goes wrong')
+    messages = [message for line in table.splitlines() if line.startswith('| ')
+                for message in re.findall(r'`([^`]{12,})`', line.split('|')[1])]
+    assert len(messages) > 7
+    said = texts_of_the_code()
+    for message in messages:
+        parts = re.split(r"'[^']*'|/[\w/]+|\b\d+\b|\.\.\.|ros_gz_bridge", message)
+        parts = [part.strip() for part in parts if len(part.strip()) > 5]
+        assert parts, message
+        for part in parts:
+            assert part in said, part
 
 
 def test_the_bridge_carries_what_the_node_hears_from_gazebo_alone():
