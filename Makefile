@@ -1,5 +1,7 @@
 # make demo [ARGS="--episodes 10 --precision w4a4"]   the simulated arm, driven through ROS 2
 # make test [ARGS="test/tokens"] [WORKERS=2]           all tests, by so many processes
+# make shell [ARGS='-c "COMMAND"']                     a shell with sqap-vla and the nodes on PATH
+# make docs [ARGS=--check]                             the generated parts of docs/
 # Each does all of its set-up first; what is done already is not done again.
 #
 # Where a ROS 2 installation is sourced, it is used. Elsewhere ROS 2 comes from Python wheels:
@@ -10,11 +12,12 @@ ROS_DISTRO ?= jazzy
 WORKERS ?= 2
 ARGS ?=
 SET_UP = $(PYTHON) scripts/set_up --ros-distro $(ROS_DISTRO)
+IN_ROS = python -m sqap_vla_ros.support.ros_environment
 
-.PHONY: help setup demo test lint colcon-test clean distclean
+.PHONY: help setup demo test lint shell docs colcon-test clean distclean
 
 help:
-	@sed -n '1,6s/^# \{0,1\}//p' Makefile
+	@sed -n '1,8s/^# \{0,1\}//p' Makefile
 
 setup:
 	@$(SET_UP)
@@ -27,6 +30,12 @@ test:
 
 lint:
 	@$(SET_UP) -- python -m pytest -q -m linter
+
+shell:
+	@$(SET_UP) -- $(IN_ROS) scripts/shell $(ARGS)
+
+docs:
+	@$(SET_UP) -- $(IN_ROS) python scripts/write_docs $(ARGS)
 
 # The way of a ROS workspace: built with tests, installed as copies, tested by colcon.
 colcon-test:
