@@ -9,6 +9,7 @@ import this module and neither imports the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +27,8 @@ class ProtectedPoints:
     Image points whose surrounding patches pruning must keep.
 
     pixels: float64 [M, 2] (u, v) in image pixels, integers are pixel centres.
-    radii_px: float64 [M], extra radius from known uncertainty, in image pixels.
+    radii_px: float64 [M], extra radius from known uncertainty, in image pixels; at most a
+    quarter of the image's shorter side (geometry/uncertainty.py).
     names: one TF frame name a point.
     """
 
@@ -44,6 +46,21 @@ class ProtectedPoints:
 
 
 @dataclass(frozen=True)
+class CameraView:
+    """
+    What one camera shows.
+
+    image: uint8 [H, W, 3] RGB.  stamp_ns: when it was taken, integer nanoseconds.  protected:
+    see ProtectedPoints.  frame_id: TF frame of the camera's optical centre, '' where unknown.
+    """
+
+    image: np.ndarray
+    stamp_ns: int
+    protected: ProtectedPoints = field(default_factory=ProtectedPoints)
+    frame_id: str = ''
+
+
+@dataclass(frozen=True)
 class Observation:
     """
     One synchronised look at the robot.
@@ -52,6 +69,8 @@ class Observation:
     nanoseconds.
     instruction: what to do, in words.  protected: see ProtectedPoints.
     state: float32 [S] proprioception as `end_effector_state` builds it, or None.
+    camera: the name of the camera that image and protected are of, '' for one without.
+    views: what further cameras showed then, by name; their images were not taken later.
     """
 
     image: np.ndarray
@@ -59,6 +78,23 @@ class Observation:
     instruction: str
     protected: ProtectedPoints = field(default_factory=ProtectedPoints)
     state: np.ndarray | None = None
+    camera: str = ''
+    views: Mapping[str, CameraView] = field(default_factory=dict)
+
+    def view(self, name: str = '') -> CameraView:
+        """
+        Return what a camera shows; '' for the one that image and protected are of.
+
+        An image of a camera without a name may be of any.  Raises ObservationError, with the
+        cameras that there are, for another one.
+        """
+        if name in self.views:
+            return self.views[name]
+        if name and self.camera and name != self.camera:
+            raise ObservationError(
+                f'the observation has no image of the camera {name!r}, but of '
+                f'{", ".join((self.camera, *self.views))}: give it one, or name them otherwise')
+        return CameraView(self.image, self.stamp_ns, self.protected)
 
 
 @dataclass(frozen=True, eq=False)

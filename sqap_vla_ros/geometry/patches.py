@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From pixels to the patches of the network's input, and how far a point may be off."""
+"""From pixels to the patches of the network's input."""
 
 import numpy as np
 
@@ -52,21 +52,16 @@ def protected_distances(pixels, radii_px, image_size, transform, patch_grid,
     return distance.min(axis=0).astype(np.float32)
 
 
-def radius_from_uncertainty(transform_age_s, speed_m_s, calibration_error_px, focal_px,
-                            depth_m):
+def distances_of_views(views, transform, patch_grid, radius_patches=2.0):
     """
-    Return how far (px) a projected point may be from where it is shown.
+    Return float32 [V * N]: protected_distances of several images, one after the other.
 
-    transform_age_s: between the transform and the image, its sign does not matter; speed_m_s:
-    of the frame; focal_px, depth_m: of the camera and the point (scalars or arrays [M]).
-    inf where the depth is not positive.
+    views: (pixels, radii_px, image_size) of each, in the order in which a network takes their
+    tokens; their images may differ in size.  So one budget is spent on all views together.
     """
-    depth = np.asarray(depth_m, np.float64)
-    moved_m = np.abs(np.asarray(transform_age_s, np.float64)) * np.abs(speed_m_s)
-    in_front = depth > 0
-    moved_px = focal_px * moved_m / np.where(in_front, depth, 1.0)
-    radius = np.where(in_front, calibration_error_px + moved_px, np.inf)
-    return radius if radius.ndim else float(radius)
+    return np.concatenate([
+        protected_distances(pixels, radii_px, image_size, transform, patch_grid, radius_patches)
+        for pixels, radii_px, image_size in views])
 
 
 def _inside(pixels, size):

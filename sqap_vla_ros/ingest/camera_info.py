@@ -51,13 +51,13 @@ def camera_of_image(message, heard, options):
     info = heard.camera_info
     if info is None:
         raise ObservationError(f'no camera_info has come in on {heard.info_topic}: publish it, or '
-                               'set require_localization to false')
-    frame = _optical_frame(message, info, options.camera_frame)
+                               f'set {options.parameter("require_localization")} to false')
+    frame = _optical_frame(message, info, options)
     off_s = abs(stamp_ns(message) - stamp_ns(info)) * 1e-9
     if stamp_ns(info) and off_s > options.camera_info_max_age and not heard.info_is_latched:
         raise ObservationError(
             f'camera_info on {heard.info_topic} is {duration_text(off_s)} off the image (limit: '
-            f'camera_info_max_age, {options.camera_info_max_age:g} s)')
+            f'{options.parameter("camera_info_max_age")}, {options.camera_info_max_age:g} s)')
     camera, doubts = camera_model(info, options.camera_rectified)
     return camera, frame, [f'camera_info on {heard.info_topic} {doubt}' for doubt in doubts]
 
@@ -122,17 +122,18 @@ def intrinsics_doubts(width, height, fx, fy, cx, cy) -> tuple:
     return doubts
 
 
-def _optical_frame(message, info, camera_frame):
+def _optical_frame(message, info, options):
     """Return the frame of the image's camera, without slash; raise ObservationError."""
     image_frame, info_frame = (
         header.frame_id.lstrip('/') for header in (message.header, info.header))
-    if camera_frame:
-        return camera_frame.lstrip('/')
+    if options.camera_frame:
+        return options.camera_frame.lstrip('/')
+    parameter = options.parameter('camera_frame')
     if image_frame and info_frame and image_frame != info_frame:
         raise ObservationError(
             f'the image has frame_id {image_frame!r}, camera_info has {info_frame!r}: is it of '
-            "another camera? If not, set the parameter camera_frame to the camera's optical frame")
+            f"another camera? If not, set the parameter {parameter} to the camera's optical frame")
     if not (image_frame or info_frame):
         raise ObservationError('neither the image nor camera_info has a frame_id: set the '
-                               "parameter camera_frame to the camera's optical frame")
+                               f"parameter {parameter} to the camera's optical frame")
     return image_frame or info_frame

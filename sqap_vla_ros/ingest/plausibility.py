@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.geometry.transform_buffer import Pose
 
 from .stamps import duration_text
 
@@ -98,7 +99,11 @@ def check_joints(names, positions, before=None, elapsed_s: float = 0.0):
 
 
 class Plausibility:
-    """Judges the poses that an Observer finds; remembers since when, and the static camera."""
+    """
+    Judges the poses that an Observer finds; remembers since when, and what is static.
+
+    Of a camera on a moving part, the wrist, what /tf_static says of its mount has to stay.
+    """
 
     def __init__(self):
         """Begin."""
@@ -107,7 +112,7 @@ class Plausibility:
     def reset(self):
         """Take the camera where it stands next."""
         self._camera = self._info = None
-        self._watched = {}
+        self._watched, self._mount = {}, {}
 
     def check_frame(self, pose, frame, transforms, options, stamp_ns):
         """Raise ObservationError for a pose of the arm in the base frame that can't be."""
@@ -125,10 +130,19 @@ class Plausibility:
         steps = self._check_jumps(pose, frame, transforms, options, stamp_ns)
         if not all(step.is_static for step in steps):
             self._camera = None
+            self._check_mount(steps, frame)
             return
         if self._camera is None or self._camera[0] != frame:
             self._camera = frame, pose
-        _check_stands(self._camera[1], pose, frame)
+        _check_stands(self._camera[1], pose, f'the camera {frame}')
+
+    def _check_mount(self, steps, frame):
+        for step in steps:
+            if step.is_static:
+                now = Pose(step.translations[0], step.quaternions[0])
+                before = self._mount.setdefault((step.parent, step.child), now)
+                _check_stands(before, now, f'{step.child} on {step.parent}, which carries the '
+                              f'camera {frame},')
 
     def check_info(self, info):
         """Raise ObservationError for a camera_info that differs from the first one."""
@@ -182,12 +196,12 @@ class _Watched:
             <= JUMP_M + STOPPING_S * options.max_linear_speed)
 
 
-def _check_stands(before, now, frame):
+def _check_stands(before, now, what):
     moved_m = float(np.linalg.norm(now.translation - before.translation))
     turned = 2 * math.acos(min(1.0, abs(float(now.quaternion @ before.quaternion))))
     if moved_m > STILL_M or turned > STILL_RAD:
         raise ObservationError(
-            f'the camera {frame} moved by {1e3 * moved_m:.0f} mm and {turned:.3f} rad, though '
+            f'{what} moved by {1e3 * moved_m:.0f} mm and {turned:.3f} rad, though '
             '/tf_static says where it is, for ever: is another calibration published? Call '
             '~/reset to go on with it')
 

@@ -14,39 +14,42 @@ class SparseTransformsError(TransformLookupError):
     """The poses before and after a time are too far from it to tell one in between."""
 
 
-def pose_at(transforms, options, frame: str, stamp_ns: int, wait):
+def pose_at(transforms, options, frame: str, stamp_ns: int, wait, target: str = ''):
     """
-    Return (Pose of a frame in the base frame, seconds to the nearest pose that was heard).
+    Return (Pose of a frame in the target frame, seconds to the nearest pose that was heard).
+
+    target: '' for the base frame.
 
     transforms: has lookup(target, source, stamp_ns) and latest(target, source), as
     TransformBuffer.  wait(attempt): returns attempt(), tried again as long as the caller wants
     to wait for it.  Raises TransformLookupError when nothing was heard near the image's time.
     """
-    base = options.base_frame
+    target = target or options.base_frame
     try:
-        pose = wait(lambda: _dense(transforms.lookup(base, frame, stamp_ns), options, frame))
+        pose = wait(lambda: _dense(
+            transforms.lookup(target, frame, stamp_ns), options, f'{target} -> {frame}'))
         return pose, pose.off_ns * 1e-9
     except SparseTransformsError:
         raise  # there is a later one, hence none that is only a little too old
     except TransformLookupError as error:
         missing = error
     try:
-        pose = _dense(transforms.latest(base, frame), options, frame)
+        pose = _dense(transforms.latest(target, frame), options, f'{target} -> {frame}')
     except TransformLookupError:
         raise missing from None
     age_s = (stamp_ns - pose.stamp_ns) * 1e-9
     if options.lockstep or not 0 <= age_s <= options.tf_max_age:
-        raise TransformLookupError(f'no transform {base} -> {frame} at the time of the image: '
+        raise TransformLookupError(f'no transform {target} -> {frame} at the time of the image: '
                                    + _why_not(age_s, options)) from missing
     return pose, age_s + pose.off_ns * 1e-9
 
 
-def _dense(pose, options, frame):
+def _dense(pose, options, what):
     """Return a pose unless it lies between two that are too far from it in time."""
     limit_s = max(options.tf_max_age, DENSE_S)
     if pose.off_ns * 1e-9 > limit_s:
         raise SparseTransformsError(
-            f'no transform {options.base_frame} -> {frame} near the time of the image: the '
+            f'no transform {what} near the time of the image: the '
             f'nearest ones are {duration_text(pose.off_ns * 1e-9)} or more before and after it '
             f'(limit: {limit_s:g} s): publish TF faster, and synchronize the clocks')
     return pose

@@ -18,7 +18,7 @@ class View:
     Frames as one camera sees them.
 
     points: float64 [M, 3] in the camera frame, m.  pixels: [M, 2], NaN where there is none.
-    image_size: (height, width).  camera_frame: for messages.
+    image_size: (height, width).  camera_frame, parameter: for messages, the latter names frames.
     """
 
     frames: tuple
@@ -26,6 +26,7 @@ class View:
     pixels: np.ndarray
     image_size: tuple[int, int]
     camera_frame: str
+    parameter: str = 'end_effector_frames'
 
     def __str__(self) -> str:
         """Say where each frame is."""
@@ -50,7 +51,7 @@ class View:
         if behind:
             raise ObservationError(
                 f'{", ".join(behind)}, off {self._size}: ' + IS_OPTICAL.format(self.camera_frame)
-                + ' Else name other end_effector_frames')
+                + f' Else name other {self.parameter}')
 
     @property
     def _size(self) -> str:

@@ -1,0 +1,103 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where frames of the robot are before a camera at its image's time, and how far off that may be.
+
+A camera on the arm moves with what it looks at: of the two only what lies between them counts,
+which does not age where it is all static. How fast the frames move before the camera is measured
+by what TF told of the last third of a second; the limits of the arm stand in where it told too
+little. docs/cameras.md derives both.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .robot_poses import pose_at
+from ..geometry.poses import points_in_camera, pose_matrix
+from ..geometry.transform_buffer import TransformLookupError
+
+WINDOW_NS = 300_000_000
+LOOKS = 4  # in the window: what is fastest between two of them counts
+LEAST_SPAN_NS = 5_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """
+    Frames in the optical frame of a camera.
+
+    points: float64 [M, 3], m.  ages_s: [M], between the image and the nearest pose that was
+    heard.  speeds: [M], m/s, of each as the camera sees it.
+    """
+
+    points: np.ndarray
+    ages_s: np.ndarray
+    speeds: np.ndarray
+
+    @property
+    def moved_m(self):
+        """Return how far off each point may be, [M], m."""
+        return self.ages_s * self.speeds
+
+
+def placed(transforms, options, camera, poses, time_ns: int) -> Placed:
+    """
+    Return where a camera has the frames that are to be protected.
+
+    camera: (frame, pose, age_s, whether it moves).  poses: [(frame, pose, age_s)], all in the
+    base frame at the image's time, as pose_at returns them.
+    """
+    camera_frame, camera_pose, camera_age_s, moves = camera
+    points = points_in_camera(np.array([pose.translation for _, pose, _ in poses]),
+                              pose_matrix(camera_pose.translation, camera_pose.quaternion))
+    ages_s = np.array([age_s for _, _, age_s in poses]) + camera_age_s
+    speeds = np.zeros(len(poses))
+    for index, (frame, _, _) in enumerate(poses):
+        if moves:
+            points[index], ages_s[index] = _beside(
+                transforms, options, camera_frame, frame, time_ns) or (
+                    points[index], ages_s[index])
+        if ages_s[index]:
+            speeds[index] = _speed(
+                transforms, options, camera_frame, frame, time_ns, points[index], moves)
+    return Placed(points, ages_s, speeds)
+
+
+def _beside(transforms, options, camera_frame, frame, time_ns):
+    """Return (point, age) by what lies between the two alone; None where that is not known."""
+    try:
+        pose, age_s = pose_at(transforms, options, frame, time_ns, lambda look: look(),
+                              camera_frame)
+    except TransformLookupError:
+        return None
+    return pose.translation, age_s
+
+
+def _speed(transforms, options, camera_frame, frame, time_ns, point, moves):
+    measured = measured_speed(transforms, camera_frame, frame, time_ns)
+    if measured is not None:
+        return measured
+    limit = options.max_linear_speed
+    return 2 * limit + options.max_angular_speed * np.linalg.norm(point) if moves else limit
+
+
+def measured_speed(transforms, camera_frame: str, frame: str, time_ns: int) -> float | None:
+    """
+    Return how fast a frame moved as the camera saw it, m/s; None where too little was heard.
+
+    A camera that turns moves all that it sees, the faster the further away it is.
+    """
+    steps = [step for step in transforms.steps(camera_frame, frame, time_ns - WINDOW_NS)
+             if not step.is_static]
+    if not steps:
+        return 0.0
+    last_ns = min(int(step.stamps_ns[-1]) for step in steps)
+    first_ns = max(last_ns - WINDOW_NS, *(int(step.stamps_ns[0]) for step in steps))
+    if last_ns - first_ns < LEAST_SPAN_NS:
+        return None
+    times_ns = [first_ns + (last_ns - first_ns) * look // (LOOKS - 1) for look in range(LOOKS)]
+    places = np.array([transforms.lookup(camera_frame, frame, at_ns).translation
+                       for at_ns in times_ns])
+    moved_m = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    return float((moved_m / (np.diff(times_ns) * 1e-9)).max())
