@@ -56,6 +56,13 @@ def known(item: Field) -> Option:
     return item.metadata['option']
 
 
+def renamed(item: Field, name: str, default) -> Field:
+    """Return an option under another name and with another default."""
+    result = field(default=default, metadata=dict(item.metadata))
+    result.name = name
+    return result
+
+
 def plain_default(item: Field):
     """Return the default as YAML and the command line write it, a list as a tuple."""
     return known(item).unset if item.default is None else item.default

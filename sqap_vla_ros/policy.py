@@ -18,13 +18,12 @@ import logging
 import numpy as np
 import torch
 
-from .control.action_space import ActionSpace
 from .control.blending import EnsemblePolicy
 from .errors import ConfigError
 from .formats import checkpoint, open_checkpoint
 from .formats.source import Source
 from .geometry.image_transform import checked_image, ImageTransform
-from .geometry.patches import protected_distances
+from .geometry.patches import distances_of_views
 from .inference import Runner
 from .inference.device import find_device, find_dtype
 from .inference.inputs import ModelInputs
@@ -33,7 +32,7 @@ from .loading.network import load_network
 from .model.dit import DiffusionHeadConfig
 from .model.prompt import check_known, make_prompt
 from .model.vla import VLA
-from .observation import ActionChunk, Observation, TokenSelection
+from .observation import ActionChunk, CameraView, Observation, TokenSelection
 from .options import PolicyOptions
 from .support.stopwatch import Stopwatch
 from .tokens.choice import SelectionConfig
@@ -73,13 +72,14 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
 
-def declared_action_space(directory, options: PolicyOptions) -> ActionSpace:
+def declared(directory, options: PolicyOptions) -> checkpoint.CheckpointConfig:
     """
-    Return what a checkpoint's actions will mean, without reading a weight.
+    Return what a checkpoint says of itself, without reading a weight.
 
-    Raises as load_policy does, and ConfigError where nobody declared it, once it is asked.
+    Raises as load_policy does.  Its action_space raises ConfigError, once it is asked, where
+    nobody declared it.
     """
-    return _opened(directory, options).config.action_space
+    return _opened(directory, options).config
 
 
 def _opened(directory, options: PolicyOptions) -> Source:
@@ -200,6 +200,11 @@ class Policy:
         return self._config.model.vision.grid
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras whose images it takes, in this order; empty: one, any."""
+        return self._config.cameras
+
+    @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the proprioception values the policy needs; empty for none."""
         return self._inputs.state_names
@@ -280,15 +285,19 @@ class Policy:
         timings: STAGES where runner.by_stage is set, as it is on a CPU; on a GPU preprocess,
         network and total.
 
+        Of an observation of several cameras it takes the image of the one that the checkpoint
+        names, else the observation's own.
+
         Raises ObservationError for an image, state or instruction that cannot be used, and
         for an answer that is not finite: such a chunk must never reach a robot.
         """
         clock, inputs, selection = Stopwatch(), self._inputs, self._selection
         token_ids = inputs.token_ids(observation.instruction)
-        image = checked_image(observation.image)
+        seen = observation.view(*self.cameras)
+        image = checked_image(seen.image)
         state = inputs.state(observation.state)
         noise = inputs.noise(noise, self._step)
-        distance = None if selection is None else self._distance(observation)
+        distance = None if selection is None else self._distance(seen)
         clock.lap('inputs')
         outcome = self.runner(image, token_ids, state, noise, distance, selection, self._step)
         actions = self._outputs.actions(self._model.head.normalised(outcome.raw))
@@ -299,9 +308,8 @@ class Policy:
         return self._outputs.chunk(
             actions, observation.stamp_ns, _timings(clock, outcome.timings), chosen)
 
-    def _distance(self, observation: Observation) -> np.ndarray:
-        """Return how far each visual token is from a protected point, see geometry."""
-        protected = observation.protected
-        return protected_distances(
-            protected.pixels, protected.radii_px, observation.image.shape[:2],
-            self.image_transform, self.grid, self._radius_patches)
+    def _distance(self, *views: CameraView) -> np.ndarray:
+        """Return how far each visual token of images is from a protected point, see geometry."""
+        return distances_of_views(
+            [(view.protected.pixels, view.protected.radii_px, view.image.shape[:2])
+             for view in views], self.image_transform, self.grid, self._radius_patches)

@@ -70,7 +70,8 @@ class CheckpointConfig:
     prompt: 'words' for word-level prompts of fixed length, 'openvla' or 'cogact'.  pixel_mean
     and pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
     how many of the last chunks are blended into one action, 0 for none (see control/blending.py).
-    conversion: what `sqap-vla convert` made the checkpoint of, empty for others.
+    conversion: what `sqap-vla convert` made the checkpoint of, empty for others.  cameras: the
+    name of the camera that it was trained on, of a robot with several; empty for any.
     """
 
     model: VLAConfig = field(default_factory=VLAConfig)
@@ -85,12 +86,14 @@ class CheckpointConfig:
     prompt: str = 'words'
     ensemble: int = 0
     conversion: dict = field(default_factory=dict)
+    cameras: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Raise ConfigError for image options, deviations or a record that cannot be used."""
         if not isinstance(self.image, dict) or not isinstance(self.quantization, dict):
             raise ConfigError(f'image and quantization must be objects, found {self.image!r} and '
                               f'{self.quantization!r}')
+        check_cameras(self.cameras)
         try:
             ImageTransform(**{'size': (1, 1), **self.image})
         except (TypeError, ValueError) as error:
@@ -104,6 +107,21 @@ class CheckpointConfig:
     def declares_actions(self) -> bool:
         """Whether it is known what the actions mean to a robot."""
         return isinstance(self.action_space, ActionSpace)
+
+
+def camera_names(value) -> tuple[str, ...]:
+    """Return `cameras` of a file as a tuple; raise ConfigError unless it is a list of texts."""
+    if not isinstance(value, (list, tuple)) or not all(
+            isinstance(name, str) and name for name in value):
+        raise ConfigError(f'cameras is {value!r}, expected a list of names, such as ["wrist"]')
+    return tuple(value)
+
+
+def check_cameras(names: tuple) -> None:
+    """Raise ConfigError for more cameras than a network of ours takes images of."""
+    if len(names) > 1:
+        raise ConfigError(f'cameras names {len(names)}, {list(names)}: the networks that this '
+                          'version runs take the image of one')
 
 
 def config_to_dict(config: CheckpointConfig) -> dict:
@@ -127,6 +145,7 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
         space = UndeclaredActionSpace(source) if space is None else ActionSpace.from_config(space)
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
+        content['cameras'] = camera_names(content.get('cameras', ()))
         config = CheckpointConfig(model=model, action_space=space, **content)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error

@@ -71,6 +71,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
         model, notes = _model_config(directory, content, BASES[base], tensors, source)
         config = CheckpointConfig(
             model=model, action_space=deployment.action_space, ensemble=deployment.ensemble,
+            cameras=deployment.cameras,
             prompt='cogact',
             unnorm_key=deployment.unnorm_key, **image_options(
                 {'image_resize_strategy': BASES[base]['strategy']}, deployment.image, source))

@@ -8,12 +8,12 @@ A user writes it beside the checkpoint's config.json, since guessing could break
     {"unnorm_key": "bridge_orig",
      "action_space": {"preset": "bridge", "execute_steps": 1},
      "image": {"crop_area": 0.9, "rotate_180": false},
-     "ensemble": 0, "tokenizer": "/path/to/llama-2"}
+     "ensemble": 0, "tokenizer": "/path/to/llama-2", "cameras": ["front"]}
 
 Every key may be absent; without action_space the checkpoint answers, but drives nothing.  An
 action_space is an object with the fields of ActionSpace, or a preset's name, see
 control/presets.py.  ensemble: how many of the last chunks are blended (CogACT: 7 for WidowX, 2 for
-the Google robot).
+the Google robot).  cameras: the name, among the node's cameras, of the one it was trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import logging
 from pathlib import Path
 
-from .checkpoint import read_json, UndeclaredActionSpace
+from .checkpoint import camera_names, check_cameras, read_json, UndeclaredActionSpace
 from ..control.action_report import describe
 from ..control.action_space import ActionSpace
 from ..control.presets import preset_name
@@ -31,7 +31,7 @@ from ..geometry.image_transform import ImageTransform
 from ..support.validation import unknown_names
 
 FILE = 'deployment.json'
-KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer'}
+KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer', 'cameras'}
 IMAGE_KEYS = ('crop_area', 'rotate_180', 'mirror')
 _LOG = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Deployment:
     image: dict = field(default_factory=dict)
     ensemble: int = 0
     tokenizer: Path | None = None
+    cameras: tuple[str, ...] = ()
 
 
 def read_deployment(directory: Path) -> Deployment:
@@ -64,7 +65,17 @@ def read_deployment(directory: Path) -> Deployment:
     tokenizer = content.get('tokenizer')
     return Deployment(
         space, content.get('unnorm_key', ''), content.get('image', {}),
-        content.get('ensemble', 0), None if tokenizer is None else path.parent / tokenizer)
+        content.get('ensemble', 0), None if tokenizer is None else path.parent / tokenizer,
+        _cameras(content, path))
+
+
+def _cameras(content: dict, path: Path) -> tuple[str, ...]:
+    try:
+        names = camera_names(content.get('cameras', ()))
+        check_cameras(names)
+    except ConfigError as error:
+        raise CheckpointError(f'{path}: {error}') from error
+    return names
 
 
 def _check_keys(content: dict, path: Path) -> None:

@@ -48,6 +48,7 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
         config = CheckpointConfig(
             model=VLAConfig(head=head, text_length=0, state_dim=0, **model),
             action_space=deployment.action_space, ensemble=deployment.ensemble,
+            cameras=deployment.cameras,
             prompt='openvla',
             unnorm_key=deployment.unnorm_key or default_key,
             **image_options(_preprocessor(directory, content), deployment.image, source))

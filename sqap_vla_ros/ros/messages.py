@@ -10,6 +10,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
 from sqap_vla_ros.tokens.overlay import draw_overlay
+from sqap_vla_ros.tokens.view_overlay import draw_view
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -110,6 +111,12 @@ def overlay_message(observation, selection, transform, header):
     """Return a picture of what was kept, stamped as the image that it shows."""
     picture = draw_overlay(observation.image, selection, transform, observation.protected)
     return rgb_to_message(picture, header)
+
+
+def view_message(view):
+    """Return a picture of what is protected in a CameraView that no policy sees."""
+    header = Header(stamp=time_message(view.stamp_ns), frame_id=view.frame_id)
+    return rgb_to_message(draw_view(view.image, view.protected), header)
 
 
 def _array(code, values, dtype):

@@ -19,7 +19,8 @@ from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.observer import ObserverOptions
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.vla.config import NodeConfig
-from sqap_vla_ros.ros.vla.inputs import image_topic, Inputs
+from sqap_vla_ros.ros.vla.image_topics import image_topic
+from sqap_vla_ros.ros.vla.inputs import Inputs
 from sqap_vla_ros.ros.vla.joint_states import JointStates, MOST_AT_ONCE
 from tf2_msgs.msg import TFMessage
 
@@ -87,7 +88,7 @@ def test_images_that_never_arrive_are_told_with_the_cure(world):
 
 def test_the_middleware_numbers_images(world):
     world.move()
-    numbers = [number for _, number in world.node._parts.inputs.delivery._images]
+    numbers = [number for _, number in world.node._parts.inputs.main.delivery._images]
     if None in numbers:
         pytest.skip('this middleware does not')
     assert len(numbers) > 1 and numbers == sorted(set(numbers))

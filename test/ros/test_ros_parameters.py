@@ -36,7 +36,8 @@ def asked_for(tmp_path, monkeypatch):
             found.append(options)
             return SimpleNamespace(warm_up=lambda: None)
         monkeypatch.setattr('sqap_vla_ros.policy.load_policy', load_policy)
-        monkeypatch.setattr('sqap_vla_ros.policy.declared_action_space', lambda *_: ActionSpace())
+        monkeypatch.setattr('sqap_vla_ros.policy.declared', lambda *_: SimpleNamespace(
+            action_space=ActionSpace(), cameras=()))
         load_configured_policy(NodeConfig.from_parameters(
             {'checkpoint': str(tmp_path), **parameters}))
         return found[0]

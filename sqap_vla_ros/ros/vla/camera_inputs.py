@@ -16,7 +16,7 @@ from sqap_vla_ros.ingest.camera_info import InfoStream
 from sqap_vla_ros.ingest.cameras import ImageHistory
 from sqap_vla_ros.ingest.delivery import Delivery
 from sqap_vla_ros.ingest.frozen_images import FrozenImages
-from sqap_vla_ros.ingest.stamps import stamp_ns
+from sqap_vla_ros.ingest.stamps import stamp_ns, why_stamp_is_off
 
 from .deliverers import Deliverers
 from .image_topics import image_topic, why_no_image
@@ -56,12 +56,10 @@ class CameraInputs:
     def setup(self, on_frame, on_topic_problem):
         """Subscribe; on_frame(frame) is called with each image, on the executor thread."""
         self._on_frame = on_frame
-        compressed = self._config.image_transport == 'compressed'
-        kind = CompressedImage if compressed else Image
-        topic = image_topic(self._node, compressed, self._base + 'image')
+        kind = CompressedImage if self._is_compressed else Image
         self._image = self._node.create_subscription(
-            kind, topic, self._image_heard, qos.SENSOR, event_callbacks=qos.subscription_events(
-                self._node.resolve_topic_name(topic), on_topic_problem))
+            kind, self._topic, self._image_heard, qos.SENSOR,
+            event_callbacks=qos.subscription_events(self.expected_topic, on_topic_problem))
         self._deliverers = {
             topic: Deliverers(self._node, kind, topic)
             for topic, kind in ((self.image_topic, kind), (self.info_topic, CameraInfo))}
@@ -69,6 +67,23 @@ class CameraInputs:
             self._info, self._latched_info = (
                 PolledSubscription(self._node, CameraInfo, self._base + 'camera_info', profile)
                 for profile in (qos.SENSOR, qos.SENSOR_LATCHED))
+
+    @property
+    def _is_compressed(self) -> bool:
+        return self._config.image_transport == 'compressed'
+
+    @property
+    def _topic(self) -> str:
+        return image_topic(self._node, self._is_compressed, self._base + 'image')
+
+    @property
+    def expected_topic(self) -> str:
+        """Return the resolved name of the image topic, before it is subscribed to, too."""
+        return self._node.resolve_topic_name(self._topic)
+
+    def keep(self, frame: Frame):
+        """Remember an image that goes with those of another camera."""
+        self.images.add(frame.message)
 
     def use(self, config):
         """Take changed parameters of this camera."""
@@ -149,11 +164,32 @@ class CameraInputs:
             self._node, self.image_topic, self._config.image_transport,
             self._config.parameter('image_transport'))
 
-    def why_blind(self, now_ns: int) -> str:
-        """Return why there is no image to go by, '' if there is one."""
+    def why_blind(self) -> str:
+        """Return why there is no image at all, '' if there is one."""
         if self.frame is not None:
             return ''
-        return f'no image has come in on {self.image_topic}{self._missing}'
+        return self._named(f'no image has come in on {self.image_topic}{self._missing}')
+
+    def why_stale(self, now_ns: int) -> str:
+        """
+        Return why what the camera shows is not believed to be now, '' if it is, or shows nothing.
+
+        now_ns: the node's clock.
+        """
+        frame, topic, limit_s = self.frame, self.image_topic, self._config.image_timeout
+        if frame is None:
+            return ''
+        silent_s, age_s = time.perf_counter() - frame.heard_s, (now_ns - frame.stamp_ns) * 1e-9
+        if silent_s > limit_s or silent_s > limit_s / 2 and age_s > limit_s:
+            lost = self.lost_images()
+            return self._named(f'no image on {topic} for more than {limit_s:g} s'
+                               + (f'; {lost}' if lost else ''))
+        return self._named(
+            why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic)
+            or self.pictures.why_stop(self._config.frozen_image_timeout, topic))
+
+    def _named(self, text: str) -> str:
+        return f'camera {self.name}: {text}' if self.name and text else text
 
     def _image_heard(self, message, info):
         heard_s = time.perf_counter()

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """All parameters of vla_node as one record, and what of them goes together: no ROS in here."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, Field, field, fields, replace
 from math import inf, isfinite
 from pathlib import Path
 import re
@@ -11,7 +13,9 @@ import re
 from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.options import checked, option, OPTIONS, parameter_name, PolicyOptions
+from sqap_vla_ros.ingest.cameras import check_names
+from sqap_vla_ros.options import (
+    checked, option, OPTIONS, parameter_name, PolicyOptions, renamed)
 from sqap_vla_ros.support.resources import model_directory
 
 from .option_groups import (
@@ -29,11 +33,15 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
     All parameters of the node; raises ConfigError, naming the parameter, when made.
 
     policy: what load_policy is given; its fields are parameters of the node, too.
+    of_cameras: what was given for one camera alone, {name: {parameter: value}}.  camera: the
+    name of the camera whose own values stand here, see for_camera.
     """
 
     checkpoint: str = option(
         '', 'Checkpoint directory, or the name of a bundled model.')
     policy: PolicyOptions = field(default_factory=PolicyOptions)
+    of_cameras: Mapping = field(default_factory=dict)
+    camera: str = ''
 
     def __post_init__(self):
         """Check each value, and what ranges cannot say."""
@@ -46,12 +54,41 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
             raise ConfigError('parameters gripper_open_position and gripper_closed_position are '
                               f'both {self.gripper_open_position}')
         self.limits  # raises for a workspace that is none
+        self._check_cameras()
         self._check_names()
         self._check_twist_units()
         if self.servo_node and self.output not in ('twist', 'pose'):
             raise ConfigError(f'parameter servo_node is {self.servo_node!r}, but MoveIt Servo '
                               f'takes no {self.output}: use output twist or pose, or leave '
                               'servo_node empty')
+
+    def _check_cameras(self):
+        check_names(self.cameras)
+        frames = {}
+        for name in self.cameras:
+            frame = self.for_camera(name).camera_frame
+            other = frames.setdefault(frame, name) if frame else name
+            if other != name:
+                raise ConfigError(f'cameras {other} and {name} have the same optical frame, '
+                                  f'{frame!r}: set {other}.camera_frame and {name}.camera_frame')
+
+    def for_camera(self, name: str) -> NodeConfig:
+        """
+        Return the configuration in which the values of one camera stand; '' for the only one.
+
+        Raises ConfigError, naming the camera, for a value that cannot be used.
+        """
+        if not name:
+            return self
+        own = self.of_cameras.get(name, {})
+        try:
+            return replace(self, camera=name, cameras=(), of_cameras={}, **own)
+        except ConfigError as error:
+            raise ConfigError(f'camera {name}: {error}') from error
+
+    def parameter(self, name: str) -> str:
+        """Return what a parameter of this camera is called, such as wrist.camera_frame."""
+        return f'{self.camera}.{name}' if self.camera else name
 
     def _check_names(self):
         """ROS would only say so with a traceback, when the topic is made."""
@@ -115,7 +152,14 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
         policy = PolicyOptions(**{item.name: values[parameter_name(item)] for item in OPTIONS
                                   if parameter_name(item) in values})
         own = {item.name: values[item.name] for item in OWN if item.name in values}
-        return cls(policy=policy, **own)
+        return cls(policy=policy, **own, of_cameras=of_cameras(values))
+
+    def changed(self, values: Mapping) -> NodeConfig:
+        """Return the configuration with other values of parameters; raises ConfigError."""
+        mine = {name: value for name, value in values.items() if name in PARAMETERS}
+        own = {name: {**self.of_cameras.get(name, {}), **of_cameras(values).get(name, {})}
+               for name in self.cameras}
+        return replace(self, **mine, of_cameras=own)
 
     @property
     def needs_localization(self) -> bool:
@@ -133,6 +177,26 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
         return Path(self.checkpoint) if is_path else model_directory(self.checkpoint)
 
 
+def of_cameras(values: Mapping) -> dict:
+    """Return {camera: {parameter: value}} of values by names such as wrist.camera_frame."""
+    found = {}
+    for name, value in values.items():
+        camera, dot, rest = name.partition('.')
+        if dot and rest in PER_CAMERA:
+            found.setdefault(camera, {})[rest] = value
+    return found
+
+
+def camera_parameters(cameras, values: Mapping) -> dict[str, Field]:
+    """
+    Return the parameters of cameras by names such as wrist.camera_frame.
+
+    values: of those without a camera's name, which are their defaults.
+    """
+    return {f'{camera}.{name}': renamed(PARAMETERS[name], f'{camera}.{name}', values[name])
+            for camera in cameras for name in PER_CAMERA}
+
+
 def check_ros_name(parameter: str, name: str, may_be_empty: bool = True):
     """Raise ConfigError if a parameter is no name of a topic, action or node in ROS."""
     is_name = ROS_NAME.fullmatch(name) and len(name) <= LONGEST_NAME
@@ -144,5 +208,10 @@ def check_ros_name(parameter: str, name: str, may_be_empty: bool = True):
             + (', or an empty string' if may_be_empty else ''))
 
 
-OWN = tuple(item for item in fields(NodeConfig) if item.name != 'policy')
+OWN = tuple(item for item in fields(NodeConfig) if 'option' in item.metadata)
+# what each of several cameras has of its own
+PER_CAMERA = (
+    'camera_frame', 'camera_rectified', 'rotate_image_180', 'image_transport',
+    'protected_frames', 'require_localization', 'calibration_error_px', 'camera_info_max_age',
+    'frozen_image_timeout', 'min_contrast', 'max_image_change')
 PARAMETERS = {parameter_name(item): item for item in (*OPTIONS, *OWN)}

@@ -189,6 +189,7 @@ class Control(Permission):
     def check(self):
         """Look at what no callback tells: the number of publishers, and silence."""
         self.doubled = self.parts.inputs.doubled_topics(self._single_topics)
+        self.parts.inputs.look_for_images()
         self._check_estop()
         self.parts.run.report()
         self.pace = self.commander.pace(self.now_ns())
@@ -208,8 +209,9 @@ class Control(Permission):
 
     def why_wait(self):
         """Return (level, text) while there is nothing to play for a known reason, else None."""
-        if self.parts.inputs.frame is None:
-            return WARN, f'no image has come in on {self.parts.inputs.image_topic}'
+        blind = self.parts.inputs.why_blind()
+        if blind:
+            return WARN, blind
         if self.parts.inference.is_preparing:
             hangs = self.parts.inference.busy_s > PREPARATION_S
             return ERROR if hangs else WARN, (

@@ -32,8 +32,10 @@ def why_no_image(node, topic: str, transport: str, parameter: str) -> str:
     wanted, other = IMAGE, COMPRESSED_IMAGE
     if transport == 'compressed':
         wanted, other = other, wanted
+    own = node.get_fully_qualified_name() + '/'
     published = {name for name, types in kinds.items()
-                 if {wanted, other} & set(types) and node.count_publishers(name)}
+                 if {wanted, other} & set(types) and not name.startswith(own)
+                 and node.count_publishers(name)}
     wrong = [kind for kind in kinds.get(topic, ()) if kind != wanted]
     if wrong and topic in published:
         instead = 'compressed' if wrong[0] == COMPRESSED_IMAGE else 'raw'

@@ -15,8 +15,7 @@ import time
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.observation import ActionChunk
 
-from .inputs import Frame
-from ..messages import overlay_message, selection_message
+from .camera_inputs import Frame
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,9 @@ class Inference:
             return
         self._answers.append(answer)
         self._guard.trigger()
-        if answer.chunk is not None and answer.chunk.selection is not None:
-            self._publish_selection(policy, answer)
+        if answer.chunk is not None:  # commands do not wait for it
+            self._results.publish_seen(policy, answer.observation, answer.chunk.selection,
+                                       answer.frame.message.header)
         self._free_since = time.perf_counter()
 
     def _answer(self, policy, frame, instruction, epoch, started_s, waited_ms) -> Answer:
@@ -166,15 +166,6 @@ class Inference:
         finally:
             self.is_preparing = False
         return policy.is_ready(*kind)
-
-    def _publish_selection(self, policy, answer):
-        """Publish what was kept, drawn too if somebody looks; commands do not wait for it."""
-        header = answer.frame.message.header
-        self._results.selection.publish(
-            selection_message(answer.chunk.selection, answer.observation, header))
-        if self._results.overlay_is_wanted:
-            self._results.overlay.publish(overlay_message(
-                answer.observation, answer.chunk.selection, policy.image_transform, header))
 
     def _deliver(self):
         while self._answers:

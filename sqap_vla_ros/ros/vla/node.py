@@ -33,7 +33,8 @@ from .inputs import Inputs, polling
 from .lockstep import LockstepControl
 from .measured import MeasuredArm
 from .outputs import make_drive, make_output
-from .parameters import changed, declare_parameters, read_parameters
+from .parameters import (
+    changed, declare_camera_parameters, declare_parameters, read_parameters)
 from .parts import Parts
 from .planned import PlannedTrajectory
 from .realtime import RealTimeControl
@@ -45,6 +46,7 @@ from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
 from ..log import NodeLogHandler
+from ...ingest.cameras import camera_seen
 from ...ingest.observer import Observer, ObserverOptions
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -56,11 +58,18 @@ def load_configured_policy(config):
     """Load and warm up the policy that a NodeConfig names; takes seconds, a refusal does not."""
     directory = config.checkpoint_directory
     with missing_modules_as(ConfigError):
-        from sqap_vla_ros.policy import declared_action_space, load_policy
-        check_output(declared_action_space(directory, config.policy).kind, config.output)
+        from sqap_vla_ros.policy import declared, load_policy
+        checkpoint = declared(directory, config.policy)
+        camera_seen(config.cameras, checkpoint.cameras)
+        check_output(checkpoint.action_space.kind, config.output)
         policy = load_policy(directory, config.policy)
         policy.warm_up()
     return policy
+
+
+def taken_cameras(policy) -> tuple:
+    """Return the names of the cameras that a policy asks for, () for one that takes any."""
+    return tuple(getattr(policy, 'cameras', ()))  # of your own classes, which may not say
 
 
 class VlaNode(LifecycleNode):
@@ -88,6 +97,7 @@ class VlaNode(LifecycleNode):
         self._diagnostics = Diagnostics(self, self._steady_clock)
         refuse_what_is_not_allowed(self)
         declare_parameters(self)
+        declare_camera_parameters(self)
         self.add_on_set_parameters_callback(self._set_parameters)
         self._run = RunPolicy(self, self._diagnostics)
         for name in ('stop', 'resume', 'reset'):
@@ -193,11 +203,14 @@ class VlaNode(LifecycleNode):
         joint_names = {*([config.gripper_joint] if policy.state_names else ()),
                        *drive.joint_names}
         ahead_s = future_s(config.lockstep, self.get_parameter('use_sim_time').value)
-        inputs = Inputs(self, config, joint_names, ahead_s)
+        camera = self._camera_of(config, policy)
+        inputs = Inputs(self, config, joint_names, ahead_s, camera)
         transforms = Transforms(self, ahead_s)
-        observer = Observer(ObserverOptions.of(config), inputs, transforms, policy.state_names,
-                            polling)
-        results = Results(self)
+        observer = Observer(
+            ObserverOptions.of(config.for_camera(camera)), inputs, transforms, policy.state_names,
+            polling, {name: (ObserverOptions.of(config.for_camera(name)), heard)
+                      for name, heard in inputs.cameras.items() if name != camera})
+        results = Results(self, [name for name in config.cameras if name != camera])
         arm = MeasuredArm(
             config, transforms, inputs, drive.needs | space.needs, drive.joint_names)
         self._parts = Parts(
@@ -221,6 +234,16 @@ class VlaNode(LifecycleNode):
         self._control = self._run.control = control
         self._parts.estop.setup(control)
         inputs.setup(control)
+
+    def _camera_of(self, config, policy) -> str:
+        """Return which camera the policy sees, saying so where there are several."""
+        camera = camera_seen(config.cameras, taken_cameras(policy))
+        others = [name for name in config.cameras if name != camera]
+        if others:
+            self.get_logger().info(
+                f'the policy sees the camera {camera}; {", ".join(others)} '
+                f'{"is" if len(others) == 1 else "are"} checked and drawn, and not shown to it')
+        return camera
 
     def take_apart(self):
         """Stop the arm, end the thread and leave all topics; may be called at any time."""
@@ -250,7 +273,8 @@ class VlaNode(LifecycleNode):
         self._config, result = changed(self._config, parameters, space)
         if self._control is not None:
             self._control.use(self._config)
-            self._observer.options = ObserverOptions.of(self._config)
+            self._observer.use({name: ObserverOptions.of(self._config.for_camera(name))
+                                for name in self._config.cameras or ('',)})
         return result
 
     def _answer(self, name, request, response):

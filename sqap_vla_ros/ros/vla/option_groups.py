@@ -22,6 +22,17 @@ class InputOptions:
     base_frame: str = option('base_link', "TF frame of the robot's base.")
     end_effector_frames: tuple = option(
         ('tool0',), 'TF frames to protect; the first is the one that is commanded.')
+    cameras: tuple = option(
+        (), 'Names of several cameras: camera wrist has the topics wrist/image and '
+        'wrist/camera_info, and parameters of its own such as wrist.camera_frame, which are as '
+        'those without its name unless given. A policy of one image sees the first, unless it '
+        'names another. Empty: one camera, on image and camera_info.')
+    camera_tolerance: float = option(
+        0.1, "How much older than the image that is asked about another camera's may be [s].",
+        0.001, 10.0, live=True)
+    protected_frames: tuple = option(
+        (), 'TF frames to protect where a camera sees others of the robot than the '
+        'end_effector_frames, which count if it is empty.')
     camera_frame: str = option(
         '', "TF frame of the camera's optical centre (x right, y down, z forward); empty takes "
         "the image's frame_id, which must be camera_info's too.")

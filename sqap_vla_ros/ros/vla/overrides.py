@@ -14,6 +14,8 @@ from pathlib import Path
 from sqap_vla_ros.errors import ConfigError
 import yaml
 
+from .config import PER_CAMERA
+
 ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
 ROS_OWN_PREFIX = 'qos_overrides.'
 ALIKE = 0.85  # of two node names, 1 if they are the same
@@ -41,10 +43,24 @@ def unknown_parameters(node, known: Iterable[str]) -> list[str]:
     for name in overrides(node):
         if not (node.has_parameter(name) or name in ROS_OWN or name.startswith(ROS_OWN_PREFIX)):
             nearest = get_close_matches(name, known, 1, 0.5)
+            camera, _, rest = name.partition('.')
+            if rest in PER_CAMERA:
+                problems.append(_unknown_camera(node, camera, rest))
+                continue
             problems.append(f'parameter {name} is unknown: ' + (
                 f'did you mean {nearest[0]}?' if nearest else
                 'is it for another node? What stands under /** reaches this one, too'))
     return problems
+
+
+def _unknown_camera(node, camera: str, rest: str) -> str:
+    """Return what to say of a parameter of a camera that is not there."""
+    cameras = [name for name in node.get_parameter_or('cameras').value or () if name]
+    nearest = get_close_matches(camera, cameras, 1, 0.5)
+    return (f'parameter {camera}.{rest} is of a camera {camera!r}, and cameras has {cameras}: '
+            + (f'did you mean {nearest[0]}.{rest}?' if nearest else
+               f'add {camera} to cameras, or set {rest}' if not cameras else
+               f'add {camera} to cameras'))
 
 
 def unheard_files(node, arguments: Sequence[str]) -> list[str]:

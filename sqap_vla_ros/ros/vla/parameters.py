@@ -8,14 +8,14 @@ node. All others take effect at once, and a value that makes no sense is refused
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ingest.cameras import NAME
 from sqap_vla_ros.options import description, known, plain_default
 
-from .config import NodeConfig, PARAMETERS
+from .config import camera_parameters, NodeConfig, PARAMETERS, PER_CAMERA
 from .overrides import check_overrides
 
 # what limits twists and poses, and nothing of policies that tell joints
@@ -47,6 +47,27 @@ def declare_parameters(node, parameters=PARAMETERS):
         node.declare_parameter(name, default, descriptor(item))
 
 
+def declare_camera_parameters(node):
+    """
+    Declare what each of the cameras has of its own, by default as without the camera's name.
+
+    To be called when PARAMETERS are declared.  Names that make no sense are left to configure.
+    """
+    values = {name: read_parameter(node, name, PARAMETERS[name]) for name in PER_CAMERA}
+    cameras = [name for name in read_parameter(node, 'cameras', PARAMETERS['cameras'])
+               if NAME.fullmatch(name)]
+    declare_parameters(node, camera_parameters(dict.fromkeys(cameras), values))
+
+
+def declared(node) -> dict:
+    """Return all options of a node by the names of their parameters, those of cameras, too."""
+    cameras = read_parameter(node, 'cameras', PARAMETERS['cameras'])
+    of_cameras = camera_parameters(cameras, {
+        name: plain_default(PARAMETERS[name]) for name in PER_CAMERA})
+    return {**PARAMETERS, **{
+        name: item for name, item in of_cameras.items() if node.has_parameter(name)}}
+
+
 def read_parameters(node, arguments: Sequence[str] = ()) -> NodeConfig:
     """
     Return the declared parameters; arguments: the process's, for the files among them.
@@ -54,9 +75,10 @@ def read_parameters(node, arguments: Sequence[str] = ()) -> NodeConfig:
     Raises ConfigError for parameters that nobody declared, files of which nothing arrives, and
     values that don't go together.
     """
-    check_overrides(node, PARAMETERS, arguments)
+    parameters = declared(node)
+    check_overrides(node, parameters, arguments)
     config = NodeConfig.from_parameters({
-        name: read_parameter(node, name, item) for name, item in PARAMETERS.items()})
+        name: read_parameter(node, name, item) for name, item in parameters.items()})
     if config.lockstep and not node.get_parameter('use_sim_time').value:
         raise ConfigError('parameter lockstep is true but use_sim_time is false: in lockstep the '
                           "simulator's /clock is the time, set both")
@@ -76,16 +98,30 @@ def changed(config: NodeConfig, parameters, space=None) -> tuple:
 
     space: the ActionSpace of the policy that is loaded; what would do nothing with it is refused.
     """
-    updates = {p.name: p.value for p in parameters
-               if p.name in PARAMETERS and known(PARAMETERS[p.name]).live}
+    updates = {p.name: p.value for p in parameters if is_live(p.name)}
     try:
-        wanted = replace(config, **updates)
+        _check_reaches_a_camera(config, updates)
+        wanted = config.changed(updates)
         if space is not None:
             wanted.check_space(space)
             _check_heard(config, wanted, space)
         return wanted, SetParametersResult(successful=True)
     except ConfigError as error:
         return config, SetParametersResult(successful=False, reason=str(error))
+
+
+def is_live(name: str) -> bool:
+    """Return whether a running node takes a change of a parameter, also of a camera's own."""
+    item = PARAMETERS.get(name.rpartition('.')[2])
+    return item is not None and known(item).live
+
+
+def _check_reaches_a_camera(config: NodeConfig, updates) -> None:
+    """Raise ConfigError for a change that no camera follows, for each has a value of its own."""
+    for name in set(PER_CAMERA) & set(updates) if config.cameras else ():
+        if updates[name] != getattr(config, name):
+            raise ConfigError(f'parameter {name} was what cameras began with: set '
+                              + ' or '.join(f'{camera}.{name}' for camera in config.cameras))
 
 
 def _check_heard(config: NodeConfig, wanted: NodeConfig, space) -> None:

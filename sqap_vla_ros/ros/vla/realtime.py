@@ -11,7 +11,6 @@ import time
 
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
-from sqap_vla_ros.ingest.stamps import why_stamp_is_off
 
 from .control import Control
 from .diagnostics import ERROR, OK, WARN
@@ -65,7 +64,7 @@ class RealTimeControl(Control):
 
     def reset(self) -> str:
         """Drop the chunk and begin an episode; the arm stops at once."""
-        self.parts.inputs.pictures.clear()
+        self.parts.inputs.forget_pictures()
         told = super().reset()
         self._tick()
         return told
@@ -112,7 +111,7 @@ class RealTimeControl(Control):
         else:
             self._rest(now_ns)
         moves = command is not None and not self.config.dry_run
-        self.parts.inputs.pictures.commanded(
+        self.parts.inputs.commanded(
             command.velocity if moves else None, time.perf_counter())
         self._end_run_if_latched()
         self._say(*(stops or self.why_wait() or self.why_not_ask() or self._how_it_goes()))
@@ -164,17 +163,7 @@ class RealTimeControl(Control):
                 'watchdog: is the machine overloaded?') if silent_s else None
 
     def _why_stale(self, now_ns):
-        frame, limit_s = self.parts.inputs.frame, self.config.image_timeout
-        if frame is None:
-            return None
-        topic = self.parts.inputs.image_topic
-        silent_s, age_s = time.perf_counter() - frame.heard_s, (now_ns - frame.stamp_ns) * 1e-9
-        if silent_s > limit_s or silent_s > limit_s / 2 and age_s > limit_s:
-            lost = self.parts.inputs.lost_images()
-            return ERROR, (f'no image on {topic} for more than {limit_s:g} s'
-                           + (f'; {lost}' if lost else ''))
-        reason = (why_stamp_is_off(frame.stamp_ns, now_ns, limit_s, topic) or
-                  self.parts.inputs.pictures.why_stop(self.config.frozen_image_timeout, topic))
+        reason = self.parts.inputs.why_stale(now_ns)
         return (ERROR, reason) if reason else None
 
     def _why_outlived(self, now_ns):
