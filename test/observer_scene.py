@@ -88,6 +88,11 @@ class Scene:
             self.place(name, NOW_NS)
         return self
 
+    def with_a_static_camera(self, *names):
+        """Never have heard of frames, and know of the camera for ever."""
+        self.forget('camera', *names).buffer.insert('base', 'camera', self.camera, static=True)
+        return self
+
     def observe(self, message=None, state_names=STATE_NAMES, waiting=None, **changes):
         """Return (observation, warnings) under changed options."""
         observer = Observer(replace(OPTIONS, **changes), self.heard, self.buffer, state_names,

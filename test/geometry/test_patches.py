@@ -85,8 +85,11 @@ def test_the_rotated_image_protects_the_opposite_patch():
         protected(pixel, transform=turned), protected(pixel)[::-1], atol=1e-6)
 
 
-def test_uncertainty_is_calibration_plus_motion_seen_through_the_lens():
-    radius = geometry.radius_from_uncertainty(0.1, 0.5, 3.0, 500.0, 1.0)
-    assert radius == pytest.approx(3.0 + 500.0 * 0.05)
-    radii = geometry.radius_from_uncertainty(-0.1, 0.5, 3.0, 500.0, [2.0, 0.0, -1.0])
-    np.testing.assert_allclose(radii, [15.5, np.inf, np.inf])
+def test_the_views_of_several_cameras_are_one_after_the_other():
+    views = [([[41.5, 13.5]], [20.0], (448, 448)), (np.zeros((0, 2)), [], (48, 64)),
+             ([[10.0, 20.0]], [0.0], (30, 40))]
+    found = geometry.distances_of_views(views, SQUASH, GRID, 1.5).reshape(3, -1)
+    for one, (pixels, radii, size) in zip(found, views):
+        np.testing.assert_array_equal(one, geometry.protected_distances(
+            pixels, radii, size, SQUASH, GRID, 1.5))
+    assert np.isfinite(found).any(axis=1).tolist() == [True, False, True]

@@ -170,10 +170,8 @@ def test_a_gripper_off_the_image_is_a_warning_that_asks_for_the_frame(world):
 
 
 def config(**changes):
-    """Return what Inputs looks at."""
-    return SimpleNamespace(**{'image_transport': 'raw', 'needs_localization': False,
-                              'lockstep': False,
-                              'gripper_joint': 'grip', **changes})
+    """Return the parameters that say what is subscribed to, of a node that prunes nothing."""
+    return NodeConfig(gripper_joint='grip', **changes)
 
 
 def send_joints(publisher, first_ms, last_ms):
@@ -243,7 +241,7 @@ def test_a_picture_of_another_publisher_is_not_taken_where_time_goes_on_without_
     for nanosecond, number in enumerate((50, 51, 2, 52)):
         message = Image(data=[nanosecond])
         message.header.stamp.nanosec = nanosecond
-        inputs._image_heard(message, {'publication_sequence_number': number})
+        inputs.main._image_heard(message, {'publication_sequence_number': number})
     inputs.teardown()
     assert [frame.stamp_ns for frame in taken] == ([0, 1, 2, 3] if lockstep else [0, 1, 3])
 
