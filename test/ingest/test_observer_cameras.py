@@ -110,7 +110,8 @@ def test_in_lockstep_both_are_of_one_tick():
     with pytest.raises(ObservationError, match='in lockstep all cameras are of one tick'):
         scene.observer(lockstep=True).observe(picture(), 'go')
     scene.shown(NOW_NS)
-    assert scene.observer(lockstep=True).observe(picture(), 'go')[0].view('wrist').stamp_ns == NOW_NS
+    view = scene.observer(lockstep=True).observe(picture(), 'go')[0].view('wrist')
+    assert view.stamp_ns == NOW_NS
 
 
 def test_only_the_last_second_of_images_is_remembered():
@@ -132,7 +133,7 @@ def test_only_the_last_second_of_images_is_remembered():
      'wrist.require_localization to false'),
     ('frame', "camera wrist: the image has frame_id 'wrist_optical', camera_info has 'camera'.*"
      'set the parameter wrist.camera_frame'),
-    ('behind', r'camera wrist: palm lies 0.100 m behind the lens.*name other wrist.protected_fra')])
+    ('behind', r'camera wrist: palm lies 0.100 m behind the lens.*name other wrist.protected')])
 def test_what_is_wrong_with_a_camera_names_it(what, text):
     scene, options = WristScene(), {}
     shown = np.zeros((48, 64, 3), np.uint8) if what == 'black' else None
@@ -219,7 +220,7 @@ def test_a_policy_sees_the_first_camera_or_the_one_it_names(configured, taken, n
 
 
 @pytest.mark.parametrize('configured, taken, text', [
-    (('front', 'side'), ('wrist',), r"takes the cameras \['wrist'\] .* cameras has \['front', 'si"),
+    (('front', 'side'), ('wrist',), r"the cameras \['wrist'\] .* cameras has \['front', 'si"),
     ((), ('wrist',), r'cameras has \[\]: wrist is missing'),
     (('left', 'right'), ('left', 'right'), 'gives a policy the images of one')])
 def test_a_camera_that_is_not_there_is_refused(configured, taken, text):
