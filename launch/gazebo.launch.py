@@ -48,7 +48,7 @@ def bridge_nodes(robot, given):
     if not given['bridge'] and not given['gz_joint_states']:
         entries = [entry for entry in entries if entry['ros_topic_name'] != 'joint_states']
     return [bridge_node(bridge, robot)
-            for bridge in bridges(entries, {'': robot.config.camera_frame})]
+            for bridge in bridges(entries, robot.camera_frames)]
 
 
 def start(context, given):

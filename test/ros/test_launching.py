@@ -14,7 +14,7 @@ from sqap_vla_ros.ros.vla.config import PARAMETERS
 from sqap_vla_ros.support.resources import share_directory
 
 CONFIG = share_directory() / 'config'
-KNOWN = ('base_frame', 'keep_tokens', 'max_linear_speed', 'workspace_low', 'wrist.camera_frame')
+KNOWN = ('base_frame', 'keep_tokens', 'max_linear_speed', 'workspace_low')
 
 
 def robot(layers=(), **given):
@@ -236,3 +236,35 @@ def test_two_robots_of_one_file_have_each_its_section(tmp_path):
 def test_an_unknown_argument_gets_the_nearest_name(word, alike, told):
     found = unknown([word], vla_arguments(), alike)
     assert found == [] if told is None else told in found[0]
+
+
+def test_each_of_several_cameras_has_topics_and_parameters_of_its_own(tmp_path):
+    path = tmp_path / 'arm.yaml'
+    path.write_text('/**:\n  ros__parameters:\n    cameras: [front, wrist]\n'
+                    '    camera_frame: front_optical\n'
+                    '    wrist:\n      camera_frame: wrist_optical\n')
+    made = robot(config=str(path), **{'wrist/image': '/wrist/color', 'wrist.min_contrast': '0'})
+    assert made.camera_frames == {'front': 'front_optical', 'wrist': 'wrist_optical'}
+    assert made.config.for_camera('wrist').min_contrast == 0.0 != made.config.min_contrast
+    topics = dict(made.remappings)
+    assert (topics['wrist/image'], topics['wrist/camera_info'], topics['front/image']) == (
+        '/wrist/color', 'wrist/camera_info', 'front/image')
+    assert made.overrides['wrist.min_contrast'] == 0.0
+
+
+@pytest.mark.parametrize('given, told', [
+    ({'wrst/image': '/x'}, "camera 'wrst' is none of cameras, .* did you mean wrist"),
+    ({'wrst.min_contrast': '0'}, "camera 'wrst' is none of cameras, .* did you mean wrist"),
+    ({'zzz/camera_info': '/x'}, "camera 'zzz' .*: add it"),
+    ({'wrist.min_contrast': 'x'}, 'expected a number from 0.0 to 128.0'),
+    ({'wrist.min_contrast': '999'}, '999.0, expected 0.0 to 128.0')])
+def test_a_camera_that_is_not_there_gets_the_nearest_name(given, told):
+    cameras = {'cameras': 'front wrist', 'front.camera_frame': 'a', 'wrist.camera_frame': 'b'}
+    assert robot(**cameras)
+    with pytest.raises(ConfigError, match=told):
+        robot(**cameras, **given)
+
+
+def test_an_argument_of_a_camera_is_not_unknown_before_the_cameras_are_known():
+    assert unknown(['wrist/image:=/x', 'wrist.camera_frame:=y'], vla_arguments(), 0) == []
+    assert unknown(['wrist/imag:=/x', 'wrist.camera:=y'], vla_arguments(), 0) != []

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import checked, description, from_text
-from sqap_vla_ros.ros.vla.config import PARAMETERS
+from sqap_vla_ros.ros.vla.config import PARAMETERS, PER_CAMERA
 
 from .files import robots
 
@@ -33,6 +33,7 @@ TOPICS = {
     'gripper_command': 'Opening, 0 to 1, of gripper_output topic.'}
 PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
 OVERRIDES = ('use_sim_time', *PARAMETER)
+CAMERA_TOPICS = ('image', 'camera_info')  # that each of several cameras has: wrist/image
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ def override(name: str, text: str):
     return typed(PARAMETER[name], text) if name in PARAMETER else truth(name, text)
 
 
+def is_of_camera(name: str) -> bool:
+    """Return whether an argument is of one of several cameras: wrist/image, wrist.min_contrast."""
+    return name.rpartition('/')[2] in CAMERA_TOPICS and '/' in name or (
+        name.partition('.')[2] in PER_CAMERA)
+
+
 def typed(item, text: str):
     """Return the value of a field in its type; raises ConfigError, with the range, for none."""
     value = from_text(item, text)
@@ -79,7 +86,10 @@ def typed(item, text: str):
 
 def overrides(given: Mapping[str, str]) -> dict:
     """Return {parameter: value} of the arguments that were given, of all of them."""
-    return {name: override(name, given[name]) for name in OVERRIDES if given.get(name)}
+    own = {name: override(name, given[name]) for name in OVERRIDES if given.get(name)}
+    of_cameras = {name: typed(PARAMETERS[name.partition('.')[2]], text)
+                  for name, text in given.items() if '.' in name and is_of_camera(name)}
+    return {**own, **of_cameras}
 
 
 def truth(name: str, text: str) -> bool:
@@ -98,7 +108,7 @@ def unknown(words: Iterable[str], known: Iterable[str], alike: float) -> list[st
     known, told = list(known), []
     for name in (word.partition(':=')[0] for word in words if ':=' in word):
         near = get_close_matches(name, known, 1, alike or 0.6)
-        if name not in known and (near or not alike):
+        if name not in known and not is_of_camera(name) and (near or not alike):
             told.append(f'launch argument {name} is unknown' + (
                 f': did you mean {near[0]}?' if near else '; --show-args lists them'))
     return told

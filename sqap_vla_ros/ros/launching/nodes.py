@@ -18,7 +18,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.support.resources import share_directory
 from sqap_vla_ros.support.ros_environment import fastdds_profile
 
-from .arguments import Argument, truth, unknown
+from .arguments import Argument, CAMERA_TOPICS, is_of_camera, truth, unknown
 from .robot import Robot
 
 SURE = 0.9  # of a name that may be another launch file's, how near it has to be to ours
@@ -34,6 +34,8 @@ def describe(file: str, arguments: Mapping[str, Argument], start: Callable) -> L
     def started(context):
         told = check_names(file, context, arguments)
         given = {name: LaunchConfiguration(name).perform(context) for name in arguments}
+        given.update({name: text for name, text in context.launch_configurations.items()
+                      if is_of_camera(name)})
         return [*told, *start(context, given)]
     declared = [
         DeclareLaunchArgument(name, description=argument.description, **(
@@ -77,6 +79,8 @@ def rviz(robot: Robot, text: str) -> list[Node]:
              for topic in ('/vla_node/overlay', '/vla_node/planned_trajectory')}
     topics = {f'/{topic.lstrip("/")}': name for topic, name in robot.remappings
               if topic in ('image', 'camera_info', 'robot_description', '/tf', '/tf_static')}
+    for topic in CAMERA_TOPICS if robot.config.cameras else ():  # those that the policy sees
+        topics[f'/{topic}'] = dict(robot.remappings)[f'{robot.config.cameras[0]}/{topic}']
     return [Node(
         package='rviz2', executable='rviz2', name='rviz', namespace=robot.namespace,
         arguments=['-d', str(config), '-f', robot.config.base_frame],

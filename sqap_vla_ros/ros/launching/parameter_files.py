@@ -13,6 +13,7 @@ from pathlib import Path
 import re
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ros.vla.config import PER_CAMERA
 from sqap_vla_ros.ros.vla.overrides import ROS_OWN, ROS_OWN_PREFIX
 import yaml
 
@@ -61,7 +62,7 @@ def parameters_of(path: Path, node: str, known: Iterable[str]) -> dict:
 def _check_names(path, values: Iterable[str], known: set):
     problems = []
     for name in set(values) - known:
-        if name.startswith(ROS_OWN_PREFIX):
+        if name.startswith(ROS_OWN_PREFIX) or name.partition('.')[2] in PER_CAMERA:
             continue
         near = get_close_matches(name, known, 1, 0.5)
         problems.append(f'parameter {name} is unknown'

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One vla_node as the arguments of a launch file describe it, checked; no launch in here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.ros.vla.config import check_ros_name, NodeConfig, PARAMETERS
+from sqap_vla_ros.ros.vla.config import (
+    check_ros_name, NodeConfig, of_cameras, PARAMETERS, PER_CAMERA)
 
-from .arguments import overrides, TOPICS
+from .arguments import CAMERA_TOPICS, is_of_camera, overrides, TOPICS
 from .files import checkpoint_directory, robot_file, shipped
 from .parameter_files import parameters_of
 
@@ -39,6 +41,12 @@ class Robot:
         return full_name(self.name, self.namespace)
 
     @property
+    def camera_frames(self) -> dict[str, str]:
+        """Return the optical frame of each camera by its name, '' for the only one."""
+        return {name: self.config.for_camera(name).camera_frame
+                for name in self.config.cameras or ('',)}
+
+    @property
     def uses_sim_time(self) -> bool:
         """Return whether /clock is the node's time."""
         return _merged(self.files, self.overrides, self.full_name).get('use_sim_time', False)
@@ -63,10 +71,30 @@ def robot_of(given: Mapping[str, str], layers: Sequence[str] = ()) -> Robot:
     merged = _merged(files, values, full_name(given['name'], given['namespace']))
     config = NodeConfig.from_parameters({
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in merged.items() if name in PARAMETERS})
+        for name, value in merged.items()
+        if name in PARAMETERS or name.partition('.')[2] in PER_CAMERA})
+    topics = {name: text for name, text in given.items() if '/' in name and is_of_camera(name)}
+    _check_cameras(config.cameras, [*of_cameras(merged), *(
+        name.rpartition('/')[0] for name in topics)])
     checkpoint_directory(config)
     return Robot(given['name'], given['namespace'], files, values, config,
-                 remappings(given, servo))
+                 [*remappings(given, servo), *camera_remappings(config.cameras, topics)])
+
+
+def _check_cameras(cameras: Sequence[str], named: Iterable[str]):
+    """Raise ConfigError for a camera that something is said of and that is none of cameras."""
+    for name in named:
+        if name not in cameras:
+            near = get_close_matches(name, cameras, 1, 0.5)
+            raise ConfigError(
+                f'camera {name!r} is none of cameras, {list(cameras)}: '
+                + (f'did you mean {near[0]}?' if near else f'add it, as cameras:=front,{name}'))
+
+
+def camera_remappings(cameras: Iterable[str], given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the remappings of topics of several cameras, as wrist/image."""
+    topics = [f'{camera}/{topic}' for camera in cameras for topic in CAMERA_TOPICS]
+    return [(topic, given.get(topic, topic)) for topic in topics]
 
 
 def full_name(name: str, namespace: str) -> str:
