@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs in several processes of their own, for simulators that cannot share one."""
+"""Jobs in several processes of their own, for simulators that cannot share one; how one ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from typing import NoReturn
 
 
 def run_jobs(function: Callable, jobs: Iterable, processes: int) -> Iterator[tuple]:
@@ -39,6 +41,20 @@ def run_jobs(function: Callable, jobs: Iterable, processes: int) -> Iterator[tup
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
+
+
+def leave(status: int) -> NoReturn:
+    """
+    End this process with an exit status, at once where a thread is left behind in its work.
+
+    Python would unwind such a thread (a checkpoint that is still loading) through the frames of a
+    C++ library, which aborts the process: Ctrl-C then looks like a crash.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.daemon for thread in threading.enumerate()):
+        os._exit(status)
+    sys.exit(status)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
+from sqap_vla_ros.support.processes import leave
 from sqap_vla_ros.support.requirements import missing_modules_as
 from std_srvs.srv import Trigger
 
@@ -336,4 +337,4 @@ def main(args=None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(main())
