@@ -35,6 +35,11 @@ BELOW_EXTRAS = {'accelerate': 'language', 'bddl': 'sim', 'gguf': 'language', 'ro
 BUILD_STAND_INS = ('colcon build --base-paths src/sqap_vla_ros src/sqap_vla_ros/interfaces/* '
                    'and `source install/setup.bash` again')
 BUILT = ('sqap_vla_ros.msg', 'sqap_vla_ros.action')
+HELP = """usage: {name} [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]
+
+`ros2 param describe /{name} NAME` explains a parameter of the running node; all of them are in
+docs/ros_interface.md of sqap_vla_ros, and the launch files take them as arguments:
+`ros2 launch sqap_vla_ros vla.launch.py --show-args`."""
 
 
 class MissingModule(Exception):
@@ -80,20 +85,20 @@ def start(name: str, module: str) -> int:
     """
     Return what main() of a module does; 1, with the cure in one line, where an import fails.
 
-    name: of the executable, which begins the line.
+    name: of the executable, which begins the line. Ctrl-C before there is a node to stop ends it
+    as one later does: with 0.
     """
+    if {'-h', '--help'} & set(sys.argv[1:]):
+        print(HELP.format(name=name))
+        return 0
     try:
         with missing_modules_as(MissingModule):
             return import_module(module).main()
     except MissingModule as error:
         print(f'{name}: {error}', file=sys.stderr)
         return 1
-
-
-def require(kind: type[Exception], *modules: str) -> None:
-    """Raise `kind`, with the cure, for the first module that this Python does not find."""
-    for module in missing(modules)[:1]:
-        raise kind(cure(module))
+    except KeyboardInterrupt:
+        return 0
 
 
 def missing(modules: Iterable[str]) -> list[str]:

@@ -139,12 +139,27 @@ def test_an_executable_that_misses_a_module_says_so_in_one_line(module, capsys):
     assert requirements.start('vla_node', 'started') == 3
 
 
+def test_an_executable_that_is_interrupted_while_it_imports_ends_quietly(module, capsys):
+    def main():
+        raise KeyboardInterrupt
+    module.main = main
+    assert requirements.start('vla_node', 'started') == 0
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('word', ['-h', '--help'])
+def test_an_executable_that_is_asked_for_help_starts_nothing(word, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['vla_node', word])
+    assert requirements.start('vla_node', 'no_such_module') == 0
+    assert 'usage: vla_node [--ros-args' in capsys.readouterr().out
+
+
 @pytest.mark.ros
 def test_a_node_without_torch_is_not_configured_and_says_what_to_install(monkeypatch):
     from sqap_vla_ros.ros.vla.config import NodeConfig
     from sqap_vla_ros.ros.vla.node import load_configured_policy
     policy = ModuleType('policy')
-    policy.declared_action_space, policy.load_policy = fails('torch'), None
+    policy.__getattr__ = fails('torch')
     monkeypatch.setitem(sys.modules, 'sqap_vla_ros.policy', policy)
     config = NodeConfig.from_parameters({'checkpoint': str(ROOT / 'models/libero_goal')})
     with pytest.raises(ConfigError, match='has no .*torch.*pip install'):

@@ -4,8 +4,11 @@
 
 from contextlib import closing
 import threading
+from types import SimpleNamespace
 
 import pytest
+from sqap_vla_ros.inference import device
+from sqap_vla_ros.ros.vla.node import VlaNode
 from sqap_vla_ros.ros.vla.worker import Worker
 
 WAIT_S = 30.0
@@ -36,3 +39,27 @@ def test_a_policy_that_exits_while_it_is_loaded_fails_the_load_and_not_the_proce
         with pytest.raises(RuntimeError, match=r'ended by SystemExit\(2\)'):
             worker.call(leave).result(WAIT_S)
         assert worker.call(lambda: 7).result(WAIT_S) == 7
+
+
+def test_a_thread_that_is_left_behind_has_not_ended():
+    going_on, begun = threading.Event(), threading.Event()
+    worker = Worker(lambda text: None)
+    worker.call(lambda: (begun.set(), going_on.wait(WAIT_S)))
+    assert begun.wait(WAIT_S)
+    worker.close(timeout_s=0.01)
+    assert not worker.has_ended
+    going_on.set()
+    worker.close()
+    assert worker.has_ended
+
+
+@pytest.mark.parametrize('has_ended', [True, False])
+def test_memory_is_let_go_of_unless_a_load_is_left_behind_that_may_hold_an_import(
+        has_ended, monkeypatch):
+    freed = []
+    monkeypatch.setattr(device, 'free_memory', lambda: freed.append(True))
+    node = SimpleNamespace(_worker=SimpleNamespace(has_ended=has_ended), _run=SimpleNamespace(),
+                           _stop_parts=lambda: None)
+    VlaNode.take_apart(node)
+    VlaNode.take_apart(node)  # again at the end of the process
+    assert freed == [True] * has_ended

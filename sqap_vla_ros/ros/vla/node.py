@@ -249,9 +249,12 @@ class VlaNode(LifecycleNode):
     def take_apart(self):
         """Stop the arm, end the thread and leave all topics; may be called at any time."""
         self._stop_parts()
+        worker = self._worker
         self._control = self._run.control = self._parts = None
         self._worker = self._observer = self._config = None
-        if 'torch' in sys.modules:  # no policy was ever loaded without
+        # no policy was ever loaded without torch; a thread in the middle of importing that, left
+        # behind, would let the import here wait for it
+        if worker is not None and worker.has_ended and 'torch' in sys.modules:
             from sqap_vla_ros.inference.device import free_memory
             free_memory()
 

@@ -57,6 +57,11 @@ class Worker:
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread is over; not so after close() where a job hangs or takes long."""
+        return not self._thread.is_alive()
+
     def close(self, timeout_s: float = 2.0):
         """End the thread; one that hangs is left behind (it is a daemon)."""
         with self._wake:
