@@ -22,6 +22,7 @@ PURPOSES = {
     '~/token_selection': 'which patches were kept, and why',
     '~/overlay': 'the same as a picture, made while somebody looks',
     '~/planned_trajectory': 'what is coming, made while somebody looks',
+    '~/planned_poses': 'the same as poses, where the URDF tells them',
     '/diagnostics': 'once a second, and at once when something changes',
     '~/stop': 'stops, until `~/resume`; in any state',
     '~/resume': 'clears what is latched, or begins with what is held',

@@ -74,6 +74,10 @@ class Drive:
         """Return where the arm has been told to be by now; None where no position is told."""
         return None
 
+    def hand_at(self, joints: np.ndarray) -> Pose | None:
+        """Return where joints [n] have the end effector; None where no URDF tells."""
+        return None
+
     def rest(self) -> None:
         """Take the arm to stand; motion begins again with `begin`."""
 

@@ -27,6 +27,7 @@ from .limits import JointLimits
 from .row_positions import pose_of, step_between
 from .safety_gate import SafetyGate
 from ..errors import ObservationError
+from ..geometry.transform_buffer import Pose
 
 RESUMED_WITHIN = 0.01  # rad or m; nearer than this, the last reference is gone on from: an arm
 # that sags a little under its load would sink with every start otherwise
@@ -149,8 +150,11 @@ class JointDrive(Drive):
         if self._reference is None:
             return None
         joints = self._at(now_ns)
-        pose = self._inverse.kinematics.forward(joints) if self._inverse else None
-        return Measured(pose, joints)
+        return Measured(self.hand_at(joints), joints)
+
+    def hand_at(self, joints: np.ndarray) -> Pose | None:
+        """Return where joints [n] have the end effector; None where no URDF tells."""
+        return self._inverse.kinematics.forward(joints) if self._inverse else None
 
     def rest(self) -> None:
         """Take the arm to stand where it was told to be."""

@@ -105,6 +105,7 @@ def test_what_a_file_starts_is_in_its_namespace_with_its_own_transforms(load, in
         assert dict(options['remappings'])['/tf_static'] == '/left/tf_static'
     topics = dict(made['rviz2']['remappings'])
     assert topics['/vla_node/overlay'] == '/left/vla_node/overlay'
+    assert topics['/vla_node/planned_trajectory'] == '/left/vla_node/planned_poses'  # of joints
     assert topics['/image'] == dict(made['vla_node']['remappings'])['image'] == 'cam'
 
 

@@ -3,6 +3,7 @@
 """Outputs that tell joints, over real topics, with a gantry that follows what it is told."""
 from types import SimpleNamespace
 
+from geometry_msgs.msg import PoseArray
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
@@ -323,12 +324,17 @@ def test_joint_states_at_5_hz_and_at_1_khz_serve(world_of, rate):
 
 def test_what_is_planned_is_shown_as_joints_where_joints_are_commanded(world_of):
     world = world_of('joint_position')
-    planned = []
+    planned, poses = [], []
     world.robot.create_subscription(
         JointTrajectory, 'vla_node/planned_trajectory', planned.append, 10)
+    world.robot.create_subscription(PoseArray, 'vla_node/planned_poses', poses.append, 10)
     started(world)
     world.until(lambda: planned, meanwhile=world.controller.look)
     assert tuple(planned[0].joint_names) == JOINTS
     assert places(planned[0])[:, 1:] == pytest.approx(
         np.tile(START[1:], (len(planned[0].points), 1)), abs=1e-6)
     assert np.diff(places(planned[0])[:4, 0]) == pytest.approx(SPEED * 0.05, abs=1e-4)
+    world.until(lambda: poses and poses[-1].poses, meanwhile=world.controller.look)
+    assert poses[-1].header.frame_id == 'base'
+    ways = [pose.position.x for pose in poses[-1].poses]
+    assert np.diff(ways[:4]) == pytest.approx(SPEED * 0.05, abs=1e-3)

@@ -34,8 +34,9 @@ DOCS = [path for path in sorted([*(SHARE / 'docs').glob('*.md'), *SHARE.glob('RE
 ROOMS = 'ros/vla', 'ros/launching', 'ingest', 'geometry', 'control'  # which speak to the user
 REAL = sorted(set(robots()) - {'libero_sim'})
 MESSAGES = {'~/action_chunk': 'msg/ActionChunk.msg', '~/token_selection': 'msg/TokenSelection.msg'}
+POSES = '~/planned_poses'  # of joint outputs
 SERVICES = {'~/stop', '~/resume', '~/reset'}
-PUBLISHED = {*MESSAGES, '~/overlay', '~/planned_trajectory', '/diagnostics'}
+PUBLISHED = {*MESSAGES, '~/overlay', '~/planned_trajectory', '/diagnostics'}  # of any output
 
 
 def values_of(*names):
@@ -242,7 +243,7 @@ def test_foxglove_shows_topics_and_fields_that_there_are():
     shown += [own(name) for key in ('imageTopic', 'topicToRender') for name in
               names_in(panels, key)]
     assert {'~/overlay', '~/planned_trajectory', '/diagnostics'} <= set(shown)
-    assert set(shown) <= {*PUBLISHED, '/robot_description'}
+    assert set(shown) <= {*PUBLISHED, POSES, '/robot_description'}
     for path in names_in(panels, 'value'):
         topic, _, field = own(path).partition('.')
         if topic in MESSAGES:

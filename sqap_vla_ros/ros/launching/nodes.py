@@ -14,6 +14,7 @@ from launch.actions import (
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterFile
+from sqap_vla_ros.control.output_modes import JOINT_OUTPUTS
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.support.resources import share_directory
 from sqap_vla_ros.support.ros_environment import fastdds_profile
@@ -75,8 +76,9 @@ def rviz(robot: Robot, text: str) -> list[Node]:
         return []
     require('rviz2', 'rviz:=true')
     config = share_directory() / 'rviz' / 'vla.rviz'
-    names = {topic: f'{robot.full_name}/{topic.rpartition("/")[2]}'
-             for topic in ('/vla_node/overlay', '/vla_node/planned_trajectory')}
+    poses = 'planned_poses' if robot.config.output in JOINT_OUTPUTS else 'planned_trajectory'
+    names = {'/vla_node/overlay': f'{robot.full_name}/overlay',
+             '/vla_node/planned_trajectory': f'{robot.full_name}/{poses}'}
     topics = {f'/{topic.lstrip("/")}': name for topic, name in robot.remappings
               if topic in ('image', 'camera_info', 'robot_description', '/tf', '/tf_static')}
     for topic in CAMERA_TOPICS if robot.config.cameras else ():  # those that the policy sees
