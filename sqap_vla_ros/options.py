@@ -18,7 +18,7 @@ import re
 from .control.action_space import ActionSpace
 from .errors import ConfigError
 from .numerics.precision import PARTS, PRECISIONS
-from .support.validation import is_count, is_number
+from .support.validation import is_count, is_number, nearest
 from .tokens.choice import METHODS, SelectionConfig, TIES
 
 DTYPES = ('float32', 'bfloat16', 'float16')
@@ -137,8 +137,8 @@ def checked(item: Field, value):
     value = () if kind is tuple and list(value) == [''] else kind(value)
     for name in value if kind is tuple else (value,):
         if facts.choices and name not in (*facts.choices, facts.unset):
-            raise ConfigError(
-                f'{title(item)} is {name!r}, expected one of {", ".join(facts.choices)}')
+            raise ConfigError(f'{title(item)} is {name!r}{nearest(name, facts.choices)}, expected '
+                              f'one of {", ".join(facts.choices)}')
     if facts.low is not None and not facts.low <= value <= facts.high:
         raise ConfigError(f'{title(item)} is {value}, expected {facts.low} to {facts.high}')
     return item.default if item.default is None and value == facts.unset else value

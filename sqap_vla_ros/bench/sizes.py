@@ -21,6 +21,7 @@ from ..model.llama import LlamaConfig
 from ..model.vit import ViTConfig
 from ..model.vla import VLA, VLAConfig
 from ..support.resources import model_directory
+from ..support.validation import nearest
 
 BUNDLED = 'bundled'
 TEXT_LENGTH = 20
@@ -54,7 +55,7 @@ def size_config(name: str, head: str = 'chunk') -> VLAConfig:
     if name == BUNDLED:
         return read_config(model_directory()).model
     if name not in _DECODERS:
-        raise ConfigError(f'size {name!r} is unknown: use one of {SIZES}')
+        raise ConfigError(f'size {name!r} is unknown{nearest(name, SIZES)}: use one of {SIZES}')
     width, inner, layers, heads, kv_heads = _DECODERS[name]
     return with_vision(decoder(width, layers, inner, heads, kv_heads), head)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import sys
 import time
 
-from .options import add_policy_arguments, policy_options
+from .options import add_policy_arguments, CHECKPOINT, policy_options
 from ..errors import ConfigError
 from ..numerics.precision import PRECISIONS
+from ..support.resources import checkpoint_path
 
 _GIB = 2 ** 30
 
@@ -18,7 +19,7 @@ _GIB = 2 ** 30
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla convert`."""
     add = parser.add_argument
-    add('source', help='OpenVLA directory, CogACT run directory (or its .pt), or one of ours')
+    add('source', help=CHECKPOINT)
     add('out', help='directory to make; OUT.partial beside it holds an unfinished one')
     add('--precision', default='w4a4', metavar='NAME',
         help='of the decoder: ' + ', '.join(PRECISIONS))
@@ -78,7 +79,7 @@ def make_task(args):
     scheme = QuantScheme(
         args.precision, not args.no_rotate, overrides, args.qk_bits, not args.per_tensor,
         args.group_size, args.seed)
-    source = open_checkpoint(args.source, options.tokenizer)
+    source = open_checkpoint(checkpoint_path(args.source), options.tokenizer)
     if options.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(options.unnorm_key)
     calibration = read_calibration(args.calibration, args.samples) if args.gptq else None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .options import add_policy_arguments, policy_options
+from .options import add_policy_arguments, CHECKPOINT, policy_options
 from .scene import add_scene_arguments
 from ..errors import ConfigError
 from ..evaluate.evaluation import evaluate, EvaluationOptions
@@ -12,6 +12,7 @@ from ..evaluate.plan import VARIANTS
 from ..evaluate.rollouts import CONTROLS
 from ..evaluate.seeds import TEST_SEEDS, VALIDATION_SEEDS
 from ..sim.options import scene_options
+from ..support.resources import checkpoint_path
 from ..tokens.choice import TIES
 
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
@@ -22,7 +23,7 @@ POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla eval`."""
     add, default = parser.add_argument, EvaluationOptions('')
-    add('checkpoint', help='checkpoint directory of OpenVLA, CogACT (or its .pt) or this package')
+    add('checkpoint', help=CHECKPOINT)
     add('--instructions', nargs='+', metavar='TEXT',
         help="the tasks; the checkpoint's own unless given, all of the suite where it has none")
     add('--episodes-per-task', type=int, default=default.episodes_per_task, metavar='N',
@@ -61,7 +62,7 @@ def run(args) -> int:
     numbers = {name: getattr(args, name)
                for name in ('episodes_per_task', 'seed', 'max_steps', 'processes')}
     evaluate(EvaluationOptions(
-        args.checkpoint, policy_options(args, seed=0, keep=None),
+        str(checkpoint_path(args.checkpoint)), policy_options(args, seed=0, keep=None),
         scene_options(args, args.instructions), keep=_numbers(args.keep), out=args.out,
         **lists, **numbers))
     return 0

@@ -11,14 +11,15 @@ import time
 
 import numpy as np
 
-from .options import add_policy_arguments, policy_options
+from .options import add_policy_arguments, CHECKPOINT, policy_options
 from ..control.action_space import TWIST_NAMES
 from ..errors import ConfigError, ObservationError
 from ..ingest.images import read_image
 from ..ingest.told_state import MAX_REACH_M, told_state
 from ..observation import Observation, STATE_NAMES
-from ..support.files import check_output, save_file
+from ..support.files import check_output, nearest_path, save_file
 from ..support.progress import Progress
+from ..support.resources import checkpoint_path
 
 POLICY = ('precision', 'device', 'dtype', 'int8', 'threads', 'unnorm_key', 'tokenizer',
           'ddim_steps', 'guidance', 'seed', 'keep', 'prune_layer', 'selection_method',
@@ -28,7 +29,7 @@ POLICY = ('precision', 'device', 'dtype', 'int8', 'threads', 'unnorm_key', 'toke
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla infer`."""
     add = parser.add_argument
-    add('checkpoint', help='checkpoint directory of OpenVLA, CogACT (or its .pt) or this package')
+    add('checkpoint', help=CHECKPOINT)
     add('--image', required=True, metavar='FILE', help='what the camera sees')
     add('--instruction', required=True, metavar='TEXT', help='what to do')
     add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
@@ -55,6 +56,7 @@ def run(args) -> int:
 
 def infer(args) -> int:
     """Do what `run` does."""
+    args.checkpoint = checkpoint_path(args.checkpoint)
     options = policy_options(args, capture=not args.dump)
     check_count(args.warm_up)
     state = shown_state(args.state)
@@ -152,6 +154,8 @@ def read_noise(path) -> np.ndarray:
     try:
         noise = np.load(path, allow_pickle=False)
         return np.asarray(noise, np.float32)
+    except FileNotFoundError as error:
+        raise ConfigError(f'--noise {path} does not exist{nearest_path(path)}') from error
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise ConfigError(f'--noise {path} is no .npy file of numbers: {error}') from error
 

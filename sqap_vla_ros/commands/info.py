@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 import math
 
+from .options import CHECKPOINT
 from ..control.action_report import describe, si_ranges
 from ..support.files import MIB
+from ..support.progress import Progress
+from ..support.resources import checkpoint_path
 
 EXAMPLE_CAMERA = (640, 480)  # px
 ASPECTS = {'letterbox': 'padded to a square', 'resize-crop': 'cut to its central square'}
@@ -17,14 +20,15 @@ ASPECTS = {'letterbox': 'padded to a square', 'resize-crop': 'cut to its central
 
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla info`."""
-    parser.add_argument('checkpoint', help='checkpoint directory, or the .pt file of a CogACT run')
+    parser.add_argument('checkpoint', help=CHECKPOINT)
     parser.add_argument('--unnorm-key', metavar='KEY', help='show the action ranges of this one')
 
 
 def run(args) -> int:
     """Print architecture, sizes by part, precision, actions, statistics and image geometry."""
     from ..formats import open_checkpoint
-    source = open_checkpoint(args.checkpoint)
+    with Progress('reading the headers'):
+        source = open_checkpoint(checkpoint_path(args.checkpoint))
     if args.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(args.unnorm_key)
     for title, text in lines(source):

@@ -9,6 +9,9 @@ import argparse
 from ..options import (
     description, flag_name, known, OPTIONS, plain_default, PolicyOptions)
 
+CHECKPOINT = ('checkpoint directory of OpenVLA, CogACT (or its .pt) or this package, or the name '
+              'of a bundled model')
+
 
 def add_policy_arguments(parser: argparse.ArgumentParser, *names: str, **defaults) -> None:
     """

@@ -29,8 +29,10 @@ from ..errors import ConfigError, ObservationError
 from ..formats import Source
 from ..inference.inputs import ModelInputs
 from ..ingest.images import read_image
+from ..ingest.told_state import told_state
 from ..loading.units import empty_model
 from ..model.prompt import make_prompt
+from ..support.files import nearest_path
 from ..train.shards import load_shards
 
 LIST = 'instructions.jsonl'
@@ -76,6 +78,8 @@ def read_calibration(directory, count: int) -> Calibration:
     Raises ConfigError for a directory without any, or samples that cannot be read.
     """
     directory = Path(directory)
+    if not directory.is_dir():
+        raise ConfigError(f'--calibration {directory} is no directory{nearest_path(directory)}')
     if count < 1:
         raise ConfigError(f'{count} calibration samples: take at least one')
     if (directory / LIST).is_file():
@@ -106,7 +110,7 @@ def _listed(directory: Path, count: int) -> Iterator[Sample]:
             entry = json.loads(lines[index])
             state = entry.get('state')
             yield Sample(read_image(directory / entry['image']), str(entry['instruction']),
-                         None if state is None else np.asarray(state, np.float32))
+                         None if state is None else told_state(state))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f'{path}, line {index + 1}: {type(error).__name__} {error}: '
                               'expected an object with image and instruction') from error

@@ -9,7 +9,8 @@ import sys
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
-from sqap_vla_ros.support.resources import config_file, model_directory
+from sqap_vla_ros.support.resources import checkpoint_path, config_file, model_directory
+from sqap_vla_ros.support.validation import nearest
 
 # what the node would refuse, and rightly, of the control blank-image
 BLANK_IMAGE = {'frozen_image_timeout': 0.0, 'min_contrast': 0.0, 'max_image_change': 0.0}
@@ -62,7 +63,7 @@ class DemoOptions:
     @property
     def checkpoint_directory(self) -> Path:
         """Return the checkpoint's directory; raises CheckpointError for an unknown name."""
-        path = Path(self.checkpoint)
+        path = checkpoint_path(self.checkpoint)
         is_path = len(path.parts) > 1 or path.is_dir()
         return path.resolve() if is_path else model_directory(self.checkpoint)
 
@@ -75,8 +76,9 @@ def check_against_checkpoint(options: DemoOptions, config) -> None:
     """
     known, total = config.instructions, config.model.num_visual
     if options.instruction and known and options.instruction not in known:
-        raise ConfigError(f'--instruction {options.instruction!r} is unknown to the checkpoint: '
-                          'use one of ' + ', '.join(repr(text) for text in known))
+        raise ConfigError(f'--instruction {options.instruction!r} is unknown to the checkpoint'
+                          f'{nearest(options.instruction, known)}: use one of '
+                          + ', '.join(repr(text) for text in known))
     if options.keep > total:
         raise ConfigError(f'--keep {options.keep} is more than the {total} visual tokens of the '
                           'checkpoint')

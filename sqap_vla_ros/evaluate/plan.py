@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .rollouts import CONTROLS
 from ..errors import ConfigError
+from ..support.validation import unknown_names
 
 BASELINE = 'fp'
 OTHER_PRECISIONS = ('w4a8', 'w8a8', 'w4a16')
@@ -82,4 +83,4 @@ def _check(names, known, option: str) -> None:
     unknown = [name for name in names if name not in known]
     if unknown or len(set(names)) < len(names):
         raise ConfigError(f'{option} {",".join(names)}: each of {", ".join(known)} at most once'
-                          + (f', not {", ".join(unknown)}' if unknown else ''))
+                          + (f', not {unknown_names(names, known)}' if unknown else ''))

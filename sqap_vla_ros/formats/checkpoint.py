@@ -30,6 +30,7 @@ from ..model.heads import HEADS
 from ..model.llama import LlamaConfig
 from ..model.vit import FusedViTConfig, ViTConfig
 from ..model.vla import VLAConfig
+from ..support.files import listing, nearest_path
 from ..support.validation import is_number
 
 FORMAT = 'sqap_vla_ros/1'
@@ -211,9 +212,11 @@ def read_config(directory) -> CheckpointConfig:
     directory = Path(directory)
     missing = [name for name in FILES if not (directory / name).is_file()]
     if missing:
-        raise CheckpointError(
-            f'{directory} is not a checkpoint: {", ".join(missing)} missing '
-            f'(expected {", ".join(FILES)})')
+        if not directory.is_dir():
+            raise CheckpointError(f'{directory} is not a checkpoint: no such directory'
+                                  f'{nearest_path(directory)}')
+        raise CheckpointError(f'{directory} is not a checkpoint: {", ".join(missing)} missing, it '
+                              f'holds {listing(directory)}: copy it again, whole')
     return config_from_dict(
         read_json(directory / 'config.json'), str(directory / 'config.json'))
 

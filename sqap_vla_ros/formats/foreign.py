@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import re
 
-from .checkpoint import FILES
 from ..errors import CheckpointError
+from ..support.files import listing, nearest_path
+from ..support.resources import bundled_models
+from ..support.validation import nearest
 
-SUPPORTED = ('this engine loads OpenVLA directories (config.json and .safetensors), CogACT run '
-             'directories (config.json, dataset_statistics.json, checkpoints/*.pt) and its own '
-             f'({", ".join(FILES)})')
+SUPPORTED = 'this engine loads OpenVLA, CogACT and its own checkpoints, see docs/checkpoints.md'
 OFT = ('OpenVLA-OFT, which this engine does not run: its actions come from heads beside the '
        'language model, which was not trained to give them as tokens, and it takes several '
        'images, the state and parallel decoding')
@@ -111,8 +111,8 @@ def check_known(directory: Path, content: dict) -> None:
         below = sorted(str(path.parent) for pattern in ('*/config.json', 'snapshots/*/config.json')
                        for path in directory.glob(pattern))
         advice = f', name the one that you mean: {", ".join(below[:3])}' if below else ''
-        raise CheckpointError(f'{directory} is not a checkpoint, it has no config.json{advice}; '
-                              f'{SUPPORTED}')
+        raise CheckpointError(f'{directory} is not a checkpoint: it holds {listing(directory)} '
+                              f'and no config.json{advice}')
 
 
 def check_place(path: Path) -> None:
@@ -121,20 +121,22 @@ def check_place(path: Path) -> None:
             path.parent.parent / 'config.json').is_file():
         return
     if path.is_file() and any(path.match(pattern) for pattern in OFT_FILES):
-        reason = f'belongs to an {OFT}'
+        reason = f'belongs to an {OFT}; {SUPPORTED}'
     elif path.is_file() and path.suffix == '.pt':
         reason = ('is a .pt file outside its run directory, which says what its tensors are: '
                   'download the config.json and dataset_statistics.json of its repository too, '
                   'put the file into checkpoints/ beside them and name it there')
     elif path.is_file():
-        reason = 'is a file: name the directory that it is in'
+        reason = 'is a file, expected a directory: name the one that it is in'
     else:
-        reason = 'does not exist'
+        known = bundled_models() if len(path.parts) == 1 else []
+        near = nearest_path(path) or nearest(path, known)
+        reason = f'does not exist{near}'
         hub = re.fullmatch(r'((https:/huggingface\.co|hf:)/)?([\w.-]+/[\w.-]+)', str(path))
-        if hub:
+        if hub and not near and not path.parent.is_dir():
             reason += ('; if it is the name of a Hugging Face repository, download that first: '
                        f'hf download {hub[3]} --local-dir {path.name}, and name this directory')
-    raise CheckpointError(f'{path} {reason}; {SUPPORTED}')
+    raise CheckpointError(f'{path} {reason}')
 
 
 def lfs_advice(path: Path) -> str:

@@ -11,6 +11,7 @@ whose step is no multiple of a pixel. A message's own numbers are checked first.
 import cv2
 import numpy as np
 from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.support.files import nearest_path
 
 from .compressed import DEPTH_ENCODINGS, MAX_PIXELS, read_header
 
@@ -77,6 +78,8 @@ def read_image(path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert('RGB'))
+    except FileNotFoundError as error:
+        raise ObservationError(f'{path} does not exist{nearest_path(path)}') from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ObservationError(f'{path} cannot be read as an image: {error}') from error
 

@@ -22,7 +22,7 @@ from ..formats.source import Source
 from ..kernels.cuda import announce, unavailable
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA
-from ..numerics.precision import PARTS, PRECISIONS
+from ..numerics.precision import parse_precision, PARTS
 from ..quant import prepare_kernels, QuantLinear, QuantScheme
 
 _CPU = torch.device('cpu')
@@ -59,8 +59,7 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
 
 def check_precision(source: Source, is_converted: bool, stored: str, precision: str) -> None:
     """Raise ConfigError for an unknown precision, or another than converted weights have."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f'precision {precision!r} is unknown: use one of {PRECISIONS}')
+    parse_precision(precision)
     if is_converted and stored != precision:
         raise ConfigError(
             f'{source.path} holds {stored} weights, {precision} was asked for: convert the '

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 
 from .powers_of_two import is_power_of_two, largest_power_of_two
 from ..errors import ConfigError
+from ..support.validation import nearest
 
 _BITS = (4, 8, 16)
 _SMALLEST_GROUP = 16
@@ -46,7 +47,8 @@ PARTS = ('vision', 'projector', 'head')  # of a model, outside the decoder's blo
 def parse_precision(name: str) -> Precision:
     """Return the precision of that name; raise ConfigError listing the known ones."""
     if name not in _TABLE:
-        raise ConfigError(f'precision {name!r} is unknown: use one of {PRECISIONS}')
+        raise ConfigError(f'precision {name!r} is unknown{nearest(name, PRECISIONS)}: use one of '
+                          f'{PRECISIONS}')
     return _TABLE[name]
 
 

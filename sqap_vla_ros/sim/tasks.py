@@ -15,6 +15,7 @@ import re
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.support.validation import nearest
 
 _SCENE_PREFIX = re.compile(r'^[A-Z_]*SCENE\d*_')  # of LIBERO-100's file names
 
@@ -52,7 +53,7 @@ def suite_tasks(suite):
     paths = sorted((root / suite).glob('*.bddl')) if suite else []
     if not paths:
         known = sorted(path.name for path in root.iterdir() if path.is_dir())
-        raise ConfigError(f'no LIBERO suite {suite!r}: use one of {known}')
+        raise ConfigError(f'no LIBERO suite {suite!r}{nearest(suite, known)}: use one of {known}')
     return [Task(suite, path.stem, _instruction(root, path), path) for path in paths]
 
 
@@ -75,8 +76,9 @@ def _one_task(tasks, name):
     matches = ([task for task in tasks if task.name == name]
                or [task for task in tasks if task.instruction == name])
     if not matches:
-        raise ConfigError(f'{tasks[0].suite} has no instruction {name!r}: use some of '
-                          f'{_instructions(tasks)}')
+        known = _instructions(tasks)
+        raise ConfigError(f'{tasks[0].suite} has no instruction {name!r}{nearest(name, known)}: '
+                          f'use some of {known}')
     if len(matches) > 1:
         raise ConfigError(f'several tasks have the instruction {name!r}: ask by name for one of '
                           f'{[task.name for task in matches]}')

@@ -107,6 +107,14 @@ def free_bytes(path) -> int:
     return shutil.disk_usage(place).free
 
 
+def listing(directory, count: int = 3) -> str:
+    """Return the first names in a directory, 'nothing' for an empty one."""
+    names = sorted(f'{path.name}/' if path.is_dir() else path.name
+                   for path in Path(directory).iterdir())
+    more = f' and {len(names) - count} more' if len(names) > count else ''
+    return ', '.join(names[:count]) + more or 'nothing'
+
+
 def nearest_path(path) -> str:
     """
     Return " (did you mean 'x'?)" for a path that does not exist, '' where nothing is near.

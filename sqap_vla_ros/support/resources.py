@@ -9,6 +9,7 @@ in `<prefix>/share/sqap_vla_ros` once colcon has installed them.
 from pathlib import Path
 
 from sqap_vla_ros.errors import CheckpointError, ConfigError
+from sqap_vla_ros.support.validation import nearest
 
 PACKAGE = 'sqap_vla_ros'
 
@@ -42,9 +43,25 @@ def model_directory(name: str = 'libero_goal') -> Path:
     models = share_directory() / 'models'
     if (models / name / 'config.json').is_file():
         return models / name
-    known = sorted(path.parent.name for path in models.glob('*/config.json'))
-    raise CheckpointError(
-        f'no bundled model {name!r} in {models}; there: {", ".join(known) or "none"}')
+    known = bundled_models()
+    raise CheckpointError(f'no bundled model {name!r} in {models}{nearest(name, known)}; there: '
+                          f'{", ".join(known) or "none"}')
+
+
+def bundled_models() -> list[str]:
+    """Return the names of the models that lie beside the code, none where there are none."""
+    try:
+        found = (share_directory() / 'models').glob('*/config.json')
+    except ConfigError:
+        return []
+    return sorted(path.parent.name for path in found)
+
+
+def checkpoint_path(text: str) -> Path:
+    """Return the path that a text names: a bundled model where nothing else has its name."""
+    path = Path(text)
+    is_model = not path.exists() and text in bundled_models()
+    return model_directory(text) if is_model else path
 
 
 def config_file(name: str) -> Path:
@@ -61,4 +78,5 @@ def _file(directory: str, name: str) -> Path:
     if (folder / name).is_file():
         return folder / name
     known = sorted(path.name for path in folder.glob('*') if path.is_file())
-    raise ConfigError(f'no file {name!r} in {folder}; there: {", ".join(known) or "none"}')
+    raise ConfigError(f'no file {name!r} in {folder}{nearest(name, known)}; there: '
+                      f'{", ".join(known) or "none"}')

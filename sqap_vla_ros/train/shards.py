@@ -24,7 +24,7 @@ import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.observation import end_effector_state
-from sqap_vla_ros.support.files import write_whole
+from sqap_vla_ros.support.files import nearest_path, write_whole
 
 POINT_NAMES = ('object', 'place', 'end_effector')
 _PER_FRAME = ('state', 'points_px', 'points_xyz', 'frame_step')
@@ -120,6 +120,9 @@ class Demonstrations:
 def load_shards(directory):
     """Return the Demonstrations of all readable shards; ConfigError for none or unlike ones."""
     shards, skipped = [], []
+    if not Path(directory).is_dir():
+        raise ConfigError(f'no directory {directory}{nearest_path(directory)}: collect '
+                          'demonstrations first with `sqap-vla collect`')
     for path in sorted(Path(directory).glob('*.npz')):
         try:
             shard = read_shard(path)

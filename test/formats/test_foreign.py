@@ -12,12 +12,13 @@ from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import CheckpointError, ObservationError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.policy import load_policy
+from tiny_checkpoint import save_tiny_checkpoint
 import torch
 
 KEY = golden_data.KEY
 INDEX = 'model.safetensors.index.json'
 NORM = 'language_model.model.norm.weight'
-SUPPORTED = 'this engine loads OpenVLA directories'
+SUPPORTED = 'this engine loads OpenVLA, CogACT and its own checkpoints'
 
 
 def write(directory, config, *names):
@@ -74,12 +75,53 @@ def test_an_openvla_oft_directory_moves_no_arm(tmp_path, capsys, names, command)
     (None, ('adapter_config.json', 'adapter_model.safetensors'), 'LoRA adapter.*merge it'),
     (None, ('params/_METADATA', 'assets/droid/norm_stats.json'), 'assets/, params/.*openpi'),
     (None, ('pretrained_model/config.json',), 'pretrained_model/.*lerobot'),
-    (None, ('notes.txt',), 'no config.json'),
-    (None, ('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc')])
+    ])
 def test_other_families_are_told_by_name(tmp_path, config, names, found):
     path = write(tmp_path / 'other', config, *names)
     with pytest.raises(CheckpointError, match=f'(?s){found}.*{SUPPORTED}'):
         open_checkpoint(path)
+
+
+@pytest.mark.parametrize('names, found', [
+    ((), 'it holds nothing and no config.json$'),
+    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json$'),
+    (('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc$')])
+def test_a_directory_that_is_none_is_told_by_what_it_holds(tmp_path, names, found):
+    with pytest.raises(CheckpointError, match=f'other is not a checkpoint: .*{found}'):
+        open_checkpoint(write(tmp_path / 'other', None, *names))
+
+
+def test_a_checkpoint_of_ours_that_is_not_whole_names_what_is_missing_and_no_more(tmp_path):
+    path = tmp_path / 'own'
+    save_tiny_checkpoint(path)
+    (path / 'tokenizer.json').unlink()
+    with pytest.raises(CheckpointError, match=(
+            'own is not a checkpoint: tokenizer.json missing, it holds config.json, '
+            'model.safetensors, norm_stats.json: copy it again, whole$')):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize('name, told', [
+    ('models/libero_gaol', r"does not exist \(did you mean 'models/libero_goal'\?\)$"),
+    ('modles/libero_goal', r"does not exist \(did you mean 'models/libero_goal'\?\)$"),
+    ('models/other', 'models/other does not exist$'),
+    ('models/libero_goal/deep/er', 'does not exist$'),
+    ('libero_gaol', r"does not exist \(did you mean 'libero_goal'\?\)$"),
+    ('zzzz', 'zzzz does not exist$')])
+def test_a_path_that_is_misspelt_gets_the_nearest(tmp_path, monkeypatch, name, told):
+    (tmp_path / 'models/libero_goal').mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=told):
+        open_checkpoint(name)
+
+
+def test_a_bundled_model_is_found_by_its_name_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(['info', 'libero_goal']) == 0
+    assert 'models/libero_goal' in capsys.readouterr().out
+    (tmp_path / 'libero_goal').mkdir()
+    assert main(['info', 'libero_goal']) == 1  # what lies here comes first
+    assert 'libero_goal is not a checkpoint: it holds nothing' in capsys.readouterr().err
 
 
 def test_files_of_another_family_beside_a_config_are_let_be(tmp_path):
@@ -96,7 +138,7 @@ def test_a_name_that_is_no_directory_is_explained(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match='gone does not exist'):
         open_checkpoint(tmp_path / 'gone')
     (tmp_path / 'model.safetensors').write_bytes(b'{}')
-    with pytest.raises(CheckpointError, match='model.safetensors is a file: name the directory'):
+    with pytest.raises(CheckpointError, match='model.safetensors is a file, expected a directory'):
         open_checkpoint('model.safetensors')
 
 
