@@ -144,6 +144,14 @@ def checked(item: Field, value):
     return item.default if item.default is None and value == facts.unset else value
 
 
+def kind_text(item: Field) -> str:
+    """Return what an option wants, in words, such as 'a number'."""
+    if not is_list_of_numbers(item):
+        return _KINDS[type(plain_default(item))]
+    count = len(plain_default(item))
+    return 'one number, or one a joint' if count == 1 else f'{count} numbers'
+
+
 def is_list_of_numbers(item: Field) -> bool:
     """Return whether an option is a list of as many numbers as its default has; 1: or of more."""
     default = plain_default(item)
@@ -155,8 +163,7 @@ def _numbers_from_text(item: Field, text: str) -> tuple[float, ...]:
     try:
         return _numbers(item, [float(word) for word in words])
     except ValueError:  # a ConfigError is one
-        raise ConfigError(f'{title(item)} is {text!r}, expected '
-                          f'{len(plain_default(item))} numbers') from None
+        raise ConfigError(f'{title(item)} is {text!r}, expected {kind_text(item)}') from None
 
 
 def _numbers(item: Field, value) -> tuple[float, ...]:
@@ -165,8 +172,7 @@ def _numbers(item: Field, value) -> tuple[float, ...]:
     if isinstance(value, str) or not (len(value) == count or 1 == count <= len(value)) or not all(
             isinstance(number, (int, float)) and not isinstance(number, bool)
             and number == number for number in value):
-        raise ConfigError(f'{title(item)} is {value!r}, expected '
-                          + ('one number, or one a joint' if count == 1 else f'{count} numbers'))
+        raise ConfigError(f'{title(item)} is {value!r}, expected {kind_text(item)}')
     return tuple(map(float, value))
 
 

@@ -223,10 +223,11 @@ class World:
     Without a policy_factory there is only the robot, and the node in another process.
     """
 
-    def __init__(self, policy_factory=KnownPolicy, parameters=(), node_options=None):
+    def __init__(self, policy_factory=KnownPolicy, parameters=(), node_options=None,
+                 robot_options=None):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.robot = Robot(self.context)
+        self.robot = Robot(self.context, **(robot_options or {}))
         self.policy = self.node = None
 
         def factory(config):

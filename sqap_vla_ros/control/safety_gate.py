@@ -40,7 +40,7 @@ class SafetyGate:
 
     fault: why nothing passes until `resume`, None while there is no reason.  hold: why the arm
     is slowed down though there is no fault, such as an unknown pose; None while it is not.
-    clamped: how many commands were shortened, because they were beyond a speed limit or led out
+    trips: how many faults there were.  clamped: how many commands were shortened, because they were beyond a speed limit or led out
     of the bounds.
     """
 
@@ -48,6 +48,7 @@ class SafetyGate:
         """Stand, without a fault; frame: of twists, 'base' or 'end_effector'."""
         self._frame, self._shapers = frame, ()
         self.fault = self.hold = None
+        self.trips = 0
         self.clamped, self._speed_scale = 0, 1.0
         self._shortened_ns = deque()
         self.limits = limits
@@ -93,6 +94,7 @@ class SafetyGate:
         """Stop until resume; the first reason is kept, later ones are its consequences."""
         if self.fault is None:
             self.fault = reason
+            self.trips += 1
         self.rest()
 
     def resume(self) -> str | None:

@@ -24,7 +24,17 @@ QUATERNION_TOLERANCE = 0.01  # how far from length 1 tf2 lets a quaternion be
 
 
 class TransformLookupError(ObservationError):
-    """There is no transform between two frames at the time asked for."""
+    """
+    There is no transform between two frames at the time asked for.
+
+    reason: unknown_frame, unconnected, before_oldest, after_newest, contradicted, or refused, of
+    a transform that is not taken.
+    """
+
+    def __init__(self, text: str, reason: str = 'refused'):
+        """Say it in words, and in one word to count by."""
+        super().__init__(text)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,7 @@ class TransformBuffer:
         for child in children:
             when_ns, text = self._contradictions.get(child, (None, ''))
             if when_ns is not None and abs(stamp_ns - when_ns) < CONTRADICTED_NS:
-                raise TransformLookupError(text)
+                raise TransformLookupError(text, 'contradicted')
 
     def _along(self, children, stamp_ns):
         pose = IDENTITY
@@ -181,10 +191,12 @@ class TransformBuffer:
             if frame not in self._edges and all(edge.parent != frame
                                                 for edge in self._edges.values()):
                 raise TransformLookupError(
-                    f'no transform {target} -> {source}: frame {frame!r} was never heard of')
+                    f'no transform {target} -> {source}: frame {frame!r} was never heard of',
+                    'unknown_frame')
         if up[-1] != down[-1]:
             raise TransformLookupError(
-                f'no transform {target} -> {source}: they are in two unconnected trees')
+                f'no transform {target} -> {source}: they are in two unconnected trees',
+                'unconnected')
         common = next(frame for frame in up if frame in down)
         return up[:up.index(common)], down[:down.index(common)]
 
@@ -244,7 +256,8 @@ class _Edge:
             raise TransformLookupError(
                 f'no transform {self.parent} -> {child} at the time asked for: it is '
                 f'{abs(stamp_ns - beyond) / 1e9:.3f} s '
-                f'{"before the oldest" if after == 0 else "after the newest"} one heard')
+                f'{"before the oldest" if after == 0 else "after the newest"} one heard',
+                'before_oldest' if after == 0 else 'after_newest')
         before_ns, after_ns = self._stamps[after - 1:after + 1]
         ratio = (stamp_ns - before_ns) / (after_ns - before_ns)
         first, second = self._poses[before_ns], self._poses[after_ns]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import golden_data
 import pytest
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.parameter import Parameter
 from rclpy.validate_topic_name import validate_topic_name
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
@@ -20,7 +21,7 @@ from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.node import load_configured_policy
 from sqap_vla_ros.ros.vla.outputs.choice import make_drive
-from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_files
+from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_arguments, unheard_files
 from sqap_vla_ros.ros.vla.parameters import changed, read_parameters
 from sqap_vla_ros.ros.vla.transforms import Transforms
 from tiny_checkpoint import save_tiny_checkpoint
@@ -76,6 +77,47 @@ def test_the_list_of_int8_parts_may_be_empty(make_world, arguments, parts):
 def test_a_value_of_a_wrong_type_or_out_of_range_is_no_node(make_world, name, value, error):
     with pytest.raises(error, match=name):
         make_world(KnownPolicy, {name: value})
+
+
+@pytest.mark.parametrize('rule, value', [
+    ('max_linear_speed:=1', 1.0), ('preserve_top_k:=16.0', 16), ('trip_window:=5', 5.0),
+    ('workspace_low:=[0, -1, 0]', (0.0, -1.0, 0.0)), ('max_joint_speeds:=2', (2.0,)),
+    ('max_joint_speeds:="[1, 2.5]"', (1.0, 2.5)), ('max_joint_speeds:=0.5', (0.5,))])
+def test_numbers_are_taken_in_either_type(make_world, rule, value):
+    world = make_world(KnownPolicy, {}, {'cli_args': ['--ros-args', '-p', rule]})
+    config = read_parameters(world.node)
+    found = getattr(config, rule.partition(':=')[0], None) or config.policy.preserve_top_k
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize('rule, message', [
+    ('dry_run:=1', 'dry_run is 1, expected true or false: write true or false'),
+    ('preserve_top_k:=1.5', 'preserve_top_k is 1.5, expected a whole number'),
+    ('max_linear_speed:=true', 'max_linear_speed is True, expected a number'),
+    ('max_linear_speed:=fast', "max_linear_speed is 'fast', expected a number: write it without"),
+    ('workspace_low:=[true, true, true]', r'workspace_low is \[True, True, True\], expected 3'),
+    ('camera_frame:=1', "camera_frame is 1, expected a text: write it in quotes, '1'"),
+    ('arm_joints:=joint1', r'expected a list of texts: write it in brackets, \[joint1\]')])
+def test_what_is_no_such_value_is_refused_with_what_to_write(make_world, rule, message):
+    with pytest.raises(InvalidParameterTypeException, match=message):
+        make_world(KnownPolicy, {}, {'cli_args': ['--ros-args', '-p', rule]})
+
+
+def test_a_running_node_takes_numbers_in_either_type_and_tells_the_nearest_name(make_world):
+    world = make_world()
+    world.start()
+
+    def ask(name, value):
+        return world.node.set_parameters_atomically([Parameter(name, value=value)])
+    assert ask('max_linear_speed', 1).successful and ask('trip_shortened', 3.0).successful
+    assert ask('max_axis_speeds', [1, 1, 1, 2, 2, 2]).successful
+    assert ask('workspace_high', '[1, .inf, 0.5]').successful
+    limits = world.node._control.gate.limits
+    assert (limits.linear, limits.trip_count, limits.axes, limits.workspace_high) == (
+        1.0, 3, (1.0,) * 3 + (2.0,) * 3, (1.0, math.inf, 0.5))
+    assert 'did you mean max_linear_speed?' in ask('max_liner_speed', 0.1).reason
+    assert not ask('max_linear_speed', True).successful
+    assert world.node.get_parameter('max_linear_speed').value == 1.0
 
 
 @pytest.mark.parametrize('values, message', [
@@ -253,7 +295,8 @@ def test_a_parameter_file_of_which_nothing_arrives_is_named(tmp_path, sections, 
 
 @pytest.mark.parametrize('sections, is_meant', [
     (['/**', 'vla_nod'], True), (['/**', '/arm/vlanode'], True), (['/**', 'camera_driver'], False),
-    (['/**', 'vla_nod', '/arm/vla_node'], False), (['/**', 'vla_node'], False)])
+    (['/**', '/*/vla_nod'], True), (['/**', 'vla_nod', '/arm/vla_node'], False),
+    (['/**', 'vla_node', '/*/vla_node'], False)])
 def test_a_section_whose_name_is_nearly_the_nodes_is_asked_about(tmp_path, sections, is_meant):
     path = tmp_path / 'arm.yaml'
     path.write_text(json.dumps({
@@ -261,6 +304,34 @@ def test_a_section_whose_name_is_nearly_the_nodes_is_asked_about(tmp_path, secti
     told = unheard_files(given(max_linear_speed=0.1), ['node', '--params-file', str(path)])
     assert [f'section /{sections[1].lstrip("/")} of' in text and 'did you mean vla_node?' in text
             for text in told] == [True] * is_meant
+
+
+@pytest.mark.parametrize('section', ['vla_node', '/right/vla_node'])
+def test_a_section_for_the_same_node_of_another_namespace_is_told(tmp_path, section):
+    path = tmp_path / 'arm.yaml'
+    path.write_text(json.dumps({name: {'ros__parameters': {'max_linear_speed': 0.1}}
+                                for name in ('/**', section)}))
+    told = unheard_files(given(max_linear_speed=0.1), ['node', '--params-file', str(path)])
+    assert len(told) == 1 and 'this node, which is /arm/vla_node: did you mean /arm/vla_node?' \
+        in told[0]
+    path.write_text(json.dumps({section: {'ros__parameters': {'max_linear_speed': 0.1}}}))
+    told = unheard_files(given(), ['node', '--params-file', str(path)])
+    assert len(told) == 1 and 'is /arm/vla_node, did you mean /arm/vla_node?' in told[0]
+
+
+@pytest.mark.parametrize('rule, is_told', [
+    ('vla_nod:max_linear_speed:=1', True), ('vla_node:max_linear_speed:=1', False),
+    ('camera:max_linear_speed:=1', False), ('max_linear_speed:=1', False)])
+def test_an_argument_for_a_node_of_nearly_this_name_is_told(rule, is_told):
+    told = unheard_arguments(given(), ['vla_node', '--ros-args', '-p', rule])
+    assert len(told) == is_told and all(
+        'did you mean vla_node:max_linear_speed?' in text for text in told)
+
+
+def test_a_parameter_one_level_too_deep_is_told_where_it_belongs():
+    with pytest.raises(ConfigError, match='limits.max_linear_speed is unknown: did you mean '
+                       'max_linear_speed. It stands under limits'):
+        check_overrides(given(**{'limits.max_linear_speed': 1}), PARAMETERS)
 
 
 def test_a_parameter_file_that_is_gone_is_no_error(tmp_path):

@@ -17,7 +17,6 @@ from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.simulator.commands import SimCommands
@@ -25,6 +24,7 @@ from sqap_vla_ros.ros.simulator.episodes import Episode, EpisodeRecord, plan_epi
 from sqap_vla_ros.ros.simulator.pacing import Lockstep, PolicyTimeout, RealTime
 from sqap_vla_ros.ros.simulator.parameters import declare_sim_settings, SimSettings
 from sqap_vla_ros.ros.simulator.publishers import describe_robot, SimPublishers
+from sqap_vla_ros.ros.start import join_ros
 from sqap_vla_ros.sim.units import COMMAND_SCALES
 from std_srvs.srv import Trigger
 
@@ -190,7 +190,7 @@ def main(args=None, make_env=make_libero_env) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        join_ros(args)
         node = LiberoSimNode(make_env)
         node.run()
     except SimulationStopped:

@@ -22,6 +22,7 @@ from .deliverers import Deliverers
 from .image_topics import image_topic, why_no_image
 from .polled import PolledSubscription
 from .. import qos
+from ..qos_overrides import CAMERA_INFO, changeable, IMAGE
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,17 @@ class CameraInputs:
         self._on_frame = on_frame
         kind = CompressedImage if self._is_compressed else Image
         self._image = self._node.create_subscription(
-            kind, self._topic, self._image_heard, qos.SENSOR,
-            event_callbacks=qos.subscription_events(self.expected_topic, on_topic_problem))
+            kind, self._topic, self._image_heard,
+            event_callbacks=qos.subscription_events(self.expected_topic, on_topic_problem),
+            **changeable(qos.SENSOR, IMAGE))
         self._deliverers = {
             topic: Deliverers(self._node, kind, topic)
             for topic, kind in ((self.image_topic, kind), (self.info_topic, CameraInfo))}
         if self._config.needs_localization:
             self._info, self._latched_info = (
-                PolledSubscription(self._node, CameraInfo, self._base + 'camera_info', profile)
-                for profile in (qos.SENSOR, qos.SENSOR_LATCHED))
+                PolledSubscription(
+                    self._node, CameraInfo, self._base + 'camera_info', profile, policies)
+                for profile, policies in ((qos.SENSOR, CAMERA_INFO), (qos.SENSOR_LATCHED, ())))
 
     @property
     def _is_compressed(self) -> bool:
@@ -194,7 +197,8 @@ class CameraInputs:
     def _image_heard(self, message, info):
         heard_s = time.perf_counter()
         number = info.get('publication_sequence_number')
-        self.delivery.image(number, time.monotonic())
+        age_s = (self._node.get_clock().now().nanoseconds - stamp_ns(message)) * 1e-9
+        self.delivery.image(number, time.monotonic(), age_s)
         takes = self._deliverers[self.image_topic].takes(number)
         if not (takes or self._config.lockstep):  # where a tick's only image is waited for
             return

@@ -39,6 +39,8 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
 
     checkpoint: str = option(
         '', 'Checkpoint directory, or the name of a bundled model.')
+    hardware_id: str = option(
+        '', "Which robot this is, in /diagnostics; empty: the node's name with its namespace.")
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     of_cameras: Mapping = field(default_factory=dict)
     camera: str = ''

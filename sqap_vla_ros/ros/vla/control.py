@@ -60,6 +60,7 @@ class Control(Permission):
         self.reports.dry_run()
         self.reports.instruction()
         self.doubled = self.parts.inputs.doubled_topics(self._single_topics)
+        self.parts.namesakes.look()
         if not self.config.dry_run:
             self.parts.output.begin()
         self._start_over(forget_image_size=True)
@@ -169,6 +170,7 @@ class Control(Permission):
             self._ask_again()
             return
         elif answer.chunk is None:
+            self.reports.answers.refused += 1
             self._doubt(answer.problem)
             self._start_over(problem=answer.problem)
         elif not self._takes(answer):
@@ -300,6 +302,7 @@ class Control(Permission):
         self._chunks += 1
         stages = {**answer.chunk.timings, 'observation': answer.observe_ms,
                   'ros_overhead': overhead_ms}
+        self.reports.answers.add(answer, {**stages, 'waited': answer.waited_ms})
         self.parts.results.chunk.publish(chunk_message(
             answer.chunk, self.space, answer.frame.message.header, answer.instruction, stages))
         if self.parts.planned.is_wanted:

@@ -22,32 +22,54 @@ LOG_PERIOD_S = 5.0
 
 
 class Diagnostics:
-    """Named statuses of one node."""
+    """
+    Named statuses of one node, `NAMESPACE/NODE: STATUS`, so that several robots keep apart.
+
+    hardware_id: which robot that is; the node's name with its namespace unless set.
+    """
 
     def __init__(self, node, clock):
         """Publish for as long as the node lives; clock: a steady one, for the period."""
         self._node = node
-        self._statuses = {}
+        self.hardware_id = node.get_fully_qualified_name()
+        self._prefix = self.hardware_id.lstrip('/')
+        self._statuses, self._watched = {}, {}
         self._logged = {}
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS,
             event_callbacks=qos.SILENT_PUBLISHER)
-        self._timer = node.create_timer(PERIOD_S, self.publish, clock=clock)
+        self._timer = node.create_timer(PERIOD_S, self._look, clock=clock)
+
+    def watch(self, name: str, look):
+        """
+        Set a status once a period, by what look() returns: (level, message, values).
+
+        It is called on the executor thread, and returns None while there is nothing to say.
+        """
+        self._watched[name] = look
+
+    def forget(self, names):
+        """Watch some statuses no more, and tell them no more."""
+        for name in names:
+            self._watched.pop(name, None)
+            self._statuses.pop(name, None)
 
     def report(self, name: str, level: bytes, message: str, **values):
         """Set one status; published and logged at once if level or message is new."""
-        old = self._statuses.get(name)
-        status = DiagnosticStatus(
-            level=level, name=f'{self._node.get_name()}: {name}', message=message,
-            values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()])
-        self._statuses[name] = status
-        if old is None or old.level != level or _wording(old.message) != _wording(message):
+        if self._set(name, level, message, values):
             self._log(name, level, message)
             self.publish()
 
-    def clear(self):
-        """Forget all statuses."""
-        self._statuses.clear()
+    def _set(self, name, level, message, values) -> bool:
+        """Set one status; return whether it is new."""
+        old = self._statuses.get(name)
+        status = DiagnosticStatus(
+            level=level, name=f'{self._prefix}: {name}', message=message,
+            hardware_id=self.hardware_id,
+            values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()])
+        self._statuses[name] = status
+        return (old is None or old.level != level
+                or _wording(old.message) != _wording(message))
 
     def publish(self):
         """Publish all statuses."""
@@ -55,6 +77,18 @@ class Diagnostics:
         array = DiagnosticArray(status=list(self._statuses.values()))
         array.header.stamp = stamp
         self._publisher.publish(array)
+
+    def _look(self):
+        """Look at what is watched, and publish all."""
+        for name, look in tuple(self._watched.items()):
+            found = look()
+            if found is None:
+                continue
+            level, message, values = found
+            was_well = name not in self._statuses or self._statuses[name].level == OK
+            if self._set(name, level, message, values) and not (was_well and level == OK):
+                self._log(name, level, message)
+        self.publish()
 
     def _log(self, name, level, message):
         """Log, unless the same was said a moment ago (states may alternate with every image)."""

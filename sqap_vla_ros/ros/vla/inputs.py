@@ -115,6 +115,11 @@ class Inputs:
         return self._joint_states.history
 
     @property
+    def joint_stream(self) -> JointStates:
+        """Return what reads joint_states, for its rate and cost."""
+        return self._joint_states
+
+    @property
     def image_topic(self) -> str:
         """Return the resolved name of the main image topic."""
         return self.main.image_topic

@@ -9,20 +9,27 @@ number, and what is left is there at the next.
 """
 
 from threading import Lock
+import time
 
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
 from sqap_vla_ros.ingest.joints import JointHistory
+from sqap_vla_ros.support.timing import ProcessorTime, Rate
 
 from .polled import PolledSubscription
 from .. import qos
+from ..qos_overrides import STREAM
 
 READ_PERIOD_S = 0.05
 MOST_AT_ONCE = 250  # messages: 1 kHz for a quarter of a second, or 5 kHz from one look to the next
 
 
 class JointStates:
-    """The history of some joints; may be looked at from several threads."""
+    """
+    The history of some joints; may be looked at from several threads.
+
+    rate, reading: of messages, and the processor time of reading them.
+    """
 
     def __init__(self, node, names, future_s: float | None = None):
         """
@@ -34,12 +41,13 @@ class JointStates:
         self._lock = Lock()  # between the executor thread and the one that infers
         self._history = JointHistory(names)
         self._topic = self._timer = None
+        self.rate, self.reading = Rate(), ProcessorTime()
 
     def setup(self):
         """Subscribe."""
         if self._history.names:
             self._topic = PolledSubscription(
-                self._node, JointState, 'joint_states', qos.JOINT_STATES)
+                self._node, JointState, 'joint_states', qos.JOINT_STATES, STREAM)
             self._timer = self._node.create_timer(
                 READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -66,9 +74,11 @@ class JointStates:
         return self._history
 
     def _read(self):
-        with self._lock:
-            for message in self._topic.take(MOST_AT_ONCE) if self._topic is not None else ():
+        with self._lock, self.reading:
+            messages = self._topic.take(MOST_AT_ONCE) if self._topic is not None else ()
+            for message in messages:
                 self._history.add(message, self._latest_ns())
+            self.rate.add(time.monotonic(), len(messages))
 
     def _latest_ns(self):
         """Return the latest that a stamp can be, 0 for any."""

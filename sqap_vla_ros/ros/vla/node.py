@@ -20,7 +20,6 @@ import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from sqap_vla_ros.support.processes import leave
@@ -29,13 +28,15 @@ from std_srvs.srv import Trigger
 
 from .diagnostics import Diagnostics, ERROR, OK
 from .estop import EmergencyStop
+from .figures import Figures
 from .inference import Inference
 from .inputs import Inputs, polling
 from .lockstep import LockstepControl
 from .measured import MeasuredArm
+from .namesakes import Namesakes
 from .outputs import make_drive, make_output
 from .parameters import (
-    changed, declare_camera_parameters, declare_parameters, read_parameters)
+    asked_for, changed, declare_camera_parameters, declare_parameters, read_parameters)
 from .parts import Parts
 from .planned import PlannedTrajectory
 from .realtime import RealTimeControl
@@ -43,10 +44,12 @@ from .results import Results
 from .robot_description import urdf_for
 from .run_policy import RunPolicy
 from .running import spin
+from .topics import check_quality
 from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
 from ..log import NodeLogHandler
+from ..start import join_ros
 from ...ingest.cameras import camera_seen
 from ...ingest.observer import Observer, ObserverOptions
 
@@ -93,13 +96,18 @@ class VlaNode(LifecycleNode):
         self._worker = None
         self._control = None
         self._parts = None
+        self._figures = None
         self._fault = None  # latched, and kept from one configure to the next
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = Diagnostics(self, self._steady_clock)
         refuse_what_is_not_allowed(self)
         declare_parameters(self)
         declare_camera_parameters(self)
+        hardware_id = self.get_parameter('hardware_id').value
+        self._diagnostics.hardware_id = hardware_id or self._diagnostics.hardware_id
         self.add_on_set_parameters_callback(self._set_parameters)
+        self._namesakes = Namesakes(self)
+        self._diagnostics.watch('name', self._namesakes.look)
         self._run = RunPolicy(self, self._diagnostics)
         for name in ('stop', 'resume', 'reset'):
             self.create_service(Trigger, f'~/{name}', partial(self._answer, name))
@@ -128,6 +136,13 @@ class VlaNode(LifecycleNode):
         """Stop the arm after a bug; the node is unconfigured then."""
         self.take_apart()
         return SUCCESS
+
+    def set_parameters_atomically(self, parameter_list):
+        """Set parameters; numbers are taken in either type, and a misspelt name is told."""
+        wanted, problem = asked_for(self, parameter_list)
+        if problem:
+            return SetParametersResult(successful=False, reason=problem)
+        return super().set_parameters_atomically(wanted)
 
     def start(self, meanwhile=lambda: None) -> bool:
         """
@@ -168,6 +183,7 @@ class VlaNode(LifecycleNode):
 
     def _configure(self, state):
         config = self._config = read_parameters(self, self._arguments)
+        check_quality(self, config)
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)
         space = policy.config.action_space
@@ -220,7 +236,8 @@ class VlaNode(LifecycleNode):
             drive=drive, arm=arm, output=make_output(self, config, space, drive, arm),
             results=results, diagnostics=self._diagnostics,
             planned=PlannedTrajectory(self, config, space, drive, transforms),
-            estop=EmergencyStop(self, config.estop_topic, config.estop_timeout), run=self._run)
+            estop=EmergencyStop(self, config.estop_topic, config.estop_timeout), run=self._run,
+            namesakes=self._namesakes)
         self._observer = observer
         kind = LockstepControl if config.lockstep else RealTimeControl
         control = kind(config, space, self._parts)
@@ -235,6 +252,8 @@ class VlaNode(LifecycleNode):
         self._control = self._run.control = control
         self._parts.estop.setup(control)
         inputs.setup(control)
+        self._figures = Figures(self._diagnostics, inputs, transforms, control.reports,
+                                self._worker.clock)
 
     def _camera_of(self, config, policy) -> str:
         """Return which camera the policy sees, saying so where there are several."""
@@ -251,7 +270,7 @@ class VlaNode(LifecycleNode):
         self._stop_parts()
         worker = self._worker
         self._control = self._run.control = self._parts = None
-        self._worker = self._observer = self._config = None
+        self._worker = self._observer = self._config = self._figures = None
         # no policy was ever loaded without torch; a thread in the middle of importing that, left
         # behind, would let the import here wait for it
         if worker is not None and worker.has_ended and 'torch' in sys.modules:
@@ -259,6 +278,8 @@ class VlaNode(LifecycleNode):
             free_memory()
 
     def _stop_parts(self):
+        if self._figures is not None:
+            self._figures.teardown()
         if self._control is not None:
             self._control.halt()
             self._fault = self._control.gate.fault
@@ -312,8 +333,8 @@ def main(args=None) -> int:
     rclpy's own signal handlers would shut the context down before the last zero command, so
     ours only raise a flag. SIGHUP stays ignored where it was (nohup).
     """
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        join_ros(args)
         node = VlaNode()
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -328,7 +349,7 @@ def main(args=None) -> int:
             if rclpy.ok():
                 node.take_apart()
             node.destroy_node()
-    except ParameterException as error:
+    except (ConfigError, ParameterException) as error:
         print(f'vla_node: {error}', file=sys.stderr)
         return 1
     finally:

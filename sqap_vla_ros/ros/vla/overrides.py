@@ -9,16 +9,18 @@ of other names; a robot would run with the defaults in the place of its own limi
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
+import re
 
 from sqap_vla_ros.errors import ConfigError
-import yaml
+
+from ..parameter_files import given_files, sections
 
 from .config import PER_CAMERA
 
 ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
 ROS_OWN_PREFIX = 'qos_overrides.'
 ALIKE = 0.85  # of two node names, 1 if they are the same
+OF_A_NODE = re.compile(r'([^:=]+):([^:=]+):=')
 
 
 def check_overrides(node, known: Iterable[str], arguments: Sequence[str] = ()) -> None:
@@ -27,7 +29,8 @@ def check_overrides(node, known: Iterable[str], arguments: Sequence[str] = ()) -
 
     known: names of the node's parameters.  arguments: the process's, for the files among them.
     """
-    problems = [*unknown_parameters(node, known), *unheard_files(node, arguments)]
+    problems = [*unknown_parameters(node, known), *unheard_files(node, arguments),
+                *unheard_arguments(node, arguments)]
     if problems:
         raise ConfigError(' '.join(problems))
 
@@ -39,18 +42,23 @@ def overrides(node) -> Mapping:
 
 def unknown_parameters(node, known: Iterable[str]) -> list[str]:
     """Return what to say of given parameters that the node does not have."""
-    problems = []
-    for name in overrides(node):
-        if not (node.has_parameter(name) or name in ROS_OWN or name.startswith(ROS_OWN_PREFIX)):
-            nearest = get_close_matches(name, known, 1, 0.5)
-            camera, _, rest = name.partition('.')
-            if rest in PER_CAMERA:
-                problems.append(_unknown_camera(node, camera, rest))
-                continue
-            problems.append(f'parameter {name} is unknown: ' + (
-                f'did you mean {nearest[0]}?' if nearest else
-                'is it for another node? What stands under /** reaches this one, too'))
-    return problems
+    return [unknown_parameter(node, name, known) for name in overrides(node)
+            if not (node.has_parameter(name) or name in ROS_OWN
+                    or name.startswith(ROS_OWN_PREFIX))]
+
+
+def unknown_parameter(node, name: str, known: Iterable[str]) -> str:
+    """Return what to say of a parameter that the node does not have, with the nearest name."""
+    level, _, last = name.rpartition('.')
+    if level and last in PER_CAMERA:
+        return _unknown_camera(node, level, last)
+    if level and last in known:
+        return (f'parameter {name} is unknown: did you mean {last}? It stands under {level}, and '
+                'belongs right under ros__parameters')
+    nearest = get_close_matches(name, known, 1, 0.5)
+    return f'parameter {name} is unknown: ' + (
+        f'did you mean {nearest[0]}?' if nearest else
+        'is it for another node? What stands under /** reaches this one, too')
 
 
 def _unknown_camera(node, camera: str, rest: str) -> str:
@@ -65,36 +73,41 @@ def _unknown_camera(node, camera: str, rest: str) -> str:
 
 def unheard_files(node, arguments: Sequence[str]) -> list[str]:
     """Return what to say of parameter files that nothing arrives of, or perhaps not all."""
-    paths = [path for flag, path in zip(arguments, arguments[1:]) if flag == '--params-file']
-    return [problem for path in paths for problem in _problems(node, path)]
+    own = node.get_fully_qualified_name()
+    return [problem for path in given_files(arguments) for problem in _unheard(own, path)]
 
 
-def _problems(node, path) -> list[str]:
-    sections, own = _sections(path), node.get_fully_qualified_name()
-    if sections and not set().union(*sections.values()) & set(overrides(node)):
-        return [f'nothing in the parameter file {path} is for this node: its sections are for '
-                f'{sorted(sections)}, this is {own} (/** is for all)']
-    name = own.rpartition('/')[2]
-    found = {section: section.rpartition('/')[2] for section in sections}
-    if name in found.values():
-        return []
-    return [f'section {section} of the parameter file {path} is not for this node, which is '
-            f'{own}: did you mean {name}? If not, give {name} a section of its own, too'
-            for section, last in found.items() if get_close_matches(last, [name], 1, ALIKE)]
-
-
-def _sections(path) -> dict[str, set[str]]:
-    """Return the names of the parameters in a file by the node's name that they stand under."""
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError):
-        return {}  # rclpy has refused it, or launch has removed its temporary file
-    found, rest = {}, [('', content)]
-    while rest:
-        prefix, part = rest.pop()
-        for key, value in part.items() if isinstance(part, dict) else ():
-            if key == 'ros__parameters':
-                found[prefix] = set(value or ())
-            else:
-                rest.append((f'{prefix}/{str(key).lstrip("/")}', value))
+def unheard_arguments(node, arguments: Sequence[str]) -> list[str]:
+    """Return what to say of `-p NODE:NAME:=VALUE` for a node that has nearly this one's name."""
+    own, found = node.get_fully_qualified_name().rpartition('/')[2], []
+    for flag, rule in zip(arguments, arguments[1:]):
+        rule = OF_A_NODE.match(rule) if flag in ('-p', '--param') else None
+        if rule and rule[1] != own and get_close_matches(rule[1], [own], 1, ALIKE):
+            found.append(f'{flag} {rule[0]} is for a node {rule[1]}, this is {own}: did you mean '
+                         f'{own}:{rule[2]}?')
     return found
+
+
+def _unheard(own: str, path) -> list[str]:
+    found, name = sections(path), own.rpartition('/')[2]
+    heard = [section for section in found if section.is_for(own)]
+    if found and not heard:
+        cure = f', did you mean {own}?' if _alike(found, name) else ''
+        return [f'nothing in the parameter file {path} is for this node: its sections are for '
+                f'{sorted(section.node for section in found)}, this is {own}{cure} (/** is for '
+                'all)']
+    if any(section.last == name for section in heard):
+        return []
+    return [f'section {section.node} of the parameter file {path} is not for this node, which is '
+            f'{own}: did you mean {_meant(section, own)}? If not, give {name} a section of its '
+            'own, too' for section in _alike(found, name)]
+
+
+def _alike(found, name) -> list:
+    """Return the sections whose node's name is nearly this one, or the same elsewhere."""
+    return [section for section in found if get_close_matches(section.last, [name], 1, ALIKE)]
+
+
+def _meant(section, own) -> str:
+    name = own.rpartition('/')[2]
+    return name if section.last != name else own

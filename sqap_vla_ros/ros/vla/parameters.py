@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from rcl_interfaces.msg import (
     FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult)
+from rclpy.exceptions import InvalidParameterTypeException
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ingest.cameras import NAME
 from sqap_vla_ros.options import description, known, plain_default
 
 from .config import camera_parameters, NodeConfig, PARAMETERS, PER_CAMERA
-from .overrides import check_overrides
+from .overrides import check_overrides, overrides, unknown_parameter
+from .parameter_types import in_declared_type, WrongTypeError
 
 # what limits twists and poses, and nothing of policies that tell joints
 OF_TWISTS = ('max_linear_speed', 'max_angular_speed', 'max_linear_acceleration',
@@ -39,12 +41,35 @@ def descriptor(item) -> ParameterDescriptor:
 
 
 def declare_parameters(node, parameters=PARAMETERS):
-    """Declare parameters, fields by name; rclpy raises for an override of a wrong type."""
+    """
+    Declare parameters, fields by name; numbers that were given are taken in either type.
+
+    Raises rclpy's ParameterException for a value of a wrong type, or out of range.
+    """
+    given = overrides(node)
     for name, item in parameters.items():
         default = plain_default(item)
         if isinstance(default, tuple):
             default = list(default or [''])  # an empty list has no type
-        node.declare_parameter(name, default, descriptor(item))
+        if name in given:
+            given[name] = in_declared_type(item, given[name])
+        try:
+            node.declare_parameter(name, default, descriptor(item))
+        except InvalidParameterTypeException as error:
+            raise WrongTypeError(name, given[name].value, item) from error
+
+
+def asked_for(node, parameters) -> tuple[list, str]:
+    """
+    Return (parameters that a running node is asked to set, why they can't be).
+
+    Numbers are taken in either type; of a parameter that there is not, the nearest is told.
+    """
+    known = declared(node)
+    unknown = [unknown_parameter(node, asked.name, known) for asked in parameters
+               if not node.has_parameter(asked.name)]
+    return [in_declared_type(known[asked.name], asked) if asked.name in known else asked
+            for asked in parameters], ' '.join(unknown)
 
 
 def declare_camera_parameters(node):

@@ -22,3 +22,4 @@ class Parts:
     diagnostics: object
     estop: object
     run: object
+    namesakes: object

@@ -152,6 +152,8 @@ class Permission:
             return ERROR, f'{self.gate.fault}; call ~/resume when it is safe'
         if self.parts.estop.why_not_move:
             return ERROR, self.parts.estop.why_not_move
+        if self.parts.namesakes.why_not:
+            return self.parts.namesakes.why_not
         if self.parts.output.why_not and not self.config.dry_run:
             return self.parts.output.why_not
         for topic, nodes in self.doubled.items():
@@ -179,7 +181,8 @@ class Permission:
     @property
     def has_task(self) -> bool:
         """Whether the arm is to move as soon as it can."""
-        return bool(self.instructions.text) and not self.gate.fault and not self.rivals
+        return (bool(self.instructions.text) and not self.gate.fault and not self.rivals
+                and not self.parts.namesakes.why_not)
 
     @property
     def command_topics(self) -> tuple[str, ...]:

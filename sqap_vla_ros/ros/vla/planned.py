@@ -17,6 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 from .publishers import Publishers
 from .. import qos
 from ..messages import pose_message, time_message, trajectory_message
+from ..qos_overrides import RESULT
 
 TOPIC = '~/planned_trajectory'
 POSES = '~/planned_poses'
@@ -40,9 +41,10 @@ class PlannedTrajectory(Publishers):
         """Create the publisher."""
         self._planned = self.publisher(
             JointTrajectory if self._joints else PoseArray, TOPIC, qos.RESULT,
-            qos.SILENT_PUBLISHER)
+            qos.SILENT_PUBLISHER, RESULT)
         if self._joints:
-            self._poses = self.publisher(PoseArray, POSES, qos.RESULT, qos.SILENT_PUBLISHER)
+            self._poses = self.publisher(
+                PoseArray, POSES, qos.RESULT, qos.SILENT_PUBLISHER, RESULT)
 
     @property
     def is_wanted(self) -> bool:

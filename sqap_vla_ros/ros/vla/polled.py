@@ -11,6 +11,7 @@ executor is busy; and each message would cost it a millisecond.
 from rclpy.callback_groups import CallbackGroup
 
 from .. import qos
+from ..qos_overrides import changeable
 
 
 class _Unserved(CallbackGroup):
@@ -29,12 +30,18 @@ class _Unserved(CallbackGroup):
 class PolledSubscription:
     """Messages of a topic since the last look; to be used by one thread at a time."""
 
-    def __init__(self, node, kind, topic: str, profile):
-        """Subscribe; the depth of the profile is what can be kept between two looks."""
-        self._node, self._kind, self._depth = node, kind, profile.depth
+    def __init__(self, node, kind, topic: str, profile, policies: tuple[str, ...] = ()):
+        """
+        Subscribe; the depth of the profile is what can be kept between two looks.
+
+        policies: of the profile, which users may change.
+        """
+        quality = changeable(profile, policies)
+        self._node, self._kind = node, kind
         self._subscription = node.create_subscription(
-            kind, topic, lambda message: None, profile, callback_group=_Unserved(),
-            event_callbacks=qos.SILENT_SUBSCRIPTION)
+            kind, topic, lambda message: None, callback_group=_Unserved(),
+            event_callbacks=qos.SILENT_SUBSCRIPTION, **quality)
+        self._depth = quality['qos_profile'].depth
         self.topic_name = self._subscription.topic_name
 
     def take(self, most: int | None = None) -> list:

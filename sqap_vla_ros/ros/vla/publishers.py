@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lifecycle publishers that come and go together: silent unless the node is active."""
 
+from ..qos_overrides import changeable
+
 
 class Publishers:
     """Publishers of a node, made in setup() and destroyed in teardown()."""
@@ -21,8 +23,8 @@ class Publishers:
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
-    def publisher(self, kind, topic, profile, events):
-        """Return a new lifecycle publisher."""
+    def publisher(self, kind, topic, profile, events, policies: tuple[str, ...] = ()):
+        """Return a new lifecycle publisher; policies: of the profile, which users may change."""
         self._publishers.append(self._node.create_lifecycle_publisher(
-            kind, topic, profile, event_callbacks=events))
+            kind, topic, event_callbacks=events, **changeable(profile, policies)))
         return self._publishers[-1]

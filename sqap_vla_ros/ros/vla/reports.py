@@ -5,17 +5,23 @@
 from sqap_vla_ros.control.instructions import shown
 
 from .diagnostics import ERROR, OK, WARN
+from .figures import Answers
 
 DRY_RUN = 'DRY RUN, nothing is commanded'
 
 
 class Reports:
-    """Sets the statuses of a Control; said: (level, text) of the status `commands`."""
+    """
+    Sets the statuses of a Control.
+
+    said, answered: (level, text) of the statuses `commands` and `inference`.  answers: Answers.
+    """
 
     def __init__(self, control):
         """Say nothing yet."""
         self._control = control
         self.said = (OK, 'inactive')
+        self.answers, self.answered = Answers(), None
 
     def commands(self, level, text):
         """Set the status `commands`; costs nothing when nothing has changed."""
@@ -32,7 +38,8 @@ class Reports:
 
     def _values(self):
         control, pace = self._control, self._control.pace
-        return {'fault': control.gate.fault or '', 'shortened': control.gate.clamped,
+        return {'fault': control.gate.fault or '', 'trips': control.gate.trips,
+                'shortened': control.gate.clamped,
                 'chunks': control.counts[0], 'chunk_rows': pace.rows, 'row_s': pace.dt_s,
                 'image_to_chunk_ms_p50': pace.latency_ms,
                 'share_executed': pace.executed_share,
@@ -44,15 +51,17 @@ class Reports:
 
     def inference(self, answer):
         """Tell what became of an image."""
-        diagnostics = self._control.parts.diagnostics
         if answer.bug:
-            diagnostics.report('inference', ERROR, 'crashed: ' + answer.problem.splitlines()[-1])
+            found = ERROR, 'crashed: ' + answer.problem.splitlines()[-1]
         elif answer.chunk is None:
-            diagnostics.report('inference', ERROR, answer.problem)
+            found = ERROR, answer.problem
         elif answer.warnings:
-            diagnostics.report('inference', WARN, '; '.join(answer.warnings))
+            found = WARN, '; '.join(answer.warnings)
         else:
-            diagnostics.report('inference', OK, 'answering', **answer.chunk.timings)
+            found = OK, 'answering'
+        if found != self.answered:  # times are told once a second: they cost more to compute
+            self.answered = found
+            self._control.parts.diagnostics.report('inference', *found)
 
     def output(self):
         """Tell who listens to the commands."""

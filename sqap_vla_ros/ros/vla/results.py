@@ -12,6 +12,9 @@ from sqap_vla_ros.msg import ActionChunk, TokenSelection
 from .publishers import Publishers
 from .. import qos
 from ..messages import overlay_message, selection_message, view_message
+from ..qos_overrides import RESULT
+
+TOPICS = ('~/action_chunk', '~/token_selection', '~/overlay')
 
 
 class Results(Publishers):
@@ -25,11 +28,11 @@ class Results(Publishers):
     def setup(self):
         """Create the publishers."""
         self.chunk, self.selection, self.overlay = (
-            self.publisher(kind, topic, qos.RESULT, qos.SILENT_PUBLISHER)
-            for kind, topic in ((ActionChunk, '~/action_chunk'),
-                                (TokenSelection, '~/token_selection'), (Image, '~/overlay')))
+            self.publisher(kind, topic, qos.RESULT, qos.SILENT_PUBLISHER, RESULT)
+            for kind, topic in zip((ActionChunk, TokenSelection, Image), TOPICS))
         self._further = {
-            name: self.publisher(Image, f'~/{name}/overlay', qos.RESULT, qos.SILENT_PUBLISHER)
+            name: self.publisher(Image, f'~/{name}/overlay', qos.RESULT, qos.SILENT_PUBLISHER,
+                                 RESULT)
             for name in self._names}
 
     @property

@@ -14,11 +14,14 @@ import time
 import numpy as np
 from rclpy.clock import Clock, ClockType
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer, TransformLookupError
+from sqap_vla_ros.ingest.lookups import Lookups
 from sqap_vla_ros.ingest.stamps import duration_text, FUTURE_S, stamp_ns
+from sqap_vla_ros.support.timing import ProcessorTime
 from tf2_msgs.msg import TFMessage
 
 from .polled import PolledSubscription
 from .. import qos
+from ..qos_overrides import changeable, STREAM, TF_STATIC
 
 READ_PERIOD_S = 0.05  # so that there is little to read when an image waits for it
 REFUSED_S = 2.0  # for how long what was refused explains what is missing
@@ -26,7 +29,11 @@ SIMULATED_FUTURE_S = 0.5  # /clock may come more rarely, and later, than the TF 
 
 
 class Transforms:
-    """A TransformBuffer that reads what has come in before each look."""
+    """
+    A TransformBuffer that reads what has come in before each look.
+
+    lookups, reading: what became of them, and the processor time of reading.
+    """
 
     def __init__(self, node, future_s: float | None = None):
         """
@@ -40,18 +47,25 @@ class Transforms:
         self._lock = Lock()  # between the executor thread and the one that looks
         self._buffer = TransformBuffer()
         self._moving = self._static = self._timer = None
+        self.lookups, self.reading = Lookups(), ProcessorTime()
 
     def setup(self, listener):
         """Subscribe, unless that is done; listener: has on_topic_problem(topic, message)."""
         if self._moving is not None:
             return
-        self._moving = PolledSubscription(self._node, TFMessage, '/tf', qos.TF_POLLED)
+        self._moving = PolledSubscription(self._node, TFMessage, '/tf', qos.TF_POLLED, STREAM)
         self._timer = self._node.create_timer(
             READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._static = self._node.create_subscription(
             TFMessage, '/tf_static', lambda message: self._insert(message, static=True),
-            qos.TF_STATIC, event_callbacks=qos.subscription_events(
-                self._node.resolve_topic_name('/tf_static'), listener.on_topic_problem))
+            event_callbacks=qos.subscription_events(
+                self._node.resolve_topic_name('/tf_static'), listener.on_topic_problem),
+            **changeable(qos.TF_STATIC, TF_STATIC))
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether TF is subscribed to."""
+        return self._moving is not None
 
     def teardown(self):
         """Unsubscribe and forget."""
@@ -70,7 +84,14 @@ class Transforms:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """Return the pose of source in target at a time; raises TransformLookupError."""
-        return self._ask(self._buffer.lookup, target, source, stamp_ns)
+        frames = target, source
+        try:
+            pose = self._ask(self._buffer.lookup, *frames, stamp_ns)
+        except TransformLookupError as error:
+            self.lookups.note(frames, stamp_ns, time.monotonic(), error.reason)
+            raise
+        self.lookups.note(frames, stamp_ns, time.monotonic())
+        return pose
 
     def latest(self, target: str, source: str) -> Pose:
         """Return the newest pose of source in target; raises TransformLookupError."""
@@ -88,12 +109,21 @@ class Transforms:
         except TransformLookupError as error:
             if self._refused is None or time.monotonic() - self._refused[0] > REFUSED_S:
                 raise
-            raise TransformLookupError(f'{error} ({self._refused[1]})') from error
+            raise TransformLookupError(
+                f'{error} ({self._refused[1]})', error.reason) from error
 
     def _read(self):
-        with self._lock:
-            for message in self._moving.take() if self._moving is not None else ():
+        with self._lock, self.reading:
+            messages = self._moving.take() if self._moving is not None else ()
+            for message in messages:
                 self._insert(message, static=False)
+            if messages:
+                self.lookups.heard(len(messages), time.monotonic(), self._age_s(messages[-1]))
+
+    def _age_s(self, message):
+        """Return how old the transforms of a message are now, None where it has none."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        return (now_ns - stamp_ns(message.transforms[0])) * 1e-9 if message.transforms else None
 
     def _insert(self, message, static):
         for transform in message.transforms:
@@ -104,6 +134,7 @@ class Transforms:
                                     pose_from_message(transform), static)
             except TransformLookupError as error:
                 self._refused = time.monotonic(), str(error)
+                self.lookups.refused += 1
                 self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _check_stamp(self, transform):

@@ -12,9 +12,15 @@ import threading
 import time
 import traceback
 
+from sqap_vla_ros.support.timing import thread_clock
+
 
 class Worker:
-    """Runs calls in order, and of the jobs offered the newest."""
+    """
+    Runs calls in order, and of the jobs offered the newest.
+
+    clock: of the thread's processor time, see time.clock_gettime.
+    """
 
     def __init__(self, on_bug):
         """on_bug(text): gets the traceback of a job that raised; called on the thread."""
@@ -26,6 +32,7 @@ class Worker:
         self._busy_since = None
         self._thread = threading.Thread(target=self._run, name='inference', daemon=True)
         self._thread.start()
+        self.clock = self.call(thread_clock).result()
 
     def call(self, function) -> Future:
         """Run a function before any job that is offered; its result or error is the future's."""

@@ -1,0 +1,70 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a node's process joins ROS: what ROS cannot read of its arguments is told in one line.
+
+ROS refuses `[0.5, -1, 2]`, a list in which a whole number stands beside decimal ones, before there
+is a node to ask; so such lists are made decimal on the way in.
+"""
+
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import re
+import sys
+import tempfile
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from sqap_vla_ros.errors import ConfigError
+
+from .parameter_files import given_files, why_unreadable, with_decimal_lists
+
+IN_ROS = re.compile(r'failed to initialize rcl: |, at /\S+\.c:\d+')
+
+
+def join_ros(args=None):
+    """
+    Initialize rclpy without its signal handlers; args: the process's unless told.
+
+    Raises ConfigError for arguments and parameter files that ROS cannot read.
+    """
+    arguments = list(sys.argv if args is None else args)
+    problems = [problem for problem in map(why_unreadable, given_files(arguments)) if problem]
+    if problems:
+        raise ConfigError('. '.join(problems))
+    try:
+        with readable(arguments) as taken:
+            rclpy.init(args=taken, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rcl's errors are of it, and have no other public name
+        raise ConfigError(f'ROS cannot read the arguments: {IN_ROS.sub("", str(error))}') from error
+
+
+@contextmanager
+def readable(arguments):
+    """Yield arguments in which lists of numbers are of one kind, as ROS wants them."""
+    copies = []
+    try:
+        yield [_readable(before, argument, copies)
+               for before, argument in zip(['', *arguments], arguments)]
+    finally:
+        for copy in copies:
+            os.unlink(copy)
+
+
+def _readable(before, argument, copies):
+    """Return an argument, or what stands for it; before: the one before it."""
+    if before in ('-p', '--param') and ':=' in argument:
+        name, _, value = argument.partition(':=')
+        return f'{name}:={with_decimal_lists(value)}'
+    if before != '--params-file':
+        return argument
+    text = Path(argument).read_text(encoding='utf-8')
+    decimal = with_decimal_lists(text)
+    if decimal == text:
+        return argument
+    with tempfile.NamedTemporaryFile(
+            'w', suffix='.yaml', encoding='utf-8', delete=False) as copy:
+        copy.write(decimal)
+    copies.append(copy.name)
+    return copy.name

@@ -1,0 +1,46 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""All topics of vla_node by their full names, and what users may change of their QoS."""
+
+from sqap_vla_ros.errors import ConfigError
+
+from .image_topics import image_topic
+from .overrides import overrides
+from .planned import POSES, TOPIC as PLANNED
+from .results import TOPICS as RESULTS
+from ..qos_overrides import (
+    CAMERA_INFO, IMAGE, Overridable, problems, RESULT, STREAM, STREAM_DEPTH, TF_STATIC)
+
+COMMANDS = ('delta_twist_cmds', 'target_pose', 'joint_trajectory', 'joint_commands',
+            'gripper_command')
+OF_COMMANDS = ('commands are reliable, of depth 1, with a deadline: one that is lost or late would '
+               'leave the arm moving')
+OF_STOPS = 'a message that stops the arm must not be lost'
+EARLY = 'its publisher is there before parameters are read'
+
+
+def topics(node, config) -> list[Overridable]:
+    """Return all topics that a node with this NodeConfig has, or might have."""
+    full = node.resolve_topic_name
+    heard = [('joint_states', STREAM, STREAM_DEPTH), ('/tf', STREAM, STREAM_DEPTH),
+             ('/tf_static', TF_STATIC, 1)]
+    for camera in config.cameras or ('',):
+        compressed = config.for_camera(camera).image_transport == 'compressed'
+        prefix = f'{camera}/' if camera else ''
+        heard += [(image_topic(node, compressed, f'{prefix}image'), IMAGE, 1),
+                  (f'{prefix}camera_info', CAMERA_INFO, 1)]
+    stops = ['instruction', *filter(None, [config.estop_topic])]
+    return [
+        *(Overridable('subscription', full(name), *rest) for name, *rest in heard),
+        *(Overridable('publisher', full(name), RESULT) for name in (
+            *RESULTS, *(f'~/{camera}/overlay' for camera in config.cameras), PLANNED, POSES)),
+        *(Overridable('publisher', full(name), why_not=OF_COMMANDS) for name in COMMANDS),
+        *(Overridable('subscription', full(name), why_not=OF_STOPS) for name in stops),
+        Overridable('publisher', full('/diagnostics'), why_not=EARLY)]
+
+
+def check_quality(node, config):
+    """Raise ConfigError for qos_overrides that reach nothing of a node, or may not be."""
+    found = problems(overrides(node), topics(node, config))
+    if found:
+        raise ConfigError('. '.join(found))
