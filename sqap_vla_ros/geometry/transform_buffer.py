@@ -10,6 +10,7 @@ this one does not: a frame has the parent that it had, unless that was not heard
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, replace
+import math
 from threading import Lock
 
 import numpy as np
@@ -96,18 +97,30 @@ class TransformBuffer:
         Raises TransformLookupError, storing nothing, for numbers that are no pose, for a frame
         that would be its own parent, and for one that contradicts what is heard of others.
         """
+        self.insert_numbers(parent, child, pose.stamp_ns, (*map(float, pose.translation),
+                                                           *map(float, pose.quaternion)), static)
+
+    def insert_numbers(self, parent: str, child: str, stamp_ns: int, numbers,
+                       static: bool = False):
+        """
+        Store the pose of a child in its parent, as insert does.
+
+        numbers: [7], x, y, z and the quaternion x, y, z, w.  It has no NumPy in it: of hundreds
+        of poses a second most are never looked at.
+        """
         parent, child = parent.lstrip('/'), child.lstrip('/')
-        length = np.linalg.norm(pose.quaternion)
-        if not (np.isfinite(pose.translation).all() and
-                abs(length - 1) <= QUATERNION_TOLERANCE):
+        x, y, z, *quaternion = numbers
+        length = math.hypot(*quaternion)
+        if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)
+                and abs(length - 1) <= QUATERNION_TOLERANCE):
             raise TransformLookupError(
-                f'transform {parent} -> {child} is ignored: translation {pose.translation}, '
-                f'quaternion {pose.quaternion} of length {length:.3g}')
+                f'transform {parent} -> {child} is ignored: translation {[x, y, z]}, '
+                f'quaternion {quaternion} of length {length:.3g}')
         if not parent or not child or parent == child:
             raise TransformLookupError(f'transform {parent!r} -> {child!r} is ignored')
         with self._lock:
-            edge = self._edge(parent, child, pose.stamp_ns, static)
-            edge.insert(Pose(pose.translation, pose.quaternion / length, pose.stamp_ns),
+            edge = self._edge(parent, child, stamp_ns, static)
+            edge.insert(stamp_ns, (x, y, z, *[value / length for value in quaternion]),
                         self._cache_ns)
 
     def _edge(self, parent, child, stamp_ns, static):
@@ -214,43 +227,45 @@ class _Edge:
         self.parent = parent
         self.static = static
         self._stamps = []
-        self._poses = {}
+        self._numbers = {}  # [7] by stamp
         self._late = 0
 
     @property
     def newest_ns(self):
         return self._stamps[-1]
 
-    def insert(self, pose, cache_ns):
+    def insert(self, stamp_ns, numbers, cache_ns):
         """Take a pose, and forget those more than cache_ns older than the newest."""
-        is_late = self._stamps and pose.stamp_ns < self._stamps[-1] - cache_ns
+        is_late = self._stamps and stamp_ns < self._stamps[-1] - cache_ns
         self._late = self._late + 1 if is_late else 0
         if self.static or self._late >= LATE_IN_A_ROW:  # of static ones the newest always holds
             self._stamps.clear()
-            self._poses.clear()
-        if pose.stamp_ns in self._poses and not self.static:
+            self._numbers.clear()
+        if stamp_ns in self._numbers and not self.static:
             return  # tf2 too keeps the first of two with one stamp
-        insort(self._stamps, pose.stamp_ns)
-        self._poses[pose.stamp_ns] = pose
+        insort(self._stamps, stamp_ns)
+        self._numbers[stamp_ns] = numbers
         while self._stamps[0] < self._stamps[-1] - cache_ns:
-            del self._poses[self._stamps.pop(0)]
+            del self._numbers[self._stamps.pop(0)]
+
+    def _pose(self, stamp_ns):
+        numbers = self._numbers[stamp_ns]
+        return Pose(np.array(numbers[:3]), np.array(numbers[3:]), stamp_ns)
 
     def step(self, child, since_ns):
         """Return what was heard since a time, and the last before."""
         first = 0 if self.static else max(0, bisect_left(self._stamps, since_ns) - 1)
-        poses = [self._poses[stamp] for stamp in self._stamps[first:]]
+        poses = np.array([self._numbers[stamp] for stamp in self._stamps[first:]]).reshape(-1, 7)
         return Step(self.parent, child, self.static,
-                    np.array(self._stamps[first:], np.int64),
-                    np.array([pose.translation for pose in poses]).reshape(-1, 3),
-                    np.array([pose.quaternion for pose in poses]).reshape(-1, 4))
+                    np.array(self._stamps[first:], np.int64), poses[:, :3], poses[:, 3:])
 
     def at(self, child, stamp_ns):
         """Return the pose at a time, between two if need be; raise TransformLookupError."""
         if self.static:
-            return self._poses[self._stamps[0]]
+            return self._pose(self._stamps[0])
         after = bisect_left(self._stamps, stamp_ns)
         if after < len(self._stamps) and self._stamps[after] == stamp_ns:
-            return self._poses[stamp_ns]
+            return self._pose(stamp_ns)
         if not 0 < after < len(self._stamps):
             beyond = self._stamps[0] if after == 0 else self._stamps[-1]
             raise TransformLookupError(
@@ -260,7 +275,7 @@ class _Edge:
                 'before_oldest' if after == 0 else 'after_newest')
         before_ns, after_ns = self._stamps[after - 1:after + 1]
         ratio = (stamp_ns - before_ns) / (after_ns - before_ns)
-        first, second = self._poses[before_ns], self._poses[after_ns]
+        first, second = self._pose(before_ns), self._pose(after_ns)
         return Pose(first.translation + ratio * (second.translation - first.translation),
                     slerp(first.quaternion, second.quaternion, ratio), stamp_ns,
                     min(stamp_ns - before_ns, after_ns - stamp_ns))

@@ -40,22 +40,25 @@ class JointHistory:
         latest_ns: the latest that a stamp can be, 0 for any.  A message that makes no sense is
         not taken; it explains what is missing then.
         """
-        time_ns, names = stamp_ns(message), list(message.name)
-        if not self._samples.keys() & names:
-            self._others = tuple(names)
-        if not len(message.position) or not self._samples.keys() & names:
+        self.take(stamp_ns(message), tuple(message.name), message.position, latest_ns)
+
+    def take(self, time_ns: int, names: tuple, positions, latest_ns: int = 0):
+        """Take what a JointState has, as add does."""
+        if self._samples.keys().isdisjoint(names):
+            self._others = names
             return
-        self._refused = self._why_not(message, time_ns, latest_ns)
+        if not len(positions):
+            return
+        self._refused = self._why_not(names, positions, time_ns, latest_ns)
         if self._refused:
             return
-        for name, position in zip(names, message.position):
+        for name, position in zip(names, positions):
             if name in self._samples:
                 self._note_jump(name, time_ns, position)
                 self._remember(self._samples[name], time_ns, position)
 
-    def _why_not(self, message, time_ns, latest_ns) -> str:
+    def _why_not(self, names, positions, time_ns, latest_ns) -> str:
         """Return what is wrong with a message, '' if nothing is."""
-        names, positions = list(message.name), message.position
         if len(names) != len(positions):
             return f'joint_states have {len(names)} names and {len(positions)} positions'
         doubled = [name for name in self._samples if names.count(name) > 1]

@@ -13,7 +13,9 @@ import time
 
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
+from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.joints import JointHistory
+from sqap_vla_ros.ingest.wire import JointReader
 from sqap_vla_ros.support.timing import ProcessorTime, Rate
 
 from .polled import PolledSubscription
@@ -41,6 +43,7 @@ class JointStates:
         self._lock = Lock()  # between the executor thread and the one that infers
         self._history = JointHistory(names)
         self._topic = self._timer = None
+        self._reader = JointReader()
         self.rate, self.reading = Rate(), ProcessorTime()
 
     def setup(self):
@@ -75,10 +78,23 @@ class JointStates:
 
     def _read(self):
         with self._lock, self.reading:
-            messages = self._topic.take(MOST_AT_ONCE) if self._topic is not None else ()
-            for message in messages:
-                self._history.add(message, self._latest_ns())
-            self.rate.add(time.monotonic(), len(messages))
+            found = self._topic.take(MOST_AT_ONCE, raw=True) if self._topic is not None else ()
+            if found:
+                self.rate.add(time.monotonic(), len(found))
+                latest_ns = self._latest_ns()
+                for data in found:
+                    self._take(data, latest_ns)
+
+    def _take(self, data, latest_ns):
+        try:
+            joints = self._reader.read(data)
+        except ObservationError as error:
+            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        if joints is None:  # of another encoding
+            self._history.add(self._topic.deserialized(data), latest_ns)
+        else:
+            self._history.take(*joints, latest_ns)
 
     def _latest_ns(self):
         """Return the latest that a stamp can be, 0 for any."""

@@ -35,6 +35,7 @@ from .lockstep import LockstepControl
 from .measured import MeasuredArm
 from .namesakes import Namesakes
 from .outputs import make_drive, make_output
+from .overrides import ROS_OWN_PREFIX
 from .parameters import (
     asked_for, changed, declare_camera_parameters, declare_parameters, read_parameters)
 from .parts import Parts
@@ -291,8 +292,16 @@ class VlaNode(LifecycleNode):
                          parts.results, parts.planned, parts.output):
                 part.teardown()
 
+    def destroy_node(self):
+        """Leave the graph at once, with what rclpy would keep until the memory is freed."""
+        self._run.destroy()
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _set_parameters(self, parameters):
-        if self._config is None:
+        # topics declare their qos_overrides when they are made, perhaps by such a change
+        is_own = not all(item.name.startswith(ROS_OWN_PREFIX) for item in parameters)
+        if self._config is None or not is_own:
             return SetParametersResult(successful=True)
         space = self._control and self._control.space
         self._config, result = changed(self._config, parameters, space)

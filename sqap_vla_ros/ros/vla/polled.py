@@ -9,6 +9,7 @@ executor is busy; and each message would cost it a millisecond.
 """
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.serialization import deserialize_message
 
 from .. import qos
 from ..qos_overrides import changeable
@@ -44,21 +45,25 @@ class PolledSubscription:
         self._depth = quality['qos_profile'].depth
         self.topic_name = self._subscription.topic_name
 
-    def take(self, most: int | None = None) -> list:
+    def take(self, most: int | None = None, raw: bool = False) -> list:
         """
         Return the messages that came in since the last time, oldest first.
 
         most: how many, the depth unless told; what is left is there at the next look. A flood
-        must not keep the caller for ever.
+        must not keep the caller for ever.  raw: as bytes, see deserialized().
         """
         messages, most = [], self._depth if most is None else most
         with self._subscription.handle:
             while len(messages) < most:
-                taken = self._subscription.handle.take_message(self._kind, False)
+                taken = self._subscription.handle.take_message(self._kind, raw)
                 if taken is None:
                     break
                 messages.append(taken[0])
         return messages
+
+    def deserialized(self, data: bytes):
+        """Return a message out of its bytes."""
+        return deserialize_message(data, self._kind)
 
     def take_numbers(self) -> list:
         """Return the numbers that their publishers gave the messages since the last time."""

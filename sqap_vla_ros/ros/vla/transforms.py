@@ -11,11 +11,12 @@ it is looked at, where tf2's Python listener falls behind a busy executor.
 from threading import Lock
 import time
 
-import numpy as np
 from rclpy.clock import Clock, ClockType
+from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer, TransformLookupError
 from sqap_vla_ros.ingest.lookups import Lookups
 from sqap_vla_ros.ingest.stamps import duration_text, FUTURE_S, stamp_ns
+from sqap_vla_ros.ingest.wire import read_transforms, WireTransform
 from sqap_vla_ros.support.timing import ProcessorTime
 from tf2_msgs.msg import TFMessage
 
@@ -57,7 +58,7 @@ class Transforms:
         self._timer = self._node.create_timer(
             READ_PERIOD_S, self._read, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._static = self._node.create_subscription(
-            TFMessage, '/tf_static', lambda message: self._insert(message, static=True),
+            TFMessage, '/tf_static', self._insert_static,
             event_callbacks=qos.subscription_events(
                 self._node.resolve_topic_name('/tf_static'), listener.on_topic_problem),
             **changeable(qos.TF_STATIC, TF_STATIC))
@@ -114,35 +115,50 @@ class Transforms:
 
     def _read(self):
         with self._lock, self.reading:
-            messages = self._moving.take() if self._moving is not None else ()
-            for message in messages:
-                self._insert(message, static=False)
-            if messages:
-                self.lookups.heard(len(messages), time.monotonic(), self._age_s(messages[-1]))
+            found = self._moving.take(raw=True) if self._moving is not None else ()
+            if not found:
+                return
+            now_ns, newest = self._node.get_clock().now().nanoseconds, None
+            for data in found:
+                for newest in self._transforms(data):
+                    self._insert(newest, now_ns)
+            self.lookups.heard(len(found), time.monotonic(), newest and (
+                now_ns - newest.stamp_ns) * 1e-9)
 
-    def _age_s(self, message):
-        """Return how old the transforms of a message are now, None where it has none."""
-        now_ns = self._node.get_clock().now().nanoseconds
-        return (now_ns - stamp_ns(message.transforms[0])) * 1e-9 if message.transforms else None
+    def _transforms(self, data):
+        """Return the WireTransforms of a serialized message, none of a damaged one."""
+        try:
+            found = read_transforms(data)
+        except ObservationError as error:
+            self._refuse(error)
+            return ()
+        if found is None:  # of another encoding
+            return map(wire_transform, self._moving.deserialized(data).transforms)
+        return found
 
-    def _insert(self, message, static):
+    def _insert_static(self, message):
         for transform in message.transforms:
-            try:
-                if not static:
-                    self._check_stamp(transform)
-                self._buffer.insert(transform.header.frame_id, transform.child_frame_id,
-                                    pose_from_message(transform), static)
-            except TransformLookupError as error:
-                self._refused = time.monotonic(), str(error)
-                self.lookups.refused += 1
-                self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            self._insert(wire_transform(transform))
 
-    def _check_stamp(self, transform):
-        now_ns = 0 if self._future_s is None else self._node.get_clock().now().nanoseconds
-        ahead_s = (stamp_ns(transform) - now_ns) * 1e-9
-        if now_ns and ahead_s > self._future_s:
+    def _insert(self, transform, now_ns: int | None = None):
+        """Take a transform; now_ns: the node's time, None for one that is static."""
+        try:
+            if now_ns and self._future_s is not None:
+                self._check_stamp(transform, now_ns)
+            self._buffer.insert_numbers(*transform, static=now_ns is None)
+        except TransformLookupError as error:
+            self._refuse(error)
+
+    def _refuse(self, error):
+        self._refused = time.monotonic(), str(error)
+        self.lookups.refused += 1
+        self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _check_stamp(self, transform, now_ns):
+        ahead_s = (transform.stamp_ns - now_ns) * 1e-9
+        if ahead_s > self._future_s:
             raise TransformLookupError(
-                f'transform {transform.header.frame_id} -> {transform.child_frame_id} is ignored: '
+                f'transform {transform.parent} -> {transform.child} is ignored: '
                 f'it is stamped {duration_text(ahead_s)} in the future (limit: '
                 f"{self._future_s:g} s): synchronize the robot's clock, or check use_sim_time")
 
@@ -152,7 +168,8 @@ def future_s(lockstep: bool, use_sim_time: bool) -> float | None:
     return None if lockstep else SIMULATED_FUTURE_S if use_sim_time else FUTURE_S
 
 
-def pose_from_message(transform) -> Pose:
-    """Return a geometry_msgs/TransformStamped as a Pose."""
-    t, q = transform.transform.translation, transform.transform.rotation
-    return Pose(np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w]), stamp_ns(transform))
+def wire_transform(message) -> WireTransform:
+    """Return a geometry_msgs/TransformStamped as a WireTransform."""
+    t, q = message.transform.translation, message.transform.rotation
+    return WireTransform(message.header.frame_id, message.child_frame_id, stamp_ns(message),
+                         (t.x, t.y, t.z, q.x, q.y, q.z, q.w))

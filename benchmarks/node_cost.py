@@ -1,0 +1,333 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What vla_node costs beside its inference: processor time, the GIL, and memory after cleanup.
+
+executor: share of a core by thread, with joint_states at 1 kHz, TF at 500 Hz (ten frames a message)
+and images at 30 Hz, each alone and all together, in turns in one node.
+gil: times of the bundled policy while the node reads both streams, while a second process reads
+them in its place, and while nobody does, in turns.
+memory: what is resident after each of 30 cycles of configure, activate, deactivate and cleanup.
+
+    python -m sqap_vla_ros.support.ros_environment python benchmarks/node_cost.py
+"""
+import argparse
+from datetime import datetime, timezone
+import json
+import os
+from pathlib import Path
+import sys
+import threading
+import time
+
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rig.process_facts import facts, slope
+from rig.processes import NodeProcess
+from sqap_vla_ros.support.machine import machine, versions
+
+RESULTS = Path(__file__).resolve().parent / 'results' / 'node_cost.json'
+INSTRUCTION = 'put the bowl on the stove'
+JOINTS_HZ, TF_HZ, IMAGES_HZ = 1000.0, 500.0, 30.0
+JOINTS, FRAMES = 9, 10
+LIMITS = {'executor_cores_of_streams': 0.2, 'gil_percent': 10.0, 'mib_a_cycle': 0.5}
+ANY_PICTURE = {'min_contrast': 0.0, 'max_image_change': 0.0, 'frozen_image_timeout': 0.0,
+               'max_end_effector_speed': 0.0, 'start_on_activate': True, 'tf_timeout': 0.2,
+               'image_timeout': 2.0, 'inference_timeout': 10.0}
+BUNDLED = {**ANY_PICTURE, 'checkpoint': 'libero_goal', 'precision': 'w4a4', 'torch_threads': 1}
+
+
+class Load:
+    """A robot that stands still and publishes `rates` [Hz] of joints, tf and images; a thread."""
+
+    def __init__(self, prefix=''):
+        """prefix: before the names of joint_states and tf."""
+        from sensor_msgs.msg import CameraInfo, Image, JointState
+        from sqap_vla_ros.ros import qos
+        from std_msgs.msg import String
+        from tf2_msgs.msg import TFMessage
+        self.node = node = Node('node_cost_load')
+        self.rates, self.sent = {'joints': 0.0, 'tf': 0.0, 'images': 0.0}, {}
+        self._publishers = {
+            'joints': node.create_publisher(JointState, f'{prefix}/joint_states', qos.TF),
+            'tf': node.create_publisher(TFMessage, f'{prefix}/tf', qos.TF),
+            'images': node.create_publisher(Image, 'image', qos.SENSOR),
+            'info': node.create_publisher(CameraInfo, 'camera_info', qos.SENSOR)}
+        self._text = node.create_publisher(String, 'instruction', qos.INSTRUCTION_LATCHED)
+        self._text.publish(String(data=INSTRUCTION))
+        self._messages = messages()
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        """End the thread and leave the graph."""
+        self._ends.set()
+        self._thread.join()
+        self.node.destroy_node()
+
+    def _run(self):
+        due = dict.fromkeys(self.rates, time.perf_counter())
+        while not self._ends.is_set():
+            now_s = time.perf_counter()
+            for name, rate_hz in self.rates.items():
+                if rate_hz and due[name] <= now_s:
+                    due[name] = max(due[name] + 1 / rate_hz, now_s - 0.1)
+                    self._send(name)
+            next_s = min((due[name] for name, rate in self.rates.items() if rate),
+                         default=now_s + 0.05)
+            time.sleep(max(0.0, min(0.05, next_s - time.perf_counter())))
+
+    def _send(self, name):
+        from sqap_vla_ros.ros.messages import time_message
+        stamp = time_message(self.node.get_clock().now().nanoseconds)
+        message = self._messages[name]
+        for part in message.transforms if name == 'tf' else (message,):
+            part.header.stamp = stamp
+        if name == 'images':
+            self._messages['info'].header.stamp = stamp
+            self._publishers['info'].publish(self._messages['info'])
+        self._publishers[name].publish(message)
+        self.sent[name] = self.sent.get(name, 0) + 1
+
+
+def messages():
+    """Return a message of each stream; the arm has nine joints and ten frames."""
+    from array import array
+    from geometry_msgs.msg import TransformStamped
+    from sensor_msgs.msg import CameraInfo, Image, JointState
+    from tf2_msgs.msg import TFMessage
+    names = [f'joint{index}' for index in range(JOINTS - 1)] + ['finger']
+    joints = JointState(name=names, position=[0.02] * JOINTS, velocity=[0.0] * JOINTS,
+                        effort=[0.0] * JOINTS)
+    children = [f'link{index}' for index in range(FRAMES - 2)] + ['end_effector', 'camera']
+    transforms = TFMessage(transforms=[TransformStamped(child_frame_id=name) for name in children])
+    for item in transforms.transforms:
+        item.header.frame_id, item.transform.rotation.w = 'base', 1.0
+        item.transform.translation.z = 0.0 if item.child_frame_id == 'camera' else 1.0
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    image = Image(width=256, height=256, encoding='rgb8', step=768, data=array('B'))
+    image.data.frombytes(pixels.tobytes())
+    info = CameraInfo(width=256, height=256, distortion_model='plumb_bob', d=[0.0] * 5,
+                      k=[200.0, 0.0, 127.5, 0.0, 200.0, 127.5, 0.0, 0.0, 1.0])
+    image.header.frame_id = info.header.frame_id = 'camera'
+    return {'joints': joints, 'tf': transforms, 'images': image, 'info': info}
+
+
+class Listener(Node):
+    """Hears what the node says of its inference and of its own cost."""
+
+    def __init__(self):
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sqap_vla_ros.msg import ActionChunk
+        super().__init__('node_cost_listener')
+        self.totals_ms, self.statuses = [], {}
+        self.create_subscription(ActionChunk, 'vla_node/action_chunk', self._answered, 10)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._told, 10)
+
+    def _answered(self, message):
+        stages = dict(zip(message.stage_names, message.stage_ms))
+        self.totals_ms.append(stages['total'])
+
+    def _told(self, message):
+        for status in message.status:
+            self.statuses[status.name] = {item.key: item.value for item in status.values}
+
+    def listen(self, seconds, until=lambda: False):
+        """Take messages for a time, or until something holds."""
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and not until():
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+
+def thread_seconds(pid):
+    """Return {thread's name and id: processor time, s}; the executor's has the id of the process."""
+    found = {}
+    for task in (Path('/proc') / str(pid) / 'task').iterdir():
+        name = 'executor' if task.name == str(pid) else (task / 'comm').read_text().strip()
+        found[f'{name} {task.name}'] = int((task / 'schedstat').read_text().split()[0]) * 1e-9
+    return found
+
+
+def cores(pid, seconds, listener):
+    """Return the shares of a core that the threads of a process take, those of DDS together."""
+    before, began_s = thread_seconds(pid), time.monotonic()
+    listener.listen(seconds)
+    passed_s, found = time.monotonic() - began_s, {'executor': 0.0, 'dds': 0.0, 'others': 0.0}
+    for name, spent_s in thread_seconds(pid).items():
+        kind = name.split()[0] if name.startswith('executor') else (
+            'dds' if name.startswith('dds') else 'others')
+        found[kind] += (spent_s - before.get(name, spent_s)) / passed_s
+    return found
+
+
+def executor_cost(seconds, rounds):
+    """Return shares of a core by what is published: medians over rounds in turns."""
+    cases = {'nothing': {}, 'joints': {'joints': JOINTS_HZ}, 'tf': {'tf': TF_HZ},
+             'images': {'images': IMAGES_HZ},
+             'all': {'joints': JOINTS_HZ, 'tf': TF_HZ, 'images': IMAGES_HZ}}
+    load, listener, process = Load(), Listener(), NodeProcess(ANY_PICTURE)
+    found = {name: [] for name in cases}
+    try:
+        load.rates.update(cases['all'])
+        listener.listen(60.0, lambda: len(listener.totals_ms) > 5)
+        for _ in range(rounds):
+            for name, rates in cases.items():
+                load.rates.update({'joints': 0.0, 'tf': 0.0, 'images': 0.0, **rates})
+                listener.listen(0.5)
+                before = dict(load.sent)
+                found[name].append(cores(process.process.pid, seconds, listener))
+                found[name][-1]['sent_hz'] = sum(
+                    load.sent.get(key, 0) - before.get(key, 0) for key in rates) / seconds
+        told = {name: listener.statuses.get(f'vla_node: {name}') for name in (
+            'process', 'camera', 'transforms')}
+    finally:
+        close(process, listener, load)
+    result = {name: medians(values) for name, values in found.items()}
+    result['streams'] = result['all']['executor'] - result['images']['executor']
+    return {**result, 'diagnostics_of_the_last': told}
+
+
+def gil_cost(seconds, rounds):
+    """Return times of inference by who reads the streams, and what the node's reading costs."""
+    loads = {'node': Load(), 'elsewhere': Load('/elsewhere')}
+    listener = Listener()
+    process = NodeProcess(BUNDLED, policy=False)
+    reader = NodeProcess(ANY_PICTURE, name='reader', remap=[
+        word for name in ('joint_states', '/tf')
+        for word in ('-r', f'{name}:=/elsewhere/{name.strip("/")}')] + [
+            word for name in ('image', 'instruction')
+            for word in ('-r', f'{name}:=/elsewhere/{name}')])
+    found = {'nobody': [], 'node': [], 'elsewhere': []}
+    slow = {'joints': 20.0, 'tf': 20.0}
+    try:
+        loads['node'].rates.update(slow, images=IMAGES_HZ)
+        listener.listen(120.0, lambda: len(listener.totals_ms) > 10)
+        for _ in range(rounds):
+            for name in found:
+                loads['node'].rates.update(
+                    {'joints': JOINTS_HZ, 'tf': TF_HZ} if name == 'node' else slow)
+                loads['elsewhere'].rates.update(
+                    {'joints': JOINTS_HZ, 'tf': TF_HZ} if name == 'elsewhere' else
+                    {'joints': 0.0, 'tf': 0.0})
+                listener.listen(0.7)
+                listener.totals_ms.clear()
+                listener.listen(seconds)
+                found[name].append(list(listener.totals_ms))
+    finally:
+        close(process, reader, listener, *loads.values())
+    return {**{name: {'n': sum(map(len, values)), **shown(np.concatenate(values))}
+               for name, values in found.items()}, **compared(found)}
+
+
+def compared(found):
+    """Return how much slower inference is, %, by pairs of neighbours; the median of them."""
+    def percent(name, other, point):
+        ratios = [np.percentile(a, point) / np.percentile(b, point)
+                  for a, b in zip(found[name], found[other]) if a and b]
+        return 100 * (float(np.median(ratios)) - 1)
+    return {f'{name}_against_{other}_percent_p{point}': percent(name, other, point)
+            for name, other in (('node', 'elsewhere'), ('node', 'nobody'),
+                                ('elsewhere', 'nobody')) for point in (50, 95)}
+
+
+def memory_cost(cycles):
+    """Return MiB resident after each cycle of one node with the bundled policy, and the slope."""
+    from sqap_vla_ros.ros.vla.node import VlaNode
+    node = VlaNode(parameter_overrides=[Parameter(name, value=value) for name, value in {
+        **BUNDLED, 'base_frame': 'base', 'end_effector_frames': ['end_effector'],
+        'gripper_joint': 'finger', 'keep_tokens': 154}.items()])
+    rows = []
+    for cycle in range(cycles):
+        began_s = time.monotonic()
+        assert node.start(), node.problem
+        loaded = facts(os.getpid())['rss_mib']
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        rows.append({**facts(os.getpid()), 'loaded_mib': loaded, 's': time.monotonic() - began_s})
+    node.destroy_node()
+    numbers, rss = list(range(cycles)), [row['rss_mib'] for row in rows]
+    middle, low, high = slope(numbers, rss)
+    return {'rss_mib': rss, 'loaded_mib': [row['loaded_mib'] for row in rows],
+            'threads': [row['threads'] for row in rows], 'files': [row['files'] for row in rows],
+            'mib_a_cycle': {'slope': middle, 'low': low, 'high': high},
+            's_a_cycle': float(np.median([row['s'] for row in rows]))}
+
+
+def close(*parts):
+    """End processes and nodes."""
+    for part in parts:
+        if isinstance(part, NodeProcess):
+            part.close()
+        elif isinstance(part, Load):
+            part.close()
+        else:
+            part.destroy_node()
+
+
+def medians(rows):
+    """Return the medians of dictionaries of numbers."""
+    return {key: float(np.median([row[key] for row in rows])) for key in rows[0]}
+
+
+def shown(times_ms):
+    """Return the median and the 95th percentile."""
+    return {f'p{point}_ms': float(np.percentile(times_ms, point)) for point in (50, 95)}
+
+
+def table(result):
+    """Return the result as a text."""
+    lines = []
+    for name in ('nothing', 'joints', 'tf', 'images', 'all'):
+        row = result.get('executor', {}).get(name)
+        if row:
+            lines.append(f'{name:10} executor {row["executor"]:6.1%}  DDS {row["dds"]:6.1%}  '
+                         f'others {row["others"]:6.1%}  of a core, {row["sent_hz"]:.0f} sent/s')
+    for name in ('nobody', 'elsewhere', 'node'):
+        row = result.get('gil', {}).get(name)
+        if row:
+            lines.append(f'{name:10} inference p50 {row["p50_ms"]:.1f} ms, p95 '
+                         f'{row["p95_ms"]:.1f} ms, n {row["n"]}')
+    memory = result.get('memory')
+    if memory:
+        lines.append(f'memory     {memory["rss_mib"][0]:.0f} MiB after the first cycle, '
+                     f'{memory["rss_mib"][-1]:.0f} after {len(memory["rss_mib"])}, '
+                     f'{memory["mib_a_cycle"]["slope"]:+.2f} a cycle')
+    return '\n'.join(lines)
+
+
+def main():
+    """Measure, print a table and write JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', default=['executor', 'gil', 'memory'],
+                        choices=('executor', 'gil', 'memory'))
+    parser.add_argument('--seconds', type=float, default=3.0, help='of each turn')
+    parser.add_argument('--rounds', type=int, default=4, help='turns of each case')
+    parser.add_argument('--cycles', type=int, default=30)
+    parser.add_argument('--out', type=Path, default=RESULTS)
+    options = parser.parse_args()
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    rclpy.init()
+    result = {'machine': {
+        **machine(), **versions(), 'load_average_before': os.getloadavg()[0],
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds')},
+        'streams': {'joints_hz': JOINTS_HZ, 'joints': JOINTS, 'tf_hz': TF_HZ, 'frames': FRAMES,
+                    'images_hz': IMAGES_HZ}, 'limits': LIMITS}
+    if 'executor' in options.parts:
+        result['executor'] = executor_cost(options.seconds, options.rounds)
+    if 'gil' in options.parts:
+        result['gil'] = gil_cost(options.seconds, options.rounds)
+    if 'memory' in options.parts:
+        result['memory'] = memory_cost(options.cycles)
+    result['machine']['load_average_after'] = os.getloadavg()[0]
+    rclpy.shutdown()
+    options.out.write_text(json.dumps(result, indent=1) + '\n')
+    print(table(result))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

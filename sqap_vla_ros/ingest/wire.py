@@ -1,0 +1,108 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+TFMessage and JointState out of their serialized form, as far as they are needed.
+
+ROS makes a Python object of each field: a third of a millisecond for a message of ten transforms,
+of which there may be hundreds a second (benchmarks/node_cost.py). The form is CDR, version 1, in
+little endian, as all middlewares of ROS 2 on such machines send it; for any other None is
+returned, and the caller has ROS read it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from ..errors import ObservationError
+
+LITTLE_ENDIAN = b'\x00\x01'
+_FIRST = 4  # behind the header, from which alignment counts
+_COUNT = struct.Struct('<I')
+_STAMP_AND_SIZE = struct.Struct('<iII')
+_POSE = struct.Struct('<7d')
+
+
+class WireTransform(NamedTuple):
+    """One transform: numbers are x, y, z [m] and a quaternion x, y, z, w."""
+
+    parent: str
+    child: str
+    stamp_ns: int
+    numbers: tuple[float, ...]
+
+
+class WireJoints(NamedTuple):
+    """Names and positions [rad or m] of a JointState; they need not be as many."""
+
+    stamp_ns: int
+    names: tuple[str, ...]
+    positions: tuple[float, ...]
+
+
+def read_transforms(data: bytes) -> list[WireTransform] | None:
+    """Return the transforms of a TFMessage; raise ObservationError for a damaged one."""
+    if data[:2] != LITTLE_ENDIAN:
+        return None
+    try:
+        count, = _COUNT.unpack_from(data, _FIRST)
+        found, at = [], _FIRST + 4
+        for _ in range(count):
+            seconds, nanoseconds, size = _STAMP_AND_SIZE.unpack_from(data, at)
+            parent, at = _text(data, at + 12, size)
+            size, = _COUNT.unpack_from(data, at)
+            child, at = _text(data, at + 4, size)
+            at = _aligned_to_8(at)
+            found.append(WireTransform(parent, child, seconds * 10**9 + nanoseconds,
+                                       _POSE.unpack_from(data, at)))
+            at += _POSE.size
+    except struct.error as error:
+        raise ObservationError(f'a TFMessage of {len(data)} bytes is damaged: {error}') from error
+    return found
+
+
+class JointReader:
+    """Reads JointStates; remembers the names, which hardly ever change."""
+
+    def __init__(self):
+        """Know no names yet."""
+        self._block, self._names = b'\xff', ()
+
+    def read(self, data: bytes) -> WireJoints | None:
+        """Return what a JointState tells; raise ObservationError for a damaged one."""
+        if data[:2] != LITTLE_ENDIAN:
+            return None
+        try:
+            seconds, nanoseconds, size = _STAMP_AND_SIZE.unpack_from(data, _FIRST)
+            _, at = _text(data, _FIRST + 12, size)
+            if not data.startswith(self._block, at):
+                self._learn(data, at)
+            at += len(self._block)
+            count, = _COUNT.unpack_from(data, at)
+            positions = struct.unpack_from(f'<{count}d', data, _aligned_to_8(at + 4)) \
+                if count else ()
+        except struct.error as error:
+            raise ObservationError(
+                f'a JointState of {len(data)} bytes is damaged: {error}') from error
+        return WireJoints(seconds * 10**9 + nanoseconds, self._names, positions)
+
+    def _learn(self, data, first):
+        """Read the names, and keep the bytes that they stand in."""
+        count, = _COUNT.unpack_from(data, first)
+        names, at = [], first + 4
+        for _ in range(count):
+            size, = _COUNT.unpack_from(data, at)
+            name, at = _text(data, at + 4, size)
+            names.append(name)
+        self._block, self._names = data[first:at], tuple(names)
+
+
+def _text(data, at, size) -> tuple[str, int]:
+    """Return a text of so many bytes, the last of which is 0, and where the next number is."""
+    end = at + size
+    return data[at:end - 1].decode('utf-8', 'replace'), (end + 3) & ~3
+
+
+def _aligned_to_8(at: int) -> int:
+    """Return where the next number of eight bytes is."""
+    return ((at - _FIRST + 7) & ~7) + _FIRST
