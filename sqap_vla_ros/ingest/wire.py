@@ -100,6 +100,8 @@ class JointReader:
 def _text(data, at, size) -> tuple[str, int]:
     """Return a text of so many bytes, the last of which is 0, and where the next number is."""
     end = at + size
+    if (end + 3) & ~3 > len(data):  # of both messages, a number comes behind
+        raise struct.error(f'a text of {size} bytes goes beyond its end')
     return data[at:end - 1].decode('utf-8', 'replace'), (end + 3) & ~3
 
 

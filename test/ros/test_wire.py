@@ -1,6 +1,8 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """Serialized messages are read as ROS reads them; ROS itself serializes, as the oracle."""
+import struct
+
 from geometry_msgs.msg import TransformStamped
 from hypothesis import given, settings, strategies as st
 import pytest
@@ -52,8 +54,9 @@ def serialized():
 
 def test_a_message_that_is_cut_off_is_damaged():
     transforms, joints = serialized()
-    for read, data, needed in ((read_transforms, transforms, len(transforms)),
-                               (JointReader().read, joints, len(joints) - 8)):
+    last, positions = struct.pack('<d', 1.0), struct.pack('<2d', 1.0, 2.0)  # qw is 1
+    for read, data, needed in ((read_transforms, transforms, transforms.index(last) + 8),
+                               (JointReader().read, joints, joints.index(positions) + 16)):
         for length in range(2, needed):
             with pytest.raises(ObservationError, match=f'of {length} bytes is damaged'):
                 read(data[:length])
