@@ -3,8 +3,8 @@
 """
 What vla_node costs beside its inference: processor time, the GIL, and memory after cleanup.
 
-executor: share of a core by thread, with joint_states at 1 kHz, TF at 500 Hz (ten frames a message)
-and images at 30 Hz, each alone and all together, in turns in one node.
+executor: share of a core by thread, with joint_states at 1 kHz, TF at 500 Hz (ten frames a
+message) and images at 30 Hz, each alone and all together, in turns in one node.
 gil: times of the bundled policy while the node reads both streams, while a second process reads
 them in its place, and while nobody does, in turns.
 memory: what is resident after each of 30 cycles of configure, activate, deactivate and cleanup.
@@ -143,7 +143,7 @@ class Listener(Node):
 
 
 def thread_seconds(pid):
-    """Return {thread's name and id: processor time, s}; the executor's has the id of the process."""
+    """Return {thread's name and id: processor time, s}; the executor's is the process's own."""
     found = {}
     for task in (Path('/proc') / str(pid) / 'task').iterdir():
         name = 'executor' if task.name == str(pid) else (task / 'comm').read_text().strip()

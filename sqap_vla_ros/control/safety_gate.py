@@ -40,8 +40,8 @@ class SafetyGate:
 
     fault: why nothing passes until `resume`, None while there is no reason.  hold: why the arm
     is slowed down though there is no fault, such as an unknown pose; None while it is not.
-    trips: how many faults there were.  clamped: how many commands were shortened, because they were beyond a speed limit or led out
-    of the bounds.
+    trips: how many faults there were.  clamped: how many commands were shortened, because they
+    were beyond a speed limit or led out of the bounds.
     """
 
     def __init__(self, limits: CommandLimits | JointLimits, frame: str = 'base'):

@@ -12,8 +12,8 @@ class Lookups:
     Counts questions; one that is asked again, while its answer is waited for, is one.
 
     refused: transforms that were heard and not taken.  not_found: questions without an answer in
-    the end, by reason; the last one only counts when there is another.  Several threads may ask: a count that is
-    one off is not worth a lock.
+    the end, by reason; the last one only counts when there is another.  Several threads may ask:
+    a count that is one off is not worth a lock.
     """
 
     def __init__(self):

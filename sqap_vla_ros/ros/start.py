@@ -37,7 +37,8 @@ def join_ros(args=None):
         with readable(arguments) as taken:
             rclpy.init(args=taken, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # rcl's errors are of it, and have no other public name
-        raise ConfigError(f'ROS cannot read the arguments: {IN_ROS.sub("", str(error))}') from error
+        told = IN_ROS.sub('', str(error))
+        raise ConfigError(f'ROS cannot read the arguments: {told}') from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ answered by either, and the images of one drive the arm of the other. ROS only w
 
 from .diagnostics import ERROR, OK
 
-CURE = ("stop all but one, or give each robot a namespace of its own: --ros-args -r __ns:=/left, "
+CURE = ('stop all but one, or give each robot a namespace of its own: --ros-args -r __ns:=/left, '
         'or namespace:=left of vla.launch.py. One that was killed is listed for up to 20 s')
 
 

@@ -13,8 +13,8 @@ from ..qos_overrides import (
 
 COMMANDS = ('delta_twist_cmds', 'target_pose', 'joint_trajectory', 'joint_commands',
             'gripper_command')
-OF_COMMANDS = ('commands are reliable, of depth 1, with a deadline: one that is lost or late would '
-               'leave the arm moving')
+OF_COMMANDS = ('commands are reliable, of depth 1, with a deadline: one that is lost or late '
+               'would leave the arm moving')
 OF_STOPS = 'a message that stops the arm must not be lost'
 EARLY = 'its publisher is there before parameters are read'
 
