@@ -72,19 +72,20 @@ class Recorded(VlaNode):
         self.made = []
         super().__init__(*args, **options)
 
-    def create_publisher(self, kind, topic, profile, **options):
+    def create_publisher(self, kind, topic, qos_profile, **options):
         """Keep and create a publisher."""
-        return self._kept('pub', kind, super().create_publisher(kind, topic, profile, **options))
+        return self._kept('pub', kind, super().create_publisher(
+            kind, topic, qos_profile, **options))
 
-    def create_lifecycle_publisher(self, kind, topic, profile, **options):
+    def create_lifecycle_publisher(self, kind, topic, qos_profile, **options):
         """Keep and create a publisher that is silent unless the node is active."""
         return self._kept('pub', kind, super().create_lifecycle_publisher(
-            kind, topic, profile, **options))
+            kind, topic, qos_profile, **options))
 
-    def create_subscription(self, kind, topic, callback, profile, **options):
+    def create_subscription(self, kind, topic, callback, qos_profile, **options):
         """Keep and create a subscription."""
         return self._kept('sub', kind, super().create_subscription(
-            kind, topic, callback, profile, **options))
+            kind, topic, callback, qos_profile, **options))
 
     def create_service(self, kind, name, callback, **options):
         """Keep and create a service."""

@@ -60,7 +60,7 @@ def parameter_row(name: str, item: Field, live: bool = True) -> str:
 def parameter_tables() -> str:
     """Return the parameters of vla_node, a table a group."""
     groups = {'The policy': ('What is loaded, and how it is run.', [
-        ('checkpoint', PARAMETERS['checkpoint']),
+        *((name, PARAMETERS[name]) for name in ('checkpoint', 'hardware_id')),
         *((parameter_name(item), item) for item in OPTIONS)])}
     for title, kind in (('What it sees', option_groups.InputOptions),
                         ('What it commands', option_groups.OutputOptions),

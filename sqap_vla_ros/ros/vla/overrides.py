@@ -13,9 +13,8 @@ import re
 
 from sqap_vla_ros.errors import ConfigError
 
-from ..parameter_files import given_files, sections
-
 from .config import PER_CAMERA
+from ..parameter_files import given_files, sections
 
 ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
 ROS_OWN_PREFIX = 'qos_overrides.'
