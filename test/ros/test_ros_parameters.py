@@ -126,7 +126,7 @@ def test_a_running_node_takes_numbers_in_either_type_and_tells_the_nearest_name(
     ({'prune_layer': -1}, 'prune_layer is -1, expected 0 to'),
     ({'end_effector_frames': ()}, 'end_effector_frames name TF frames'),
     ({'end_effector_frames': ('',)}, 'end_effector_frames name TF frames'),
-    ({'output': 'poses'}, "output is 'poses', expected one of twist, pose"),
+    ({'output': 'poses'}, "output is 'poses' .did you mean 'pose'.., expected one of twist, pose"),
     ({'gripper_output': 'action'}, 'expected one of topic, gripper_command'),
     ({'twist_units': 'unitless', 'max_linear_speed': 0.5},
      'max_linear_speed is 0.5, but unitless twists reach 0.4 at most .servo_linear_scale'),
