@@ -101,6 +101,12 @@ def start(name: str, module: str) -> int:
         return 0
 
 
+def require(kind: type[Exception], *modules: str) -> None:
+    """Raise `kind`, with the cure, for the first module that this Python does not find."""
+    for module in missing(modules)[:1]:
+        raise kind(cure(module))
+
+
 def missing(modules: Iterable[str]) -> list[str]:
     """Return those of some modules that this Python does not find; none is imported."""
     specs = {name: find_spec(name) for name in modules}
