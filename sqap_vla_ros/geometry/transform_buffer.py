@@ -150,6 +150,11 @@ class TransformBuffer:
             self._contradictions[name] = (newest_ns, text)
         raise TransformLookupError(text + ' It is ignored')
 
+    def frames(self) -> set[str]:
+        """Return the names of all frames that were heard of."""
+        with self._lock:
+            return {name for child, edge in self._edges.items() for name in (child, edge.parent)}
+
     def latest(self, target: str, source: str) -> Pose:
         """Return the pose at the newest time that all frames between the two have."""
         return self.lookup(target, source, None)

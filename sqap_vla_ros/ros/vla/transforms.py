@@ -98,6 +98,11 @@ class Transforms:
         """Return the newest pose of source in target; raises TransformLookupError."""
         return self._ask(self._buffer.latest, target, source)
 
+    def frames(self) -> set[str]:
+        """Return the names of all frames that were heard of."""
+        self._read()
+        return self._buffer.frames()
+
     def steps(self, target: str, source: str, since_ns: int) -> list:
         """Return what was heard of the frames between two; see TransformBuffer.steps."""
         return self._ask(self._buffer.steps, target, source, since_ns)

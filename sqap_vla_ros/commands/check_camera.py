@@ -1,0 +1,178 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Whether frames of the robot are where a camera sees them: `sqap-vla check-camera`.
+
+Exit status: 0 measured and fine, 1 bad input or nothing to judge by, 2 judged and wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+import time
+
+from .camera_config import in_bag, node_config, topics
+from ..errors import ConfigError, ObservationError
+
+FIRST_S, EVERY_S = 1.0, 2.0  # of progress
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla check-camera`."""
+    _add_scene(parser)
+    _add_source(parser.add_argument_group('where the images come from'))
+    _add_evidence(parser.add_argument_group(
+        'what is known of what the camera sees (without any, only geometry is judged)'))
+
+
+def _add_scene(parser):
+    add = parser.add_argument
+    add('--config', metavar='FILE.yaml', help="the node's parameters: frames, camera, rectified")
+    add('--node', default='vla_node', metavar='NAME', help='whose section of --config it is')
+    add('--camera', default='', metavar='NAME', help='one of the parameter cameras')
+    add('--base-frame', metavar='FRAME', help="overrules --config (or the node's default)")
+    add('--camera-frame', metavar='FRAME', help='overrules --config')
+    add('--frames', nargs='+', metavar='FRAME',
+        help="frames of the robot to draw; the first is the tool's; overrules --config")
+    add('--rectified', action='store_true', default=None,
+        help='the image is rectified; overrules --config')
+    add('--checkpoint', metavar='NAME_OR_DIR', help='a bundled model or a checkpoint directory, '
+        'whose patches are drawn; else 16 x 16 of the whole image')
+    add('--out', type=Path, default=Path('camera_check'), metavar='DIR',
+        help='directory for picture.png, report.html and calibration.yaml')
+
+
+def _add_source(group):
+    add = group.add_argument
+    add('--image', metavar='TOPIC', help='image topic; the node remaps `image` to it')
+    add('--camera-info', metavar='TOPIC', help='its camera_info; else the one beside the image')
+    add('--bag', metavar='PATH', help='look into a bag (sqlite3 or MCAP) instead of live topics')
+    add('--samples', type=int, default=20, metavar='N', help='images to look at, at most')
+    add('--seconds', type=float, default=15.0, metavar='S',
+        help='how long to wait for them; of live topics')
+
+
+def _add_evidence(group):
+    add = group.add_argument
+    add('--point', action='append', default=[], metavar='[FRAME=]U,V',
+        help='pixel where a frame is seen, the tool unless named; may be given again')
+    add('--click', action='store_true', help='click it in a window')
+    add('--board', metavar='KIND', help='aruco (a marker) or charuco (a board of them)')
+    add('--board-frame', default='', metavar='FRAME',
+        help='TF frame that the board is fixed to: on the gripper or on the base')
+    add('--board-pose', type=float, nargs=7, metavar='X', help='x y z [m] qx qy qz qw of the '
+        'board in that frame; else the frame is the board')
+    add('--dictionary', default='4X4_50', metavar='NAME', help='of its markers')
+    add('--marker-id', type=int, metavar='ID', help='of a single marker')
+    add('--marker-size', type=float, default=0.0, metavar='M',
+        help='side of a marker; 0: only the middle of a single one is used')
+    add('--squares', default='0x0', metavar='COLUMNSxROWS', help='of a ChArUco board')
+    add('--square-size', type=float, default=0.0, metavar='M', help='side of its squares')
+
+
+def run(args) -> int:
+    """Look, judge, write and print; return the exit status."""
+    from ..calibration.run import check, PICTURE, REPORT
+    config = node_config(args)
+    options = check_options(args, config)
+    samples, source = look(args, config, options)
+    try:
+        findings = check(samples, options, source)
+    except (ConfigError, ObservationError):
+        print(f'{args.out / PICTURE} shows what was seen, {args.out / REPORT} tells pixels',
+              file=sys.stderr)
+        raise
+    print(findings.summary())
+    print(f'wrote {args.out}/: ' + ', '.join(sorted(
+        path.name for path in args.out.iterdir() if path.is_file())))
+    return findings.verdict.status
+
+
+def check_options(args, config):
+    """Return the CheckOptions of the command line; raise ConfigError."""
+    from ..calibration.evidence import point_from_text, pose_from_numbers
+    from ..calibration.run import CheckOptions
+    if args.samples < 1 or not 0 < args.seconds <= 3600:
+        raise ConfigError(f'--samples is {args.samples} and --seconds {args.seconds:g}, expected '
+                          'at least 1, and up to 3600')
+    frames = config.end_effector_frames
+    return CheckOptions(
+        frames, tuple(point_from_text(text, frames[0]) for text in args.point), args.click,
+        board(args), args.board_frame,
+        None if args.board_pose is None else pose_from_numbers(args.board_pose),
+        patches(args.checkpoint, config.policy.radius_patches), args.out, args.camera,
+        config.calibration_error_px, config.rotate_image_180)
+
+
+def board(args):
+    """Return the Board of the options, None if there is none; raise ConfigError."""
+    from ..calibration.boards import Board
+    if args.board is None:
+        return None
+    try:
+        columns, rows = (int(number) for number in args.squares.lower().split('x'))
+    except ValueError:
+        raise ConfigError(f'--squares is {args.squares!r}, expected COLUMNSxROWS such as '
+                          '5x7') from None
+    return Board(args.board, args.dictionary, args.marker_id, args.marker_size, (columns, rows),
+                 args.square_size)
+
+
+def patches(checkpoint, radius: float):
+    """Return how the image is cut for the policy of a checkpoint, or for most."""
+    from ..calibration.picture import Patches
+    if not checkpoint:
+        return Patches(radius=radius)
+    from ..formats import open_checkpoint
+    from ..geometry.image_transform import ImageTransform
+    from ..support.resources import checkpoint_place
+    config = open_checkpoint(checkpoint_place(checkpoint)).config
+    vision = config.model.vision
+    transform = ImageTransform(**{'size': (vision.image_size,) * 2, **config.image})
+    return Patches(transform, vision.grid, radius)
+
+
+def look(args, config, options):
+    """Return (samples, where they come from in words), of a bag or of live topics."""
+    wanted, progress = topics(args), Progress()
+    if args.bag:
+        from ..calibration.bag import samples_of_bag
+        from ..ingest.observer import ObserverOptions
+        places = [in_bag(wanted.get(name, '')) for name in ('image', 'camera_info')]
+        samples, found = samples_of_bag(
+            args.bag, (places[0], places[1] if args.camera_info or args.camera else ''),
+            ObserverOptions.of(config), options.more_frames, args.samples, progress)
+        where = f'the bag {args.bag}'
+    else:
+        from ..support.ros_process import become_ros_process
+        become_ros_process()
+        from ..ros.check_camera import samples_live
+        samples, found = samples_live(config, wanted, options.more_frames, args.samples,
+                                      args.seconds, progress)
+        where = 'live topics'
+    progress.end()
+    return samples, (f'{len(samples)} images of {found[0]}, camera_info of {found[1]}, from '
+                     f'{where}')
+
+
+class Progress:
+    """Tells on stderr how far it is, when that takes more than a moment."""
+
+    def __init__(self):
+        self._next_s, self._told = time.monotonic() + FIRST_S, False
+
+    def __call__(self, text: str) -> None:
+        """Say it, unless something was said just now."""
+        if time.monotonic() < self._next_s:
+            return
+        self._next_s, self._told = time.monotonic() + EVERY_S, True
+        if sys.stderr.isatty():
+            print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._told and sys.stderr.isatty():
+            print('\r\033[K', end='', file=sys.stderr, flush=True)
