@@ -182,7 +182,7 @@ def _has_kind(kind: type, value) -> bool:
     if kind is float:
         return is_number(value)
     if kind is tuple:
-        return not isinstance(value, str) and all(isinstance(name, str) for name in value)
+        return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
     return isinstance(value, kind)
 
 

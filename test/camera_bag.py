@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags of a camera that looks at a board, written by rosbags."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -14,24 +16,31 @@ STORE = get_typestore(Stores.ROS2_JAZZY)
 PERIOD_NS = 100_000_000
 
 
+@lru_cache
+def board_picture():
+    """Return the picture of the board, rendered once."""
+    return rendered()
+
+
 class BagOfCamera:
     """Writes /cam/image (or its transport compressed), /cam/camera_info, /tf and /tf_static."""
 
     def __init__(self, path, told=CAMERA, images=5, storage='SQLITE3', compression='',
-                 compressed=False, without=(), picture=None):
-        self._types = STORE.types
+                 compressed=False, without=(), picture=None,
+                 topics='/cam'):
+        self._types, self._topics = STORE.types, topics
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin[storage])
         if compression:
             self._writer.set_compression(
                 CompressionMode[compression], CompressionFormat.ZSTD)
         self._connections, self._without = {}, without
-        picture = rendered() if picture is None else picture
+        picture = board_picture() if picture is None else picture
         with self._writer:
             self._write('/tf_static', self._tf(NOW_NS, [
                 ('base', 'camera', told), ('base', 'board', BOARD_AT)]), NOW_NS)
             for number in range(images):
                 stamp_ns = NOW_NS + number * PERIOD_NS
-                self._write('/cam/camera_info', self._info(stamp_ns), stamp_ns)
+                self._write(f'{topics}/camera_info', self._info(stamp_ns), stamp_ns)
                 self._write(*self._image(picture, stamp_ns, compressed), stamp_ns)
                 # what localizes the arm is a little later than the camera
                 self._write('/tf', self._tf(stamp_ns, [('base', 'tool', TOOL)]),
@@ -55,10 +64,10 @@ class BagOfCamera:
         header = self._header(stamp_ns, 'camera')
         if compressed:
             data = cv2.imencode('.png', picture[..., ::-1])[1].ravel()
-            return '/cam/image/compressed', self._types['sensor_msgs/msg/CompressedImage'](
+            return f'{self._topics}/image/compressed', self._types['sensor_msgs/msg/CompressedImage'](
                 header=header, format='rgb8; png compressed bgr8', data=data)
         height, width = picture.shape[:2]
-        return '/cam/image', self._types['sensor_msgs/msg/Image'](
+        return f'{self._topics}/image', self._types['sensor_msgs/msg/Image'](
             header=header, height=height, width=width, encoding='rgb8', is_bigendian=0,
             step=3 * width, data=picture.ravel())
 

@@ -145,8 +145,7 @@ class Board:
     def _in_other_dictionaries(self, grey) -> str:
         """Return the name of a dictionary that has markers in the image, ''."""
         aruco, most = _aruco(), (0, '')
-        for name in ('4X4_50', '5X5_100', '6X6_250', '7X7_250', 'ARUCO_ORIGINAL',
-                     'APRILTAG_36H11'):
+        for name in ('4X4_50', '5X5_100', '6X6_250', '7X7_250', 'APRILTAG_36H11'):
             if name == self.dictionary.upper().removeprefix('DICT_'):
                 continue
             dictionary = aruco.getPredefinedDictionary(getattr(aruco, f'DICT_{name}'))

@@ -18,7 +18,7 @@ COMPRESSED = '/compressed'
 USED = ({item.name for item in fields(ObserverOptions)} & set(PARAMETERS)) | {
     'image_transport', 'protected_radius', 'checkpoint'}
 PRUNING = {'keep_tokens': 1, 'protect': True, 'selection_method': 'sqap'}  # what protects frames
-ROS_OWN = ('use_sim_time', 'start_type_description_service')
+ROS_OWN = ('use_sim_time', 'start_type_description_service', 'cameras')
 
 
 def node_config(args) -> NodeConfig:

@@ -12,7 +12,6 @@ from pathlib import Path
 import sys
 import time
 
-from .camera_config import in_bag, node_config, topics
 from ..errors import ConfigError, ObservationError
 
 FIRST_S, EVERY_S = 1.0, 2.0  # of progress
@@ -73,7 +72,11 @@ def _add_evidence(group):
 
 def run(args) -> int:
     """Look, judge, write and print; return the exit status."""
+    if not args.bag:
+        from ..support.ros_process import become_ros_process
+        become_ros_process()  # first: OpenCV, once imported, changes the variables
     from ..calibration.run import check, PICTURE, REPORT
+    from .camera_config import node_config
     config = node_config(args)
     options = check_options(args, config)
     samples, source = look(args, config, options)
@@ -135,6 +138,7 @@ def patches(checkpoint, radius: float):
 
 def look(args, config, options):
     """Return (samples, where they come from in words), of a bag or of live topics."""
+    from .camera_config import in_bag, topics
     wanted, progress = topics(args), Progress()
     if args.bag:
         from ..calibration.bag import samples_of_bag
@@ -145,8 +149,6 @@ def look(args, config, options):
             ObserverOptions.of(config), options.more_frames, args.samples, progress)
         where = f'the bag {args.bag}'
     else:
-        from ..support.ros_process import become_ros_process
-        become_ros_process()
         from ..ros.check_camera import samples_live
         samples, found = samples_live(config, wanted, options.more_frames, args.samples,
                                       args.seconds, progress)

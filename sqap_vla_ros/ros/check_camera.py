@@ -22,6 +22,7 @@ from ..ingest.observer import ObserverOptions
 NAME = 'check_camera'
 APART_S = 0.1  # between two samples, so that they are not of one moment
 POLL_S = 0.01
+DISCOVERY_S = 5.0  # after which what is there has been heard of
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 INFOS = ('sensor_msgs/msg/CameraInfo',)
 
@@ -131,8 +132,13 @@ class _Live:
         return f'{told}, and nobody publishes it; ' + self._there(image, IMAGES, '--image')
 
     def _there(self, wanted, kinds, flag) -> str:
-        names = [name for name, types in self._node.get_topic_names_and_types()
-                 if set(types) & set(kinds) and self._node.count_publishers(name)]
+        end_s, names = time.monotonic() + DISCOVERY_S, []
+        while not names and time.monotonic() < end_s:
+            names = [name for name, types in self._node.get_topic_names_and_types()
+                     if set(types) & set(kinds) and self._node.count_publishers(name)]
+            time.sleep(POLL_S)
+        if wanted in names:
+            return f'{wanted} was found only just now: give it more --seconds'
         text = those_there(wanted, names, 'topics of that kind')
         compressed = f'{wanted}/compressed'
         if compressed in names:

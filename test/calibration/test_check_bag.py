@@ -1,0 +1,160 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`sqap-vla check-camera` on bags: what it finds, prints, writes and refuses."""
+
+from pathlib import Path
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags')
+
+from camera_bag import BagOfCamera  # noqa: E402
+from camera_check_scene import CAMERA, pose  # noqa: E402
+from sqap_vla_ros.calibration.mistakes import OPTICAL_IN_BODY  # noqa: E402
+from sqap_vla_ros.calibration.node_file import parameters_of  # noqa: E402
+from sqap_vla_ros.cli import main  # noqa: E402
+
+BODY = np.eye(4)
+BODY[:3, :3] = OPTICAL_IN_BODY.T
+CONFIG = """/**:
+  ros__parameters:
+    base_frame: base
+    end_effector_frames: [tool]
+    calibration_error_px: 5
+    max_linear_speed: 0.1
+"""
+BOARD = ['--board', 'charuco', '--board-frame', 'board', '--squares', '5x7', '--square-size',
+         '0.04', '--marker-size', '0.03']
+
+
+@pytest.fixture
+def check(tmp_path, capsys):
+    """Return a function that runs the command on a bag: (status, stdout, stderr)."""
+    config = tmp_path / 'my_arm.yaml'
+    config.write_text(CONFIG)
+
+    def run(*options, bag=tmp_path / 'bag', text=None):
+        if text is not None:
+            config.write_text(text)
+        status = main(['check-camera', '--config', str(config), '--bag', str(bag), '--out',
+                       str(tmp_path / 'out'), *map(str, options)])
+        return (status, *capsys.readouterr())
+    return run
+
+
+@pytest.mark.parametrize('storage, compression, compressed', [
+    ('SQLITE3', '', False), ('MCAP', '', False), ('SQLITE3', 'FILE', False),
+    ('MCAP', 'MESSAGE', True)])
+def test_a_bag_of_a_good_camera_gives_the_line_to_paste(
+        check, tmp_path, storage, compression, compressed):
+    BagOfCamera(tmp_path / 'bag', images=3, storage=storage, compression=compression,
+                compressed=compressed)
+    status, out, _ = check(*BOARD)
+    assert status == 0 and 'FINE: camera is an optical frame' in out
+    assert '72 points in 3 images' in out and 'calibration_error_px: 1.0' in out
+    assert parameters_of(tmp_path / 'out/calibration.yaml') == {'calibration_error_px': 1.0}
+    report = (tmp_path / 'out/report.html').read_text()
+    assert 'data:image/png;base64,' in report and not re.search(r'(src|href)="(?!data:)', report)
+    assert (tmp_path / 'out/picture.png').stat().st_size > 10_000
+
+
+def test_a_body_frame_is_told_with_the_transform_and_the_parameter_and_status_2(check, tmp_path):
+    BagOfCamera(tmp_path / 'bag', told=CAMERA @ BODY, images=1)
+    status, out, _ = check()
+    assert status == 2 and 'camera is a body frame' in out
+    assert '--frame-id camera --child-frame-id camera_optical_frame' in out
+    assert 'camera_frame: camera_optical_frame' in out
+    assert parameters_of(tmp_path / 'out/calibration.yaml') == {}  # nothing that works unread
+
+
+def test_a_point_is_measured_and_a_wrong_one_is_wrong(check, tmp_path):
+    BagOfCamera(tmp_path / 'bag', images=2)
+    status, out, _ = check('--point', '290.1,223')
+    assert status == 0 and 'The median offset is 5.0 px' in out
+    assert 'calibration_error_px: 5.0' in out or 'calibration_error_px: 6.0' in out
+    status, out, _ = check('--point', '400,300')
+    assert status == 2 and 'none of the known mistakes' in out
+    status, out, _ = check()
+    assert status == 1 and 'CANNOT BE JUDGED' in out and 'pixel (287.1, 219.0)' in out
+
+
+def test_a_hand_that_moves_meanwhile_is_looked_up_at_each_images_time(check, tmp_path):
+    BagOfCamera(tmp_path / 'bag', images=2)
+    _, out, _ = check('--samples', 1)
+    assert '1 images of /cam/image' in out and 'TF 0.0 ms off' in out
+
+
+@pytest.mark.parametrize('options, without, words', [
+    (['--image', '/cam/imag'], (), 'topics of images: /cam/image. Name one by --image'),
+    (['--camera-info', '/cam/info'], (), 'topics of camera_info: /cam/camera_info'),
+    ([], ('/cam/image',), 'no topic of images, but there are topics: '),
+    ([], ('/tf',), "frame 'tool' was never heard of; there are frames in TF: board, base, camera"),
+    ([], ('/tf_static',), "frame 'camera' was never heard of; there are frames in TF: "),
+    (['--frames', 'tol'], (), 'there are frames in TF: tool, '),
+    (['--point', '700,10'], (), 'off the image of 640 x 480'),
+    (['--point', '1,1', '--click'], (), 'three ways'),
+    (['--board', 'aruco'], (), '--board-frame'),
+    (['--board', 'aruco', '--board-frame', 'board', '--dictionary', '6X6_250'], (),
+     'there are markers of 4X4_50'),
+    (['--camera', 'wrist'], (), 'parameter cameras: []'),
+    (['--samples', '0'], (), '--samples is 0')])
+def test_what_is_missing_is_told_with_what_is_there(check, tmp_path, options, without, words):
+    BagOfCamera(tmp_path / 'bag', images=1, without=without)
+    status, _, err = check(*options)
+    assert status == 1 and words in err, err
+
+
+def test_bags_that_are_missing_or_cut_off_are_told(check, tmp_path):
+    status, _, err = check(bag=tmp_path / 'bga')
+    assert status == 1 and 'does not exist; there are in' in err
+    for storage, suffix in (('SQLITE3', '*.db3'), ('MCAP', '*.mcap')):
+        place = tmp_path / storage
+        BagOfCamera(place, images=3, storage=storage)
+        file, = place.glob(suffix)
+        file.write_bytes(file.read_bytes()[:file.stat().st_size // 3])
+        status, out, err = check(bag=place)
+        assert status == 1 and 'Was it cut off' in err, (storage, out, err)
+    (tmp_path / 'empty').mkdir()
+    status, _, err = check(bag=tmp_path / 'empty')
+    assert status == 1 and 'cannot be read' in err
+
+
+@pytest.mark.parametrize('text, words', [
+    (CONFIG.replace('base_frame', 'base_frme'), "did you mean 'base_frame'"),
+    (CONFIG.replace('/**', 'other_node'), 'has nothing for vla_node'),
+    ('a: [', 'is no YAML'), ('a: 1', 'has no section ros__parameters'),
+    (CONFIG.replace('[tool]', '7'), 'end_effector_frames')])
+def test_configurations_that_cannot_be_used_are_refused(check, tmp_path, text, words):
+    BagOfCamera(tmp_path / 'bag', images=1)
+    status, _, err = check(text=text)
+    assert status == 1 and words in err, err
+
+
+def test_one_of_several_cameras_has_its_own_topics_and_parameters(check, tmp_path):
+    BagOfCamera(tmp_path / 'bag', images=1, topics='/wrist')
+    text = CONFIG + ('    cameras: [front, wrist]\n    camera_frame: elsewhere\n'
+                     '    wrist:\n      camera_frame: camera\n      calibration_error_px: 2.0\n')
+    status, out, err = check('--camera', 'wrist', '--point', '290.1,223', text=text)
+    assert status == 0 and 'wrist.calibration_error_px: ' in out, err
+    name, value = parameters_of(tmp_path / 'out/calibration.yaml').popitem()
+    assert name == 'wrist.calibration_error_px' and value in (5.0, 6.0)
+    status, _, err = check('--camera', 'wrst', text=text)
+    assert status == 1 and "did you mean 'wrist'" in err
+
+
+def test_a_picture_that_cannot_be_written_is_told(check, tmp_path):
+    BagOfCamera(tmp_path / 'bag', images=1)
+    Path(tmp_path / 'out').write_text('')
+    status, _, err = check()
+    assert status == 1 and 'cannot be a directory for results' in err
+
+
+def test_a_camera_upside_down_in_its_place_is_told_and_how_its_picture_is_turned(check, tmp_path):
+    down = CAMERA @ pose((0, 0, 0), (0, 0, 180))
+    BagOfCamera(tmp_path / 'bag', told=down, images=1)
+    _, out, _ = check()
+    assert 'set rotate_image_180: true' in out
+    _, out, _ = check(text=CONFIG + '    rotate_image_180: true\n')
+    assert 'rotate_image_180' not in out
