@@ -97,7 +97,7 @@ def _told(name: str, text: str | None, error: Exception | None = None) -> int:
 
 
 def _overview() -> Parser:
-    lines = [f'  {name:<10}{text}' for name, (_, text) in COMMANDS.items()]
+    lines = [f'  {name:<13}{text}' for name, (_, text) in COMMANDS.items()]
     parser = Parser(
         prog='sqap-vla', usage='sqap-vla COMMAND [OPTION ...]',
         formatter_class=RawDescriptionHelpFormatter,

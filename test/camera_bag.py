@@ -4,12 +4,11 @@
 
 from functools import lru_cache
 
+from camera_check_scene import BOARD_AT, CAMERA, info_message, NOW_NS, PLAIN, rendered, TOOL
 import cv2
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
-
-from camera_check_scene import BOARD_AT, CAMERA, info_message, NOW_NS, PLAIN, rendered, TOOL
 from scipy.spatial.transform import Rotation
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -64,7 +63,8 @@ class BagOfCamera:
         header = self._header(stamp_ns, 'camera')
         if compressed:
             data = cv2.imencode('.png', picture[..., ::-1])[1].ravel()
-            return f'{self._topics}/image/compressed', self._types['sensor_msgs/msg/CompressedImage'](
+            kind = self._types['sensor_msgs/msg/CompressedImage']
+            return f'{self._topics}/image/compressed', kind(
                 header=header, format='rgb8; png compressed bgr8', data=data)
         height, width = picture.shape[:2]
         return f'{self._topics}/image', self._types['sensor_msgs/msg/Image'](

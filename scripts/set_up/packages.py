@@ -64,10 +64,10 @@ def install_packages(target: Target) -> None:
     """Install this package (editable), the simulator, test tools and the ROS wheels."""
     common = target.root / 'constraints/common.txt'
     if target.sourced:  # its own pinocchio is built for its NumPy, see machine.py
-        own = ['-e', '.[sim,dev]', *BUILD_TOOLS]
+        own = ['-e', '.[bags,sim,dev]', *BUILD_TOOLS]
         pip(target, [*own, *_versions_of_system(target)], None)
     else:
-        own = ['-e', '.[kinematics,sim,dev]', *BUILD_TOOLS]
+        own = ['-e', '.[bags,kinematics,sim,dev]', *BUILD_TOOLS]
         pip(target, [*own, '-r', f'constraints/ros-{target.distro}.txt'], common)
     # robosuite brings opencv-python, which lies in the same directory as the headless one and
     # needs a graphics library just to be imported: the headless one is to be there last.

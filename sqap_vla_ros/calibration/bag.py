@@ -21,6 +21,7 @@ from ..geometry.transform_buffer import TransformBuffer, TransformLookupError
 from ..ingest.camera_info import InfoStream
 from ..ingest.observer import at_once, Heard
 from ..ingest.robot_poses import pose_from_message
+from ..support.requirements import missing_modules_as
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 INFO, TF = 'sensor_msgs/msg/CameraInfo', 'tf2_msgs/msg/TFMessage'
@@ -48,12 +49,9 @@ def samples_of_bag(path, topics, options, frames, count, progress):
 @contextmanager
 def _opened(path):
     """Open a bag; what a missing or damaged one raises becomes an error with a cure."""
-    try:
+    with missing_modules_as(ConfigError):
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import get_typestore, Stores
-    except ImportError as error:
-        raise ConfigError('--bag needs rosbags, which is not installed: pip install '
-                          "'sqap_vla_ros[bags]', or pip install rosbags") from error
     place = Path(path)
     if not place.exists():
         there = [item.name for item in place.absolute().parent.glob('*')]

@@ -200,8 +200,9 @@ def _aruco():
 def _check_side(pixels, name):
     side = float(np.linalg.norm(np.roll(pixels, 1, axis=0) - pixels, axis=1).min())
     if side < SMALLEST_SIDE_PX:
-        raise ObservationError(f'{name} is too small: its shortest side is {side:.1f} px, expected '
-                               f'{SMALLEST_SIDE_PX:g} at least: bring it nearer to the camera')
+        raise ObservationError(
+            f'{name} is too small: its shortest side is {side:.1f} px, expected '
+            f'{SMALLEST_SIDE_PX:g} at least: bring it nearer to the camera')
 
 
 def _middle(pixels) -> np.ndarray:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .boards import Board
-from .sample import Sample
 from .trials import Evidence
 from ..errors import ConfigError, ObservationError
 from ..geometry.poses import pose_matrix, transform_points
@@ -70,8 +69,8 @@ def _check_still(point, samples):
     moved_m = float(np.linalg.norm(places - places[0], axis=1).max())
     if moved_m > STILL_M:
         raise ObservationError(
-            f'{point.frame} moved by {1e3 * moved_m:.0f} mm while it was looked at, but --point is '
-            'of one moment: keep the arm still, or take --samples 1')
+            f'{point.frame} moved by {1e3 * moved_m:.0f} mm while it was looked at, but --point '
+            'is of one moment: keep the arm still, or take --samples 1')
 
 
 def evidence_of_board(samples, board: Board, frame: str, pose_in_frame=None):

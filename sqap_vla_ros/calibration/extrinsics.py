@@ -30,9 +30,9 @@ class Extrinsics:
     """
     A camera's pose by PnP.
 
-    parent: frame that it is mounted in.  camera: [4, 4], the optical frame in it.  base_camera: the
-    same in the base, of the last image.  rms_px: what is left.  moved_m, turned_deg: from where
-    TF has it, before its mistake is mended.  child: frame to publish, in `parent`, at pose [4, 4].
+    parent: frame that it is mounted in.  camera: [4, 4], the optical frame in it.  base_camera:
+    the same in the base, of the last image.  rms_px: what is left.  moved_m, turned_deg: from
+    where TF has it.  child: frame to publish, in `parent`, at pose [4, 4].
     is_ambiguous: whether the mirrored pose of a plane fits almost as well.
     """
 
@@ -131,7 +131,8 @@ def camera_pose(camera: CameraModel, points, pixels, guess=None):
     Return (pose [4, 4] of the camera in the points' frame, rms in px, how much worse the next).
 
     points: [N, 3], m, at least 4.  pixels: [N, 2] where the camera sees them.  guess: a pose to
-    begin with, too.  (None, inf, inf) if there is no solution in front of the camera, or all points are on a line.
+    begin with, too.  (None, inf, inf) if there is no solution in front of the camera, or all
+    points are on a line.
     """
     if np.linalg.matrix_rank(points - points.mean(axis=0), tol=FLAT_M) < 2:  # all on a line
         return None, math.inf, math.inf
@@ -173,7 +174,7 @@ def _methods(points):
 
 
 def _undo_rectification(camera, pose):
-    """PnP finds the rectified camera, R p + t; return the optical frame p."""
+    """Return the optical frame p of the rectified one, R p + t, that PnP finds."""
     rectified = np.eye(4)
     rectified[:3, :3], rectified[:3, 3] = camera.R, camera.translation_m
     return pose @ rectified

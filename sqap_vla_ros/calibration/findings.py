@@ -67,11 +67,12 @@ class Findings:
         found += [f'The node would warn: {text}.' for text in sample.warnings]
         found += self._of_turning(sample)
         if self.extrinsics is not None and self.extrinsics.is_ambiguous:
-            found.append('The board is seen so flat or small that its mirrored pose fits almost as '
-                         'well: tilt it, or show it nearer, before believing its extrinsics.')
+            found.append('The board is seen so flat or small that its mirrored pose fits almost '
+                         'as well: tilt it, or show it nearer, before believing its extrinsics.')
         skipped = len(self.samples) - len(self.evidence)
         if self.evidence and skipped:
-            found.append(f'{skipped} of {len(self.samples)} images did not show {self.looked_for}.')
+            found.append(
+                f'{skipped} of {len(self.samples)} images did not show {self.looked_for}.')
         return found
 
     def _of_turning(self, sample):
@@ -79,8 +80,8 @@ class Findings:
         if turned == self.is_turned:
             return []
         if turned:
-            return [f'Up in {sample.base_frame} is down in the picture: set rotate_image_180: true, '
-                    'if the policy was trained on upright images.']
+            return [f'Up in {sample.base_frame} is down in the picture: set rotate_image_180: '
+                    'true, if the policy was trained on upright images.']
         return ['rotate_image_180 is true, but the picture is upright by TF: the policy would see '
                 'it upside down.']
 

@@ -144,8 +144,8 @@ def judged_by_geometry(samples, frames) -> Verdict:
     tool = frames[0]
     pixels, depths = AS_IS.project(sample, _places(sample, frames))
     if as_is:
-        return Verdict(UNJUDGED, f'{tool} is on the image at pixel {_pixel(pixels[0])}, as it should '
-                       'be, but nothing tells where it is seen.', (
+        return Verdict(UNJUDGED, f'{tool} is on the image at pixel {_pixel(pixels[0])}, as it '
+                       'should be, but nothing tells where it is seen.', (
                            *_optical(sample, shown), 'Look at the picture. To measure, give '
                            '--point u,v (where the tool is seen) or --board.'))
     where = (f'{tool} lies {-depths[0]:.3f} m behind the lens' if behind else
@@ -171,8 +171,8 @@ def _without(sample, where, behind, shown, frames) -> Verdict:
         return Verdict(WRONG, f'{where}: the camera is described wrongly.', tuple(
             told or ['None of the known mistakes puts it on the image: calibrate the camera '
                      'again, or name other end_effector_frames.']))
-    return Verdict(UNJUDGED, f'{where}: move the arm to where the camera sees it, or the camera is '
-                   'described wrongly.', tuple(told))
+    return Verdict(UNJUDGED, f'{where}: move the arm to where the camera sees it, or the camera '
+                   'is described wrongly.', tuple(told))
 
 
 def _of_geometry(sample) -> list[Candidate]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..support.validation import unknown_names
+from ..support.requirements import missing_modules_as
 
 SECTION = 'ros__parameters'
 
@@ -36,32 +36,9 @@ def parameters_of(path, node: str = 'vla_node') -> dict:
     return found
 
 
-def of_camera(parameters: dict, camera: str) -> dict:
-    """
-    Return the parameters of one camera: those that begin with its name take the others' places.
-
-    camera: '' for the only one.  Raises ConfigError for one that `cameras` does not name.
-    """
-    cameras = [name for name in parameters.get('cameras') or () if name]
-    if camera and camera not in cameras:
-        raise ConfigError(f'--camera {unknown_names([camera], cameras)} is none of the '
-                          f'parameter cameras: {cameras}')
-    if not camera:
-        if cameras:
-            raise ConfigError(f'the configuration has the cameras {cameras}: name one by --camera')
-        return dict(parameters)
-    prefix = camera + '.'
-    own = {name.removeprefix(prefix): value for name, value in parameters.items()
-           if name.startswith(prefix)}
-    return {**parameters, **own}
-
-
 def _content(path):
-    try:
+    with missing_modules_as(ConfigError):
         import yaml
-    except ImportError as error:
-        raise ConfigError('--config needs PyYAML, which is not installed: pip install pyyaml; or '
-                          'give --base-frame, --frames and --camera-frame') from error
     try:
         return yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except OSError as error:

@@ -199,7 +199,7 @@ def _legend(evidence, otherwise, frames, sample):
     lines = [[(color, name) for name, color in AXES[:2]] + [(
         AXES[2][1], f'{AXES[2][0]} of each frame, {1e2 * AXIS_M:g} cm; of {sample.base_frame} '
         f'{1e2 * BASE_AXIS_M:g} cm')]]
-    lines.append([(PROTECTED, 'patches that are protected; circle: by how much a frame may be off')])
+    lines.append([(PROTECTED, 'patches that are protected; circle: how far a frame may be off')])
     if evidence is not None:
         lines.append([(SEEN, 'where points are seen, and lines to where they are projected')])
     if otherwise is not None and otherwise is not AS_IS:

@@ -18,7 +18,7 @@ COLORS = {FINE: '#0a7d4f', UNJUDGED: '#8a6d00', WRONG: '#b3261e'}
 MOST_TRIALS = 12
 PLOT_PX = 260
 
-STYLE = '''
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0;color:#1b1d21;background:#f6f7f9}
 main{max-width:1080px;margin:0 auto;padding:24px}
 h1{font-size:22px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 8px}
@@ -34,8 +34,8 @@ white-space:pre-wrap;word-break:break-word;margin:6px 0}
 figure{margin:0}img{max-width:100%;display:block;border-radius:6px;cursor:crosshair}
 .flex{display:flex;gap:24px;flex-wrap:wrap;align-items:flex-start}.grow{flex:1;min-width:280px}
 label{user-select:none}
-'''
-SCRIPT = '''
+"""
+SCRIPT = """
 const picture=document.getElementById('picture'),where=document.getElementById('where'),
 drawn=picture.src,plain=document.getElementById('plain').src,size=picture.dataset,
 box=document.getElementById('box');
@@ -50,7 +50,7 @@ picture.onclick=e=>{const p=pixel(e);if(!p)return;
  document.getElementById('option').textContent=text;
  if(navigator.clipboard)navigator.clipboard.writeText(text).catch(()=>{})};
 box.onchange=()=>{picture.src=box.checked?drawn:plain};
-'''
+"""
 
 
 def report_html(findings: Findings, picture: np.ndarray) -> str:
@@ -148,7 +148,7 @@ def _plot(findings) -> str:
         return ''
     reach = 1.15 * max(float(np.abs(offsets).max()), 1.0)
     half = PLOT_PX / 2
-    dots = ''.join(f'<circle cx="{half + half * u / reach:.1f}" cy="{half + half * v / reach:.1f}" '
+    dots = ''.join(f'<circle cx="{half * (1 + u / reach):.1f}" cy="{half * (1 + v / reach):.1f}" '
                    'r="2.5" fill="#2563eb" fill-opacity=".55"/>' for u, v in offsets[:2000])
     return (
         f'<svg width="{PLOT_PX}" height="{PLOT_PX + 18}" role="img" aria-label="offsets">'

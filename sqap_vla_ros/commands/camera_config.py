@@ -4,55 +4,78 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from ..calibration.names import sibling_info
-from ..calibration.node_file import of_camera, parameters_of
+from ..calibration.node_file import parameters_of
 from ..errors import ConfigError
 from ..ingest.observer import ObserverOptions
-from ..ros.vla.config import NodeConfig, PARAMETERS
+from ..ros.vla.config import NodeConfig, PARAMETERS, PER_CAMERA
 from ..support.validation import unknown_names
 
 COMPRESSED = '/compressed'
 # What an image is looked at with, and nothing that only commands need: those may be wrong here.
 USED = ({item.name for item in fields(ObserverOptions)} & set(PARAMETERS)) | {
-    'image_transport', 'protected_radius', 'checkpoint'}
+    'cameras', 'image_transport', 'protected_radius', 'checkpoint'}
 PRUNING = {'keep_tokens': 1, 'protect': True, 'selection_method': 'sqap'}  # what protects frames
-ROS_OWN = ('use_sim_time', 'start_type_description_service', 'cameras')
+ROS_OWN = ('use_sim_time', 'start_type_description_service')
 
 
 def node_config(args) -> NodeConfig:
-    """Return the configuration of --config with the options that overrule it; raise ConfigError."""
+    """Return what --config and the options that overrule it say; raise ConfigError."""
     values = parameters_of(args.config, args.node) if args.config else {}
-    _check_names(values, args.config)
-    values = {name: value for name, value in of_camera(values, args.camera).items()
-              if name in USED}
+    cameras = [name for name in values.get('cameras') or () if name]
+    _check_names(values, cameras, args.config)
+    _check_camera(args.camera, cameras)
+    known = USED | {f'{camera}.{name}' for camera in cameras for name in PER_CAMERA}
+    config = NodeConfig.from_parameters(
+        {**{name: value for name, value in values.items() if name in known}, **PRUNING})
     told = {'base_frame': args.base_frame, 'camera_frame': args.camera_frame,
             'end_effector_frames': args.frames and tuple(args.frames),
-            'camera_rectified': args.rectified}
-    values.update({name: value for name, value in told.items() if value is not None})
-    if (args.image or '').endswith(COMPRESSED):
-        values['image_transport'] = 'compressed'
-    return NodeConfig.from_parameters({**values, **PRUNING})
+            'protected_frames': args.frames and (), 'camera_rectified': args.rectified,
+            'image_transport': 'compressed' if (args.image or '').endswith(COMPRESSED) else None}
+    return replace(config.for_camera(args.camera), **{
+        name: value for name, value in told.items() if value is not None})
 
 
-def _check_names(values, path) -> None:
-    prefixes = tuple(f'{name}.' for name in values.get('cameras') or () if name)
-    plain = {name.split('.', 1)[1] if prefixes and name.startswith(prefixes) else name
-             for name in values if not name.startswith('qos_overrides.')}
-    unknown = unknown_names(plain, {*PARAMETERS, *ROS_OWN})
+def _check_names(values, cameras, path) -> None:
+    known = {*PARAMETERS, *ROS_OWN, *(
+        f'{camera}.{name}' for camera in cameras for name in PER_CAMERA)}
+    unknown = unknown_names(
+        [name for name in values if not name.startswith('qos_overrides.')], known)
     if unknown:
         raise ConfigError(f'--config {path} has unknown parameters: {unknown}')
 
 
-def topics(args) -> dict:
-    """Return {'image': topic, 'camera_info': topic} that are not the defaults."""
-    prefix = f'{args.camera}/' if args.camera else ''
-    image = (args.image or '').removesuffix(COMPRESSED) or (prefix and f'{prefix}image')
-    info = args.camera_info or (sibling_info(image) if image else '')
-    return {name: topic for name, topic in (('image', image), ('camera_info', info)) if topic}
+def _check_camera(camera, cameras) -> None:
+    if camera and camera not in cameras:
+        raise ConfigError(f'--camera {unknown_names([camera], cameras)} is none of the parameter '
+                          f'cameras of --config: {cameras}')
+    if cameras and not camera:
+        raise ConfigError(f'--config has the cameras {cameras}: name one by --camera')
 
 
-def in_bag(topic: str) -> str:
-    """Return a topic as bags name it, '' for ''."""
+def remappings(args) -> dict:
+    """Return {name: topic} of what the options name, as the node would be told them."""
+    base = f'{args.camera}/' if args.camera else ''
+    image, info = _topics(args)
+    return {name: topic for name, topic in ((f'{base}image', image),
+                                            (f'{base}camera_info', info)) if topic}
+
+
+def topics_in_bag(args) -> tuple[str, str]:
+    """Return the topics (image, camera_info) to look for, '' for what the bag has."""
+    image, info = _topics(args)
+    if args.camera:
+        image = image or f'{args.camera}/image'
+        info = info or sibling_info(image)
+    return _absolute(image), _absolute(info if args.camera_info or args.camera else '')
+
+
+def _topics(args) -> tuple[str, str]:
+    image = (args.image or '').removesuffix(COMPRESSED)
+    return image, args.camera_info or (sibling_info(image) if image else '')
+
+
+def _absolute(topic: str) -> str:
     return topic if topic.startswith('/') or not topic else f'/{topic}'

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 import sys
-import time
 
 from ..errors import ConfigError, ObservationError
-
-FIRST_S, EVERY_S = 1.0, 2.0  # of progress
+from ..support.progress import Progress
 
 
 def add_arguments(parser) -> None:
@@ -99,7 +97,7 @@ def check_options(args, config):
     if args.samples < 1 or not 0 < args.seconds <= 3600:
         raise ConfigError(f'--samples is {args.samples} and --seconds {args.seconds:g}, expected '
                           'at least 1, and up to 3600')
-    frames = config.end_effector_frames
+    frames = config.protected_frames or config.end_effector_frames
     return CheckOptions(
         frames, tuple(point_from_text(text, frames[0]) for text in args.point), args.click,
         board(args), args.board_frame,
@@ -138,43 +136,26 @@ def patches(checkpoint, radius: float):
 
 def look(args, config, options):
     """Return (samples, where they come from in words), of a bag or of live topics."""
-    from .camera_config import in_bag, topics
-    wanted, progress = topics(args), Progress()
-    if args.bag:
-        from ..calibration.bag import samples_of_bag
-        from ..ingest.observer import ObserverOptions
-        places = [in_bag(wanted.get(name, '')) for name in ('image', 'camera_info')]
-        samples, found = samples_of_bag(
-            args.bag, (places[0], places[1] if args.camera_info or args.camera else ''),
-            ObserverOptions.of(config), options.more_frames, args.samples, progress)
-        where = f'the bag {args.bag}'
-    else:
-        from ..ros.check_camera import samples_live
-        samples, found = samples_live(config, wanted, options.more_frames, args.samples,
-                                      args.seconds, progress)
-        where = 'live topics'
-    progress.end()
-    return samples, (f'{len(samples)} images of {found[0]}, camera_info of {found[1]}, from '
+    with Progress('looking at the camera') as progress:
+        samples, topics = (of_bag if args.bag else of_topics)(
+            args, config, options, progress.show)
+    where = f'the bag {args.bag}' if args.bag else 'live topics'
+    return samples, (f'{len(samples)} images of {topics[0]}, camera_info of {topics[1]}, from '
                      f'{where}')
 
 
-class Progress:
-    """Tells on stderr how far it is, when that takes more than a moment."""
+def of_bag(args, config, options, progress):
+    """Return (samples, topics) of a bag."""
+    from .camera_config import topics_in_bag
+    from ..calibration.bag import samples_of_bag
+    from ..ingest.observer import ObserverOptions
+    return samples_of_bag(args.bag, topics_in_bag(args), ObserverOptions.of(config),
+                          options.more_frames, args.samples, progress)
 
-    def __init__(self):
-        self._next_s, self._told = time.monotonic() + FIRST_S, False
 
-    def __call__(self, text: str) -> None:
-        """Say it, unless something was said just now."""
-        if time.monotonic() < self._next_s:
-            return
-        self._next_s, self._told = time.monotonic() + EVERY_S, True
-        if sys.stderr.isatty():
-            print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._told and sys.stderr.isatty():
-            print('\r\033[K', end='', file=sys.stderr, flush=True)
+def of_topics(args, config, options, progress):
+    """Return (samples, topics) of what is published now."""
+    from .camera_config import remappings
+    from ..ros.check_camera import samples_live
+    return samples_live(config, remappings(args), options.more_frames, args.samples,
+                        args.seconds, progress)

@@ -5,16 +5,13 @@
 from pathlib import Path
 import re
 
+from camera_bag import BagOfCamera
+from camera_check_scene import CAMERA, pose
 import numpy as np
 import pytest
-
-pytest.importorskip('rosbags')
-
-from camera_bag import BagOfCamera  # noqa: E402
-from camera_check_scene import CAMERA, pose  # noqa: E402
-from sqap_vla_ros.calibration.mistakes import OPTICAL_IN_BODY  # noqa: E402
-from sqap_vla_ros.calibration.node_file import parameters_of  # noqa: E402
-from sqap_vla_ros.cli import main  # noqa: E402
+from sqap_vla_ros.calibration.mistakes import OPTICAL_IN_BODY
+from sqap_vla_ros.calibration.node_file import parameters_of
+from sqap_vla_ros.cli import main
 
 BODY = np.eye(4)
 BODY[:3, :3] = OPTICAL_IN_BODY.T

@@ -4,12 +4,11 @@
 
 from functools import lru_cache
 
+from camera_check_scene import (
+    BOARD, BOARD_AT, CAMERA, info_message, LENS, pose, rendered, sample, TOOL)
 import cv2
 import numpy as np
 import pytest
-
-from camera_check_scene import (
-    BOARD, BOARD_AT, CAMERA, info_message, LENS, pose, rendered, sample, TOOL)
 from sqap_vla_ros.calibration.boards import Board
 from sqap_vla_ros.calibration.evidence import (
     evidence_of_board, point_from_text, pose_from_numbers)

@@ -1,15 +1,14 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A rendered board whose camera is described wrongly: the mistake is named, the offset measured."""
+"""A rendered board whose camera is described wrongly: what is wrong is named, and by how much."""
 
 from functools import lru_cache
 
+from camera_check_scene import (
+    BOARD, CAMERA, info_message, K, PLAIN, pose, rendered, sample, SIZE, TOOL)
 import cv2
 import numpy as np
 import pytest
-
-from camera_check_scene import (
-    BOARD, CAMERA, info_message, K, PLAIN, pose, rendered, sample, SIZE, TOOL)
 from sqap_vla_ros.calibration.evidence import evidence_of_board, evidence_of_points, Point
 from sqap_vla_ros.calibration.judgement import FINE, judged, judged_by_geometry, UNJUDGED, WRONG
 from sqap_vla_ros.calibration.mistakes import AS_IS, OPTICAL_IN_BODY, quaternion_of
