@@ -26,6 +26,19 @@ BOARD = ['--board', 'charuco', '--board-frame', 'board', '--squares', '5x7', '--
          '0.04', '--marker-size', '0.03']
 
 
+@pytest.fixture(scope='module')
+def bag_without(tmp_path_factory):
+    """Return a function that returns a bag of one image that lacks topics, written once."""
+    made = {}
+
+    def make(*topics):
+        if topics not in made:
+            made[topics] = tmp_path_factory.mktemp('bags') / 'bag'
+            BagOfCamera(made[topics], images=1, without=topics)
+        return made[topics]
+    return make
+
+
 @pytest.fixture
 def check(tmp_path, capsys):
     """Return a function that runs the command on a bag: (status, stdout, stderr)."""
@@ -95,11 +108,10 @@ def test_a_hand_that_moves_meanwhile_is_looked_up_at_each_images_time(check, tmp
     (['--board', 'aruco'], (), '--board-frame'),
     (['--board', 'aruco', '--board-frame', 'board', '--dictionary', '6X6_250'], (),
      'there are markers of 4X4_50'),
-    (['--camera', 'wrist'], (), 'parameter cameras: []'),
+    (['--camera', 'wrist'], (), 'cameras of --config: []'),
     (['--samples', '0'], (), '--samples is 0')])
-def test_what_is_missing_is_told_with_what_is_there(check, tmp_path, options, without, words):
-    BagOfCamera(tmp_path / 'bag', images=1, without=without)
-    status, _, err = check(*options)
+def test_what_is_missing_is_told_with_what_is_there(check, bag_without, options, without, words):
+    status, _, err = check(*options, bag=bag_without(*without))
     assert status == 1 and words in err, err
 
 
@@ -123,9 +135,8 @@ def test_bags_that_are_missing_or_cut_off_are_told(check, tmp_path):
     (CONFIG.replace('/**', 'other_node'), 'has nothing for vla_node'),
     ('a: [', 'is no YAML'), ('a: 1', 'has no section ros__parameters'),
     (CONFIG.replace('[tool]', '7'), 'end_effector_frames')])
-def test_configurations_that_cannot_be_used_are_refused(check, tmp_path, text, words):
-    BagOfCamera(tmp_path / 'bag', images=1)
-    status, _, err = check(text=text)
+def test_configurations_that_cannot_be_used_are_refused(check, bag_without, text, words):
+    status, _, err = check(text=text, bag=bag_without())
     assert status == 1 and words in err, err
 
 
@@ -141,10 +152,9 @@ def test_one_of_several_cameras_has_its_own_topics_and_parameters(check, tmp_pat
     assert status == 1 and "did you mean 'wrist'" in err
 
 
-def test_a_picture_that_cannot_be_written_is_told(check, tmp_path):
-    BagOfCamera(tmp_path / 'bag', images=1)
+def test_a_picture_that_cannot_be_written_is_told(check, tmp_path, bag_without):
     Path(tmp_path / 'out').write_text('')
-    status, _, err = check()
+    status, _, err = check(bag=bag_without())
     assert status == 1 and 'cannot be a directory for results' in err
 
 
