@@ -20,7 +20,7 @@ from ..errors import ConfigError, ObservationError
 from ..geometry.transform_buffer import TransformBuffer, TransformLookupError
 from ..ingest.camera_info import InfoStream
 from ..ingest.observer import at_once, Heard
-from ..ingest.robot_poses import pose_from_message
+from ..ingest.stamps import stamp_ns
 from ..support.requirements import missing_modules_as
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
@@ -203,7 +203,13 @@ class _Pass:
     def _hear_transforms(self, message, static):
         for transform in message.transforms:
             try:
-                self._buffer.insert(transform.header.frame_id, transform.child_frame_id,
-                                    pose_from_message(transform), static)
+                self._buffer.insert_numbers(*_plain(transform), static=static)
             except TransformLookupError as error:
                 self._why = str(error)
+
+
+def _plain(transform):
+    """Return (parent, child, stamp, numbers) of a geometry_msgs/TransformStamped."""
+    t, q = transform.transform.translation, transform.transform.rotation
+    return (transform.header.frame_id, transform.child_frame_id, stamp_ns(transform),
+            (t.x, t.y, t.z, q.x, q.y, q.z, q.w))

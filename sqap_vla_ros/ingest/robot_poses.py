@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a frame was when the image was taken, or a little before, and how sure that is."""
 
-import numpy as np
-
-from .stamps import duration_text, stamp_ns as stamp_of
-from ..geometry.transform_buffer import Pose, TransformLookupError
+from .stamps import duration_text
+from ..geometry.transform_buffer import TransformLookupError
 
 # Poses between two that were heard are taken if the nearer is no further than this, or than
 # tf_max_age: TF of 5 Hz still serves, two poses many seconds apart tell nothing.
@@ -70,9 +68,3 @@ def _why_not(age_s, options) -> str:
     return (f'after waiting {options.tf_timeout:g} s (tf_timeout) the newest is still {told} '
             f'older (limit: tf_max_age, {options.tf_max_age:g} s), so TF comes '
             f'{duration_text(late_s)} late: set tf_timeout above that, or find out what delays it')
-
-
-def pose_from_message(transform) -> Pose:
-    """Return a geometry_msgs/TransformStamped, live or from a bag, as a Pose."""
-    t, q = transform.transform.translation, transform.transform.rotation
-    return Pose(np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w]), stamp_of(transform))
