@@ -15,6 +15,7 @@ import re
 from markdown_pages import ROOT
 from pretend_launch import declared_arguments
 from sqap_vla_ros.options import checked, from_text, known
+from sqap_vla_ros.ros.launching.arguments import is_of_camera
 from sqap_vla_ros.ros.vla.config import PARAMETERS
 import yaml
 
@@ -55,7 +56,7 @@ def launch(rest, arguments):
         raise ValueError(f'there is no launch/{arguments[1]}')
     declared = arguments_of(path)
     for name, _, text in (word.partition(':=') for word in arguments[2:] if ':=' in word):
-        if name not in declared:
+        if name not in declared and not is_of_camera(name):
             raise ValueError(f'{arguments[1]} has no argument {name}')
         if name in PARAMETERS and text:
             value_of(name, text)

@@ -50,6 +50,7 @@ WAYS = (
     Way('`gripper_output: parallel_gripper_command`',
         {'gripper_output': 'parallel_gripper_command'}),
     Way('`image_transport: compressed`', {'image_transport': 'compressed'}),
+    Way('`cameras: [front, wrist]`', {'cameras': ['front', 'wrist'], 'keep_tokens': 8}),
     Way('`estop_topic`', {'estop_topic': 'estop_topic'}),
     Way('`servo_node`', {'servo_node': '/servo_node'}),
 )
@@ -182,6 +183,8 @@ def when(entity: Entity, found: list[set[Entity]]) -> str:
         those = dict.fromkeys(value for value, is_there in zip(values, there) if is_there)
         if there == [value in those for value in values]:
             return ' or '.join(f'`{name}: {value}`' for value in those)
+    if there == [not {'image_transport', 'cameras'} & set(way.parameters) for way in WAYS]:
+        return 'one camera, `image_transport: raw`'
     return ', '.join(way.label for way, is_there in zip(WAYS, there) if is_there and way.label)
 
 

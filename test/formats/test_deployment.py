@@ -127,3 +127,22 @@ def test_what_is_wrong_with_an_action_space_is_told_with_its_file(opened, space,
 def test_an_unknown_key_is_told_with_the_nearest(opened):
     with pytest.raises(CheckpointError, match="'unorm_key' .did you mean 'unnorm_key'"):
         opened('openvla', 'bridge', unorm_key='x')
+
+
+@pytest.mark.parametrize('head', ['openvla', 'cogact'])
+def test_a_checkpoint_may_name_the_camera_that_it_was_trained_on(opened, head):
+    assert opened(head, 'bridge').config.cameras == ()
+    config = opened(head, 'bridge', cameras=['wrist']).config
+    assert config.cameras == ('wrist',)
+    written = json.loads(json.dumps(config_to_dict(config)))
+    assert config_from_dict(written, 'config.json').cameras == ('wrist',)
+    del written['cameras']  # as earlier versions wrote it
+    assert config_from_dict(written, 'config.json').cameras == ()
+
+
+@pytest.mark.parametrize('cameras, message', [
+    ('wrist', "cameras is 'wrist', expected a list of names"), ([''], 'expected a list of names'),
+    ([1], 'expected a list of names'), (['left', 'right'], 'take the image of one')])
+def test_cameras_that_no_network_takes_are_refused(opened, cameras, message):
+    with pytest.raises(CheckpointError, match=f'deployment.json: .*{message}'):
+        opened('openvla', 'bridge', cameras=cameras)
