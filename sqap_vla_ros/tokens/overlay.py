@@ -28,6 +28,8 @@ SMALLEST_SIDE_PX = 448  # smaller images are enlarged, or marks and letters can'
 LEGEND_PX, LETTERS, LETTER_SIZE = 22, cv2.FONT_HERSHEY_SIMPLEX, 0.4
 LEGEND_ROWS = 3  # at most, of a picture of SMALLEST_SIDE_PX or wider
 WHITE = (255, 255, 255)
+RING_PX = 7
+WIDE = ', thin: how far off'
 MARKERS = {PRESERVED: cv2.MARKER_TILTED_CROSS, PROTECTED: cv2.MARKER_DIAMOND,
            SAMPLED: cv2.MARKER_CROSS, FILLED: cv2.MARKER_SQUARE}
 
@@ -45,9 +47,9 @@ def draw_overlay(image, selection, transform, protected=None) -> np.ndarray:
     corners = corners.round().astype(int)[selection.kept]
     _fade_all_but(picture, corners)
     _mark(picture, corners, selection.reason)
-    points = np.zeros((0, 2)) if protected is None else protected.pixels
-    _draw_rings(picture, scale * (points + 0.5))
-    return np.concatenate([picture, _legend(picture.shape[1], selection, len(points))])
+    wide = draw_rings(picture, protected, scale)
+    rings = 0 if protected is None else len(protected.names)
+    return np.concatenate([picture, _legend(picture.shape[1], selection, rings, wide)])
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
@@ -112,15 +114,34 @@ def _dashes(shape):
     return (rows + columns) // 6 % 2 == 0
 
 
+def draw_rings(picture, protected, scale) -> bool:
+    """
+    Draw a ring about each protected point, and a thin one as wide as its uncertainty.
+
+    protected: ProtectedPoints in pixels of the image, which is `scale` times as large in the
+    picture, or None.  Returns whether any of the thin ones is wide enough to be drawn.
+    """
+    if protected is None:
+        return False
+    points, wide = scale * (protected.pixels + 0.5), scale * protected.radii_px
+    _draw_rings(picture, points)
+    drawn = (wide > RING_PX) & np.isfinite(wide) & np.isfinite(points).all(axis=1)
+    for (u, v), radius in zip(points[drawn].round().astype(int), wide[drawn]):
+        for color, thickness in (((0, 0, 0), 3), (WHITE, 1)):
+            cv2.circle(picture, (int(u), int(v)), round(float(radius)), color, thickness,
+                       cv2.LINE_AA)
+    return bool(drawn.any())
+
+
 def _draw_rings(picture, points):
     for u, v in points[np.isfinite(points).all(axis=1)].round().astype(int):
         for color, thickness in (((0, 0, 0), 4), (WHITE, 2)):
-            cv2.circle(picture, (int(u), int(v)), 7, color, thickness, cv2.LINE_AA)
+            cv2.circle(picture, (int(u), int(v)), RING_PX, color, thickness, cv2.LINE_AA)
 
 
-def _legend(width, selection, rings):
+def _legend(width, selection, rings, wide):
     """Return a strip [LEGEND_PX * rows, width, 3] that names the marks and counts the patches."""
-    entries = _entries(selection, rings)
+    entries = _entries(selection, rings, wide)
     widest = max(cv2.getTextSize(text, LETTERS, LETTER_SIZE, 1)[0][0] for _, text in entries)
     columns = max(1, width // (widest + 34))
     strip = np.zeros((LEGEND_PX * -(-len(entries) // columns), width, 3), np.uint8)
@@ -131,7 +152,7 @@ def _legend(width, selection, rings):
     return strip
 
 
-def _entries(selection, rings):
+def _entries(selection, rings, wide):
     """Return (how its sign is drawn into a square, text) of each part of the legend."""
     counts, total = selection.counts(), selection.grid[0] * selection.grid[1]
     entries = [(lambda square, reason=reason: _sample(square, reason),
@@ -140,7 +161,7 @@ def _entries(selection, rings):
     entries.append((_dark_sample, f'dark: dropped {total - len(selection.kept)} of {total}'))
     if rings:
         entries.append((lambda square: _draw_rings(square, np.array([[8.0, 8.0]])),
-                        'ring: end effector'))
+                        'ring: end effector' + WIDE * wide))
     return entries
 
 

@@ -5,33 +5,25 @@
 import cv2
 import numpy as np
 
-from .overlay import SMALLEST_SIDE_PX
+from .overlay import draw_rings, enlarged, RING_PX, WHITE
 
-INK, PAPER = (255, 255, 255), (0, 0, 0)
-POINT_PX = 4
+LETTERS, LETTER_SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
 
 def draw_view(image, protected) -> np.ndarray:
     """
     Return an image uint8 [H, W, 3] RGB, perhaps enlarged, with the protected points.
 
-    protected: ProtectedPoints.  Each has a dot, the name of its frame, and a circle as large as
-    its uncertainty where that is larger than the dot.
+    protected: ProtectedPoints.  Each has a ring and the name of its frame, and a thin ring as wide
+    as its uncertainty where that is wider.
     """
-    scale = max(1, -(-SMALLEST_SIDE_PX // min(image.shape[:2])))
-    picture = np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
-    for (u, v), radius, name in zip(protected.pixels, protected.radii_px, protected.names):
-        if np.isfinite([u, v, radius]).all():
-            place = round(scale * (u + 0.5)), round(scale * (v + 0.5))
-            _draw_point(picture, place, round(scale * radius), name)
+    picture = enlarged(image)
+    scale = picture.shape[0] // image.shape[0]
+    draw_rings(picture, protected, scale)
+    for (u, v), name in zip(scale * (protected.pixels + 0.5), protected.names):
+        if np.isfinite([u, v]).all():
+            beside = round(u) + 2 * RING_PX, round(v) - RING_PX
+            for colour, thickness in (((0, 0, 0), 3), (WHITE, 1)):
+                cv2.putText(picture, name, beside, LETTERS, LETTER_SIZE, colour, thickness,
+                            cv2.LINE_AA)
     return picture
-
-
-def _draw_point(picture, place, radius, name):
-    beside = place[0] + 2 * POINT_PX, place[1] - 2 * POINT_PX
-    for colour, wider in ((PAPER, 2), (INK, 0)):
-        cv2.circle(picture, place, POINT_PX + wider // 2, colour, -1, cv2.LINE_AA)
-        if radius > POINT_PX:
-            cv2.circle(picture, place, radius, colour, 1 + wider, cv2.LINE_AA)
-        cv2.putText(picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1 + wider,
-                    cv2.LINE_AA)

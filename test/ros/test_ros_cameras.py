@@ -161,7 +161,7 @@ def test_each_camera_has_its_own_values_and_those_without_a_name_else():
 
 
 @pytest.mark.parametrize('values, text', [
-    ({'cameras': ('a', 'b'), 'camera_frame': 'optical'}, "a and b have the same optical frame"),
+    ({'cameras': ('a', 'b'), 'camera_frame': 'optical'}, 'a and b have the same optical frame'),
     ({'cameras': ('a', 'b'), 'b.image_transport': 'theora'}, 'camera b: image_transport is')])
 def test_values_of_cameras_that_make_no_sense_are_refused(values, text):
     with pytest.raises(ConfigError, match=text):

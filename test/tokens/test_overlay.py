@@ -12,6 +12,7 @@ from sqap_vla_ros.observation import (
 from sqap_vla_ros.tokens import overlay
 from sqap_vla_ros.tokens.overlay import (
     COLORS, DIMMED, draw_overlay, enlarged, LEGEND_PX, LEGEND_ROWS, MARKERS)
+from sqap_vla_ros.tokens.view_overlay import draw_view
 
 GREY = np.full((480, 640, 3), 200, np.uint8)
 
@@ -130,3 +131,15 @@ def test_colours_differ_for_the_colour_blind_and_marks_differ_without_colour():
         for one, other in combinations(seen, 2):
             assert np.abs(seen[one] - seen[other]).max() > 0.1, (one, other)
     assert len(set(MARKERS.values())) == len(COLORS) == 4
+
+
+def test_the_uncertainty_of_a_point_is_a_thin_ring_where_it_is_wider_than_the_ring():
+    image = np.full((480, 640, 3), 100, np.uint8)
+    for draw in (draw_view, lambda image, protected: draw_overlay(
+            image, selection(range(16), [SAMPLED] * 16), ImageTransform((64, 64)), protected)):
+        narrow, wide = (draw(image, ProtectedPoints(
+            np.array([[300.0, 200.0]]), np.array([radius]), ('hand',))) for radius in (3.0, 60.0))
+        row = np.flatnonzero((narrow[200, :640] != wide[200, :640]).any(axis=1))
+        assert {240, 361} <= set(row.tolist()) and len(row) <= 14
+    lost = ProtectedPoints(np.full((1, 2), np.nan), np.array([np.inf]), ('hand',))
+    np.testing.assert_array_equal(draw_view(image, lost), image)

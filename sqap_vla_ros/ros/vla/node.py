@@ -34,6 +34,7 @@ from .inputs import Inputs, polling
 from .lockstep import LockstepControl
 from .measured import MeasuredArm
 from .namesakes import Namesakes
+from .observing import camera_shown, observer_of, observer_options
 from .outputs import make_drive, make_output
 from .overrides import ROS_OWN_PREFIX
 from .parameters import (
@@ -52,7 +53,6 @@ from .worker import Worker
 from ..log import NodeLogHandler
 from ..start import join_ros
 from ...ingest.cameras import camera_seen
-from ...ingest.observer import Observer, ObserverOptions
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
@@ -70,11 +70,6 @@ def load_configured_policy(config):
         policy = load_policy(directory, config.policy)
         policy.warm_up()
     return policy
-
-
-def taken_cameras(policy) -> tuple:
-    """Return the names of the cameras that a policy asks for, () for one that takes any."""
-    return tuple(getattr(policy, 'cameras', ()))  # of your own classes, which may not say
 
 
 class VlaNode(LifecycleNode):
@@ -221,13 +216,10 @@ class VlaNode(LifecycleNode):
         joint_names = {*([config.gripper_joint] if policy.state_names else ()),
                        *drive.joint_names}
         ahead_s = future_s(config.lockstep, self.get_parameter('use_sim_time').value)
-        camera = self._camera_of(config, policy)
+        camera = camera_shown(self, config, policy)
         inputs = Inputs(self, config, joint_names, ahead_s, camera)
         transforms = Transforms(self, ahead_s)
-        observer = Observer(
-            ObserverOptions.of(config.for_camera(camera)), inputs, transforms, policy.state_names,
-            polling, {name: (ObserverOptions.of(config.for_camera(name)), heard)
-                      for name, heard in inputs.cameras.items() if name != camera})
+        observer = observer_of(config, inputs, transforms, policy, polling)
         results = Results(self, [name for name in config.cameras if name != camera])
         arm = MeasuredArm(
             config, transforms, inputs, drive.needs | space.needs, drive.joint_names)
@@ -255,16 +247,6 @@ class VlaNode(LifecycleNode):
         inputs.setup(control)
         self._figures = Figures(self._diagnostics, inputs, transforms, control.reports,
                                 self._worker.clock)
-
-    def _camera_of(self, config, policy) -> str:
-        """Return which camera the policy sees, saying so where there are several."""
-        camera = camera_seen(config.cameras, taken_cameras(policy))
-        others = [name for name in config.cameras if name != camera]
-        if others:
-            self.get_logger().info(
-                f'the policy sees the camera {camera}; {", ".join(others)} '
-                f'{"is" if len(others) == 1 else "are"} checked and drawn, and not shown to it')
-        return camera
 
     def take_apart(self):
         """Stop the arm, end the thread and leave all topics; may be called at any time."""
@@ -307,8 +289,7 @@ class VlaNode(LifecycleNode):
         self._config, result = changed(self._config, parameters, space)
         if self._control is not None:
             self._control.use(self._config)
-            self._observer.use({name: ObserverOptions.of(self._config.for_camera(name))
-                                for name in self._config.cameras or ('',)})
+            self._observer.use(observer_options(self._config))
         return result
 
     def _answer(self, name, request, response):
