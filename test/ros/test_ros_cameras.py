@@ -130,6 +130,7 @@ def told(cameras, **overrides):
     """Return what check_overrides finds wrong with parameters of a node with these cameras."""
     node = SimpleNamespace(
         _parameter_overrides=overrides, has_parameter=lambda name: False,
+        get_fully_qualified_name=lambda: '/vla_node',
         get_parameter_or=lambda name: SimpleNamespace(value=cameras))
     with pytest.raises(ConfigError) as caught:
         check_overrides(node, PARAMETERS)
