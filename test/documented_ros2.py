@@ -24,10 +24,12 @@ OURS = 'sqap_vla_ros'
 OTHERS = {
     'tf2_ros': 'is in no wheel',
     'tf2_tools': 'is in no wheel',
+    'rqt_image_view': 'is in no wheel, and wants a screen',
+    'rviz2': 'is in no wheel, and wants a screen',
     'camera_calibration': 'is in no wheel, and wants a person with a board',
 }
 STANDARD_TOPICS = {'/diagnostics', '/tf', '/tf_static', '/clock', '/rosout', '/joint_states',
-                   '/robot_description'}
+                   '/robot_description', '/rgb'}  # the last is Isaac Sim's
 TRANSITIONS = {'configure', 'activate', 'deactivate', 'cleanup', 'shutdown'}
 QUESTIONS = {'list', 'info', 'describe', 'get', 'dump', 'type', 'find'}
 INTERFACE = ROOT / 'docs' / 'ros_interface.md'
@@ -219,4 +221,4 @@ def check_fields(kind, values):
 
 VERBS = {'launch': launch, 'run': run, 'param': param, 'lifecycle': lifecycle, 'topic': topics,
          'service': services, 'action': actions, 'node': others, 'pkg': others,
-         'interface': others, 'bag': others, 'component': others}
+         'interface': others, 'bag': others, 'component': others, 'control': others}
