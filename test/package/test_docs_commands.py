@@ -7,7 +7,7 @@ Every line of every block of commands, and commands between backticks, are taken
 the real parsers, launch arguments by the launch files, names and values by the node's parameters
 and interface, paths by the tree. What is of other programs stands with the reason why not in
 NOT_RUN (test/documented_commands.py) and OTHERS (test/documented_ros2.py). Blocks that are no
-commands say so by their language (```yaml, ```python, ```text ...), or read as JSON or YAML.
+commands say so by their language (```yaml, ```python, ```text ...), or read as XML, JSON or YAML.
 """
 
 import ast
@@ -17,6 +17,7 @@ from pathlib import Path
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
 from documented_commands import check, NOT_RUN, PROGRAMS
 from documented_ros2 import OTHERS
@@ -26,8 +27,8 @@ from shell_words import commands, FIRST_WORD, is_transcript, lines_of_commands, 
 from sqap_vla_ros.support.ros_environment import ros_environment
 import yaml
 
-LANGUAGES = {'python': ast.parse, 'yaml': yaml.safe_load, 'json': json.loads,
-             **dict.fromkeys(('text', 'xml', 'cmake', 'dockerfile', 'ini', 'cpp'), str)}
+LANGUAGES = {'python': ast.parse, 'xml': ElementTree.fromstring, 'yaml': yaml.safe_load, 'json': json.loads,
+             **dict.fromkeys(('text', 'cmake', 'dockerfile', 'ini', 'cpp'), str)}
 TREE = re.compile(r'(?:benchmarks|config|constraints|docker|docs|interfaces|launch|models|rviz|'
                   r'scripts|sqap_vla_ros|test|action|msg)/[\w./*{},-]+')
 TYPES = re.compile(r'sqap_vla_ros/(?:(?:msg|action|srv)/)?[A-Z]\w+')
@@ -61,17 +62,27 @@ def problem_of_data(block: Block) -> str:
     if block.language:
         readers = [LANGUAGES.get(block.language)]
     else:
-        readers = [json.loads, lambda text: [json.loads(line) for line in text.splitlines()],
+        readers = [xml, json.loads, lambda text: [json.loads(line) for line in text.splitlines()],
                    mapping_of]
     for reader in readers:
         try:
             if reader is not None:
                 reader(block.text)
                 return ''
-        except (ValueError, SyntaxError, yaml.YAMLError) as error:
+        except (ValueError, SyntaxError, yaml.YAMLError, ElementTree.ParseError) as error:
             problem = error
     return (f'is no {block.language}: {problem}' if readers[0] and block.language else
-            'is neither commands nor JSON nor YAML: fence it with a language, ```text for output')
+            'is neither commands nor XML, JSON or YAML: fence it with a language, ```text for output')
+
+
+def xml(text):
+    """Raise ValueError for what is no XML, of which a piece will do."""
+    try:
+        ElementTree.fromstring(f'<piece xmlns:xacro="xacro">{text}</piece>')
+    except ElementTree.ParseError as error:
+        raise ValueError(error) from error
+    if not text.startswith('<'):
+        raise ValueError('no XML')
 
 
 def mapping_of(text):
