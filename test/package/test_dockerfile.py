@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / 'docker' / 'Dockerfile').read_text(encoding='utf-8')
-STEPS = [line for line in re.sub(r'\\\n', ' ', re.sub(r'^#.*\n', '', TEXT, flags=re.M)).splitlines()
-         if line.strip()]
+WITHOUT_COMMENTS = re.sub(r'^#.*\n', '', TEXT, flags=re.M)
+STEPS = [line for line in WITHOUT_COMMENTS.replace('\\\n', ' ').splitlines() if line.strip()]
 
 
 def test_it_says_that_it_was_not_built_and_names_a_base_by_its_release():

@@ -27,8 +27,6 @@ from shell_words import commands, FIRST_WORD, is_transcript, lines_of_commands, 
 from sqap_vla_ros.support.ros_environment import ros_environment
 import yaml
 
-LANGUAGES = {'python': ast.parse, 'xml': ElementTree.fromstring, 'yaml': yaml.safe_load, 'json': json.loads,
-             **dict.fromkeys(('text', 'cmake', 'dockerfile', 'ini', 'cpp'), str)}
 TREE = re.compile(r'(?:benchmarks|config|constraints|docker|docs|interfaces|launch|models|rviz|'
                   r'scripts|sqap_vla_ros|test|action|msg)/[\w./*{},-]+')
 TYPES = re.compile(r'sqap_vla_ros/(?:(?:msg|action|srv)/)?[A-Z]\w+')
@@ -69,10 +67,10 @@ def problem_of_data(block: Block) -> str:
             if reader is not None:
                 reader(block.text)
                 return ''
-        except (ValueError, SyntaxError, yaml.YAMLError, ElementTree.ParseError) as error:
+        except (ValueError, SyntaxError, yaml.YAMLError) as error:
             problem = error
     return (f'is no {block.language}: {problem}' if readers[0] and block.language else
-            'is neither commands nor XML, JSON or YAML: fence it with a language, ```text for output')
+            'is neither commands nor XML, JSON or YAML: fence it with its language, or ```text')
 
 
 def xml(text):
@@ -83,6 +81,10 @@ def xml(text):
         raise ValueError(error) from error
     if not text.startswith('<'):
         raise ValueError('no XML')
+
+
+LANGUAGES = {'python': ast.parse, 'xml': xml, 'yaml': yaml.safe_load, 'json': json.loads,
+             **dict.fromkeys(('text', 'cmake', 'dockerfile', 'ini', 'cpp'), str)}
 
 
 def mapping_of(text):

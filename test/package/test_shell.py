@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`make shell`: what is on PATH, what is said of what is not, and that a user's .bashrc undoes nothing."""
+"""`make shell`: what is on PATH, what is said of what is not, and a .bashrc undoes nothing."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,8 @@ def without_ros2(monkeypatch):
 
 
 def test_commands_nodes_and_the_profile_of_fast_dds_are_there():
-    result = typed('which sqap-vla vla_node libero_sim_node && echo $FASTRTPS_DEFAULT_PROFILES_FILE')
+    result = typed(
+        'which sqap-vla vla_node libero_sim_node && echo $FASTRTPS_DEFAULT_PROFILES_FILE')
     names = [Path(line).name for line in result.stdout.splitlines()]
     assert (names, result.returncode) == (
         ['sqap-vla', 'vla_node', 'libero_sim_node', 'fastdds.xml'], 0)
@@ -72,7 +73,8 @@ def test_a_ros2_that_is_there_is_the_one_that_runs(tmp_path):
 
 
 def test_an_interactive_shell_says_what_to_try_and_a_bashrc_undoes_nothing(tmp_path):
-    (tmp_path / '.bashrc').write_text("PATH=/usr/bin:/bin; PS1='mine> '; unset AMENT_PREFIX_PATH\n")
+    (tmp_path / '.bashrc').write_text(
+        "PATH=/usr/bin:/bin; PS1='mine> '; unset AMENT_PREFIX_PATH\n")
     ours, its = pty.openpty()
     with subprocess.Popen(
             [SHELL], cwd=ROOT, env={**ros_environment(), 'HOME': str(tmp_path), 'TERM': 'dumb'},
