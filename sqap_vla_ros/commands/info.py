@@ -76,6 +76,8 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
         yield 'camera', f'any aspect, {ASPECTS[image["strategy"]]}'
     yield '', ('to protect what the robot covers: camera_info and the transform from base to the '
                "camera's optical frame")
+    if config.cameras:
+        yield '', f'of a robot with several cameras: {", ".join(config.cameras)}'
 
 
 def network_lines(model) -> Iterator[tuple[str, str]]:

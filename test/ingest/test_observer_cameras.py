@@ -14,6 +14,7 @@ from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose
 from sqap_vla_ros.ingest.cameras import camera_seen, check_names, ImageHistory
 from sqap_vla_ros.ingest.observer import Heard, Observer
+from sqap_vla_ros.ingest.points import measured_speed
 
 MS = 10**6
 # in the hand's frame: before the lens, which looks along the hand's z, lies the finger tip
@@ -163,6 +164,19 @@ def test_what_a_camera_on_the_hand_carries_does_not_age_with_the_arm():
     wrist = observation.view('wrist').protected
     np.testing.assert_allclose(wrist.pixels, [seen_from_the_wrist(TIP)], atol=1e-6)
     assert wrist.radii_px.tolist() == [0.0]
+    speeds = [measured_speed(scene.buffer, camera, 'tip', NOW_NS)
+              for camera in ('wrist_optical', 'camera')]
+    assert speeds == [0.0, pytest.approx(0.4, abs=0.02)]
+
+
+def test_of_a_finger_that_tells_late_where_it_is_on_the_hand_that_alone_is_old():
+    scene = WristScene(speed=0.4, turn=0.5).shown(NOW_NS)
+    for at_ms in range(-200, -39, 20):  # the hand, of which the newest is the image's, flies on
+        scene.buffer.insert('hand', 'late', Pose(TIP, MOUNT.quaternion, NOW_NS + at_ms * MS))
+    wrist = scene.observer({'protected_frames': ('late',)}).observe(
+        picture(), 'go')[0].view('wrist').protected
+    np.testing.assert_allclose(wrist.pixels, [seen_from_the_wrist(TIP)], atol=1e-6)
+    assert wrist.radii_px.tolist() == [0.0], 'it stands still on the hand'
 
 
 def test_a_wrist_camera_moves_with_the_arm_and_may_not_move_on_it():
