@@ -42,7 +42,7 @@ NOT_RUN = {
     ('mkdir',): 'changes nothing but the disk of the reader',
     ('which',): 'only tells where Python is',
 }
-COMING = ('check-camera', 'watch', 'run')
+COMING = ('watch', 'run')
 HELP = ('--help', '-h')
 
 
