@@ -12,8 +12,8 @@ from functools import cache
 from importlib import import_module
 import re
 
+from launch_doubles import declared_arguments
 from markdown_pages import ROOT
-from pretend_launch import declared_arguments
 from sqap_vla_ros.options import checked, from_text, known
 from sqap_vla_ros.ros.launching.arguments import is_of_camera
 from sqap_vla_ros.ros.vla.config import PARAMETERS
@@ -67,7 +67,7 @@ def launch(rest, arguments):
 @cache
 def arguments_of(path):
     """Return the names of a launch file's arguments."""
-    return set(declared_arguments(path))
+    return set(declared_arguments(path.name))
 
 
 def run(rest, arguments):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stand-ins of launch, which has no wheels: they keep what they were given."""
 
+from contextlib import contextmanager
 import importlib.util
 import sys
 from types import ModuleType
@@ -34,21 +35,22 @@ class Configuration(Kept):
         return context.launch_configurations[self.args[0]]
 
 
-def install(monkeypatch):
-    """Put the stand-ins in the place of launch."""
+@contextmanager
+def stand_ins():
+    """Let the stand-ins be imported in place of launch, and forget what was made of them."""
+    taken = {name: sys.modules.pop(name) for name in list(sys.modules)
+             if name.partition('.')[0] in ('launch', 'launch_ros') or name in FACTORIES}
     for name, members in NAMES.items():
-        module = ModuleType(name)
+        module = sys.modules[name] = ModuleType(name)
         for member in members:
             setattr(module, member, type(member, (Kept,), {}))
-        monkeypatch.setitem(sys.modules, name, module)
     sys.modules['launch.substitutions'].LaunchConfiguration = Configuration
-    forget()
-
-
-def forget():
-    """Forget what was imported with the stand-ins."""
-    for name in FACTORIES:
-        sys.modules.pop(name, None)
+    try:
+        yield
+    finally:
+        for name in (*NAMES, *FACTORIES):
+            sys.modules.pop(name, None)
+        sys.modules.update(taken)
 
 
 def load_file(name):
@@ -65,3 +67,9 @@ def arguments(module):
     entities = module.generate_launch_description().args[0]
     return {entity.args[0]: entity.options for entity in entities
             if type(entity).__name__ == 'DeclareLaunchArgument'}
+
+
+def declared_arguments(name):
+    """Return {name: keyword arguments} of what the launch file of this name declares."""
+    with stand_ins():
+        return arguments(load_file(name))

@@ -43,9 +43,8 @@ def simulator(monkeypatch):
 
 
 @pytest.fixture
-def load(monkeypatch):
+def load():
     """Return a function that loads a launch file beside stand-ins of launch."""
     import launch_doubles
-    launch_doubles.install(monkeypatch)
-    yield launch_doubles.load_file
-    launch_doubles.forget()
+    with launch_doubles.stand_ins():
+        yield launch_doubles.load_file
