@@ -76,7 +76,10 @@ class LiberoSimNode(Node):
         self._reset_client = self.create_client(Trigger, f'{settings.policy_node}/reset')
         self._inbox = SimCommands(self, settings)
         self._description = describe_robot(self, settings)
+        self.get_logger().info('loading the LIBERO scene')
         self.env = make_env(settings)
+        self.get_logger().info(
+            f'the scene is loaded; waiting for {settings.policy_node} to be active')
         self._sensors = SimPublishers(self, self.env, settings)
         parts = (self.env, self._sensors, self._inbox, settings, self.spin)
         self._pacing = Lockstep(*parts) if settings.lockstep else RealTime(
