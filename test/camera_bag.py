@@ -26,8 +26,8 @@ class BagOfCamera:
 
     def __init__(self, path, told=CAMERA, images=5, storage='SQLITE3', compression='',
                  compressed=False, without=(), picture=None,
-                 topics='/cam'):
-        self._types, self._topics = STORE.types, topics
+                 topics='/cam', camera=PLAIN, k=None):
+        self._types, self._topics, self._camera, self._k = STORE.types, topics, camera, k
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin[storage])
         if compression:
             self._writer.set_compression(
@@ -72,10 +72,11 @@ class BagOfCamera:
             step=3 * width, data=picture.ravel())
 
     def _info(self, stamp_ns):
-        plain, roi = info_message(PLAIN), self._types['sensor_msgs/msg/RegionOfInterest']
+        plain, roi = info_message(self._camera), self._types['sensor_msgs/msg/RegionOfInterest']
         return self._types['sensor_msgs/msg/CameraInfo'](
             header=self._header(stamp_ns, 'camera'), height=plain.height, width=plain.width,
-            distortion_model=plain.distortion_model, d=np.array(plain.d), k=np.array(plain.k),
+            distortion_model=plain.distortion_model, d=np.array(plain.d),
+            k=np.array(plain.k if self._k is None else self._k),
             r=np.array(plain.r), p=np.array(plain.p), binning_x=0, binning_y=0,
             roi=roi(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False))
 

@@ -63,8 +63,8 @@ class Findings:
         refused = [item for item in self.samples if item.refusal]
         if refused:
             found.append(f'The node would refuse {len(refused)} of {len(self.samples)} images: '
-                         f'{refused[-1].refusal}.')
-        found += [f'The node would warn: {text}.' for text in sample.warnings]
+                         + _sentence(refused[-1].refusal))
+        found += [f'The node would warn: {_sentence(text)}' for text in sample.warnings]
         found += self._of_turning(sample)
         if self.extrinsics is not None and self.extrinsics.is_ambiguous:
             found.append('The board is seen so flat or small that its mirrored pose fits almost '
@@ -144,3 +144,7 @@ class Findings:
         if paste:
             lines += ['  in the YAML of the node:', *(f'    {line}' for line in paste)]
         return '\n'.join(lines)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(('.', '?')) else f'{text}.'

@@ -16,7 +16,7 @@ import numpy as np
 from .mistakes import AS_IS, Candidate, single_mistakes
 from .offset import Offset
 from .sample import Sample
-from .trials import all_trials, limit_px, Trial
+from .trials import all_trials, BOARD_POINTS, limit_px, places, Trial
 
 FINE, UNJUDGED, WRONG = range(3)  # exit statuses
 WORDS = {FINE: 'FINE', UNJUDGED: 'CANNOT BE JUDGED', WRONG: 'WRONG'}
@@ -71,7 +71,8 @@ def judged(evidence, noise_px: float) -> Verdict:
         WRONG, f'{sample.camera_frame} does not fit the image, and none of the known mistakes '
         'explains it: calibrate the camera again.',
         (*reasons, *(f'The nearest leaves {trial.offset.median_px:.1f} px: {trial.title}.'
-                     for trial in others[:1] if 2 * trial.offset.median_px < offset.median_px)),
+                     for trial in others[:1] if places(evidence) >= BOARD_POINTS
+                     and 2 * trial.offset.median_px < offset.median_px)),
         offset, tuple(trials))
 
 
@@ -100,16 +101,22 @@ def _explained(better, reasons, offset, trials, noise_px) -> Verdict:
               if trial.offset.p95_px <= max(2 * best.offset.p95_px,
                                             best.offset.p95_px + 2 * noise_px)
               and len(trial.candidate.mistakes) == len(best.candidate.mistakes)]
-    reasons += [f'{trial.title}: that puts the points within {trial.offset.median_px:.1f} px of '
-                f'where they are seen (p95 {trial.offset.p95_px:.1f} px).'
-                for trial in (best, *rivals)]
     if rivals:
+        reasons += [f'{trial.title}: {_puts(trial)}' for trial in (best, *rivals)]
         return Verdict(WRONG, 'The camera is described wrongly; the points leave more than one '
                        'explanation: give more points, away from the middle, or use a board.',
                        tuple(reasons), offset, tuple(trials))
-    reasons.append(best.candidate.cure)
+    reasons.append(f'With that mended {_puts(best)}')
+    if best.alike:
+        reasons.append('The points cannot tell these apart. For each, in turn:')
+    reasons += [candidate.cure for candidate in (best.candidate, *best.alike)]
     return Verdict(WRONG, f'{best.title}.', tuple(reasons), offset, tuple(trials), best,
                    best.candidate)
+
+
+def _puts(trial) -> str:
+    return (f'the points would lie within {trial.offset.median_px:.1f} px of where they are seen '
+            f'(p95 {trial.offset.p95_px:.1f} px).')
 
 
 def _not_told(trials, evidence, noise_px):

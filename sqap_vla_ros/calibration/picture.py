@@ -153,14 +153,18 @@ def _draw_patches(canvas, sample, patches):
 def _draw_axes(canvas, sample, candidate, pose, length_m, name):
     """Draw the axes of a pose [4, 4] in the base, and its name with pixel and distance."""
     origin, depths = candidate.project(sample, pose[:3, 3])
-    for axis, (_, color) in enumerate(AXES):
-        along = np.linspace(0, length_m, STEPS)[:, None] * pose[:3, axis] + pose[:3, 3]
-        canvas.line(candidate.project(sample, along)[0], color)
+    _draw_lines(canvas, sample, candidate, pose, length_m)
     if is_on(origin, sample.size)[0]:
         canvas.label(origin[0], f'{name} ({origin[0, 0]:.0f}, {origin[0, 1]:.0f}) '
                                 f'{depths[0]:.2f} m')
     elif np.isfinite(origin).all():
         _draw_way_out(canvas, sample, origin[0], name)
+
+
+def _draw_lines(canvas, sample, candidate, pose, length_m):
+    for axis, (_, color) in enumerate(AXES):
+        along = np.linspace(0, length_m, STEPS)[:, None] * pose[:3, axis] + pose[:3, 3]
+        canvas.line(candidate.project(sample, along)[0], color)
 
 
 def _draw_way_out(canvas, sample, pixel, name):
@@ -180,15 +184,16 @@ def _draw_otherwise(canvas, sample, frames, candidate):
     for frame in frames:
         pixels, _ = candidate.project(sample, sample.frames[frame][:3, 3])
         if is_on(pixels, sample.size)[0]:
-            canvas.circle(pixels[0], 9 / canvas.scale * 2, OTHERWISE)
-            canvas.label(pixels[0], f'{frame}, were {candidate.key} mended', OTHERWISE)
+            _draw_lines(canvas, sample, candidate, sample.frames[frame], AXIS_M)
+            canvas.circle(pixels[0], 14 / canvas.scale, OTHERWISE)
+            canvas.label(pixels[0], f'{frame}, if that is mended', OTHERWISE)
 
 
 def _draw_seen(canvas, sample, evidence):
     """Draw where points are seen, and lines to there from where they are projected."""
     projected, _ = AS_IS.project(sample, evidence.points)
     for pixel, place in zip(evidence.pixels, projected):
-        if np.isfinite(place).all():
+        if np.abs(place - pixel).max() < max(sample.size) / 2:  # NaN compares false
             canvas.line([place, pixel], SEEN, 1)
         canvas.cross(pixel, SEEN, 9 if len(evidence.pixels) < 5 else 4)
 

@@ -33,7 +33,7 @@ pre{background:#101418;color:#e6edf3;padding:10px 14px;border-radius:6px;overflo
 white-space:pre-wrap;word-break:break-word;margin:6px 0}
 figure{margin:0}img{max-width:100%;display:block;border-radius:6px;cursor:crosshair}
 .flex{display:flex;gap:24px;flex-wrap:wrap;align-items:flex-start}.grow{flex:1;min-width:280px}
-label{user-select:none}
+label{user-select:none}[hidden]{display:none}
 """
 SCRIPT = """
 const picture=document.getElementById('picture'),where=document.getElementById('where'),
@@ -127,9 +127,10 @@ def _offset(findings) -> str:
     offset, sample = findings.verdict.offset, findings.shown
     rows = [('points', f'{offset.count} in {len(findings.evidence)} images'),
             ('median', f'{_number(offset.median_px)} px'), ('p95', f'{_number(offset.p95_px)} px'),
-            ('largest', f'{_number(offset.largest_px)} px'),
-            ('shift', f'{_number(offset.shift[0])} px right, {_number(offset.shift[1])} px down')]
-    if offset.scale is not None:
+            ('largest', f'{_number(offset.largest_px)} px')]
+    if np.isfinite(offset.largest_px):
+        rows.append(('shift', f'{offset.shift[0]:.1f} px right, {offset.shift[1]:.1f} px down'))
+    if np.isfinite(offset.largest_px) and offset.scale is not None:
         rows += [('scale', f'{offset.scale:.4f}'),
                  ('rotation', f'{np.degrees(offset.rotation_rad):+.2f} degrees clockwise'),
                  ('left by these', f'{offset.rest_px:.2f} px rms')]
@@ -143,8 +144,7 @@ def _plot(findings) -> str:
     """Return an SVG of the offsets as points round the middle."""
     observed = np.concatenate([item.pixels for item in findings.evidence])
     offsets = observed - findings.verdict.trials[0].projected
-    offsets = offsets[np.isfinite(offsets).all(axis=1)]
-    if not len(offsets):
+    if not np.isfinite(offsets).all():
         return ''
     reach = 1.15 * max(float(np.abs(offsets).max()), 1.0)
     half = PLOT_PX / 2

@@ -72,10 +72,16 @@ def all_trials(evidence, noise_px: float) -> list[Trial]:
     as_is = tried(AS_IS, evidence)
     singles = _ranked([tried(Candidate((mistake,)), evidence) for mistake in mistakes])
     best_px = min(trial.offset.median_px for trial in (as_is, *singles))
-    count = sum(len(item.points) for item in evidence)
-    if best_px > limit_px(evidence[0].sample) and count >= BOARD_POINTS:
+    if best_px > limit_px(evidence[0].sample) and places(evidence) >= BOARD_POINTS:
         singles = _ranked([*singles, *(tried(pair, evidence) for pair in _pairs(mistakes))])
-    return [as_is, *_merged(as_is, singles, noise_px)]
+    order = {mistake.title: number for number, mistake in enumerate(mistakes)}
+    return [as_is, *_merged(as_is, singles, noise_px, order)]
+
+
+def places(evidence) -> int:
+    """Return how many different points of the base frame are seen."""
+    points = np.concatenate([item.points for item in evidence])
+    return len(np.unique(points.round(3), axis=0))
 
 
 def limit_px(sample: Sample) -> float:
@@ -94,8 +100,8 @@ def _ranked(trials):
         trial.offset.p95_px, len(trial.candidate.mistakes)))
 
 
-def _merged(as_is, trials, noise_px):
-    """Leave out what is as it is, and put together what says the same."""
+def _merged(as_is, trials, noise_px, order):
+    """Leave out what is as it is, and put together what says the same, the commonest first."""
     kept = []
     for trial in trials:
         if _same(trial, as_is, noise_px):
@@ -106,8 +112,10 @@ def _merged(as_is, trials, noise_px):
             kept.append(trial)
         elif len(trial.candidate.mistakes) == len(kept[twin].candidate.mistakes):
             other = kept[twin]
-            kept[twin] = Trial(other.candidate, other.projected, other.offset,
-                               (*other.alike, trial.candidate))
+            first, *alike = sorted(
+                (other.candidate, *other.alike, trial.candidate),
+                key=lambda candidate: [order[mistake.title] for mistake in candidate.mistakes])
+            kept[twin] = Trial(first, other.projected, other.offset, tuple(alike))
     return kept
 
 

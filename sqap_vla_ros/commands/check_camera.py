@@ -8,6 +8,7 @@ Exit status: 0 measured and fine, 1 bad input or nothing to judge by, 2 judged a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 import sys
 
@@ -102,7 +103,7 @@ def check_options(args, config):
         frames, tuple(point_from_text(text, frames[0]) for text in args.point), args.click,
         board(args), args.board_frame,
         None if args.board_pose is None else pose_from_numbers(args.board_pose),
-        patches(args.checkpoint, config.policy.radius_patches), args.out, args.camera,
+        patches(args.checkpoint, config), args.out, args.camera,
         config.calibration_error_px, config.rotate_image_180)
 
 
@@ -120,17 +121,17 @@ def board(args):
                  args.square_size)
 
 
-def patches(checkpoint, radius: float):
+def patches(checkpoint, config):
     """Return how the image is cut for the policy of a checkpoint, or for most."""
     from ..calibration.picture import Patches
+    radius = config.policy.radius_patches
     if not checkpoint:
         return Patches(radius=radius)
     from ..formats import open_checkpoint
     from ..geometry.image_transform import ImageTransform
-    from ..support.resources import checkpoint_place
-    config = open_checkpoint(checkpoint_place(checkpoint)).config
-    vision = config.model.vision
-    transform = ImageTransform(**{'size': (vision.image_size,) * 2, **config.image})
+    source = open_checkpoint(replace(config, checkpoint=checkpoint).checkpoint_directory).config
+    vision = source.model.vision
+    transform = ImageTransform(**{'size': (vision.image_size,) * 2, **source.image})
     return Patches(transform, vision.grid, radius)
 
 
@@ -140,8 +141,8 @@ def look(args, config, options):
         samples, topics = (of_bag if args.bag else of_topics)(
             args, config, options, progress.show)
     where = f'the bag {args.bag}' if args.bag else 'live topics'
-    return samples, (f'{len(samples)} images of {topics[0]}, camera_info of {topics[1]}, from '
-                     f'{where}')
+    count = f'{len(samples)} image' + 's' * (len(samples) > 1)
+    return samples, f'{count} of {topics[0]}, camera_info of {topics[1]}, from {where}'
 
 
 def of_bag(args, config, options, progress):

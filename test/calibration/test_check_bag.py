@@ -93,7 +93,7 @@ def test_a_point_is_measured_and_a_wrong_one_is_wrong(check, tmp_path):
 def test_a_hand_that_moves_meanwhile_is_looked_up_at_each_images_time(check, tmp_path):
     BagOfCamera(tmp_path / 'bag', images=2)
     _, out, _ = check('--samples', 1)
-    assert '1 images of /cam/image' in out and 'TF 0.0 ms off' in out
+    assert '1 image of /cam/image' in out and 'TF 0.0 ms off' in out
 
 
 @pytest.mark.parametrize('options, without, words', [
@@ -150,6 +150,12 @@ def test_one_of_several_cameras_has_its_own_topics_and_parameters(check, tmp_pat
     assert name == 'wrist.calibration_error_px' and value in (5.0, 6.0)
     status, _, err = check('--camera', 'wrst', text=text)
     assert status == 1 and "did you mean 'wrist'" in err
+
+
+def test_a_camera_that_is_not_calibrated_is_told(check, tmp_path):
+    BagOfCamera(tmp_path / 'bag', images=1, k=[0.0] * 9)
+    status, _, err = check()
+    assert status == 1 and 'the camera is not calibrated' in err
 
 
 def test_a_picture_that_cannot_be_written_is_told(check, tmp_path, bag_without):
