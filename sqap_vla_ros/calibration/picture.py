@@ -157,7 +157,7 @@ def _draw_axes(canvas, sample, candidate, pose, length_m, name):
     if is_on(origin, sample.size)[0]:
         canvas.label(origin[0], f'{name} ({origin[0, 0]:.0f}, {origin[0, 1]:.0f}) '
                                 f'{depths[0]:.2f} m')
-    elif np.isfinite(origin).all():
+    elif np.isfinite(origin).all() and name != sample.base_frame:
         _draw_way_out(canvas, sample, origin[0], name)
 
 
