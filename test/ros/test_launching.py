@@ -56,14 +56,20 @@ def test_arguments_that_are_left_out_leave_the_file_alone():
     ('max_linear_speed', 'fast', "'fast', expected a number from 0.001 to 10.0"),
     ('keep_tokens', '1.5', "'1.5', expected a whole number from 0 to 4096"),
     ('workspace_low', '1 2', "workspace_low is '1 2', expected 3 numbers"),
-    ('output', 'twists', "output is 'twists', expected one of twist, pose"),
-    ('int8_parts', 'vison', "'vison', expected one of vision"),
+    ('output', 'twists', "'twists' (did you mean 'twist'?), expected one of twist, pose"),
+    ('int8_parts', 'vison', "'vison' (did you mean 'vision'?), expected one of vision"),
     ('workspace_low', '1 1 1', None), ('twist_units', 'unitless', None),
     ('name', 'a/b', 'name:=a/b has a slash'), ('name', '', 'launch argument name is'),
-    ('namespace', 'left arm', "launch argument namespace is 'left arm'")])
+    ('namespace', 'left arm', "launch argument namespace is 'left arm'"),
+    ('image', '/cam era', "launch argument image is '/cam era'"),
+    ('image', '', "launch argument image is ''"),
+    ('tf', '/left/', "launch argument tf is '/left/'"),
+    ('servo', 'tru', 'servo:=tru: did you mean true?'),
+    ('servo', 'False', None), ('tf_static', '', None),
+    ('urdf_file', 'nowhere.urdf', 'urdf_file:=nowhere.urdf is no file')])
 def test_a_value_of_another_type_or_out_of_range_is_refused_with_the_range(name, text, told):
     if told is None:
-        assert name in robot(**{name: text}).overrides
+        assert robot(**{name: text})
         return
     with pytest.raises(ConfigError) as refused:
         robot(**{name: text})
@@ -90,7 +96,7 @@ def test_a_configuration_is_ones_own_file_or_the_name_of_one_that_is_shipped(
     ('exampel_arm', 'is no file: did you mean example_arm?'),
     ('my_arn.yaml', r'is no file: did you mean my_arm.yaml?'),
     ('nowhere/arm.yaml', 'there is no directory nowhere'),
-    ('folder', 'is a directory'), ('', 'is a directory'), ('zzzzzz', 'copy example_arm.yaml')])
+    ('folder', 'is a directory'), ('', 'is empty'), ('zzzzzz', 'copy example_arm.yaml')])
 def test_a_configuration_that_is_not_there_gets_the_nearest_name(
         tmp_path, monkeypatch, text, told):
     monkeypatch.chdir(tmp_path)
@@ -133,6 +139,8 @@ def test_what_goes_on_top_is_no_robots_file(name, told):
     ('/**:\n\tros__parameters: x', 'line 2, column 1'),
     ('/**:\n  ros__parameters:\n    base_frame: x\n    base_frame: y', 'base_frame stands twice'),
     ('/**:\n  ros__parameters:\n    base_frame:', 'base_frame has no value'),
+    ('/**:\n  ros__parameters:\n    ? [a, b]\n    : 1', 'it is no YAML'),
+    ('a: 1\n---\nb: 2', 'it is no YAML'),
     ('/**:\n  ros__parameters:\n    workspace_low: [0, -0.4, 0.1]', 'write 1.0 for 1'),
     ('/**:\n  ros__parameters:\n    workspace_low: [a, 1, 2]', 'ROS takes lists of'),
     ('/**:\n  ros__parameters:\n    workspace_low: [[1], [2]]', 'ROS takes lists of')])
@@ -181,10 +189,11 @@ def test_a_section_of_the_node_goes_before_one_for_all(tmp_path):
     ('{}/no/where', CheckpointError, 'is not there: there is no directory {}/no'),
     ('{}/file', CheckpointError, 'is a file, expected the directory')])
 def test_a_checkpoint_that_is_not_there_is_told_before_the_node_starts(
-        tmp_path, text, error, told):
+        tmp_path, monkeypatch, text, error, told):
     (tmp_path / 'openvla').mkdir()
     (tmp_path / 'file').write_text('')
-    assert robot(checkpoint=f'{tmp_path}/openvla')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert robot(checkpoint='~/openvla').overrides['checkpoint'] == f'{tmp_path}/openvla'
     with pytest.raises(error) as refused:
         robot(checkpoint=text.format(tmp_path))
     assert told.format(tmp_path) in str(refused.value)

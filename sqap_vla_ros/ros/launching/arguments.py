@@ -10,6 +10,7 @@ what has another meaning elsewhere (seed, of the simulator) is no argument here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import checked, description, from_text
@@ -33,6 +34,7 @@ TOPICS = {
     'gripper_command': 'Opening, 0 to 1, of gripper_output topic.'}
 PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
 OVERRIDES = ('use_sim_time', *PARAMETER)
+PATHS = ('checkpoint', 'urdf_file', 'tokenizer')
 CAMERA_TOPICS = ('image', 'camera_info')  # that each of several cameras has: wrist/image
 
 
@@ -68,6 +70,8 @@ def _range(item) -> str:
 
 def override(name: str, text: str):
     """Return the value of a parameter in its type; raises ConfigError for a text that is none."""
+    if name in PATHS:  # no shell turns ~ into a directory behind :=
+        text = str(Path(text).expanduser())
     return typed(PARAMETER[name], text) if name in PARAMETER else truth(name, text)
 
 

@@ -56,7 +56,7 @@ def existing_file(argument: str, text: str, names: Iterable[str] = (), hint: str
     path = Path(text).expanduser()
     if path.is_file():
         return path
-    what = 'is a directory' if path.is_dir() else 'is no file'
+    what = 'is empty' if not text else 'is a directory' if path.is_dir() else 'is no file'
     known = f' It takes a file, or one of {", ".join(names)}' if names else ''
     raise ConfigError(f'{argument}:={text} {what}{_nearest(path, names)}{known}'
                       + (f'; {hint}' if hint else ''))

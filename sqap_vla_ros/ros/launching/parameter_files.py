@@ -29,10 +29,11 @@ class _Loader(yaml.SafeLoader):
         """Return a mapping; raises yaml.MarkedYAMLError for a key that was there before."""
         seen = set()
         for key, _ in node.value:
-            if key.value in seen:
+            name = str(key.value)
+            if name in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f'{key.value} stands twice', problem_mark=key.start_mark)
-            seen.add(key.value)
+                    problem=f'{name} stands twice', problem_mark=key.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -12,7 +12,7 @@ from sqap_vla_ros.ros.vla.config import (
     check_ros_name, NodeConfig, of_cameras, PARAMETERS, PER_CAMERA)
 
 from .arguments import CAMERA_TOPICS, is_of_camera, overrides, TOPICS
-from .files import checkpoint_directory, robot_file, shipped
+from .files import checkpoint_directory, existing_file, robot_file, shipped
 from .parameter_files import parameters_of
 
 SERVO_NODE = '/servo_node'
@@ -66,17 +66,19 @@ def robot_of(given: Mapping[str, str], layers: Sequence[str] = ()) -> Robot:
     if servo:
         files.append(shipped()['servo'])
         values = {'servo_node': servo, **values}
-    for name in ('name', 'namespace'):
+    for name in ('name', 'namespace', 'tf', 'tf_static', *TOPICS, *filter(_is_topic, given)):
         _check_name(name, given[name])
     merged = _merged(files, values, full_name(given['name'], given['namespace']))
     config = NodeConfig.from_parameters({
         name: tuple(value) if isinstance(value, list) else value
         for name, value in merged.items()
         if name in PARAMETERS or name.partition('.')[2] in PER_CAMERA})
-    topics = {name: text for name, text in given.items() if '/' in name and is_of_camera(name)}
+    topics = {name: text for name, text in given.items() if _is_topic(name)}
     _check_cameras(config.cameras, [*of_cameras(merged), *(
         name.rpartition('/')[0] for name in topics)])
     checkpoint_directory(config)
+    if config.urdf_file:
+        existing_file('urdf_file', config.urdf_file)
     return Robot(given['name'], given['namespace'], files, values, config,
                  [*remappings(given, servo), *camera_remappings(config.cameras, topics)])
 
@@ -102,10 +104,14 @@ def full_name(name: str, namespace: str) -> str:
     return '/' + '/'.join(part.strip('/') for part in (namespace, name) if part.strip('/'))
 
 
+def _is_topic(name: str) -> bool:
+    return '/' in name and is_of_camera(name)
+
+
 def _check_name(argument: str, text: str):
     if '/' in text and argument == 'name':
         raise ConfigError(f'name:={text} has a slash: give the part before it as namespace:=')
-    if text.strip('/') or argument == 'name':
+    if text.strip('/') or argument not in ('namespace', 'tf_static'):
         try:
             check_ros_name(argument, text, may_be_empty=False)
         except ConfigError as error:
@@ -124,7 +130,13 @@ def servo_node(text: str) -> str:
     """Return the name of Servo's node; '' for none."""
     if text.lower() in ('', 'false'):
         return ''
-    return SERVO_NODE if text.lower() == 'true' else text
+    if text.lower() == 'true':
+        return SERVO_NODE
+    near = get_close_matches(text.lower(), ('true', 'false'), 1, 0.6)
+    if near:
+        raise ConfigError(f'servo:={text}: did you mean {near[0]}? Else the name of a node, with '
+                          f'a slash: /{text}')
+    return text
 
 
 def remappings(given: Mapping[str, str], servo: str = '') -> list[tuple[str, str]]:
