@@ -20,6 +20,7 @@ from sqap_vla_ros.ingest.image_health import ImageHealth, neighbours_alike, stat
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.env import LiberoEnv
+from sqap_vla_ros.support.progress import Progress
 from sqap_vla_ros.support.resources import model_directory
 
 START_NS = 10**18
@@ -93,8 +94,10 @@ def main():
     parser.add_argument('--max-steps', type=int, default=150)
     args = parser.parse_args()
     cost()
-    policy = load_policy(model_directory('libero_goal'), PolicyOptions(precision='fp', keep=154))
-    env, judges = LiberoEnv(), Judges()
+    with Progress('loading the policy and the simulator'):
+        policy = load_policy(
+            model_directory('libero_goal'), PolicyOptions(precision='fp', keep=154))
+        env, judges = LiberoEnv(), Judges()
     move = env.step
     for seed in range(args.episodes):
         instruction = env.instructions[seed % len(env.instructions)]
@@ -107,9 +110,11 @@ def main():
             judges.see(env.render(), step * env.dt, np.asarray(velocity))
             return move(velocity, *more, **options)
         env.step = step_and_see
-        while step < args.max_steps and not done and not drive.fault:
-            done = drive.step(step, instruction)
-            step += 1
+        with Progress(f'seed {seed}', total=args.max_steps, unit='step') as progress:
+            while step < args.max_steps and not done and not drive.fault:
+                done = drive.step(step, instruction)
+                step += 1
+                progress.advance()
         print(f'seed {seed}: {step} steps, success {bool(done)} {drive.fault}', flush=True)
     contrast, alike = np.array(judges.facts).T
     print(f'{judges.frames} frames, least contrast {contrast.min():.1f}, neighbours correlate by '

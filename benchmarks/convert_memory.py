@@ -26,6 +26,7 @@ from sqap_vla_ros.formats.tensor_file import TensorFile
 from sqap_vla_ros.formats.tensors import forget_pages
 from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.memory import status_bytes
+from sqap_vla_ros.support.progress import Progress
 import torch
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'convert_memory.json'
@@ -117,11 +118,12 @@ def measured(command, log):
         child = subprocess.Popen(
             [sys.executable, '-m', 'sqap_vla_ros.cli', *map(str, command)],
             stdout=file, stderr=subprocess.STDOUT)
-        while child.poll() is None:
-            for field in ('RssAnon', 'VmHWM'):
-                found = status_bytes(field, Path(f'/proc/{child.pid}/status'))
-                peaks[field] = max(peaks.get(field, 0), found)
-            time.sleep(0.05)
+        with Progress(f'sqap-vla {command[0]}, which writes to {log}'):
+            while child.poll() is None:
+                for field in ('RssAnon', 'VmHWM'):
+                    found = status_bytes(field, Path(f'/proc/{child.pid}/status'))
+                    peaks[field] = max(peaks.get(field, 0), found)
+                time.sleep(0.05)
         file.write('\n')
     if child.returncode:
         raise SystemExit(f'{" ".join(map(str, command))} failed, see {log}')
@@ -153,7 +155,8 @@ def one_format(name, args, golden, log):
     source, out, tokenizer = (args.folder / part for part in (name, f'{name}-out', 'tokenizer'))
     tokenizer.mkdir(parents=True)
     golden.write_tokenizer(tokenizer)
-    (write_openvla if name == 'openvla' else write_cogact)(source, golden, sizes)
+    with Progress(f'making a checkpoint of {name}'):
+        (write_openvla if name == 'openvla' else write_cogact)(source, golden, sizes)
     options = ['--threads', args.threads, '--tokenizer', tokenizer, '--unnorm-key', 'bridge_orig',
                *args.options]
     if args.gptq:

@@ -162,6 +162,7 @@ def wait_for(executor, condition, timeout_s):
 def main():
     """Measure all families and latencies, print a table and write it."""
     from sqap_vla_ros.support.machine import machine
+    from sqap_vla_ros.support.progress import Progress
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('--node', choices=FAMILIES, help=argparse.SUPPRESS)
     parser.add_argument('--latency', type=float, nargs='+', default=LATENCIES_S)
@@ -177,7 +178,8 @@ def main():
     print('|---|---|---|---|---|')
     for family in FAMILIES:
         for latency_s in options.latency:
-            row = measure(family, latency_s, options.seconds, options.control_rate)
+            with Progress(f'{family} at {latency_s:g} s, for {options.seconds:g} s'):
+                row = measure(family, latency_s, options.seconds, options.control_rate)
             rows.append(row)
             print(f'| {family} | {latency_s:g} | {100 * row["of_each_row"]:.0f} | '
                   f'{100 * row["under_way"]:.0f} | {row["chunks"]} |', flush=True)

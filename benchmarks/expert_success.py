@@ -22,6 +22,7 @@ from sqap_vla_ros.sim.options import scene_options
 from sqap_vla_ros.support.files import write_whole
 from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.processes import run_jobs
+from sqap_vla_ros.support.progress import Progress
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 OPTIONS = ('suite', 'seed', 'placement_m', 'yaw_rad', 'distractors', 'initial_states',
@@ -112,8 +113,10 @@ def main():
     steps = {name: {} for name in instructions} | finished(args)
     seeds = range(args.seed, args.seed + -(-args.episodes // len(instructions)))
     jobs = [(name, seed) for name in instructions for seed in seeds if seed not in steps[name]]
-    with closing(run_jobs(partial(run_episode, args), jobs, args.processes)) as finished_jobs:
+    with closing(run_jobs(partial(run_episode, args), jobs, args.processes)) as finished_jobs, \
+            Progress('expert', total=len(jobs), unit='episode') as progress:
         for (name, seed), count in finished_jobs:
+            progress.advance()
             if count != 'not run':
                 steps[name][seed] = count
                 write_whole(args.out, (json.dumps(summary(args, steps), indent=1) + '\n').encode())

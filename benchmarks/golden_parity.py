@@ -15,6 +15,7 @@ import sys
 
 import numpy as np
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.progress import Progress
 
 TEST = Path(__file__).resolve().parent.parent / 'test'
 sys.path[:0] = [str(TEST), str(TEST / 'model')]
@@ -41,10 +42,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    import test_golden_cogact
-    import test_golden_openvla
-    found = {'openvla': differences('openvla', test_golden_openvla.found),
-             'cogact': differences('cogact', test_golden_cogact.found)}
+    with Progress('computing'):
+        import test_golden_cogact
+        import test_golden_openvla
+        found = {'openvla': differences('openvla', test_golden_openvla.found),
+                 'cogact': differences('cogact', test_golden_cogact.found)}
     for head, rows in found.items():
         print(f'{head:24}{"max error":>12}{"largest value":>16}')
         for name, row in rows.items():

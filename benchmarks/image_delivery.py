@@ -78,6 +78,7 @@ def main():
     parser.add_argument('--be', choices=['camera', 'node'])
     parser.add_argument('--reliable', action='store_true')
     args = parser.parse_args()
+    from sqap_vla_ros.support.progress import Progress
     if args.be:
         return (send if args.be == 'camera' else hear)(args.reliable)
     print(f'{"camera":12} {"node":16} {"qos":12} arrived of {round(SECONDS * HZ)}')
@@ -89,7 +90,9 @@ def main():
                 command = [sys.executable, __file__, *more, '--be']
                 listener = subprocess.Popen([*command, 'node'], stdout=subprocess.PIPE,
                                             env=environment(node, empty), text=True)
-                subprocess.run([*command, 'camera'], env=environment(camera, empty), check=True)
+                with Progress(f'{camera} to {node}'):
+                    subprocess.run(
+                        [*command, 'camera'], env=environment(camera, empty), check=True)
                 print(f'{camera:12} {node:16} {"reliable" if more else "best effort":12} '
                       + listener.communicate()[0].strip(), flush=True)
     return None

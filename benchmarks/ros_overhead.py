@@ -24,6 +24,7 @@ import time
 import numpy as np
 import rclpy
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.progress import Progress
 
 WIDTH, HEIGHT, RATE_HZ = 640, 480, 30.0
 SPEED_STEP = 1e-4  # m/s a frame number
@@ -254,7 +255,8 @@ def main():
     result = {'machine': conditions(), 'limits': LIMITS, 'image': [WIDTH, HEIGHT],
               'rate_hz': RATE_HZ, 'infer_ms': options.infer_ms}
     for name, busy in (('idle', False), ('torch_busy', True)):
-        result[name] = measure(options.seconds, options.infer_ms, busy)
+        with Progress(f'{name}, for {options.seconds:g} s'):
+            result[name] = measure(options.seconds, options.infer_ms, busy)
         print(name, json.dumps(result[name], indent=1), flush=True)
     rclpy.shutdown()
     busy = result['torch_busy']

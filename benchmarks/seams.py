@@ -27,6 +27,7 @@ from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits, JointLimits
 from sqap_vla_ros.observation import ActionChunk
 from sqap_vla_ros.support.machine import machine, versions
+from sqap_vla_ros.support.progress import Progress
 
 HERE = Path(__file__).resolve().parent
 RECORDING = HERE / 'recordings' / 'libero_goal.npz'
@@ -238,15 +239,17 @@ def main() -> None:
     for output in OUTPUTS:
         for way in WAYS:
             for rate_hz in RATES_HZ:
-                velocities, taken = play(chunks, output, way, rate_hz)
+                with Progress(f'{output}, {way}, {rate_hz} Hz'):
+                    velocities, taken = play(chunks, output, way, rate_hz)
                 runs[output, way, rate_hz] = velocities
                 found = {'seams': taken - 1, **figures(velocities, output, rate_hz)}
                 results[f'{output}, {way}, {rate_hz} Hz'] = found
                 print(f'{output:7}{way:12}{rate_hz:4} Hz  ' + '  '.join(
                     f'{name} {value:g}' for name, value in found.items()
                     if name.endswith(('max', 'pauses'))))
-    late_runs = {f'{latency_s} s, {way}': late(latency_s, way)
-                 for latency_s in LATE_S for way in ('before', 'linear')}
+    with Progress('late answers'):
+        late_runs = {f'{latency_s} s, {way}': late(latency_s, way)
+                     for latency_s in LATE_S for way in ('before', 'linear')}
     for name, found in late_runs.items():
         print(f'answers after {name:14}', found)
     plot(runs, args.out / 'seams.png')

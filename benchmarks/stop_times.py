@@ -163,6 +163,7 @@ def by_signal(repeats):
 def main():
     """Measure, print a table and write it."""
     from sqap_vla_ros.support.machine import machine
+    from sqap_vla_ros.support.progress import Progress
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('--repeats', type=int, default=REPEATS)
     parser.add_argument('--out', type=Path, default=RESULTS)
@@ -170,7 +171,12 @@ def main():
     rows = []
     print('| asked by | median, ms | longest, ms | times |\n|---|---|---|---|')
     for ways, repeats in ((by_request, options.repeats), (by_signal, REPEATS_OF_A_PROCESS)):
-        for name, times in ways(repeats):
+        measured = ways(repeats)
+        while True:
+            with Progress(f'stopping {repeats} times'):
+                name, times = next(measured, ('', ()))
+            if not times:
+                break
             rows.append({'asked_by': name, 'median_ms': statistics.median(times),
                          'longest_ms': max(times), 'times': len(times)})
             print(f'| {name} | {statistics.median(times):.1f} | {max(times):.1f} | {len(times)} |',

@@ -15,9 +15,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from .bench_safety import check_outputs, run_safety
 from ..errors import ConfigError
-from ..numerics.precision import PRECISIONS
-from ..support.files import write_whole
+from ..numerics.precision import parse_precision, PRECISIONS
+from ..support.files import save_file
+from ..support.progress import Progress
 
 
 def add_arguments(parser) -> None:
@@ -55,13 +57,13 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     """Measure, print tables, and write what was asked for."""
     if args.what == 'safety':
-        from .bench_safety import run_safety
         return run_safety(args)
-    import torch
+    with Progress('loading PyTorch'):
+        import torch
 
-    from ..bench.growth import growth
-    from ..bench.sizes import SIZES
-    from ..bench.tables import conditions, curves_png
+        from ..bench.growth import growth
+        from ..bench.sizes import SIZES
+        from ..bench.tables import conditions, curves_png
     sizes = SIZES if args.sizes == ['all'] else args.sizes
     _check(args, sizes)
     torch.set_num_threads(args.threads)
@@ -72,14 +74,15 @@ def run(args) -> int:
     for name in sizes:
         results['sizes'][name] = _measure(name, args)
     if args.curves or args.png:
-        results['curves'] = growth(args.precision, args.keep, args.rounds, args.seconds / 3,
-                                   args.clock)
+        with Progress('growth with tokens, layers and width'):
+            results['curves'] = growth(args.precision, args.keep, args.rounds, args.seconds / 3,
+                                       args.clock)
         for axis, sides in results['curves'].items():
             print(f'backbone p50 in ms by {axis}: {sides}')
     if args.png:
-        write_whole(args.png, curves_png(results['curves']))
+        save_file(args.png, curves_png(results['curves']), '--png')
     if args.out:
-        write_whole(args.out, (json.dumps(results, indent=1) + '\n').encode())
+        save_file(args.out, (json.dumps(results, indent=1) + '\n').encode(), '--out')
     return 0
 
 
@@ -88,14 +91,13 @@ def _check(args, sizes) -> None:
     from ..bench.sizes import size_config
     if args.clock == 'cpu' and args.threads != 1:
         raise ConfigError('--clock cpu sees one thread only: use it with --threads 1')
-    if args.png:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError as error:
-            raise ConfigError('--png needs matplotlib: pip install matplotlib') from error
-    for path in filter(None, (args.out, args.png)):
-        if not path.absolute().parent.is_dir():
-            raise ConfigError(f'{path.absolute().parent} is no directory: make it first')
+    check_outputs(args)
+    for name in ('threads', 'rounds'):
+        if getattr(args, name) < 1:
+            raise ConfigError(f'--{name} is {getattr(args, name)}, expected at least 1')
+    if not args.seconds > 0:
+        raise ConfigError(f'--seconds is {args.seconds}, expected a number above 0')
+    parse_precision(args.precision)
     for name in sizes:
         visual = size_config(name, args.head).num_visual
         if not 1 <= args.keep <= visual:
@@ -104,14 +106,25 @@ def _check(args, sizes) -> None:
 
 def _measure(name: str, args) -> dict:
     """Time all sides of one size, print its table and return the figures."""
-    import torch
-
-    from ..bench.sides import float32_model, Inputs, quantized_model, random_model, Side
     from ..bench.sizes import size_config
     from ..bench.tables import compare, describe, table
     from ..bench.timing import time_sides
+    with Progress(f'{name}: making the models') as progress:
+        config = size_config(name, args.head)
+        sides = _sides(config, args)
+        progress.show('', f'{name}: timing {len(sides)} sides in turn')
+        result = compare(time_sides(sides, args.rounds, args.seconds, args.clock), 'float32')
+    facts = describe(config, args.vision)
+    print(table(name, facts, result), flush=True)
+    return {**facts, **result}
+
+
+def _sides(config, args) -> list:
+    """Return the models to time, each with its inputs."""
+    import torch
+
+    from ..bench.sides import float32_model, Inputs, quantized_model, random_model, Side
     from ..tokens.choice import SelectionConfig
-    config = size_config(name, args.head)
     inputs = Inputs.random(config)
     plain, quantized = float32_model(config), quantized_model(
         config, args.precision, args.vision)
@@ -123,7 +136,4 @@ def _measure(name: str, args) -> dict:
     if args.bfloat16:
         sides.append(Side('bfloat16', random_model(config).bfloat16(),
                           inputs.to(torch.bfloat16)))
-    result = compare(time_sides(sides, args.rounds, args.seconds, args.clock), 'float32')
-    facts = describe(config, args.vision)
-    print(table(name, facts, result), flush=True)
-    return {**facts, **result}
+    return sides

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-import sys
 import time
 
 from .options import add_policy_arguments, CHECKPOINT, policy_options
 from ..errors import ConfigError
 from ..numerics.precision import PRECISIONS
+from ..support.progress import Progress
 from ..support.resources import checkpoint_path
 
 _GIB = 2 ** 30
@@ -46,13 +46,13 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     """Convert, with a progress bar, and print what was made and the peak memory."""
-    import torch
-
     from ..support.memory import PeakMemory
-    if args.threads:
-        torch.set_num_threads(args.threads)
     started = time.monotonic()
-    task = make_task(args)
+    with Progress('reading the checkpoint'):
+        import torch
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        task = make_task(args)
     _print_plan(task)
     with PeakMemory() as peak:
         size = _convert(task, args.out)
@@ -98,22 +98,16 @@ def _print_plan(task) -> None:
 
 def _convert(task, out) -> int:
     """Convert under a progress bar that counts the original's bytes."""
-    from tqdm import tqdm
-
     from ..convert.conversion import convert
     from ..formats.tensor_file import tensor_bytes
     tensors = task.source.tensors
     total = sum(tensor_bytes(tensors.dtypes[name], shape)
                 for name, shape in tensors.shapes.items())
-    is_terminal = sys.stderr.isatty()
-    with tqdm(total=total, unit='B', unit_scale=True, unit_divisor=1024,
-              mininterval=0.1 if is_terminal else 10.0, ascii=not is_terminal) as bar:
-        def advance(unit, size):
-            bar.set_postfix_str(unit.name, refresh=False)
-            bar.update(size)
+    with Progress('convert', total=total, unit='B', scaled=True) as progress:
         try:
-            return convert(task, Path(out), advance, lambda text: bar.write(text, sys.stdout))
+            return convert(task, Path(out), lambda unit, size: progress.advance(size, unit.name),
+                           progress.write)
         except KeyboardInterrupt:
-            bar.write('interrupted: the same command goes on where this one stopped; '
-                      f'{out}.partial holds what is done', sys.stdout)
+            progress.write('interrupted: the same command goes on where this one stopped; '
+                           f'{out}.partial holds what is done')
             raise

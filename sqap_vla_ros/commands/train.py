@@ -16,6 +16,7 @@ import math
 
 from .scene import add_scene_arguments
 from ..errors import ConfigError
+from ..support.progress import Progress
 from ..train.recipe import HEAD_WIDTH
 
 _AT_LEAST = {'batch_size': 1, 'log_every': 1, 'coarse_steps': 0, 'fine_steps': 0, 'vit_depth': 1,
@@ -75,9 +76,10 @@ def check_options(args) -> None:
 
 def run(args) -> int:
     """Train, or go on with an interrupted training in the same directory; return the status."""
-    import torch
-    from ..train.trainer import Trainer
     check_options(args)
+    with Progress('loading PyTorch'):
+        import torch
+        from ..train.trainer import Trainer
     if args.threads:
         torch.set_num_threads(args.threads)
     trainer = Trainer(args)

@@ -25,7 +25,8 @@ from .workers import require_simulator, run_episodes, Scene
 from ..errors import ConfigError
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
-from ..support.files import make_directory, saving_to, write_whole
+from ..support.files import check_output, saving_to, write_whole
+from ..support.progress import Progress as Shown
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,16 @@ def evaluate(options: EvaluationOptions) -> list[dict]:
     be run.
     """
     require_simulator()
-    options, rows = _settled(options)
+    if options.out:
+        check_output(options.out, '--out')
+    with Shown('reading the checkpoint and the tasks'):
+        options, rows = _settled(options)
     instructions = options.scene.instructions
     seeds = episode_seeds(options.seed, len(instructions), options.episodes_per_task)
     jobs = [Job(row, seed) for row in rows for seed in seeds]
     out = options.out and Path(options.out)
-    if out:
-        make_directory(out.resolve().parent)
-    facts = _facts(options)
+    with Shown('reading the weights, to know them again'):
+        facts = _facts(options)
     progress = Progress(out and out.with_name(out.name + '.part.jsonl'), facts)
     try:
         _run_missing(jobs, progress, options)
@@ -176,7 +179,6 @@ def _run_missing(jobs, progress, options: EvaluationOptions) -> None:
 
     A row's episodes are run task by task: tasks of another scene take seconds to build.
     """
-    from tqdm import tqdm
     missing = [job for job in jobs if job.key not in progress.finished]
     if not missing:
         return
@@ -185,13 +187,11 @@ def _run_missing(jobs, progress, options: EvaluationOptions) -> None:
     missing.sort(key=lambda job: (places[job.row], job.seed % tasks, job.seed))
     scene = Scene(options.checkpoint, options.scene, options.max_steps, options.policy,
                   fingerprint(options.checkpoint))
-    with closing(run_episodes(missing, scene, options.processes)) as finished, tqdm(
-            total=len(jobs), initial=len(jobs) - len(missing), unit='episode',
-            smoothing=0.05) as bar:
+    with closing(run_episodes(missing, scene, options.processes)) as finished, Shown(
+            'eval', total=len(jobs), done=len(jobs) - len(missing), unit='episode') as shown:
         for job, result in finished:
             progress.add(job, result)
-            bar.set_postfix_str(f'{job.row.name} {job.row.control}')
-            bar.update()
+            shown.advance(note=f'{job.row.name} {job.row.control}')
 
 
 def _write(out: Path, facts: dict, table: list[dict], results: dict) -> None:

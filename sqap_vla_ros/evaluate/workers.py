@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.util import find_spec
 
 from .checkpoint_files import fingerprint
 from .plan import Job
@@ -17,6 +16,7 @@ from ..errors import ConfigError
 from ..options import PolicyOptions
 from ..sim.options import SceneOptions
 from ..support.processes import run_jobs
+from ..support.requirements import require
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class Scene:
 
 def require_simulator() -> None:
     """Raise ConfigError where the LIBERO benchmark is not installed."""
-    if find_spec('libero') is None:
-        raise ConfigError('the LIBERO benchmark is not installed: pip install .[sim]')
+    require(ConfigError, 'libero', 'mujoco')
 
 
 def run_episodes(jobs, scene: Scene, processes: int) -> Iterator[tuple[Job, EpisodeResult]]:

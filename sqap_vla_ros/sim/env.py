@@ -60,11 +60,7 @@ class LiberoEnv:
     def __init__(self, instructions=None, suite='libero_goal', placement_m=PLACEMENT_M,
                  image_size=(256, 256), camera='agentview', initial_states=False,
                  variation=Variation(), command_scale=SPEEDS):
-        if not 0 <= placement_m <= 1:
-            raise ConfigError(f'placement_m is {placement_m}: use 0 to 1')
-        if initial_states and (variation.distractors or variation.yaw_rad):
-            raise ConfigError('official initial states leave no room for distractors or yaw: '
-                              'turn initial_states off, or those')
+        _check_placing(placement_m, initial_states, variation)
         self._tasks = tasks_of(suite, instructions)
         self._problems = {name: task.parse() for name, task in self._tasks.items()}
         self._states = {name: task.initial_states() if initial_states else None
@@ -273,8 +269,25 @@ def _share_scene(problem, other):
 
 def make_environment(scene: SceneOptions) -> LiberoEnv:
     """Return a new LiberoEnv of some options; raise ConfigError for those that it refuses."""
-    variation = {item.name: getattr(scene, item.name) for item in fields(Variation)}
-    pose = scene.camera_pose
-    variation['camera_pose'] = (pose[:3], pose[3:]) if pose else None
     return LiberoEnv(scene.instructions or None, scene.suite, scene.placement_m,
-                     initial_states=scene.initial_states, variation=Variation(**variation))
+                     initial_states=scene.initial_states, variation=_variation(scene))
+
+
+def check_scene(scene: SceneOptions) -> None:
+    """Raise ConfigError, without building a scene, for options that a LiberoEnv refuses."""
+    _check_placing(scene.placement_m, scene.initial_states, _variation(scene))
+    tasks_of(scene.suite, scene.instructions or None)
+
+
+def _variation(scene: SceneOptions) -> Variation:
+    values = {item.name: getattr(scene, item.name) for item in fields(Variation)}
+    pose = scene.camera_pose
+    return Variation(**{**values, 'camera_pose': (pose[:3], pose[3:]) if pose else None})
+
+
+def _check_placing(placement_m, initial_states, variation):
+    if not 0 <= placement_m <= 1:
+        raise ConfigError(f'placement_m is {placement_m}: use 0 to 1')
+    if initial_states and (variation.distractors or variation.yaw_rad):
+        raise ConfigError('official initial states leave no room for distractors or yaw: '
+                          'turn initial_states off, or those')

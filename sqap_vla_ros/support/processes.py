@@ -11,23 +11,30 @@ from contextlib import contextmanager
 import ctypes
 import multiprocessing
 import os
+from queue import Empty
 import signal
 import sys
 import threading
 from typing import NoReturn
 
+POLL_S = 0.1
 
-def run_jobs(function: Callable, jobs: Iterable, processes: int) -> Iterator[tuple]:
+
+def run_jobs(function: Callable, jobs: Iterable, processes: int,
+             heard: Callable | None = None) -> Iterator[tuple]:
     """
     Yield (job, function(job)) for every job, in the order in which they end.
 
-    function and jobs are pickled; a process is kept from job to job.  Close the generator
-    (contextlib.closing) to stop early: running jobs are given up.  Ctrl-C reaches the caller
-    alone.  Raises what a job raises, and RuntimeError when a process dies.
+    function and jobs are pickled; a process is kept from job to job.  heard: called, on a thread
+    of this process, with what running jobs `tell`.  Close the generator (contextlib.closing) to
+    stop early: running jobs are given up.  Ctrl-C reaches the caller alone.  Raises what a job
+    raises, and RuntimeError when a process dies.
     """
     context, ended = multiprocessing.get_context('spawn'), False
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(processes, context, _end_with_parent) as pool:
+    news = context.Queue()
+    with _listening(news, heard), ProcessPoolExecutor(
+            processes, context, _begin, (news,)) as pool:
         try:
             with _without_interrupts():  # the processes inherit it
                 jobs_of = {pool.submit(function, job): job for job in jobs}
@@ -42,6 +49,40 @@ def run_jobs(function: Callable, jobs: Iterable, processes: int) -> Iterator[tup
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
+
+
+def tell(news) -> None:
+    """Let the caller of run_jobs hear something of the job that runs in this process."""
+    if _news is not None:
+        _news.put(news)
+
+
+_news = None  # where a process of run_jobs tells its news
+
+
+@contextmanager
+def _listening(news, heard: Callable | None):
+    """Call heard with the news of all processes, until the last is heard or they are given up."""
+    over = threading.Event()
+
+    def listen():
+        while True:
+            try:
+                item = news.get(timeout=POLL_S)
+            except Empty:
+                if over.is_set():
+                    return
+            else:
+                heard(item)
+    thread = threading.Thread(target=listen, daemon=True)
+    if heard is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if heard is not None:
+            thread.join(5 * POLL_S)  # it waits for ever for the rest of what a killed one told
 
 
 def leave(status: int) -> NoReturn:
@@ -67,7 +108,9 @@ def _without_interrupts():
         signal.signal(signal.SIGINT, before)
 
 
-def _end_with_parent() -> None:
-    """Let the parent's death, however it came, end this process too."""
+def _begin(news) -> None:
+    """Keep where to tell news; let the parent's death, however it came, end this process too."""
+    global _news
+    _news = news
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -89,7 +89,8 @@ class Progress:
             pass
 
     def _show(self) -> None:
-        self._bar = self._bar or self._made_bar()
+        if self._bar is None:
+            self._bar = self._made_bar()
         self._bar.n = self.done
         self._bar.set_description_str(self.text, refresh=False)
         self._bar.set_postfix_str(self._note, refresh=False)

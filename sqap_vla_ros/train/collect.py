@@ -20,13 +20,18 @@ import numpy as np
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
 from sqap_vla_ros.sim.options import SceneOptions
-from sqap_vla_ros.support.files import make_directory, saving_to, write_whole
-from sqap_vla_ros.support.processes import run_jobs
+from sqap_vla_ros.support.files import (
+    check_directory, make_directory, saving_to, write_whole)
+from sqap_vla_ros.support.processes import run_jobs, tell
+from sqap_vla_ros.support.progress import Progress
+from sqap_vla_ros.support.requirements import require
 from sqap_vla_ros.train.recording import pack_shard, record_episode
 from sqap_vla_ros.train.shards import differences, episodes_in, POINT_NAMES, write_shard
 
 OPTIONS = 'collect.json'
 KEPT = 'finished shards are kept'
+FRAMES_AN_EPISODE = 56  # at a stride of 2: 0.9 MB of 16 KB each, of the tasks of libero_goal
+BYTES_A_PIXEL = 16e3 / 224 ** 2  # of a JPEG
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,17 @@ def collect_shard(env, config, shard):
         else:
             records.append((episode % len(env.instructions), record))
             seeds.append(seed)
+        tell(EpisodeNews(record is None, 0 if record is None else len(record['jpeg'])))
     point_names = (*POINT_NAMES, *env.object_centers())
     return pack_shard(records, seeds, failed, env.instructions, point_names)
+
+
+@dataclass(frozen=True)
+class EpisodeNews:
+    """What a worker tells of an episode that has ended."""
+
+    is_failed: bool
+    frames: int
 
 
 def shard_path(config, shard):
@@ -106,13 +120,21 @@ def missing_shards(config):
 
 def keep_options(config):
     """Write a folder's collect.json, or raise ConfigError naming differences from it."""
+    check_options(config)
+    path = config.out / OPTIONS
+    if path.is_file():
+        return
+    if any(config.out.glob('*.npz')):
+        print(f'{config.out} does not say with which options it was collected: taken to be '
+              'the present ones')
+    with saving_to(config.out, 0, KEPT):
+        write_whole(path, (json.dumps(config.values(), indent=1) + '\n').encode())
+
+
+def check_options(config):
+    """Raise ConfigError for a folder whose collect.json has other options; it may have none."""
     path, values = config.out / OPTIONS, json.loads(json.dumps(config.values()))
     if not path.is_file():
-        if any(config.out.glob('*.npz')):
-            print(f'{config.out} does not say with which options it was collected: taken to be '
-                  'the present ones')
-        with saving_to(config.out, 0, KEPT):
-            write_whole(path, json.dumps(values, indent=1).encode())
         return
     try:
         found = dict(json.loads(path.read_text()))
@@ -144,16 +166,56 @@ def _work(config, shard):
 
 
 def collect(config):
-    """Collect what is missing; return (episodes, failures, frames) added, or a ConfigError."""
-    from tqdm import tqdm
+    """
+    Collect what is missing; return (episodes, failures, frames) added.
+
+    Raises ConfigError, before anything is written, for a folder without permission or room, for
+    one that holds demonstrations of other options, and for a scene that cannot be.
+    """
+    check_options(config)
+    with Progress('looking at the shards that are there'):
+        shards, totals = missing_shards(config), np.zeros(3, int)
+    missing = sum(episodes_of(config, shard) for shard in shards)
+    if shards:
+        check_collection(config, missing)
     make_directory(config.out)
     keep_options(config)
-    shards, totals = missing_shards(config), np.zeros(3, int)
-    jobs = run_jobs(partial(_work, config), shards, config.workers)
-    with closing(jobs), tqdm(total=config.episodes, initial=config.episodes - sum(
-            episodes_of(config, shard) for shard in shards), unit='episode') as bar:
-        for shard, counts in jobs:
-            totals += counts
-            bar.update(episodes_of(config, shard))
-            bar.set_postfix(failed=totals[1], frames=totals[2])
+    with Progress('collect', total=config.episodes, done=config.episodes - missing,
+                  unit='episode') as progress:
+        score = Score(progress)
+        jobs = run_jobs(partial(_work, config), shards, config.workers, score.add)
+        with closing(jobs):
+            for _, counts in jobs:
+                totals += counts
     return tuple(totals.tolist())
+
+
+class Score:
+    """Counts episodes as they end, within a shard too."""
+
+    def __init__(self, progress: Progress):
+        """Show them there."""
+        self._progress, self._failed, self._frames = progress, 0, 0
+
+    def add(self, news: EpisodeNews) -> None:
+        """Count one."""
+        self._failed += news.is_failed
+        self._frames += news.frames
+        self._progress.advance(note=f'{self._failed} failed, {self._frames} frames')
+
+
+def check_collection(config, episodes: int) -> None:
+    """Raise ConfigError for what would only fail after a simulator was built, or hours later."""
+    require(ConfigError, 'libero', 'mujoco')
+    with Progress('reading the tasks'):
+        from sqap_vla_ros.sim.env import check_scene
+        check_scene(config.scene)
+    frames = episodes * FRAMES_AN_EPISODE * 2 / config.frame_stride
+    needed = int(frames * BYTES_A_PIXEL * config.input_size ** 2)
+    folder = config.out.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ConfigError(f'--out {config.out} cannot be a directory for results: {folder} is a '
+                          'file')
+    check_directory(folder, '--out', needed, config.out)

@@ -21,7 +21,9 @@ from .success import best_of, last_measured, SuccessMeter
 from ..errors import ConfigError
 from ..sim.options import scene_options
 from ..sim.placements import NoRoomError
-from ..support.files import make_directory, saving_to, write_whole
+from ..support.files import check_directory, make_directory, saving_to, write_whole
+from ..support.progress import Progress
+from ..support.requirements import require
 
 HELD_OUT_BATCHES, HELD_OUT_SIZE = 6, 64
 SAVE_EVERY_S = 300
@@ -37,12 +39,14 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.args, self.out = args, Path(args.out)
         self.device = choose_device(args.device)
-        self.data = load_shards(args.data)
+        with Progress('reading the demonstrations'):
+            self.data = load_shards(args.data)
         print(describe(self.data))
         self.rows, self.held_rows = split_rows(self.data)
         if not len(self.held_rows):
             print('no episode is held out: the curves are of training batches only')
         make_directory(self.out)
+        check_directory(self.out, 'OUT')
         self.norm = normalisation(self.data)
         self.tokenizer = word_tokenizer(self.data.instructions)
         self.config = network(args, self.data, self.tokenizer)
@@ -88,8 +92,11 @@ class Trainer:
         args = self.args
         if not args.eval_every:
             return None
-        return SuccessMeter(self.out / 'checkpoint', scene_options(args, self.data.instructions),
-                            args.eval_episodes)
+        require(ConfigError, 'libero', 'mujoco')
+        with Progress('building the simulator'):
+            return SuccessMeter(
+                self.out / 'checkpoint', scene_options(args, self.data.instructions),
+                args.eval_episodes)
 
     def _batches(self, rows, size, seed, augment=True):
         from .batches import Batches
@@ -97,15 +104,14 @@ class Trainer:
 
     def loop(self) -> int:
         """Run to the last step, the time limit or a signal; return 0 or 128 + its number."""
-        from tqdm import tqdm
         batches = self._batches(
             self.rows, self.args.batch_size, self.args.seed + self.step)
         if len(self.held_rows):
             held_out = self._batches(self.held_rows, HELD_OUT_SIZE, 1, augment=False)
             self.held_batches = [held_out.make(held_out.draw()) for _ in range(HELD_OUT_BATCHES)]
         deadline = time.monotonic() + self.args.max_minutes * 60
-        with stop_signals() as stop, tqdm(total=self.total_steps, initial=self.step,
-                                          unit='step', mininterval=10) as bar:
+        with stop_signals() as stop, Progress('train', total=self.total_steps, done=self.step,
+                                              unit='step') as bar:
             while not stop and time.monotonic() < deadline:
                 if self._measurement_is_due():
                     self._measure(stop, deadline, bar)
@@ -127,7 +133,7 @@ class Trainer:
         figures = self.learner.train_step(batches.take(), self.step)
         self.step += 1
         self.samples += self.args.batch_size
-        bar.update()
+        bar.advance()
         if self.step % self.args.log_every == 0 or self._measurement_is_due():
             self._record(bar, train=figures)
         if began - self._saved > SAVE_EVERY_S:
@@ -149,12 +155,14 @@ class Trainer:
         if not self.log or self.log[-1]['step'] != self.step:
             self._record(bar)
         self.save()
+        bar.show('measuring success in the simulator')
         try:
             found = self.meter.measure(stop, deadline)
         except (NoRoomError, RuntimeError) as error:  # a seed's start, or a process that died
             self._failed_at = self.step
             bar.write(f'step {self.step}: success was not measured, training goes on: {error}')
             return
+        bar.show('')
         if found is None:
             return
         found['step'] = self.step
@@ -175,8 +183,10 @@ class Trainer:
         best = best_of(self.log)
         if best is None:
             return f'{text}. The checkpoint is {self.out / "checkpoint"}'
-        return (f'{text}. The checkpoint to ship is {self.out / "best"}, of step {best["step"]}: '
-                f'{best["successes"]} of {best["episodes"]} validation episodes')
+        low, high = best['wilson95']
+        return (f'{text}. The best of what was tried is {self.out / "best"}, of step '
+                f'{best["step"]}: {best["successes"]} of {best["episodes"]} validation episodes '
+                f'({low:.0%} .. {high:.0%}); measure it on test seeds with `sqap-vla eval`')
 
     def save(self) -> None:
         """Write the resumable state, the checkpoint and the curves, each whole or not at all."""
@@ -220,7 +230,8 @@ class Trainer:
         path = self.out / 'state.pt'
         if not path.is_file():
             return
-        state = read_state(path, self.device)
+        with Progress('reading the state to go on with'):
+            state = read_state(path, self.device)
         wanted = self._identity()
         changed = differences({**wanted, **{name: state[name] for name in wanted.keys() & state}},
                               wanted)

@@ -16,7 +16,7 @@ from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.sim.placements import NoRoomError
 from sqap_vla_ros.train import collect
 from sqap_vla_ros.train.collect import (
-    collect_shard, CollectConfig, keep_options, missing_shards, shard_path)
+    collect_shard, CollectConfig, EpisodeNews, keep_options, missing_shards, shard_path)
 from sqap_vla_ros.train.perturbation import Perturbation, PerturbationConfig
 from sqap_vla_ros.train.recording import pack_shard
 from sqap_vla_ros.train.shards import load_shards, POINT_NAMES, write_shard
@@ -178,10 +178,20 @@ def test_a_folder_goes_on_with_the_same_options_only(tmp_path):
         keep_options(config)
 
 
-def test_a_folder_that_cannot_be_is_refused(tmp_path):
+@pytest.mark.parametrize('changes, told', [
+    ({'out': 'file/data'}, 'cannot be a directory for results: .*file is a file'),
+    ({'scene': SceneOptions(suite='libero_gaol')}, "did you mean 'libero_goal'"),
+    ({'scene': SceneOptions(instructions=('put the bowl on the stoev',))},
+     "did you mean 'put the bowl on the stove'"),
+    ({'scene': SceneOptions(placement_m=2.0)}, 'placement_m is 2.0'),
+    ({'episodes': 10**9}, 'No space left on device .[0-9]+ bytes are needed, [0-9]+ bytes')])
+def test_what_cannot_be_collected_is_refused_before_anything_is_written(tmp_path, changes, told):
+    pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
     (tmp_path / 'file').touch()
-    with pytest.raises(ConfigError, match='cannot be a directory'):
-        collect.collect(CollectConfig(out=tmp_path / 'file' / 'data'))
+    values = {'out': 'data', 'shard_episodes': 10**6, **changes}
+    with pytest.raises(ConfigError, match=told):
+        collect.collect(CollectConfig(**{**values, 'out': tmp_path / values['out']}))
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
 def test_a_seed_without_room_counts_as_failed(tmp_path):
@@ -232,11 +242,21 @@ def test_processes_add_up_what_they_collect(tmp_path, monkeypatch):
     write_shard(shard_path(config, 0), shard([6] * 10))
     asked = []
 
-    def run_jobs(function, jobs, processes):
+    def run_jobs(function, jobs, processes, heard):
         asked.extend(jobs)
-        yield from ((job, (4, 1, 50)) for job in jobs)
+        for job in jobs:
+            for number in range(5):
+                heard(EpisodeNews(number == 0, 0 if number == 0 else 10))
+            yield job, (4, 1, 50)
+    shown = []
     monkeypatch.setattr(collect, 'run_jobs', run_jobs)
+    monkeypatch.setattr(collect, 'check_collection', lambda config, episodes: shown.append(
+        episodes))
+    monkeypatch.setattr(collect.Progress, 'advance', lambda self, count=1, note=None:
+                        shown.append(note))
     assert collect.collect(config) == (8, 2, 100) and asked == [1, 2]
+    assert shown[0] == 15 and shown[1:3] == ['1 failed, 0 frames', '1 failed, 10 frames']
+    assert shown[-1] == '2 failed, 80 frames'  # of each episode, within a shard
 
 
 def test_a_perturbation_is_decided_by_its_generator():

@@ -65,7 +65,7 @@ def test_the_best_checkpoint_by_success_is_kept_and_named(measured, tmp_path, ca
     assert all(row['success']['step'] == row['success']['of_step'] == row['step'] for row in log)
     best = checkpoint.read_config(tmp_path / 'best').training
     assert best['step'] == best['validation']['step'] == 6  # of equals, the later one
-    assert 'to ship is' in capsys.readouterr().out
+    assert 'The best of what was tried is' in capsys.readouterr().out
     measured(10, 4, 6)
     printed = capsys.readouterr().out
     assert f'{tmp_path / "best"}, of step 10: 6 of 8 validation' in printed

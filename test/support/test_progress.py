@@ -1,0 +1,104 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Long steps show that they go on; short ones say nothing; processes tell their news."""
+from contextlib import closing
+import io
+import os
+import sys
+import time
+
+import pytest
+from sqap_vla_ros.support import progress as module
+from sqap_vla_ros.support.processes import run_jobs, tell
+from sqap_vla_ros.support.progress import Progress
+
+
+class Screen(io.StringIO):
+    """Stands for stderr; is_terminal: what it says it is."""
+
+    def __init__(self, is_terminal):
+        super().__init__()
+        self.isatty = lambda: is_terminal
+
+
+def screen_of(monkeypatch, is_terminal):
+    """Return a stderr on which everything is shown after hundredths of a second."""
+    for name in ('TICK_S', 'LINE_S', 'PATIENCE_S'):
+        monkeypatch.setattr(module, name, 0.02)
+    monkeypatch.setattr(sys, 'stderr', Screen(is_terminal))
+    return sys.stderr
+
+
+on_both = pytest.mark.parametrize('is_terminal', [True, False], ids=['terminal', 'log'])
+
+
+def wait_for(screen, text):
+    """Wait until the screen shows a text."""
+    give_up_at = time.monotonic() + 10
+    while text not in screen.getvalue():
+        assert time.monotonic() < give_up_at, screen.getvalue()
+        time.sleep(0.01)
+
+
+@on_both
+def test_a_step_that_cannot_be_counted_shows_its_clock(monkeypatch, is_terminal):
+    screen = screen_of(monkeypatch, is_terminal)
+    with Progress('loading the weights'):
+        wait_for(screen, 'loading the weights')
+        wait_for(screen, '00:00')
+
+
+@on_both
+def test_a_count_moves_by_itself_and_with_its_note(monkeypatch, is_terminal):
+    screen = screen_of(monkeypatch, is_terminal)
+    with Progress('collect', total=30, done=10, unit='episode') as progress:
+        wait_for(screen, '10/30' if screen.isatty() else '10 of 30 episode after')
+        progress.advance(2, note='1 failed')
+        wait_for(screen, '12/30' if screen.isatty() else '12 of 30 episode after')
+        wait_for(screen, '1 failed')
+
+
+@on_both
+def test_another_text_and_a_line_between(monkeypatch, is_terminal, capsys):
+    screen = screen_of(monkeypatch, is_terminal)
+    with Progress('loading', total=3) as progress:
+        wait_for(screen, 'loading')
+        progress.show('', text='running')
+        wait_for(screen, 'running')
+        progress.write('a line')
+    assert 'a line\n' in capsys.readouterr().out
+
+
+@on_both
+def test_what_is_over_soon_says_nothing_and_takes_no_time(monkeypatch, is_terminal):
+    monkeypatch.setattr(sys, 'stderr', Screen(is_terminal))
+    begun = time.monotonic()
+    with Progress('quick', total=3) as progress:
+        if not is_terminal:
+            progress.advance(3)
+    assert sys.stderr.getvalue() == '' and time.monotonic() - begun < 5
+
+
+@on_both
+def test_an_interrupt_ends_it_and_goes_on_upwards(monkeypatch, is_terminal):
+    screen = screen_of(monkeypatch, is_terminal)
+    with pytest.raises(KeyboardInterrupt), Progress('converting'):
+        raise KeyboardInterrupt
+    size = len(screen.getvalue())
+    time.sleep(0.1)
+    assert len(screen.getvalue()) == size  # nothing ticks any more
+
+
+def _job(count):
+    for number in range(count):
+        tell((os.getpid(), number))
+    return count
+
+
+def test_processes_tell_their_news_before_their_jobs_are_counted_as_over():
+    heard = []
+    with closing(run_jobs(_job, [3, 2], 1, heard.append)) as jobs:
+        assert sorted(jobs) == [(2, 2), (3, 3)]
+    assert sorted(number for _, number in heard) == [0, 0, 1, 1, 2]
+    assert {pid for pid, _ in heard} != {os.getpid()}
+    tell('nobody listens here')
