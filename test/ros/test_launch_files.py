@@ -7,6 +7,7 @@ Small stand-ins keep what they were given. test_launch_real.py has the same file
 launch.
 """
 
+from pathlib import Path
 import re
 import sys
 from types import SimpleNamespace
@@ -19,10 +20,11 @@ from sqap_vla_ros.support.resources import share_directory
 import yaml
 
 pytestmark = pytest.mark.ros
+ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((share_directory() / 'launch').glob('*.launch.py'))
 GIVEN = {'config': 'example_arm', 'checkpoint': 'libero_goal'}
 EXECUTABLES = set(re.search(
-    r'foreach\(NODE (.*)\)', (share_directory() / 'CMakeLists.txt').read_text()).group(1).split())
+    r'foreach\(NODE (.*)\)', (ROOT / 'CMakeLists.txt').read_text()).group(1).split())
 OF_OTHERS = {  # that are started, by package
     'rviz2': {'rviz2'}, 'ros_gz_bridge': {'parameter_bridge'}, 'ros_gz_sim': {'create'},
     'robot_state_publisher': {'robot_state_publisher'}, 'tf2_ros': {'static_transform_publisher'}}

@@ -28,8 +28,8 @@ from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.support.resources import share_directory
 import yaml
 
-SHARE = share_directory()
-DOCS = [path for path in sorted([*(SHARE / 'docs').glob('*.md'), *SHARE.glob('README.md')])
+ROOT, SHARE = Path(__file__).resolve().parents[2], share_directory()
+DOCS = [path for path in sorted([*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md'])
         if path.name != 'ros2_tools.md']  # whose transcripts show misspelt ones
 ROOMS = 'ros/vla', 'ros/launching', 'ingest', 'geometry', 'control'  # which speak to the user
 # what messages name: quoted, paths, numbers, packages, joints, and what docs leave out
@@ -142,9 +142,7 @@ def texts_of_the_code():
 
 @pytest.mark.parametrize('name', ['gazebo.md', 'isaac.md', 'robots.md'])
 def test_messages_that_docs_explain_are_said_by_the_code(name):
-    if not (SHARE / 'docs').is_dir():
-        pytest.skip('the docs are not installed')
-    *_, table = re.split('## What (?:goes|can go) wrong', (SHARE / 'docs' / name).read_text())
+    *_, table = re.split('## What (?:goes|can go) wrong', (ROOT / 'docs' / name).read_text())
     messages = [message for line in table.splitlines() if line.startswith('| ')
                 for message in re.findall(r'`([^`]{12,})`', line.split('|')[1])]
     assert len(messages) > 2
@@ -284,6 +282,6 @@ def test_the_node_has_these_topics_and_no_others_that_are_relative():
 
 
 def test_colcon_installs_all_of_it():
-    text = (Path(__file__).resolve().parents[2] / 'CMakeLists.txt').read_text()
+    text = (ROOT / 'CMakeLists.txt').read_text()
     folders = re.search(r'install\(DIRECTORY (config .*)\n', text).group(1).split()
     assert {'config', 'launch', 'models', 'rviz', 'urdf'} <= set(folders)
