@@ -24,7 +24,8 @@ def double_commands(options, frames=None, **roles):
     if 'simulator' in roles:
         commands['simulator'] = [*double, roles['simulator']]
     else:
-        commands['simulator'] = [*double, 'simulator', *arguments]
+        listeners = 1 if frames is None else 2  # the recorder's images, too
+        commands['simulator'] = [*double, 'simulator', str(listeners), *arguments]
     return commands
 
 
