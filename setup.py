@@ -7,8 +7,15 @@ Ranges only, so that it also installs where torch is given (JetPack); exact vers
 constraints/. The ROS package with its messages and nodes is built by colcon from package.xml.
 """
 from pathlib import Path
+import sys
 
 from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+# installed where colcon installs it, too, and support/resources.py finds it
+SHARE = Path('share/sqap_vla_ros')
+SHARED = ('action', 'config', 'constraints', 'interfaces', 'launch', 'models', 'msg', 'rviz',
+          'urdf')
 
 EXTRAS = {
     # Python packages that a ROS 2 installation does not bring itself; rclpy comes with ROS.
@@ -26,7 +33,7 @@ EXTRAS = {
     'gpu': ["triton>=3.3; platform_system == 'Linux'"],  # torch's CUDA builds bring it
     'dev': [
         'hypothesis>=6.80', 'import-linter>=2.15', 'pytest>=7', 'pytest-timeout>=2.1',
-        'pytest-xdist>=3.0', 'scipy>=1.8',
+        'pytest-xdist>=3.7', 'scipy>=1.8',
         'transformers>=4.40',  # an oracle of the model's tests
         # the CUDA kernels are tested in its interpreter
         "triton>=3.3; platform_system == 'Linux' and platform_machine == 'x86_64'",
@@ -37,12 +44,27 @@ EXTRAS = {
     ],
 }
 
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """Return [(directory below the prefix, files)] of what lies beside the code."""
+    if {'editable_wheel', 'develop'} & set(sys.argv):  # finds it in the source tree
+        return []
+    paths = [ROOT / 'package.xml', ROOT / 'LICENSE']
+    paths += [path for name in SHARED for path in sorted((ROOT / name).rglob('*'))
+              if path.is_file() and '__pycache__' not in path.parts]
+    files = {}
+    for path in paths:
+        place = path.relative_to(ROOT)
+        files.setdefault(str(SHARE / place.parent), []).append(str(place))
+    return list(files.items())
+
+
 setup(
     name='sqap_vla_ros',
     version='0.1.0',
     description='Quantized, token-pruned vision-language-action policies for ROS 2 arms',
-    long_description=Path(__file__).with_name('README.md').read_text(encoding='utf-8')
-    if Path(__file__).with_name('README.md').is_file() else '',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8')
+    if (ROOT / 'README.md').is_file() else '',
     long_description_content_type='text/markdown',
     author='The sqap_vla_ros Authors',
     license='Apache-2.0',
@@ -54,6 +76,7 @@ setup(
     packages=find_packages(include=['sqap_vla_ros', 'sqap_vla_ros.*']),
     package_data={'sqap_vla_ros.kernels': ['native/*.cpp', 'native/*.h'],
                   'sqap_vla_ros.sim': ['panda.urdf']},
+    data_files=data_files(),
     python_requires='>=3.10',
     install_requires=[
         'numpy>=1.22',
