@@ -34,6 +34,8 @@ COMMANDS = {
                      'draw the robot into what a camera sees, and tell what is wrong'),
     'bench': ('sqap_vla_ros.commands.bench',
               'time SQAP against plain float32; `bench safety` tries the safety gate'),
+    'watch': ('sqap_vla_ros.commands.watch', 'show live what running vla_nodes say of themselves'),
+    'run': ('sqap_vla_ros.commands.run', 'let a running vla_node follow one instruction'),
 }
 
 

@@ -12,7 +12,6 @@ import ctypes
 from dataclasses import dataclass
 import os
 from pathlib import Path
-import random
 import signal
 import subprocess
 import time
@@ -20,8 +19,6 @@ import time
 PR_SET_PDEATHSIG = 1
 GRACE_S = 8.0
 LAST_LINES = 25
-# Above 101 the ports of a ROS domain meet Linux's ephemeral ports.
-DOMAINS = range(1, 102)
 _libc = ctypes.CDLL(None)
 
 
@@ -119,23 +116,6 @@ class Children:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-def free_domain_id() -> int:
-    """
-    Return a ROS domain in which no process of this machine takes part.
-
-    Every participant of domain d listens on UDP port 7400 + 250 d (multicast discovery).
-    """
-    ports = set()
-    for table in ('/proc/net/udp', '/proc/net/udp6'):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        ports |= {int(line.split()[1].rpartition(':')[2], 16) for line in lines}
-    free = [domain for domain in DOMAINS if 7400 + 250 * domain not in ports]
-    return random.choice(free or DOMAINS)
 
 
 def _die_with(parent: int) -> None:

@@ -8,9 +8,10 @@ import tempfile
 import time
 
 from .options import check_against_checkpoint, DemoOptions, node_commands, prepare_output
-from .processes import ChildDied, free_domain_id
+from .processes import ChildDied
 from .session import DemoInterrupted, Records, Session
 from ..errors import ConfigError
+from ..support.domains import free_domain_id
 from ..support.files import MIB, saving_to, write_whole
 from ..support.progress import Progress
 from ..support.requirements import require

@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """A command that talks to ROS itself: it needs ROS, and the variables that ROS processes have."""
+from collections.abc import Mapping
 import os
 import sys
 
@@ -19,9 +20,13 @@ def become_ros_process() -> None:
     Raises ConfigError, with what to do, where ROS or the built messages are missing.
     """
     environment = ros_environment()
-    if any(os.environ.get(name) != environment.get(name) for name in AT_START):
+    if any(_entries(environment, name) - _entries(os.environ, name) for name in AT_START):
         os.execve(sys.executable, sys.orig_argv, environment)
     require_ros()
+
+
+def _entries(environment: Mapping[str, str], name: str) -> set[str]:
+    return set(environment.get(name, '').split(os.pathsep))
 
 
 def require_ros() -> None:

@@ -21,7 +21,7 @@ from sqap_vla_ros import cli
 from sqap_vla_ros.demo import run as command
 from sqap_vla_ros.demo.options import (
     check_against_checkpoint, DemoOptions, node_commands, prepare_output)
-from sqap_vla_ros.demo.processes import ChildDied, Children, free_domain_id
+from sqap_vla_ros.demo.processes import ChildDied, Children
 from sqap_vla_ros.demo.session import Records, Session
 from sqap_vla_ros.demo.summary import report_text, summarize
 from sqap_vla_ros.errors import ConfigError
@@ -112,15 +112,6 @@ def test_controls_reach_the_node_that_they_concern(tmp_path):
     assert 'selection_method:="random"' in policy and 'control:="none"' in simulator
     policy, simulator = words('blank-image')
     assert 'selection_method:="sqap"' in policy and 'control:="blank-image"' in simulator
-
-
-def test_the_chosen_ros_domain_is_free():
-    import socket
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        others = {free_domain_id() for _ in range(20)}
-        domain = others.pop()
-        taken.bind(('', 7400 + 250 * domain))
-        assert all(free_domain_id() != domain for _ in range(300))
 
 
 def run_session(directory, environment, commands, episodes=2):
