@@ -167,11 +167,13 @@ def test_sections_for_this_node_are_read_and_the_others_left_to_theirs(tmp_path,
     path = tmp_path / 'arm.yaml'
     path.write_text(f'{section}:\n  ros__parameters:\n    base_frame: x\n'
                     '    wrist:\n      camera_frame: c\n    max_linear_speed: 1e-1\n'
+                    '    workspace_low: [1e-1, 0.0, 1.5]\n'
                     '    qos_overrides:\n      /image:\n        subscription:\n'
                     '          depth: 2\n'
                     'camera:\n  ros__parameters:\n    fps: 30\n')
     assert parameters_of(path, node, KNOWN) == {
         'base_frame': 'x', 'wrist.camera_frame': 'c', 'max_linear_speed': 0.1,
+        'workspace_low': [0.1, 0.0, 1.5],
         'qos_overrides./image.subscription.depth': 2}
 
 

@@ -139,11 +139,15 @@ def _flat(path, values: Mapping, prefix: str = '') -> dict:
 def _value(path, name: str, value):
     if value is None:
         raise ConfigError(f"{path}: parameter {name} has no value: write '' for an empty text")
-    if isinstance(value, str) and DOUBLE.fullmatch(value):
-        return float(value)
     if isinstance(value, list):
-        _check_list(path, name, value)
-    return value
+        _check_list(path, name, [_number(item) for item in value])
+        return [_number(item) for item in value]
+    return _number(value)
+
+
+def _number(value):
+    """Return a number for a text that ROS takes for one, and the value else."""
+    return float(value) if isinstance(value, str) and DOUBLE.fullmatch(value) else value
 
 
 def _check_list(path, name: str, value: Sequence):
