@@ -189,6 +189,18 @@ class TransformBuffer:
             up, down = self._paths(source.lstrip('/'), target.lstrip('/'))
             return [self._edges[child].step(child, since_ns) for child in up + down]
 
+    def span(self, target: str, source: str) -> tuple[int, int] | None:
+        """
+        Return the first and last time at which all that moves between two frames is known.
+
+        None where nothing does.  Raises TransformLookupError as lookup does.
+        """
+        with self._lock:
+            up, down = self._paths(source.lstrip('/'), target.lstrip('/'))
+            moving = [self._edges[child] for child in up + down if not self._edges[child].static]
+            return (max(edge.oldest_ns for edge in moving),
+                    min(edge.newest_ns for edge in moving)) if moving else None
+
     def _check_contradictions(self, children, stamp_ns):
         for child in children:
             when_ns, text = self._contradictions.get(child, (None, ''))
@@ -238,6 +250,10 @@ class _Edge:
     @property
     def newest_ns(self):
         return self._stamps[-1]
+
+    @property
+    def oldest_ns(self):
+        return self._stamps[0]
 
     def insert(self, stamp_ns, numbers, cache_ns):
         """Take a pose, and forget those more than cache_ns older than the newest."""

@@ -110,8 +110,7 @@ class CameraObserver:
         names = options.protected_frames or options.end_effector_frames
         camera_pose, camera_age_s = self._pose(camera_frame, time_ns, wait)
         poses = [(frame, *self._pose(frame, time_ns, wait)) for frame in names]
-        moves = not all(step.is_static for step in self._transforms.steps(
-            options.base_frame, camera_frame, time_ns))
+        moves = self._transforms.span(options.base_frame, camera_frame) is not None
         where = placed(self._transforms, options, (camera_frame, camera_pose, camera_age_s, moves),
                        poses, time_ns)
         pixels, valid = project(camera, where.points)

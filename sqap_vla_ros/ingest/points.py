@@ -5,7 +5,7 @@ Where frames of the robot are before a camera at its image's time, and how far o
 
 A camera on the arm moves with what it looks at: of the two only what lies between them counts,
 which does not age where it is all static. How fast the frames move before the camera is measured
-by what TF told of the last third of a second; the limits of the arm stand in where it told too
+by what TF told of the last fifth of a second; the limits of the arm stand in where it told too
 little. docs/cameras.md derives both.
 """
 
@@ -17,8 +17,8 @@ from .robot_poses import pose_at
 from ..geometry.poses import points_in_camera, pose_matrix
 from ..geometry.transform_buffer import TransformLookupError
 
-WINDOW_NS = 300_000_000
-LOOKS = 4  # in the window: what is fastest between two of them counts
+WINDOW_NS = 200_000_000
+LOOKS = 3  # in the window: what is fastest between two of them counts
 LEAST_SPAN_NS = 5_000_000
 
 
@@ -54,13 +54,13 @@ def placed(transforms, options, camera, poses, time_ns: int) -> Placed:
     ages_s = np.array([age_s for _, _, age_s in poses]) + camera_age_s
     speeds = np.zeros(len(poses))
     for index, (frame, _, _) in enumerate(poses):
-        if moves:
+        if moves and ages_s[index]:
             points[index], ages_s[index] = _beside(
                 transforms, options, camera_frame, frame, time_ns) or (
                     points[index], ages_s[index])
         if ages_s[index]:
             speeds[index] = _speed(
-                transforms, options, camera_frame, frame, time_ns, points[index], moves)
+                transforms, options, camera_frame, frame, points[index], moves)
     return Placed(points, ages_s, speeds)
 
 
@@ -74,26 +74,24 @@ def _beside(transforms, options, camera_frame, frame, time_ns):
     return pose.translation, age_s
 
 
-def _speed(transforms, options, camera_frame, frame, time_ns, point, moves):
-    measured = measured_speed(transforms, camera_frame, frame, time_ns)
+def _speed(transforms, options, camera_frame, frame, point, moves):
+    measured = measured_speed(transforms, camera_frame, frame)
     if measured is not None:
         return measured
     limit = options.max_linear_speed
     return 2 * limit + options.max_angular_speed * np.linalg.norm(point) if moves else limit
 
 
-def measured_speed(transforms, camera_frame: str, frame: str, time_ns: int) -> float | None:
+def measured_speed(transforms, camera_frame: str, frame: str) -> float | None:
     """
     Return how fast a frame moved as the camera saw it, m/s; None where too little was heard.
 
     A camera that turns moves all that it sees, the faster the further away it is.
     """
-    steps = [step for step in transforms.steps(camera_frame, frame, time_ns - WINDOW_NS)
-             if not step.is_static]
-    if not steps:
+    span = transforms.span(camera_frame, frame)
+    if span is None:
         return 0.0
-    last_ns = min(int(step.stamps_ns[-1]) for step in steps)
-    first_ns = max(last_ns - WINDOW_NS, *(int(step.stamps_ns[0]) for step in steps))
+    first_ns, last_ns = max(span[0], span[1] - WINDOW_NS), span[1]
     if last_ns - first_ns < LEAST_SPAN_NS:
         return None
     times_ns = [first_ns + (last_ns - first_ns) * look // (LOOKS - 1) for look in range(LOOKS)]

@@ -73,6 +73,20 @@ def test_the_newest_common_time_is_that_of_the_frame_that_lags():
         buffer.insert('link', 'tool', random_pose(rng, START + stamp * SECOND))
     buffer.insert('base', 'camera', random_pose(rng), static=True)
     assert buffer.latest('camera', 'tool').stamp_ns == START + SECOND
+
+
+def test_the_span_between_two_frames_is_the_time_that_all_that_moves_has():
+    buffer, rng = TransformBuffer(), np.random.default_rng(3)
+    for parent, child, seconds in (('base', 'link', (0, 2, 5)), ('link', 'tool', (1, 4))):
+        for second in seconds:
+            buffer.insert(parent, child, random_pose(rng, START + second * SECOND))
+    buffer.insert('base', 'camera', random_pose(rng), static=True)
+    buffer.insert('tool', 'tip', random_pose(rng), static=True)
+    assert buffer.span('/camera', 'tip') == (START + SECOND, START + 4 * SECOND)
+    assert buffer.span('tip', 'link') == (START + SECOND, START + 4 * SECOND)
+    assert buffer.span('camera', 'base') is buffer.span('tool', 'tip') is None
+    with pytest.raises(TransformLookupError, match='never heard of'):
+        buffer.span('camera', 'finger')
     assert buffer.latest('camera', 'base').stamp_ns == 0
 
 

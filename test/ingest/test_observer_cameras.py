@@ -164,7 +164,7 @@ def test_what_a_camera_on_the_hand_carries_does_not_age_with_the_arm():
     wrist = observation.view('wrist').protected
     np.testing.assert_allclose(wrist.pixels, [seen_from_the_wrist(TIP)], atol=1e-6)
     assert wrist.radii_px.tolist() == [0.0]
-    speeds = [measured_speed(scene.buffer, camera, 'tip', NOW_NS)
+    speeds = [measured_speed(scene.buffer, camera, 'tip')
               for camera in ('wrist_optical', 'camera')]
     assert speeds == [0.0, pytest.approx(0.4, abs=0.02)]
 

@@ -107,6 +107,10 @@ class Transforms:
         """Return what was heard of the frames between two; see TransformBuffer.steps."""
         return self._ask(self._buffer.steps, target, source, since_ns)
 
+    def span(self, target: str, source: str) -> tuple[int, int] | None:
+        """Return since and until when what moves between two is known; see TransformBuffer."""
+        return self._ask(self._buffer.span, target, source)
+
     def _ask(self, question, *frames_and_time):
         """Read, then look; what is not found may have been refused."""
         self._read()
