@@ -65,6 +65,7 @@ class CheckOptions:
 
 def check(samples, options: CheckOptions, source: str) -> Findings:
     """Return what came of samples; write the picture, the report and the YAML."""
+    samples = samples[-1:] if options.click else samples  # it is of one moment
     shared = {'samples': tuple(samples), 'frames': options.frames, 'source': source,
               'camera': options.camera, 'before_px': options.before_px,
               'is_turned': options.is_turned}
@@ -92,7 +93,6 @@ def evidence_of(samples, options: CheckOptions):
         return evidence, noise_px, f'{options.board} on {options.board_frame}'
     points = options.points
     if options.click:
-        samples = samples[-1:]
         points = (clicked_point(samples[-1].image, options.frames[0]),)
     if not points:
         return (), 0.0, ''

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from sqap_vla_ros.calibration.evidence import evidence_of_board, evidence_of_points, Point
 from sqap_vla_ros.calibration.judgement import FINE, judged, judged_by_geometry, UNJUDGED, WRONG
-from sqap_vla_ros.calibration.mistakes import AS_IS, OPTICAL_IN_BODY, quaternion_of
+from sqap_vla_ros.calibration.mistakes import AS_IS, quaternion_of
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.camera import CameraModel
 from sqap_vla_ros.geometry.poses import invert_pose, quaternion_matrix
 
-BODY = np.eye(4)
-BODY[:3, :3] = OPTICAL_IN_BODY
+BODY = np.eye(4)  # of the optical frame in a body frame: right, down and forward in it
+BODY[:3, :3] = np.column_stack([(0, -1, 0), (0, 0, -1), (1, 0, 0)])
 WIDE_D = (-0.4, 0.15, 0.0, 0.0, 0.0)
 WIDE = CameraModel(*SIZE, K, 'plumb_bob', WIDE_D)
 
@@ -98,6 +98,7 @@ def test_intrinsics_of_another_resolution_are_named(factor):
     verdict, _ = verdict_of(info=mirror_of_scale(1 / factor))
     assert (verdict.status, verdict.candidate.key) == (WRONG, 'resolution')
     assert f'{1 / factor:.3g} times the resolution' in verdict.candidate.title
+    assert verdict.cause.offset.p95_px < 0.35  # pixel centres are integers
 
 
 @pytest.mark.parametrize('size, change, key', [
