@@ -18,6 +18,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -265,6 +266,7 @@ def save(directory, config: CheckpointConfig, weights: dict, norm_stats: dict, t
         _write_weights(weights, parts['model.safetensors'])
         for name, text in contents.items():
             parts[name].write_text(text)
+        shutil.copymode(parts['config.json'], parts['model.safetensors'])  # it came as 0600
         (directory / 'config.json').unlink(missing_ok=True)
         for name in ('model.safetensors', *contents):
             os.replace(parts[name], directory / name)

@@ -141,6 +141,15 @@ def test_any_damaged_file_is_named(directory, tmp_path, file, damage):
         load_policy(path.parent)
 
 
+def test_all_files_of_a_checkpoint_are_as_readable_as_any_other(directory, tmp_path):
+    path, weights = tmp_path / 'new', load_file(directory / 'model.safetensors')
+    checkpoint.save(path, checkpoint.read_config(directory), weights, {},
+                    checkpoint.read_tokenizer(directory))
+    (tmp_path / 'plain').touch()
+    assert {file.stat().st_mode for file in path.iterdir()} == {
+        (tmp_path / 'plain').stat().st_mode}
+
+
 def test_an_interrupted_save_leaves_the_older_checkpoint_whole(directory, tmp_path):
     path = copy_of(directory, tmp_path)
     before = {file.name: file.read_bytes() for file in path.iterdir()}
