@@ -120,14 +120,15 @@ class Findings:
         lines = ['# Written by sqap-vla check-camera: ' + self.source,
                  f'# {self.headline}', *(f'# {text}' for text in self.verdict.reasons[:2])]
         paste = self.lines_to_paste()
-        if self.verdict.status != FINE:
-            paste = [f'# {line}' for line in paste] or [
-                '# nothing to paste: ' + ('mend the camera first, then check it again'
-                                          if self.verdict.status == WRONG else
-                                          'nothing was measured')]
+        if not paste:
+            lines.append('# Nothing to paste: ' + (
+                'mend the camera, then check it again' if self.verdict.status == WRONG else
+                'nothing was measured'))
         lines += [] if not count else [f'# {count} images, {self.looked_for}']
-        return '\n'.join([*lines, '/**:', '  ros__parameters:',
-                          *(f'    {line}' for line in paste)]) + '\n'
+        section = ['/**:', '  ros__parameters:', *(f'    {line}' for line in paste)]
+        is_found = self.verdict.status == FINE
+        lines += [line if is_found else f'# {line}' for line in section if paste]
+        return '\n'.join(lines) + '\n'
 
     def summary(self) -> str:
         """Return what the terminal shows."""

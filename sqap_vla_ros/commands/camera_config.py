@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 from ..calibration.names import sibling_info
-from ..calibration.node_file import parameters_of
 from ..errors import ConfigError
 from ..ingest.observer import ObserverOptions
 from ..ros.vla.config import NodeConfig, PARAMETERS, PER_CAMERA
+from ..support.requirements import missing_modules_as
 from ..support.validation import unknown_names
 
 COMPRESSED = '/compressed'
@@ -18,14 +19,12 @@ COMPRESSED = '/compressed'
 USED = ({item.name for item in fields(ObserverOptions)} & set(PARAMETERS)) | {
     'cameras', 'image_transport', 'protected_radius', 'checkpoint'}
 PRUNING = {'keep_tokens': 1, 'protect': True, 'selection_method': 'sqap'}  # what protects frames
-ROS_OWN = ('use_sim_time', 'start_type_description_service')
 
 
 def node_config(args) -> NodeConfig:
     """Return what --config and the options that overrule it say; raise ConfigError."""
-    values = parameters_of(args.config, args.node) if args.config else {}
+    values = _values(args) if args.config else {}
     cameras = [name for name in values.get('cameras') or () if name]
-    _check_names(values, cameras, args.config)
     _check_camera(args.camera, cameras)
     known = USED | {f'{camera}.{name}' for camera in cameras for name in PER_CAMERA}
     config = NodeConfig.from_parameters(
@@ -38,13 +37,11 @@ def node_config(args) -> NodeConfig:
         name: value for name, value in told.items() if value is not None})
 
 
-def _check_names(values, cameras, path) -> None:
-    known = {*PARAMETERS, *ROS_OWN, *(
-        f'{camera}.{name}' for camera in cameras for name in PER_CAMERA)}
-    unknown = unknown_names(
-        [name for name in values if not name.startswith('qos_overrides.')], known)
-    if unknown:
-        raise ConfigError(f'--config {path} has unknown parameters: {unknown}')
+def _values(args) -> dict:
+    """Return the parameters of the file, as launch would hand them to the node."""
+    with missing_modules_as(ConfigError):
+        from ..ros.launching.parameter_files import parameters_of
+    return parameters_of(Path(args.config), '/' + args.node.strip('/'), PARAMETERS)
 
 
 def _check_camera(camera, cameras) -> None:
