@@ -136,7 +136,7 @@ def test_bags_that_are_missing_or_cut_off_are_told(check, tmp_path):
 
 
 @pytest.mark.parametrize('text, words', [
-    (CONFIG.replace('base_frame', 'base_frme'), "did you mean base_frame"),
+    (CONFIG.replace('base_frame', 'base_frme'), 'did you mean base_frame'),
     (CONFIG.replace('/**', 'other_node'), 'nothing is for this node'),
     ('a: [', 'it is no YAML'), ('a: 1', 'has no ros__parameters'),
     (CONFIG.replace('[tool]', '7'), 'end_effector_frames')])
