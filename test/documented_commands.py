@@ -42,7 +42,6 @@ NOT_RUN = {
     ('mkdir',): 'changes nothing but the disk of the reader',
     ('which',): 'only tells where Python is',
 }
-COMING = ('watch', 'run')
 HELP = ('--help', '-h')
 
 
@@ -82,8 +81,6 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 
 def sqap_vla(words, is_part):
     """Check a command of `sqap-vla` by the parser that it has."""
-    if words[1] in COMING:
-        return
     if words[1:] in ([], ['COMMAND', '--help'], ['--help'], ['--version']):
         return
     parser = parser_of(words[1])
