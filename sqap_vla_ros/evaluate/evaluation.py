@@ -25,7 +25,7 @@ from .workers import require_simulator, run_episodes, Scene
 from ..errors import ConfigError
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
-from ..support.files import check_output, saving_to, write_whole
+from ..support.files import check_output, make_directory, saving_to, write_whole
 from ..support.progress import Progress as Shown
 
 
@@ -72,14 +72,15 @@ def evaluate(options: EvaluationOptions) -> list[dict]:
     be run.
     """
     require_simulator()
-    if options.out:
-        check_output(options.out, '--out')
     with Shown('reading the checkpoint and the tasks'):
         options, rows = _settled(options)
     instructions = options.scene.instructions
     seeds = episode_seeds(options.seed, len(instructions), options.episodes_per_task)
     jobs = [Job(row, seed) for row in rows for seed in seeds]
     out = options.out and Path(options.out)
+    if out:
+        make_directory(out.resolve().parent)
+        check_output(out, '--out')
     with Shown('reading the weights, to know them again'):
         facts = _facts(options)
     progress = Progress(out and out.with_name(out.name + '.part.jsonl'), facts)
