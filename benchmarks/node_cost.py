@@ -235,11 +235,12 @@ def compared(found):
 
 def memory_cost(cycles):
     """Return MiB resident after each cycle of one node with the bundled policy, and the slope."""
+    from sqap_vla_ros import policy  # noqa: F401  (what stays in any case is no cost of a cycle)
     from sqap_vla_ros.ros.vla.node import VlaNode
     node = VlaNode(parameter_overrides=[Parameter(name, value=value) for name, value in {
         **BUNDLED, 'base_frame': 'base', 'end_effector_frames': ['end_effector'],
         'gripper_joint': 'finger', 'keep_tokens': 154}.items()])
-    rows = []
+    rows, before = [], facts(os.getpid())['rss_mib']
     for cycle in range(cycles):
         began_s = time.monotonic()
         assert node.start(), node.problem
@@ -250,7 +251,7 @@ def memory_cost(cycles):
     node.destroy_node()
     numbers, rss = list(range(cycles)), [row['rss_mib'] for row in rows]
     middle, low, high = slope(numbers, rss)
-    return {'rss_mib': rss, 'loaded_mib': [row['loaded_mib'] for row in rows],
+    return {'before_mib': before, 'rss_mib': rss, 'loaded_mib': [row['loaded_mib'] for row in rows],
             'threads': [row['threads'] for row in rows], 'files': [row['files'] for row in rows],
             'mib_a_cycle': {'slope': middle, 'low': low, 'high': high},
             's_a_cycle': float(np.median([row['s'] for row in rows]))}

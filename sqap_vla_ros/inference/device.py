@@ -10,6 +10,7 @@ import torch
 
 from ..errors import ConfigError
 from ..kernels.cuda.capability import capability
+from ..support.memory import give_back
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
@@ -52,10 +53,11 @@ def _check_cuda(name, index: int) -> None:
 
 
 def free_memory() -> None:
-    """Give back what policies that nobody holds any more had on devices, for the next one."""
+    """Give back what policies that nobody holds any more had, on devices and in memory."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    give_back()
 
 
 def find_dtype(name: str | torch.dtype | None, device: torch.device) -> torch.dtype:

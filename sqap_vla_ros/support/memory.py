@@ -9,6 +9,7 @@ Linux counts both as resident.  The kernel takes back pages of files when it nee
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 import threading
 
@@ -23,6 +24,13 @@ def status_bytes(field: str, path: Path = _STATUS) -> int:
         if line.startswith(f'{field}:'):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def give_back() -> None:
+    """Return to the system what was freed and glibc keeps for later; other C libraries do not."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
 
 
 class PeakMemory:
