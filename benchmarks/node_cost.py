@@ -43,7 +43,7 @@ class Load:
     """A robot that stands still and publishes `rates` [Hz] of joints, tf and images; a thread."""
 
     def __init__(self, prefix=''):
-        """prefix: before the names of joint_states and tf."""
+        """prefix: before the names of all topics."""
         from sensor_msgs.msg import CameraInfo, Image, JointState
         from sqap_vla_ros.ros import qos
         from std_msgs.msg import String
@@ -53,9 +53,10 @@ class Load:
         self._publishers = {
             'joints': node.create_publisher(JointState, f'{prefix}/joint_states', qos.TF),
             'tf': node.create_publisher(TFMessage, f'{prefix}/tf', qos.TF),
-            'images': node.create_publisher(Image, 'image', qos.SENSOR),
-            'info': node.create_publisher(CameraInfo, 'camera_info', qos.SENSOR)}
-        self._text = node.create_publisher(String, 'instruction', qos.INSTRUCTION_LATCHED)
+            'images': node.create_publisher(Image, f'{prefix}/image', qos.SENSOR),
+            'info': node.create_publisher(CameraInfo, f'{prefix}/camera_info', qos.SENSOR)}
+        self._text = node.create_publisher(
+            String, f'{prefix}/instruction', qos.INSTRUCTION_LATCHED)
         self._text.publish(String(data=INSTRUCTION))
         self._messages = messages()
         self._ends = threading.Event()
@@ -121,9 +122,13 @@ class Listener(Node):
 
     def __init__(self):
         from diagnostic_msgs.msg import DiagnosticArray
+        from geometry_msgs.msg import TwistStamped
         from sqap_vla_ros.msg import ActionChunk
+        from std_msgs.msg import Float64
         super().__init__('node_cost_listener')
         self.totals_ms, self.statuses = [], {}
+        for topic, kind in (('delta_twist_cmds', TwistStamped), ('gripper_command', Float64)):
+            self.create_subscription(kind, topic, lambda message: None, 1)  # nothing moves without
         self.create_subscription(ActionChunk, 'vla_node/action_chunk', self._answered, 10)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._told, 10)
 
@@ -134,6 +139,12 @@ class Listener(Node):
     def _told(self, message):
         for status in message.status:
             self.statuses[status.name] = {item.key: item.value for item in status.values}
+
+    def wait(self, seconds, count, process):
+        """Wait for so many answers of a node."""
+        self.listen(seconds, lambda: len(self.totals_ms) > count)
+        if len(self.totals_ms) <= count:
+            raise SystemExit(f'the node does not answer:\n{process.text[-3000:]}')
 
     def listen(self, seconds, until=lambda: False):
         """Take messages for a time, or until something holds."""
@@ -172,7 +183,7 @@ def executor_cost(seconds, rounds):
     found = {name: [] for name in cases}
     try:
         load.rates.update(cases['all'])
-        listener.listen(60.0, lambda: len(listener.totals_ms) > 5)
+        listener.wait(60.0, 5, process)
         for _ in range(rounds):
             for name, rates in cases.items():
                 load.rates.update({'joints': 0.0, 'tf': 0.0, 'images': 0.0, **rates})
@@ -195,7 +206,7 @@ def gil_cost(seconds, rounds):
     loads = {'node': Load(), 'elsewhere': Load('/elsewhere')}
     listener = Listener()
     process = NodeProcess(BUNDLED, policy=False)
-    reader = NodeProcess(ANY_PICTURE, name='reader', remap=[
+    reader = NodeProcess({**ANY_PICTURE, 'dry_run': True}, name='reader', remap=[
         word for name in ('joint_states', '/tf')
         for word in ('-r', f'{name}:=/elsewhere/{name.strip("/")}')] + [
             word for name in ('image', 'instruction')
@@ -204,7 +215,7 @@ def gil_cost(seconds, rounds):
     slow = {'joints': 20.0, 'tf': 20.0}
     try:
         loads['node'].rates.update(slow, images=IMAGES_HZ)
-        listener.listen(120.0, lambda: len(listener.totals_ms) > 10)
+        listener.wait(120.0, 10, process)
         for _ in range(rounds):
             for name in found:
                 loads['node'].rates.update(
