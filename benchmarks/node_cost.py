@@ -35,7 +35,7 @@ JOINTS, FRAMES = 9, 10
 LIMITS = {'executor_cores_of_streams': 0.2, 'gil_percent': 10.0, 'mib_a_cycle': 0.5}
 ANY_PICTURE = {'min_contrast': 0.0, 'max_image_change': 0.0, 'frozen_image_timeout': 0.0,
                'max_end_effector_speed': 0.0, 'start_on_activate': True, 'tf_timeout': 0.2,
-               'image_timeout': 2.0, 'inference_timeout': 10.0}
+               'missed_chunks': 0, 'image_timeout': 2.0, 'inference_timeout': 10.0}
 BUNDLED = {**ANY_PICTURE, 'checkpoint': 'libero_goal', 'precision': 'w4a4', 'torch_threads': 1}
 
 
@@ -238,7 +238,7 @@ def compared(found):
     def percent(name, other, point):
         ratios = [np.percentile(a, point) / np.percentile(b, point)
                   for a, b in zip(found[name], found[other]) if a and b]
-        return 100 * (float(np.median(ratios)) - 1)
+        return 100 * (float(np.median(ratios)) - 1) if ratios else np.nan
     return {f'{name}_against_{other}_percent_p{point}': percent(name, other, point)
             for name, other in (('node', 'elsewhere'), ('node', 'nobody'),
                                 ('elsewhere', 'nobody')) for point in (50, 95)}
@@ -285,8 +285,9 @@ def medians(rows):
 
 
 def shown(times_ms):
-    """Return the median and the 95th percentile."""
-    return {f'p{point}_ms': float(np.percentile(times_ms, point)) for point in (50, 95)}
+    """Return the median and the 95th percentile, NaN of nothing."""
+    return {f'p{point}_ms': float(np.percentile(times_ms, point)) if len(times_ms) else np.nan
+            for point in (50, 95)}
 
 
 def table(result):
