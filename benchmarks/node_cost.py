@@ -262,7 +262,8 @@ def memory_cost(cycles):
     node.destroy_node()
     numbers, rss = list(range(cycles)), [row['rss_mib'] for row in rows]
     middle, low, high = slope(numbers, rss)
-    return {'before_mib': before, 'rss_mib': rss, 'loaded_mib': [row['loaded_mib'] for row in rows],
+    return {'before_mib': before, 'rss_mib': rss,
+            'loaded_mib': [row['loaded_mib'] for row in rows],
             'threads': [row['threads'] for row in rows], 'files': [row['files'] for row in rows],
             'mib_a_cycle': {'slope': middle, 'low': low, 'high': high},
             's_a_cycle': float(np.median([row['s'] for row in rows]))}
