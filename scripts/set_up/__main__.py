@@ -1,68 +1,38 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Set up everything that `make demo` and `make test` need, then run a command in it.
+Start the set-up, see program.py: `python3 scripts/set_up [OPTIONS] [-- COMMAND ...]`.
 
-    python3 scripts/set_up [--ros-distro jazzy] [-- COMMAND [ARGUMENT ...]]
-
-Only steps whose inputs have changed are run. Needs nothing but Python's standard library.
+Written so that any Python can read it: one that is too old says what to do and ends.
 """
-import argparse
 import os
-from pathlib import Path
 import sys
-import time
 
-from machine import install_debian_packages
-from packages import package_steps
-from steps import locked, run_steps
-from target import choose_target, SetUpError, Target
-from workspace import workspace_steps
-
-ROOT = Path(__file__).resolve().parents[2]
+NEEDED = ((3, 10), (3, 13))
 
 
-def main() -> int:
-    """Run the set-up and return its exit status, or become the command after `--`."""
-    args = _parser().parse_args()
-    started = time.monotonic()
-    try:
-        target = choose_target(ROOT, args.python, args.ros_distro)
-        with locked(target):
-            install_debian_packages(target)
-            run_steps(target, package_steps(target) + workspace_steps(target))
-    except SetUpError as error:
-        print(f'\nset-up stopped: {error}', file=sys.stderr)
+def refusal(version, directories):
+    """Return what to tell the user of a Python of this version, '' if it can run the set-up."""
+    if version[:2] >= NEEDED[0]:
+        return ''
+    others = ['python3.%d' % minor for minor in range(NEEDED[1][1], NEEDED[0][1] - 1, -1)]
+    found = [name for name in others
+             if any(os.access(os.path.join(path, name), os.X_OK) for path in directories)]
+    return ('set-up stopped: this is Python %d.%d, and %d.%d to %d.%d are known to work: ' % (
+        tuple(version[:2]) + NEEDED[0] + NEEDED[1])
+        + ('say `make demo PYTHON=%s`, which is here' % found[0] if found else
+           'install one of them and say, for example, `make demo PYTHON=python3.12`'))
+
+
+def start():
+    """Return the exit status of the set-up, or become the command that it was given."""
+    refused = refusal(sys.version_info, os.environ.get('PATH', '').split(os.pathsep))
+    if refused:
+        sys.stderr.write(refused + '\n')
         return 1
-    except KeyboardInterrupt:
-        print('\nset-up stopped by Ctrl-C; the next run goes on from here', file=sys.stderr)
-        return 130
-    print(f'set-up is complete ({time.monotonic() - started:.1f} s): {target.description}',
-          flush=True)
-    return become(target, args.command) if args.command else 0
-
-
-def become(target: Target, command: list[str]) -> int:
-    """Replace this process by a command, found first among those of the environment."""
-    os.chdir(target.root)
-    os.environ['PATH'] = f'{target.environment / "bin"}{os.pathsep}{os.environ["PATH"]}'
-    try:
-        os.execvp(command[0], command)
-    except FileNotFoundError:
-        print(f'there is no command {command[0]!r} in {target.environment}/bin or PATH',
-              file=sys.stderr)
-        return 127
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='set_up', description=__doc__.splitlines()[1])
-    parser.add_argument('--ros-distro', default='jazzy',
-                        help='ROS 2 wheels to use where no ROS 2 is sourced: jazzy or kilted')
-    parser.add_argument('--python', default=sys.executable,
-                        help='interpreter to make the environment with')
-    parser.add_argument('command', nargs='*', help='run this afterwards, in the environment')
-    return parser
+    from program import main
+    return main()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(start())

@@ -7,12 +7,18 @@ import re
 import shutil
 import subprocess
 
-from steps import execute, Step
+from processes import execute
+from steps import Step
 from target import stand_ins, Target
 
 BUILD_TOOLS = ('colcon-common-extensions', 'cmake')
+SHARED = ('setuptools', 'typing-extensions')  # of PyTorch and of the build tools
+ROS_STEP = 'ROS 2 and build tools'
 # Printed by the environment's interpreter: what the wheels' CMake files should name.
-INCLUDES = "import numpy, sysconfig; print(sysconfig.get_paths()['include'], numpy.get_include())"
+INCLUDES = """
+import numpy, sysconfig
+print(sysconfig.get_paths()['include'], numpy.get_include(), sep='\\n')
+"""
 BUILD_MACHINE_PYTHON = re.compile(r'/opt/python/cp\w+-cp\w+/include/python3\.\d+')
 BUILD_MACHINE_NUMPY = re.compile(r'/opt/python/cp\w+-cp\w+/lib/[\w./-]*?/numpy/_?core/include')
 
@@ -23,33 +29,40 @@ def package_steps(target: Target) -> list[Step]:
     kind = f'{target.root} {version} {target.sourced}'
     common = target.root / 'constraints/common.txt'
     wheels = [] if target.sourced else [target.root / f'constraints/ros-{target.distro}.txt']
-    steps = [
-        Step('virtual environment', lambda: create_environment(target), [kind]),
-        Step('PyTorch', lambda: install_torch(target), [kind, pinned('torch', common)]),
+    native = target.root / 'sqap_vla_ros/kernels'
+
+    def mend() -> None:
+        remove_half_installed(target)
+    return [
+        Step('virtual environment', lambda: create_environment(target), [kind, common]),
+        Step('PyTorch', lambda: install_torch(target), [kind, pinned('torch', common)],
+             after=['virtual environment'], mend=mend),
+        Step(ROS_STEP, lambda: install_ros(target), [kind, common, *wheels],
+             [target.environment / 'bin/colcon'], ['virtual environment'], mend),
         Step('Python packages', lambda: install_packages(target),
              [kind, common, *wheels, target.root / 'setup.py'],
-             [target.environment / 'bin/sqap-vla']),
+             [target.environment / 'bin/sqap-vla'], ['PyTorch', ROS_STEP], mend),
+        Step('native CPU kernels', lambda: build_kernels(target),
+             [kind, native / 'build.py', *sorted(native.glob('native/*'))],
+             after=['Python packages']),
     ]
-    if not target.sourced:
-        steps.append(Step('CMake files of the wheels', lambda: correct_cmake_files(target),
-                          [kind, common, *wheels]))
-    native = target.root / 'sqap_vla_ros/kernels'
-    steps.append(Step('native CPU kernels', lambda: build_kernels(target),
-                      [kind, native / 'build.py', *sorted(native.glob('native/*'))]))
-    return steps
 
 
 def create_environment(target: Target) -> None:
-    """Make the virtual environment, or keep one that is already as it should be."""
+    """
+    Make the virtual environment, or keep one that is already as it should be.
+
+    What the packages of two later steps need is installed now: they run at the same time.
+    """
     stamped = (target.environment / 'set_up_stamps').exists()
-    if not stamped and _is_usable(target):
-        return
-    shutil.rmtree(target.environment, ignore_errors=True)
-    shutil.rmtree(target.install, ignore_errors=True)
-    for package in ('sqap_vla_ros', *stand_ins(target.root)):
-        shutil.rmtree(target.build / package, ignore_errors=True)
-    options = ['--system-site-packages'] if target.sourced else []
-    execute(target, [target.python, '-m', 'venv', *options, str(target.environment)])
+    if stamped or not _is_usable(target):
+        shutil.rmtree(target.environment, ignore_errors=True)
+        shutil.rmtree(target.install, ignore_errors=True)
+        for package in ('sqap_vla_ros', *stand_ins(target.root)):
+            shutil.rmtree(target.build / package, ignore_errors=True)
+        options = ['--system-site-packages'] if target.sourced else []
+        execute(target, [target.python, '-m', 'venv', *options, str(target.environment)])
+    pip(target, list(SHARED), None if target.sourced else target.root / 'constraints/common.txt')
 
 
 def install_torch(target: Target) -> None:
@@ -60,8 +73,18 @@ def install_torch(target: Target) -> None:
     pip(target, [pin], target.root / 'constraints/common.txt')
 
 
+def install_ros(target: Target) -> None:
+    """Install what the colcon build needs: its tools, and ROS 2 where none is sourced."""
+    if target.sourced:
+        pip(target, [*BUILD_TOOLS, *_versions_of_system(target)], None)
+        return
+    pip(target, [*BUILD_TOOLS, 'numpy', '-r', f'constraints/ros-{target.distro}.txt'],
+        target.root / 'constraints/common.txt')
+    correct_cmake_files(target)
+
+
 def install_packages(target: Target) -> None:
-    """Install this package (editable), the simulator, test tools and the ROS wheels."""
+    """Install this package (editable), the simulator and test tools."""
     common = target.root / 'constraints/common.txt'
     if target.sourced:  # its own pinocchio is built for its NumPy, see machine.py
         own = ['-e', '.[bags,sim,dev]', *BUILD_TOOLS]
@@ -76,6 +99,17 @@ def install_packages(target: Target) -> None:
     pip(target, ['--force-reinstall', '--no-deps', f'opencv-python-headless=={version}'], None)
 
 
+def remove_half_installed(target: Target) -> None:
+    """
+    Forget packages whose installation was cut off, so that pip installs them again.
+
+    pip writes RECORD last; without it pip takes a package for installed, and can't replace it.
+    """
+    for package in target.environment.glob('lib/python*/site-packages/*.dist-info'):
+        if not (package / 'RECORD').is_file():
+            shutil.rmtree(package)
+
+
 def build_kernels(target: Target) -> None:
     """Compile the CPU kernels now rather than when the first policy is loaded."""
     code = 'from sqap_vla_ros.kernels.build import main; main()'
@@ -84,7 +118,7 @@ def build_kernels(target: Target) -> None:
 
 def correct_cmake_files(target: Target) -> None:
     """Write this machine's include paths over those of the machine that built the wheels."""
-    python, numpy = _output([target.environment_python, '-c', INCLUDES]).split()
+    python, numpy = _output([target.environment_python, '-c', INCLUDES]).splitlines()
     for path in target.environment.glob('share/*/cmake/*.cmake'):
         text = path.read_text()
         corrected = BUILD_MACHINE_PYTHON.sub(python, BUILD_MACHINE_NUMPY.sub(numpy, text))
@@ -96,7 +130,8 @@ def pip(target: Target, arguments: list[str], constraints: Path | None) -> None:
     """Run pip install; constraints also hold for the tools that build source packages."""
     environment = dict(os.environ)
     if constraints:
-        environment.update(PIP_CONSTRAINT=str(constraints), PIP_BUILD_CONSTRAINT=str(constraints))
+        place = constraints.as_uri()  # pip would split a path at its spaces
+        environment.update(PIP_CONSTRAINT=place, PIP_BUILD_CONSTRAINT=place)
     command = [target.environment_python, '-m', 'pip', '--disable-pip-version-check', 'install',
                '--no-input', '--progress-bar', 'off']
     execute(target, command + arguments, environment)
@@ -123,6 +158,8 @@ def _is_usable(target: Target) -> bool:
         return False
     system = 'include-system-site-packages = true' in settings.read_text()
     version = 'import sys; print(sys.version, sys.base_prefix)'
+    if not _imports(target, 'pip'):  # its making was cut off
+        return False
     same = _output([target.environment_python, '-c', version]) == _output(
         [target.python, '-c', version])
     return same and system == bool(target.sourced)

@@ -4,7 +4,9 @@
 import os
 import shutil
 
-from steps import execute, Step
+from packages import ROS_STEP
+from processes import execute
+from steps import Step
 from target import has_package, stand_ins, Target
 
 BUILT_FROM = ('package.xml', 'CMakeLists.txt', 'msg/*.msg', 'action/*.action',
@@ -21,7 +23,15 @@ def workspace_steps(target: Target) -> list[Step]:
                    if '__pycache__' not in path.parts)
     prefixes = [str(prefix) for prefix in target.prefixes()]
     built = target.install / 'sqap_vla_ros/share/sqap_vla_ros/package.xml'
-    return [Step('colcon build', lambda: build(target), [*contents, *names, *prefixes], [built])]
+    return [Step('colcon build', lambda: build(target), [*contents, *names, *prefixes], [built],
+                 [ROS_STEP], lambda: remove_build(target))]
+
+
+def remove_build(target: Target) -> None:
+    """Remove what a build that was cut off, or has failed, may have left half written."""
+    for name in ('sqap_vla_ros', *stand_ins(target.root)):
+        for directory in (target.build, target.install):
+            shutil.rmtree(directory / name, ignore_errors=True)
 
 
 def build(target: Target) -> None:

@@ -3,6 +3,7 @@
 """The package as pip, colcon and Python see it."""
 from pathlib import Path
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -124,3 +125,21 @@ def test_ros2_run_finds_executables_with_an_interpreter_that_exists(node):
     assert executable.stat().st_mode & 0o111
     first_line = executable.read_text().splitlines()[0]
     assert first_line.startswith('#!/') and Path(first_line[2:]).exists()
+
+
+@pytest.mark.skipif(shutil.which('cmake') is None, reason='needs cmake')
+@pytest.mark.parametrize('place', ['plain', 'a place', 'long' * 30])
+def test_an_executable_starts_by_an_interpreter_in_any_place(tmp_path, place):
+    """The kernel cuts the first line of a script at a space, and at 127 bytes."""
+    python = tmp_path / place / 'python'
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    block = re.search(r'set\(FIRST_LINE .*?endif\(\)', (ROOT / 'CMakeLists.txt').read_text(), re.S)
+    script, node = tmp_path / 'script.cmake', tmp_path / 'node'
+    script.write_text(f'{block.group()}\nfile(WRITE "{node}" "${{FIRST_LINE}}\\n")')
+    subprocess.run(['cmake', f'-DPython3_EXECUTABLE={python}', '-P', script], check=True)
+    with node.open('a') as file:
+        file.write('"""Documentation."""\nimport sys\nprint(sys.argv[1:], sys.executable)\n')
+    node.chmod(0o755)
+    shown = subprocess.run([node, 'a b', 'c'], capture_output=True, text=True, check=True).stdout
+    assert shown == f"['a b', 'c'] {python}\n"
