@@ -228,7 +228,9 @@ def test_steps_wait_for_those_that_they_name_and_run_beside_the_others(set_up, w
     assert set(order[2:4]) == {'left', 'right'}  # both had begun before one of them ended
 
 
-def test_a_step_that_fails_ends_what_runs_beside_it_and_nothing_else_begins(set_up, wheels):
+def test_a_step_that_fails_ends_what_runs_beside_it_and_nothing_else_begins(
+        set_up, wheels, monkeypatch):
+    monkeypatch.setattr(set_up.processes, 'PATIENCE_S', 60.0)  # it is not for lack of patience
     sleeps = threading.Event()
 
     def sleep():
