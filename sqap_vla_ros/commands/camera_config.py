@@ -40,7 +40,7 @@ def node_config(args) -> NodeConfig:
 def _values(args) -> dict:
     """Return the parameters of the file, as launch would hand them to the node."""
     with missing_modules_as(ConfigError):
-        from ..ros.launching.parameter_files import parameters_of
+        from ..ros.vla.overrides import parameters_of
     return parameters_of(Path(args.config), '/' + args.node.strip('/'), PARAMETERS)
 
 

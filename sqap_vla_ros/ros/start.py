@@ -18,7 +18,8 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from sqap_vla_ros.errors import ConfigError
 
-from .parameter_files import given_files, why_unreadable, with_decimal_lists
+from .parameter_files import given_files, read_sections
+from .yaml_values import with_decimal_lists
 
 IN_ROS = re.compile(r'failed to initialize rcl: |, at /\S+\.c:\d+')
 
@@ -30,9 +31,8 @@ def join_ros(args=None):
     Raises ConfigError for arguments and parameter files that ROS cannot read.
     """
     arguments = list(sys.argv if args is None else args)
-    problems = [problem for problem in map(why_unreadable, given_files(arguments)) if problem]
-    if problems:
-        raise ConfigError('. '.join(problems))
+    for path in given_files(arguments):
+        read_sections(path)
     try:
         with readable(arguments) as taken:
             rclpy.init(args=taken, signal_handler_options=SignalHandlerOptions.NO)

@@ -302,7 +302,8 @@ def test_a_section_whose_name_is_nearly_the_nodes_is_asked_about(tmp_path, secti
     path.write_text(json.dumps({
         section: {'ros__parameters': {'max_linear_speed': 0.1}} for section in sections}))
     told = unheard_files(given(max_linear_speed=0.1), ['node', '--params-file', str(path)])
-    assert [f'section /{sections[1].lstrip("/")} of' in text and 'did you mean vla_node?' in text
+    start = f'section /{sections[1].lstrip("/")} (line 1) of'
+    assert [start in text and 'did you mean vla_node?' in text
             for text in told] == [True] * is_meant
 
 
@@ -355,8 +356,8 @@ def test_a_parameter_file_for_another_node_fails_configure(make_world, tmp_path)
     path.write_text('/my_node: {ros__parameters: {max_linear_speed: 0.05}}')
     world = make_world(KnownPolicy, {}, {'cli_args': ['--ros-args', '--params-file', str(path)]})
     assert not world.node.start()
-    assert f"nothing in the parameter file {path} is for this node: its sections are for ['" in (
-        world.node.problem)
+    assert (f'nothing in the parameter file {path} is for this node: its sections are for '
+            '/my_node (line 1), this is') in world.node.problem
 
 
 def test_a_policy_that_overflows_in_the_warm_up_fails_configure_with_one_line(

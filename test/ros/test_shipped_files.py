@@ -23,8 +23,8 @@ from sqap_vla_ros.ros.launching.arguments import is_of_camera, TOPICS
 from sqap_vla_ros.ros.launching.files import NO_ROBOTS, ON_TOP, robots, shipped
 from sqap_vla_ros.ros.launching.gazebo import (
     bridge_entries, bridges, CAMERA_TYPES, OPTICAL_RPY, with_gazebo_names)
-from sqap_vla_ros.ros.launching.parameter_files import parameters_of
 from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
+from sqap_vla_ros.ros.vla.overrides import parameters_of
 from sqap_vla_ros.support.resources import share_directory
 import yaml
 

@@ -111,8 +111,17 @@ def unknown(words: Iterable[str], known: Iterable[str], alike: float) -> list[st
     """
     known, told = list(known), []
     for name in (word.partition(':=')[0] for word in words if ':=' in word):
-        near = get_close_matches(name, known, 1, alike or 0.6)
+        near = _nearest(name, known, alike or 0.6)
         if name not in known and not is_of_camera(name) and (near or not alike):
             told.append(f'launch argument {name} is unknown' + (
-                f': did you mean {near[0]}?' if near else '; --show-args lists them'))
+                f': did you mean {near}?' if near else '; --show-args lists them'))
     return told
+
+
+def _nearest(name: str, known: Iterable[str], alike: float) -> str:
+    """Return the known name nearest to one that is misspelt, '' for none; wrist/imag has one."""
+    camera, mark, last = name.rpartition('/') if '/' in name else name.partition('.')
+    if not mark:
+        return ''.join(get_close_matches(name, known, 1, alike))
+    near = get_close_matches(last, CAMERA_TOPICS if mark == '/' else PER_CAMERA, 1, alike)
+    return f'{camera}{mark}{near[0]}' if near else ''

@@ -15,9 +15,8 @@ from pathlib import Path
 import xml.etree.ElementTree as ElementTree
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.ros.parameter_files import content_of
 import yaml
-
-from .parameter_files import content_of
 
 CAMERA_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo')
 TOPIC_KEYS = ('topic_name', 'ros_topic_name', 'gz_topic_name')

@@ -10,10 +10,10 @@ from pathlib import Path
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.vla.config import (
     check_ros_name, NodeConfig, of_cameras, PARAMETERS, PER_CAMERA)
+from sqap_vla_ros.ros.vla.overrides import parameters_of
 
 from .arguments import CAMERA_TOPICS, is_of_camera, overrides, TOPICS
 from .files import checkpoint_directory, existing_file, robot_file, shipped
-from .parameter_files import parameters_of
 
 SERVO_NODE = '/servo_node'
 SERVO_TOPICS = {'delta_twist_cmds': 'delta_twist_cmds', 'target_pose': 'pose_target_cmds'}

@@ -14,11 +14,10 @@ import re
 from sqap_vla_ros.errors import ConfigError
 
 from .config import PER_CAMERA
-from ..parameter_files import given_files, sections
+from ..parameter_files import ALIKE, given_files, read_sections, values_for, why_unheard
 
-ROS_OWN = ('use_sim_time', 'start_type_description_service')  # undeclared on some distributions
+ROS_OWN = ('use_sim_time', 'start_type_description_service')
 ROS_OWN_PREFIX = 'qos_overrides.'
-ALIKE = 0.85  # of two node names, 1 if they are the same
 OF_A_NODE = re.compile(r'([^:=]+):([^:=]+):=')
 
 
@@ -42,8 +41,7 @@ def overrides(node) -> Mapping:
 def unknown_parameters(node, known: Iterable[str]) -> list[str]:
     """Return what to say of given parameters that the node does not have."""
     return [unknown_parameter(node, name, known) for name in overrides(node)
-            if not (node.has_parameter(name) or name in ROS_OWN
-                    or name.startswith(ROS_OWN_PREFIX))]
+            if not (node.has_parameter(name) or is_of_ros(name))]
 
 
 def unknown_parameter(node, name: str, known: Iterable[str]) -> str:
@@ -51,10 +49,16 @@ def unknown_parameter(node, name: str, known: Iterable[str]) -> str:
     level, _, last = name.rpartition('.')
     if level and last in PER_CAMERA:
         return _unknown_camera(node, level, last)
+    return unknown_name(name, known)
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """Return what to say of a parameter that is not known, with the nearest name."""
+    level, _, last = name.rpartition('.')
     if level and last in known:
         return (f'parameter {name} is unknown: did you mean {last}? It stands under {level}, and '
                 'belongs right under ros__parameters')
-    nearest = get_close_matches(name, known, 1, 0.5)
+    nearest = get_close_matches(name, [*known, *ROS_OWN], 1, 0.5)
     return f'parameter {name} is unknown: ' + (
         f'did you mean {nearest[0]}?' if nearest else
         'is it for another node? What stands under /** reaches this one, too')
@@ -88,25 +92,28 @@ def unheard_arguments(node, arguments: Sequence[str]) -> list[str]:
 
 
 def _unheard(own: str, path) -> list[str]:
-    found, name = sections(path), own.rpartition('/')[2]
-    heard = [section for section in found if section.is_for(own)]
-    if found and not heard:
-        cure = f', did you mean {own}?' if _alike(found, name) else ''
-        return [f'nothing in the parameter file {path} is for this node: its sections are for '
-                f'{sorted(section.node for section in found)}, this is {own}{cure} (/** is for '
-                'all)']
-    if any(section.last == name for section in heard):
-        return []
-    return [f'section {section.node} of the parameter file {path} is not for this node, which is '
-            f'{own}: did you mean {_meant(section, own)}? If not, give {name} a section of its '
-            'own, too' for section in _alike(found, name)]
+    try:
+        found = read_sections(path)
+    except ConfigError:
+        return []  # it was read when the process joined ROS; launch removes its temporary files
+    return why_unheard(path, found, own)
 
 
-def _alike(found, name) -> list:
-    """Return the sections whose node's name is nearly this one, or the same elsewhere."""
-    return [section for section in found if get_close_matches(section.last, [name], 1, ALIKE)]
+def parameters_of(path, own: str, known: Iterable[str]) -> dict:
+    """
+    Return {name: value} of what a file has for a node that is not there yet.
+
+    own: its fully qualified name.  known: names of its parameters.  Raises ConfigError, naming
+    the file, where something would not arrive; cameras are not looked at.
+    """
+    values = values_for(path, own)
+    problems = [unknown_name(name, known) for name in values if not (
+        name in known or is_of_ros(name) or name.partition('.')[2] in PER_CAMERA)]
+    if problems:
+        raise ConfigError(f'{path}: {"; ".join(problems)}')
+    return values
 
 
-def _meant(section, own) -> str:
-    name = own.rpartition('/')[2]
-    return name if section.last != name else own
+def is_of_ros(name: str) -> bool:
+    """Return whether a parameter is one of ROS's own, which some distributions do not declare."""
+    return name in ROS_OWN or name.startswith(ROS_OWN_PREFIX)
