@@ -66,7 +66,7 @@ class JointReader:
 
     def __init__(self):
         """Know no names yet."""
-        self._block, self._names = b'\xff', ()
+        self._block, self._names = b'', ()  # any names begin with four bytes: their number
 
     def read(self, data: bytes) -> WireJoints | None:
         """Return what a JointState tells; raise ObservationError for a damaged one."""
@@ -75,7 +75,7 @@ class JointReader:
         try:
             seconds, nanoseconds, size = _STAMP_AND_SIZE.unpack_from(data, _FIRST)
             _, at = _text(data, _FIRST + 12, size)
-            if not data.startswith(self._block, at):
+            if not self._block or not data.startswith(self._block, at):
                 self._learn(data, at)
             at += len(self._block)
             count, = _COUNT.unpack_from(data, at)

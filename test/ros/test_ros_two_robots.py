@@ -79,6 +79,10 @@ def test_two_nodes_of_one_name_say_so_and_do_not_move_until_one_has_gone(make_wo
     assert world.robot.diagnostics['vla_node: name'].hardware_id == 'arm 7'
     world.stays_still(meanwhile=world.robot.look)
     assert '2 nodes are named /vla_node' in world.node._control.reports.said[1]
+    for refusal in (world.node._control.resume(), world.node._control.why_no_goal('go')):
+        assert '2 nodes are named /vla_node' in refusal
+    answer = world.node._answer('resume', None, Trigger.Response())
+    assert not answer.success and 'nothing begins' in answer.message
     namesake.destroy_node()
     world.until(world.is_moving, meanwhile=world.robot.look, period_s=0.03)
     world.until(lambda: world.says('name', 'the only one of its name'))

@@ -63,6 +63,13 @@ def test_a_message_that_is_cut_off_is_damaged():
         assert read(data[:needed])
 
 
+@pytest.mark.parametrize('joints', [0, 1, 255, 256])
+def test_the_first_message_may_have_any_number_of_joints(joints):
+    names = tuple(f'joint{index}' for index in range(joints))
+    message = JointState(name=names, position=[0.5] * joints)
+    assert JointReader().read(serialize_message(message)) == (0, names, (0.5,) * joints)
+
+
 def test_another_encoding_is_left_to_ros():
     for data in serialized():
         other = b'\x00\x00' + data[2:]

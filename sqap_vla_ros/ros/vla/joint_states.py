@@ -67,7 +67,7 @@ class JointStates:
         """Forget all positions; those that are still queued, too."""
         with self._lock:
             if self._topic is not None:
-                self._topic.take()
+                self._topic.take(raw=True)
             self._history.clear()
 
     @property

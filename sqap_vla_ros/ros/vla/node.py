@@ -303,7 +303,7 @@ class VlaNode(LifecycleNode):
             response.message = 'the node is not active: nothing moves'
             return response
         fault = self._fault if control is None else (
-            control.gate.fault or control.parts.estop.why_not_move)
+            control.gate.fault or control.why_not_begin)
         response.success = name != 'resume' or not fault
         return response
 

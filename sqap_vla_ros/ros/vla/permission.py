@@ -71,13 +71,15 @@ class Permission:
         Clear a stop or fault, or begin what was heard and held; returns what to tell the caller.
 
         Motion goes on with a new chunk, never with the old one.  Refused while the emergency stop
-        is pressed, or nothing is known of it.
+        is pressed, or nothing is known of it, and while another node has this one's name.
         """
         estop = self.parts.estop
         if estop.why_not_move:
             return f'{estop.why_not_move}: ' + (
                 'release it first' if estop.is_pressed
                 else 'nothing is cleared before it is heard')
+        if self.why_not_begin:
+            return f'nothing is cleared and nothing begins: {self.why_not_begin}'
         fault, self._stopped_by = self.gate.resume(), FAULT
         self._asked_to_move_s = time.perf_counter()
         self._start_over()
@@ -92,7 +94,13 @@ class Permission:
         """Return why a goal can't begin now, '' if it can."""
         if self.gate.fault:
             return f'{self.gate.fault}; call ~/resume when it is safe'
-        return self.parts.estop.why_not_move or self.instructions.why_refused(instruction)
+        return self.why_not_begin or self.instructions.why_refused(instruction)
+
+    @property
+    def why_not_begin(self) -> str:
+        """Return why neither a goal nor ~/resume begins motion, '' if either does."""
+        namesakes = self.parts.namesakes.why_not
+        return self.parts.estop.why_not_move or (namesakes[1] if namesakes else '')
 
     def begin_goal(self, instruction: str):
         """Follow a goal's instruction from the next image on, instead of the topic's."""
