@@ -20,7 +20,7 @@ from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 PREFIX = 'qos_overrides.'
-NAME = re.compile(r'qos_overrides\.(/\S*)\.(subscription|publisher)\.([a-z_]+)')
+NAME = re.compile(r'qos_overrides\.(/\S*)\.(subscription|publisher)(_[^\s.]+)?\.([a-z_]+)')
 FORM = 'qos_overrides./TOPIC.subscription.reliability (or publisher; or another policy)'
 VALUES = {'reliability': ('reliable', 'best_effort'),
           'durability': ('volatile', 'transient_local')}
@@ -38,8 +38,9 @@ class Overridable:
     """
     What may be changed of one topic of a node.
 
-    kind: subscription or publisher.  policies: their names.  least_depth: messages.
-    why_not: why nothing may be changed, '' where something may.
+    kind: subscription or publisher.  topic: its full name, after remapping.  policies: their
+    names.  least_depth: messages.  why_not: why nothing may be changed, '' where something may.
+    unmapped: its full name before remapping, '' if that is the same.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Overridable:
     policies: tuple[str, ...] = ()
     least_depth: int = 1
     why_not: str = ''
+    unmapped: str = ''
 
 
 def changeable(profile: QoSProfile, policies: tuple[str, ...]) -> dict:
@@ -63,8 +65,9 @@ def problems(given: Mapping, topics: list[Overridable]) -> list[str]:
     """
     Return what to say of qos_overrides that reach nothing, or may not be.
 
-    given: parameters by name.  topics: all of the node, by full name.  What is for a topic that
-    this node does not have, nor one of nearly its name, is for another node.
+    given: parameters by name.  topics: all of the node.  What is for a topic that this node does
+    not have, nor one of nearly its name, is for another node; and so is what is for the other end
+    of a topic, or for an end that has an ID, for none here has one.
     """
     found = [_problem(name, parameter.value, topics) for name, parameter in given.items()
              if name.startswith(PREFIX)]
@@ -75,17 +78,35 @@ def _problem(name, value, topics) -> str:
     parts = NAME.fullmatch(name)
     if parts is None:
         return f'parameter {name} names no policy of a topic: the form is {FORM}'
-    topic, kind, policy = parts.groups()
+    topic, kind, identity, policy = parts.groups()
+    if identity:
+        return ''
     same = [item for item in topics if item.topic == topic]
     if not same:
-        nearest = get_close_matches(topic, [item.topic for item in topics], 1, ALIKE)
-        return f'parameter {name} is for no topic of this node: did you mean {nearest[0]}?' \
-            if nearest else ''
+        return _no_topic(name, topic, kind, topics)
     item = next((item for item in same if item.kind == kind), None)
-    if item is None:
-        return (f'parameter {name}: this node has no {kind} of {topic}, but a '
-                f'{same[0].kind}')
-    return _why_not(item, name, policy, value)
+    return _why_not(item, name, policy, value) if item else ''
+
+
+def _no_topic(name, topic, kind, topics) -> str:
+    """Return what to say of an override for a topic that the node does not have, '' if nothing."""
+    mapped = next((item.topic for item in topics
+                   if item.unmapped == topic and item.kind == kind), None)
+    if mapped:
+        return (f'parameter {name} reaches nothing: {topic} is remapped to {mapped}: write that '
+                'in its place')
+    known = [item.topic for item in topics if _may_be_meant(topic, item.topic)]
+    nearest = get_close_matches(topic, known, 1, ALIKE)
+    return f'parameter {name} is for no topic of this node: did you mean {nearest[0]}?' \
+        if nearest else ''
+
+
+def _may_be_meant(topic, known) -> bool:
+    """Return whether one may be the other misspelt, and not that of another robot or camera."""
+    (first, *rest), (known_first, *known_rest) = (
+        name.strip('/').split('/') for name in (topic, known))
+    same_place = first == known_first or not rest and not known_rest
+    return same_place and re.findall(r'\d+', topic) == re.findall(r'\d+', known)
 
 
 def _why_not(item, name, policy, value) -> str:

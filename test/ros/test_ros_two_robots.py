@@ -94,7 +94,7 @@ def test_two_nodes_of_one_name_say_so_and_do_not_move_until_one_has_gone(make_wo
     ({'/image.subscription.reliabilty': 'reliable'}, 'of /image it is reliability'),
     ({'/image.subscription.reliability': 'Reliable'}, "'Reliable', expected one of reliable"),
     ({'/image.subscription.depth': 10}, 'of /image it is reliability'),
-    ({'/image.publisher.reliability': 'reliable'}, 'no publisher of /image, but a subscription'),
+    ({'/vla_node/overlai.publisher.depth': 2}, 'did you mean /vla_node/overlay?'),
     ({'image.subscription.reliability': 'reliable'}, 'names no policy of a topic: the form is'),
     ({'/tf.subscription.depth': 10}, 'is 10, expected 100 to 10000 messages'),
     ({'/tf.subscription.depth': True}, 'is True, expected 100 to'),
@@ -118,15 +118,38 @@ def test_an_estop_of_any_name_keeps_its_quality_and_others_topics_are_theirs():
     check_quality(Named(given), NodeConfig(image_transport='compressed'))
 
 
+@pytest.mark.parametrize('given', [
+    {'/tf.publisher.depth': 50}, {'/image.publisher.reliability': 'reliable'},
+    {'/delta_twist_cmds.subscription.depth': 1},  # the other ends, in a file for all nodes
+    {'/arm1/image.subscription.reliability': 'reliable'}, {'/tf2.subscription.depth': 5},
+    {'/arms/image.subscription.reliability': 'reliable'},  # other robots, in such a file, too
+    {'/image.subscription_left.depth': 5}, {'/chatter.publisher_my_talker.depth': 5}])
+def test_quality_of_other_nodes_ends_is_theirs(given):
+    check_quality(Named(given, {'image': '/arm2/image'}), NodeConfig())
+
+
+def test_quality_under_a_topics_name_before_remapping_is_refused_with_the_other_name():
+    mapped = {'image': '/camera/image_raw', '/tf': '/left/tf'}
+    for topic, other in (('/image', '/camera/image_raw'), ('/tf', '/left/tf')):
+        name = '.subscription.reliability'
+        with pytest.raises(ConfigError, match=f'{topic} is remapped to {other}: write that'):
+            check_quality(Named({topic + name: 'reliable'}, mapped), NodeConfig())
+        check_quality(Named({other + name: 'reliable'}, mapped), NodeConfig())
+        check_quality(Named({f'{topic}.publisher.depth': 3}, mapped), NodeConfig())
+
+
 class Named:
     """What a node /vla_node shows of its names and of what it was given."""
 
-    def __init__(self, given):
+    def __init__(self, given, mapped=None):
+        self._mapped = mapped or {}
         self._parameter_overrides = {
             f'qos_overrides.{name}': Parameter(name, value=value)
             for name, value in given.items()}
 
     def resolve_topic_name(self, name, only_expand=False):
+        if name in self._mapped and not only_expand:
+            return self._mapped[name]
         return name.replace('~', '/vla_node') if name[0] in '~/' else f'/{name}'
 
 

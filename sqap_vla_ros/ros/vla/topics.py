@@ -21,7 +21,12 @@ EARLY = 'its publisher is there before parameters are read'
 
 def topics(node, config) -> list[Overridable]:
     """Return all topics that a node with this NodeConfig has, or might have."""
-    full = node.resolve_topic_name
+    def have(kind, name, *rest, **options):
+        full = node.resolve_topic_name(name)
+        unmapped = node.resolve_topic_name(name, only_expand=True)
+        return Overridable(kind, full, *rest, unmapped=unmapped if unmapped != full else '',
+                           **options)
+
     heard = [('joint_states', STREAM, STREAM_DEPTH), ('/tf', STREAM, STREAM_DEPTH),
              ('/tf_static', TF_STATIC, 1)]
     for camera in config.cameras or ('',):
@@ -31,12 +36,12 @@ def topics(node, config) -> list[Overridable]:
                   (f'{prefix}camera_info', CAMERA_INFO, 1)]
     stops = ['instruction', *filter(None, [config.estop_topic])]
     return [
-        *(Overridable('subscription', full(name), *rest) for name, *rest in heard),
-        *(Overridable('publisher', full(name), RESULT) for name in (
+        *(have('subscription', *item) for item in heard),
+        *(have('publisher', name, RESULT) for name in (
             *RESULTS, *(f'~/{camera}/overlay' for camera in config.cameras), PLANNED, POSES)),
-        *(Overridable('publisher', full(name), why_not=OF_COMMANDS) for name in COMMANDS),
-        *(Overridable('subscription', full(name), why_not=OF_STOPS) for name in stops),
-        Overridable('publisher', full('/diagnostics'), why_not=EARLY)]
+        *(have('publisher', name, why_not=OF_COMMANDS) for name in COMMANDS),
+        *(have('subscription', name, why_not=OF_STOPS) for name in stops),
+        have('publisher', '/diagnostics', why_not=EARLY)]
 
 
 def check_quality(node, config):
