@@ -137,8 +137,8 @@ def test_bags_that_are_missing_or_cut_off_are_told(check, tmp_path):
 
 @pytest.mark.parametrize('text, words', [
     (CONFIG.replace('base_frame', 'base_frme'), 'did you mean base_frame'),
-    (CONFIG.replace('/**', 'other_node'), 'nothing is for this node'),
-    ('a: [', 'it is no YAML'), ('a: 1', 'has no ros__parameters'),
+    (CONFIG.replace('/**', 'other_node'), 'is for this node: its sections are for'),
+    ('a: [', 'it is no YAML'), ('a: 1', 'stands outside of ros__parameters'),
     (CONFIG.replace('[tool]', '7'), 'end_effector_frames')])
 def test_configurations_that_cannot_be_used_are_refused(check, bag_without, text, words):
     status, _, err = check(text=text, bag=bag_without())
