@@ -159,9 +159,10 @@ class _Pass:
     def _looked_at(self, count, progress):
         """Yield samples, each when the bag is far enough beyond its image."""
         pending, number = deque(), 0
-        step = max(1, self._image.msgcount // count)
+        total = max(self._image.msgcount, count)
+        wanted = {(2 * number + 1) * total // (2 * count) for number in range(count)}
         connections = [*self._connections(MOVING), self._image, self._info]
-        for connection, time_ns, message in self._messages(connections, step):
+        for connection, time_ns, message in self._messages(connections, wanted):
             while pending and time_ns - pending[0][0] > WAITS_NS:
                 yield from self._look(pending.popleft()[1])
             if connection.topic == MOVING:
@@ -170,7 +171,7 @@ class _Pass:
                 self._hear_info(message)
             else:
                 number += 1
-                progress(f'image {number * step} of {self._image.msgcount}')
+                progress(f'image {number} of {min(count, self._image.msgcount or count)}')
                 pending.append((time_ns, message))
         while pending:
             yield from self._look(pending.popleft()[1])
@@ -185,13 +186,13 @@ class _Pass:
         return [connection for connection in self._reader.connections
                 if connection.topic == topic and connection.msgtype == TF]
 
-    def _messages(self, connections, step=1):
-        """Yield (connection, time, message), of images every step-th alone."""
-        images = 0
+    def _messages(self, connections, wanted=()):
+        """Yield (connection, time, message), of images the wanted numbers alone."""
+        images = -1
         for connection, time_ns, data in self._reader.messages(connections):
             if connection.topic == self._image.topic:
                 images += 1
-                if (images - 1) % step:
+                if images not in wanted:
                     continue
             yield connection, time_ns, self._reader.deserialize(data, connection.msgtype)
 

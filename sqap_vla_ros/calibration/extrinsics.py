@@ -30,15 +30,16 @@ class Extrinsics:
     """
     A camera's pose by PnP.
 
-    parent: frame that it is mounted in.  camera: [4, 4], the optical frame in it.  base_camera:
-    the same in the base, of the last image.  rms_px: what is left.  moved_m, turned_deg: from
-    where TF has it.  child: frame to publish, in `parent`, at pose [4, 4].
+    camera: [4, 4], the optical frame in what carries it, the base or a link.  base_camera: the
+    same in the base, of the last image.  rms_px: what is left.  moved_m, turned_deg: from where
+    TF has it.  child: frame to publish, in `parent`, at pose [4, 4]; '', '' and None where each
+    transform carries something else, too.
     is_ambiguous: whether the mirrored pose of a plane fits almost as well.
     """
 
     parent: str
     child: str
-    pose: np.ndarray
+    pose: np.ndarray | None
     camera: np.ndarray
     base_camera: np.ndarray
     rms_px: float
@@ -48,8 +49,14 @@ class Extrinsics:
 
     @property
     def publisher(self) -> str:
-        """Return the command that publishes it."""
+        """Return the command that publishes it; for one with a child."""
         return static_transform_publisher(self.parent, self.child, self.pose)
+
+    @property
+    def difference(self) -> str:
+        """Return in words how well it fits and how far it is from what TF says."""
+        return (f'{self.rms_px:.2f} px rms, {1e3 * self.moved_m:.1f} mm and '
+                f'{self.turned_deg:.2f} degrees from what TF says')
 
 
 def static_transform_publisher(parent, child, pose) -> str:
@@ -115,15 +122,27 @@ def _mount(links) -> int:
 
 def _described(sample, at, mount, pose, rms_px, is_ambiguous) -> Extrinsics:
     links = sample.links[at:]
-    parent, child = links[0].parent, links[0].child
-    rest = chained(links[1:])
     before = chained(links)
     change = invert_pose(before) @ pose
     cosine = (np.trace(change[:3, :3]) - 1) / 2
     return Extrinsics(
-        parent, child, pose @ invert_pose(rest), pose, mount @ pose, rms_px,
+        *_to_publish(links, pose, sample.carriers), pose, mount @ pose, rms_px,
         float(np.linalg.norm(pose[:3, 3] - before[:3, 3])),
         math.degrees(math.acos(min(1.0, max(-1.0, cosine)))), is_ambiguous)
+
+
+def _to_publish(links, pose, carriers):
+    """
+    Return (parent, child, [4, 4]) of the topmost transform that moves the camera and no more.
+
+    links: from what carries the camera to its optical frame, which is at pose [4, 4] by the board.
+    Frames on the way up are ancestors of the base: moving one would move the whole robot.
+    """
+    for number, link in enumerate(links):
+        if not link.is_inverted and link.child not in carriers:
+            above, below = chained(links[:number]), chained(links[number + 1:])
+            return link.parent, link.child, invert_pose(above) @ pose @ invert_pose(below)
+    return '', '', None
 
 
 def camera_pose(camera: CameraModel, points, pixels, guess=None):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .extrinsics import Extrinsics, optical_name, optical_publisher
-from .judgement import FINE, hangs_upside_down, is_on, Verdict, WORDS, WRONG
+from .judgement import FINE, is_on, picture_up, Verdict, WORDS, WRONG
 from .mistakes import AS_IS
 from .sample import Sample
 from .trials import Evidence
@@ -69,6 +69,11 @@ class Findings:
         if self.extrinsics is not None and self.extrinsics.is_ambiguous:
             found.append('The board is seen so flat or small that its mirrored pose fits almost '
                          'as well: tilt it, or show it nearer, before believing its extrinsics.')
+        if self.extrinsics is not None and not self.extrinsics.child:
+            found.append(f'By the board the camera stands elsewhere ({self.extrinsics.difference}'
+                         '), but there is no transform to publish: each one on the way to '
+                         f'{sample.camera_frame} carries the robot or the board, too. Mend it '
+                         'where the robot is described.')
         skipped = len(self.samples) - len(self.evidence)
         if self.evidence and skipped:
             found.append(
@@ -76,10 +81,10 @@ class Findings:
         return found
 
     def _of_turning(self, sample):
-        turned = hangs_upside_down(sample)
-        if turned == self.is_turned:
+        up = picture_up(sample)
+        if up == (1 if not self.is_turned else -1) or up == 0:
             return []
-        if turned:
+        if up < 0:
             return [f'Up in {sample.base_frame} is down in the picture: set rotate_image_180: '
                     'true, if the policy was trained on upright images.']
         return ['rotate_image_180 is true, but the picture is upright by TF: the policy would see '
@@ -105,14 +110,15 @@ class Findings:
         if 'body_frame' in keys:
             found.append(('adds the optical frame below the body frame',
                           optical_publisher(self.shown.camera_frame)))
-        if self.extrinsics is not None and 'body_frame' not in keys:
+        if self.extrinsics is not None and self.extrinsics.child and 'body_frame' not in keys:
             found.append((self._what_extrinsics(), self.extrinsics.publisher))
         return found
 
     def _what_extrinsics(self):
         found = self.extrinsics
-        return (f'the pose by the board ({found.rms_px:.2f} px rms), {1e3 * found.moved_m:.1f} mm '
-                f'and {found.turned_deg:.2f} degrees from what TF says')
+        need = 'not needed: ' if self.verdict.status == FINE else ''
+        return (f'{need}the pose by the board ({found.difference}), in the place of what '
+                f'publishes {found.parent} -> {found.child} now')
 
     def yaml(self) -> str:
         """Return a file of parameters with the lines to paste, commented out if to be mended."""

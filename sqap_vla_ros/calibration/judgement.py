@@ -227,6 +227,7 @@ def _optical(sample, shown) -> list[str]:
     return [text]
 
 
-def hangs_upside_down(sample: Sample) -> bool:
-    """Return whether the picture shows the base's z axis pointing down."""
-    return bool(sample.camera_pose[2, 1] > np.cos(np.radians(UP_DEGREES)))
+def picture_up(sample: Sample) -> int:
+    """Return 1 if up in the base is up in the picture, -1 if down, 0 if neither (from above)."""
+    down = sample.camera_pose[2, 1]  # of the picture, by the base's z axis
+    return 0 if abs(down) <= np.cos(np.radians(UP_DEGREES)) else -1 if down > 0 else 1

@@ -151,10 +151,10 @@ def _of_axes(frame) -> list[Mistake]:
 def _of_the_way(sample) -> list[Mistake]:
     links, found = sample.links, []
     for number, link in enumerate(links):
-        name = f'{link.parent} -> {link.child}'
-        where = 'where it is published'
+        name, where = link.name, 'where it is published'
+        parent, child = name.split(' -> ')
         found.append(Mistake(
-            'inverted', f'{name} is inverted: it holds the pose of {link.parent} in {link.child}',
+            'inverted', f'{name} is inverted: it holds the pose of {parent} in {child}',
             f'Publish the inverse of {name}.', 'chain', chain=_with_link(number, invert_pose)))
         found += [Mistake(
             key, f'the quaternion of {name} is in another order ({told})',
@@ -242,7 +242,7 @@ def _about_z(degrees) -> np.ndarray:
 def _with_link(number, change):
     def chain(links):
         link = links[number]
-        changed = Link(link.parent, link.child, change(link.matrix), link.is_static)
+        changed = link.republished(change(link.published))
         return (*links[:number], changed, *links[number + 1:])
     return chain
 

@@ -58,9 +58,10 @@ class CheckOptions:
 
     @property
     def more_frames(self) -> tuple[str, ...]:
-        """Return the frames that are needed besides those of the robot."""
+        """Return the frames to look at, with the end effector's or besides."""
         return tuple(dict.fromkeys((
-            *([self.board_frame] if self.board else ()), *(point.frame for point in self.points))))
+            *self.frames, *([self.board_frame] if self.board else ()),
+            *(point.frame for point in self.points))))
 
 
 def check(samples, options: CheckOptions, source: str) -> Findings:

@@ -27,12 +27,32 @@ INSTRUCTION = 'look'  # an Observer makes no observation without one
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """One step of the way from the base to the camera; matrix [4, 4]: of child in parent, m."""
+    """
+    One step of the way from the base to the camera; matrix [4, 4]: of child in parent, m.
+
+    is_inverted: whether TF has the pose of parent in child, as on the way up to a common ancestor.
+    """
 
     parent: str
     child: str
     matrix: np.ndarray
     is_static: bool
+    is_inverted: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what is published, as 'parent -> child'."""
+        names = (self.child, self.parent) if self.is_inverted else (self.parent, self.child)
+        return ' -> '.join(names)
+
+    @property
+    def published(self) -> np.ndarray:
+        """Return the pose [4, 4] as it is published."""
+        return invert_pose(self.matrix) if self.is_inverted else self.matrix
+
+    def republished(self, pose: np.ndarray) -> Link:
+        """Return the link as it were if pose [4, 4] was published."""
+        return replace(self, matrix=invert_pose(pose) if self.is_inverted else pose)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +64,8 @@ class Sample:
     the image, or None where the node refuses one of that size, and why in `refusal`.  links: from
     base_frame to the camera.  frames: {name: [4, 4] in the base}; ages_s: how far the pose is from
     the image's time.  protected: what the node protects, in pixels of `image`.  refusal: why
-    the node would not move on this image, ''.  warnings: what it would say besides.
+    the node would not move on this image, ''.  warnings: what it would say besides.  carriers:
+    frames on the ways from the base to `frames`: whoever moves one of them moves the robot.
     """
 
     image: np.ndarray
@@ -60,6 +81,7 @@ class Sample:
     protected: ProtectedPoints
     refusal: str = ''
     warnings: tuple[str, ...] = ()
+    carriers: frozenset[str] = frozenset()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -118,7 +140,8 @@ class Looker:
             camera_frame, options.base_frame, self._links(camera_frame, time_ns, wait),
             {frame: matrix for frame, (matrix, _) in poses.items()},
             {frame: age_s + camera_age_s for frame, (_, age_s) in poses.items()},
-            protected, refusal, tuple(dict.fromkeys((*doubts, *warnings))))
+            protected, refusal, tuple(dict.fromkeys((*doubts, *warnings))),
+            self._carriers(time_ns))
 
     def _as_the_node_does(self, message, shape):
         """Return (ProtectedPoints in pixels of the published image, refusal, warnings)."""
@@ -133,6 +156,12 @@ class Looker:
             protected = replace(protected, pixels=turned)
         return protected, '', warnings
 
+    def _carriers(self, time_ns) -> frozenset[str]:
+        base = self._options.base_frame
+        ways = [self._transforms.steps(base, frame, time_ns) for frame in self._frames]
+        return frozenset({base, *(name for way in ways for step in way
+                                  for name in (step.parent, step.child))})
+
     def _links(self, camera_frame, time_ns, wait) -> tuple[Link, ...]:
         base = self._options.base_frame
         steps = self._transforms.steps(base, camera_frame, time_ns)
@@ -140,7 +169,7 @@ class Looker:
         before = (camera_frame, *(link.parent for link in links))
         at = next((number for number, link in enumerate(links) if link.child != before[number]),
                   len(links))  # those behind it lead down from the common ancestor to the base
-        down = [Link(link.child, link.parent, invert_pose(link.matrix), link.is_static)
+        down = [Link(link.child, link.parent, invert_pose(link.matrix), link.is_static, True)
                 for link in links[at:]]
         return tuple(down + links[:at][::-1])
 

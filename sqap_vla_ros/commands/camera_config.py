@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
 
 from ..calibration.names import sibling_info
 from ..errors import ConfigError
@@ -38,10 +37,15 @@ def node_config(args) -> NodeConfig:
 
 
 def _values(args) -> dict:
-    """Return the parameters of the file, as launch would hand them to the node."""
+    """Return the parameters of the files, later ones on top, as launch hands them to the node."""
     with missing_modules_as(ConfigError):
+        from ..ros.launching.files import parameter_file
         from ..ros.vla.overrides import parameters_of
-    return parameters_of(Path(args.config), '/' + args.node.strip('/'), PARAMETERS)
+    values = {}
+    for text in args.config:
+        path = parameter_file('--config', text)
+        values.update(parameters_of(path, '/' + args.node.strip('/'), PARAMETERS))
+    return values
 
 
 def _check_camera(camera, cameras) -> None:

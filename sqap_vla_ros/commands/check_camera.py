@@ -26,7 +26,9 @@ def add_arguments(parser) -> None:
 
 def _add_scene(parser):
     add = parser.add_argument
-    add('--config', metavar='FILE.yaml', help="the node's parameters: frames, camera, rectified")
+    add('--config', action='append', default=[], metavar='FILE.yaml',
+        help="the node's parameters: frames, camera, rectified; a file or the name of a shipped "
+        'one; given again, later files are laid over earlier ones, as gazebo over my_arm.yaml')
     add('--node', default='vla_node', metavar='NAME', help='whose section of --config it is')
     add('--camera', default='', metavar='NAME', help='one of the parameter cameras')
     add('--base-frame', metavar='FRAME', help="overrules --config (or the node's default)")
@@ -78,6 +80,7 @@ def run(args) -> int:
     from .camera_config import node_config
     config = node_config(args)
     options = check_options(args, config)
+    check_out(args.out)
     samples, source = look(args, config, options)
     try:
         findings = check(samples, options, source)
@@ -89,6 +92,16 @@ def run(args) -> int:
     print(f'wrote {args.out}/: ' + ', '.join(sorted(
         path.name for path in args.out.iterdir() if path.is_file())))
     return findings.verdict.status
+
+
+def check_out(out):
+    """Raise ConfigError, before anything is looked at, where results could not be written."""
+    from ..support.files import check_directory
+    place = out.absolute()
+    there = next(each for each in (place, *place.parents) if each.exists())
+    if not there.is_dir():
+        raise ConfigError(f'--out {out} cannot be a directory for results: {there} is a file')
+    check_directory(there, '--out', path=out)
 
 
 def check_options(args, config):

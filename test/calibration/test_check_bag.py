@@ -5,12 +5,14 @@
 from pathlib import Path
 import re
 
-from camera_bag import BagOfCamera
-from camera_check_scene import CAMERA, pose
+from camera_bag import BagOfCamera, PERIOD_NS
+from camera_check_scene import CAMERA, NOW_NS, pose
 import numpy as np
 import pytest
+from sqap_vla_ros.calibration.bag import samples_of_bag
 from sqap_vla_ros.calibration.mistakes import OPTICAL_IN_BODY
 from sqap_vla_ros.cli import main
+from sqap_vla_ros.ingest.observer import ObserverOptions
 import yaml
 
 BODY = np.eye(4)
@@ -145,6 +147,47 @@ def test_configurations_that_cannot_be_used_are_refused(check, bag_without, text
     assert status == 1 and words in err, err
 
 
+def test_later_configurations_are_laid_over_earlier_ones_and_shipped_ones_have_names(
+        check, bag_without, tmp_path):
+    top = tmp_path / 'top.yaml'
+    top.write_text('/**: {ros__parameters: {end_effector_frames: [board]}}')
+    _, out, err = check('--config', top, bag=bag_without())
+    assert 'board is on the image' in out, err
+    _, _, err = check('--config', 'gazebo', '--config', 'panda', bag=bag_without())
+    assert 'panda_hand' in err and 'camera_optical_frame' not in err
+    _, _, err = check('--config', 'panda', '--config', 'gazebo', '--base-frame', 'base',
+                      '--frames', 'tool', '--camera-frame', 'camera', bag=bag_without())
+    assert not err
+    _, _, err = check('--config', 'gazebo', bag=bag_without())
+    assert "frame 'camera_optical_frame' was never heard of" in err
+
+
+@pytest.mark.parametrize('text, words', [
+    ('pnada', 'did you mean panda?'), ('top.yml', 'did you mean '), ('', 'is empty'),
+    ('~/none_of_that.yaml', 'is no file'), ('gz_bridge', 'is no file')])
+def test_a_configuration_that_is_not_there_is_told_with_the_nearest(
+        check, bag_without, tmp_path, text, words):
+    (tmp_path / 'top.yaml').write_text(CONFIG)
+    given = tmp_path / text if text.endswith('yml') else text
+    status, _, err = check('--config', given, bag=bag_without())
+    assert status == 1 and f'--config {given}' in err and words in err, err
+
+
+def test_frames_that_are_protected_instead_are_looked_up_and_judged(check, bag_without):
+    status, out, err = check(text=CONFIG + '    protected_frames: [board]\n', bag=bag_without())
+    assert status == 1 and 'board is on the image' in out, err
+
+
+def test_samples_are_evenly_over_the_bag(tmp_path):
+    BagOfCamera(tmp_path / 'bag', images=7)
+    options = ObserverOptions(base_frame='base', end_effector_frames=('tool',))
+    for count, wanted in ((4, [0, 2, 4, 6]), (1, [3]), (9, [0, 1, 2, 3, 4, 5, 6])):
+        told = []
+        samples, _ = samples_of_bag(tmp_path / 'bag', ('', ''), options, (), count, told.append)
+        assert [(item.stamp_ns - NOW_NS) // PERIOD_NS for item in samples] == wanted
+        assert told[-1] == f'image {len(wanted)} of {len(wanted)}'
+
+
 def test_one_of_several_cameras_has_its_own_topics_and_parameters(check, tmp_path):
     BagOfCamera(tmp_path / 'bag', images=1, topics='/wrist')
     text = CONFIG + ('    cameras: [front, wrist]\n    camera_frame: elsewhere\n'
@@ -163,10 +206,17 @@ def test_a_camera_that_is_not_calibrated_is_told(check, tmp_path):
     assert status == 1 and 'the camera is not calibrated' in err
 
 
-def test_a_picture_that_cannot_be_written_is_told(check, tmp_path, bag_without):
-    Path(tmp_path / 'out').write_text('')
-    status, _, err = check(bag=bag_without())
-    assert status == 1 and 'cannot be a directory for results' in err
+def test_a_place_for_results_that_cannot_be_one_is_told_before_anything_is_looked_at(
+        check, tmp_path):
+    for out in ('out', 'out/below'):
+        Path(tmp_path / 'out').write_text('')
+        status, _, err = check('--out', tmp_path / out, bag=tmp_path / 'none')
+        assert status == 1 and 'cannot be a directory for results' in err
+    status, _, err = check('--out', '/proc/out', bag=tmp_path / 'none')
+    assert status == 1 and '--out /proc/out cannot be written' in err
+    (tmp_path / 'out').unlink()
+    status, _, err = check(bag=tmp_path / 'none')
+    assert 'does not exist' in err and not (tmp_path / 'out').exists()
 
 
 def test_a_camera_upside_down_in_its_place_is_told_and_how_its_picture_is_turned(check, tmp_path):

@@ -40,6 +40,14 @@ def robot_file(text: str) -> Path:
     return existing_file('config', text, robots(), 'copy example_arm.yaml for your own')
 
 
+def parameter_file(option: str, text: str) -> Path:
+    """Return the file that an option names: a robot's, or what goes on top; see robot_file."""
+    names = {name: path for name, path in shipped().items() if name != 'gz_bridge'}
+    if not Path(text).is_file() and text in names:
+        return names[text]
+    return existing_file(option, text, names)
+
+
 def _purpose(name: str) -> str:
     """Return what a file is for that is not a robot's."""
     return {'servo': 'it goes on top of one, as config:=my_arm.yaml servo:=true',
@@ -58,7 +66,8 @@ def existing_file(argument: str, text: str, names: Iterable[str] = (), hint: str
         return path
     what = 'is empty' if not text else 'is a directory' if path.is_dir() else 'is no file'
     known = f' It takes a file, or one of {", ".join(names)}' if names else ''
-    raise ConfigError(f'{argument}:={text} {what}{_nearest(path, names)}{known}'
+    given = f'{argument} {text}' if argument.startswith('--') else f'{argument}:={text}'
+    raise ConfigError(f'{given} {what}{_nearest(path, names)}{known}'
                       + (f'; {hint}' if hint else ''))
 
 
