@@ -133,10 +133,10 @@ def content_of(path):
 
 def _text(path) -> str:
     path = Path(path)
-    if not path.exists():
-        raise ConfigError(f'there is no file {path}{_nearest_file(path)}')
     try:
         return path.read_text(encoding='utf-8')
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f'there is no file {path}{_nearest_file(path)}') from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f'{path} cannot be read: {error}') from error
 
@@ -145,7 +145,10 @@ def _nearest_file(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f': there is no folder {folder}, either'
-    names = [item.name for item in folder.iterdir() if item.suffix in ('.yaml', '.yml')]
+    try:
+        names = [item.name for item in folder.iterdir() if item.suffix in ('.yaml', '.yml')]
+    except PermissionError:  # a folder may be passed through and not be listed
+        return ''
     nearest = get_close_matches(path.name, names, 1, 0.5)
     return f': did you mean {folder / nearest[0]}?' if nearest else ''
 

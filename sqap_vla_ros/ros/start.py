@@ -64,8 +64,14 @@ def _readable(before, argument, copies):
     decimal = with_decimal_lists(text)
     if decimal == text:
         return argument
-    with tempfile.NamedTemporaryFile(
-            'w', suffix='.yaml', encoding='utf-8', delete=False) as copy:
-        copy.write(decimal)
-    copies.append(copy.name)
+    try:
+        with tempfile.NamedTemporaryFile(
+                'w', suffix='.yaml', encoding='utf-8', delete=False) as copy:
+            copies.append(copy.name)
+            copy.write(decimal)
+    except OSError as error:
+        raise ConfigError(
+            f'{argument} has 1 beside 0.5 in a list, and a copy that ROS can read cannot be '
+            f'written: {error}. Write 1.0 instead of 1, or set TMPDIR to a folder with room'
+        ) from error
     return copy.name

@@ -1,7 +1,9 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What ROS cannot read of a process's arguments is told with the line and what to write."""
+from pathlib import Path
 import re
+import tempfile
 
 import pytest
 import rclpy
@@ -74,6 +76,26 @@ def test_arguments_that_are_none_are_told_in_one_line(arguments):
     with pytest.raises(ConfigError, match='ROS cannot read the arguments: .+') as caught:
         join_ros(['node', '--ros-args', *arguments])
     assert '\n' not in str(caught.value) and '.c:' not in str(caught.value)
+
+
+def test_without_room_for_a_readable_copy_it_is_told_what_to_write(tmp_path, monkeypatch):
+    path = tmp_path / 'arm.yaml'
+    path.write_text('/**: {ros__parameters: {list: [0.5, 1]}}')
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'gone'))
+    with pytest.raises(ConfigError, match='Write 1.0 instead of 1, or set TMPDIR'):
+        join_ros(['node', '--ros-args', '--params-file', str(path)])
+
+
+def test_files_of_others_are_refused_in_one_line(tmp_path, monkeypatch):
+    def refuse(path, *arguments, **options):
+        raise PermissionError(13, 'Permission denied', str(path))
+    monkeypatch.setattr(Path, 'iterdir', refuse)
+    with pytest.raises(ConfigError, match='there is no file .*/arm.yaml$'):
+        read_sections(tmp_path / 'arm.yaml')
+    for method in ('exists', 'read_text', 'stat', 'is_dir'):
+        monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(ConfigError, match='arm.yaml cannot be read: .*Permission denied'):
+        read_sections(tmp_path / 'arm.yaml')
 
 
 @pytest.mark.parametrize('before, after', [

@@ -13,6 +13,7 @@ from sqap_vla_ros.ros.vla.config import NodeConfig
 from sqap_vla_ros.ros.vla.node import VlaNode
 from sqap_vla_ros.ros.vla.topics import check_quality, COMMANDS
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 
 
 class Pair(World):
@@ -156,6 +157,7 @@ class Named:
 def test_quality_that_users_ask_for_is_that_of_the_topics_twice_in_a_row(make_world):
     world = make_world(KnownPolicy, {f'qos_overrides.{name}': value for name, value in {
         '/image.subscription.reliability': 'reliable', '/tf.subscription.depth': 500,
+        '/tf.subscription.reliability': 'reliable',
         '/camera_info.subscription.reliability': 'reliable',
         '/vla_node/overlay.publisher.reliability': 'best_effort',
         '/vla_node/action_chunk.publisher.durability': 'transient_local',
@@ -177,6 +179,12 @@ def test_quality_that_users_ask_for_is_that_of_the_topics_twice_in_a_row(make_wo
         assert quality('/vla_node/action_chunk') == {('RELIABLE', 'TRANSIENT_LOCAL')}
         assert quality('/vla_node/token_selection') == {('RELIABLE', 'VOLATILE')}
         assert world.node._parts.transforms._moving._depth == 500
+        unheard = world.robot.create_publisher(TFMessage, '/tf', qos.SENSOR)
+        problems = world.node._control.topic_problems
+        for topic in ('/camera_info', '/tf'):
+            world.until(lambda: '(robot) is best effort' in (problems.get(topic) or ''))
+        world.robot.destroy_publisher(unheard)
+        world.until(lambda: not problems['/tf'])
         world.node.trigger_deactivate()
         world.node.trigger_cleanup()
     assert qos.SENSOR.reliability.name == 'BEST_EFFORT' and qos.TF_POLLED.depth == 1000

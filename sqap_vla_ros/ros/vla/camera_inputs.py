@@ -161,6 +161,10 @@ class CameraInputs:
         self.camera_info  # so that it is counted while no image asks for it
         return self.delivery.problem(self.image_topic, time.monotonic())
 
+    def misfits(self) -> dict:
+        """Return what can't be received on the camera_info topic; see PolledSubscription."""
+        return self._info.misfits() if self._info is not None else {}
+
     def look_for_images(self):
         """Look where images are published, while none has come in; call it now and then."""
         self._missing = '' if self.frame is not None else why_no_image(

@@ -192,6 +192,9 @@ class Control(Permission):
         """Look at what no callback tells: the number of publishers, and silence."""
         self.doubled = self.parts.inputs.doubled_topics(self._single_topics)
         self.parts.inputs.look_for_images()
+        for stream in (self.parts.inputs, self.parts.transforms):
+            for topic, problem in stream.misfits().items():
+                self.on_topic_problem(topic, problem)
         self._check_estop()
         self.parts.run.report()
         self.pace = self.commander.pace(self.now_ns())

@@ -167,6 +167,13 @@ class Inputs:
         for camera in self.cameras.values():
             camera.look_for_images()
 
+    def misfits(self) -> dict:
+        """Return what can't be received on topics that are polled; see PolledSubscription."""
+        found = self._joint_states.misfits()
+        for camera in self.cameras.values():
+            found.update(camera.misfits())
+        return found
+
     def why_blind(self) -> str:
         """Return which camera has sent nothing yet, and on which topic; '' if all have."""
         return next(filter(None, (camera.why_blind() for camera in self.cameras.values())), '')

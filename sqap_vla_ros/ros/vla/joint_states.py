@@ -70,6 +70,10 @@ class JointStates:
                 self._topic.take(raw=True)
             self._history.clear()
 
+    def misfits(self) -> dict:
+        """Return what can't be received on the topic; see PolledSubscription."""
+        return self._topic.misfits() if self._topic is not None else {}
+
     @property
     def history(self) -> JointHistory:
         """Return the history, with what has come in by now."""

@@ -9,6 +9,7 @@ executor is busy; and each message would cost it a millisecond.
 """
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.qos import ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from .. import qos
@@ -43,7 +44,26 @@ class PolledSubscription:
             kind, topic, lambda message: None, callback_group=_Unserved(),
             event_callbacks=qos.SILENT_SUBSCRIPTION, **quality)
         self._depth = quality['qos_profile'].depth
+        self._asks_for_more = profile.reliability != ReliabilityPolicy.RELIABLE == \
+            quality['qos_profile'].reliability
         self.topic_name = self._subscription.topic_name
+
+    def misfits(self) -> dict:
+        """
+        Return {topic: why a publisher's messages can't be received, or None}.
+
+        Empty unless users made the subscription reliable: as it is, it hears every publisher.
+        Events would tell, too, but the executor would wait for one more thing each.
+        """
+        if not self._asks_for_more:
+            return {}
+        topic = self.topic_name
+        deaf = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)
+                if info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT]
+        return {topic: (
+            f'a publisher on {topic} ({", ".join(deaf)}) is best effort: nothing of it is '
+            f'received, for qos_overrides.{topic}.subscription.reliability is reliable; leave '
+            'that out') if deaf else None}
 
     def take(self, most: int | None = None, raw: bool = False) -> list:
         """

@@ -68,6 +68,10 @@ class Transforms:
         """Return whether TF is subscribed to."""
         return self._moving is not None
 
+    def misfits(self) -> dict:
+        """Return what can't be received on /tf; see PolledSubscription."""
+        return self._moving.misfits() if self._moving is not None else {}
+
     def teardown(self):
         """Unsubscribe and forget."""
         if self._moving is not None:
