@@ -138,7 +138,8 @@ class Observer:
 
         message: as sensor_msgs/Image or CompressedImage.  Of each further camera the newest
         image counts that was not taken later, by camera_tolerance at most earlier.  Raises
-        ObservationError, or ConfigError for a camera_info that makes no sense.
+        ObservationError, also for two cameras in one optical frame, or ConfigError for a
+        camera_info that makes no sense.
         """
         if not instruction:
             raise ObservationError('no instruction: publish one on the topic `instruction`')
@@ -151,9 +152,22 @@ class Observer:
             camera = self._further[name]
             views[name], more = camera.view(other, camera.image(other), wait)
             warnings = warnings + more
+        self._check_frames(seen, views)
         state = self._state(time_ns, wait) if self._needs_state else None
         return (Observation(image, time_ns, instruction, seen.protected, state,
                             self.options.camera, views), warnings)
+
+    def _check_frames(self, seen, views):
+        """Raise ObservationError for two cameras in one place: of one it is not known."""
+        cameras = {}
+        for name, view in {self.options.camera: seen, **views}.items():
+            other = cameras.setdefault(view.frame_id, name) if view.frame_id else name
+            if other != name:
+                raise ObservationError(
+                    f'cameras {other} and {name} have the same optical frame, '
+                    f'{view.frame_id!r}, by their camera_frame or frame_id: of one of them it '
+                    f'is not known where it is. Set {other}.camera_frame and '
+                    f'{name}.camera_frame to the optical frame of each')
 
     def _state(self, time_ns, wait):
         options, frame = self.options, self.options.end_effector_frames[0]

@@ -5,8 +5,8 @@ Where frames of the robot are before a camera at its image's time, and how far o
 
 A camera on the arm moves with what it looks at: of the two only what lies between them counts,
 which does not age where it is all static. How fast the frames move before the camera is measured
-by what TF told of the last fifth of a second; the limits of the arm stand in where it told too
-little. docs/cameras.md derives both.
+by what TF told of a fifth of a second, up to a tenth after the image; the limits of the arm stand
+in where it told too little. docs/cameras.md derives both.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def placed(transforms, options, camera, poses, time_ns: int) -> Placed:
                     points[index], ages_s[index])
         if ages_s[index]:
             speeds[index] = _speed(
-                transforms, options, camera_frame, frame, points[index], moves)
+                transforms, options, camera_frame, frame, points[index], moves, time_ns)
     return Placed(points, ages_s, speeds)
 
 
@@ -74,24 +74,26 @@ def _beside(transforms, options, camera_frame, frame, time_ns):
     return pose.translation, age_s
 
 
-def _speed(transforms, options, camera_frame, frame, point, moves):
-    measured = measured_speed(transforms, camera_frame, frame)
+def _speed(transforms, options, camera_frame, frame, point, moves, time_ns):
+    measured = measured_speed(transforms, camera_frame, frame, time_ns)
     if measured is not None:
         return measured
     limit = options.max_linear_speed
     return 2 * limit + options.max_angular_speed * np.linalg.norm(point) if moves else limit
 
 
-def measured_speed(transforms, camera_frame: str, frame: str) -> float | None:
+def measured_speed(transforms, camera_frame: str, frame: str, time_ns: int) -> float | None:
     """
     Return how fast a frame moved as the camera saw it, m/s; None where too little was heard.
 
+    time_ns: of the image: what the arm does long after it says nothing of where it was then.
     A camera that turns moves all that it sees, the faster the further away it is.
     """
     span = transforms.span(camera_frame, frame)
     if span is None:
         return 0.0
-    first_ns, last_ns = max(span[0], span[1] - WINDOW_NS), span[1]
+    last_ns = min(span[1], time_ns + WINDOW_NS // 2)
+    first_ns = max(span[0], last_ns - WINDOW_NS)
     if last_ns - first_ns < LEAST_SPAN_NS:
         return None
     times_ns = [first_ns + (last_ns - first_ns) * look // (LOOKS - 1) for look in range(LOOKS)]

@@ -156,6 +156,25 @@ def test_what_is_wrong_with_a_camera_names_it(what, text):
         assert observation.view('wrist').protected.names == () != observation.protected.names
 
 
+@pytest.mark.parametrize('camera_frame', ['', '/camera'])
+def test_two_cameras_cannot_be_in_one_place(camera_frame):
+    """Drivers of one make stamp one frame_id: the wrist's image would get the front's pixels."""
+    scene = WristScene()
+    scene.wrist.images.add(picture(NOW_NS, 'camera'))
+    scene.wrist.camera_info = camera_info(frame_id='camera')
+    options = {'camera_frame': camera_frame, 'protected_frames': ('hand',)}
+    with pytest.raises(ObservationError, match=(
+            "front and wrist have the same optical frame, 'camera'.*Set front.camera_frame and "
+            'wrist.camera_frame')):
+        scene.observer(options).observe(picture(), 'go')
+    own = {'camera_frame': 'wrist_optical'}
+    view = scene.observer(own).observe(picture(), 'go')[0].view('wrist')
+    assert view.frame_id == 'wrist_optical' and view.protected.names == ('tip',)
+    view = scene.observer({**options, 'needs_localization': False}).observe(
+        picture(), 'go')[0].view('wrist')
+    assert view.frame_id == '' and view.protected.names == (), 'nothing is projected into it'
+
+
 def test_what_a_camera_on_the_hand_carries_does_not_age_with_the_arm():
     scene = WristScene(speed=0.4, turn=0.5).shown(NOW_NS + 80 * MS)
     scene.heard.camera_info = camera_info()
@@ -164,9 +183,22 @@ def test_what_a_camera_on_the_hand_carries_does_not_age_with_the_arm():
     wrist = observation.view('wrist').protected
     np.testing.assert_allclose(wrist.pixels, [seen_from_the_wrist(TIP)], atol=1e-6)
     assert wrist.radii_px.tolist() == [0.0]
-    speeds = [measured_speed(scene.buffer, camera, 'tip')
+    speeds = [measured_speed(scene.buffer, camera, 'tip', NOW_NS + 80 * MS)
               for camera in ('wrist_optical', 'camera')]
     assert speeds == [0.0, pytest.approx(0.4, abs=0.02)]
+
+
+def test_an_arm_that_stands_by_the_time_it_is_looked_at_moved_when_the_image_was_taken():
+    scene = WristScene(speed=0.4).shown(NOW_NS - 10 * MS)
+    for at_ms in range(20, 401, 20):
+        scene.buffer.insert('base', 'hand', replace(
+            scene.pose('hand', 0), stamp_ns=NOW_NS + at_ms * MS))
+    speeds = [measured_speed(scene.buffer, 'camera', 'hand', NOW_NS + at_ms * MS)
+              for at_ms in (-10, 10, 400)]
+    assert speeds == [pytest.approx(0.4, abs=0.05), pytest.approx(0.4, abs=0.05), 0.0]
+    assert measured_speed(scene.buffer, 'camera', 'hand', NOW_NS - 400 * MS) is None
+    observation, _ = scene.observer().observe(picture(NOW_NS - 10 * MS), 'go')
+    assert observation.protected.radii_px[0] > 0.1
 
 
 def test_of_a_finger_that_tells_late_where_it_is_on_the_hand_that_alone_is_old():

@@ -68,7 +68,7 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
         check_names(self.cameras)
         frames = {}
         for name in self.cameras:
-            frame = self.for_camera(name).camera_frame
+            frame = self.for_camera(name).camera_frame.lstrip('/')
             other = frames.setdefault(frame, name) if frame else name
             if other != name:
                 raise ConfigError(f'cameras {other} and {name} have the same optical frame, '
