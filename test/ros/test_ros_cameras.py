@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node with two cameras by name, one of them at the wrist and compressed."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -14,9 +15,9 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.image_topics import why_no_image
-from sqap_vla_ros.ros.vla.inputs import Inputs
 from sqap_vla_ros.ros.vla.overrides import check_overrides
 from sqap_vla_ros.ros.vla.parameters import changed
+from sqap_vla_ros.ros.vla.topics import check_cameras
 from tf2_msgs.msg import TFMessage
 
 WRIST = '/wrist/image/compressed'
@@ -163,6 +164,8 @@ def test_each_camera_has_its_own_values_and_those_without_a_name_else():
 
 @pytest.mark.parametrize('values, text', [
     ({'cameras': ('a', 'b'), 'camera_frame': 'optical'}, 'a and b have the same optical frame'),
+    ({'cameras': ('a', 'b'), 'a.camera_frame': 'eye', 'b.camera_frame': '/eye'},
+     "same optical frame, 'eye'"),
     ({'cameras': ('a', 'b'), 'b.image_transport': 'theora'}, 'camera b: image_transport is')])
 def test_values_of_cameras_that_make_no_sense_are_refused(values, text):
     with pytest.raises(ConfigError, match=text):
@@ -202,8 +205,37 @@ def test_while_no_image_comes_in_it_is_told_where_images_are(graph, topic, trans
     assert why_no_image(graph, topic, transport, 'image_transport') == text
 
 
-def test_two_cameras_on_one_topic_are_refused():
-    node = SimpleNamespace(resolve_topic_name=lambda name, only_expand=False: '/cam')
-    inputs = Inputs(node, NodeConfig(cameras=('front', 'wrist')))
-    with pytest.raises(ConfigError, match='front and wrist are both on the topic /cam: remap fr'):
-        inputs.setup(SimpleNamespace(on_topic_problem=None))
+class Remapped:
+    """A node that resolves names by rules of remapping."""
+
+    def __init__(self, **rules):
+        self._rules = rules
+
+    def resolve_topic_name(self, name, only_expand=False):
+        return f'/{name.lstrip("/")}' if only_expand else self._rules.get(
+            name.lstrip('/').replace('/', '__'), f'/{name.lstrip("/")}')
+
+
+@pytest.mark.parametrize('rules, transport, text', [
+    ({'front__image': '/cam', 'wrist__image': '/cam'}, 'raw',
+     'front and wrist are both on the topic /cam: remap front/image and wrist/image to'),
+    ({'wrist__image': '/front/image'}, 'compressed', 'on the topic /front/image/compressed'),
+    ({'wrist__camera_info': '/front/camera_info'}, 'raw',
+     'on the topic /front/camera_info: remap front/camera_info and wrist/camera_info to')])
+def test_two_cameras_on_one_topic_are_refused(rules, transport, text):
+    pruned = replace(NodeConfig().policy, keep=64)
+    config = NodeConfig(
+        cameras=('front', 'wrist'), image_transport=transport, policy=pruned)
+    with pytest.raises(ConfigError, match=text):
+        check_cameras(Remapped(**rules), config)
+    check_cameras(Remapped(), config)
+    check_cameras(Remapped(), NodeConfig())
+    check_cameras(Remapped(wrist__camera_info='/front/camera_info'), replace(
+        config, policy=replace(pruned, keep=0)))  # where none is heard
+
+
+def test_cameras_on_one_topic_are_refused_before_the_policy_is_loaded(make_world):
+    world = make_world(KnownPolicy, {'cameras': ['front', 'wrist']}, {
+        'cli_args': ['--ros-args', '-r', 'wrist/image:=front/image']})
+    assert not world.node.start() and 'on the topic /front/image' in world.node.problem
+    assert world.policy is None

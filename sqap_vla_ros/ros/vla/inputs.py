@@ -10,7 +10,7 @@ reads it. A field that both threads use is replaced as a whole and needs no lock
 
 import time
 
-from sqap_vla_ros.errors import ConfigError, ObservationError
+from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.ingest.joints import JointHistory
 from std_msgs.msg import String
 
@@ -41,13 +41,12 @@ class Inputs:
 
     def setup(self, listener):
         """
-        Subscribe to everything that is needed; raise ConfigError for two cameras on one topic.
+        Subscribe to everything that is needed; topics.check_cameras has judged the topics.
 
         listener: has on_frame(frame), on_instruction(text, heard_ns or None) and
         on_topic_problem(topic, message or None), all of which are called on the executor thread.
         """
         self._listener = listener
-        self._check_topics()
         for camera in self.cameras.values():
             camera.setup(self._on_frame if camera is self.main else camera.keep,
                          listener.on_topic_problem)
@@ -182,16 +181,6 @@ class Inputs:
         """Return which camera is silent, late or repeats its pictures; '' if none is."""
         return next(filter(None, (
             camera.why_stale(now_ns) for camera in self.cameras.values())), '')
-
-    def _check_topics(self):
-        """Raise ConfigError for two cameras on one topic."""
-        names = {}
-        for name, camera in self.cameras.items():
-            other = names.setdefault(camera.expected_topic, name)
-            if other != name:
-                raise ConfigError(
-                    f'cameras {other} and {name} are both on the topic {camera.expected_topic}: '
-                    f'remap {other}/image and {name}/image to topics of their own')
 
     def _subscribe(self, kind, topic, callback, profile):
         name = self._node.resolve_topic_name(topic)

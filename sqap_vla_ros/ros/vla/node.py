@@ -46,7 +46,7 @@ from .results import Results
 from .robot_description import urdf_for
 from .run_policy import RunPolicy
 from .running import spin
-from .topics import check_quality
+from .topics import check_cameras, check_quality
 from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
@@ -179,6 +179,7 @@ class VlaNode(LifecycleNode):
 
     def _configure(self, state):
         config = self._config = read_parameters(self, self._arguments)
+        check_cameras(self, config)
         check_quality(self, config)
         worker = self._worker = Worker(lambda text: self._crashed(worker, text))
         policy = self._load(config)

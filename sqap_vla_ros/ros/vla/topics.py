@@ -30,10 +30,8 @@ def topics(node, config) -> list[Overridable]:
     heard = [('joint_states', STREAM, STREAM_DEPTH), ('/tf', STREAM, STREAM_DEPTH),
              ('/tf_static', TF_STATIC, 1)]
     for camera in config.cameras or ('',):
-        compressed = config.for_camera(camera).image_transport == 'compressed'
-        prefix = f'{camera}/' if camera else ''
-        heard += [(image_topic(node, compressed, f'{prefix}image'), IMAGE, 1),
-                  (f'{prefix}camera_info', CAMERA_INFO, 1)]
+        image, info = _of_camera(node, config, camera)
+        heard += [(image, IMAGE, 1), (info, CAMERA_INFO, 1)]
     stops = ['instruction', *filter(None, [config.estop_topic])]
     return [
         *(have('subscription', *item) for item in heard),
@@ -42,6 +40,26 @@ def topics(node, config) -> list[Overridable]:
         *(have('publisher', name, why_not=OF_COMMANDS) for name in COMMANDS),
         *(have('subscription', name, why_not=OF_STOPS) for name in stops),
         have('publisher', '/diagnostics', why_not=EARLY)]
+
+
+def _of_camera(node, config, camera):
+    """Return the names of a camera's image and camera_info topics, before remapping."""
+    compressed = config.for_camera(camera).image_transport == 'compressed'
+    prefix = f'{camera}/' if camera else ''
+    return image_topic(node, compressed, f'{prefix}image'), f'{prefix}camera_info'
+
+
+def check_cameras(node, config):
+    """Raise ConfigError for two cameras that would hear the same images or camera_info."""
+    heard = {}
+    for camera in config.cameras:
+        image, info = map(node.resolve_topic_name, _of_camera(node, config, camera))
+        for topic, what in ((image, 'image'), (info, 'camera_info')):
+            other = heard.setdefault(topic, camera)
+            if other != camera and (what == 'image' or config.needs_localization):
+                raise ConfigError(
+                    f'cameras {other} and {camera} are both on the topic {topic}: remap '
+                    f'{other}/{what} and {camera}/{what} to topics of their own')
 
 
 def check_quality(node, config):
