@@ -8,9 +8,8 @@ from .stamps import duration_text, stamp_ns
 from ..errors import ConfigError, ObservationError
 
 NAME = re.compile('[A-Za-z][A-Za-z0-9_]{0,49}')
-KEPT = 16  # images of a camera; asked is about one that is little older than the newest
 TOGETHER_NS = 5_000_000  # by which an image of the same moment may be stamped later
-REMEMBERED_NS = 10**9
+REMEMBERED_NS = 10**9  # images of a camera; of those that come faster, one in TOGETHER_NS
 
 
 def check_names(names) -> None:
@@ -47,9 +46,10 @@ def camera_seen(configured, taken) -> str:
 
 class ImageHistory:
     """
-    The last images of a camera, to find the one that goes with an image of another.
+    The images of a camera's last second, to find the one that goes with an image of another.
 
-    One thread adds, another one may look: what both use is replaced as a whole.
+    However fast it sends: which image is asked about is up to the slowest camera and to how late
+    its images come. One thread adds, another one may look: what both use is replaced as a whole.
     """
 
     def __init__(self):
@@ -58,14 +58,15 @@ class ImageHistory:
 
     def clear(self):
         """Forget all images."""
-        self._images = ()
+        self._images = ()  # (stamp, message), as they came in
 
     def add(self, message):
         """Take an image message; what is a second off it is forgotten."""
         now_ns = stamp_ns(message)
-        rest = [kept for kept in self._images[1 - KEPT:]
-                if abs(stamp_ns(kept) - now_ns) <= REMEMBERED_NS]
-        self._images = (*rest, message)
+        rest = [kept for kept in self._images if abs(kept[0] - now_ns) <= REMEMBERED_NS]
+        if len(rest) > 1 and 0 <= now_ns - rest[-2][0] < TOGETHER_NS:
+            del rest[-1]  # between two of the same moment
+        self._images = (*rest, (now_ns, message))
 
     def beside(self, time_ns: int, tolerance_s: float, topic: str):
         """
@@ -75,16 +76,28 @@ class ImageHistory:
         of up to 5 ms later is of the same moment.  topic: to name.  Raises ObservationError.
         """
         images, later_ns = self._images, TOGETHER_NS if tolerance_s else 0
-        before = [message for message in images if stamp_ns(message) <= time_ns + later_ns]
-        found = max(before, key=stamp_ns, default=None)
-        if found is not None and time_ns - stamp_ns(found) <= tolerance_s * 1e9:
+        before = [image for image in images if image[0] <= time_ns + later_ns]
+        found_ns, found = max(before, key=lambda image: image[0], default=(None, None))
+        if found is not None and time_ns - found_ns <= tolerance_s * 1e9:
             return found
         if not images:
             raise ObservationError(f'no image has come in on {topic}')
-        nearest_ns = min((stamp_ns(message) - time_ns for message in images), key=abs)
         raise ObservationError(
-            f'no image on {topic} goes with the one that is asked about: the nearest was taken '
-            f'{duration_text(nearest_ns * 1e-9)} {"after" if nearest_ns > 0 else "before"} it ('
-            + (f'limit: camera_tolerance, {tolerance_s:g} s): synchronize the clocks of the '
-               'cameras, or let them send as often' if tolerance_s else
-               'in lockstep all cameras are of one tick)'))
+            f'no image on {topic} goes with the one that is asked about: '
+            + _why_none([taken_ns - time_ns for taken_ns, _ in images], tolerance_s))
+
+
+def _why_none(offsets_ns, tolerance_s) -> str:
+    """Return what is wrong with images that were taken so much after the one asked about."""
+    nearest_ns = min(offsets_ns, key=abs)
+    side = 'after' if nearest_ns > 0 else 'before'
+    nearest = f'the nearest was taken {duration_text(nearest_ns * 1e-9)} {side} it'
+    if not tolerance_s:
+        return f'{nearest} (in lockstep all cameras are of one tick)'
+    if min(offsets_ns) > 0:
+        reach_s = (max(offsets_ns) - min(offsets_ns)) * 1e-9
+        return (f'{nearest}, for the history reaches back only {duration_text(reach_s)}: this '
+                'camera has just begun, or the other one is so much later. Synchronize their '
+                'clocks, or find out what delays the images of the other')
+    return (f'{nearest} (limit: camera_tolerance, {tolerance_s:g} s): synchronize the clocks of '
+            'the cameras, or let them send as often')

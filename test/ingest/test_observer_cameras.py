@@ -15,6 +15,7 @@ from sqap_vla_ros.geometry.transform_buffer import Pose
 from sqap_vla_ros.ingest.cameras import camera_seen, check_names, ImageHistory
 from sqap_vla_ros.ingest.observer import Heard, Observer
 from sqap_vla_ros.ingest.points import measured_speed
+from sqap_vla_ros.ingest.stamps import stamp_ns
 
 MS = 10**6
 # in the hand's frame: before the lens, which looks along the hand's z, lies the finger tip
@@ -57,8 +58,8 @@ class WristScene(Scene):
 
     def shown(self, *stamps_ns, **options):
         """Let the wrist's camera send images."""
-        for stamp_ns in stamps_ns:
-            self.wrist.images.add(picture(stamp_ns, 'wrist_optical', **options))
+        for taken_ns in stamps_ns:
+            self.wrist.images.add(picture(taken_ns, 'wrist_optical', **options))
         return self
 
 
@@ -115,12 +116,27 @@ def test_in_lockstep_both_are_of_one_tick():
     assert view.stamp_ns == NOW_NS
 
 
+def test_a_fast_camera_goes_with_a_slow_one_whose_images_come_late():
+    history = ImageHistory()
+    for index in range(91):  # 90 Hz
+        history.add(picture(NOW_NS + index * SECOND // 90))
+    late_ns = NOW_NS + 700 * MS
+    assert 0 <= late_ns - stamp_ns(history.beside(late_ns, 0.1, '/image')) <= SECOND // 90
+
+
 def test_only_the_last_second_of_images_is_remembered():
     history = ImageHistory()
-    for index in range(40):
+    for index in range(2000):
         history.add(picture(NOW_NS + index * MS))
-    with pytest.raises(ObservationError, match='0.014 s after it'):
-        history.beside(NOW_NS + 10 * MS, 0.1, '/image')
+    assert len(history._images) <= 252, 'no three within 5 ms'
+    with pytest.raises(ObservationError, match=(
+            r'taken 0.\d+ s after it, for the history reaches back only (0.999|1.000) s: ')):
+        history.beside(NOW_NS + 400 * MS, 0.1, '/image')
+    for at_ms in (1100, 1500, 1997, 1999):
+        off_ns = NOW_NS + at_ms * MS - stamp_ns(
+            history.beside(NOW_NS + at_ms * MS, 0.1, '/image'))
+        assert abs(off_ns) <= 5 * MS
+    assert stamp_ns(history.beside(NOW_NS + 1999 * MS, 0, '/image')) == NOW_NS + 1999 * MS
     history.add(picture(NOW_NS - 10 * SECOND))  # its clock was set back
     assert history.beside(NOW_NS - 10 * SECOND, 0.1, '/image').header.stamp.sec < NOW_NS // SECOND
     history.clear()
