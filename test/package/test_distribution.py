@@ -18,15 +18,28 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = f'sqap_vla_ros-{__version__}'
 TREES = ('action', 'config', 'constraints', 'interfaces', 'launch', 'models', 'msg', 'rviz',
          'urdf')
-SOURCES = (*TREES, 'sqap_vla_ros', 'scripts', 'test', 'docs', 'benchmarks')
-FILES = ('CMakeLists.txt', 'LICENSE', 'Makefile', 'README.md', 'CHANGELOG.rst', 'package.xml',
-         'pyproject.toml', 'setup.py', '.ci/run')
 BUILD = 'import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])("..")'
 
 
+def repository() -> set[str]:
+    """Return the repository's files: those that git tracks, without git what MANIFEST.in names."""
+    if (ROOT / '.git').exists():
+        listed = subprocess.run(['git', 'ls-files', '-z'], cwd=ROOT, check=True, text=True,
+                                capture_output=True).stdout.split('\0')
+        return {name for name in listed if (ROOT / name).is_file()}
+    lines = [line.split() for line in (ROOT / 'MANIFEST.in').read_text().splitlines()]
+    trees = [ROOT / line[1] for line in lines if line and line[0] == 'graft']
+    named = [name for line in lines if line and line[0] == 'include' for name in line[1:]]
+    return {'MANIFEST.in', 'pyproject.toml', 'setup.py', *named, *(
+        str(path.relative_to(ROOT)) for tree in trees for path in tree.rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts)}
+
+
+FILES = repository()
+
+
 def files_below(*trees: str) -> set[str]:
-    return {str(path.relative_to(ROOT)) for tree in trees for path in (ROOT / tree).rglob('*')
-            if path.is_file() and '__pycache__' not in path.parts}
+    return {name for name in FILES if name.split('/')[0] in trees}
 
 
 @pytest.fixture(scope='module')
@@ -34,12 +47,8 @@ def built(tmp_path_factory):
     """Build the archive from a copy, and the wheel from nothing but the archive."""
     directory = tmp_path_factory.mktemp('built')
     copy = directory / 'copy'
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name,
-                            ignore=shutil.ignore_patterns('__pycache__'))
-    for name in (*FILES, 'MANIFEST.in'):
-        (copy / name).parent.mkdir(exist_ok=True)
+    for name in FILES:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     subprocess.run([sys.executable, '-c', BUILD, 'build_sdist'], cwd=copy, check=True,
                    capture_output=True)
@@ -54,7 +63,7 @@ def built(tmp_path_factory):
 
 
 def test_the_source_archive_holds_the_repository(built):
-    assert {*FILES, *files_below(*SOURCES)} - built.source == set()
+    assert FILES - built.source == set()
 
 
 def test_the_wheel_holds_the_code_and_what_lies_beside_it(built):
