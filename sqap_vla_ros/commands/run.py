@@ -20,13 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--duration', type=float, default=60.0, metavar='S',
         help='seconds after which the goal ends; 0: with Ctrl-C')
     add('--node', default='', metavar='NAME',
-        help='which vla_node, such as /left/vla_node, where there are several')
+        help='which vla_node, such as /left/vla_node; wanted where there are several. Without it '
+        'the graph is looked at for 5 s, lest another robot is missed')
     add('--configure', action='store_true', help='first load the policy, if it is not loaded')
     add('--activate', action='store_true', help='first configure and activate the node, if it is '
         'not active')
     add('--resume', action='store_true', help='first call ~/resume, which clears what is latched: '
         'look at the arm before')
-    add('--stop', action='store_true', help='call ~/stop: the arm stands until ~/resume')
+    add('--stop', action='store_true', help='call ~/stop of ALL vla_nodes that are seen, or of that of '
+        '--node: the arms stand until ~/resume')
 
 
 def run(args: argparse.Namespace) -> int:

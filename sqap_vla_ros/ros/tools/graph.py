@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 import os
 
 from rclpy.action import get_action_server_names_and_types_by_node
@@ -15,6 +14,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from ...errors import ConfigError
 from ...support.domains import busy_domains
+from ...support.validation import nearest
 
 ACTION = 'sqap_vla_ros/action/RunPolicy'
 FIND_S = 5.0
@@ -51,19 +51,36 @@ def find_nodes(session, wanted: str = '', timeout_s: float = FIND_S) -> dict[str
     if session.until(found, timeout_s):
         session.until(lambda: False, SETTLE_S)
         return found()
-    there = vla_nodes(session.node)
-    if there:
-        raise ConfigError(unknown(wanted, list(there)))
-    raise ConfigError(nobody(session.node, timeout_s))
+    raise ConfigError(missing(session.node, vla_nodes(session.node), wanted, timeout_s))
 
 
-def find_node(session, wanted: str = '', timeout_s: float = FIND_S) -> tuple[str, str]:
-    """Return (fully qualified name, action's name) of the one vla_node that is meant."""
-    found = find_nodes(session, wanted, timeout_s)
+def find_node(session, wanted: str, timeout_s: float) -> tuple[str, str]:
+    """
+    Return (fully qualified name, action's name) of the one vla_node that is meant.
+
+    Another robot's node may be seen last: unless the wanted one is named in full, the whole time
+    passes before one that is alone is taken, and it is told. Raises ConfigError where none or
+    several are there, KeyboardInterrupt after Ctrl-C.
+    """
+    if not wanted:
+        print(f'looking for vla_nodes for {timeout_s:g} s; --node NAME takes less', flush=True)
+    nodes = {}
+
+    def is_named() -> bool:
+        nodes.update(vla_nodes(session.node))
+        return f'/{wanted.lstrip("/")}' in nodes
+    if not session.until(is_named, timeout_s) and session.interrupts:
+        raise KeyboardInterrupt
+    found = matching(nodes, wanted)
+    if not found:
+        raise ConfigError(missing(session.node, nodes, wanted, timeout_s))
     if len(found) > 1:
         raise ConfigError(f'there are {len(found)} vla_nodes, {", ".join(sorted(found))}: name '
                           'one by --node')
-    return next(iter(found.items()))
+    name, action = next(iter(found.items()))
+    if name != f'/{wanted.lstrip("/")}':
+        print(f'{name} is the only one', flush=True)
+    return name, action
 
 
 def matching(nodes: dict[str, str], wanted: str) -> dict[str, str]:
@@ -75,11 +92,15 @@ def matching(nodes: dict[str, str], wanted: str) -> dict[str, str]:
                     if '/' not in wanted and name.rpartition('/')[2] == wanted}
 
 
+def missing(node, there: dict[str, str], wanted: str, waited_s: float) -> str:
+    """Return what to tell where no vla_node, or not the wanted one, is there."""
+    return unknown(wanted, list(there)) if there else nobody(node, waited_s)
+
+
 def unknown(wanted: str, there: list[str]) -> str:
     """Return what to tell of a node that is not there."""
-    nearest = get_close_matches(f'/{wanted.lstrip("/")}', there, 1)
     return (f'no vla_node {wanted!r}; there: {", ".join(sorted(there))}'
-            + (f' (did you mean {nearest[0]!r}?)' if nearest else ''))
+            + nearest(f'/{wanted.lstrip("/")}', there))
 
 
 def nobody(node, waited_s: float) -> str:

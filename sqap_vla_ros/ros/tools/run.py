@@ -14,8 +14,9 @@ from rclpy.action import ActionClient
 from sqap_vla_ros.action import RunPolicy
 from std_srvs.srv import Trigger
 
-from .graph import find_node
+from . import graph
 from .session import ANSWER_S, Session
+from .stopping import stop_all
 from .watch import Heard
 from ...errors import ConfigError
 
@@ -70,10 +71,10 @@ def run(options: RunOptions) -> int:
     ConfigError, with what to do, where something is refused.
     """
     with Session('run') as session:
-        name, action = find_node(session, options.node)
-        heard = Heard(session.node)
         if options.stop:
-            return trigger(session, f'{name}/stop')
+            return stop_all(session, options.node)
+        name, action = graph.find_node(session, options.node, graph.FIND_S)
+        heard = Heard(session.node)
         if options.configure or options.activate:
             make_ready(session, name, heard, options.activate)
         if options.resume and trigger(session, f'{name}/resume'):
