@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--duration', type=float, default=60.0, metavar='S',
         help='seconds after which the goal ends; 0: with Ctrl-C')
     add('--node', default='', metavar='NAME',
-        help='which vla_node, such as /left/vla_node; wanted where there are several. Without it '
-        'the graph is looked at for 5 s, lest another robot is missed')
+        help='which vla_node, such as /left/vla_node: wanted where there are several; without it '
+        'others are looked for, for 5 s')
     add('--configure', action='store_true', help='first load the policy, if it is not loaded')
     add('--activate', action='store_true', help='first configure and activate the node, if it is '
         'not active')
