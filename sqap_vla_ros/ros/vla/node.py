@@ -10,66 +10,39 @@ puts the parts together: see control.py for what decides.
 
 from concurrent.futures import wait
 from functools import partial
-import signal
 import sys
 import threading
 import traceback
 
 from rcl_interfaces.msg import SetParametersResult
-import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from sqap_vla_ros.support.processes import leave
-from sqap_vla_ros.support.requirements import missing_modules_as
 from std_srvs.srv import Trigger
 
+from .assembly import make_parts
 from .diagnostics import Diagnostics, ERROR, OK
-from .estop import EmergencyStop
 from .figures import Figures
-from .inference import Inference
-from .inputs import Inputs, polling
+from .loading import load_configured_policy, policy_facts
 from .lockstep import LockstepControl
-from .measured import MeasuredArm
 from .namesakes import Namesakes
-from .observing import camera_shown, observer_of, observer_options
-from .outputs import make_drive, make_output
+from .observing import observer_options
+from .outputs import make_drive
 from .overrides import ROS_OWN_PREFIX
 from .parameters import (
     asked_for, changed, declare_camera_parameters, declare_parameters, read_parameters)
-from .parts import Parts
-from .planned import PlannedTrajectory
+from .process import run_process
 from .realtime import RealTimeControl
-from .results import Results
 from .robot_description import urdf_for
 from .run_policy import RunPolicy
-from .running import spin
 from .topics import check_cameras, check_quality
-from .transforms import future_s, Transforms
 from .transitions import refuse_what_is_not_allowed, state_name
 from .worker import Worker
-from ..log import NodeLogHandler
-from ..start import join_ros
-from ...ingest.cameras import camera_seen
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def load_configured_policy(config):
-    """Load and warm up the policy that a NodeConfig names; takes seconds, a refusal does not."""
-    directory = config.checkpoint_directory
-    with missing_modules_as(ConfigError):
-        from sqap_vla_ros.policy import declared, load_policy
-        checkpoint = declared(directory, config.policy)
-        camera_seen(config.cameras, checkpoint.cameras)
-        check_output(checkpoint.action_space.kind, config.output)
-        policy = load_policy(directory, config.policy)
-        policy.warm_up()
-    return policy
 
 
 class VlaNode(LifecycleNode):
@@ -188,13 +161,7 @@ class VlaNode(LifecycleNode):
         urdf = urdf_for(self, config, space.kind) if config.output in JOINT_OUTPUTS else None
         self._assemble(config, policy, space, make_drive(config, space, urdf))
         self.problem = ''
-        facts = {
-            'precision': policy.precision,
-            'tokens': f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
-            'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
-            'action_kind': space.kind, 'action_frame': space.frame,
-            'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
-            'row_s': space.dt}
+        facts = policy_facts(policy)
         self._diagnostics.report(
             'policy', OK, f'{config.checkpoint or "policy"} is loaded', **facts)
         self.get_logger().info(', '.join(f'{name}: {value}' for name, value in facts.items()))
@@ -214,39 +181,24 @@ class VlaNode(LifecycleNode):
         return future.result()
 
     def _assemble(self, config, policy, space, drive):
-        joint_names = {*([config.gripper_joint] if policy.state_names else ()),
-                       *drive.joint_names}
-        ahead_s = future_s(config.lockstep, self.get_parameter('use_sim_time').value)
-        camera = camera_shown(self, config, policy)
-        inputs = Inputs(self, config, joint_names, ahead_s, camera)
-        transforms = Transforms(self, ahead_s)
-        observer = observer_of(config, inputs, transforms, policy, polling)
-        results = Results(self, [name for name in config.cameras if name != camera])
-        arm = MeasuredArm(
-            config, transforms, inputs, drive.needs | space.needs, drive.joint_names)
-        self._parts = Parts(
-            node=self, steady_clock=self._steady_clock, inputs=inputs, transforms=transforms,
-            inference=Inference(self, self._worker, policy, observer, results),
-            drive=drive, arm=arm, output=make_output(self, config, space, drive, arm),
-            results=results, diagnostics=self._diagnostics,
-            planned=PlannedTrajectory(self, config, space, drive, transforms),
-            estop=EmergencyStop(self, config.estop_topic, config.estop_timeout), run=self._run,
-            namesakes=self._namesakes)
-        self._observer = observer
+        self._parts, self._observer = make_parts(
+            self, config, policy, drive, worker=self._worker, steady_clock=self._steady_clock,
+            diagnostics=self._diagnostics, run=self._run, namesakes=self._namesakes)
+        parts = self._parts
         kind = LockstepControl if config.lockstep else RealTimeControl
-        control = kind(config, space, self._parts)
+        control = kind(config, space, parts)
         control.connect()
-        results.setup()
-        self._parts.planned.setup()
-        self._parts.inference.setup(control.on_answer)
-        if config.needs_localization or policy.state_names or 'pose' in arm.needs:
-            transforms.setup(control)
+        parts.results.setup()
+        parts.planned.setup()
+        parts.inference.setup(control.on_answer)
+        if config.needs_localization or policy.state_names or 'pose' in parts.arm.needs:
+            parts.transforms.setup(control)
         if self._fault:
             control.gate.latch(self._fault)
         self._control = self._run.control = control
-        self._parts.estop.setup(control)
-        inputs.setup(control)
-        self._figures = Figures(self._diagnostics, inputs, transforms, control.reports,
+        parts.estop.setup(control)
+        parts.inputs.setup(control)
+        self._figures = Figures(self._diagnostics, parts.inputs, parts.transforms, control.reports,
                                 self._worker.clock)
 
     def take_apart(self):
@@ -318,37 +270,8 @@ class VlaNode(LifecycleNode):
 
 
 def main(args=None) -> int:
-    """
-    Run vla_node; returns 0 after SIGINT, SIGTERM or SIGHUP, 1 if it could not start.
-
-    rclpy's own signal handlers would shut the context down before the last zero command, so
-    ours only raise a flag. SIGHUP stays ignored where it was (nohup).
-    """
-    try:
-        join_ros(args)
-        node = VlaNode()
-        for number in STOP_SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, lambda *_: node.interrupted.set())
-        log = NodeLogHandler(node)
-        try:
-            started = spin(node)
-        finally:
-            log.close()
-            for number in STOP_SIGNALS:  # `ros2 launch` sends a second one
-                signal.signal(number, signal.SIG_IGN)
-            if rclpy.ok():
-                node.take_apart()
-            node.destroy_node()
-    except (ConfigError, ParameterException) as error:
-        print(f'vla_node: {error}', file=sys.stderr)
-        return 1
-    finally:
-        if rclpy.ok():
-            rclpy.shutdown()
-    if not started:
-        print(f'vla_node: {node.problem}', file=sys.stderr)
-    return 0 if started else 1
+    """Run vla_node; returns 0 after a stop signal, 1 if it could not start."""
+    return run_process(VlaNode, args)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,34 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy that a NodeConfig names, and what is told of it once it is loaded."""
+
+from sqap_vla_ros.control.output_modes import check_output
+from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.support.requirements import missing_modules_as
+
+from ...ingest.cameras import camera_seen
+
+
+def load_configured_policy(config):
+    """Load and warm up the policy that a NodeConfig names; takes seconds, a refusal does not."""
+    directory = config.checkpoint_directory
+    with missing_modules_as(ConfigError):
+        from sqap_vla_ros.policy import declared, load_policy
+        checkpoint = declared(directory, config.policy)
+        camera_seen(config.cameras, checkpoint.cameras)
+        check_output(checkpoint.action_space.kind, config.output)
+        policy = load_policy(directory, config.policy)
+        policy.warm_up()
+    return policy
+
+
+def policy_facts(policy) -> dict:
+    """Return {name: value} of a policy that is loaded, for the log and /diagnostics."""
+    space = policy.config.action_space
+    return {
+        'precision': policy.precision,
+        'tokens': f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
+        'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
+        'action_kind': space.kind, 'action_frame': space.frame,
+        'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,
+        'row_s': space.dt}
