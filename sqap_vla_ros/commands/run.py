@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'not active')
     add('--resume', action='store_true', help='first call ~/resume, which clears what is latched: '
         'look at the arm before')
-    add('--stop', action='store_true', help='call ~/stop of ALL vla_nodes that are seen, or of that of '
-        '--node: the arms stand until ~/resume')
+    add('--stop', action='store_true', help='call ~/stop of ALL vla_nodes that are seen, '
+        'or of --node: the arms stand until ~/resume')
 
 
 def run(args: argparse.Namespace) -> int:
