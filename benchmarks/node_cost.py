@@ -4,10 +4,13 @@
 What vla_node costs beside its inference: processor time, the GIL, and memory after cleanup.
 
 executor: share of a core by thread, with joint_states at 1 kHz, TF at 500 Hz (ten frames a
-message) and images at 30 Hz, each alone and all together, in turns in one node.
+message) and images at 30 Hz, each alone and all together, in turns in one node. With images,
+joint_states and TF come at 20 Hz at least: without them no image is answered.
 gil: times of the bundled policy while the node reads both streams, while a second process reads
 them in its place, and while nobody does, in turns.
 memory: what is resident after each of 30 cycles of configure, activate, deactivate and cleanup.
+
+The result is written as JSON, part by part, and its figures into docs/node_cost.md.
 
     python -m sqap_vla_ros.support.ros_environment python benchmarks/node_cost.py
 """
@@ -24,14 +27,17 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rig.node_cost_page import figures, with_figures
 from rig.process_facts import facts, slope
 from rig.processes import NodeProcess
 from sqap_vla_ros.support.machine import machine, versions
 
-RESULTS = Path(__file__).resolve().parent / 'results' / 'node_cost.json'
+HERE = Path(__file__).resolve().parent
+RESULTS, PAGE = HERE / 'results' / 'node_cost.json', HERE.parent / 'docs' / 'node_cost.md'
 INSTRUCTION = 'put the bowl on the stove'
 JOINTS_HZ, TF_HZ, IMAGES_HZ = 1000.0, 500.0, 30.0
 JOINTS, FRAMES = 9, 10
+SLOW = {'joints': 20.0, 'tf': 20.0}  # what images need to be answered
 LIMITS = {'executor_cores_of_streams': 0.2, 'gil_percent': 10.0, 'mib_a_cycle': 0.5}
 ANY_PICTURE = {'min_contrast': 0.0, 'max_image_change': 0.0, 'frozen_image_timeout': 0.0,
                'max_end_effector_speed': 0.0, 'start_on_activate': True, 'tf_timeout': 0.2,
@@ -177,7 +183,7 @@ def cores(pid, seconds, listener):
 def executor_cost(seconds, rounds):
     """Return shares of a core by what is published: medians over rounds in turns."""
     cases = {'nothing': {}, 'joints': {'joints': JOINTS_HZ}, 'tf': {'tf': TF_HZ},
-             'images': {'images': IMAGES_HZ},
+             'images': {**SLOW, 'images': IMAGES_HZ},
              'all': {'joints': JOINTS_HZ, 'tf': TF_HZ, 'images': IMAGES_HZ}}
     load, listener, process = Load(), Listener(), NodeProcess(ANY_PICTURE)
     found = {name: [] for name in cases}
@@ -188,17 +194,18 @@ def executor_cost(seconds, rounds):
             for name, rates in cases.items():
                 load.rates.update({'joints': 0.0, 'tf': 0.0, 'images': 0.0, **rates})
                 listener.listen(0.5)
-                before = dict(load.sent)
-                found[name].append(cores(process.process.pid, seconds, listener))
-                found[name][-1]['sent_hz'] = sum(
-                    load.sent.get(key, 0) - before.get(key, 0) for key in rates) / seconds
+                before, answers = dict(load.sent), len(listener.totals_ms)
+                row = cores(process.process.pid, seconds, listener)
+                row['answers_hz'] = (len(listener.totals_ms) - answers) / seconds
+                for key in load.rates:
+                    row[f'{key}_hz'] = (load.sent.get(key, 0) - before.get(key, 0)) / seconds
+                found[name].append(row)
         told = {name: listener.statuses.get(f'vla_node: {name}') for name in (
             'process', 'camera', 'transforms')}
     finally:
         close(process, listener, load)
-    result = {name: medians(values) for name, values in found.items()}
-    result['streams'] = result['all']['executor'] - result['images']['executor']
-    return {**result, 'diagnostics_of_the_last': told}
+    return {**{name: medians(values) for name, values in found.items()},
+            'diagnostics_of_the_last': told}
 
 
 def gil_cost(seconds, rounds):
@@ -212,14 +219,13 @@ def gil_cost(seconds, rounds):
             word for name in ('image', 'instruction')
             for word in ('-r', f'{name}:=/elsewhere/{name}')])
     found = {'nobody': [], 'node': [], 'elsewhere': []}
-    slow = {'joints': 20.0, 'tf': 20.0}
     try:
-        loads['node'].rates.update(slow, images=IMAGES_HZ)
+        loads['node'].rates.update(SLOW, images=IMAGES_HZ)
         listener.wait(120.0, 10, process)
-        for _ in range(rounds):
-            for name in found:
+        for turn in range(rounds):
+            for name in list(found)[::1 if turn % 2 else -1]:  # so that no drift favours one
                 loads['node'].rates.update(
-                    {'joints': JOINTS_HZ, 'tf': TF_HZ} if name == 'node' else slow)
+                    {'joints': JOINTS_HZ, 'tf': TF_HZ} if name == 'node' else SLOW)
                 loads['elsewhere'].rates.update(
                     {'joints': JOINTS_HZ, 'tf': TF_HZ} if name == 'elsewhere' else
                     {'joints': 0.0, 'tf': 0.0})
@@ -234,11 +240,13 @@ def gil_cost(seconds, rounds):
 
 
 def compared(found):
-    """Return how much slower inference is, %, by pairs of neighbours; the median of them."""
+    """Return how much slower inference is, %: the median of pairs of neighbours, and its range."""
     def percent(name, other, point):
         ratios = [np.percentile(a, point) / np.percentile(b, point)
                   for a, b in zip(found[name], found[other]) if a and b]
-        return 100 * (float(np.median(ratios)) - 1) if ratios else np.nan
+        found_percent = [100 * (ratio - 1) for ratio in ratios] or [np.nan]
+        return {'median': float(np.median(found_percent)), 'low': float(min(found_percent)),
+                'high': float(max(found_percent)), 'pairs': len(ratios)}
     return {f'{name}_against_{other}_percent_p{point}': percent(name, other, point)
             for name, other in (('node', 'elsewhere'), ('node', 'nobody'),
                                 ('elsewhere', 'nobody')) for point in (50, 95)}
@@ -291,55 +299,53 @@ def shown(times_ms):
             for point in (50, 95)}
 
 
-def table(result):
-    """Return the result as a text."""
-    lines = []
-    for name in ('nothing', 'joints', 'tf', 'images', 'all'):
-        row = result.get('executor', {}).get(name)
-        if row:
-            lines.append(f'{name:10} executor {row["executor"]:6.1%}  DDS {row["dds"]:6.1%}  '
-                         f'others {row["others"]:6.1%}  of a core, {row["sent_hz"]:.0f} sent/s')
-    for name in ('nobody', 'elsewhere', 'node'):
-        row = result.get('gil', {}).get(name)
-        if row:
-            lines.append(f'{name:10} inference p50 {row["p50_ms"]:.1f} ms, p95 '
-                         f'{row["p95_ms"]:.1f} ms, n {row["n"]}')
-    memory = result.get('memory')
-    if memory:
-        lines.append(f'memory     {memory["rss_mib"][0]:.0f} MiB after the first cycle, '
-                     f'{memory["rss_mib"][-1]:.0f} after {len(memory["rss_mib"])}, '
-                     f'{memory["mib_a_cycle"]["slope"]:+.2f} a cycle')
-    return '\n'.join(lines)
+def parsed(arguments=None):
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', default=list(PARTS), choices=list(PARTS))
+    parser.add_argument('--seconds', type=float, default=2.0, help='of each turn')
+    parser.add_argument('--rounds', type=int, default=6, help='turns of each case')
+    parser.add_argument('--cycles', type=int, default=30)
+    parser.add_argument('--out', type=Path, default=RESULTS)
+    parser.add_argument('--page', type=Path, default=PAGE, help='whose figures are written')
+    parser.add_argument('--render', action='store_true',
+                        help='measure nothing: write the figures of --out into --page')
+    return parser.parse_args(arguments)
+
+
+PARTS = {'executor': lambda options: executor_cost(options.seconds, options.rounds),
+         'gil': lambda options: gil_cost(options.seconds, options.rounds),
+         'memory': lambda options: memory_cost(options.cycles)}
+
+
+def measured(options):
+    """Measure, and write JSON after each part: what has taken minutes is not lost."""
+    result = {
+        'command': ' '.join(['node_cost.py', *sys.argv[1:]]),
+        'machine': {**machine(), **versions(), 'load_average_before': os.getloadavg()[0],
+                    'date': datetime.now(timezone.utc).isoformat(timespec='seconds')},
+        'streams': {'joints_hz': JOINTS_HZ, 'joints': JOINTS, 'tf_hz': TF_HZ, 'frames': FRAMES,
+                    'images_hz': IMAGES_HZ}, 'limits': LIMITS}
+    began_s = time.monotonic()
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    rclpy.init()
+    for part in options.parts:
+        result[part] = PARTS[part](options)
+        result['machine'].update(load_average_after=os.getloadavg()[0],
+                                 seconds=time.monotonic() - began_s)
+        options.out.write_text(json.dumps(result, indent=1) + '\n')
+    rclpy.shutdown()
+    return result
 
 
 def main():
-    """Measure, print a table and write JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', nargs='+', default=['executor', 'gil', 'memory'],
-                        choices=('executor', 'gil', 'memory'))
-    parser.add_argument('--seconds', type=float, default=3.0, help='of each turn')
-    parser.add_argument('--rounds', type=int, default=4, help='turns of each case')
-    parser.add_argument('--cycles', type=int, default=30)
-    parser.add_argument('--out', type=Path, default=RESULTS)
-    options = parser.parse_args()
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    rclpy.init()
-    result = {'machine': {
-        **machine(), **versions(), 'load_average_before': os.getloadavg()[0],
-        'date': datetime.now(timezone.utc).isoformat(timespec='seconds')},
-        'streams': {'joints_hz': JOINTS_HZ, 'joints': JOINTS, 'tf_hz': TF_HZ, 'frames': FRAMES,
-                    'images_hz': IMAGES_HZ}, 'limits': LIMITS}
-    if 'executor' in options.parts:
-        result['executor'] = executor_cost(options.seconds, options.rounds)
-    if 'gil' in options.parts:
-        result['gil'] = gil_cost(options.seconds, options.rounds)
-    if 'memory' in options.parts:
-        result['memory'] = memory_cost(options.cycles)
-    result['machine']['load_average_after'] = os.getloadavg()[0]
-    rclpy.shutdown()
-    options.out.write_text(json.dumps(result, indent=1) + '\n')
-    print(table(result))
+    """Measure and write JSON, or read it; write the figures into the page, and print them."""
+    options = parsed()
+    result = json.loads(options.out.read_text()) if options.render else measured(options)
+    page = with_figures(options.page.read_text(), result)
+    options.page.write_text(page)
+    print(figures(result))
     return 0
 
 
