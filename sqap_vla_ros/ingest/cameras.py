@@ -83,15 +83,15 @@ class ImageHistory:
         if not images:
             raise ObservationError(f'no image has come in on {topic}')
         raise ObservationError(
-            f'no image on {topic} goes with the one that is asked about: '
-            + _why_none([taken_ns - time_ns for taken_ns, _ in images], tolerance_s))
+            f'no image on {topic} goes with the one that is asked about: the nearest was taken '
+            + _when_taken([taken_ns - time_ns for taken_ns, _ in images], tolerance_s))
 
 
-def _why_none(offsets_ns, tolerance_s) -> str:
-    """Return what is wrong with images that were taken so much after the one asked about."""
+def _when_taken(offsets_ns, tolerance_s) -> str:
+    """Return when the nearest of images was, and why; offsets_ns: after the one asked about."""
     nearest_ns = min(offsets_ns, key=abs)
     side = 'after' if nearest_ns > 0 else 'before'
-    nearest = f'the nearest was taken {duration_text(nearest_ns * 1e-9)} {side} it'
+    nearest = f'{duration_text(nearest_ns * 1e-9)} {side} it'
     if not tolerance_s:
         return f'{nearest} (in lockstep all cameras are of one tick)'
     if min(offsets_ns) > 0:

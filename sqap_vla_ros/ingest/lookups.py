@@ -7,6 +7,11 @@ from collections import Counter
 from ..support.timing import Rate, Recent
 
 
+def uncounted(transforms):
+    """Return what answers as transforms do and counts no question: the buffer of live ones."""
+    return getattr(transforms, 'filled_buffer', transforms)
+
+
 class Lookups:
     """
     Counts questions; one that is asked again, while its answer is waited for, is one.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .lookups import uncounted
 from .robot_poses import pose_at
 from ..geometry.poses import points_in_camera, pose_matrix
 from ..geometry.transform_buffer import TransformLookupError
@@ -49,6 +50,7 @@ def placed(transforms, options, camera, poses, time_ns: int) -> Placed:
     base frame at the image's time, as pose_at returns them.
     """
     camera_frame, camera_pose, camera_age_s, moves = camera
+    transforms = uncounted(transforms)  # the questions that were to be answered have been
     points = points_in_camera(np.array([pose.translation for _, pose, _ in poses]),
                               pose_matrix(camera_pose.translation, camera_pose.quaternion))
     ages_s = np.array([age_s for _, _, age_s in poses]) + camera_age_s

@@ -112,6 +112,8 @@ class RearPolicy(KnownPolicy):
     ({'cameras': ['front', 'wrist']}, r"takes the cameras ['rear'] (deployment.json), the "
      "parameter cameras has ['front', 'wrist']"),
     ({'cameras': ['front', 'a b']}, "parameter cameras has 'a b'"),
+    ({'cameras': ['front', 'rear'], 'qos_overrides./vla_node/rear/overlay.publisher.depth': 1},
+     'rear/overlay.publisher.depth is for no topic of this node'),
     ({'cameras': ['rear'], 'rear.calibration_error_px': 2.0, 'raer.camera_frame': 'x'},
      "raer.camera_frame is of a camera 'raer', and cameras has ['rear']: did you mean "
      'rear.camera_frame?')])

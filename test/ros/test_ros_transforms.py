@@ -5,12 +5,14 @@
 import time
 
 import numpy as np
+from observer_scene import NOW_NS, OPTIONS, picture, Scene
 import pytest
 import rclpy
 from rclpy.node import Node
 from ros_harness import spinner, transform, World
 from scipy.spatial.transform import Rotation
 from sqap_vla_ros.geometry.transform_buffer import TransformLookupError
+from sqap_vla_ros.ingest.observer import Observer
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.vla.polled import PolledSubscription
 from sqap_vla_ros.ros.vla.transforms import future_s, Transforms
@@ -147,3 +149,15 @@ def test_tf_of_two_arms_is_told_apart_by_remapping(wire):
     source.teardown()
     wire.executors.pop().shutdown()
     left.destroy_node()
+
+
+def test_how_far_off_poses_may_be_is_no_question_that_counts():
+    scene, source = Scene(), Transforms(None)
+    scene.place('hand', NOW_NS - SECOND // 5)
+    source._buffer = scene.buffer
+    observation, _ = Observer(OPTIONS, scene.heard, source).observe(
+        picture(NOW_NS + SECOND // 20), 'go')  # TF is a little older
+    assert observation.protected.radii_px.min() > 0
+    facts = source.lookups.facts(1.0)
+    assert facts['lookups'] == 3, 'of the camera, the hand and the finger'
+    assert not source.lookups.not_found

@@ -110,6 +110,18 @@ def test_quality_that_reaches_nothing_or_may_not_be_is_refused(given, message):
     assert message in str(caught.value)
 
 
+def test_the_overlay_of_the_camera_that_the_policy_sees_has_no_name():
+    given = {f'/vla_node/{name}/overlay.publisher.depth': 1 for name in ('front', 'wrist')}
+    config = NodeConfig(cameras=('front', 'wrist'))
+    check_quality(Named(given), config)  # it is not known yet which that is
+    for camera in config.cameras:
+        with pytest.raises(ConfigError, match=f'/vla_node/{camera}/overlay.*for no topic'):
+            check_quality(Named(given), config, camera)
+    with pytest.raises(ConfigError, match='/vla_node/front/overlay.*did you mean /vla_node/over'):
+        check_quality(Named({'/vla_node/front/overlay.publisher.depth': 1}),
+                      NodeConfig(cameras=('front',)))
+
+
 def test_an_estop_of_any_name_keeps_its_quality_and_others_topics_are_theirs():
     given = {'/stop.subscription.reliability': 'best_effort'}
     check_quality(Named(given), NodeConfig())

@@ -5,15 +5,19 @@
 from sqap_vla_ros.ingest.cameras import camera_seen
 from sqap_vla_ros.ingest.observer import Observer, ObserverOptions
 
+from .topics import check_quality
+
 
 def camera_shown(node, config, policy) -> str:
     """
     Return the name of the camera that the policy sees, said once where there are several.
 
-    Raises ConfigError where the policy asks for one that is not configured.
+    Raises ConfigError where the policy asks for one that is not configured, and for qos_overrides
+    of ~/NAME/overlay of the one that it sees.
     """
     taken = tuple(getattr(policy, 'cameras', ()))  # a class of one's own may not say
     camera = camera_seen(config.cameras, taken)
+    check_quality(node, config, camera)
     others = [name for name in config.cameras if name != camera]
     if others:
         node.get_logger().info(

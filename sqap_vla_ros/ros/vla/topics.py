@@ -19,24 +19,29 @@ OF_STOPS = 'a message that stops the arm must not be lost'
 EARLY = 'its publisher is there before parameters are read'
 
 
-def topics(node, config) -> list[Overridable]:
-    """Return all topics that a node with this NodeConfig has, or might have."""
+def topics(node, config, camera: str = '') -> list[Overridable]:
+    """
+    Return all topics that a node with this NodeConfig has, or might have.
+
+    camera: the one that the policy sees, whose overlay is ~/overlay; '' while it is not known.
+    """
     def have(kind, name, *rest, **options):
         full = node.resolve_topic_name(name)
         unmapped = node.resolve_topic_name(name, only_expand=True)
         return Overridable(kind, full, *rest, unmapped=unmapped if unmapped != full else '',
                            **options)
 
+    main = camera or (config.cameras[0] if len(config.cameras) == 1 else '')
+    further = [f'~/{name}/overlay' for name in config.cameras if name != main]
     heard = [('joint_states', STREAM, STREAM_DEPTH), ('/tf', STREAM, STREAM_DEPTH),
              ('/tf_static', TF_STATIC, 1)]
-    for camera in config.cameras or ('',):
-        image, info = _of_camera(node, config, camera)
+    for name in config.cameras or ('',):
+        image, info = _of_camera(node, config, name)
         heard += [(image, IMAGE, 1), (info, CAMERA_INFO, 1)]
     stops = ['instruction', *filter(None, [config.estop_topic])]
     return [
         *(have('subscription', *item) for item in heard),
-        *(have('publisher', name, RESULT) for name in (
-            *RESULTS, *(f'~/{camera}/overlay' for camera in config.cameras), PLANNED, POSES)),
+        *(have('publisher', name, RESULT) for name in (*RESULTS, *further, PLANNED, POSES)),
         *(have('publisher', name, why_not=OF_COMMANDS) for name in COMMANDS),
         *(have('subscription', name, why_not=OF_STOPS) for name in stops),
         have('publisher', '/diagnostics', why_not=EARLY)]
@@ -62,8 +67,12 @@ def check_cameras(node, config):
                     f'{other}/{what} and {camera}/{what} to topics of their own')
 
 
-def check_quality(node, config):
-    """Raise ConfigError for qos_overrides that reach nothing of a node, or may not be."""
-    found = problems(overrides(node), topics(node, config))
+def check_quality(node, config, camera: str = ''):
+    """
+    Raise ConfigError for qos_overrides that reach nothing of a node, or may not be.
+
+    camera: see topics; what can be told without it is worth telling before a policy is loaded.
+    """
+    found = problems(overrides(node), topics(node, config, camera))
     if found:
         raise ConfigError('. '.join(found))

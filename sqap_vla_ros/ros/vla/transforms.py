@@ -102,6 +102,12 @@ class Transforms:
         """Return the newest pose of source in target; raises TransformLookupError."""
         return self._ask(self._buffer.latest, target, source)
 
+    @property
+    def filled_buffer(self) -> TransformBuffer:
+        """Return what was heard until now, to look at without being counted."""
+        self._read()
+        return self._buffer
+
     def frames(self) -> set[str]:
         """Return the names of all frames that were heard of."""
         self._read()
