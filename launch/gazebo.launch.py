@@ -14,7 +14,7 @@ from sqap_vla_ros.ros.launching.files import existing_file, shipped
 from sqap_vla_ros.ros.launching.gazebo import bridge_entries, bridges, with_gazebo_names
 from sqap_vla_ros.ros.launching.gazebo_nodes import (
     bridge_node, gazebo_with_world, optical_frame, spawned)
-from sqap_vla_ros.ros.launching.nodes import describe, require, rviz, vla_node
+from sqap_vla_ros.ros.launching.nodes import describe, notes, require, rviz, vla_node
 from sqap_vla_ros.ros.launching.robot import robot_of
 
 GAZEBO = {
@@ -60,7 +60,7 @@ def start(context, given):
         *gazebo_with_world(given['world'], truth('headless', given['headless'])),
         *spawned(given['robot'], robot), *bridge_nodes(robot, given),
         *optical_frame(given['camera_link'], robot),
-        vla_node(robot), *rviz(robot, given['rviz'])]
+        vla_node(robot), *rviz(robot, given['rviz']), *notes(__file__, robot)]
 
 
 def generate_launch_description():

@@ -9,7 +9,7 @@ isaac.yaml lies on top of the robot's file, and topics have the names of Isaac's
 docs/isaac.md has the graphs that are expected.
 """
 from sqap_vla_ros.ros.launching.arguments import vla_arguments
-from sqap_vla_ros.ros.launching.nodes import describe, rviz, vla_node
+from sqap_vla_ros.ros.launching.nodes import describe, notes, rviz, vla_node
 from sqap_vla_ros.ros.launching.robot import robot_of
 
 ARGUMENTS = vla_arguments(
@@ -20,7 +20,7 @@ ARGUMENTS = vla_arguments(
 def start(context, given):
     """Return the node, and RViz where it is asked for."""
     robot = robot_of(given, ['isaac'])
-    return [vla_node(robot), *rviz(robot, given['rviz'])]
+    return [vla_node(robot), *rviz(robot, given['rviz']), *notes(__file__, robot)]
 
 
 def generate_launch_description():

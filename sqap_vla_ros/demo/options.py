@@ -9,7 +9,7 @@ import sys
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
-from sqap_vla_ros.support.resources import checkpoint_path, config_file, model_directory
+from sqap_vla_ros.support.resources import config_file, named_checkpoint
 from sqap_vla_ros.support.validation import nearest
 
 # what the node would refuse, and rightly, of the control blank-image
@@ -63,9 +63,7 @@ class DemoOptions:
     @property
     def checkpoint_directory(self) -> Path:
         """Return the checkpoint's directory; raises CheckpointError for an unknown name."""
-        path = checkpoint_path(self.checkpoint)
-        is_path = len(path.parts) > 1 or path.is_dir()
-        return path.resolve() if is_path else model_directory(self.checkpoint)
+        return named_checkpoint(self.checkpoint).resolve()
 
 
 def check_against_checkpoint(options: DemoOptions, config) -> None:

@@ -64,6 +64,16 @@ def checkpoint_path(text: str) -> Path:
     return model_directory(text) if is_model else path
 
 
+def named_checkpoint(text: str) -> Path:
+    """
+    Return the path that a text names, as checkpoint_path does.
+
+    Raises CheckpointError, with the nearest model, for one word that names nothing.
+    """
+    path = checkpoint_path(text)
+    return path if path.exists() or len(path.parts) > 1 else model_directory(text)
+
+
 def config_file(name: str) -> Path:
     """
     Return the path of a file in config/, e.g. 'fastdds.xml'.

@@ -61,8 +61,8 @@ def nodes(actions):
 def test_every_argument_is_described_and_only_the_robot_has_to_be_named(load, path):
     declared = arguments(load(path.name))
     assert all(len(options['description']) > 8 for options in declared.values())
-    required = {name for name, options in declared.items() if 'default_value' not in options}
-    assert required == (set() if path.name == 'libero.launch.py' else {'config'})
+    assert all('default_value' in options for options in declared.values())  # launch asks for none
+    assert ('config' in declared) == (path.name != 'libero.launch.py')
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
@@ -87,6 +87,11 @@ def test_a_misspelt_argument_is_refused_with_the_nearest_where_it_is_started_its
         started(module, max_linear_sped='0.02')
     with pytest.raises(ConfigError, match='quux is unknown; --show-args'):
         started(module, quux='1')
+    if path.name != 'libero.launch.py':
+        with pytest.raises(ConfigError, match='confg is unknown: did you mean config'):
+            started(module, confg='example_arm', config='')
+        with pytest.raises(ConfigError, match='give config:='):
+            started(module, config='')
 
 
 @pytest.mark.parametrize('name, told', [
@@ -147,6 +152,15 @@ def test_each_camera_has_a_bridge_of_its_own_with_its_optical_frame(load, instal
     assert camera['parameters'][0]['override_frame_id'] == 'camera_optical_frame'
 
 
+@pytest.mark.parametrize('name', ['gazebo', 'isaac'])
+def test_what_a_simulators_file_overrules_is_logged(load, installed, tmp_path, name):
+    path = tmp_path / 'arm.yaml'
+    path.write_text('/**:\n  ros__parameters:\n    camera_frame: mine\n')
+    logged = [action.options['msg'] for action in started(
+        load(f'{name}.launch.py'), config=str(path)) if 'msg' in action.options]
+    assert len(logged) == 1 and logged[0].startswith(f'{name}.launch.py: camera_frame is mine')
+
+
 def test_joint_states_are_bridged_where_a_name_is_given_alone(load, installed):
     made = started(load('gazebo.launch.py'), gz_joint_states='/world/w/model/arm/joint_state')
     entries = [entry for action in made if 'package' in action.options
@@ -161,11 +175,15 @@ def test_gazebo_is_started_with_a_world_and_the_robot_in_it(load, installed, tmp
     urdf = tmp_path / 'arm.urdf'
     urdf.write_text('<robot name="arm"/>')
     include, *actions = started(load('gazebo.launch.py'), world='shapes.sdf', headless='true',
-                                robot=str(urdf), camera_link='camera_link')
+                                robot=str(urdf), camera_link='camera_link',
+                                robot_description='/left/urdf', joint_states='/left/joints')
     assert dict(include.options['launch_arguments'])['gz_args'] == (
         '-r -s --headless-rendering shapes.sdf')
     made = nodes(actions)
     parameters, = made['robot_state_publisher']['parameters']
+    assert dict(made['robot_state_publisher']['remappings']) == {
+        'robot_description': '/left/urdf', 'joint_states': '/left/joints', '/tf': '/tf',
+        '/tf_static': '/tf_static'}
     assert parameters['robot_description'].args[0] == '<robot name="arm"/>'
     assert made['create']['arguments'] == ['-file', str(urdf), '-name', 'robot']
     assert made['static_transform_publisher']['arguments'][:4] == [

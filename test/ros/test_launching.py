@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqap_vla_ros.errors import CheckpointError, ConfigError
 from sqap_vla_ros.ros.launching.arguments import overrides, TOPICS, unknown, vla_arguments
-from sqap_vla_ros.ros.launching.files import robot_file, robots
+from sqap_vla_ros.ros.launching.files import robot_file, robots, world_of
 from sqap_vla_ros.ros.launching.robot import robot_of
 from sqap_vla_ros.ros.vla.config import PARAMETERS
 from sqap_vla_ros.ros.vla.overrides import parameters_of
@@ -29,7 +29,7 @@ def test_every_parameter_is_an_argument_with_a_description_and_its_range():
     assert set(PARAMETERS) - {'seed'} <= set(arguments)
     assert all(argument.description for argument in arguments.values())
     assert '0.001 to 10.' in arguments['max_linear_speed'].description
-    assert [name for name, argument in arguments.items() if argument.default is None] == ['config']
+    assert 'Has to be given' in arguments['config'].description
     assert 'example_arm' in arguments['config'].description
     assert not {'servo', 'gazebo', 'isaac', 'gz_bridge'} & set(robots())
 
@@ -96,7 +96,7 @@ def test_a_configuration_is_ones_own_file_or_the_name_of_one_that_is_shipped(
     ('exampel_arm', 'is no file: did you mean example_arm?'),
     ('my_arn.yaml', r'is no file: did you mean my_arm.yaml?'),
     ('nowhere/arm.yaml', 'there is no directory nowhere'),
-    ('folder', 'is a directory'), ('', 'is empty'), ('zzzzzz', 'copy example_arm.yaml')])
+    ('folder', 'folder is a directory. It takes'), ('zzzzzz', 'copy example_arm.yaml')])
 def test_a_configuration_that_is_not_there_gets_the_nearest_name(
         tmp_path, monkeypatch, text, told):
     monkeypatch.chdir(tmp_path)
@@ -106,6 +106,11 @@ def test_a_configuration_that_is_not_there_gets_the_nearest_name(
         robot_file(text)
     assert f'config:={text} ' in str(refused.value) and told in str(refused.value)
     assert 'example_arm, ' in str(refused.value)
+
+
+def test_a_configuration_that_was_left_out_is_asked_for():
+    with pytest.raises(ConfigError, match='give config:=my_arm.yaml, or one of example_arm, '):
+        robot(config='')
 
 
 @pytest.mark.parametrize('name, told', [
@@ -180,6 +185,69 @@ def test_a_checkpoint_that_is_not_there_is_told_before_the_node_starts(
     assert told.format(tmp_path) in str(refused.value)
 
 
+def test_a_checkpoint_may_be_a_file_of_a_run_as_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'checkpoints').mkdir()
+    for name in ('checkpoints/step.pt', 'step.pt'):
+        Path(name).write_text('')
+        with pytest.raises(CheckpointError, match='which has a config.json'):
+            robot(checkpoint=name)
+    Path('config.json').write_text('{}')
+    path = Path('checkpoints', 'step.pt')
+    assert robot(checkpoint=str(path)).config.checkpoint_directory == path
+    assert robot(checkpoint='step.pt').config.checkpoint_directory == Path('step.pt')
+
+
+@pytest.mark.parametrize('name, is_file, told', [
+    ('my_wrld.sdf', False, 'did you mean my_world.sdf?'), ('shapes.sdf', False, None),
+    ('my_world.sdf', True, None), ('./shapes.sdf', False, 'is no file'),
+    ('~/home.sdf', True, None), ('~/hme.sdf', False, 'home.sdf?')])
+def test_a_world_is_a_file_or_a_name_that_only_gazebo_knows(
+        tmp_path, monkeypatch, name, is_file, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for own in ('my_world.sdf', 'home.sdf'):
+        (tmp_path / own).write_text('')
+    if told:
+        with pytest.raises(ConfigError) as refused:
+            world_of(name)
+        assert f'world:={name} ' in str(refused.value) and told in str(refused.value)
+    else:
+        assert Path(world_of(name)).is_file() == is_file
+
+
+def robot_with(path, text, layer='gazebo', **given):
+    """Return the robot of a file with these parameters, and a layer on top."""
+    path.write_text('/**:\n  ros__parameters:\n    ' + text.replace(', ', '\n    '))
+    return robot([layer], config=str(path), **given)
+
+
+@pytest.mark.parametrize('layer, frame', [('gazebo', 'camera_optical_frame'),
+                                          ('isaac', 'sim_camera')])
+def test_a_simulators_file_fills_in_what_the_robots_leaves_open(tmp_path, layer, frame):
+    path = tmp_path / 'arm.yaml'
+    for text in ('base_frame: base', "camera_frame: '', output: twist"):
+        config = robot_with(path, text, layer).config
+        assert (config.camera_frame, config.output) == (frame, 'joint_trajectory')
+    made = robot_with(path, 'camera_frame: mine, output: joint_position', layer)
+    assert (made.config.camera_frame, made.config.output) == ('mine', 'joint_position')
+    assert (made.overrides['camera_frame'], made.overrides['output']) == ('mine', 'joint_position')
+    assert made.files[-1].stem == layer  # below what is kept
+    given = robot_with(path, 'camera_frame: mine', layer, camera_frame='given')
+    assert given.config.camera_frame == 'given' and given.notes == []
+
+
+def test_what_one_file_makes_of_the_other_is_told(tmp_path):
+    path = tmp_path / 'arm.yaml'
+    kept, changed = robot_with(
+        path, 'camera_frame: mine, output: twist, image_timeout: 0.3, tf_timeout: 0.3').notes
+    assert kept == ('camera_frame is mine, of arm.yaml; in gazebo.yaml it is camera_optical_frame:'
+                    ' camera_frame:=camera_optical_frame takes that')
+    assert changed == ('gazebo.yaml overrules arm.yaml: output (joint_trajectory for twist), '
+                       'image_timeout (1.0 for 0.3); NAME:=VALUE overrules both')
+    assert robot_with(path, 'base_frame: base').notes == robot().notes == []
+
+
 @pytest.mark.parametrize('text, name', [('true', '/servo_node'), ('/arm/servo', '/arm/servo')])
 def test_servo_lays_its_file_over_the_robots_and_takes_twists_and_poses(text, name):
     made = robot(servo=text, max_linear_speed='0.2')
@@ -245,7 +313,7 @@ def test_each_of_several_cameras_has_topics_and_parameters_of_its_own(tmp_path):
 @pytest.mark.parametrize('given, told', [
     ({'wrst/image': '/x'}, "camera 'wrst' is none of cameras, .* did you mean wrist"),
     ({'wrst.min_contrast': '0'}, "camera 'wrst' is none of cameras, .* did you mean wrist"),
-    ({'zzz/camera_info': '/x'}, "camera 'zzz' .*: add it"),
+    ({'zzz/camera_info': '/x'}, "camera 'zzz' .*: add it, as cameras:=front,wrist,zzz$"),
     ({'wrist.min_contrast': 'x'}, 'expected a number from 0.0 to 128.0'),
     ({'wrist.min_contrast': '999'}, '999.0, expected 0.0 to 128.0')])
 def test_a_camera_that_is_not_there_gets_the_nearest_name(given, told):
@@ -255,12 +323,19 @@ def test_a_camera_that_is_not_there_gets_the_nearest_name(given, told):
         robot(**cameras, **given)
 
 
+def test_the_first_camera_that_is_missing_is_asked_for_once():
+    with pytest.raises(ConfigError, match='add it, as cameras:=front$'):
+        robot(**{'front/image': '/x'})
+
+
 def test_an_argument_of_a_camera_is_not_unknown_before_the_cameras_are_known():
     assert unknown(['wrist/image:=/x', 'wrist.camera_frame:=y'], vla_arguments(), 0) == []
 
 
 @pytest.mark.parametrize('name, told', [
-    ('wrist/imag', 'did you mean wrist/image?'), ('/wrist/camra_info', '/wrist/camera_info?'),
+    ('wrist/imag', 'did you mean wrist/image?'), ('/wrist/camra_info', 'mean wrist/camera_info?'),
+    ('/image', 'did you mean image?'), ('~/joint_states', 'did you mean joint_states?'),
+    ('/wrist/image', 'did you mean wrist/image?'), ('.camera_frame', 'you mean camera_frame?'),
     ('wrist.camra_frame', 'did you mean wrist.camera_frame?'), ('wrist/qqq', '--show-args lists')])
 def test_a_misspelt_argument_of_a_camera_gets_the_nearest_name(name, told):
     found, = unknown([f'{name}:=x'], vla_arguments(), 0)

@@ -285,3 +285,8 @@ def test_colcon_installs_all_of_it():
     text = (ROOT / 'CMakeLists.txt').read_text()
     folders = re.search(r'install\(DIRECTORY (config .*)\n', text).group(1).split()
     assert {'config', 'launch', 'models', 'rviz', 'urdf'} <= set(folders)
+
+
+def test_the_gripper_of_the_docs_example_is_that_of_the_shipped_robot():
+    action = values_of('panda')['gripper_action']
+    assert f'gripper_action:=/{action} ' in (ROOT / 'docs' / 'gripper.md').read_text()

@@ -19,8 +19,8 @@ from sqap_vla_ros.ros.vla.config import PARAMETERS, PER_CAMERA
 from .files import robots
 
 LEFT_OUT = 'Left out: as configured.'
-CONFIG = ('YAML file of parameters, one a robot, or the name of one that is shipped '
-          '({names}; copy example_arm.yaml for your own).')
+CONFIG = ('Has to be given: YAML file of parameters, one a robot, or the name of one that is '
+          'shipped ({names}; copy example_arm.yaml for your own).')
 SERVO = ("true, or the name of MoveIt Servo's node where that is not /servo_node: lays servo.yaml "
          'over the configuration, and remaps twists and poses to Servo. Left out: no Servo.')
 TOPICS = {
@@ -35,21 +35,22 @@ TOPICS = {
 PARAMETER = {name: item for name, item in PARAMETERS.items() if name != 'seed'}
 OVERRIDES = ('use_sim_time', *PARAMETER)
 PATHS = ('checkpoint', 'urdf_file', 'tokenizer')
+BEFORE_A_NAME = '/~.'  # in remappings, and in no argument: /image, ~/image
 CAMERA_TOPICS = ('image', 'camera_info')  # that each of several cameras has: wrist/image
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A launch argument; default: None where it has to be given."""
+    """A launch argument."""
 
     description: str
-    default: str | None = ''
+    default: str = ''
 
 
 def vla_arguments(**topics: str) -> dict[str, Argument]:
     """Return the arguments of a launch file that starts vla_node; topics: other default names."""
     return {
-        'config': Argument(CONFIG.format(names=', '.join(robots())), None),
+        'config': Argument(CONFIG.format(names=', '.join(robots()))),
         'servo': Argument(SERVO),
         'name': Argument('Node name.', 'vla_node'),
         'namespace': Argument('Namespace: moves all relative names, such as left/image.'),
@@ -77,6 +78,8 @@ def override(name: str, text: str):
 
 def is_of_camera(name: str) -> bool:
     """Return whether an argument is of one of several cameras: wrist/image, wrist.min_contrast."""
+    if name[:1] in BEFORE_A_NAME:
+        return False
     return name.rpartition('/')[2] in CAMERA_TOPICS and '/' in name or (
         name.partition('.')[2] in PER_CAMERA)
 
@@ -120,6 +123,9 @@ def unknown(words: Iterable[str], known: Iterable[str], alike: float) -> list[st
 
 def _nearest(name: str, known: Iterable[str], alike: float) -> str:
     """Return the known name nearest to one that is misspelt, '' for none; wrist/imag has one."""
+    name = name.lstrip(BEFORE_A_NAME)
+    if name in known or is_of_camera(name):
+        return name
     camera, mark, last = name.rpartition('/') if '/' in name else name.partition('.')
     if not mark:
         return ''.join(get_close_matches(name, known, 1, alike))

@@ -31,6 +31,9 @@ def robot_file(text: str) -> Path:
     A file of one's own goes before a shipped one, whose name has no suffix.
     """
     others = {name: path for name, path in shipped().items() if name in NO_ROBOTS}
+    if not text:
+        raise ConfigError('no robot is right by default: give config:=my_arm.yaml, or one of '
+                          f'{", ".join(robots())}; copy example_arm.yaml for your own')
     own = Path(text)
     if not own.is_file() and text in robots():
         return robots()[text]
@@ -71,14 +74,32 @@ def existing_file(argument: str, text: str, names: Iterable[str] = (), hint: str
                       + (f'; {hint}' if hint else ''))
 
 
+def world_of(text: str) -> str:
+    """
+    Return the world that Gazebo is started with: a file's path, or a name that Gazebo finds.
+
+    Raises ConfigError for a path that is none, and for a name so near to that of a file here that
+    it is a misspelt one.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return str(path)
+    beside = [item.name for item in Path.cwd().glob('*.sdf')] if '/' not in text else ()
+    if '/' in text or get_close_matches(text, beside, 1, 0.7):
+        existing_file('world', text, hint="for a world of Gazebo's own beside it, give its path")
+    return text
+
+
 def checkpoint_directory(config) -> Path:
     """Return the checkpoint of a NodeConfig; raises CheckpointError or ConfigError for none."""
     path = config.checkpoint_directory
-    if path.is_dir():
+    is_of_run = path.suffix == '.pt' and (path.parent.parent / 'config.json').is_file()
+    if path.is_dir() or path.is_file() and is_of_run:
         return path
-    what = 'is a file, expected the directory of a checkpoint' if path.exists() else 'is not there'
-    raise CheckpointError(f'checkpoint {path} {what}{_nearest(path)} It takes a directory, or the '
-                          'name of a bundled model')
+    what = ('is a file, expected the directory of a checkpoint, or a .pt file in checkpoints/ of '
+            'its run directory, which has a config.json' if path.exists() else 'is not there')
+    raise CheckpointError(f'checkpoint {path} {what}{_nearest(path)} It takes a directory, a .pt '
+                          'file of a run, or the name of a bundled model')
 
 
 def _nearest(path: Path, names: Iterable[str] = ()) -> str:
@@ -86,7 +107,8 @@ def _nearest(path: Path, names: Iterable[str] = ()) -> str:
     names, folder = list(names), path.parent
     while not folder.is_dir():
         folder = folder.parent
-    beside = [item.name for item in folder.iterdir()] if folder == path.parent else []
+    beside = [item.name for item in folder.iterdir()
+              if item != path] if folder == path.parent else []
     shipped_near = get_close_matches(path.stem, names, 1, 0.5)
     near = get_close_matches(path.name, beside, 1, 0.7)
     if near:

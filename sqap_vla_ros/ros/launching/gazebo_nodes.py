@@ -12,10 +12,12 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from .files import existing_file
+from .files import existing_file, world_of
 from .gazebo import Bridge, OPTICAL_RPY, urdf_text
 from .nodes import require
 from .robot import Robot
+
+TF = ('/tf', '/tf_static')
 
 
 def gazebo_with_world(world: str, is_headless: bool) -> list:
@@ -23,8 +25,7 @@ def gazebo_with_world(world: str, is_headless: bool) -> list:
     if not world:
         return []
     require('ros_gz_sim', 'world:=')
-    if '/' in world:
-        world = str(existing_file('world', world))
+    world = world_of(world)
     options = '-r -s --headless-rendering' if is_headless else '-r'
     launch = Path(get_package_share_directory('ros_gz_sim'), 'launch', 'gz_sim.launch.py')
     return [IncludeLaunchDescription(
@@ -41,7 +42,8 @@ def spawned(path: str, robot: Robot) -> list:
         require(package, 'robot:=')
     return [
         Node(package='robot_state_publisher', executable='robot_state_publisher',
-             namespace=robot.namespace, remappings=_of_tf(robot), parameters=[{
+             namespace=robot.namespace,
+             remappings=_of(robot, *TF, 'robot_description', 'joint_states'), parameters=[{
                  'robot_description': ParameterValue(text, value_type=str),
                  'use_sim_time': True}]),
         Node(package='ros_gz_sim', executable='create', output='screen', arguments=[
@@ -49,8 +51,8 @@ def spawned(path: str, robot: Robot) -> list:
             '-name', robot.namespace.strip('/').replace('/', '_') or 'robot'])]
 
 
-def _of_tf(robot: Robot) -> list[tuple[str, str]]:
-    return [(topic, name) for topic, name in robot.remappings if topic in ('/tf', '/tf_static')]
+def _of(robot: Robot, *topics: str) -> list[tuple[str, str]]:
+    return [(topic, name) for topic, name in robot.remappings if topic in topics]
 
 
 def bridge_node(bridge: Bridge, robot: Robot) -> Node:
@@ -76,4 +78,4 @@ def optical_frame(camera_link: str, robot: Robot) -> list[Node]:
     return [Node(
         package='tf2_ros', executable='static_transform_publisher', namespace=robot.namespace,
         arguments=['--frame-id', camera_link, '--child-frame-id', robot.config.camera_frame,
-                   *angles], remappings=_of_tf(robot))]
+                   *angles], remappings=_of(robot, *TF))]

@@ -39,8 +39,8 @@ def describe(file: str, arguments: Mapping[str, Argument], start: Callable) -> L
                       if is_of_camera(name)})
         return [*told, *start(context, given)]
     declared = [
-        DeclareLaunchArgument(name, description=argument.description, **(
-            {} if argument.default is None else {'default_value': argument.default}))
+        DeclareLaunchArgument(
+            name, description=argument.description, default_value=argument.default)
         for name, argument in arguments.items()]
     environment = [SetEnvironmentVariable(name, profile)
                    for name, profile in fastdds_profile(os.environ).items()]
@@ -59,6 +59,11 @@ def check_names(file: str, context, known) -> list[LogInfo]:
     if told and not is_included:
         raise ConfigError('; '.join(told))
     return [LogInfo(msg=f'{name}: {text}') for text in told]
+
+
+def notes(file: str, robot: Robot) -> list[LogInfo]:
+    """Return what to log of files on top of the robot's."""
+    return [LogInfo(msg=f'{Path(file).name}: {text}') for text in robot.notes]
 
 
 def vla_node(robot: Robot) -> LifecycleNode:
@@ -81,7 +86,8 @@ def rviz(robot: Robot, text: str) -> list[Node]:
              '/vla_node/planned_trajectory': f'{robot.full_name}/{poses}'}
     topics = {f'/{topic.lstrip("/")}': name for topic, name in robot.remappings
               if topic in ('image', 'camera_info', 'robot_description', '/tf', '/tf_static')}
-    for topic in CAMERA_TOPICS if robot.config.cameras else ():  # those that the policy sees
+    # of the first camera: a checkpoint may name another, which is not opened for a window
+    for topic in CAMERA_TOPICS if robot.config.cameras else ():
         topics[f'/{topic}'] = dict(robot.remappings)[f'{robot.config.cameras[0]}/{topic}']
     return [Node(
         package='rviz2', executable='rviz2', name='rviz', namespace=robot.namespace,

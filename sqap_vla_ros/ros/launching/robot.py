@@ -14,6 +14,7 @@ from sqap_vla_ros.ros.vla.overrides import parameters_of
 
 from .arguments import CAMERA_TOPICS, is_of_camera, overrides, TOPICS
 from .files import checkpoint_directory, existing_file, robot_file, shipped
+from .layers import kept, notes
 
 SERVO_NODE = '/servo_node'
 SERVO_TOPICS = {'delta_twist_cmds': 'delta_twist_cmds', 'target_pose': 'pose_target_cmds'}
@@ -25,7 +26,8 @@ class Robot:
     What a node is started with.
 
     files: of parameters, later ones on top; overrides: on top of those.  config: what they make
-    together.  remappings: of topics, [(from, to)].
+    together.  remappings: of topics, [(from, to)].  notes: what to tell of files on top of the
+    robot's own.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Robot:
     overrides: Mapping
     config: NodeConfig
     remappings: Sequence[tuple[str, str]]
+    notes: Sequence[str] = ()
 
     @property
     def full_name(self) -> str:
@@ -61,14 +64,20 @@ def robot_of(given: Mapping[str, str], layers: Sequence[str] = ()) -> Robot:
     configured, or would not hear of.
     """
     servo = servo_node(given['servo'])
-    files = [robot_file(given['config']), *(shipped()[name] for name in layers)]
+    own, files = robot_file(given['config']), [shipped()[name] for name in layers]
     values = overrides(given)
+    for name in ('name', 'namespace', 'tf', 'tf_static', *TOPICS, *filter(_is_topic, given)):
+        _check_name(name, given[name])
+    node = full_name(given['name'], given['namespace'])
+    mine, layer, told = _merged([own], {}, node), _merged(files, {}, node), []
+    if layer:
+        told = notes(mine, layer, (own.name, files[-1].name), values)
+        values = {**kept(mine, layer), **values}
     if servo:
         files.append(shipped()['servo'])
         values = {'servo_node': servo, **values}
-    for name in ('name', 'namespace', 'tf', 'tf_static', *TOPICS, *filter(_is_topic, given)):
-        _check_name(name, given[name])
-    merged = _merged(files, values, full_name(given['name'], given['namespace']))
+    files = [own, *files]
+    merged = _merged(files, values, node)
     config = NodeConfig.from_parameters({
         name: tuple(value) if isinstance(value, list) else value
         for name, value in merged.items()
@@ -80,7 +89,7 @@ def robot_of(given: Mapping[str, str], layers: Sequence[str] = ()) -> Robot:
     if config.urdf_file:
         existing_file('urdf_file', config.urdf_file)
     return Robot(given['name'], given['namespace'], files, values, config,
-                 [*remappings(given, servo), *camera_remappings(config.cameras, topics)])
+                 [*remappings(given, servo), *camera_remappings(config.cameras, topics)], told)
 
 
 def _check_cameras(cameras: Sequence[str], named: Iterable[str]):
@@ -90,7 +99,8 @@ def _check_cameras(cameras: Sequence[str], named: Iterable[str]):
             near = get_close_matches(name, cameras, 1, 0.5)
             raise ConfigError(
                 f'camera {name!r} is none of cameras, {list(cameras)}: '
-                + (f'did you mean {near[0]}?' if near else f'add it, as cameras:=front,{name}'))
+                + (f'did you mean {near[0]}?' if near else 'add it, as cameras:='
+                   + ','.join([*cameras, name])))
 
 
 def camera_remappings(cameras: Iterable[str], given: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ingest.cameras import check_names
 from sqap_vla_ros.options import (
     checked, option, OPTIONS, parameter_name, PolicyOptions, renamed)
-from sqap_vla_ros.support.resources import model_directory
+from sqap_vla_ros.support.resources import named_checkpoint
 
 from .option_groups import (
     InputOptions, JointOptions, LimitOptions, OutputOptions, StartOptions, TimeOptions)
@@ -171,12 +171,11 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
 
     @property
     def checkpoint_directory(self) -> Path:
-        """Return the directory to load; raises ConfigError or CheckpointError if none is named."""
+        """Return the directory or .pt file to load; raises ConfigError or CheckpointError."""
         if not self.checkpoint:
             raise ConfigError('parameter checkpoint is empty: set it to a checkpoint directory '
                               'or to the name of a bundled model')
-        is_path = len(Path(self.checkpoint).parts) > 1 or Path(self.checkpoint).is_dir()
-        return Path(self.checkpoint) if is_path else model_directory(self.checkpoint)
+        return named_checkpoint(self.checkpoint)
 
 
 def of_cameras(values: Mapping) -> dict:
