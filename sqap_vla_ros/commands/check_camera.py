@@ -48,9 +48,10 @@ def _add_source(group):
     add('--image', metavar='TOPIC', help='image topic; the node remaps `image` to it')
     add('--camera-info', metavar='TOPIC', help='its camera_info; else the one beside the image')
     add('--bag', metavar='PATH', help='look into a bag (sqlite3 or MCAP) instead of live topics')
-    add('--samples', type=int, default=20, metavar='N', help='images to look at, at most')
+    add('--samples', type=int, default=20, metavar='N',
+        help='images to look at, at most; at least 1')
     add('--seconds', type=float, default=15.0, metavar='S',
-        help='how long to wait for them; of live topics')
+        help='how long to wait for them, above 0, at most 3600; of live topics')
 
 
 def _add_evidence(group):
@@ -61,14 +62,16 @@ def _add_evidence(group):
     add('--board', metavar='KIND', help='aruco (a marker) or charuco (a board of them)')
     add('--board-frame', default='', metavar='FRAME',
         help='TF frame that the board is fixed to: on the gripper or on the base')
-    add('--board-pose', type=float, nargs=7, metavar='X', help='x y z [m] qx qy qz qw of the '
-        'board in that frame; else the frame is the board')
+    add('--board-pose', type=float, nargs=7, metavar='X', help='any x y z [m] qx qy qz qw of '
+        'the board in that frame; else the frame is the board')
     add('--dictionary', default='4X4_50', metavar='NAME', help='of its markers')
-    add('--marker-id', type=int, metavar='ID', help='of a single marker')
+    add('--marker-id', type=int, metavar='ID',
+        help='of a single marker, at least 0; the one that is seen without it')
     add('--marker-size', type=float, default=0.0, metavar='M',
-        help='side of a marker; 0: only the middle of a single one is used')
+        help='side of a marker, at least 0; 0: only the middle of a single one is used')
     add('--squares', default='0x0', metavar='COLUMNSxROWS', help='of a ChArUco board')
-    add('--square-size', type=float, default=0.0, metavar='M', help='side of its squares')
+    add('--square-size', type=float, default=0.0, metavar='M',
+        help='side of its squares, above that of its markers')
 
 
 def run(args) -> int:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      __doc__.strip().split('\n\n')[1])
     add('instruction', nargs='?', default='', help='what to do, as a goal of ~/run_policy')
     add('--duration', type=float, default=60.0, metavar='S',
-        help='seconds after which the goal ends; 0: with Ctrl-C')
+        help='seconds after which the goal ends, at least 0; 0: with Ctrl-C')
     add('--node', default='', metavar='NAME',
         help='which vla_node, such as /left/vla_node: wanted where there are several; without it '
         'others are looked for, for 5 s')
