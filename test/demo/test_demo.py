@@ -206,7 +206,7 @@ from demo_doubles import double_commands, options_for
 options.config_file = Path
 chosen = options_for(Path({out!r}), max_steps=100000)
 options.prepare_output(chosen.out)
-command.Progress.on_episode = lambda self, record: print('running', flush=True)
+command.EpisodeProgress.on_episode = lambda self, record: print('running', flush=True)
 commands = double_commands(chosen)
 commands['simulator'] += ['-p', 'placement_m:=0.0'] + {extra!r}
 try:
