@@ -135,10 +135,11 @@ def test_an_estop_of_any_name_keeps_its_quality_and_others_topics_are_theirs():
     {'/tf.publisher.depth': 50}, {'/image.publisher.reliability': 'reliable'},
     {'/delta_twist_cmds.subscription.depth': 1},  # the other ends, in a file for all nodes
     {'/arm1/image.subscription.reliability': 'reliable'}, {'/tf2.subscription.depth': 5},
-    {'/arms/image.subscription.reliability': 'reliable'},  # other robots, in such a file, too
+    {'/arm_a/joint_states.subscription.depth': 500},  # other robots, in such a file, too
     {'/image.subscription_left.depth': 5}, {'/chatter.publisher_my_talker.depth': 5}])
 def test_quality_of_other_nodes_ends_is_theirs(given):
-    check_quality(Named(given, {'image': '/arm2/image'}), NodeConfig())
+    check_quality(Named(given, {'image': '/arm2/image', 'joint_states': '/arm_b/joint_states'}),
+                  NodeConfig())
 
 
 def test_quality_under_a_topics_name_before_remapping_is_refused_with_the_other_name():
