@@ -44,7 +44,7 @@ def add_arguments(parser) -> None:
     add('--threads', type=int, default=1, metavar='N', help='torch threads, at least 1')
     add('--rounds', type=int, default=50, metavar='N', help='most rounds a size, at least 1')
     add('--seconds', type=float, default=30.0, metavar='S',
-        help='most seconds a size, above 0; at least five rounds are run')
+        help='most seconds a size; at least five rounds are run, with 0 no more')
     add('--clock', default='wall', choices=('wall', 'cpu'),
         help="cpu: this thread's processor time, for one thread on a busy machine")
     add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')
@@ -95,8 +95,8 @@ def _check(args, sizes) -> None:
     for name in ('threads', 'rounds'):
         if getattr(args, name) < 1:
             raise ConfigError(f'--{name} is {getattr(args, name)}, expected at least 1')
-    if not args.seconds > 0:
-        raise ConfigError(f'--seconds is {args.seconds}, expected a number above 0')
+    if not args.seconds >= 0:
+        raise ConfigError(f'--seconds is {args.seconds}, expected a number from 0')
     parse_precision(args.precision)
     for name in sizes:
         visual = size_config(name, args.head).num_visual

@@ -132,7 +132,7 @@ def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_pat
 
 @pytest.mark.parametrize('kind, options, message', [
     ('openvla', ['--prune-layer', '5'], 'prune_layer 5 must be in 1..4'),
-    ('openvla', ['--image', 'nothing.png'], 'nothing.png cannot be read'),
+    ('openvla', ['--image', 'nothing.png'], 'nothing.png does not exist'),
     ('openvla', ['--image', __file__], 'cannot be read as an image'),
     ('cogact', ['--noise', __file__], 'no .npy file'),
     ('openvla', ['--dump', 'no/such/directory/file.npz'], 'does not exist'),

@@ -74,14 +74,15 @@ def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):
     (['--overrides', 'o_proj w8a8'], 'is not of the form'),
     (['--gptq'], 'name some with --calibration'),
     (['--calibration', '.'], 'serves --gptq only'),
-    (['--gptq', '--calibration', '/proc/none'], 'holds neither instructions.jsonl'),
+    (['--gptq', '--calibration', '/proc/none'], '/proc/none is no directory'),
+    (['--gptq', '--calibration', '/usr'], 'holds neither instructions.jsonl'),
     (['--group-size', '48'], 'power of two')])
 def test_options_that_do_not_fit_are_refused(options, text, tmp_path, capsys):
     assert text in refused(golden_data.openvla(), tmp_path, capsys, *options)
 
 
 @pytest.mark.parametrize('line, text', [
-    ('{"image": "none.png", "instruction": "go"}', 'none.png cannot be read'),
+    ('{"image": "none.png", "instruction": "go"}', 'none.png does not exist'),
     ('{"image": "case0.png", "instruction": " "}', 'data: the instruction is empty'),
     ('{"image": "case0.png"}', "line 1: KeyError 'instruction'"),
     ('case0.png', 'line 1'), ('[]', 'line 1'), ('', 'is empty')])
