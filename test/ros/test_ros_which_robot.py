@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.ros.tools import graph
+from sqap_vla_ros.ros.tools import graph, watch
 from sqap_vla_ros.ros.tools.stopping import stop_all
 
 LEFT, RIGHT = '/left/vla_node', '/right/vla_node'
@@ -88,3 +88,18 @@ def test_a_robot_that_does_not_stop_hinders_no_other_and_is_told(robots, capsys,
     assert stop_all(session, '') == 1
     assert (f'{RIGHT}/stop', 3) in session.node.calls
     assert ('not known' in capsys.readouterr().err) == (wrong == 'silent')
+
+
+def test_topics_are_listed_when_nobody_else_turns_up(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(watch, 'time', SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def until(condition, timeout_s):
+        while not condition() and clock[0] < timeout_s:
+            clock[0] += 0.1
+    session = SimpleNamespace(until=until)
+    assert watch.settled(session, lambda: ['/image', '/tf'] if clock[0] > 1.9 else ['/image']) == [
+        '/image', '/tf']
+    assert 3.8 < clock[0] < 4.2
+    clock[0] = 0.0
+    assert watch.settled(session, lambda: [clock[0]]) == [pytest.approx(10.0, abs=0.2)]

@@ -24,6 +24,7 @@ ONCE_S = 2.5  # enough for two arrays of each node, between which rates are coun
 LOOK_S = 2.0  # between looks at which nodes there are, and in which states
 SUMMARY_S = 10.0  # between summaries where the output is no terminal
 DRAW_S = 0.5
+SETTLED_S, LONGEST_S = 2.0, 10.0  # of a list of topics that stays as it is
 FAILED = 3
 COLOURS = {1: '\x1b[33m', 2: '\x1b[31m', 3: '\x1b[35m'}  # by level
 OTHER_SCREEN, FIRST_SCREEN, PLAIN = '\x1b[?1049h', '\x1b[?1049l', '\x1b[0m'
@@ -136,10 +137,23 @@ def watch(node: str, once: bool, topics: bool, values: bool) -> int:
 def show_topics(session: Session, node: str) -> int:
     """Print topics, with who is at their ends."""
     name = next(iter(find_nodes(session, node))) if node else ''
-    session.until(lambda: False, 1.5)
-    lines = list(topic_lines(session.node, name))
+    lines = settled(session, lambda: list(topic_lines(session.node, name)))
     print('\n'.join(lines) or 'no topics: nobody else is on this ROS domain')
     return 0
+
+
+def settled(session: Session, look):
+    """Return what look() gives once it stays the same: who is there is found bit by bit."""
+    last, since_s = None, time.monotonic()
+
+    def stays() -> bool:
+        nonlocal last, since_s
+        seen, now_s = look(), time.monotonic()
+        if seen != last:
+            last, since_s = seen, now_s
+        return now_s - since_s >= SETTLED_S
+    session.until(stays, LONGEST_S)
+    return last
 
 
 def show_once(session: Session, node: str, values: bool) -> int:
