@@ -15,10 +15,17 @@ BUTTER = 'pick up the butter and place it in the basket'
 KETCHUP = 'pick up the ketchup and place it in the basket'
 
 
-@lru_cache(maxsize=1)
 def libero_env():
-    """Return the shared LiberoEnv; skip the test where the benchmark is not installed."""
+    """Return the shared LiberoEnv, its twists in SI; skip where the benchmark is missing."""
     need_libero()
+    from sqap_vla_ros.sim.units import SPEEDS
+    env = _libero_env()
+    env.command_scale = SPEEDS  # an evaluation sets it to the units of its policy
+    return env
+
+
+@lru_cache(maxsize=1)
+def _libero_env():
     from sqap_vla_ros.sim.env import LiberoEnv
     return LiberoEnv()
 
