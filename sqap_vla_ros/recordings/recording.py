@@ -1,0 +1,72 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What was recorded, whatever the files are: messages in the order in which they came in.
+
+Bags (bag.py) and LeRobot data sets (lerobot.py) are read as Recordings, so that what looks at
+them is written once. Nothing is decoded, and no image is read, before somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Message(NamedTuple):
+    """
+    One message.
+
+    time_ns: when it came in, by the recording computer's clock.  kind: its type, such as
+    sensor_msgs/msg/Image.  data: its serialized form (CDR), None where there is none.
+    read(): returns it with the fields of its type; raises ObservationError for a damaged one.
+    """
+
+    time_ns: int
+    topic: str
+    kind: str
+    data: bytes | None
+    read: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of a recording; count: its messages, 0 where nobody has counted them."""
+
+    name: str
+    kind: str
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A part of a recording at whose beginning everything starts anew; end_ns is included."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+
+
+class Recording(Protocol):
+    """
+    A recording that is open.
+
+    name: to tell it by.  form: what it is, such as 'rosbag2, mcap'.  topics: sorted by name.
+    episodes: at least one; a bag is one.  losses: what could not be read, in words; more may
+    come while messages are read.
+    """
+
+    name: str
+    form: str
+    topics: tuple[Topic, ...]
+    episodes: tuple[Episode, ...]
+    losses: list[str]
+
+    def messages(self, topics: Collection[str], start_ns: int | None = None,
+                 end_ns: int | None = None) -> Iterator[Message]:
+        """
+        Yield the messages of topics from a time to another, both included, as they came in.
+
+        Where files are damaged it yields what can be read, and `losses` tells the rest.
+        """
