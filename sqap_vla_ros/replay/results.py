@@ -119,6 +119,19 @@ class Commands:
     values: np.ndarray
 
 
+@dataclass(frozen=True)
+class Robot:
+    """
+    The robot_description that was recorded, a URDF, and the frames that poses are between.
+
+    With it, joints and poses can be held against each other (extra `kinematics`).
+    """
+
+    description: str
+    base_frame: str
+    end_effector_frame: str
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """
@@ -126,6 +139,7 @@ class Results:
 
     facts: what it was: source, form, checkpoint, instruction, options, versions, machine, date;
     JSON values.  losses: what of the recording could not be read.  commands: recorded ones.
+    robot: None where no robot_description was recorded.
     """
 
     facts: Mapping
@@ -133,3 +147,4 @@ class Results:
     images: Images
     answers: tuple[Answers, ...]
     commands: tuple[Commands, ...] = field(default=())
+    robot: Robot | None = None
