@@ -35,6 +35,8 @@ COMMANDS = {
     'bench': ('sqap_vla_ros.commands.bench',
               'time SQAP against plain float32; `bench safety` tries the safety gate'),
     'watch': ('sqap_vla_ros.commands.watch', 'show live what running vla_nodes say of themselves'),
+    'record-demo': ('sqap_vla_ros.commands.record_demo',
+                    'write a bag from the LIBERO simulator, without ROS'),
     'run': ('sqap_vla_ros.commands.run', 'let a running vla_node follow one instruction'),
 }
 

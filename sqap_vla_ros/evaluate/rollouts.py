@@ -146,6 +146,10 @@ class Drive:
 
     def step(self, step: int, instruction: str) -> bool:
         """Infer if it is time to, move for one control step, and return whether that succeeded."""
+        return self._env.step(*self.command(step, instruction))
+
+    def command(self, step: int, instruction: str) -> tuple[np.ndarray, float]:
+        """Infer if it is time to; return (twist [6], gripper 0 closed .. 1 open) of a step."""
         time_ns = step * round(self._env.dt * 1e9)
         if self._commander.player.wants_image(time_ns):
             self._ask(time_ns, instruction)
@@ -153,7 +157,7 @@ class Drive:
         self.fault = self.fault or self._commander.gate.fault or ''
         if command.gripper is not None:
             self._gripper = command.gripper
-        return self._env.step(command.velocity, self._gripper)
+        return command.velocity, self._gripper
 
     def _ask(self, time_ns: int, instruction: str) -> None:
         observation = self._shown(self._robot.observe(time_ns, instruction))
