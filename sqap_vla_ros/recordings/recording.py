@@ -32,11 +32,20 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic of a recording; count: its messages, 0 where nobody has counted them."""
+    """
+    A topic of a recording.
+
+    count: its messages, 0 where nobody has counted them.  latched: it was published as transient
+    local, so that whoever comes late gets the last ones.  reliable, depth: how else, as far as
+    that was recorded.
+    """
 
     name: str
     kind: str
     count: int = 0
+    latched: bool = False
+    reliable: bool = True
+    depth: int = 10
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,180 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Bags of ROS 2 as Recordings: SQLite and MCAP, compressed, split, and what is left of damaged ones.
+
+Read by our own code: a bag that was cut off is the one that somebody looks at, and other readers
+refuse it. Blocks of all files are merged by their times, so that no more is held than overlaps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from functools import partial
+
+from .bag_files import bag_files, PACKED, temporary_folder, unpacked_file
+from .bag_types import Types
+from .mcap_file import McapFile
+from .merging import merged, Source
+from .parts import CDR
+from .recording import Episode, Message, Topic
+from .sqlite_file import SqliteFile
+from ..errors import ConfigError, ObservationError
+from ..support.progress import Progress
+from ..support.requirements import missing_modules_as
+
+_FILES = {'.mcap': McapFile, '.db3': SqliteFile}
+TRANSIENT_LOCAL = (1, 'transient_local')
+BEST_EFFORT = (2, 'best_effort')
+
+
+class BagRecording:
+    """A bag that is open; see Recording."""
+
+    def __init__(self, path):
+        """
+        Open a bag: its directory, its metadata.yaml, or one of its files.
+
+        Raises ConfigError for one that is not there or is none, ObservationError for one of which
+        nothing can be read.
+        """
+        with missing_modules_as(ConfigError):
+            import rosbags.typesys  # noqa: F401
+        found = bag_files(path)
+        self.name = found.path.name
+        self._own_losses, self._metadata = found.losses, found.metadata
+        self._folder, self._files = None, []
+        self._open(found.files)
+        if not self._files:
+            raise ObservationError(f'nothing of the bag {path} can be read: '
+                                   + '; '.join(self._own_losses))
+        self._take_channels(path)
+        self.form = 'rosbag2, ' + '/'.join(sorted({file.part.form for file in self._files}))
+        self.episodes = (Episode(self.name, *self._span(path)),)
+
+    def close(self) -> None:
+        """Close the files, and remove what was unpacked."""
+        for file in self._files:
+            file.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def losses(self) -> list[str]:
+        """Return what could not be read, as far as it was tried."""
+        return [*self._own_losses, *(text for file in self._files for text in file.part.losses)]
+
+    def messages(self, topics: Collection[str], start_ns: int | None = None,
+                 end_ns: int | None = None) -> Iterator[Message]:
+        """Yield the messages of topics from a time to another, both included, by their times."""
+        start_ns = 0 if start_ns is None else start_ns
+        end_ns = 2**63 if end_ns is None else end_ns
+        sources = [source for file in self._files
+                   for source in self._sources(file, set(topics), start_ns, end_ns)]
+        for time_ns, channel, data, read in merged(sources):
+            if start_ns <= time_ns <= end_ns:
+                yield Message(time_ns, channel.topic, channel.kind, data, partial(read, data))
+
+    def _sources(self, file, topics, start_ns, end_ns) -> Iterator[Source]:
+        wanted = {number: (channel, self._types.reader(channel))
+                  for number, channel in self._used(file) if channel.topic in topics}
+        numbers = frozenset(wanted)
+        for block in file.part.blocks:
+            if block.end_ns < start_ns or block.start_ns > end_ns:
+                continue
+            if block.channels is None or block.channels & numbers:
+                yield Source(block.start_ns, partial(_items, file, block, wanted))
+
+    def _open(self, files):
+        for path in files:
+            try:
+                self._files.append(self._opened(path))
+            except ObservationError as error:
+                self._own_losses.append(str(error))
+
+    def _opened(self, path):
+        size = path.stat().st_size
+        if not size:
+            raise ObservationError(f'{path} is empty: 0 bytes')
+        if path.suffix == PACKED:
+            self._folder = self._folder or temporary_folder()
+            path = unpacked_file(path, self._folder.name, self._own_losses)
+        if path.suffix not in _FILES:
+            raise ConfigError(f'{path} is no file of a bag, expected *.mcap or *.db3')
+        if path.suffix == '.db3':
+            return SqliteFile(path)
+        with Progress(f'looking through {path.name}', size, 'B', scaled=True) as progress:
+            return McapFile(path, lambda done: progress.advance(done - progress.done))
+
+    def _used(self, file):
+        """Return (number, channel) of those whose messages are taken."""
+        return [(number, channel) for number, channel in file.part.channels.items()
+                if self._kinds.get(channel.topic) == channel.kind]
+
+    def _take_channels(self, path):
+        channels = [(channel, file.part.counts[number]) for file in self._files
+                    for number, channel in file.part.channels.items()]
+        distros = [self._metadata.get('ros_distro') or '',
+                   *(file.part.distro for file in self._files)]
+        self._types = Types(next((str(name) for name in distros if name), ''))
+        self._check_encodings(path, channels)
+        counts = defaultdict(Counter)
+        for channel, count in channels:
+            if channel.encoding == CDR:
+                counts[channel.topic][channel.kind] += count
+        self._kinds = {topic: kinds.most_common(1)[0][0] for topic, kinds in counts.items()}
+        for topic, kinds in counts.items():
+            for kind, count in kinds.most_common()[1:]:
+                self._own_losses.append(
+                    f'{topic}: {count} messages of type {kind} beside '
+                    f'{kinds[self._kinds[topic]]} of {self._kinds[topic]} are left out')
+        profiles = {channel.topic: channel.qos for channel, _ in reversed(channels)}
+        self.topics = tuple(sorted(
+            (Topic(name, kind, counts[name][kind], *_qos(profiles[name]))
+             for name, kind in self._kinds.items()), key=lambda topic: topic.name))
+
+    def _check_encodings(self, path, channels):
+        """Raise ConfigError if no message is in the form of ROS 2; tell of those that are not."""
+        others = {channel.topic: channel.encoding for channel, _ in channels
+                  if channel.encoding != CDR}
+        if not others:
+            return
+        encodings = ', '.join(sorted(set(others.values())))
+        if len(others) == len({channel.topic for channel, _ in channels}):
+            raise ConfigError(
+                f'the messages of {path} are encoded as {encodings}, expected cdr, as ROS 2 '
+                f'records them; its topics: {", ".join(sorted(others)[:5])}. Record it by `ros2 '
+                'bag record`, or convert it')
+        self._own_losses.append(f'topics left out since they are encoded as {encodings}, not as '
+                                f'cdr: {", ".join(sorted(others))}')
+
+    def _span(self, path):
+        blocks = [block for file in self._files for block in file.part.blocks if block.end_ns]
+        if not blocks:
+            raise ObservationError(f'the bag {path} holds no message' + ''.join(
+                f'; {text}' for text in self.losses))
+        return min(block.start_ns for block in blocks), max(block.end_ns for block in blocks)
+
+
+def _items(file, block, wanted):
+    """Yield (time, channel, data, read) of a block's messages."""
+    for time_ns, number, data in file.read(block, frozenset(wanted)):
+        yield (time_ns, *wanted[number][:1], data, wanted[number][1])
+
+
+def _qos(profiles) -> tuple[bool, bool, int]:
+    """Return (latched, reliable, depth) of what the publishers offered."""
+    if isinstance(profiles, str):
+        import yaml
+        try:
+            profiles = yaml.safe_load(profiles) if profiles else []
+        except yaml.YAMLError:
+            profiles = []
+    offered = [item for item in profiles or () if isinstance(item, dict)]
+    if not offered:
+        return False, True, 10
+    return (any(item.get('durability') in TRANSIENT_LOCAL for item in offered),
+            not any(item.get('reliability') in BEST_EFFORT for item in offered),
+            max((depth for item in offered if isinstance(depth := item.get('depth'), int)),
+                default=10))

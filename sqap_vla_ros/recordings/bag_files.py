@@ -1,0 +1,187 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which files a bag is made of: those that its metadata.yaml names, or those that lie there.
+
+Files that were compressed as a whole are unpacked to the place for temporary files first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+import re
+import tempfile
+
+from .parts import zstd_module
+from ..errors import ConfigError
+from ..support.files import free_bytes, listing, nearest_path
+from ..support.progress import Progress
+
+STORAGES = ('.db3', '.mcap')
+PACKED = '.zstd'
+METADATA = 'metadata.yaml'
+_PIECE = 4 * 2**20
+
+
+@dataclass
+class BagFiles:
+    """
+    The files of a bag, in the order of their names; those that were unpacked where they are now.
+
+    metadata: what rosbag2_bagfile_information of metadata.yaml says, {} without one.
+    """
+
+    path: Path
+    files: list[Path]
+    metadata: dict = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
+
+
+def bag_files(path) -> BagFiles:
+    """Return the files of a bag; raise ConfigError where there is none, naming what is."""
+    path = Path(path)
+    if not path.exists():
+        raise ConfigError(f'the bag {path} does not exist{nearest_path(path)}: it is in '
+                          f'{path.absolute().parent}: {_there(path.absolute().parent)}')
+    if path.suffix == '.bag':
+        raise ConfigError(f'{path} is a bag of ROS 1, expected one of ROS 2: convert it by '
+                          f'`rosbags-convert --src {path} --dst {path.with_suffix("")}`')
+    folder = path if path.is_dir() else path.parent
+    losses = []
+    metadata = _metadata(folder / METADATA, losses)
+    if path.name == METADATA:
+        path = folder
+    if path.is_dir():
+        files = _of_directory(path, metadata, losses)
+    else:
+        files = [path]
+    return BagFiles(path, files, metadata, losses)
+
+
+def is_bag(path) -> bool:
+    """Return whether a path looks like a bag of ROS 2 or ROS 1."""
+    path = Path(path)
+    if path.is_dir():
+        return (path / METADATA).is_file() or bool(_storage_files(path))
+    return path.name == METADATA or _is_storage(path) or path.suffix == '.bag'
+
+
+def _there(folder):
+    return listing(folder) if folder.is_dir() else 'nothing'
+
+
+def _is_storage(path) -> bool:
+    return (path.stem if path.suffix == PACKED else path.name).endswith(STORAGES)
+
+
+def _storage_files(folder) -> list[Path]:
+    files = [file for file in folder.iterdir() if file.is_file() and _is_storage(file)]
+    whole = {file for file in files if file.suffix != PACKED}
+    files = [file for file in files if file in whole or file.with_suffix('') not in whole]
+    return sorted(files, key=_number)
+
+
+def _number(path):
+    """Return what sorts bag_2.mcap before bag_10.mcap."""
+    return [int(piece) if piece.isdigit() else piece for piece in re.split(r'(\d+)', path.name)]
+
+
+def _metadata(path, losses) -> dict:
+    """Return what metadata.yaml says, {} for none; a damaged one is a loss."""
+    if not path.is_file():
+        return {}
+    import yaml
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        return dict(content['rosbag2_bagfile_information'])
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError) as error:
+        losses.append(f'{path} cannot be used ({_first_line(error)}): the files beside it are '
+                      'read without it')
+        return {}
+
+
+def _first_line(error) -> str:
+    return (str(error).splitlines() or [''])[0] or type(error).__name__
+
+
+def _of_directory(folder, metadata, losses) -> list[Path]:
+    told = [Path(str(name)).name for name in metadata.get('relative_file_paths') or ()]
+    lying = _storage_files(folder)
+    named = [_beside(folder, name) for name in told]
+    found = [file for file in named if file is not None]
+    missing = [name for name, file in zip(told, named) if file is None]
+    if missing and not found and lying:
+        losses.append(f'{folder / METADATA} names {_some(missing)}, which is not there: read was '
+                      f'{_some([file.name for file in lying])}')
+    elif missing:
+        losses.append(f'{folder / METADATA} names {len(told)} files, {len(missing)} of them are '
+                      f'not there: {_some(missing)}')
+    files = found or _one_bag(folder, lying)
+    if not files:
+        raise ConfigError(f'{folder} is no bag: it holds {_there(folder)}, expected *.mcap or '
+                          '*.db3' + _bags_below(folder))
+    return files
+
+
+def _one_bag(folder, files) -> list[Path]:
+    """Return files that are parts of one bag; raise ConfigError for several bags."""
+    names = {re.sub(r'_\d+$', '', file.name.partition('.')[0]) for file in files}
+    if len(names) > 1:
+        raise ConfigError(f'{folder} has no {METADATA} and holds several bags: '
+                          f'{_some([file.name for file in files])}: name one of the files')
+    return files
+
+
+def _bags_below(folder) -> str:
+    below = sorted(item.name for item in folder.iterdir() if item.is_dir() and is_bag(item))
+    return f'. There are bags below it: {_some(below)}: name one' if below else ''
+
+
+def _beside(folder, name) -> Path | None:
+    """Return the file of a name, also packed or unpacked, None if it is not there."""
+    for each in (name, f'{name}{PACKED}', name.removesuffix(PACKED)):
+        if each and (folder / each).is_file():
+            return folder / each
+    return None
+
+
+def _some(names) -> str:
+    more = f' and {len(names) - 3} more' if len(names) > 3 else ''
+    return ', '.join(names[:3]) + more
+
+
+def unpacked_file(path: Path, folder: Path, losses: list[str]) -> Path:
+    """
+    Return a file that was compressed as a whole, unpacked into a folder.
+
+    Of one that was cut off it returns as much as can be unpacked.  Raises ConfigError where there
+    is no room.
+    """
+    zstd, target = zstd_module(), Path(folder) / path.stem
+    total = path.stat().st_size
+    with (Progress(f'unpacking {path.name}', total, 'B', scaled=True) as progress,
+          path.open('rb') as packed, target.open('wb') as out):
+        try:
+            unpack = zstd.ZstdDecompressor()
+            while piece := packed.read(_PIECE):
+                progress.advance(len(piece))
+                out.write(unpack.decompress(piece))
+                if unpack.eof:
+                    break
+            if not unpack.eof:
+                losses.append(f'{path.name}: it was cut off after {total} bytes, which unpack to '
+                              f'{out.tell()}')
+        except (zstd.ZstdError, EOFError) as error:
+            losses.append(f'{path.name}: it is damaged near byte {packed.tell()} of {total} '
+                          f'({error}); {out.tell()} unpacked bytes before it were read')
+        except OSError as error:
+            raise ConfigError(
+                f'{path} cannot be unpacked to {folder}: {error.strerror} ({free_bytes(folder)} '
+                'bytes are free): set TMPDIR to a place with more room') from error
+    return target
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory:
+    """Return a folder that goes with whoever holds it."""
+    return tempfile.TemporaryDirectory(prefix='sqap_vla_bag_')

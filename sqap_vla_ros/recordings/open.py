@@ -1,0 +1,17 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Open a recording, whatever it is."""
+
+from __future__ import annotations
+
+from .bag import BagRecording
+from .recording import Recording
+
+
+def open_recording(path) -> Recording:
+    """
+    Return the recording at a path: a bag.
+
+    Raises ConfigError for a path without one, ObservationError for one that cannot be read.
+    """
+    return BagRecording(path)

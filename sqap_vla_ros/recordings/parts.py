@@ -1,0 +1,124 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the files of a bag have in common: channels, and blocks of messages that are read one by one.
+
+A block is a piece of a file that is small enough to be held: a chunk of an MCAP, some rows of a
+database. What is known of it tells whether, and when, it has to be read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+LZ4, ZSTD = b'\x04\x22\x4d\x18', b'\x28\xb5\x2f\xfd'  # what their frames begin with
+CDR = 'cdr'
+
+
+class Channel(NamedTuple):
+    """
+    Messages of one topic in one file.
+
+    encoding: how they are serialized, such as cdr.  definition: (language, text) of the type,
+    such as ('ros2msg', 'uint32 height ...'), None where the file has none.  qos: as YAML text.
+    """
+
+    topic: str
+    kind: str
+    encoding: str = CDR
+    definition: tuple[str, str] | None = None
+    qos: object = ''
+
+
+class Raw(NamedTuple):
+    """A message as it is stored; channel: by its number in the file."""
+
+    time_ns: int
+    channel: int
+    data: bytes
+
+
+@dataclass
+class Block:
+    """
+    A piece of a file.
+
+    start_ns, end_ns: of its first and last message by time, both included.  channels: the numbers
+    of those in it, None where that is not known.  place: what the file needs to find it.
+    """
+
+    start_ns: int
+    end_ns: int
+    channels: frozenset[int] | None
+    place: tuple
+    count: int = 0
+
+
+@dataclass
+class Part:
+    """
+    What is known of one file before its messages are read.
+
+    counts: messages by the number of their channel.  blocks: in the order in the file.
+    distro: the ROS distribution that wrote it, ''.
+    """
+
+    path: Path
+    form: str
+    channels: dict[int, Channel] = field(default_factory=dict)
+    counts: Counter = field(default_factory=Counter)
+    blocks: list[Block] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    distro: str = ''
+
+
+class Storage(Protocol):
+    """A file that is open."""
+
+    part: Part
+
+    def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
+        """Yield the messages of channels in a block in the order of their times."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return the data of a message that may have been compressed alone; raise ValueError."""
+    if data[:4] == ZSTD:
+        return unzstd(data)
+    if data[:4] == LZ4:
+        return unlz4(data)
+    return data
+
+
+def unzstd(data: bytes) -> bytes:
+    """Return what was packed by Zstandard; raise ValueError."""
+    zstd = zstd_module()
+    try:
+        return zstd.decompress(data)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+def unlz4(data: bytes) -> bytes:
+    """Return what was packed by LZ4 as a frame; raise ValueError."""
+    from lz4.frame import decompress
+    try:
+        return decompress(data)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+
+
+def zstd_module():
+    """Return Python's own module of Zstandard, or the same for older ones."""
+    try:
+        from compression import zstd
+    except ModuleNotFoundError:
+        from backports import zstd
+    return zstd
