@@ -53,7 +53,7 @@ def _answers(name, control, noise, rng, images, twist, opening, where, rows):
     steps = np.cumsum(velocities[..., :3] * 0.05, axis=1)
     positions = np.concatenate([images.poses[:, None, :3] + steps, np.broadcast_to(
         images.poses[:, None, 3:], (count, rows, 4))], axis=2)
-    blind = np.array([bool(text) for text in images.problems])
+    blind = np.array([bool(text) for text in images.problems], bool)
     for each in (velocities, gripper, positions):
         each[blind] = np.nan
     actions = np.concatenate([velocities, gripper[..., None]], axis=2).astype(np.float32)

@@ -276,11 +276,11 @@ class Interval:
     """
     A mean over images and its 95 % interval.
 
-    Neighbouring images show nearly the same and their errors are alike, so they are not drawn one
-    by one. drawn: 'episodes' where there are at least 10 with numbers, else 'blocks' of
-    neighbours (circular block bootstrap, Politis and Romano 1992; the length by Politis and White
-    2004, corrected 2009).  block: images in one, 0 for episodes.  count: images.  low, high: None
-    where there are fewer than 8 blocks, and `why` says so.
+    Neighbouring images show nearly the same and their errors are alike, so that they do not count
+    one by one. drawn: 'episodes' where there are at least 10 with numbers, else 'blocks' of
+    neighbours (the circular block bootstrap's error, Politis and Romano 1992; the length by
+    Politis and White 2004, corrected 2009, and doubled).  block: images in one, 0 for episodes.
+    count: images.  low, high: None where there are fewer than 6 blocks, and `why` says so.
     """
 
     mean: float | None

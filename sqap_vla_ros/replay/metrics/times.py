@@ -1,0 +1,113 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which recorded command a row of an answer is held against: by time, and never a later one.
+
+Row i of an answer is meant for its image's stamp + i dt, for dt. What was commanded then is the
+last command that had come in by the row's MIDDLE: whoever commanded looked at the image first, so
+that the command for it comes a little later; and a command that comes in a row's second half
+holds for the next one rather than for this one. A data set whose frames and actions have the same
+times is met exactly by it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAME_CLOCK_NS = 5 * 10**9
+MIDDLE = 0.5
+HELD_KINDS = ('pose', 'joints', 'gripper')  # hold until another one comes; velocities expire
+EXPIRY_NS = 200_000_000
+EXPIRY_PERIODS = 3
+
+
+def shares_clock(images) -> bool:
+    """Return whether stamps and the times at which images came in are of one clock."""
+    if not len(images):
+        return True
+    return abs(float(np.median((images.times_ns - images.stamps_ns).astype(float)))) \
+        < SAME_CLOCK_NS
+
+
+def row_times_ns(images, rows: int, dt_s: float, place: float) -> np.ndarray:
+    """
+    Return int64 [N, rows]: when rows are, by the recorder's clock.
+
+    place: 0 for where a row begins, 1 for where it ends.  Where cameras have another clock, such
+    as a simulation's, an image's row 0 begins when it came in, and rows last as long as the
+    recording took for them: the ratio of both clocks in an episode.
+    """
+    way_ns = np.round((np.arange(rows) + place) * dt_s * 1e9).astype(np.int64)
+    if shares_clock(images):
+        return images.stamps_ns[:, None] + way_ns
+    return images.times_ns[:, None] + np.round(
+        _paces(images)[:, None] * way_ns).astype(np.int64)
+
+
+def _paces(images) -> np.ndarray:
+    """Return float64 [N]: seconds of the recorder's clock for one of the stamps'."""
+    paces = np.ones(len(images))
+    for part in episode_slices(images):
+        arrived, taken = images.times_ns[part], images.stamps_ns[part]
+        took_ns = int(taken[-1] - taken[0])
+        if took_ns > 0 and arrived[-1] > arrived[0]:
+            paces[part] = int(arrived[-1] - arrived[0]) / took_ns
+    return paces
+
+
+def episode_slices(images) -> list[slice]:
+    """Return where each episode's images are; where stamps go back, another one begins."""
+    if not len(images):
+        return []
+    begins = (np.diff(images.episodes) != 0) | (np.diff(images.stamps_ns) < 0)
+    edges = [0, *(np.flatnonzero(begins) + 1).tolist(), len(images)]
+    return [slice(*pair) for pair in zip(edges, edges[1:])]
+
+
+def as_of(times_ns: np.ndarray, at_ns: np.ndarray, since_ns=None) -> np.ndarray:
+    """
+    Return int64, shaped as at_ns: the index of the last of times_ns <= each, -1 for none.
+
+    times_ns: int64 [M], in order.  since_ns: nothing before is taken, shaped as at_ns or a
+    number.
+    """
+    index = np.searchsorted(times_ns, at_ns, side='right') - 1
+    if since_ns is None or not len(times_ns):
+        return index
+    return np.where(times_ns[np.maximum(index, 0)] < since_ns, -1, index)
+
+
+def commands_in_force(images, commands, at_ns: np.ndarray) -> np.ndarray:
+    """
+    Return int64 [n, T]: the command that was in force at times [n, T] of images, -1 for none.
+
+    A command is in force from when it came in until the next one. It belongs to the episode that
+    it came in, or to the time before the first; none is in force behind an episode's end, nor a
+    velocity that is older than 0.2 s or three periods, for then the arm is stopped.
+    """
+    times_ns = commands.times_ns
+    if not len(times_ns) or not len(images):
+        return np.full(at_ns.shape, -1)
+    period_ns = int(np.median(np.diff(times_ns))) if len(times_ns) > 1 else 0
+    since_ns, until_ns = _bounds(images, times_ns, period_ns)
+    index = as_of(times_ns, at_ns, since_ns[:, None])
+    gone = at_ns > until_ns[:, None]
+    if commands.kind not in HELD_KINDS:
+        age_ns = at_ns - times_ns[np.maximum(index, 0)]
+        gone |= age_ns > max(EXPIRY_NS, EXPIRY_PERIODS * period_ns)
+    return np.where(gone, -1, index)
+
+
+def _bounds(images, times_ns: np.ndarray, period_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return int64 [N] twice: the first and last time at which commands of its episode hold."""
+    slices = episode_slices(images)
+    since_ns, until_ns = np.zeros((2, len(images)), np.int64)
+    last_before_ns = np.iinfo(np.int64).min
+    for number, part in enumerate(slices):
+        last_ns = int(images.times_ns[part].max())
+        ended = (as_of(times_ns, images.times_ns[slices[number + 1]].min() - 1)
+                 if number + 1 < len(slices) else len(times_ns) - 1)
+        last_command_ns = int(times_ns[ended]) if ended >= 0 else last_ns
+        since_ns[part], until_ns[part] = last_before_ns, max(last_ns, last_command_ns) + period_ns
+        last_before_ns = last_ns + 1
+    return since_ns, until_ns
