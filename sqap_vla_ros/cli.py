@@ -30,6 +30,8 @@ COMMANDS = {
     'collect': ('sqap_vla_ros.commands.collect', 'record demonstrations of the scripted expert'),
     'train': ('sqap_vla_ros.commands.train', 'train a policy on recorded demonstrations'),
     'eval': ('sqap_vla_ros.commands.eval', 'measure success rates without ROS'),
+    'compare': ('sqap_vla_ros.commands.compare',
+                'tell whether a replay answers as an earlier one did, for tests'),
     'check-camera': ('sqap_vla_ros.commands.check_camera',
                      'draw the robot into what a camera sees, and tell what is wrong'),
     'bench': ('sqap_vla_ros.commands.bench',

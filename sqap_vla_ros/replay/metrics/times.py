@@ -21,12 +21,13 @@ EXPIRY_NS = 200_000_000
 EXPIRY_PERIODS = 3
 
 
-def shares_clock(images) -> bool:
-    """Return whether stamps and the times at which images came in are of one clock."""
-    if not len(images):
-        return True
-    return abs(float(np.median((images.times_ns - images.stamps_ns).astype(float)))) \
-        < SAME_CLOCK_NS
+def shares_clock(images) -> np.ndarray:
+    """Return bool [N]: where stamps and the times at which images came in are of one clock."""
+    shares = np.ones(len(images), bool)
+    for part in episode_slices(images):
+        off_ns = float(np.median((images.times_ns[part] - images.stamps_ns[part]).astype(float)))
+        shares[part] = abs(off_ns) < SAME_CLOCK_NS
+    return shares
 
 
 def row_times_ns(images, rows: int, dt_s: float, place: float) -> np.ndarray:
@@ -38,10 +39,9 @@ def row_times_ns(images, rows: int, dt_s: float, place: float) -> np.ndarray:
     recording took for them: the ratio of both clocks in an episode.
     """
     way_ns = np.round((np.arange(rows) + place) * dt_s * 1e9).astype(np.int64)
-    if shares_clock(images):
-        return images.stamps_ns[:, None] + way_ns
-    return images.times_ns[:, None] + np.round(
-        _paces(images)[:, None] * way_ns).astype(np.int64)
+    paces = _paces(images)[:, None]
+    return np.where(shares_clock(images)[:, None], images.stamps_ns[:, None] + way_ns,
+                    images.times_ns[:, None] + np.round(paces * way_ns).astype(np.int64))
 
 
 def _paces(images) -> np.ndarray:

@@ -15,15 +15,15 @@ def timing(images, answers) -> Timing:
     """Return the times of one row of the table, of images that were answered."""
     known, latency = answers.answered, answers.latency_ms
     took_ms = latency.get('total', np.full(len(known), np.nan)) + latency.get('observe', 0.0)
-    came_ms = (images.times_ns - images.stamps_ns) * 1e-6
     same = shares_clock(images)
-    age_ms = np.where(known, took_ms + (came_ms if same else 0.0), np.nan)
+    came_ms = np.where(same, (images.times_ns - images.stamps_ns) * 1e-6, np.nan)
+    age_ms = np.where(known, took_ms + np.where(same, came_ms, 0.0), np.nan)
     deadline_ms = deadline(answers)
     counted = int(np.isfinite(age_ms).sum()) if deadline_ms is not None else 0
     missed = int((age_ms > deadline_ms).sum()) if counted else 0
     return Timing({stage: percentiles(np.where(known, values, np.nan))
                    for stage, values in latency.items()},
-                  deadline_ms, missed, counted, percentiles(came_ms) if same else None,
+                  deadline_ms, missed, counted, percentiles(came_ms) if same.any() else None,
                   percentiles(age_ms))
 
 

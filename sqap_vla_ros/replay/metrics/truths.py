@@ -244,11 +244,13 @@ def gripper_truth(results, answers) -> np.ndarray:
 
 def clock_note(images) -> str:
     """Return what is to be known where cameras have another clock, else ''."""
-    if shares_clock(images):
+    other = ~shares_clock(images)
+    if not other.any():
         return ''
-    off_s = float(np.median((images.times_ns - images.stamps_ns).astype(float))) * 1e-9
-    return (f'image stamps and the times at which images came in are {off_s:.1f} s apart, so they '
-            'are of two clocks, such as a simulation has: rows are placed by when images came in')
+    off_s = float(np.median((images.times_ns - images.stamps_ns)[other].astype(float))) * 1e-9
+    return (f'stamps of {int(other.sum())} of {len(other)} images and the times at which they '
+            f'came in are {off_s:.1f} s apart, so they are of two clocks, such as a simulation '
+            'has: their rows are placed by when they came in')
 
 
 def _in_force(images, commands, answers, place: float = MIDDLE) -> np.ndarray:
