@@ -109,8 +109,8 @@ class CartesianReader(Reader):
         expected = f'base_frame {self.settings.base_frame!r}'
         if not self._is_pose and self.settings.end_effector_frames:
             expected += f' or end effector frame {self.settings.end_effector_frames[0]!r}'
-        return (f'{count} command{"s" * (count > 1)} on {self.topic.name} left out: their frame is '
-                f'{frame!r}, expected {expected}. Set these parameters in --config')
+        return (f'{count} command{"s" * (count > 1)} on {self.topic.name} left out: their frame '
+                f'is {frame!r}, expected {expected}. Set these parameters in --config')
 
     def _twist(self, twist):
         linear, angular = self.settings.twist_unit
@@ -166,8 +166,8 @@ class GripperReader(Reader):
         beyond = int(((values < -BEYOND) | (values > 1 + BEYOND)).sum())
         if beyond:
             self._notes.append(
-                f'{beyond} of {len(values)} commands on {self.topic.name} are beyond 0 (closed) to '
-                f'1 (open), up to {np.abs(values).max():g}, and were cut: are '
+                f'{beyond} of {len(values)} commands on {self.topic.name} are beyond 0 (closed) '
+                f'to 1 (open), up to {np.abs(values).max():g}, and were cut: are '
                 'gripper_open_position and gripper_closed_position right?')
         return [Commands(raw.source, raw.kind, raw.names, raw.frame, raw.times_ns,
                          np.clip(values, 0.0, 1.0))]

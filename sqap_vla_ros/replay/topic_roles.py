@@ -128,7 +128,8 @@ def _by_name(what, there):
         named = [topic for topic in there if topic.name.strip('/') == name]
         if named:  # /tf before tf, where both were recorded
             return min(named, key=lambda topic: (not topic.name.startswith('/'), topic.name)), []
-    there = [topic for topic in there if not (what.never and what.never.search(topic.name.lower()))]
+    there = [topic for topic in there
+             if not (what.never and what.never.search(topic.name.lower()))]
     for name in what.names:
         named = [topic for topic in there if last_part(topic.name) == name]
         if named:

@@ -47,7 +47,8 @@ class Recorded:
 def read(role, kind, values, settings=ROBOT, times=None, **limits):
     """Return (commands, notes) of the messages of one topic, one a second from 1 s on."""
     times = times or range(1, len(values) + 1)
-    recorded = Recorded({role: ('/c', kind)}, [(at, '/c', each) for at, each in zip(times, values)])
+    recorded = Recorded({role: ('/c', kind)},
+                        [(at, '/c', each) for at, each in zip(times, values)])
     return recorded_commands(recorded, recorded.topics, settings, **limits)
 
 
@@ -216,8 +217,8 @@ def test_grippers_that_take_arrays_and_trajectories():
 
 
 def test_the_grippers_own_topic_goes_before_a_column_of_the_arm():
-    kinds = {'joints': ('/j', 'sensor_msgs/msg/JointState'), 'gripper': ('/g', 'std_msgs/msg/'
-                                                                              'Float64')}
+    kinds = {'joints': ('/j', 'sensor_msgs/msg/JointState'),
+             'gripper': ('/g', 'std_msgs/msg/Float64')}
     both = {'name': [*ARM, 'finger'], 'position': [1.0, 2.0, 0.0]}
     recorded = Recorded(kinds, [(1, '/j', both), (1, '/g', {'data': 1.0})])
     found, notes = recorded_commands(recorded, recorded.topics, ROBOT)
