@@ -44,6 +44,7 @@ def seams(images, answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _chain(stamps_ns: np.ndarray, answers, known: np.ndarray) -> list[tuple[int, int]]:
     """Return pairs of an episode's images, of which the second is asked about after the first."""
+    known = known[np.argsort(stamps_ns[known], kind='stable')]
     stamps_ns, pairs, at = stamps_ns[known], [], 0
     due_ns = round((answers.execute_steps - 0.25) * answers.dt_s * 1e9)
     next_one = np.searchsorted(stamps_ns, stamps_ns + due_ns)

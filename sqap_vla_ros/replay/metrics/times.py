@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SAME_CLOCK_NS = 5 * 10**9
+SAME_CLOCK_NS = 10**9  # no camera takes longer; a clock that was set back is another one
 MIDDLE = 0.5
 HELD_KINDS = ('pose', 'joints', 'gripper')  # hold until another one comes; velocities expire
 EXPIRY_NS = 200_000_000
@@ -56,10 +56,10 @@ def _paces(images) -> np.ndarray:
 
 
 def episode_slices(images) -> list[slice]:
-    """Return where each episode's images are; where stamps go back, another one begins."""
+    """Return where each episode's images are; where stamps are set back, another one begins."""
     if not len(images):
         return []
-    begins = (np.diff(images.episodes) != 0) | (np.diff(images.stamps_ns) < 0)
+    begins = (np.diff(images.episodes) != 0) | (np.diff(images.stamps_ns) < -SAME_CLOCK_NS)
     edges = [0, *(np.flatnonzero(begins) + 1).tolist(), len(images)]
     return [slice(*pair) for pair in zip(edges, edges[1:])]
 
@@ -100,14 +100,16 @@ def commands_in_force(images, commands, at_ns: np.ndarray) -> np.ndarray:
 
 def _bounds(images, times_ns: np.ndarray, period_ns: int) -> tuple[np.ndarray, np.ndarray]:
     """Return int64 [N] twice: the first and last time at which commands of its episode hold."""
-    slices = episode_slices(images)
+    slices, began_ns = episode_slices(images), row_times_ns(images, 1, 0.0, 0.0)[:, 0]
     since_ns, until_ns = np.zeros((2, len(images)), np.int64)
     last_before_ns = np.iinfo(np.int64).min
     for number, part in enumerate(slices):
         last_ns = int(images.times_ns[part].max())
-        ended = (as_of(times_ns, images.times_ns[slices[number + 1]].min() - 1)
+        ended = (as_of(times_ns, began_ns[slices[number + 1]].min() - 1)
                  if number + 1 < len(slices) else len(times_ns) - 1)
         last_command_ns = int(times_ns[ended]) if ended >= 0 else last_ns
         since_ns[part], until_ns[part] = last_before_ns, max(last_ns, last_command_ns) + period_ns
+        if number + 1 < len(slices):
+            until_ns[part] = np.minimum(until_ns[part], began_ns[slices[number + 1]].min() - 1)
         last_before_ns = last_ns + 1
     return since_ns, until_ns
