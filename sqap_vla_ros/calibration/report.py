@@ -4,37 +4,20 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 
-import cv2
 import numpy as np
 
 from .findings import Findings
 from .judgement import FINE, UNJUDGED, WORDS, WRONG
 from .trials import limit_px
+from ..support.html import image_uri, listed, page
 
-COLORS = {FINE: '#0a7d4f', UNJUDGED: '#8a6d00', WRONG: '#b3261e'}
+CLASSES = {FINE: 'good', UNJUDGED: 'unsure', WRONG: 'bad'}
 MOST_TRIALS = 12
 PLOT_PX = 260
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:0;color:#1b1d21;background:#f6f7f9}
-main{max-width:1080px;margin:0 auto;padding:24px}
-h1{font-size:22px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 8px}
-.verdict{color:#fff;border-radius:8px;padding:14px 18px;margin:16px 0}
-.verdict b{display:block;font-size:13px;letter-spacing:.06em}
-.card{background:#fff;border:1px solid #dfe2e7;border-radius:8px;padding:14px 18px;margin:12px 0}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-td,th{text-align:left;padding:5px 10px 5px 0;border-bottom:1px solid #e6e8ec;vertical-align:top}
-td.n,th.n{text-align:right;white-space:nowrap}
-tr.best td{font-weight:600}.bad{color:#b3261e}.muted{color:#667}
-pre{background:#101418;color:#e6edf3;padding:10px 14px;border-radius:6px;overflow-x:auto;
-white-space:pre-wrap;word-break:break-word;margin:6px 0}
-figure{margin:0}img{max-width:100%;display:block;border-radius:6px;cursor:crosshair}
-.flex{display:flex;gap:24px;flex-wrap:wrap;align-items:flex-start}.grow{flex:1;min-width:280px}
-label{user-select:none}[hidden]{display:none}
-"""
+STYLE = '#picture{cursor:crosshair}'
 SCRIPT = """
 const picture=document.getElementById('picture'),where=document.getElementById('where'),
 drawn=picture.src,plain=document.getElementById('plain').src,size=picture.dataset,
@@ -58,21 +41,14 @@ def report_html(findings: Findings, picture: np.ndarray) -> str:
     verdict, name = findings.verdict, escape(findings.shown.camera_frame)
     parts = [
         f'<h1>Camera check: {name}</h1><p class="muted">{escape(findings.source)}</p>',
-        f'<div class="verdict" style="background:{COLORS[verdict.status]}">'
+        f'<div class="verdict {CLASSES[verdict.status]}">'
         f'<b>{WORDS[verdict.status]}</b>{escape(verdict.headline)}</div>',
-        _sentences((*verdict.reasons, *findings.notes())), _to_do(findings),
+        listed((*verdict.reasons, *findings.notes())), _to_do(findings),
         _picture(findings, picture), _frames(findings)]
     if verdict.offset is not None:
         parts += [_offset(findings), _trials(findings)]
     parts.append(_what_was_used(findings))
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-            f'<title>Camera check: {name}</title><style>{STYLE}</style></head><body><main>'
-            + '\n'.join(parts) + f'</main><script>{SCRIPT}</script></body></html>\n')
-
-
-def _sentences(sentences) -> str:
-    items = ''.join(f'<li>{escape(text)}</li>' for text in sentences)
-    return f'<div class="card"><ul style="margin:0;padding-left:18px">{items}</ul></div>'
+    return page(f'Camera check: {findings.shown.camera_frame}', '\n'.join(parts), STYLE, SCRIPT)
 
 
 def _to_do(findings) -> str:
@@ -91,21 +67,15 @@ def _to_do(findings) -> str:
 def _picture(findings, picture) -> str:
     width, height = findings.shown.size
     shown = picture.shape[0] * width / picture.shape[1]
-    plain = _encoded(findings.shown.image, '.jpg', [cv2.IMWRITE_JPEG_QUALITY, 88])
+    plain = image_uri(findings.shown.image, '.jpg')
     return (
         '<h2>Picture</h2><div class="card"><figure><img id="picture" alt="frames projected into '
         f'the image" data-width="{width}" data-height="{height}" data-shown="{shown}" '
-        f'src="{_encoded(picture, ".png", [])}"></figure><img id="plain" alt="" hidden '
+        f'src="{image_uri(picture)}"></figure><img id="plain" alt="" hidden '
         f'src="{plain}"><p><label><input type="checkbox" id="box" checked> drawing</label> '
         '&nbsp; <span id="where" class="muted">move over the picture for pixels</span> &nbsp; '
         '<code id="option"></code></p><p class="muted">Click where the tool frame really is: '
         'the option to measure it with appears above, and is copied.</p></div>')
-
-
-def _encoded(image, suffix, options) -> str:
-    data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
-    kind = {'.png': 'png', '.jpg': 'jpeg'}[suffix]
-    return f'data:image/{kind};base64,' + base64.b64encode(data.tobytes()).decode()
 
 
 def _frames(findings) -> str:
@@ -152,9 +122,9 @@ def _plot(findings) -> str:
                    'r="2.5" fill="#2563eb" fill-opacity=".55"/>' for u, v in offsets[:2000])
     return (
         f'<svg width="{PLOT_PX}" height="{PLOT_PX + 18}" role="img" aria-label="offsets">'
-        f'<rect width="{PLOT_PX}" height="{PLOT_PX}" fill="#fafbfc" stroke="#dfe2e7"/>'
-        f'<path d="M{half} 0V{PLOT_PX}M0 {half}H{PLOT_PX}" stroke="#c3c8d0"/>{dots}'
-        f'<text x="{half}" y="{PLOT_PX + 14}" text-anchor="middle" font-size="12" fill="#667">'
+        f'<rect width="{PLOT_PX}" height="{PLOT_PX}" class="paper"/>'
+        f'<path d="M{half} 0V{PLOT_PX}M0 {half}H{PLOT_PX}" class="axis"/>{dots}'
+        f'<text x="{half}" y="{PLOT_PX + 14}" text-anchor="middle" class="note">'
         f'u right, v down; edge: {reach:.1f} px</text></svg>')
 
 

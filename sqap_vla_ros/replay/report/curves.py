@@ -1,0 +1,99 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What was said, what was done and where the arm was, column by column, for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..metrics.held import frame_error, Held, parts
+from ..metrics.truths import gripper_truth, held_against, measured_motion
+from ..results import Answers, Results
+
+GRIPPER = 'gripper'
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """
+    The columns D of one answer to some images n: those of the arm, and its gripper's if it has one.
+
+    names, units: of the columns.  said, truth: float64 [n, T, D], NaN where there is none.
+    state: float64 [n, D], measured during the first row, in the same units.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    said: np.ndarray
+    truth: np.ndarray
+    state: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """
+    One answer, with what it is held against.
+
+    held: the main truth, None where nothing was recorded that it could be held against.
+    error: float64 [N], what the worst images are told by, in error_unit; NaN where none.
+    """
+
+    answers: Answers
+    held: Held | None
+    error: np.ndarray
+    error_name: str = ''
+    error_unit: str = ''
+
+    @property
+    def truth(self) -> str:
+        """Return what it is held against, '' for nothing."""
+        return self.held.facts.title if self.held else ''
+
+
+def told(results: Results, answers: Answers) -> Told:
+    """Hold an answer against what was recorded."""
+    every = held_against(results, answers)
+    if not every:
+        return Told(answers, None, np.full(len(results.images), np.nan))
+    error, unit, name = frame_error(every[0], answers)
+    return Told(answers, every[0], error, name, unit)
+
+
+def curves_of(results: Results, one: Told, rows: np.ndarray) -> Curves:
+    """Return the curves at these rows of Results.images, int64 [n]."""
+    answers = one.answers
+    if one.held is None:
+        names, units = answers.names, _units(answers.names)
+        said = answers.velocities[rows]
+        truth = np.full(said.shape, np.nan)
+    else:
+        names, units = tuple(one.held.names), tuple(one.held.units)
+        said, truth = (_at(rows, each) for each in (one.held.said, one.held.truth))
+    state = _state(results, one, names, units, rows)
+    if np.isfinite(answers.gripper).any():
+        names, units = (*names, GRIPPER), (*units, '0 closed .. 1 open')
+        said = np.concatenate([said, answers.gripper[rows][..., None]], axis=2)
+        truth = np.concatenate([truth, gripper_truth(results, answers)[rows][..., None]], axis=2)
+        state = np.column_stack([state, np.full(len(rows), np.nan)])
+    return Curves(names, units, said, truth, state)
+
+
+def _at(rows, found) -> np.ndarray:
+    """Return what found(slice of images) gives of these rows."""
+    return np.concatenate([found(part)[rows[(rows >= part.start) & (rows < part.stop)] - part.start]
+                           for part in parts(int(rows[-1]) + 1)])
+
+
+def _units(names) -> tuple[str, ...]:
+    """Return the units of velocities."""
+    return tuple('m/s' if name in ('vx', 'vy', 'vz') else 'rad/s' for name in names)
+
+
+def _state(results, one, names, units, rows) -> np.ndarray:
+    """Return float64 [n, D]: the motion that was measured, where it is of the same columns."""
+    for motion in measured_motion(results, one.answers):
+        if (tuple(motion.names), tuple(motion.units)) == (names, units):
+            return _at(rows, motion.truth)[:, 0]
+    return np.full((len(rows), len(names)), np.nan)
