@@ -73,7 +73,7 @@ def curves_of(results: Results, one: Told, rows: np.ndarray) -> Curves:
         said, truth = (_at(rows, each) for each in (one.held.said, one.held.truth))
     state = _state(results, one, names, units, rows)
     if np.isfinite(answers.gripper).any():
-        names, units = (*names, GRIPPER), (*units, '0 closed .. 1 open')
+        names, units = (*names, GRIPPER), (*units, '1: open')
         said = np.concatenate([said, answers.gripper[rows][..., None]], axis=2)
         truth = np.concatenate([truth, gripper_truth(results, answers)[rows][..., None]], axis=2)
         state = np.column_stack([state, np.full(len(rows), np.nan)])

@@ -20,6 +20,7 @@ from ..results import Results
 from ...observation import REASONS
 from ...tokens.overlay import COLORS, WHY
 
+STAGES = {'observe': 'ingest', 'total': 'policy'}  # of latency, beside the errors
 GAP_ROWS = 5  # that a gap between episodes takes in the curves
 
 
@@ -121,7 +122,8 @@ def _answer(results, one: Told, chosen: Chosen, place: int, texts: Texts) -> dic
         'error': packed(one.error[drawn]), 'errorName': one.error_name,
         'errorUnit': one.error_unit,
         'latency': packed(_total(answer)[drawn]),
-        'stages': {stage: packed(values[shown]) for stage, values in answer.latency_ms.items()},
+        'stages': {told: packed(answer.latency_ms[stage][shown])
+                   for stage, told in STAGES.items() if stage in answer.latency_ms},
         'reasons': packed(answer.reasons[shown], 'u1') if prunes else '',
         'problems': [texts.place(answer.problems[row]) for row in shown],
         'worst': np.searchsorted(shown, chosen.worst[place]).tolist()}

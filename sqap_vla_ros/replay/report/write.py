@@ -89,7 +89,7 @@ def report_body(results: Results, summary: Summary, answers: list[Told], chosen:
         tables.figures(summary), _to_know(results, summary),
         '<noscript><p class="card caution">Frames and curves need JavaScript, which is off here; '
         'the tables below do not.</p></noscript>',
-        player, tables.overview(summary), tables.pairs(summary), tables.axes(summary),
+        tables.overview(summary), player, tables.pairs(summary), tables.axes(summary),
         tables.tokens(summary), tables.smoothness(summary), tables.timing(summary),
         _facts(results), f'<script type="application/json" id="data">{data}</script>']
     return '\n'.join(parts)

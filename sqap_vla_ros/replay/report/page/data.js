@@ -39,6 +39,7 @@ function digits(value, count = 4) {
   if (value === null || value === undefined || !Number.isFinite(value)) return '-';
   if (value === 0) return '0';
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e5) return String(value);
   return size >= 1e5 || size < 1e-4 ? value.toExponential(2) :
     value.toFixed(Math.max(0, Math.min(4, count - 1 - Math.floor(Math.log10(size)))));
 }

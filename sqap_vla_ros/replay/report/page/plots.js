@@ -1,5 +1,8 @@
 // One plot a column, and the error above the latency; all have one time axis and one cursor.
 const LEFT = 52, RIGHT = 8, HIGH = 112, TOP = 6, FOOT = 20;
+// seconds to the right edge: a few images are not as long as what is answered to them
+const END_S = Math.max(drawn.axis[drawn.axis.length - 1] || 0,
+  ...answers.map(answer => answer.rows * answer.dt));
 const plots = []; // {panel, cursor, chunks, x, y}
 const visible = new Set(); // titles of the curves that are drawn
 const MEASURED = 'measured', RECORDED = 'recorded';
@@ -31,14 +34,13 @@ function plotted(panel, width) {
   if (panel.measured && visible.has(MEASURED)) curves.unshift([panel.measured, 'curve measured']);
   if (panel.recorded && visible.has(RECORDED)) curves.unshift([panel.recorded, 'curve recorded']);
   const [low, high] = reach(curves.map(([values]) => values), panel);
-  const end = drawn.axis[drawn.axis.length - 1] || 1;
-  const x = seconds => LEFT + seconds / end * (width - LEFT - RIGHT);
+  const x = seconds => LEFT + seconds / END_S * (width - LEFT - RIGHT);
   const y = value => TOP + (high - value) / (high - low) * HIGH;
   const svg = made('svg', {
     viewBox: `0 0 ${width} ${TOP + HIGH + FOOT}`, role: 'img',
     'aria-label': `${panel.name}, ${panel.unit}, from ${digits(low)} to ${digits(high)}`});
   svg.append(made('rect', {x: LEFT, y: TOP, width: width - LEFT - RIGHT, height: HIGH,
-    class: 'paper'}), ...grid(low, high, end, x, y, width), ...inferred(x));
+    class: 'paper'}), ...grid(low, high, x, y, width), ...inferred(x));
   for (const [values, style] of curves) {
     svg.append(made('path', {class: style, d: path(drawn.axis, values, x, y)}));
   }
@@ -48,7 +50,7 @@ function plotted(panel, width) {
   for (const [, executed, rest] of chunks) svg.append(rest, executed);
   const cursor = made('line', {class: 'cursor', y1: TOP, y2: TOP + HIGH});
   svg.append(cursor);
-  plots.push({panel, cursor, chunks, x, y, svg, end, width});
+  plots.push({panel, cursor, chunks, x, y, svg, width});
   return made('div', {}, made('h3', {}, panel.name + ' ', made('small', {}, panel.unit)), svg);
 }
 
@@ -95,8 +97,8 @@ function ticks(low, high, count) {
   return [all, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))];
 }
 
-function grid(low, high, end, x, y, width) {
-  const [levels, places] = ticks(low, high, 3), [times, decimals] = ticks(0, end, width / 110);
+function grid(low, high, x, y, width) {
+  const [levels, places] = ticks(low, high, 4), [times, decimals] = ticks(0, END_S, width / 110);
   const parts = levels.flatMap(value => [
     made('line', {class: 'axis', x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value)}),
     made('text', {class: 'note', x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end'},
@@ -123,15 +125,15 @@ function inferred(x) {
 
 function moveCursor() {
   const at = shown[now.place], start = drawn.axis[at];
-  for (const {panel, cursor, chunks, x, y, end} of plots) {
+  for (const {panel, cursor, chunks, x, y} of plots) {
     cursor.setAttribute('x1', x(start));
     cursor.setAttribute('x2', x(start));
     for (const [answer, executed, rest] of chunks) {
       const times = [], values = [];
       for (let row = 0; row < answer.rows; row++) {
         const time = start + row * answer.dt;
-        if (time > end + answer.dt) break;
-        times.push(Math.min(time, end));
+        if (time > END_S + 1e-6) break;
+        times.push(time);
         values.push(ofChunk(answer.saidRows, answer, now.place, row, panel.column));
       }
       const cut = answer.executed;
@@ -148,9 +150,9 @@ function chunkPath(times, values, x, y) {
 
 // the shown place whose time is nearest to where a pointer is
 function placeAt(event) {
-  const {svg, end, width} = plots[0], box = svg.getBoundingClientRect();
+  const {svg, width} = plots[0], box = svg.getBoundingClientRect();
   const along = (event.clientX - box.left) / box.width * width;
-  const seconds = (along - LEFT) / (width - LEFT - RIGHT) * end;
+  const seconds = (along - LEFT) / (width - LEFT - RIGHT) * END_S;
   let best = 0;
   shown.forEach((at, place) => {
     if (Math.abs(drawn.axis[at] - seconds) < Math.abs(drawn.axis[shown[best]] - seconds)) best = place;

@@ -43,20 +43,20 @@ function showProblem(at) {
 function showNumbers() {
   const at = shown[now.place], first = answers[0], columns = lines();
   if (!first) return;
-  const state = first.state.some(values => values.some(Number.isFinite));
-  const head = ['first row', ...(first.truth ? ['recorded'] : []), ...(state ? ['measured'] : []),
+  const truth = visible.has(RECORDED), state = visible.has(MEASURED);
+  const head = ['first row', ...(truth ? ['recorded'] : []), ...(state ? ['measured'] : []),
     ...columns.map(answer => answer.title)];
   const rows = first.names.map((name, column) => [
-    `${name}, ${first.units[column]}`, ...(first.truth ? [first.true[column][at]] : []),
+    [name, first.units[column]], ...(truth ? [first.true[column][at]] : []),
     ...(state ? [first.state[column][at]] : []), ...columns.map(answer => answer.said[column][at])]);
   const blank = Array(head.length - 1 - columns.length).fill(null);
   if (first.truth) {
-    rows.push([`${first.errorName}, ${first.errorUnit}`, ...blank,
-      ...columns.map(answer => answer.error[at])]);
+    rows.push([['error', first.errorUnit], ...blank, ...columns.map(answer => answer.error[at])]);
   }
-  rows.push(...stageRows(columns, blank), ['tokens kept', ...blank, ...columns.map(kept)]);
-  const cell = (value, index) => index ? made('td', {class: 'n'},
-    value === null ? '' : digits(value)) : made('th', {scope: 'row'}, value);
+  rows.push(...stageRows(columns, blank), [['tokens', 'kept'], ...blank, ...columns.map(kept)]);
+  const cell = (value, index) => index ?
+    made('td', {class: 'n'}, value === null ? '' : digits(value)) :
+    made('th', {scope: 'row'}, `${value[0]} `, made('small', {}, value[1]));
   element('now').replaceChildren(
     made('tr', {}, ...head.map((text, index) => made('th', {scope: 'col',
       class: index ? 'n' : ''}, text))),
@@ -65,7 +65,7 @@ function showNumbers() {
 
 function stageRows(columns, blank) {
   const names = [...new Set(columns.flatMap(answer => answer.stages.map(([name]) => name)))];
-  return names.map(name => [`${name}, ms`, ...blank, ...columns.map(answer => {
+  return names.map(name => [[name, 'ms'], ...blank, ...columns.map(answer => {
     const found = answer.stages.find(([stage]) => stage === name);
     return found ? found[1][now.place] : NaN;
   })]);
@@ -107,8 +107,8 @@ function showWorst() {
   for (const name of ['worst', 'worst-title', 'worst-note']) element(name).hidden = !some;
   element('worse').hidden = !some;
   if (!some) return;
-  element('worst-note').textContent = `By ${answer.errorName} (${unit}) of ${answer.title} ` +
-    `against ${answer.truth}; of frames within half a second the worst.`;
+  element('worst-note').textContent = `${answer.title}: ${answer.errorName}, ${unit}. ` +
+    'Of frames within half a second only the worst is here.';
   element('worst').replaceChildren(...worst.map((place, rank) => {
     const at = shown[place], source = Object.values(data.pictures[place] || {})[0];
     const button = made('button', {'data-place': place},
