@@ -75,6 +75,7 @@ setup(
     ],
     packages=find_packages(include=['sqap_vla_ros', 'sqap_vla_ros.*']),
     package_data={'sqap_vla_ros.kernels': ['native/*.cpp', 'native/*.h'],
+                  'sqap_vla_ros.replay.report': ['page/*'],
                   'sqap_vla_ros.sim': ['panda.urdf']},
     data_files=data_files(),
     python_requires='>=3.10',

@@ -88,7 +88,7 @@ class Browser:
         message, self._rest = self._rest.split(b'\0', 1)
         return json.loads(message)
 
-    def open(self, path: Path, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+    def show(self, path: Path, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Open a file as a reader would, in a window of this size, and forget what was before."""
         self.resize(width, height)
         self.call('Emulation.setEmulatedMedia', features=[
@@ -119,7 +119,7 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press and release a key, by its name or letter."""
-        code, number = KEYS.get(key, (f'Key{key.upper()}', ord(key.upper())))
+        code, number = KEYS.get(key) or (f'Key{key.upper()}', ord(key.upper()))
         text = {'text': key} if len(key) == 1 else {}
         self.call('Input.dispatchKeyEvent', type='keyDown', key=key, code=code,
                   windowsVirtualKeyCode=number, **text)

@@ -59,7 +59,7 @@ def page(title: str, body: str, style: str = '', script: str = '') -> str:
     """
     style = STYLE + style
     policy = (f"default-src 'none'; img-src data:; style-src {_hashed(style)}; "
-              f'script-src {_hashed(script)}; base-uri \'none\'; form-action \'none\'')
+              f"script-src {_hashed(script)}; base-uri 'none'; form-action 'none'")
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'

@@ -47,7 +47,7 @@ def explained(results, answers) -> tuple[tuple[Held, ...], list[str]]:
     if direct:
         return tuple(direct), notes
     notes += reasons
-    return tuple(_motion(results, answers)), notes
+    return tuple(measured_motion(results, answers)), notes
 
 
 def _direct(results, answers, arm) -> tuple[list[Held], list[str]]:
@@ -169,7 +169,7 @@ def _joints(results, answers, commands) -> tuple[Held | None, str]:
                  / answers.dt_s, slides=slides), ''
 
 
-def _motion(results, answers) -> list[Held]:
+def measured_motion(results, answers) -> list[Held]:
     """Return the measured motion; as velocities first, where these are what is answered."""
     cartesian = answers.kind in CARTESIAN_KINDS
     images = results.images

@@ -18,7 +18,7 @@ GRIPPER = 'gripper'
 @dataclass(frozen=True, eq=False)
 class Curves:
     """
-    The columns D of one answer to some images n: those of the arm, and its gripper's if it has one.
+    The columns D of one answer to some images n: the arm's, and the gripper's if it has one.
 
     names, units: of the columns.  said, truth: float64 [n, T, D], NaN where there is none.
     state: float64 [n, D], measured during the first row, in the same units.
@@ -74,16 +74,17 @@ def curves_of(results: Results, one: Told, rows: np.ndarray) -> Curves:
     state = _state(results, one, names, units, rows)
     if np.isfinite(answers.gripper).any():
         names, units = (*names, GRIPPER), (*units, '1: open')
-        said = np.concatenate([said, answers.gripper[rows][..., None]], axis=2)
-        truth = np.concatenate([truth, gripper_truth(results, answers)[rows][..., None]], axis=2)
+        said = np.dstack([said, answers.gripper[rows]])
+        truth = np.dstack([truth, gripper_truth(results, answers)[rows]])
         state = np.column_stack([state, np.full(len(rows), np.nan)])
     return Curves(names, units, said, truth, state)
 
 
 def _at(rows, found) -> np.ndarray:
     """Return what found(slice of images) gives of these rows."""
-    return np.concatenate([found(part)[rows[(rows >= part.start) & (rows < part.stop)] - part.start]
-                           for part in parts(int(rows[-1]) + 1)])
+    return np.concatenate([
+        found(part)[rows[(rows >= part.start) & (rows < part.stop)] - part.start]
+        for part in parts(int(rows[-1]) + 1)])
 
 
 def _units(names) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .chosen import Chosen
 from .curves import curves_of, Told
-from ..results import Results
+from ..results import Answers, Results
 from ...observation import REASONS
 from ...tokens.overlay import COLORS, WHY
 
@@ -47,7 +47,7 @@ def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: l
         'box': list(results.facts.get('patch_box', (0, 0, 1, 1))),
         'pictures': pictures,
         'covered': _covered(results.answers, chosen.shown),
-        'reasons': [{'name': name, 'why': WHY[code], 'color': 'rgb({},{},{})'.format(*COLORS[code])}
+        'reasons': [{'name': name, 'why': WHY[code], 'color': f'rgb{COLORS[code]}'}
                     for code, name in enumerate(REASONS)],
         'answers': [_answer(results, one, chosen, place, texts)
                     for place, one in enumerate(answers)],

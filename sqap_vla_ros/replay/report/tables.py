@@ -8,24 +8,23 @@ from html import escape
 
 from ..metrics.summary import Percentiles, Summary
 
+MOST_BOXES, LONG = 8, 40  # letters from which a cell is broken into lines
 NO_SUCCESS = 'Open loop does not predict success.'
 WHY_NOT = (
-    'Each answer below is to an image that somebody else\'s '
-    'motion led to: small errors need not mean that the task would succeed, and large ones need '
-    'not mean that it would fail, for there are several ways to do it. These numbers find what '
-    'is wrong (units, frames, cameras, a variant that differs) before the arm moves; success is '
-    'measured in closed loop (sqap-vla eval, or the robot).')
+    "Each answer below is to an image that somebody else's motion led to: small errors need not "
+    'mean that the task would succeed, and large ones need not mean that it would fail, for there '
+    'are several ways to do it. These numbers find what is wrong (units, frames, cameras, a '
+    'variant that differs) before the arm moves; success is measured in closed loop (sqap-vla '
+    'eval, or the robot).')
 
 
 def number(value, unit: str = '') -> str:
     """Return a number with four digits and its unit, '-' for None."""
-    if value is None:
+    if value is None or value != value:
         return '-'
     if isinstance(value, int):
         return f'{value}{unit}'
-    text = f'{value:.4g}'
-    return f'{value:.4f}'.rstrip('0').rstrip('.') + unit if 'e' in text and 1e-4 <= abs(
-        value) < 1e5 else text + unit
+    return f'{value:.4g}{unit}'
 
 
 def share(value) -> str:
@@ -39,9 +38,9 @@ def table(title: str, head, rows, note: str = '') -> str:
         return ''
     heads = ''.join(f'<th scope="col"{" class=n" if place else ""}>{escape(text)}</th>'
                     for place, text in enumerate(head))
-    body = ''.join('<tr>' + f'<th scope="row">{escape(first)}</th>' + ''.join(
-        f'<td class="n">{escape(text)}</td>' for text in rest) + '</tr>'
-        for first, *rest in rows)
+    body = ''.join(f'<tr><th scope="row">{escape(first)}</th>' + ''.join(
+        f'<td class="n{" long" * (len(text) > LONG)}">{escape(text)}</td>' for text in rest)
+        + '</tr>' for first, *rest in rows)
     note = f'<p class="muted">{escape(note)}</p>' if note else ''
     return (f'<h2>{escape(title)}</h2><div class="card"><div class="wide" tabindex="0" '
             f'role="region" aria-label="{escape(title)}"><table class="table"><tr>{heads}</tr>'
@@ -62,7 +61,8 @@ def figures(summary: Summary) -> str:
             boxes.append((number(norm.mean, f' {norm.unit}'),
                           f'mean {norm.group} error of {row.title}'))
     return '<div class="figures">' + ''.join(
-        f'<div><b>{escape(value)}</b>{escape(text)}</div>' for value, text in boxes[:8]) + '</div>'
+        f'<div><b>{escape(value)}</b>{escape(text)}</div>'
+        for value, text in boxes[:MOST_BOXES]) + '</div>'
 
 
 def overview(summary: Summary) -> str:
@@ -81,19 +81,20 @@ def _against(summary, truth) -> str:
             'gripper agrees']
     rows = [[row.title, number(row.answered), *(text for norm in each.norms for text in (
         number(norm.mean), _interval(norm.low95, norm.high95), number(norm.p95))),
-        _agreement(row, each)] for row, each in found]
+        _agreement(row)] for row, each in found]
     what = 'motion that was measured, for no commands were recorded' if truth.measured else (
         f'{truth.commands} commands of {truth.kind}')
     return table(f'Against {truth.title}', head, rows,
                  f'{what}; compared as {truth.compared_as}'
-                 + (f' in the frame {truth.frame}' if truth.frame else '') + f'. {truth.rule}')
+                 + (f' in the frame {truth.frame}' if truth.frame else '')
+                 + f'; of each row: {truth.rule}.')
 
 
 def _interval(low, high) -> str:
     return '-' if low is None or high is None else f'{number(low)} to {number(high)}'
 
 
-def _agreement(row, each) -> str:
+def _agreement(row) -> str:
     return share(row.gripper[0].agreement) if row.gripper else '-'
 
 
@@ -152,7 +153,9 @@ def smoothness(summary: Summary) -> str:
 
 
 def _p50_p95(found: Percentiles | None) -> str:
-    return '-' if found is None or not found.count else f'{number(found.p50)} / {number(found.p95)}'
+    if found is None or not found.count:
+        return '-'
+    return f'{number(found.p50)} / {number(found.p95)}'
 
 
 def tokens(summary: Summary) -> str:
@@ -167,7 +170,11 @@ def tokens(summary: Summary) -> str:
         'variant, control', 'kept', '', 'robot projected', 'robot on the image',
         'its patches kept', 'in the worst image', 'same as the image before',
         'same as another variant'], rows,
-        'Projected: images in which a protected frame\'s pixel was known.')
+        "Projected: images in which a protected frame's pixel was known.")
+
+
+def _missed(found) -> str:
+    return f'{found.missed} of {found.counted}' if found.counted else '-'
 
 
 def timing(summary: Summary) -> str:
@@ -175,8 +182,8 @@ def timing(summary: Summary) -> str:
     stages = [[row.title, stage, *(number(getattr(found, name)) for name in (
         'p50', 'p95', 'p99', 'largest'))] for row in summary.rows
         for stage, found in row.timing.stages.items()]
-    late = [[row.title, number(row.timing.deadline_ms), f'{row.timing.missed} of '
-             f'{row.timing.counted}', _p50_p95(row.timing.input_age),
+    late = [[row.title, number(row.timing.deadline_ms), _missed(row.timing),
+             _p50_p95(row.timing.input_age),
              _p50_p95(row.timing.answer_age)] for row in summary.rows]
     return table('Deadlines', ['variant, control', 'deadline, ms', 'missed', 'age of images, ms',
                                'age of answers, ms'], late,

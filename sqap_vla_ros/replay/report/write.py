@@ -4,30 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 import json
 from pathlib import Path
-
-import cv2
-import numpy as np
 
 from . import tables
 from .chosen import Chosen, chosen_rows
 from .curves import Told, told
 from .embedded import page_data
+from .pictures import encoded, Pictures
 from ..metrics.summary import Summary
 from ..results import Results
 from ...support.files import save_file
-from ...support.html import image_uri, listed, page
+from ...support.html import listed, page
 
 PAGE = Path(__file__).parent / 'page'
 SCRIPTS = ('data.js', 'picture.js', 'plots.js', 'scrubber.js', 'start.js')
-MOST_PICTURES, MOST_CAMERAS = 300, 4
+MOST_PICTURES = 300
 MOST_NUMBERS = 400_000  # of all rows of all answers to images with a picture
-WIDEST_PX = {1: 448, 2: 320}  # by cameras, as there are more bytes
-QUALITY = 78
-Pictures = Callable[[Sequence[int]], Iterable[Mapping[str, np.ndarray]]]
 
 
 def write_report(results: Results, summary: Summary, pictures: Pictures | None,
@@ -43,7 +37,7 @@ def write_report(results: Results, summary: Summary, pictures: Pictures | None,
     answers = [told(results, each) for each in results.answers]
     chosen = chosen_rows(results.images, results.answers, [one.error for one in answers],
                          _most_shown(results.answers))
-    shown = _encoded(pictures, chosen)
+    shown = encoded(pictures, chosen.shown.tolist())
     body = report_body(results, summary, answers, chosen, shown)
     script = "'use strict';(()=>{\n" + '\n'.join(
         (PAGE / name).read_text(encoding='utf-8') for name in SCRIPTS) + '\n})();'
@@ -55,26 +49,6 @@ def write_report(results: Results, summary: Summary, pictures: Pictures | None,
 def _most_shown(answers) -> int:
     numbers = sum(each.actions.shape[1] * (len(each.names) + 1) for each in answers)
     return min(MOST_PICTURES, max(24, MOST_NUMBERS // max(2 * numbers, 1)))
-
-
-def _encoded(pictures, chosen: Chosen) -> list[dict[str, str]]:
-    """Return data: URIs by the camera's name for each shown row."""
-    if pictures is None or not len(chosen.shown):
-        return [{} for _ in chosen.shown]
-    return [_small(views) for views in pictures(chosen.shown.tolist())]
-
-
-def _small(views) -> dict[str, str]:
-    widest = WIDEST_PX.get(len(views), 240)
-    return {name: image_uri(_shrunk(image, widest), '.jpg', QUALITY)
-            for name, image in list(views.items())[:MOST_CAMERAS]}
-
-
-def _shrunk(image, widest):
-    scale = widest / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def report_body(results: Results, summary: Summary, answers: list[Told], chosen: Chosen,
@@ -101,7 +75,8 @@ def _source(results) -> str:
 
 def _heading(results) -> str:
     facts = results.facts
-    line = ', '.join(str(facts[name]) for name in ('form', 'checkpoint', 'date') if facts.get(name))
+    line = ', '.join(str(facts[name]) for name in ('form', 'checkpoint', 'date')
+                     if facts.get(name))
     asked = facts.get('instruction')
     said = f' \u2014 \u201c{asked}\u201d' if asked else ''
     return (f'<h1>Replay: {escape(_source(results))}</h1>'
