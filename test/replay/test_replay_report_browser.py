@@ -142,6 +142,24 @@ def test_dropped_tokens_are_dark_in_the_picture_and_can_be_left_out(page, result
     assert 'wrist' in page.run('document.getElementById("others").textContent')
 
 
+def test_patches_of_turned_and_cropped_images_lie_where_they_were_cut(
+        browser, results, tmp_path):
+    facts = {'patch_box': [.25, 0, .75, 1], 'patch_reversed': [True, False]}
+    kept = np.zeros((16, 16), bool)
+    kept[0, 15] = True  # the top right one of the input, which is turned
+    reasons = np.where(kept.ravel(), 0, 255).astype(np.uint8)[None].repeat(60, 0)
+    turned = replace(results, facts=facts, images=replace(results.images, pixels=({},) * 60),
+                     answers=(replace(results.answers[2], reasons=reasons),))
+    write_report(turned, summarised(turned), lambda rows: (
+        {'': np.full((100, 200, 3), 200, np.uint8)} for _ in rows), tmp_path / 'report.html')
+    browser.show(tmp_path / 'report.html')
+    look = ('new Promise(done => setTimeout(() => {const canvas = document.getElementById('
+            '"picture"), pen = canvas.getContext("2d"); done([canvas.width, canvas.height, '
+            '...[[.3, .5], [.72, .99], [.72, .01], [.1, .5], [.9, .5]].map(([x, y]) => '
+            'pen.getImageData(x * canvas.width, y * canvas.height, 1, 1).data[0] > 150)])}, 100))')
+    assert browser.run(look) == [640, 320, False, True, False, True, True]
+
+
 def test_another_variant_has_its_own_worst_and_curves_can_be_chosen(page, results):
     worst = worst_rows(told(results, results.answers[0]).error, results.images)
     page.run('const box = document.getElementById("answer"); box.value = "0"; '

@@ -9,6 +9,7 @@ A report of hours is as small as one of minutes, and what is worst is in it in e
 from __future__ import annotations
 
 from dataclasses import dataclass
+import re
 
 import numpy as np
 
@@ -67,12 +68,8 @@ def problem_rows(images, answers) -> list[int]:
     for texts in (images.problems, *(answer.problems for answer in answers)):
         for row, text in enumerate(texts):
             if text:
-                first.setdefault(_without_numbers(text), row)
+                first.setdefault(re.sub(r'\d+', '', text), row)
     return list(first.values())[:MOST_PROBLEMS]
-
-
-def _without_numbers(text: str) -> str:
-    return ''.join(letter for letter in text if not letter.isdigit())
 
 
 def drawn_rows(count: int, errors) -> np.ndarray:

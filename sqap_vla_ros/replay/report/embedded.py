@@ -16,6 +16,7 @@ import numpy as np
 
 from .chosen import Chosen
 from .curves import curves_of, Told
+from .pictures import Shown
 from ..results import Answers, Results
 from ...observation import REASONS
 from ...tokens.overlay import COLORS, WHY
@@ -24,11 +25,11 @@ STAGES = {'observe': 'ingest', 'total': 'policy'}  # of latency, beside the erro
 GAP_ROWS = 5  # that a gap between episodes takes in the curves
 
 
-def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: list) -> str:
+def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: list[Shown]) -> str:
     """
     Return JSON that may stand in a <script> element.
 
-    answers: of all variants.  pictures: of each shown row, data: URIs by the camera's name.
+    answers: of all variants.  pictures: of each shown row.
     """
     images, texts = results.images, Texts()
     drawn = chosen.drawn
@@ -43,9 +44,10 @@ def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: l
         'warnings': [texts.place('; '.join(images.warnings[row])) for row in chosen.shown],
         'asked': [texts.place(images.instructions[row]) for row in chosen.shown],
         'pixels': [_rounded(images.pixels[row]) for row in chosen.shown],
-        'size': list(results.facts.get('image_size', ())),
+        'sizes': [each.size or _usual_size(results, pictures) for each in pictures],
         'box': list(results.facts.get('patch_box', (0, 0, 1, 1))),
-        'pictures': pictures,
+        'reversed': list(results.facts.get('patch_reversed', (False, False))),
+        'pictures': [each.uris for each in pictures],
         'covered': _covered(results.answers, chosen.shown),
         'reasons': [{'name': name, 'why': WHY[code], 'color': f'rgb{COLORS[code]}'}
                     for code, name in enumerate(REASONS)],
@@ -54,6 +56,12 @@ def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: l
     }
     data['texts'] = texts.known
     return json.dumps(data, separators=(',', ':')).replace('<', '\\u003c')
+
+
+def _usual_size(results, pictures) -> tuple[int, int]:
+    """Return (width, height) for a row without a picture."""
+    told = tuple(results.facts.get('image_size', (0, 0)))
+    return next((each.size for each in pictures if each.size), told if all(told) else (4, 3))
 
 
 class Texts:

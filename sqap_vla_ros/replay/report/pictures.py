@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,10 +20,17 @@ WIDEST_PX, SMALLEST_PX = 448, 64  # the longer side
 QUALITY = 80
 
 
+class Shown(NamedTuple):
+    """Pictures of one image as data: URIs by the camera's name; size: (width, height), px."""
+
+    uris: Mapping[str, str] = {}
+    size: tuple[int, int] | None = None
+
+
 def encoded(pictures: Pictures | None, rows: Sequence[int],
-            most_bytes: int = MOST_BYTES) -> list[dict[str, str]]:
+            most_bytes: int = MOST_BYTES) -> list[Shown]:
     """
-    Return data: URIs of each row's pictures, by the camera's name.
+    Return each row's pictures; size: of the main camera's before it was made smaller.
 
     What earlier ones leave of most_bytes is shared by those to come; detailed ones are made
     smaller until they fit.
@@ -31,9 +39,10 @@ def encoded(pictures: Pictures | None, rows: Sequence[int],
     for place, views in enumerate(pictures(rows) if pictures and len(rows) else ()):
         views = dict(list(views.items())[:MOST_CAMERAS])
         share = left / (len(rows) - place) / max(len(views), 1)
-        found.append({name: _fitting(image, share) for name, image in views.items()})
-        left -= sum(map(len, found[-1].values()))
-    return found + [{} for _ in range(len(rows) - len(found))]
+        found.append(Shown({name: _fitting(image, share) for name, image in views.items()},
+                           next((image.shape[1::-1] for image in views.values()), None)))
+        left -= sum(map(len, found[-1].uris.values()))
+    return found + [Shown()] * (len(rows) - len(found))
 
 
 def _fitting(image: np.ndarray, most_bytes: float) -> str:

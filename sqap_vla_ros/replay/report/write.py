@@ -12,7 +12,7 @@ from . import tables
 from .chosen import Chosen, chosen_rows
 from .curves import Told, told
 from .embedded import page_data
-from .pictures import encoded, Pictures
+from .pictures import encoded, Pictures, Shown
 from ..metrics.summary import Summary
 from ..results import Results
 from ...support.files import save_file
@@ -52,7 +52,7 @@ def _most_shown(answers) -> int:
 
 
 def report_body(results: Results, summary: Summary, answers: list[Told], chosen: Chosen,
-                pictures: list) -> str:
+                pictures: list[Shown]) -> str:
     """Return what stands in <main>."""
     data = page_data(results, answers, chosen, pictures)
     player = (PAGE / 'scrubber.html').read_text(encoding='utf-8') if results.answers and len(

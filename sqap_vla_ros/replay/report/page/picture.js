@@ -17,8 +17,7 @@ async function drawPicture(place, answer, tokens) {
   const mine = ++wanted, pictures = Object.entries(data.pictures[place] || {});
   const image = pictures.length ? await openedImage(pictures[0][1]) : null;
   if (mine !== wanted) return;
-  const [width, height] = data.size.length ? data.size :
-    image ? [image.naturalWidth, image.naturalHeight] : [4, 3];
+  const [width, height] = data.sizes[place];
   const canvas = element('picture'), scale = WIDTH_PX / width;
   canvas.width = WIDTH_PX;
   canvas.height = Math.round(height * scale);
@@ -51,7 +50,9 @@ function drawTokens(pen, canvas, place, answer) {
   const counts = {kept: 0, total, lost: 0, by: data.reasons.map(() => 0)};
   for (let patch = 0; patch < total; patch++) {
     const reason = answer.patches[place * total + patch];
-    const corner = [x + patch % cols * wide, y + Math.floor(patch / cols) * high];
+    const row = Math.floor(patch / cols), col = patch % cols;
+    const corner = [x + (data.reversed[1] ? cols - 1 - col : col) * wide,
+      y + (data.reversed[0] ? rows - 1 - row : row) * high];
     const robot = covered[place * total + patch];
     if (reason === DROPPED) {
       pen.fillStyle = 'rgba(12,15,19,.68)';
