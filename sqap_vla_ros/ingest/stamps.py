@@ -4,12 +4,18 @@
 
 FUTURE_S = 0.1  # how far a sender's clock may be ahead of ours
 OTHER_CLOCK_S = 3600.0  # no connection is that slow: the stamps are of another clock
+SIMULATED_FUTURE_S = 0.5  # /clock may come more rarely, and later, than the TF of its time
 UNITS_S = (('years', 365.25 * 86400), ('days', 86400.0), ('hours', 3600.0))
 
 
 def stamp_ns(message) -> int:
     """Return a stamped message's time in nanoseconds."""
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def future_s(lockstep: bool, use_sim_time: bool) -> float | None:
+    """Return how far TF may be ahead of the node's clock; None for any: lockstep's is exact."""
+    return None if lockstep else SIMULATED_FUTURE_S if use_sim_time else FUTURE_S
 
 
 def duration_text(seconds: float) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from .stamps import stamp_ns
 from ..errors import ObservationError
 
 LITTLE_ENDIAN = b'\x00\x01'
@@ -38,6 +39,13 @@ class WireJoints(NamedTuple):
     stamp_ns: int
     names: tuple[str, ...]
     positions: tuple[float, ...]
+
+
+def wire_transform(message) -> WireTransform:
+    """Return a geometry_msgs/TransformStamped, or what has its fields, as a WireTransform."""
+    t, q = message.transform.translation, message.transform.rotation
+    return WireTransform(message.header.frame_id, message.child_frame_id, stamp_ns(message),
+                         (t.x, t.y, t.z, q.x, q.y, q.z, q.w))
 
 
 def read_transforms(data: bytes) -> list[WireTransform] | None:

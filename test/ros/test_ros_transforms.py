@@ -13,9 +13,10 @@ from ros_harness import spinner, transform, World
 from scipy.spatial.transform import Rotation
 from sqap_vla_ros.geometry.transform_buffer import TransformLookupError
 from sqap_vla_ros.ingest.observer import Observer
+from sqap_vla_ros.ingest.stamps import future_s
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.vla.polled import PolledSubscription
-from sqap_vla_ros.ros.vla.transforms import future_s, Transforms
+from sqap_vla_ros.ros.vla.transforms import Transforms
 from tf2_msgs.msg import TFMessage
 
 SECOND = 10**9

@@ -9,9 +9,8 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from sqap_vla_ros.errors import ObservationError
-from sqap_vla_ros.ingest.wire import JointReader, read_transforms
+from sqap_vla_ros.ingest.wire import JointReader, read_transforms, wire_transform
 from sqap_vla_ros.ros.messages import time_message
-from sqap_vla_ros.ros.vla.transforms import wire_transform
 from tf2_msgs.msg import TFMessage
 
 NAMES = st.text(st.characters(blacklist_categories=['Cs'], blacklist_characters='\0'), max_size=9)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of a node that is configured, made for its configuration and policy."""
 
+from sqap_vla_ros.ingest.stamps import future_s
+
 from .estop import EmergencyStop
 from .inference import Inference
 from .inputs import Inputs, polling
@@ -11,7 +13,7 @@ from .outputs import make_output
 from .parts import Parts
 from .planned import PlannedTrajectory
 from .results import Results
-from .transforms import future_s, Transforms
+from .transforms import Transforms
 
 
 def make_parts(node, config, policy, drive, *, worker, **of_the_node):

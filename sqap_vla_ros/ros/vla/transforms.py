@@ -15,8 +15,8 @@ from rclpy.clock import Clock, ClockType
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer, TransformLookupError
 from sqap_vla_ros.ingest.lookups import Lookups
-from sqap_vla_ros.ingest.stamps import duration_text, FUTURE_S, stamp_ns
-from sqap_vla_ros.ingest.wire import read_transforms, WireTransform
+from sqap_vla_ros.ingest.transform_intake import TransformIntake
+from sqap_vla_ros.ingest.wire import read_transforms, wire_transform
 from sqap_vla_ros.support.timing import ProcessorTime
 from tf2_msgs.msg import TFMessage
 
@@ -25,8 +25,6 @@ from .. import qos
 from ..qos_overrides import changeable, STREAM, TF_STATIC
 
 READ_PERIOD_S = 0.05  # so that there is little to read when an image waits for it
-REFUSED_S = 2.0  # for how long what was refused explains what is missing
-SIMULATED_FUTURE_S = 0.5  # /clock may come more rarely, and later, than the TF of its time
 
 
 class Transforms:
@@ -43,10 +41,8 @@ class Transforms:
         future_s: how far a stamp may be ahead of the node's clock, None for any: the pose that
         now has the image's stamp was measured that much before it.
         """
-        self._node, self._future_s = node, future_s
-        self._refused = None  # (monotonic time, why) of the last one
+        self._node, self._intake = node, TransformIntake(future_s)
         self._lock = Lock()  # between the executor thread and the one that looks
-        self._buffer = TransformBuffer()
         self._moving = self._static = self._timer = None
         self.lookups, self.reading = Lookups(), ProcessorTime()
 
@@ -80,18 +76,18 @@ class Transforms:
                 self._moving = None
             self._node.destroy_subscription(self._static)
             self._node.destroy_timer(self._timer)
-        self._buffer = TransformBuffer()
+        self._intake = TransformIntake(self._intake.future_s)
 
     def clear(self):
         """Forget moving frames, after time has jumped back; what is still queued, too."""
         self._read()
-        self._buffer.clear()
+        self._intake.buffer.clear()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """Return the pose of source in target at a time; raises TransformLookupError."""
         frames = target, source
         try:
-            pose = self._ask(self._buffer.lookup, *frames, stamp_ns)
+            pose = self._ask('lookup', *frames, stamp_ns)
         except TransformLookupError as error:
             self.lookups.note(frames, stamp_ns, time.monotonic(), error.reason)
             raise
@@ -100,37 +96,34 @@ class Transforms:
 
     def latest(self, target: str, source: str) -> Pose:
         """Return the newest pose of source in target; raises TransformLookupError."""
-        return self._ask(self._buffer.latest, target, source)
+        return self._ask('latest', target, source)
 
     @property
     def filled_buffer(self) -> TransformBuffer:
         """Return what was heard until now, to look at without being counted."""
         self._read()
-        return self._buffer
+        return self._intake.buffer
 
     def frames(self) -> set[str]:
         """Return the names of all frames that were heard of."""
         self._read()
-        return self._buffer.frames()
+        return self._intake.buffer.frames()
 
     def steps(self, target: str, source: str, since_ns: int) -> list:
         """Return what was heard of the frames between two; see TransformBuffer.steps."""
-        return self._ask(self._buffer.steps, target, source, since_ns)
+        return self._ask('steps', target, source, since_ns)
 
     def span(self, target: str, source: str) -> tuple[int, int] | None:
         """Return since and until when what moves between two is known; see TransformBuffer."""
-        return self._ask(self._buffer.span, target, source)
+        return self._ask('span', target, source)
 
     def _ask(self, question, *frames_and_time):
         """Read, then look; what is not found may have been refused."""
         self._read()
         try:
-            return question(*frames_and_time)
+            return getattr(self._intake.buffer, question)(*frames_and_time)
         except TransformLookupError as error:
-            if self._refused is None or time.monotonic() - self._refused[0] > REFUSED_S:
-                raise
-            raise TransformLookupError(
-                f'{error} ({self._refused[1]})', error.reason) from error
+            raise self._intake.explained(error, time.monotonic()) from None
 
     def _read(self):
         with self._lock, self.reading:
@@ -149,7 +142,7 @@ class Transforms:
         try:
             found = read_transforms(data)
         except ObservationError as error:
-            self._refuse(error)
+            self._tell(self._intake.refuse(error, time.monotonic()))
             return ()
         if found is None:  # of another encoding
             return map(wire_transform, self._moving.deserialized(data).transforms)
@@ -161,34 +154,9 @@ class Transforms:
 
     def _insert(self, transform, now_ns: int | None = None):
         """Take a transform; now_ns: the node's time, None for one that is static."""
-        try:
-            if now_ns and self._future_s is not None:
-                self._check_stamp(transform, now_ns)
-            self._buffer.insert_numbers(*transform, static=now_ns is None)
-        except TransformLookupError as error:
-            self._refuse(error)
+        self._tell(self._intake.take(transform, now_ns, time.monotonic()))
 
-    def _refuse(self, error):
-        self._refused = time.monotonic(), str(error)
-        self.lookups.refused += 1
-        self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
-
-    def _check_stamp(self, transform, now_ns):
-        ahead_s = (transform.stamp_ns - now_ns) * 1e-9
-        if ahead_s > self._future_s:
-            raise TransformLookupError(
-                f'transform {transform.parent} -> {transform.child} is ignored: '
-                f'it is stamped {duration_text(ahead_s)} in the future (limit: '
-                f"{self._future_s:g} s): synchronize the robot's clock, or check use_sim_time")
-
-
-def future_s(lockstep: bool, use_sim_time: bool) -> float | None:
-    """Return how far TF may be ahead of the node's clock; None for any: lockstep's is exact."""
-    return None if lockstep else SIMULATED_FUTURE_S if use_sim_time else FUTURE_S
-
-
-def wire_transform(message) -> WireTransform:
-    """Return a geometry_msgs/TransformStamped as a WireTransform."""
-    t, q = message.transform.translation, message.transform.rotation
-    return WireTransform(message.header.frame_id, message.child_frame_id, stamp_ns(message),
-                         (t.x, t.y, t.z, q.x, q.y, q.z, q.w))
+    def _tell(self, refused: str):
+        if refused:
+            self.lookups.refused += 1
+            self._node.get_logger().warning(refused, throttle_duration_sec=5.0)

@@ -1,0 +1,42 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a late subscriber gets at once: /tf_static, camera_info, instruction, robot_description.
+
+A recorder gets it in its first second, a node had it before: so it holds from the beginning. Of
+what was said several times the last before the beginning counts, else the first.
+"""
+
+from __future__ import annotations
+
+from .heard import Ears
+from ..errors import ObservationError
+
+
+def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
+    """Let ears hear what is latched by a time of an episode."""
+    span = episode.start_ns, episode.end_ns
+    if topics.tf_static:
+        _hear_static(recording.messages({topics.tf_static}, *span), ears, begin_ns)
+    for topic in {topics.instruction, topics.robot_description, *topics.infos.values()} - {''}:
+        found = None
+        for message in recording.messages({topic}, *span):
+            if found is not None and message.time_ns > begin_ns:
+                break
+            found = message
+        if found is not None:
+            ears.hear(found)
+
+
+def _hear_static(messages, ears: Ears, begin_ns: int) -> None:
+    """Take all that was said by a time, and of later frames the first pose."""
+    known: set[str] = set()
+    for message in messages:
+        try:
+            transforms = list(ears.transforms_of(message))
+        except ObservationError:
+            continue  # it is counted when its time has come
+        if message.time_ns > begin_ns:
+            transforms = [each for each in transforms if each.child not in known]
+        known.update(each.child for each in transforms)
+        ears.take_static(transforms, message.time_ns)
