@@ -8,8 +8,8 @@ What a converted 7B model takes on disk and in a process, computed from its arch
 Disk: the sizes of all tensors.  Process: the weights that inference on this CPU holds (float32
 where not quantized, else what the chosen backend holds); activations and Python come on top.
 """
-from sqap_vla_ros.commands.info import memory_bytes
 from sqap_vla_ros.formats.tensor_file import layout_bytes
+from sqap_vla_ros.loading.needs import memory_bytes
 from sqap_vla_ros.loading.units import empty_model, make_layout, make_record
 from sqap_vla_ros.model.dit import DiffusionHeadConfig
 from sqap_vla_ros.model.heads import TokenHeadConfig

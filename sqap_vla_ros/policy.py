@@ -12,6 +12,7 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 import dataclasses
 import logging
 
@@ -214,9 +215,25 @@ class Policy:
         """Return the number of visual tokens that reach the pruned layers."""
         return self._config.model.num_visual if self._selection is None else self._selection.keep
 
+    @property
+    def memory(self) -> int:
+        """Return how many of the last observations it has to be shown to go on where it was."""
+        return 0
+
+    def twin(self, selection: SelectionConfig | None) -> Policy:
+        """Return a policy of the same weights that chooses tokens otherwise and begins anew."""
+        other = copy(self)
+        other.selection = selection
+        other.reset()
+        return other
+
     def reset(self) -> None:
         """Forget everything about earlier observations (start of an episode)."""
         self._step = 0
+
+    def skip(self) -> None:
+        """Count an observation that was answered before, and need not be again."""
+        self._step += 1
 
     def warm_up(self, rounds: int = _ROUNDS, instruction: str | None = None,
                 image_size: tuple[int, int] | None = None) -> None:

@@ -102,6 +102,7 @@ def network_lines(model) -> Iterator[tuple[str, str]]:
 
 def precision_lines(source) -> Iterator[tuple[str, str]]:
     """Yield the precision, what was done for it, and what the weights take here."""
+    from ..loading.needs import memory_bytes
     from ..loading.units import empty_model
     from ..quant import storage_text, summary
     types = sorted({str(dtype).removeprefix('torch.') for dtype in source.tensors.dtypes.values()})
@@ -116,15 +117,6 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
     yield '', storage_text(summary(shell, on_cpu=True))
     yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
                      'CPU, in float32 where they are not quantized')
-
-
-def memory_bytes(shell) -> float:
-    """Return what the weights of a network, perhaps on 'meta', take when a CPU runs it."""
-    from ..quant import summary
-    counts = summary(shell, on_cpu=True)
-    floats = sum(tensor.numel() for tensor in shell.state_dict().values()
-                 if tensor.is_floating_point())
-    return 4 * floats + counts['weights'] * (counts['bits_in_memory'] or 0) / 8
 
 
 def scheme_text(record: dict) -> str:

@@ -42,13 +42,27 @@ class EnsemblePolicy:
         """Start without chunks; raise ConfigError for a horizon below 1."""
         if horizon < 1:
             raise ConfigError(f'ensemble is {horizon} chunks, expected at least 1')
-        self._policy, self._alpha = policy, alpha
+        self._policy, self._alpha, self._horizon = policy, alpha, horizon
         self._chunks: deque = deque(maxlen=horizon)  # (time of row 0, actions)
         self._count = 0
 
     def __getattr__(self, name: str):
         """Return an attribute of the policy."""
         return getattr(self._policy, name)
+
+    @property
+    def memory(self) -> int:
+        """Return how many of the last observations it has to be shown to go on where it was."""
+        return self._horizon - 1
+
+    def twin(self, selection) -> EnsemblePolicy:
+        """Return a policy of the same weights that chooses tokens otherwise and begins anew."""
+        return EnsemblePolicy(self._policy.twin(selection), self._horizon, self._alpha)
+
+    def skip(self) -> None:
+        """Count an observation that was answered before, and need not be again."""
+        self._count += 1
+        self._policy.skip()
 
     def reset(self) -> None:
         """Forget all chunks, and let the policy forget what it has seen."""

@@ -115,7 +115,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
         options, variants=options.variants or usual_variants(stored if record else None),
         scene=dataclasses.replace(
             options.scene, instructions=_instructions(options.scene, config.instructions)))
-    _check_keep(options.keep, config.model.num_visual)
+    check_keep(options.keep, config.model.num_visual)
     rows = plan_rows(options.variants, options.keep, options.controls, options.control_variants)
     for row in rows:
         check_precision(source, bool(record), stored, row.precision)
@@ -153,7 +153,8 @@ def _instructions(scene: SceneOptions, own: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(find_tasks(scene.suite, scene.instructions or own or None))
 
 
-def _check_keep(keeps, total: int) -> None:
+def check_keep(keeps, total: int) -> None:
+    """Raise ConfigError for numbers of tokens that are doubled, or more than there are."""
     if not keeps or not all(1 <= keep <= total for keep in keeps) or len(set(keeps)) < len(keeps):
         raise ConfigError(f'--keep {",".join(map(str, keeps))}: give different numbers of '
                           f'1..{total} tokens, such as {total * 3 // 5},{total * 2 // 5}')

@@ -13,7 +13,7 @@ import ctypes
 from pathlib import Path
 import threading
 
-_STATUS = Path('/proc/self/status')
+_STATUS, _SYSTEM = Path('/proc/self/status'), Path('/proc/meminfo')
 
 
 def status_bytes(field: str, path: Path = _STATUS) -> int:
@@ -24,6 +24,11 @@ def status_bytes(field: str, path: Path = _STATUS) -> int:
         if line.startswith(f'{field}:'):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def available_bytes(path: Path = _SYSTEM) -> int | None:
+    """Return how much memory the system has left for programs, None where it does not tell."""
+    return status_bytes('MemAvailable', path) or None
 
 
 def give_back() -> None:

@@ -1,0 +1,228 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Variants of a policy over a recording: each image is looked at once and shown to all of them.
+
+What is found goes to the disk at once, so an interrupted replay goes on where it was: the images
+before are looked at again, for an Observer remembers what they were like, and not answered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .answers import Store
+from .asking import Asked
+from .looking import Look, Looking, LookOptions, window
+from .results import Results, Robot
+from .variants import Variants
+from ..errors import ObservationError
+from ..geometry.image_transform import ImageTransform
+from ..geometry.patches import distances_of_views
+from ..support.progress import Progress
+
+
+@dataclass(frozen=True)
+class Replay:
+    """
+    What is replayed.
+
+    topics: a TopicMap of the recording.  joints: the robot's names of the joints that the policy
+    tells, in its order, empty for twists and poses.  decides: all that decides the answers, JSON
+    values.  out: the directory of results.
+    """
+
+    recording: object
+    topics: object
+    looking: LookOptions
+    variants: Variants
+    joints: tuple[str, ...]
+    decides: Mapping
+    out: Path
+
+    def run(self, tell=print) -> tuple[Results, Store]:
+        """
+        Return what is found, and the Store to remove once it is written elsewhere.
+
+        tell(text): is told what the user should know before it begins.  Raises CheckpointError,
+        ConfigError or ObservationError; what was answered by then is kept.
+        """
+        names = self._looking().joint_names
+        frames = self.looking.shown.protected_frames or self.looking.shown.end_effector_frames
+        rows, columns = self.variants.grid
+        store = Store(self.out, self.decides, frames, names, rows * columns)
+        passes, memory = self.variants.passes()
+        tell(memory)
+        for precisions in passes:
+            missing = [name for name in precisions if name not in store.finished]
+            if missing:
+                _Pass(self, store, missing).run()
+        return self._results(store, memory), store
+
+    def _looking(self) -> Looking:
+        return Looking(self.recording, self.topics, self.looking,
+                       self.variants.check_instruction)
+
+    def expected(self) -> int:
+        """Return about how many images will be looked at, by their times."""
+        counts = {topic.name: topic.count for topic in self.recording.topics}
+        whole = sum(each.end_ns - each.start_ns for each in self.recording.episodes)
+        indices = self.looking.episodes
+        spans = [window(each, self.looking) for index, each in enumerate(
+            self.recording.episodes) if indices is None or index in indices]
+        share = sum(max(0, end_ns - begin_ns) for begin_ns, end_ns in spans) / max(whole, 1)
+        count = counts.get(self.topics.images[self.looking.main], 0)
+        return max(1, round(min(share, 1.0) * count / self.looking.stride))
+
+    def _results(self, store: Store, memory: str) -> Results:
+        images, looking = store.found_images(), store.looking
+        answers = tuple(store.found_answers(row) for row in self.variants.rows)
+        robot = Robot(looking['robot_description'], self.looking.shown.base_frame,
+                      self.looking.shown.end_effector_frames[0]) if looking.get(
+                          'robot_description') else None
+        losses = [*self.recording.losses, *(
+            f'{count} messages on {topic} could not be read'
+            for topic, count in looking['damaged'].items())]
+        sizes = store.images.read(store.done)['size']
+        size = sizes[sizes.any(axis=1)][0].tolist() if sizes.any() else [0, 0]
+        return Results({'memory': memory, 'image_size': size, **patch_box(self.transform, size)},
+                       tuple(losses), images, answers, robot=robot)
+
+    @property
+    def transform(self) -> ImageTransform:
+        """Return what an image goes through on its way into the network."""
+        config = self.variants.config
+        side = config.model.vision.image_size
+        return ImageTransform(**{'size': (side, side), **config.image})
+
+
+class _Pass:
+    """One way through the recording, with the rows of some precisions in memory."""
+
+    def __init__(self, replay: Replay, store: Store, precisions):
+        self._replay, self._store, self._precisions = replay, store, precisions
+        self._looking = replay._looking()
+        self._transform = replay.transform
+        self._radius = replay.variants.options.policy.radius_patches
+
+    def run(self) -> None:
+        """Look at all images, and ask about those that are not answered yet."""
+        with Progress('loading the policy'):
+            rows = [_Resumed(asked, self._store)
+                    for asked in self._replay.variants.load(self._precisions,
+                                                            self._replay.joints)]
+        begun = min(len(row.table) for row in rows)
+        expected = self._replay.expected()
+        with Progress(f'replay {", ".join(self._precisions)}', total=max(expected, begun),
+                      unit='image') as progress:
+            try:
+                index = self._show(rows, progress)
+            except KeyboardInterrupt:
+                print(f'\ninterrupted: {progress.done} of about {expected} images are answered; '
+                      f'{self._store.kept}, and the same command goes on')
+                raise
+            progress.total = max(index, 1)
+        self._store.finish(self._precisions, {
+            'damaged': self._looking.damaged,
+            'robot_description': self._looking.robot_description})
+
+    def _show(self, rows, progress) -> int:
+        """Show all images to rows; return their number."""
+        count = 0
+        for index, look in enumerate(self._looking):
+            if index >= len(self._store.images):
+                self._keep(look)
+            for row in rows:
+                row.show(index, look, self._joints(look))
+            progress.advance(note=look.instruction)
+            count = index + 1
+        return count
+
+    def _joints(self, look: Look) -> np.ndarray | None:
+        """Return the joints that the policy tells, None where one is not known."""
+        names, wanted = self._looking.joint_names, self._replay.joints
+        if not wanted or not set(wanted) <= set(names):
+            return None
+        found = look.joints[[names.index(name) for name in wanted]]
+        return found if np.isfinite(found).all() else None
+
+    def _keep(self, look: Look) -> None:
+        grid, size = self._replay.variants.grid, (0, 0)
+        covered = np.zeros(grid[0] * grid[1], bool)
+        if look.observation is not None:
+            view = look.observation.view(*self._replay.variants.config.cameras)
+            height, width = view.image.shape[:2]
+            size = width, height
+            covered = np.isfinite(distances_of_views(
+                [(view.protected.pixels, view.protected.radii_px, (height, width))],
+                self._transform, grid, self._radius))
+        self._store.add_image(look, covered, size)
+
+
+class _Resumed:
+    """A row with its table, which has the answers of an earlier run already."""
+
+    def __init__(self, asked: Asked, store: Store):
+        self._asked, self._store, self.table = asked, store, store.table(asked)
+        images = store.images.read()['problem']
+        answered = (self.table.read()['problem'] == 0) & (images[:len(self.table)] == 0)
+        known = np.flatnonzero(answered)
+        memory = asked.policy.memory
+        self._answered = answered
+        self._again_from = (known[-memory] if 0 < memory <= len(known) else
+                            0 if memory else len(self.table))
+
+    def show(self, index: int, look: Look, joints) -> None:
+        """Let the policy answer, or go on as if it had."""
+        policy = self._asked.policy
+        if look.begins:
+            policy.reset()
+        if index < len(self.table) and index < self._again_from:
+            if self._answered[index]:
+                policy.skip()
+            return
+        answered = self._asked.nothing() if look.observation is None else (
+            self._asked.answer(look, joints))
+        if index >= len(self.table):
+            self._store.add_answer(self.table, answered)
+
+
+def patch_box(transform: ImageTransform, size) -> dict:
+    """Return {'patch_box': left, top, right, bottom of what patches cover, shares of an image}."""
+    width, height = size
+    if not width:
+        return {}
+    x0, y0, wide, high = transform.source_box((height, width))
+    if transform.reversed_axes[0]:
+        y0 = height - y0 - high
+    if transform.reversed_axes[1]:
+        x0 = width - x0 - wide
+    return {'patch_box': [x0 / width, y0 / height, (x0 + wide) / width, (y0 + high) / height]}
+
+
+def reasons(problems, most: int = 5) -> list[tuple[int, str]]:
+    """Return (count, an example) of texts that differ in more than their numbers, most first."""
+    import re
+    found: dict[str, list] = {}
+    for text in filter(None, problems):
+        each = found.setdefault(re.sub(r'\d+(\.\d+)?', '#', text), [0, text])
+        each[0] += 1
+    return sorted(map(tuple, found.values()), reverse=True)[:most]
+
+
+def check_answered(results: Results) -> None:
+    """Raise ObservationError, with the reasons, where no image was answered."""
+    if any(answers.answered.any() for answers in results.answers):
+        return
+    problems = [*results.images.problems, *(text for answers in results.answers
+                                            for text in answers.problems)]
+    count = len(results.images)
+    if not count:
+        raise ObservationError('there is no image in this part of the recording: see --start, '
+                               '--end, --episodes and --stride')
+    raise ObservationError(f'none of {count} images could be answered: ' + '; '.join(
+        f'{number} x {text}' for number, text in reasons(problems)))
