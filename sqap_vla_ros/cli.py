@@ -32,6 +32,8 @@ COMMANDS = {
     'eval': ('sqap_vla_ros.commands.eval', 'measure success rates without ROS'),
     'compare': ('sqap_vla_ros.commands.compare',
                 'tell whether a replay answers as an earlier one did, for tests'),
+    'replay': ('sqap_vla_ros.commands.replay',
+               'run a policy over a recording, beside what was done'),
     'check-camera': ('sqap_vla_ros.commands.check_camera',
                      'draw the robot into what a camera sees, and tell what is wrong'),
     'bench': ('sqap_vla_ros.commands.bench',

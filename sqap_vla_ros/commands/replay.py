@@ -1,0 +1,95 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+`sqap-vla replay`: a policy over a recording, beside what was done; needs no ROS.
+
+Exit status: 0 with results, 1 for bad input or where no image could be answered.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from .options import add_policy_arguments
+from .replay_config import node_config, POLICY
+from ..errors import ConfigError
+
+
+def add_arguments(parser) -> None:
+    """Add the options of `sqap-vla replay`."""
+    from ..evaluate.plan import VARIANTS
+    add = parser.add_argument
+    add('source', metavar='SOURCE', help='a bag (its directory, metadata.yaml or a file; SQLite or '
+        'MCAP) or a LeRobot data set')
+    add('--checkpoint', metavar='NAME_OR_DIR', default='',
+        help="a bundled model or a checkpoint directory; else --config's")
+    add('--config', action='append', default=[], metavar='FILE.yaml',
+        help="the node's parameters: frames, cameras, limits; a file or the name of a shipped "
+        'one; given again, later files are laid over earlier ones')
+    add('--node', default='vla_node', metavar='NAME', help='whose section of --config it is')
+    add('--out', type=Path, required=True, metavar='DIR',
+        help='directory for replay.json, frames.csv, frames.parquet, replay.mcap and report.html; '
+        'the same command goes on with an interrupted run')
+    add('--variants', default='', metavar='NAMES',
+        help=f'of {", ".join(VARIANTS)}; fp,sqap unless given, or those in the precision of a '
+        'converted checkpoint')
+    add('--keep', default='154', metavar='NUMBERS',
+        help='numbers of visual tokens that each pruning variant keeps, such as 154,102; each '
+        'from 1 to as many as the checkpoint has')
+    _add_controls(add)
+    _add_part(parser.add_argument_group('what of the recording'))
+    add_policy_arguments(parser, *POLICY)
+
+
+def _add_controls(add) -> None:
+    from ..evaluate.rollouts import CONTROLS
+    add('--controls', default='', metavar='NAMES',
+        help='what the policy is given instead of the truth, as rows of their own: '
+        + '; '.join(f'{name}: {text}' for name, text in CONTROLS.items() if name != 'none'))
+    add('--control-variants', default='', metavar='NAMES',
+        help="variants or rows (as 'sqap@154') that the controls are run for; the first variant "
+        'unless given')
+    add('--other-instruction', default='', metavar='TEXT',
+        help="for the control of this name; another one of the checkpoint's unless given")
+
+
+def _add_part(group) -> None:
+    add = group.add_argument
+    add('--topics', nargs='+', action='extend', default=[], metavar='WHAT=TOPIC',
+        help='which topic is what, where names and types do not tell: image, camera_info, tf, '
+        'tf_static, joint_states, instruction, robot_description, clock; commands to compare '
+        'with: twist, pose, joints, gripper; wrist/image of a camera wrist; an empty TOPIC: none')
+    add('--instruction', default='', metavar='TEXT', help='in place of the recorded one')
+    add('--camera-info', action='append', default=[], metavar='[CAMERA=]FILE.yaml',
+        help='a calibration in place of the recorded camera_info, as camera_calibration writes '
+        'it; given again for further cameras')
+    add('--episodes', default='', metavar='LIST', help='of a recording of several, from 0, such as '
+        '0,3-5; all unless given')
+    add('--start', type=float, default=0.0, metavar='S',
+        help="from when on, at least 0, in seconds from each episode's beginning")
+    add('--end', type=float, metavar='S', help='until when, above --start; the end unless given')
+    add('--stride', type=int, default=1, metavar='N',
+        help='of so many images one is looked at, at least 1')
+
+
+def run(args) -> int:
+    """Replay, write and print; return the exit status."""
+    from ..recordings.open import open_recording
+    from ..replay.writing import finish
+    from .replay_plan import planned
+    config = node_config(args)
+    with closing(open_recording(args.source)) as recording:
+        finish(planned(args, config, recording))
+    return 0
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return the whole numbers of a list such as 0,3-5; raise ConfigError for another text."""
+    found: list[int] = []
+    for part in filter(None, text.replace(' ', '').split(',')):
+        first, dash, last = part.partition('-')
+        if not first.isdigit() or dash and not last.isdigit():
+            raise ConfigError(f'{option} {text}: expected whole numbers, such as 0,3-5')
+        found += range(int(first), int(last or first) + 1)
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,208 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a command line, a robot's YAML and a recording to the replay that they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .replay import numbers
+from .replay_config import policy_values, seen_values
+from ..errors import ConfigError, ObservationError
+from ..evaluate.checkpoint_files import digest
+from ..geometry.transform_buffer import TransformBuffer
+from ..ingest.cameras import camera_seen
+from ..ingest.info_file import read_camera_info
+from ..ingest.observer import Heard, Observer, ObserverOptions
+from ..observation import STATE_NAMES
+from ..replay.looking import LookOptions
+from ..replay.recorded_commands import CommandSettings
+from ..replay.run import Replay
+from ..replay.topics import told_topics, topic_map, TopicMap
+from ..replay.variants import VariantOptions, Variants
+from ..support.progress import Progress
+from ..support.validation import unknown_names
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    A replay, and what goes with its results.
+
+    settings: of recorded commands.  facts: of results.Results.  notes: what to tell at once.
+    """
+
+    replay: Replay
+    settings: CommandSettings
+    facts: dict
+    notes: tuple[str, ...]
+
+
+def planned(args, config, recording) -> Plan:
+    """Return what the command line asks for; raise the errors that a user can mend."""
+    variants = Variants(VariantOptions(
+        config.checkpoint_directory, config.policy, _names(args.variants),
+        numbers(args.keep, '--keep'), _names(args.controls), _names(args.control_variants),
+        args.other_instruction))
+    main = camera_seen(config.cameras, variants.config.cameras)
+    topics = topic_map(recording.topics, told_topics(args.topics), {
+        name: config.for_camera(name).image_transport for name in config.cameras or ('',)},
+        variants.protects)
+    infos = _infos(args.camera_info, config)
+    looking, notes = _looking(args, config, variants, topics, infos, main)
+    _check_part(looking, recording)
+    _check_inputs(args, looking, topics, variants, recording)
+    space = variants.space
+    joints = () if space.is_cartesian else tuple(config.arm_joints or space.arm_names)
+    if joints and len(joints) != len(space.arm_names):
+        raise ConfigError(f'parameter arm_joints names {len(joints)} joints, the policy tells '
+                          f'{len(space.arm_names)}: {", ".join(space.arm_names)}')
+    facts = _facts(args, recording, topics, config, variants)
+    with Progress('reading the weights, to know them again'):
+        decides = {**_decides(recording, looking, topics, config, variants),
+                   'checkpoint_sha256': digest(config.checkpoint_directory)}
+    replay_ = Replay(recording, topics, looking, variants, joints, decides, args.out)
+    return Plan(replay_, CommandSettings.of(config, joints), {**facts, 'decides': decides},
+                (*topics.notes, *notes))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.replace(' ', '').split(',')))
+
+
+def _infos(texts, config) -> dict:
+    """Return {camera: camera_info} of the files that are told."""
+    infos = {}
+    for text in texts:
+        camera, equals, path = text.partition('=')
+        if not equals:
+            camera, path = '', text
+        known = config.cameras or ('',)
+        if camera not in known:
+            raise ConfigError(f'--camera-info {text}: ' + (
+                f'{unknown_names([camera], known)} is none of the cameras {list(known)}: give '
+                'CAMERA=FILE.yaml' if config.cameras else
+                f'there is no camera {camera!r} in the parameter cameras: give FILE.yaml'))
+        infos[camera] = read_camera_info(path, config.for_camera(camera).camera_rectified)
+    return infos
+
+
+def _looking(args, config, variants, topics, infos, main) -> tuple[LookOptions, list[str]]:
+    """Return how the recording is looked at, and notes on what it cannot tell."""
+    notes, observers = [], {}
+    for name in config.cameras or ('',):
+        options = ObserverOptions.of(config.for_camera(name))
+        missing = _not_localized(name, topics, infos)
+        if missing:
+            notes.append(
+                f'{missing}: frames of the robot cannot be found in the image'
+                f'{" of camera " + name if name else ""}, so no tokens are protected'
+                + ('; a running node would not move' if options.require_localization
+                   and variants.protects and name == main else ''))
+        observers[name] = replace(
+            options, needs_localization=not missing, require_localization=bool(
+                options.require_localization and variants.protects))
+    state = STATE_NAMES if variants.config.model.state_dim else ()
+    return LookOptions(
+        observers, main, state, (), config.image_timeout, args.instruction.strip(),
+        config.max_instruction_length, infos, _episodes(args.episodes), args.start, args.end,
+        args.stride), notes
+
+
+def _not_localized(camera, topics: TopicMap, infos) -> str:
+    """Return what a recording lacks to find frames in images, '' for nothing."""
+    lacks = []
+    if not (topics.tf or topics.tf_static):
+        lacks.append('TF')
+    if not (topics.infos.get(camera) or camera in infos):
+        lacks.append('camera_info (--camera-info FILE.yaml gives one)')
+    return f'the recording has no {" and no ".join(lacks)}' if lacks else ''
+
+
+def _episodes(text: str) -> tuple[int, ...] | None:
+    return numbers(text, '--episodes') or None
+
+
+def _check_part(looking: LookOptions, recording) -> None:
+    """Raise ConfigError for a part that no recording has, or this one has not."""
+    if looking.stride < 1 or not 0 <= looking.start_s or (
+            looking.end_s is not None and not looking.start_s < looking.end_s):
+        raise ConfigError(f'--start is {looking.start_s:g}, --end {looking.end_s} and --stride '
+                          f'{looking.stride}: expected 0 <= start < end, and a stride of 1 or more')
+    count = len(recording.episodes)
+    beyond = [index for index in looking.episodes or () if index >= count]
+    if beyond:
+        raise ConfigError(f'--episodes has {", ".join(map(str, beyond))}, but {recording.name} '
+                          f'has {count}: 0..{count - 1}')
+    lengths_s = [(each.end_ns - each.start_ns) * 1e-9 for index, each in enumerate(
+        recording.episodes) if looking.episodes is None or index in looking.episodes]
+    if looking.start_s > max(lengths_s):
+        raise ConfigError(f'--start is {looking.start_s:g} s, but what is replayed of '
+                          f'{recording.name} lasts {max(lengths_s):.1f} s')
+
+
+def _check_inputs(args, looking: LookOptions, topics, variants, recording) -> None:
+    """Raise for what the policy needs and the recording cannot have."""
+    Observer(looking.shown, Heard(), TransformBuffer(), looking.state_names)
+    known = variants.config.instructions
+    if looking.instruction:
+        try:
+            variants.check_instruction(looking.instruction)
+        except ObservationError as error:
+            raise ConfigError(f'--instruction: {error}') from error
+    elif not topics.instruction:
+        raise ConfigError(
+            f'{recording.name} has no topic of instructions: give --instruction TEXT'
+            + (f', one of {"; ".join(known)}' if known else '')
+            + ', or name the topic by --topics instruction=TOPIC')
+    lacks = [what for what, topic in (
+        ('TF', topics.tf or topics.tf_static), ('joint_states', topics.joint_states)) if not topic]
+    if looking.state_names and lacks:
+        raise ConfigError(
+            f'the policy takes the state of the arm ({" ".join(looking.state_names)}), and '
+            f'{recording.name} has no {" and no ".join(lacks)} to tell it: record them, name '
+            'their topics by --topics, or use a checkpoint that takes images alone')
+
+
+def _decides(recording, looking, topics, config, variants) -> dict:
+    """Return all that decides the answers, JSON values."""
+    return {
+        'source': recording.name, 'form': recording.form,
+        'recorded': {topic.name: topic.count for topic in recording.topics},
+        'times': [[each.start_ns, each.end_ns] for each in recording.episodes],
+        'checkpoint': config.checkpoint_directory.name, 'policy': policy_values(config.policy),
+        'rows': [[row.name, row.control] for row in variants.rows],
+        'other_instruction': variants.options.other, 'instruction': looking.instruction,
+        'topics': _topics_of(topics), 'camera_info': {
+            name: [info.width, info.height, info.k, info.d, info.p]
+            for name, info in looking.infos.items()},
+        'episodes': looking.episodes, 'start_s': looking.start_s, 'end_s': looking.end_s,
+        'stride': looking.stride, 'parameters': seen_values(config)}
+
+
+def _topics_of(topics: TopicMap) -> dict:
+    cameras = {**{f'{name}/image' if name else 'image': topic
+                  for name, topic in topics.images.items()},
+               **{f'{name}/camera_info' if name else 'camera_info': topic
+                  for name, topic in topics.infos.items()}}
+    single = {name: getattr(topics, name) for name in (
+        'tf', 'tf_static', 'joint_states', 'instruction', 'robot_description', 'clock')}
+    commands = {name: topic.name for name, topic in topics.commands.items()}
+    return {name: topic for name, topic in {**cameras, **single, **commands}.items() if topic}
+
+
+def _facts(args, recording, topics, config, variants) -> dict:
+    """Return what the results are of, JSON values."""
+    from datetime import datetime, timezone
+
+    from ..support.machine import machine, versions
+    return {
+        'source': recording.name, 'form': recording.form,
+        'seconds': sum(each.end_ns - each.start_ns for each in recording.episodes) * 1e-9,
+        'episodes': [each.name for each in recording.episodes], 'topics': _topics_of(topics),
+        'checkpoint': config.checkpoint_directory.name, 'instruction': args.instruction,
+        'variants': [row.title if hasattr(row, 'title') else row.name for row in variants.rows],
+        'cameras': list(config.cameras), 'frames': list(
+            config.protected_frames or config.end_effector_frames),
+        'notes': [], 'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'machine': machine(), 'versions': versions()}

@@ -1,0 +1,63 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a replay found, in files: replay.json, and what reads it beside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import json
+from pathlib import Path
+
+from .answers import check_same
+from .metrics.run import summarised
+from .metrics.summary import as_json
+from .metrics.table import table_text
+from .recorded_commands import recorded_commands
+from .run import check_answered, reasons
+from ..errors import ConfigError
+from ..support.files import check_directory, make_directory, saving_to, write_whole
+from ..support.progress import Progress
+
+JSON = 'replay.json'
+
+
+def begin(out: Path, decides) -> None:
+    """Raise ConfigError where a directory cannot take results, or has those of another replay."""
+    make_directory(out)
+    check_directory(out, '--out')
+    path = out / JSON
+    if not path.is_file():
+        return
+    try:
+        found = json.loads(path.read_bytes())['facts']['decides']
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f'{path} is not of a replay of this version ({error!r}): give another '
+                          '--out, or delete it') from error
+    check_same(found, json.loads(json.dumps(decides)), f'{out} holds the results of a replay')
+
+
+def finish(plan) -> None:
+    """Run a replay, write what it found, and print its table."""
+    replay, out = plan.replay, plan.replay.out
+    begin(out, replay.decides)
+    for note in plan.notes:
+        print(f'note: {note}')
+    results, store = replay.run()
+    with Progress('reading the recorded commands'):
+        commands, notes = recorded_commands(replay.recording, replay.topics, plan.settings)
+    facts = {**plan.facts, **results.facts, 'notes': [*plan.notes, *notes], 'counts': [
+        list(each) for each in reasons(results.images.problems)]}
+    results = replace(results, facts=facts, commands=commands)
+    check_answered(results)
+    summary = summarised(results)
+    print(table_text(summary))
+    for count, text in facts['counts']:
+        print(f'not answered: {count} x {text}')
+    for text in (*notes, *results.losses):
+        print(f'note: {text}')
+    content = {'facts': facts, 'losses': list(results.losses), 'summary': as_json(summary)}
+    data = json.dumps(content, indent=1).encode() + b'\n'
+    with saving_to(out, len(data), store.kept):
+        write_whole(out / JSON, data)
+    store.remove()
+    print(f'wrote {out}/: {JSON}')
