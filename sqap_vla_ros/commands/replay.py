@@ -13,15 +13,14 @@ from pathlib import Path
 
 from .options import add_policy_arguments
 from .replay_config import node_config, POLICY
-from ..errors import ConfigError
 
 
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla replay`."""
     from ..evaluate.plan import VARIANTS
     add = parser.add_argument
-    add('source', metavar='SOURCE', help='a bag (its directory, metadata.yaml or a file; SQLite or '
-        'MCAP) or a LeRobot data set')
+    add('source', metavar='SOURCE', help='a bag (its directory, metadata.yaml or a file; SQLite '
+        'or MCAP) or a LeRobot data set')
     add('--checkpoint', metavar='NAME_OR_DIR', default='',
         help="a bundled model or a checkpoint directory; else --config's")
     add('--config', action='append', default=[], metavar='FILE.yaml',
@@ -64,8 +63,8 @@ def _add_part(group) -> None:
     add('--camera-info', action='append', default=[], metavar='[CAMERA=]FILE.yaml',
         help='a calibration in place of the recorded camera_info, as camera_calibration writes '
         'it; given again for further cameras')
-    add('--episodes', default='', metavar='LIST', help='of a recording of several, from 0, such as '
-        '0,3-5; all unless given')
+    add('--episodes', default='', metavar='LIST', help='of a recording of several, from 0, such '
+        'as 0,3-5; all unless given')
     add('--start', type=float, default=0.0, metavar='S',
         help="from when on, at least 0, in seconds from each episode's beginning")
     add('--end', type=float, metavar='S', help='until when, above --start; the end unless given')
@@ -82,14 +81,3 @@ def run(args) -> int:
     with closing(open_recording(args.source)) as recording:
         finish(planned(args, config, recording))
     return 0
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """Return the whole numbers of a list such as 0,3-5; raise ConfigError for another text."""
-    found: list[int] = []
-    for part in filter(None, text.replace(' ', '').split(',')):
-        first, dash, last = part.partition('-')
-        if not first.isdigit() or dash and not last.isdigit():
-            raise ConfigError(f'{option} {text}: expected whole numbers, such as 0,3-5')
-        found += range(int(first), int(last or first) + 1)
-    return tuple(dict.fromkeys(found))

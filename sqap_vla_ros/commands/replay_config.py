@@ -63,3 +63,14 @@ def policy_values(policy: PolicyOptions) -> dict:
     usual = PolicyOptions()
     return {item.name: getattr(policy, item.name) for item in fields(PolicyOptions)
             if getattr(policy, item.name) != getattr(usual, item.name)}
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return the whole numbers of a list such as 0,3-5; raise ConfigError for another text."""
+    found: list[int] = []
+    for part in filter(None, text.replace(' ', '').split(',')):
+        first, dash, last = part.partition('-')
+        if not first.isdigit() or dash and not last.isdigit():
+            raise ConfigError(f'{option} {text}: expected whole numbers, such as 0,3-5')
+        found += range(int(first), int(last or first) + 1)
+    return tuple(dict.fromkeys(found))

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .replay import numbers
-from .replay_config import policy_values, seen_values
+from .replay_config import numbers, policy_values, seen_values
 from ..errors import ConfigError, ObservationError
 from ..evaluate.checkpoint_files import digest
 from ..geometry.transform_buffer import TransformBuffer
@@ -128,7 +127,8 @@ def _check_part(looking: LookOptions, recording) -> None:
     if looking.stride < 1 or not 0 <= looking.start_s or (
             looking.end_s is not None and not looking.start_s < looking.end_s):
         raise ConfigError(f'--start is {looking.start_s:g}, --end {looking.end_s} and --stride '
-                          f'{looking.stride}: expected 0 <= start < end, and a stride of 1 or more')
+                          f'{looking.stride}: expected 0 <= start < end, and a stride of at '
+                          'least 1')
     count = len(recording.episodes)
     beyond = [index for index in looking.episodes or () if index >= count]
     if beyond:

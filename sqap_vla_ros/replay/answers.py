@@ -107,7 +107,7 @@ class Store:
 
     def found_images(self) -> Images:
         """Return all images."""
-        found, texts = self.images.read(self.done), self.texts.all()
+        found, texts = self.images.read(self.done), self.texts.by_number()
         warnings = [tuple(json.loads(text)) if text else () for text in (
             texts[index] for index in found['warnings'])]
         return Images(
@@ -121,7 +121,7 @@ class Store:
         """Return what a row answered."""
         facts = self.rows[row.name, row.control]
         found, images = self._table(facts).read(self.done), self.images.read(self.done)
-        texts, positions = self.texts.all(), found['positions']
+        texts, positions = self.texts.by_number(), found['positions']
         stages = {stage: found['latency_ms'][:, index]
                   for index, stage in enumerate(facts['stages'])}
         return Answers(

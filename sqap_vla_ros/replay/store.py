@@ -89,7 +89,7 @@ class Texts:
             self._numbers[text] = len(self._numbers)
         return self._numbers[text]
 
-    def all(self) -> list[str]:
+    def by_number(self) -> list[str]:
         """Return the texts in the order of their numbers."""
         return list(self._numbers)
 
