@@ -155,7 +155,7 @@ def test_tf_of_two_arms_is_told_apart_by_remapping(wire):
 def test_how_far_off_poses_may_be_is_no_question_that_counts():
     scene, source = Scene(), Transforms(None)
     scene.place('hand', NOW_NS - SECOND // 5)
-    source._buffer = scene.buffer
+    source._intake.buffer = scene.buffer
     observation, _ = Observer(OPTIONS, scene.heard, source).observe(
         picture(NOW_NS + SECOND // 20), 'go')  # TF is a little older
     assert observation.protected.radii_px.min() > 0
