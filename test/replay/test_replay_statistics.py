@@ -239,3 +239,16 @@ def test_images_are_counted_with_their_problems(results, summary):
     other = replace(results, images=replace(results.images, instructions=('other',) * 60))
     assert summarised(other).images.digest != summary.images.digest
     assert summarised(results).images.digest == summary.images.digest
+
+
+@pytest.mark.parametrize('rows', [0, 2, -2])
+def test_commands_that_are_off_in_time_are_found(results, rows):
+    plain = results.commands[0]
+    late = replace(plain, times_ns=plain.times_ns + rows * RATE_NS)
+    summary = summarised(replace(results, commands=(late,)))
+    found = summary.rows[0].against[0]
+    assert found.shift_s == pytest.approx(rows * 0.05)
+    told = [note for note in summary.notes if 'agrees best' in note]
+    assert len(told) == (rows != 0)
+    assert all(('0.1 s later' if rows > 0 else '0.1 s earlier') in note for note in told)
+    assert found.shifted < 0.8 if rows else found.shifted == 1.0

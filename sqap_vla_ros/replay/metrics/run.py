@@ -11,6 +11,7 @@ from .pairs import norm_errors, pair, reference_of
 from .percentiles import counted, mean_of
 from .robot import sliding_joints
 from .samples import digest, sample
+from .shift import best_shift
 from .smoothness import smoothness
 from .summary import Gripper, ImageCounts, RowSummary, Summary, TruthErrors
 from .sums import CONSTANT, summed
@@ -29,6 +30,10 @@ MEASURED_ALONE = ('no command of the arm that answers of kind {kind} can be held
 
 CONSTANT_AXES = ('{truth} does not vary along {axes} (by {least:g} at most): there is no NRMSE, '
                  'which divides by the range; see RMSE and MAE')
+
+SHIFTED = ('{row} agrees best with {truth} as it was {seconds:.3g} s {when} (the error is '
+           '{percent:.0f} % less there): are the clocks of camera and commands the same, and '
+           'was nothing delayed while it was recorded?')
 
 
 def summarised(results) -> Summary:
@@ -54,7 +59,7 @@ def summarised(results) -> Summary:
             found, why = _pair(results, answers, errors, slides)
             pairs += [found] if found else []
             notes.update(dict.fromkeys([why] if why else []))
-    notes.update(dict.fromkeys(_constants(rows)))
+    notes.update(dict.fromkeys([*_constants(rows), *_shifts(rows)]))
     truths = {each.facts.title: each.facts for mine in held.values() for each in mine}
     return Summary(_images(images), tuple(truths.values()), tuple(rows), tuple(pairs),
                    tuple(sample(images, answers) for answers in results.answers), tuple(notes))
@@ -82,6 +87,14 @@ def _constants(rows) -> list[str]:
                 found[each.truth] = CONSTANT_AXES.format(
                     truth=each.truth, axes=', '.join(names), least=CONSTANT)
     return list(found.values())
+
+
+def _shifts(rows) -> list[str]:
+    """Return what agrees better at another time, of the first row."""
+    return [SHIFTED.format(row=row.title, truth=each.truth, seconds=abs(each.shift_s),
+                           when='later' if each.shift_s > 0 else 'earlier',
+                           percent=100 * (1 - each.shifted))
+            for row in rows[:1] for each in row.against if each.shift_s]
 
 
 def _images(images) -> ImageCounts:
@@ -112,12 +125,14 @@ def _against(held: Held, answers, norms, images) -> TruthErrors:
     count, rows = answers.velocities.shape[:2]
     steps, sums = answers.execute_steps, summed(held, count, rows)
     compared = int(sums.count[:steps].max(axis=1, initial=0).sum())
+    shift = best_shift(held, count, rows)
     return TruthErrors(
         held.facts.title, sums.axes(slice(0, steps)), sums.axes(slice(0, 1)),
         sums.axes(slice(0, rows)),
         tuple(norm_errors(group, group_unit(held, group), values, images.episodes)
               for group, values in norms.items()),
-        sums.growth(answers.dt_s), int(answers.answered.sum()) * steps - compared)
+        sums.growth(answers.dt_s), int(answers.answered.sum()) * steps - compared,
+        *(None, None) if shift is None else (shift[0] * answers.dt_s, shift[1]))
 
 
 def _grippers(results, answers) -> tuple[Gripper, ...]:

@@ -18,6 +18,7 @@ def table_text(summary: Summary) -> str:
     blocks = [_images(summary), _rows(summary)]
     blocks += [_against(summary, truth) for truth in summary.truths]
     blocks += [_pairs(summary)] if summary.pairs else []
+    blocks += [_times(summary)] if summary.rows else []
     blocks.append('\n'.join([OPEN_LOOP, *(f'note: {text}' for text in summary.notes)]))
     return '\n\n'.join(block for block in blocks if block)
 
@@ -74,8 +75,7 @@ def _row(row) -> tuple[str, ...]:
             number(row.tokens.kept), share(row.tokens.recall),
             f'{scaled(first.jump.mean, first.unit)} / {scaled(first.inside.mean, first.unit)} '
             f'{unit}',
-            ' '.join(number(value) for value in (total.p50, total.p95, total.p99))
-            if total else NOTHING, late)
+            _percentiles(total), late)
 
 
 def _against(summary: Summary, truth) -> str:
@@ -117,6 +117,27 @@ def _pairs(summary: Summary) -> str:
             share(first.relative), _interval(worse, first.unit), share(pair.gripper_agreement),
             number(pair.latency.mean) if pair.latency else NOTHING))
     return columns(lines)
+
+
+def _times(summary: Summary) -> str:
+    """Return milliseconds: a line a stage, a column a variant; controls take as long."""
+    rows = [row for row in summary.rows if row.control == 'none'] or list(summary.rows)
+    stages = dict.fromkeys(stage for row in rows for stage in row.timing.stages)
+    lines = [('ms, p50 p95 p99', *(row.title for row in rows))]
+    lines += [(stage, *(_percentiles(row.timing.stages.get(stage)) for row in rows))
+              for stage in stages]
+    lines.append(('answer since its image', *(_percentiles(row.timing.answer_age)
+                                              for row in rows)))
+    age = rows[0].timing.input_age
+    came = ('images have stamps of another clock than the recording has' if age is None else
+            f'images came in {_percentiles(age)} ms after their stamps')
+    return columns(lines) + '\n' + came
+
+
+def _percentiles(found) -> str:
+    if found is None or not found.count:
+        return NOTHING
+    return ' '.join(number(value) for value in (found.p50, found.p95, found.p99))
 
 
 def _interval(interval: Interval | None, unit: str) -> str:
