@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+import re
 
 import numpy as np
 
@@ -192,7 +193,11 @@ class _Resumed:
 
 
 def patch_box(transform: ImageTransform, size) -> dict:
-    """Return {'patch_box': left, top, right, bottom of what patches cover, shares of an image}."""
+    """
+    Return {'patch_box': left, top, right, bottom of what patches cover, as shares of an image}.
+
+    patch_reversed: whether rows and whether columns of patches come in reverse order.
+    """
     width, height = size
     if not width:
         return {}
@@ -201,12 +206,12 @@ def patch_box(transform: ImageTransform, size) -> dict:
         y0 = height - y0 - high
     if transform.reversed_axes[1]:
         x0 = width - x0 - wide
-    return {'patch_box': [x0 / width, y0 / height, (x0 + wide) / width, (y0 + high) / height]}
+    return {'patch_box': [x0 / width, y0 / height, (x0 + wide) / width, (y0 + high) / height],
+            'patch_reversed': list(transform.reversed_axes)}
 
 
 def reasons(problems, most: int = 5) -> list[tuple[int, str]]:
     """Return (count, an example) of texts that differ in more than their numbers, most first."""
-    import re
     found: dict[str, list] = {}
     for text in filter(None, problems):
         each = found.setdefault(re.sub(r'\d+(\.\d+)?', '#', text), [0, text])

@@ -12,13 +12,15 @@ from .answers import check_same
 from .metrics.run import summarised
 from .metrics.summary import as_json
 from .metrics.table import table_text
+from .pictures import Pictures
 from .recorded_commands import recorded_commands
+from .report.write import write_report
 from .run import check_answered, reasons
 from ..errors import ConfigError
 from ..support.files import check_directory, make_directory, saving_to, write_whole
 from ..support.progress import Progress
 
-JSON = 'replay.json'
+JSON, REPORT = 'replay.json', 'report.html'
 
 
 def begin(out: Path, decides) -> None:
@@ -59,5 +61,8 @@ def finish(plan) -> None:
     data = json.dumps(content, indent=1).encode() + b'\n'
     with saving_to(out, len(data), store.kept):
         write_whole(out / JSON, data)
+    pictures = Pictures(replay.recording, replay.topics, replay.looking, results.images)
+    with Progress('writing the report'):
+        write_report(results, summary, pictures, out / REPORT)
     store.remove()
-    print(f'wrote {out}/: {JSON}')
+    print(f'wrote {out}/: {JSON}, {REPORT}')
