@@ -10,9 +10,6 @@ image is looked at when what may still have been on its way to the node has come
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
-from pathlib import Path
-import struct
 
 from .names import sibling_info, those_there, with_frames
 from .sample import Looker, Sample
@@ -21,7 +18,8 @@ from ..geometry.transform_buffer import TransformBuffer, TransformLookupError
 from ..ingest.camera_info import InfoStream
 from ..ingest.observer import at_once, Heard
 from ..ingest.stamps import stamp_ns
-from ..support.requirements import missing_modules_as
+from ..recordings.bag import BagRecording
+from ..recordings.recording import Message, Topic
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 INFO, TF = 'sensor_msgs/msg/CameraInfo', 'tf2_msgs/msg/TFMessage'
@@ -31,89 +29,47 @@ WAITS_NS = 500_000_000  # of the bag's time, for TF that was recorded after the 
 
 def samples_of_bag(path, topics, options, frames, count, progress):
     """
-    Return (up to count samples, evenly over the bag; topics of image and camera_info).
+    Return (up to count samples, evenly over the bag; topics of image and camera_info; losses).
 
     topics: (image, camera_info), '' for the only one that is there.  options: ObserverOptions.
     frames: to look at besides the end effector's.  progress(text) is told how far it is.
-    Raises ConfigError for a bag or a topic that is not there, ObservationError for one that
-    cannot be read or shows nothing.
+    losses: what could not be read, in words.  Raises ConfigError for a bag or a topic that is
+    not there, ObservationError for one that cannot be read or shows nothing.
     """
-    with _opened(path) as reader:
-        image = _image(reader, path, topics[0])
-        info = _info(reader, path, topics[1] or sibling_info(image.topic), bool(topics[1]))
-        run = _Pass(reader, image, info, options, frames)
-        samples = run.samples(path, count, progress)
-        return samples, (image.topic, info.topic)
-
-
-@contextmanager
-def _opened(path):
-    """Open a bag; what a missing or damaged one raises becomes an error with a cure."""
-    with missing_modules_as(ConfigError):
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import get_typestore, Stores
-    place = Path(path)
-    if not place.exists():
-        there = [item.name for item in place.absolute().parent.glob('*')]
-        raise ConfigError(f'--bag {path} does not exist; ' + those_there(
-            place.name, there, f'in {place.absolute().parent}'))
-    if place.suffix == '.bag':
-        raise ConfigError(f'--bag {path} is of ROS 1: convert it by rosbags-convert')
-    if place.is_file() and (place.parent / 'metadata.yaml').exists():
-        place = place.parent
-    with _readable(path):
-        reader = AnyReader([place], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-        reader.open()
+    bag = BagRecording(path)
     try:
-        yield reader
+        image = _image(bag, path, topics[0])
+        info = _info(bag, path, topics[1] or sibling_info(image.name), bool(topics[1]))
+        samples = _Pass(bag, image, info, options, frames).samples(path, count, progress)
+        return samples, (image.name, info.name), bag.losses
     finally:
-        reader.close()
+        bag.close()
 
 
-@contextmanager
-def _readable(path):
-    """Turn what damaged files raise into an ObservationError."""
-    from apsw import Error as SqliteError
-    from rosbags.highlevel import AnyReaderError
-    from rosbags.rosbag2 import ReaderError
-    damage = (AnyReaderError, ReaderError, SqliteError, struct.error, OSError, EOFError,
-              IndexError, KeyError, AssertionError, RuntimeError, ValueError)
-    try:
-        yield
-    except (ConfigError, ObservationError):
-        raise
-    except damage as error:
-        raise ObservationError(
-            f'the bag {path} cannot be read: {str(error) or type(error).__name__}. Was it cut '
-            'off, or is it still being written? ros2 bag reindex writes a missing metadata.yaml, '
-            'mcap recover mends an .mcap') from error
-
-
-def _image(reader, path, wanted):
+def _image(bag, path, wanted) -> Topic:
     kinds = (IMAGE, COMPRESSED)
-    there = [connection for connection in reader.connections if connection.msgtype in kinds]
+    there = [topic for topic in bag.topics if topic.kind in kinds]
     for name in (wanted, f'{wanted}/compressed') if wanted else ():
-        for connection in there:
-            if connection.topic == name:
-                return connection
-    colour = [connection for connection in there if 'depth' not in connection.topic.lower()]
-    if not wanted and len({connection.topic for connection in colour}) == 1:
+        for topic in there:
+            if topic.name == name:
+                return topic
+    colour = [topic for topic in there if 'depth' not in topic.name.lower()]
+    if not wanted and len(colour) == 1:
         return colour[0]
-    raise ConfigError(_no_topic(reader, path, '--image', wanted or 'image', kinds, 'images'))
+    raise ConfigError(_no_topic(bag, path, '--image', wanted or 'image', kinds, 'images'))
 
 
-def _info(reader, path, wanted, is_told):
-    there = [connection for connection in reader.connections if connection.msgtype == INFO]
-    exact = [connection for connection in there if connection.topic == wanted]
+def _info(bag, path, wanted, is_told) -> Topic:
+    there = [topic for topic in bag.topics if topic.kind == INFO]
+    exact = [topic for topic in there if topic.name == wanted]
     if exact or not is_told and len(there) == 1:
         return (exact or there)[0]
-    raise ConfigError(_no_topic(reader, path, '--camera-info', wanted, (INFO,), 'camera_info'))
+    raise ConfigError(_no_topic(bag, path, '--camera-info', wanted, (INFO,), 'camera_info'))
 
 
-def _no_topic(reader, path, flag, wanted, kinds, what):
-    names = [connection.topic for connection in reader.connections
-             if connection.msgtype in kinds]
-    every = [connection.topic for connection in reader.connections]
+def _no_topic(bag, path, flag, wanted, kinds, what):
+    names = [topic.name for topic in bag.topics if topic.kind in kinds]
+    every = [topic.name for topic in bag.topics]
     text = those_there(wanted, names, f'topics of {what}') if names else (
         f'no topic of {what}, but ' + those_there(wanted, every, 'topics'))
     return f'the bag {path} has no topic {wanted}: {text}. Name one by {flag}'
@@ -122,87 +78,91 @@ def _no_topic(reader, path, flag, wanted, kinds, what):
 class _Pass:
     """One pass over a bag."""
 
-    def __init__(self, reader, image, info, options, frames):
-        self._reader, self._image, self._info = reader, image, info
+    def __init__(self, bag, image, info, options, frames):
+        self._bag, self._image, self._info = bag, image, info
         self._stream = InfoStream()
         self._max_age_s = options.camera_info_max_age
-        self._heard = Heard(info_topic=info.topic)
+        self._heard = Heard(info_topic=info.name)
         self._buffer = TransformBuffer()
         self._looker = Looker(options, self._heard, self._buffer, at_once, frames)
         self._why = ''
 
     def samples(self, path, count, progress) -> list[Sample]:
         """Return the samples; raise ObservationError with the last reason if there are none."""
+        self._hear_latched()
         found = []
-        try:
-            with _readable(path):
-                self._hear_latched()
-                for sample in self._looked_at(count, progress):
-                    found.append(sample)
-                    if len(found) == count:
-                        break
-        except ObservationError as error:  # the images before it was cut off can be used
-            self._why = str(error)
+        for sample in self._looked_at(count, progress):
+            found.append(sample)
+            if len(found) == count:
+                break
         if not found:
-            raise ObservationError(self._why or f'the bag {path} holds no message on '
-                                   f'{self._image.topic}')
+            raise ObservationError('; '.join((
+                self._why or f'the bag {path} holds no message on {self._image.name}',
+                *self._bag.losses)))
         return found
 
     def _hear_latched(self):
-        static = self._connections(STATIC)
-        for _, _, message in self._messages(static) if static else ():
+        for message in self._messages([STATIC]):
             self._hear_transforms(message, True)
-        for _, _, message in self._messages([self._info]):
-            self._heard.camera_info, self._heard.info_is_latched = message, True
-            break
+        for message in self._messages([self._info.name]):
+            content = self._content(message)
+            if content is not None:
+                self._heard.camera_info, self._heard.info_is_latched = content, True
+                break
 
     def _looked_at(self, count, progress):
         """Yield samples, each when the bag is far enough beyond its image."""
         pending, number = deque(), 0
-        total = max(self._image.msgcount, count)
+        total = max(self._image.count, count)
         wanted = {(2 * number + 1) * total // (2 * count) for number in range(count)}
-        connections = [*self._connections(MOVING), self._image, self._info]
-        for connection, time_ns, message in self._messages(connections, wanted):
-            while pending and time_ns - pending[0][0] > WAITS_NS:
-                yield from self._look(pending.popleft()[1])
-            if connection.topic == MOVING:
+        for message in self._messages([MOVING, self._image.name, self._info.name], wanted):
+            while pending and message.time_ns - pending[0].time_ns > WAITS_NS:
+                yield from self._look(pending.popleft())
+            if message.topic == MOVING:
                 self._hear_transforms(message, False)
-            elif connection.topic == self._info.topic:
+            elif message.topic == self._info.name:
                 self._hear_info(message)
             else:
                 number += 1
-                progress(f'image {number} of {min(count, self._image.msgcount or count)}')
-                pending.append((time_ns, message))
+                progress(f'image {number} of {min(count, self._image.count or count)}')
+                pending.append(message)
         while pending:
-            yield from self._look(pending.popleft()[1])
+            yield from self._look(pending.popleft())
 
-    def _look(self, message):
+    def _look(self, message: Message):
         try:
-            yield self._looker.look(message)
+            yield self._looker.look(message.read())
         except ObservationError as error:
             self._why = with_frames(str(error), self._buffer.frames())
 
-    def _connections(self, topic):
-        return [connection for connection in self._reader.connections
-                if connection.topic == topic and connection.msgtype == TF]
-
-    def _messages(self, connections, wanted=()):
-        """Yield (connection, time, message), of images the wanted numbers alone."""
+    def _messages(self, topics, wanted=()):
+        """Yield messages of topics, of images the wanted numbers alone."""
         images = -1
-        for connection, time_ns, data in self._reader.messages(connections):
-            if connection.topic == self._image.topic:
+        for message in self._bag.messages(topics):
+            if message.topic == self._image.name:
                 images += 1
                 if images not in wanted:
                     continue
-            yield connection, time_ns, self._reader.deserialize(data, connection.msgtype)
+            yield message
+
+    def _content(self, message: Message):
+        """Return what a message tells, None for a damaged one."""
+        try:
+            return message.read()
+        except ObservationError as error:
+            self._why = f'{message.topic}: {error}'
+            return None
 
     def _hear_info(self, message):
-        self._stream.heard(message)
-        self._heard.camera_info = message
-        self._heard.info_is_latched = not self._stream.is_live(self._max_age_s)
+        content = self._content(message)
+        if content is not None:
+            self._stream.heard(content)
+            self._heard.camera_info = content
+            self._heard.info_is_latched = not self._stream.is_live(self._max_age_s)
 
     def _hear_transforms(self, message, static):
-        for transform in message.transforms:
+        content = self._content(message) if message.kind == TF else None
+        for transform in content.transforms if content is not None else ():
             try:
                 self._buffer.insert_numbers(*_plain(transform), static=static)
             except TransformLookupError as error:

@@ -162,12 +162,15 @@ def look(args, config, options):
 
 
 def of_bag(args, config, options, progress):
-    """Return (samples, topics) of a bag."""
+    """Return (samples, topics) of a bag; tell what of it could not be read."""
     from .camera_config import topics_in_bag
     from ..calibration.bag import samples_of_bag
     from ..ingest.observer import ObserverOptions
-    return samples_of_bag(args.bag, topics_in_bag(args), ObserverOptions.of(config),
-                          options.more_frames, args.samples, progress)
+    samples, topics, losses = samples_of_bag(
+        args.bag, topics_in_bag(args), ObserverOptions.of(config), options.more_frames,
+        args.samples, progress)
+    print(''.join(f'--bag {args.bag}: {text}\n' for text in losses), end='', file=sys.stderr)
+    return samples, topics
 
 
 def of_topics(args, config, options, progress):

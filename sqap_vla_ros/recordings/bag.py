@@ -13,18 +13,22 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from functools import partial
 
-from .bag_files import bag_files, PACKED, temporary_folder, unpacked_file
-from .bag_types import Types
+from .bag_files import (
+    bag_files, loaded_yaml, MAGIC_OF_ROS_1, ROS_1, temporary_folder, unpacked_file)
+from .bag_types import reader
 from .mcap_file import McapFile
+from .mcap_records import MAGIC as MCAP
 from .merging import merged, Source
-from .parts import CDR
+from .parts import CDR, ZSTD
 from .recording import Episode, Message, Topic
-from .sqlite_file import SqliteFile
+from .sqlite_file import MAGIC as SQLITE, SqliteFile
+from .stretches import Stretch, stretches
 from ..errors import ConfigError, ObservationError
 from ..support.progress import Progress
 from ..support.requirements import missing_modules_as
 
-_FILES = {'.mcap': McapFile, '.db3': SqliteFile}
+_FORMS = {MCAP: McapFile, SQLITE: SqliteFile}  # by what they begin with
+LFS = '. A pointer of Git LFS? `git lfs pull` brings the file'
 TRANSIENT_LOCAL = (1, 'transient_local')
 BEST_EFFORT = (2, 'best_effort')
 
@@ -51,7 +55,13 @@ class BagRecording:
                                    + '; '.join(self._own_losses))
         self._take_channels(path)
         self.form = 'rosbag2, ' + '/'.join(sorted({file.part.form for file in self._files}))
-        self.episodes = (Episode(self.name, *self._span(path)),)
+        if not any(file.part.blocks for file in self._files):
+            raise ObservationError('; '.join((
+                f'the bag {path} holds no message that can be read; its topics: '
+                + (', '.join(sorted(self._kinds)) or 'none'), *self.losses)))
+        self._stretches = self._in_stretches()
+        self.episodes = tuple(self._episodes())
+        self._compare()
 
     def close(self) -> None:
         """Close the files, and remove what was unpacked."""
@@ -63,28 +73,30 @@ class BagRecording:
     @property
     def losses(self) -> list[str]:
         """Return what could not be read, as far as it was tried."""
-        return [*self._own_losses, *(text for file in self._files for text in file.part.losses)]
+        return [*self._own_losses, *(text for file in self._files for text in file.losses)]
 
     def messages(self, topics: Collection[str], start_ns: int | None = None,
                  end_ns: int | None = None) -> Iterator[Message]:
         """Yield the messages of topics from a time to another, both included, by their times."""
         start_ns = 0 if start_ns is None else start_ns
         end_ns = 2**63 if end_ns is None else end_ns
-        sources = [source for file in self._files
-                   for source in self._sources(file, set(topics), start_ns, end_ns)]
-        for time_ns, channel, data, read in merged(sources):
-            if start_ns <= time_ns <= end_ns:
-                yield Message(time_ns, channel.topic, channel.kind, data, partial(read, data))
+        for stretch in self._stretches:
+            shift_ns = stretch.shift_ns
+            sources = self._sources(stretch, set(topics), start_ns - shift_ns, end_ns - shift_ns)
+            for time_ns, channel, data, read in merged(sources):
+                if start_ns <= time_ns + shift_ns <= end_ns:
+                    yield Message(time_ns + shift_ns, channel.topic, channel.kind, data,
+                                  partial(read, data))
 
-    def _sources(self, file, topics, start_ns, end_ns) -> Iterator[Source]:
-        wanted = {number: (channel, self._types.reader(channel))
-                  for number, channel in self._used(file) if channel.topic in topics}
-        numbers = frozenset(wanted)
-        for block in file.part.blocks:
+    def _sources(self, stretch: Stretch, topics, start_ns, end_ns) -> Iterator[Source]:
+        wanted = {file: {number: (channel, reader(channel, self._distro))
+                         for number, channel in self._used(file) if channel.topic in topics}
+                  for file in self._files}
+        for file, block in stretch.pieces:
             if block.end_ns < start_ns or block.start_ns > end_ns:
                 continue
-            if block.channels is None or block.channels & numbers:
-                yield Source(block.start_ns, partial(_items, file, block, wanted))
+            if block.channels is None or not block.channels.isdisjoint(wanted[file]):
+                yield Source(block.start_ns, partial(_items, file, block, wanted[file]))
 
     def _open(self, files):
         for path in files:
@@ -94,18 +106,53 @@ class BagRecording:
                 self._own_losses.append(str(error))
 
     def _opened(self, path):
-        size = path.stat().st_size
-        if not size:
-            raise ObservationError(f'{path} is empty: 0 bytes')
-        if path.suffix == PACKED:
+        begin = _beginning(path)
+        if begin.startswith(ZSTD):
             self._folder = self._folder or temporary_folder()
             path = unpacked_file(path, self._folder.name, self._own_losses)
-        if path.suffix not in _FILES:
-            raise ConfigError(f'{path} is no file of a bag, expected *.mcap or *.db3')
-        if path.suffix == '.db3':
-            return SqliteFile(path)
-        with Progress(f'looking through {path.name}', size, 'B', scaled=True) as progress:
-            return McapFile(path, lambda done: progress.advance(done - progress.done))
+            begin = _beginning(path)
+        if begin.startswith(MAGIC_OF_ROS_1):
+            raise ConfigError(ROS_1.format(path, path.with_suffix('')))
+        opened = next((form for magic, form in _FORMS.items() if begin.startswith(magic)), None)
+        if opened is None:
+            cure = LFS if begin.startswith(b'version ') else ''
+            raise ObservationError(f'{path} is no file of a bag: it begins with {begin[:8]!r}, '
+                                   f'expected {MCAP!r} (MCAP) or {SQLITE!r} (SQLite){cure}')
+        with Progress(f'looking through {path.name}', path.stat().st_size, 'B',
+                      scaled=True) as progress:
+            return opened(path, lambda done: progress.advance(done - progress.done))
+
+    def _in_stretches(self) -> list[Stretch]:
+        size = sum(block.size for file in self._files for block in file.part.blocks)
+        with Progress('looking whether time goes on', size, 'B', scaled=True) as progress:
+            found = stretches(self._files, lambda done: progress.advance(done - progress.done))
+        for before, after in zip(found, found[1:]):
+            back_s = (before.end_ns - before.shift_ns - after.start_ns + after.shift_ns) * 1e-9
+            self._own_losses.append(
+                f'time goes back by {back_s:.1f} s, {_seconds(found[0].start_ns, before.end_ns)} '
+                'after the beginning: an episode of its own begins there')
+        return found
+
+    def _episodes(self) -> Iterator[Episode]:
+        for number, stretch in enumerate(self._stretches, 1):
+            name = f'{self.name}-{number}' if len(self._stretches) > 1 else self.name
+            yield Episode(name, stretch.start_ns, stretch.end_ns)
+
+    def _compare(self):
+        """Tell of messages of unknown topics, and of what only metadata.yaml knows."""
+        orphans = sum(count for file in self._files for number, count in file.part.counts.items()
+                      if number not in file.part.channels)
+        if orphans:
+            self._own_losses.append(f'{orphans} messages are of topics that are not described')
+        told = _told_counts(self._metadata)
+        found = {topic.name: topic.count for topic in self.topics}
+        less = [f'{name} {found.get(name, 0)} of {count}' for name, count in told.items()
+                if found.get(name, 0) < count]
+        if less:
+            total = sum(found.get(name, 0) for name in told)
+            self._own_losses.append(
+                f'metadata.yaml counts {sum(told.values())} messages, {total} were found: '
+                + ', '.join(less))
 
     def _used(self, file):
         """Return (number, channel) of those whose messages are taken."""
@@ -117,7 +164,7 @@ class BagRecording:
                     for number, channel in file.part.channels.items()]
         distros = [self._metadata.get('ros_distro') or '',
                    *(file.part.distro for file in self._files)]
-        self._types = Types(next((str(name) for name in distros if name), ''))
+        self._distro = next((str(name) for name in distros if name), '')
         self._check_encodings(path, channels)
         counts = defaultdict(Counter)
         for channel, count in channels:
@@ -149,13 +196,6 @@ class BagRecording:
         self._own_losses.append(f'topics left out since they are encoded as {encodings}, not as '
                                 f'cdr: {", ".join(sorted(others))}')
 
-    def _span(self, path):
-        blocks = [block for file in self._files for block in file.part.blocks if block.end_ns]
-        if not blocks:
-            raise ObservationError(f'the bag {path} holds no message' + ''.join(
-                f'; {text}' for text in self.losses))
-        return min(block.start_ns for block in blocks), max(block.end_ns for block in blocks)
-
 
 def _items(file, block, wanted):
     """Yield (time, channel, data, read) of a block's messages."""
@@ -163,12 +203,39 @@ def _items(file, block, wanted):
         yield (time_ns, *wanted[number][:1], data, wanted[number][1])
 
 
+def _beginning(path) -> bytes:
+    """Return the first bytes of a file; raise ObservationError where there are none."""
+    try:
+        with path.open('rb') as file:
+            begin = file.read(16)
+    except OSError as error:
+        raise ObservationError(f'{path} cannot be read: {error.strerror}') from error
+    if not begin:
+        raise ObservationError(f'{path} is empty: 0 bytes')
+    return begin
+
+
+def _seconds(start_ns, end_ns) -> str:
+    return f'{(end_ns - start_ns) * 1e-9:.1f} s'
+
+
+def _told_counts(metadata) -> dict[str, int]:
+    """Return how many messages of each topic metadata.yaml tells, as far as it makes sense."""
+    counts = {}
+    for item in metadata.get('topics_with_message_count') or ():
+        try:
+            counts[item['topic_metadata']['name']] = int(item['message_count'])
+        except (TypeError, KeyError, ValueError):
+            continue
+    return counts
+
+
 def _qos(profiles) -> tuple[bool, bool, int]:
     """Return (latched, reliable, depth) of what the publishers offered."""
     if isinstance(profiles, str):
         import yaml
         try:
-            profiles = yaml.safe_load(profiles) if profiles else []
+            profiles = loaded_yaml(profiles) if profiles else []
         except yaml.YAMLError:
             profiles = []
     offered = [item for item in profiles or () if isinstance(item, dict)]

@@ -21,6 +21,9 @@ from ..support.progress import Progress
 STORAGES = ('.db3', '.mcap')
 PACKED = '.zstd'
 METADATA = 'metadata.yaml'
+MAGIC_OF_ROS_1 = b'#ROSBAG'
+ROS_1 = ('{0} is a bag of ROS 1, expected one of ROS 2: convert it by `rosbags-convert --src {0} '
+         '--dst {1}`')
 _PIECE = 4 * 2**20
 
 
@@ -42,11 +45,8 @@ def bag_files(path) -> BagFiles:
     """Return the files of a bag; raise ConfigError where there is none, naming what is."""
     path = Path(path)
     if not path.exists():
-        raise ConfigError(f'the bag {path} does not exist{nearest_path(path)}: it is in '
-                          f'{path.absolute().parent}: {_there(path.absolute().parent)}')
-    if path.suffix == '.bag':
-        raise ConfigError(f'{path} is a bag of ROS 1, expected one of ROS 2: convert it by '
-                          f'`rosbags-convert --src {path} --dst {path.with_suffix("")}`')
+        raise ConfigError(f'the bag {path} does not exist{nearest_path(path)}; '
+                          f'{path.absolute().parent} holds {_there(path.absolute().parent)}')
     folder = path if path.is_dir() else path.parent
     losses = []
     metadata = _metadata(folder / METADATA, losses)
@@ -93,12 +93,18 @@ def _metadata(path, losses) -> dict:
         return {}
     import yaml
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = loaded_yaml(path.read_text(encoding='utf-8'))
         return dict(content['rosbag2_bagfile_information'])
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError) as error:
         losses.append(f'{path} cannot be used ({_first_line(error)}): the files beside it are '
                       'read without it')
         return {}
+
+
+def loaded_yaml(text: str):
+    """Return what a YAML text holds, by the faster one of the two loaders where it is there."""
+    import yaml
+    return yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
 
 
 def _first_line(error) -> str:
@@ -118,6 +124,10 @@ def _of_directory(folder, metadata, losses) -> list[Path]:
         losses.append(f'{folder / METADATA} names {len(told)} files, {len(missing)} of them are '
                       f'not there: {_some(missing)}')
     files = found or _one_bag(folder, lying)
+    if not files and missing:
+        raise ConfigError(f'{folder / METADATA} names {_some(missing)}, of which nothing is '
+                          f'there: {folder} holds {_there(folder)}. Copy the files beside it'
+                          + _bags_below(folder))
     if not files:
         raise ConfigError(f'{folder} is no bag: it holds {_there(folder)}, expected *.mcap or '
                           '*.db3' + _bags_below(folder))

@@ -11,6 +11,7 @@ that cannot be read disturbs nobody who does not ask for it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 import struct
 
 from .parts import Channel
@@ -21,97 +22,83 @@ DISTROS = ('humble', 'jazzy', 'lyrical')  # of a bag that does not tell; without
 # first is the likely one: later ones write them into each bag
 
 
-class Types:
-    """Reads messages of the types of a bag."""
+def reader(channel: Channel, distro: str = '') -> Callable[[bytes], object]:
+    """
+    Return what makes objects of a channel's messages.
 
-    def __init__(self, distro: str = ''):
-        """Take the name of the distribution that wrote the bag, '' for unknown."""
-        self._distros = tuple(dict.fromkeys((distro, *DISTROS) if distro else DISTROS))
-        self._stores, self._readers = {}, {}
+    distro: that wrote the bag, '' for unknown.  It raises ObservationError for a damaged message
+    and for a type that is not known.
+    """
+    distros = tuple(dict.fromkeys((distro, *DISTROS) if distro else DISTROS))
+    return partial(_read, channel.kind, channel.definition, distros)
 
-    def reader(self, channel: Channel) -> Callable[[bytes], object]:
-        """Return what makes objects of a channel's messages; see read."""
-        key = channel.kind, channel.definition
-        if key not in self._readers:
-            self._readers[key] = _Reader(self, *key)
-        return self._readers[key]
 
-    def defaults(self, kind: str):
-        """Return a store that knows a type by heart, None if no distribution has it."""
-        for distro in self._distros:
-            store = self._store(distro)
-            if store is not None and kind in store.fielddefs:
-                return store
+def _read(kind, definition, distros, data) -> object:
+    told, known = _by_definition(kind, definition, distros), _by_heart(kind, distros)
+    if told is None and known is None:
+        raise ObservationError(
+            f'the type {kind} is not known, and the bag holds no definition of it that can be '
+            'used: record it again with ROS 2 Jazzy or later, which writes definitions into the '
+            'bag')
+    try:
+        return _message(told or known, kind, data)
+    except ObservationError:
+        if told is None or known is None:
+            raise
+        return _message(known, kind, data)  # some bags hold definitions that are none
+
+
+def _message(store, kind, data):
+    from rosbags.serde import SerdeError
+    try:
+        return store.deserialize_cdr(data, kind)
+    except (SerdeError, struct.error, ValueError, IndexError) as error:
+        raise ObservationError(f'a {kind} of {len(data)} bytes is damaged: {error}') from error
+
+
+@lru_cache(maxsize=256)
+def _by_definition(kind, definition, distros):
+    """Return a store that knows a type by the bag's own definition, None where that is none."""
+    from rosbags.typesys import get_types_from_idl, get_types_from_msg, TypesysError
+    language, text = definition or ('', '')
+    if language not in LANGUAGES or not text.strip():
         return None
+    parse = partial(get_types_from_msg, name=kind) if language == 'ros2msg' \
+        else get_types_from_idl
+    try:
+        store = _completed(parse(text), distros)
+    except (TypesysError, KeyError, ValueError, SyntaxError):
+        return None
+    return store if store is not None and kind in store.fielddefs else None
 
-    def _store(self, distro):
-        from rosbags.typesys import get_typestore, Stores
-        if distro not in self._stores:
-            name = f'ros2_{distro}'
-            known = name in {item.value for item in Stores}
-            self._stores[distro] = get_typestore(Stores(name)) if known else None
-        return self._stores[distro]
 
-
-class _Reader:
-    """Reads the messages of one type."""
-
-    def __init__(self, types, kind, definition):
-        self._types, self._kind, self._definition = types, kind, definition
-        self._store = None
-
-    def __call__(self, data: bytes) -> object:
-        """Return the message; raise ObservationError for a damaged one or an unknown type."""
-        from rosbags.serde import SerdeError
-        if self._store is None:
-            self._store = self._embedded() or self._by_heart()
-        try:
-            return self._store.deserialize_cdr(data, self._kind)
-        except (SerdeError, struct.error, ValueError, IndexError) as error:
-            raise ObservationError(
-                f'a {self._kind} of {len(data)} bytes is damaged: {error}') from error
-
-    def _embedded(self):
-        """Return a store of the bag's own definition, None where that cannot be used."""
-        from rosbags.typesys import get_types_from_idl, get_types_from_msg, TypesysError
-        language, text = self._definition or ('', '')
-        if language not in LANGUAGES or not text.strip():
-            return None
-        try:
-            types = (get_types_from_msg(text, self._kind) if language == 'ros2msg'
-                     else get_types_from_idl(text))
-            return self._completed(types)
-        except (TypesysError, KeyError, ValueError, SyntaxError):
-            return None
-
-    def _completed(self, types):
-        """Return a store of types and, of those that they name, the ones known by heart."""
-        from rosbags.typesys import get_typestore, Stores
-        if self._kind not in types:
-            return None
-        store = get_typestore(Stores.EMPTY)
-        for name in list(types):
-            if name in store.fielddefs:
-                del types[name]
-        store.register(types)
-        missing = _named(store.fielddefs) - store.fielddefs.keys()
-        while missing:
-            name = missing.pop()
-            other = self._types.defaults(name)
+def _completed(types, distros):
+    """Return a store of types and, of those that they name, the ones known by heart."""
+    from rosbags.typesys import get_typestore, Stores
+    store = get_typestore(Stores.EMPTY)
+    store.register({name: fields for name, fields in types.items()
+                    if name not in store.fielddefs})
+    while missing := _named(store.fielddefs) - store.fielddefs.keys():
+        for name in missing:
+            other = _by_heart(name, distros)
             if other is None:
                 return None
             store.register({name: other.fielddefs[name]})
-            missing = _named(store.fielddefs) - store.fielddefs.keys()
-        return store
+    return store
 
-    def _by_heart(self):
-        store = self._types.defaults(self._kind)
-        if store is None:
-            raise ObservationError(
-                f'the type {self._kind} is not known, and the bag holds no definition of it that '
-                'can be used: record it again with ROS 2 Jazzy or later, which writes '
-                'definitions into the bag')
-        return store
+
+@lru_cache(maxsize=256)
+def _by_heart(kind, distros):
+    """Return a store of the first distribution that has a type, None if none has it."""
+    stores = filter(None, map(_of_distro, distros))
+    return next((store for store in stores if kind in store.fielddefs), None)
+
+
+@lru_cache
+def _of_distro(distro):
+    from rosbags.typesys import get_typestore, Stores
+    name = f'ros2_{distro}'
+    return get_typestore(Stores(name)) if name in {item.value for item in Stores} else None
 
 
 def _named(fielddefs) -> set[str]:

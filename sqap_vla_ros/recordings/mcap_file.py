@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
 import struct
 
@@ -14,8 +14,6 @@ from .mcap_records import (
     chunk_beginning, chunk_head, chunk_records, HEAD, MESSAGE, MESSAGE_HEAD, records_in)
 from .parts import Block, Part, Raw, unpacked
 
-_DAMAGE = (ValueError, struct.error)
-
 
 class McapFile:
     """Reads one MCAP."""
@@ -23,7 +21,7 @@ class McapFile:
     def __init__(self, path: Path, told=lambda done: None):
         """Open a file; told(done bytes) if it has to be read. Raises ObservationError."""
         self.part = Part(path, 'mcap')
-        self._damaged = set()
+        self._packed_wrong = set()  # where
         self._file = path.open('rb')
         try:
             index(self._file, path.stat().st_size, self.part, told)
@@ -35,23 +33,50 @@ class McapFile:
         """Close the file."""
         self._file.close()
 
+    @property
+    def losses(self) -> list[str]:
+        """Return what is damaged, as far as it was read."""
+        name, damaged, found = self.part.path.name, self.part.damaged, []
+        if damaged:
+            size = sum(length for _, length in damaged)
+            found = [f'{name}: {len(damaged)} of {len(damaged.keys() | self._places())} chunks '
+                     f'are damaged, {size} bytes, the first at byte {min(damaged)[0]}: '
+                     f'{"; ".join(sorted(set(damaged.values()))[:2])}']
+        if self._packed_wrong:
+            found.append(f'{name}: {len(self._packed_wrong)} messages are damaged: they cannot be '
+                         'unpacked')
+        return self.part.losses + found
+
+    def _places(self):
+        return {block.place[:2] for block in self.part.blocks}
+
     def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
         """Yield the messages of channels in a block in the order of their times."""
-        return iter(sorted(self._messages(block, channels), key=attrgetter('time_ns')))
+        records, heads = self._heads(block)
+        wanted = [head for head in heads[block.first:block.last] if head[1] in channels]
+        for time_ns, channel, begin, end in sorted(wanted, key=itemgetter(0)):
+            try:
+                yield Raw(time_ns, channel, unpacked(bytes(records[begin:end])))
+            except ValueError:
+                self._packed_wrong.add((block.place[0], begin))
 
-    def _messages(self, block, channels) -> list[Raw]:
-        found = []
+    def times(self, block: Block) -> list[tuple[int, int]]:
+        """Return (time, channel) of the messages of a block as they lie in the file."""
+        return [head[:2] for head in self._heads(block)[1]]
+
+    def _heads(self, block):
+        """Return (records, [(time, channel, where its data begins and ends)]) of a block."""
+        records, heads = b'', []
         try:
             records = self._records(block)
             for kind, begin, end in records_in(records):
                 if kind == MESSAGE:
                     channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(records, begin)
-                    if channel in channels:
-                        data = bytes(records[begin + MESSAGE_HEAD.size:end])
-                        found.append(Raw(time_ns, channel, unpacked(data)))
-        except _DAMAGE as error:
-            self._note(block, error)
-        return found
+                    heads.append((time_ns, channel, begin + MESSAGE_HEAD.size, end))
+        except (ValueError, struct.error, OSError) as error:
+            if block.place[2] != BEGINNING:
+                self.part.damaged[block.place[:2]] = str(error)
+        return records, heads
 
     def _records(self, block):
         at, length, form = block.place
@@ -63,12 +88,3 @@ class McapFile:
         begin = HEAD.size + head.data_at
         data = memoryview(content)[begin:begin + head.data_size]
         return (chunk_beginning if form == BEGINNING else chunk_records)(head, data)
-
-    def _note(self, block, error):
-        """Tell once of a chunk that is lost."""
-        if block.place[2] != BEGINNING and block.place not in self._damaged:
-            self._damaged.add(block.place)
-            seconds = (block.end_ns - block.start_ns) * 1e-9
-            self.part.losses.append(
-                f'{self.part.path.name}: a chunk of {block.place[1]} bytes at byte '
-                f'{block.place[0]}, of {seconds:.2f} s, is damaged: {error}')

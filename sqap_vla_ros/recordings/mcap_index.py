@@ -102,7 +102,7 @@ class _Summary(_Known):
             raise ValueError('a chunk lies beyond the end')
         pairs = struct.iter_unpack('<HQ', content[CHUNK_INDEX_HEAD.size:][:size])
         channels = frozenset(number for number, _ in pairs) or None
-        self.blocks.append(Block(start_ns, end_ns, channels, (at, length, CHUNKED)))
+        self.blocks.append(Block(start_ns, end_ns, channels, (at, length, CHUNKED), length))
 
     def _count(self, content):
         numbers = STATISTICS_HEAD.unpack_from(content)
@@ -141,8 +141,7 @@ class _Scan(_Known):
             try:
                 self._take(kind, at, min(end, self._size) - at - HEAD.size, end > self._size)
             except _DAMAGE as error:
-                self._part.losses.append(
-                    f'{self._part.path.name}: {length} bytes at byte {at} are damaged: {error}')
+                self._part.damaged[at, HEAD.size + length] = str(error)
             if end > self._size:
                 why = f'it was cut off: of a record of {length} bytes, {end - self._size} are gone'
                 break
@@ -186,20 +185,22 @@ class _Scan(_Known):
             self._part.counts.update(channels)
             self._part.blocks.append(Block(
                 min(times), max(times), frozenset(channels),
-                (at, HEAD.size + length, BEGINNING if is_cut else CHUNKED), len(times)))
+                (at, HEAD.size + length, BEGINNING if is_cut else CHUNKED), length))
 
     def _take_loose(self, at, length):
         channel, _, time_ns, _ = MESSAGE_HEAD.unpack(self._file.read(MESSAGE_HEAD.size))
         self._part.counts[channel] += 1
         block = self._loose
         if block is None:
+            self._loose_count = 0
             block = self._loose = Block(time_ns, time_ns, frozenset(), (at, 0, LOOSE))
         begin = block.place[0]
         block.place = begin, at + HEAD.size + length - begin, LOOSE
         block.start_ns, block.end_ns = min(block.start_ns, time_ns), max(block.end_ns, time_ns)
         block.channels |= {channel}
-        block.count += 1
-        if block.count >= BLOCK_MESSAGES or block.place[1] >= BLOCK_BYTES:
+        block.size = block.place[1]
+        self._loose_count += 1
+        if self._loose_count >= BLOCK_MESSAGES or block.size >= BLOCK_BYTES:
             self._finish_loose()
 
     def _finish_loose(self):

@@ -62,7 +62,7 @@ def schema_of(content) -> tuple[int, str, tuple[str, str]]:
     number, = struct.unpack_from('<H', content)
     name, at = text_at(content, 2)
     language, at = text_at(content, at)
-    return number, name, (language, text_at(content, at)[0])
+    return number, name, (language, bytes_at(content, at)[0].decode('utf-8', 'replace'))
 
 
 def channel_of(content, schemas: dict) -> tuple[int, Channel]:

@@ -48,14 +48,18 @@ class Block:
     A piece of a file.
 
     start_ns, end_ns: of its first and last message by time, both included.  channels: the numbers
-    of those in it, None where that is not known.  place: what the file needs to find it.
+    of those in it, None where that is not known.  place: what the file needs to find it.  size:
+    its bytes, about.  first, last: which of its messages count, as they lie in the file, the last
+    excluded.
     """
 
     start_ns: int
     end_ns: int
     channels: frozenset[int] | None
     place: tuple
-    count: int = 0
+    size: int = 0
+    first: int = 0
+    last: int | None = None
 
 
 @dataclass
@@ -64,7 +68,8 @@ class Part:
     What is known of one file before its messages are read.
 
     counts: messages by the number of their channel.  blocks: in the order in the file.
-    distro: the ROS distribution that wrote it, ''.
+    damaged: (where it begins, how many bytes): why it cannot be read.  losses: what else is lost,
+    in words.  distro: the ROS distribution that wrote it, ''.
     """
 
     path: Path
@@ -72,6 +77,7 @@ class Part:
     channels: dict[int, Channel] = field(default_factory=dict)
     counts: Counter = field(default_factory=Counter)
     blocks: list[Block] = field(default_factory=list)
+    damaged: dict[tuple[int, int], str] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
     distro: str = ''
 
@@ -80,9 +86,13 @@ class Storage(Protocol):
     """A file that is open."""
 
     part: Part
+    losses: list[str]
 
     def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
         """Yield the messages of channels in a block in the order of their times."""
+
+    def times(self, block: Block) -> list[tuple[int, int]]:
+        """Return (time, channel) of the messages of a block as they lie in the file."""
 
     def close(self) -> None:
         """Close the file."""

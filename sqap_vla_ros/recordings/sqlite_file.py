@@ -1,68 +1,97 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A database of rosbag2 (*.db3), row by row: what lies behind a damaged page can still be read.
+A database of rosbag2 (*.db3), some rows at a time.
 
-Its index of times is not used: after a crash it is what is missing first.
+Its index of times is not used: after a crash it is what is missing first. Where SQLite refuses
+the file, rows are taken out of the pages that are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 import sqlite3
+import struct
 from urllib.parse import quote
 
 from .parts import Block, CDR, Channel, Part, Raw, unpacked
+from .sqlite_carving import Pages, Row
 from ..errors import ObservationError
 
 ROWS = 1024  # of a block
-TRIES = 62  # of ids that double: beyond the last there can be no row
 MAGIC = b'SQLite format 3\0'
 
 
 class SqliteFile:
     """Reads one database."""
 
-    def __init__(self, path: Path):
-        """Open a database and count its messages; raise ObservationError for none of rosbag2."""
+    def __init__(self, path: Path, told: Callable[[int], None] = lambda done: None):
+        """
+        Open a database and count its messages; told(done bytes) if all of it has to be read.
+
+        Raises ObservationError for none of rosbag2.
+        """
         self.part = Part(path, 'sqlite3')
-        self._missing = 0
-        self._data = _opened(path)
-        self._lost = set()
+        self._data, self._pages, self._lost = None, None, set()
         try:
+            self._data = _opened(path)
             self._read_topics()
-            self._count()
-        except sqlite3.Error as error:
+            self._count(told)
+        except (sqlite3.Error, ValueError, TypeError) as error:
             self.close()
-            raise ObservationError(f'{path} cannot be read as a database: {error}') from error
-        except ObservationError:
-            self.close()
-            raise
+            raise ObservationError(str(error) if isinstance(error, ObservationError) else (
+                f'{path} cannot be read as a database: {error}')) from error
 
     def close(self) -> None:
         """Close the database."""
-        self._data.close()
+        if self._data is not None:
+            self._data.close()
+        if self._pages is not None:
+            self._file.close()
+
+    @property
+    def losses(self) -> list[str]:
+        """Return what is damaged, as far as it was read."""
+        lost = [f'{self.part.path.name}: the data of {len(self._lost)} messages is damaged'
+                ] if self._lost else []
+        return self.part.losses + lost
 
     def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
         """Yield the messages of channels in a block in the order of their times."""
-        first, last = block.place
-        rows = [row for row in self._rows(first, last) if row[1] in channels]
-        for time_ns, channel, number in sorted((row[2], row[1], row[0]) for row in rows):
-            data = self._message(number, time_ns)
+        rows = [row for row in self._rows_of(block)[block.first:block.last]
+                if row.topic in channels]
+        for row in sorted(rows, key=lambda row: (row.time_ns, row.number)):
+            data = self._content(row)
             if data is not None:
-                yield Raw(time_ns, channel, data)
+                yield Raw(row.time_ns, row.topic, data)
 
-    def _message(self, number, time_ns):
-        """Return the data of a row, None for one that is lost."""
+    def times(self, block: Block) -> list[tuple[int, int]]:
+        """Return (time, channel) of the messages of a block as they lie in the file."""
+        return [(row.time_ns, row.topic) for row in self._rows_of(block)]
+
+    def _rows_of(self, block) -> list[Row]:
+        if self._pages:
+            return list(block.place)
+        return list(self._rows('WHERE id BETWEEN ? AND ?', block.place))
+
+    def _content(self, row):
+        """Return the data of a row, None for what is lost."""
         try:
-            row = self._data.execute(
-                'SELECT data FROM messages WHERE id = ?', (number,)).fetchone()
-            return unpacked(bytes(row[0]))
-        except (sqlite3.Error, ValueError, TypeError):
-            self._lost.add(time_ns)
+            return unpacked(self._pages.data(row) if self._pages else self._blob(row))
+        except (sqlite3.Error, ValueError, TypeError, IndexError, struct.error):
+            self._lost.add(row.number)
             return None
+
+    def _blob(self, row):
+        return bytes(self._data.execute(
+            'SELECT data FROM messages WHERE id = ?', (row.number,)).fetchone()[0])
+
+    def _rows(self, condition='', numbers=()) -> Iterator[Row]:
+        for row in self._data.execute(
+                f'SELECT id, topic_id, timestamp FROM messages {condition} ORDER BY id', numbers):
+            yield Row(*row, 0)
 
     def _read_topics(self):
         names = {name for name, in self._data.execute(
@@ -77,12 +106,17 @@ class SqliteFile:
                 definitions[row['topic_type']] = (
                     row['encoding'], row['encoded_message_definition'])
         for row in self._dicts('topics'):
-            self.part.channels[row['id']] = Channel(
-                row['name'], row['type'], row.get('serialization_format', CDR),
-                definitions.get(row['type']), row.get('offered_qos_profiles', ''))
+            texts = row['name'], row['type'], row.get('serialization_format', CDR)
+            if all(isinstance(text, str) for text in texts):
+                self.part.channels[row['id']] = Channel(
+                    *texts, definitions.get(row['type']), row.get('offered_qos_profiles', ''))
+            else:
+                self.part.losses.append(
+                    f'{self.part.path.name}: a topic is damaged, and its messages are left out: '
+                    f'{texts}')
         if 'schema' in names:
-            with suppress(sqlite3.Error, KeyError):
-                self.part.distro = next(self._dicts('schema'), {'ros_distro': ''})['ros_distro']
+            with suppress(sqlite3.Error):
+                self.part.distro = next(self._dicts('schema'), {}).get('ros_distro', '')
 
     def _dicts(self, table) -> Iterator[dict]:
         cursor = self._data.execute(f'SELECT * FROM {table}')
@@ -90,42 +124,51 @@ class SqliteFile:
         for row in cursor:
             yield dict(zip(names, row))
 
-    def _count(self):
+    def _count(self, told):
         """Note the blocks; of what is damaged, those rows that can be found."""
-        rows = []
-        for row in self._rows(None, None):
-            rows.append(row)
-            if len(rows) == ROWS:
-                self._note(rows)
-                rows = []
-        if rows:
-            self._note(rows)
+        with self.part.path.open('rb') as file:
+            size = self.part.path.stat().st_size
+            told_size = Pages(file, size).told_size
+        if size < told_size:  # SQLite takes what is missing of a page for zeros
+            self._carve(f'{told_size - size} of {told_size} bytes are gone', size, told)
+            return
+        try:
+            self._note_all(self._rows())
+        except sqlite3.Error as error:
+            self._carve(f'it is damaged, {error}', size, told)
+
+    def _carve(self, why, size, told):
+        path = self.part.path
+        self.part.blocks.clear()
+        self.part.counts.clear()
+        self._file = path.open('rb')
+        self._pages = Pages(self._file, size)
+        known = self.part.channels
+        newest = self._note_all(row for row in self._pages.rows(told) if row.topic in known)
+        found = sum(self.part.counts.values())
+        gone = f', of at least {newest}' if newest > found else ''
+        self.part.losses.append(
+            f'{path.name}: {why}: {found} messages{gone} were found in what is there')
+
+    def _note_all(self, rows) -> int:
+        """Note blocks of rows; return the largest id."""
+        held, newest = [], 0
+        for row in rows:
+            held.append(row)
+            newest = max(newest, row.number)
+            if len(held) == ROWS:
+                self._note(held)
+                held = []
+        if held:
+            self._note(held)
+        return newest
 
     def _note(self, rows):
-        times = [row[2] for row in rows]
+        times = [row.time_ns for row in rows]
+        place = tuple(rows) if self._pages else (rows[0].number, rows[-1].number)
         self.part.blocks.append(Block(
-            min(times), max(times), frozenset(row[1] for row in rows),
-            (rows[0][0], rows[-1][0]), len(rows)))
-        self.part.counts.update(row[1] for row in rows)
-
-    def _rows(self, first, last) -> Iterator[tuple[int, int, int]]:
-        """Yield (id, topic, time) of rows from an id to another, by id, past damaged pages."""
-        after, step = -1 if first is None else first - 1, 1
-        limit = '' if last is None else f' AND id <= {last}'
-        for _ in range(TRIES):
-            try:
-                with closing(self._data.execute(
-                        'SELECT id, topic_id, timestamp FROM messages '
-                        f'WHERE id > ?{limit} ORDER BY id', (after,))) as cursor:
-                    for row in cursor:
-                        yield row
-                        after, step = row[0], 1
-                return
-            except sqlite3.Error as error:
-                self._damage = str(error)
-                after, step = after + step, 2 * step
-                if after > 2**62:
-                    return
+            min(times), max(times), frozenset(row.topic for row in rows), place))
+        self.part.counts.update(row.topic for row in rows)
 
 
 def _opened(path):
@@ -133,7 +176,7 @@ def _opened(path):
     log = path.with_name(f'{path.name}-wal')
     is_alone = not (log.exists() and log.stat().st_size)
     data = sqlite3.connect(
-        f'file:{quote(str(path))}?mode=ro' + ('&immutable=1' if is_alone else ''), uri=True,
-        check_same_thread=False)
+        f'file:{quote(str(path.absolute()))}?mode=ro' + ('&immutable=1' if is_alone else ''),
+        uri=True, check_same_thread=False)
     data.execute('PRAGMA writable_schema = ON')  # else one that was cut off is not opened at all
     return data

@@ -124,17 +124,19 @@ def test_what_is_missing_is_told_with_what_is_there(check, bag_without, options,
 
 def test_bags_that_are_missing_or_cut_off_are_told(check, tmp_path):
     status, _, err = check(bag=tmp_path / 'bga')
-    assert status == 1 and 'does not exist; there are in' in err
-    for storage, suffix in (('SQLITE3', '*.db3'), ('MCAP', '*.mcap')):
-        place = tmp_path / storage
-        BagOfCamera(place, images=3, storage=storage)
-        file, = place.glob(suffix)
-        file.write_bytes(file.read_bytes()[:file.stat().st_size // 3])
-        status, out, err = check(bag=place)
-        assert status == 1 and 'Was it cut off' in err, (storage, out, err)
+    assert status == 1 and 'does not exist; ' in err and 'holds my_arm.yaml' in err
+    BagOfCamera(tmp_path / 'bag', images=5, storage='MCAP', compression='STORAGE')
+    file, = (tmp_path / 'bag').glob('*.mcap')
+    whole = file.read_bytes()
+    file.write_bytes(whole[:len(whole) // 2])  # one chunk is whole, and its images can be used
+    status, out, err = check('--point', '290.1,223')
+    assert status == 0 and 'bag.mcap: it was cut off' in err and '2 images' in out, (out, err)
+    file.write_bytes(whole[:60])
+    status, out, err = check()
+    assert status == 1 and 'holds no message that can be read' in err and '60 bytes' in err
     (tmp_path / 'empty').mkdir()
     status, _, err = check(bag=tmp_path / 'empty')
-    assert status == 1 and 'cannot be read' in err
+    assert status == 1 and 'is no bag: it holds nothing' in err
 
 
 @pytest.mark.parametrize('text, words', [
@@ -183,7 +185,7 @@ def test_samples_are_evenly_over_the_bag(tmp_path):
     options = ObserverOptions(base_frame='base', end_effector_frames=('tool',))
     for count, wanted in ((4, [0, 2, 4, 6]), (1, [3]), (9, [0, 1, 2, 3, 4, 5, 6])):
         told = []
-        samples, _ = samples_of_bag(tmp_path / 'bag', ('', ''), options, (), count, told.append)
+        samples, _, _ = samples_of_bag(tmp_path / 'bag', ('', ''), options, (), count, told.append)
         assert [(item.stamp_ns - NOW_NS) // PERIOD_NS for item in samples] == wanted
         assert told[-1] == f'image {len(wanted)} of {len(wanted)}'
 
