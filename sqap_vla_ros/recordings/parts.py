@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+import sys
 from typing import NamedTuple, Protocol
 
 LZ4, ZSTD = b'\x04\x22\x4d\x18', b'\x28\xb5\x2f\xfd'  # what their frames begin with
@@ -127,8 +129,7 @@ def unlz4(data: bytes) -> bytes:
 
 def zstd_module():
     """Return Python's own module of Zstandard, or the same for older ones."""
-    try:
-        from compression import zstd
-    except ModuleNotFoundError:
-        from backports import zstd
+    if sys.version_info >= (3, 14):
+        return import_module('compression.zstd')
+    from backports import zstd
     return zstd

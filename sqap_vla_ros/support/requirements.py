@@ -27,9 +27,10 @@ OPTIONAL_ROS = {
     'launch': 'launch files', 'launch_ros': 'launch files', 'moveit_msgs': 'parameter servo_node'}
 STAND_INS = ('control_msgs', 'moveit_msgs', 'tf2_msgs')  # in interfaces/, for where no ROS has
 # module: extra of setup.py
-EXTRAS = {'apsw': 'bags', 'av': 'bags', 'libero': 'sim', 'matplotlib': 'sim', 'mujoco': 'sim',
-          'pinocchio': 'kinematics', 'pyarrow': 'bags', 'rosbags': 'bags', 'scipy': 'ros',
-          'transformers': 'language', 'triton': 'gpu', 'yaml': 'ros'}
+EXTRAS = {'av': 'bags', 'backports': 'bags', 'libero': 'sim', 'lz4': 'bags',
+          'matplotlib': 'sim', 'mujoco': 'sim', 'pinocchio': 'kinematics', 'pyarrow': 'bags',
+          'rosbags': 'bags', 'scipy': 'ros', 'transformers': 'language', 'triton': 'gpu',
+          'yaml': 'ros'}
 # the same of what these import themselves
 BELOW_EXTRAS = {'accelerate': 'language', 'bddl': 'sim', 'gguf': 'language', 'robosuite': 'sim'}
 BUILD_STAND_INS = ('colcon build --base-paths src/sqap_vla_ros src/sqap_vla_ros/interfaces/* '
