@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
 from typing import NamedTuple
 
 import cv2
@@ -46,11 +47,12 @@ def encoded(pictures: Pictures | None, rows: Sequence[int],
 
 
 def _fitting(image: np.ndarray, most_bytes: float) -> str:
-    """Return a data: URI; of a picture that takes more than twice most_bytes a smaller one."""
+    """Return a data: URI; of a picture that takes more than most_bytes a smaller one."""
     side = min(WIDEST_PX, max(image.shape[:2]))
     uri = image_uri(_shrunk(image, side), '.jpg', QUALITY)
-    while len(uri) > 2 * most_bytes and side > SMALLEST_PX:
-        side = max(SMALLEST_PX, side // 2)
+    while len(uri) > most_bytes and side > SMALLEST_PX:
+        ratio = min(0.9, math.sqrt(max(most_bytes, 0) / len(uri)))
+        side = max(SMALLEST_PX, int(side * ratio))
         uri = image_uri(_shrunk(image, side), '.jpg', QUALITY)
     return uri
 
