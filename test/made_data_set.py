@@ -8,11 +8,13 @@ import io
 import json
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image
-import pyarrow as pa
-from pyarrow import parquet
+import pytest
+
+av = pytest.importorskip('av', reason='needs PyAV: pip install -e .[bags]')
+pa = pytest.importorskip('pyarrow', reason='needs pyarrow: pip install -e .[bags]')
+parquet = pytest.importorskip('pyarrow.parquet')
 
 HEIGHT, WIDTH, BITS = 64, 128, 8
 JOINTS = ('shoulder.pos', 'elbow.pos', 'gripper.pos')

@@ -140,7 +140,7 @@ def _version(root, text) -> int:
         return int(major[1])
     if major:
         raise ConfigError(f'{root / INFO}: codebase_version is {text}, expected v2.0, v2.1 or '
-                          "v3.0: lerobot has scripts that convert data sets between versions")
+                          'v3.0: lerobot has scripts that convert data sets between versions')
     return 3 if (root / 'meta/episodes').is_dir() else 2
 
 
