@@ -30,9 +30,9 @@ def add_arguments(parser) -> None:
         'for axes that hardly move')
     add('--max-missing', type=int, default=default.max_missing, metavar='N',
         help='images that A has answered and B has not, at least 0')
-    add('--rows', nargs='+', metavar='A=B',
-        help="rows to compare, with the name in A and that in B, such as fp=sqap@154; all of A's "
-        'with the same names in B unless given')
+    add('--row', action='append', metavar='A=B',
+        help='a row to compare, with the name in A and that in B, such as fp=sqap@154, any '
+        "number of times; all of A's with the same names in B unless given")
     add('--all', action='store_true', help='show every number, not only the largest and what '
         'drifted')
 
@@ -41,7 +41,7 @@ def run(args) -> int:
     """Print the table; return 2 where anything drifted."""
     tolerances = Tolerances(args.max_nrmse, args.max_gripper, args.least_range, args.max_missing)
     found = compare(read_replay(args.first), read_replay(args.second), tolerances,
-                    _rows(args.rows))
+                    _rows(args.row))
     print(comparison_text(found, args.all))
     return DRIFT if found.drifted else FINE
 
@@ -53,6 +53,6 @@ def _rows(texts) -> dict[str, str] | None:
     pairs = [text.partition('=')[::2] for text in texts]
     found = {first: second or first for first, second in pairs}
     if len(found) < len(pairs) or not all(found):
-        raise ConfigError(f'--rows {" ".join(texts)}: expected each row of A once, as NAME or '
-                          'NAME=NAME IN B')
+        raise ConfigError(f'--row {" --row ".join(texts)}: expected each row of A once, as NAME '
+                          'or NAME=NAME IN B')
     return found

@@ -137,7 +137,7 @@ def _check_alike(first: Replay, second: Replay) -> None:
 def _check_titles(replay: Replay, titles, name: str) -> None:
     unknown = unknown_names(titles, replay.rows)
     if unknown:
-        raise ConfigError(f'--rows: {replay.path} ({name}) has no {unknown}; it has '
+        raise ConfigError(f'--row: {replay.path} ({name}) has no {unknown}; it has '
                           f'{"; ".join(replay.rows)}')
 
 

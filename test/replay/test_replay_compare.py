@@ -117,20 +117,20 @@ def test_what_is_not_alike_is_not_compared(tmp_path, capsys, name, second, words
 @pytest.mark.parametrize('options', [
     ('--max-nrmse', 'nan'), ('--max-nrmse', '-1'), ('--max-nrmse', 'inf'),
     ('--max-gripper', '2'), ('--least-range', '0'), ('--max-missing', '-1'),
-    ('--rows', 'fq'), ('--rows', 'fp=w4a4'), ('--rows', 'fp', 'fp')])
+    ('--row', 'fq'), ('--row', 'fp=w4a4'), ('--row', 'fp', '--row', 'fp')])
 def test_limits_and_rows_that_make_no_sense_are_refused(tmp_path, capsys, options):
     assert status(tmp_path, BASE, *options) == 1
     assert options[0] in capsys.readouterr().err
 
 
 def test_a_row_is_held_against_another(tmp_path, capsys):
-    assert status(tmp_path, BASE, '--rows', 'fp=sqap@154') == 2
-    assert status(tmp_path, BASE, '--rows', 'fp=sqap@154', '--max-nrmse', '0.5') == 0
+    assert status(tmp_path, BASE, '--row', 'fp=sqap@154') == 2
+    assert status(tmp_path, BASE, '--row', 'fp=sqap@154', '--max-nrmse', '0.5') == 0
     assert 'fp / sqap@154' in capsys.readouterr().out
 
 
 def test_an_axis_that_hardly_moves_is_judged_by_the_least_range(tmp_path):
-    options = ('--rows', 'fp=sqap@154', '--max-nrmse', '0.1')
+    options = ('--row', 'fp=sqap@154', '--max-nrmse', '0.1')
     assert status(tmp_path, BASE, *options) == 2  # vz: 9 mm/s of noise in a range of 24
     assert status(tmp_path, BASE, *options, '--least-range', '0.2') == 0
 

@@ -85,6 +85,8 @@ def test_episodes_know_nothing_of_one_another():
     truth = truth_of(results, numbered(kind='pose', names=POSE_COLUMNS))
     assert np.nanmax(truth[:20]) == 19  # not the next one's, though time goes on
     assert np.isnan(truth[19, 1:]).all()
+    rare = truth_of(results, numbered(kind='pose', every_ns=200_000_000, names=POSE_COLUMNS))
+    assert rare[19, 0] == 4 and np.isnan(rare[19, 1:]).all() and rare[20, 0] == 5
     gone = numbered(20, 'pose', names=POSE_COLUMNS)  # the first episode's alone
     assert np.isnan(truth_of(results, gone)[20:]).all()
 
