@@ -41,6 +41,8 @@ COMMANDS = {
     'watch': ('sqap_vla_ros.commands.watch', 'show live what running vla_nodes say of themselves'),
     'record-demo': ('sqap_vla_ros.commands.record_demo',
                     'write a bag from the LIBERO simulator, without ROS'),
+    'record': ('sqap_vla_ros.commands.record', 'write what is said in a live graph into a bag'),
+    'play': ('sqap_vla_ros.commands.play', 'play a bag into a live graph'),
     'run': ('sqap_vla_ros.commands.run', 'let a running vla_node follow one instruction'),
 }
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from .bag_files import (
     bag_files, loaded_yaml, MAGIC_OF_ROS_1, ROS_1, temporary_folder, unpacked_file)
-from .bag_types import reader
+from .bag_types import reader, type_store
 from .mcap_file import McapFile
 from .mcap_records import MAGIC as MCAP
 from .merging import merged, Source
@@ -87,6 +87,15 @@ class BagRecording:
                 if start_ns <= time_ns + shift_ns <= end_ns:
                     yield Message(time_ns + shift_ns, channel.topic, channel.kind, data,
                                   partial(read, data))
+
+    def type_store(self, topic: str):
+        """
+        Return rosbags' store in which a topic's type is as its messages were written.
+
+        None where neither the bag nor a distribution tells of it.
+        """
+        return next((type_store(channel, self._distro) for file in self._files
+                     for _, channel in self._used(file) if channel.topic == topic), None)
 
     def _sources(self, stretch: Stretch, topics, start_ns, end_ns) -> Iterator[Source]:
         wanted = {file: {number: (channel, reader(channel, self._distro))

@@ -33,6 +33,13 @@ def reader(channel: Channel, distro: str = '') -> Callable[[bytes], object]:
     return partial(_read, channel.kind, channel.definition, distros)
 
 
+def type_store(channel: Channel, distro: str = ''):
+    """Return rosbags' store in which a channel's type is as it was written, None for none."""
+    distros = tuple(dict.fromkeys((distro, *DISTROS) if distro else DISTROS))
+    return (_by_definition(channel.kind, channel.definition, distros)
+            or _by_heart(channel.kind, distros))
+
+
 def _read(kind, definition, distros, data) -> object:
     told, known = _by_definition(kind, definition, distros), _by_heart(kind, distros)
     if told is None and known is None:

@@ -21,14 +21,15 @@ ANSWER_S = 10.0  # for services that answer at once
 
 class Session:
     """
-    A context manager; node: this process's node, interrupts: how often Ctrl-C was pressed.
+    A context manager; node: this process's node, interrupts: how often Ctrl-C was pressed,
+    is_terminated: whether SIGTERM came, which is one of them, too.
 
     rclpy's own handlers would shut the node down before a goal is cancelled.
     """
 
     def __init__(self, name: str):
         """Take part in the graph from __enter__ on."""
-        self.interrupts = 0
+        self.interrupts, self.is_terminated = 0, False
         self._name, self._handlers = f'sqap_vla_{name}_{os.getpid()}', {}
 
     def __enter__(self) -> Session:
@@ -51,8 +52,9 @@ class Session:
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
-    def _interrupt(self, *_) -> None:
+    def _interrupt(self, number, _) -> None:
         self.interrupts += 1
+        self.is_terminated |= number == signal.SIGTERM
 
     def until(self, condition: Callable[[], bool], timeout_s: float,
               patient: bool = False) -> bool:
@@ -67,6 +69,10 @@ class Session:
                 return False
             self._executor.spin_once(timeout_sec=STEP_S)
         return True
+
+    def serve(self, timeout_s: float) -> None:
+        """Handle one message, waiting for it at most so long."""
+        self._executor.spin_once(timeout_sec=timeout_s)
 
     def call(self, kind, name: str, request, timeout_s: float = ANSWER_S):
         """Return a service's response; raises ConfigError where nothing answers in time."""

@@ -1,0 +1,298 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+`sqap-vla play`: a bag into a live graph, message by message as it was recorded.
+
+What is latched is offered latched, and what was latched before the first moment that is played is
+there from the beginning, as for a late subscriber. With a clock, /clock never runs ahead of the
+message that is next, however late this process is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import select
+import sys
+import time
+
+from rclpy.duration import Duration
+from rosgraph_msgs.msg import Clock
+
+from .live_types import add_type, difference, installed_types, message_class, UnknownType
+from .quality import offered
+from .waiting import is_active
+from ..messages import time_message
+from ..tools.session import Session
+from ...errors import ConfigError, ObservationError
+from ...recordings.bag import BagRecording
+from ...recordings.open import open_recording
+from ...recordings.playlist import CLOCK, playlist
+from ...recordings.stamp_offset import stamp_offset_ns
+from ...support.progress import Progress
+
+INTERRUPTED = 130
+CLOCK_TOPIC = '/clock'
+CLOCK_DEPTH = 10
+DISCOVERY_S = 1.0  # after which publishers of others are known
+PATIENCE_S = 0.05  # between looks at Ctrl-C
+LATE_S = 0.1
+FLUSH_S = 1.0
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """
+    How a bag is played; raises ConfigError for values that make no sense.
+
+    start_s, end_s: from the recording's beginning, end_s None for all of it.  clock_hz: of
+    /clock, 0 for none.  topics, own_names: see recordings/playlist.py.  remap: {name under which
+    a topic would be played: other name}.  wait_for: node that is to be active before time goes
+    on, '' for none.  beside_others: also where somebody else publishes on a topic.
+    """
+
+    path: str
+    rate: float = 1.0
+    start_s: float = 0.0
+    end_s: float | None = None
+    loop: bool = False
+    clock_hz: float = 0.0
+    topics: tuple[str, ...] = ()
+    own_names: tuple[str, ...] = ()
+    remap: Mapping[str, str] = ()
+    wait_for: str = ''
+    beside_others: bool = False
+
+    def __post_init__(self):
+        """Check the values."""
+        if not 0.01 <= self.rate <= 100:
+            raise ConfigError(f'--rate is {self.rate:g}, expected 0.01 to 100')
+        if self.clock_hz and not 1 <= self.clock_hz <= 1000:
+            raise ConfigError(f'--clock is {self.clock_hz:g}, expected 1 to 1000 Hz')
+        end_s = self.end_s
+        if self.start_s < 0 or end_s is not None and end_s <= self.start_s:
+            raise ConfigError(f'--start is {self.start_s:g} and --end {end_s}: expected 0 or more, '
+                              'and an end behind it')
+
+
+def play(options: PlayOptions) -> int:
+    """
+    Play a bag; return 0 at its end, 130 after Ctrl-C or SIGTERM.
+
+    On a terminal Ctrl-C is a pause: Enter goes on, another Ctrl-C ends.
+    """
+    recording = open_recording(options.path)
+    if not isinstance(recording, BagRecording):
+        raise ConfigError(f'{options.path} is no bag ({recording.form}), and holds no ROS messages '
+                          'that could be played: sqap-vla replay reads it')
+    with Session('play') as session:
+        player = Player(session, recording, options)
+        player.tell()
+        try:
+            player.run()
+        except _Ended:
+            print(f'ended at {player.position_s:.1f} s of {player.length_s:.1f} s')
+            return INTERRUPTED
+        finally:
+            player.close()
+            for text in recording.losses:
+                print(f'lost: {text}', file=sys.stderr)
+    return 0
+
+
+class _Ended(Exception):
+    """Ctrl-C or SIGTERM asked for the end."""
+
+
+class Player:
+    """Plays a Recording; position_s: how far it is; length_s: of the recording."""
+
+    def __init__(self, session: Session, recording, options: PlayOptions):
+        """Make the publishers; raise ConfigError for what cannot, or must not, be played."""
+        self._session, self._recording, self._options = session, recording, options
+        self.skipped = {}
+        whole = recording.episodes[0].start_ns, recording.episodes[-1].end_ns
+        self.length_s = (whole[1] - whole[0]) * 1e-9
+        if options.start_s >= self.length_s:
+            raise ConfigError(f'--start is {options.start_s:g} s, but {recording.name} is '
+                              f'{self.length_s:.1f} s long')
+        self._begin_ns = whole[0]
+        self._start_ns = whole[0] + round(options.start_s * 1e9)
+        self._end_ns = whole[1] if options.end_s is None else min(
+            whole[1], whole[0] + round(options.end_s * 1e9))
+        self._kinds = {topic.name: topic for topic in recording.topics}
+        self._names = self._playable(playlist(
+            recording.topics, options.topics, options.own_names, not options.clock_hz))
+        self._offset_ns = stamp_offset_ns(recording, self._names) if options.clock_hz else 0
+        node = session.node
+        self._publishers = {
+            name: node.create_publisher(message_class(self._kinds[name].kind), played,
+                                        offered(self._kinds[name]))
+            for name, played in self._names.items()}
+        self._clock = node.create_publisher(
+            Clock, CLOCK_TOPIC, CLOCK_DEPTH) if options.clock_hz else None
+        self._at_ns, self._next_tick_ns = self._start_ns, 0
+        self._late_s = 0.0
+        self._check_alone()
+
+    @property
+    def position_s(self) -> float:
+        """Return how far it is, from the recording's beginning."""
+        return (self._at_ns - self._begin_ns) * 1e-9
+
+    def tell(self) -> None:
+        """Say what is played under which names, and what is not."""
+        for name, played in self._names.items():
+            other = '' if played == name else f' as {played}'
+            latched = ', latched' if self._kinds[name].latched else ''
+            print(f'{name}{other}: {self._kinds[name].kind}{latched}')
+        for name, why in self.skipped.items():
+            print(f'not played: {name}: {why}', file=sys.stderr)
+        if self._offset_ns:
+            print(f'stamps are {self._offset_ns * 1e-9:+.1f} s from the times of recording: '
+                  '/clock follows the stamps', file=sys.stderr)
+        sys.stdout.flush()
+
+    def run(self) -> None:
+        """Play, again and again with loop; raise _Ended after Ctrl-C."""
+        self._latch()
+        self._wait_for_node()
+        number = 1
+        with Progress('play', unit='s') as self._progress:
+            while True:
+                self._pass()
+                if not self._options.loop:
+                    break
+                number += 1
+                self._progress.write(f'time {number}: back from {self.position_s:.1f} s to '
+                                     f'{self._options.start_s:.1f} s')
+                self._at_ns = self._start_ns
+                self._latch()
+        if self._late_s > LATE_S:
+            print(f'the latest message was {self._late_s:.2f} s late: this computer is too slow '
+                  f'for --rate {self._options.rate:g}', file=sys.stderr)
+
+    def close(self) -> None:
+        """Wait until the last messages have arrived, and leave."""
+        for publisher in self._publishers.values():
+            publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
+        self._recording.close()
+
+    def _playable(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Return those topics whose types are here as they were recorded; remapped."""
+        store, playable = installed_types(), {}
+        remap = dict(self._options.remap)
+        for name, played in names.items():
+            try:
+                self._check_type(name, store)
+            except (UnknownType, ObservationError) as error:
+                self.skipped[name] = str(error)
+                continue
+            playable[name] = remap.pop(played, played)
+        if remap:
+            raise ConfigError(f'--remap {next(iter(remap))}: nothing is played under this name, '
+                              f'but {", ".join(playable.values())}')
+        if not playable:
+            raise ConfigError('nothing can be played: ' + '; '.join(
+                f'{name}: {why}' for name, why in self.skipped.items()))
+        return playable
+
+    def _check_type(self, name, store):
+        kind = self._kinds[name].kind
+        add_type(store, kind)
+        told = difference(kind, self._recording.type_store(name), store)
+        if told:
+            raise UnknownType(f'{told}: it was recorded by another version of the package')
+
+    def _check_alone(self):
+        """Raise ConfigError where somebody else publishes what is to be played."""
+        node, names = self._session.node, set(self._names.values())
+        names |= {CLOCK_TOPIC} if self._options.clock_hz else set()
+        self._session.until(lambda: False, DISCOVERY_S)
+        if self._session.interrupts:
+            raise KeyboardInterrupt
+        others = {name: info.node_name for name in sorted(names)
+                  for info in node.get_publishers_info_by_topic(name)
+                  if info.node_name != node.get_name()}
+        if others and not self._options.beside_others:
+            raise ConfigError(
+                'somebody publishes already: ' + ', '.join(
+                    f'{name} ({other})' for name, other in others.items())
+                + '. A recording among live messages misleads whoever listens: play it in another '
+                'ROS_DOMAIN_ID, or under other names (--remap), or say --beside-others')
+
+    def _latch(self) -> None:
+        """Publish what was latched before the first moment that is played."""
+        latched = [name for name in self._names if self._kinds[name].latched]
+        if latched and self._start_ns > self._begin_ns:
+            for message in self._recording.messages(latched, None, self._start_ns - 1):
+                self._publishers[message.topic].publish(bytes(message.data))
+
+    def _wait_for_node(self) -> None:
+        """Let time stand still until the node is active."""
+        wanted = self._options.wait_for
+        if not wanted:
+            return
+        with Progress(f'waiting for {wanted} to be active'):
+            while not is_active(self._session, wanted):
+                self._tick(self._start_ns)
+                self._pause_if_asked()
+
+    def _pass(self) -> None:
+        """Play once from start to end."""
+        self._began_s, self._next_tick_ns = time.monotonic(), 0
+        for message in self._recording.messages(
+                self._names, self._start_ns, self._end_ns):
+            self._wait_until(message.time_ns)
+            late_s = self._began_s + self._due_s(message.time_ns) - time.monotonic()
+            self._late_s = max(self._late_s, -late_s)
+            self._publishers[message.topic].publish(bytes(message.data))
+        self._wait_until(self._end_ns)
+
+    def _due_s(self, time_ns: int) -> float:
+        """Return when a moment of the recording is due, from the beginning of this pass."""
+        return (time_ns - self._start_ns) * 1e-9 / self._options.rate
+
+    def _wait_until(self, time_ns: int) -> None:
+        """Wait until a moment is due, and tell the time on the way."""
+        while True:
+            self._pause_if_asked()
+            left_s = self._began_s + self._due_s(time_ns) - time.monotonic()
+            if left_s <= 0:
+                break
+            passed_s = time.monotonic() - self._began_s
+            self._tick(min(time_ns, self._start_ns + round(
+                passed_s * self._options.rate * 1e9)))
+            time.sleep(min(left_s, self._step_s()))
+        self._tick(time_ns)
+
+    def _step_s(self) -> float:
+        """Return how long it may sleep until it has to tell the time."""
+        if self._clock is None:
+            return PATIENCE_S
+        left_ns = self._next_tick_ns - self._at_ns
+        return min(max(left_ns * 1e-9 / self._options.rate, 1e-3), PATIENCE_S)
+
+    def _tick(self, time_ns: int) -> None:
+        """Be at a moment; tell it on /clock as often as is wanted."""
+        self._at_ns = time_ns
+        if self._clock is None or time_ns < self._next_tick_ns:
+            return
+        self._clock.publish(Clock(clock=time_message(max(0, time_ns + self._offset_ns))))
+        period_s = self._options.rate / self._options.clock_hz
+        self._next_tick_ns = time_ns + round(period_s * 1e9)
+
+    def _pause_if_asked(self) -> None:
+        """Stand still after Ctrl-C on a terminal; raise _Ended for the end."""
+        if not self._session.interrupts:
+            return
+        if self._session.is_terminated or not sys.stdin.isatty():
+            raise _Ended
+        paused_s, asked = time.monotonic(), self._session.interrupts
+        print(f'\npaused at {self.position_s:.1f} s: Enter goes on, Ctrl-C ends', flush=True)
+        while not select.select([sys.stdin], [], [], PATIENCE_S)[0]:
+            if self._session.interrupts > asked:
+                raise _Ended
+        sys.stdin.readline()
+        self._session.interrupts = 0
+        self._began_s += time.monotonic() - paused_s
