@@ -113,7 +113,7 @@ class Player:
         self.skipped = {}
         whole = recording.episodes[0].start_ns, recording.episodes[-1].end_ns
         self.length_s = (whole[1] - whole[0]) * 1e-9
-        if options.start_s >= self.length_s:
+        if options.start_s and options.start_s >= self.length_s:
             raise ConfigError(f'--start is {options.start_s:g} s, but {recording.name} is '
                               f'{self.length_s:.1f} s long')
         self._begin_ns = whole[0]
@@ -166,7 +166,6 @@ class Player:
                 number += 1
                 self._progress.write(f'time {number}: back from {self.position_s:.1f} s to '
                                      f'{self._options.start_s:.1f} s')
-                self._at_ns = self._start_ns
                 self._latch()
         if self._late_s > LATE_S:
             print(f'the latest message was {self._late_s:.2f} s late: this computer is too slow '
@@ -222,7 +221,9 @@ class Player:
                 'ROS_DOMAIN_ID, or under other names (--remap), or say --beside-others')
 
     def _latch(self) -> None:
-        """Publish what was latched before the first moment that is played."""
+        """Be at the first moment that is played, and publish what was latched before."""
+        self._next_tick_ns = 0
+        self._tick(self._start_ns)
         latched = [name for name in self._names if self._kinds[name].latched]
         if latched and self._start_ns > self._begin_ns:
             for message in self._recording.messages(latched, None, self._start_ns - 1):
@@ -240,7 +241,7 @@ class Player:
 
     def _pass(self) -> None:
         """Play once from start to end."""
-        self._began_s, self._next_tick_ns = time.monotonic(), 0
+        self._began_s = time.monotonic()
         for message in self._recording.messages(
                 self._names, self._start_ns, self._end_ns):
             self._wait_until(message.time_ns)
