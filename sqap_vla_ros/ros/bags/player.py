@@ -24,10 +24,10 @@ from .quality import offered
 from .waiting import is_active
 from ..messages import time_message
 from ..tools.session import Session
-from ...errors import ConfigError, ObservationError
+from ...errors import ConfigError
 from ...recordings.bag import BagRecording
 from ...recordings.open import open_recording
-from ...recordings.playlist import CLOCK, playlist
+from ...recordings.playlist import playlist
 from ...recordings.stamp_offset import stamp_offset_ns
 from ...support.progress import Progress
 
@@ -71,8 +71,8 @@ class PlayOptions:
             raise ConfigError(f'--clock is {self.clock_hz:g}, expected 1 to 1000 Hz')
         end_s = self.end_s
         if self.start_s < 0 or end_s is not None and end_s <= self.start_s:
-            raise ConfigError(f'--start is {self.start_s:g} and --end {end_s}: expected 0 or more, '
-                              'and an end behind it')
+            raise ConfigError(f'--start is {self.start_s:g} and --end {end_s}: expected 0 or '
+                              'more, and an end behind it')
 
 
 def play(options: PlayOptions) -> int:
@@ -83,8 +83,8 @@ def play(options: PlayOptions) -> int:
     """
     recording = open_recording(options.path)
     if not isinstance(recording, BagRecording):
-        raise ConfigError(f'{options.path} is no bag ({recording.form}), and holds no ROS messages '
-                          'that could be played: sqap-vla replay reads it')
+        raise ConfigError(f'{options.path} is no bag ({recording.form}), and holds no ROS '
+                          'messages that could be played: sqap-vla replay reads it')
     with Session('play') as session:
         player = Player(session, recording, options)
         player.tell()
@@ -184,7 +184,7 @@ class Player:
         for name, played in names.items():
             try:
                 self._check_type(name, store)
-            except (UnknownType, ObservationError) as error:
+            except UnknownType as error:
                 self.skipped[name] = str(error)
                 continue
             playable[name] = remap.pop(played, played)
@@ -199,7 +199,8 @@ class Player:
     def _check_type(self, name, store):
         kind = self._kinds[name].kind
         add_type(store, kind)
-        told = difference(kind, self._recording.type_store(name), store)
+        recorded = self._recording.type_store(name)
+        told = recorded is not None and difference(kind, recorded, store)
         if told:
             raise UnknownType(f'{told}: it was recorded by another version of the package')
 

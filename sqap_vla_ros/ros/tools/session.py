@@ -21,8 +21,9 @@ ANSWER_S = 10.0  # for services that answer at once
 
 class Session:
     """
-    A context manager; node: this process's node, interrupts: how often Ctrl-C was pressed,
-    is_terminated: whether SIGTERM came, which is one of them, too.
+    A context manager; node: this process's node, interrupts: how often Ctrl-C was pressed.
+
+    is_terminated: whether SIGTERM came, which counts as one, too.
 
     rclpy's own handlers would shut the node down before a goal is cancelled.
     """
