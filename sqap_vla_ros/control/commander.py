@@ -86,7 +86,7 @@ class Commander:
         if not self.gate.admit_chunk(plan.rows, start, bool(self.space.needs)):
             self.stop(now_ns)
             return True
-        is_late = self._is_late(now_ns)
+        is_late = self.is_late(now_ns)
         behind_ns = 0 if self._lockstep else self._lag.behind_ns(start, chunk.stamp_ns)
         if not self.player.load(plan, chunk.stamp_ns, now_ns, behind_ns):
             return False
@@ -150,6 +150,12 @@ class Commander:
         self.player.forget(now_ns)
         self.gate.hold = None
         self._missed = 0
+
+    def is_late(self, now_ns: int) -> bool:
+        """Return whether the arm stands, or crawls, for want of a chunk that is asked for."""
+        if self._lockstep or self.player.stamp_ns is None or self.player.is_whole:
+            return False
+        return self.player.place_ns(now_ns) is None or self._rate.is_starved
 
     def preview(self, now_ns: int, count: int, dt_ns: int,
                 measured: Measured | None = None) -> list[Command]:
@@ -270,12 +276,6 @@ class Commander:
         if self._moving is not None:
             self.drive.rest()
             self._moving = None
-
-    def _is_late(self, now_ns: int) -> bool:
-        """Return whether the arm stands, or crawls, for want of a chunk."""
-        if self._lockstep or self.player.stamp_ns is None or self.player.is_whole:
-            return False
-        return self.player.place_ns(now_ns) is None or self._rate.is_starved
 
     def _why_late(self, rows: int) -> str:
         latency_ms, row_ms = self._latency_ms.percentile(50), self.space.dt * 1e3

@@ -13,6 +13,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from ros_harness import KnownPolicy
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.control.action_space import ActionSpace
+from sqap_vla_ros.control.drive_choice import make_drive
 from sqap_vla_ros.control.drives import TwistDrive
 from sqap_vla_ros.control.joint_settings import JointSettings
 from sqap_vla_ros.control.limits import CommandLimits
@@ -20,7 +21,6 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.node import load_configured_policy
-from sqap_vla_ros.ros.vla.outputs.choice import make_drive
 from sqap_vla_ros.ros.vla.overrides import check_overrides, unheard_arguments, unheard_files
 from sqap_vla_ros.ros.vla.parameters import changed, read_parameters
 from sqap_vla_ros.ros.vla.transforms import Transforms

@@ -17,6 +17,7 @@ import traceback
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from sqap_vla_ros.control.drive_choice import make_drive
 from sqap_vla_ros.control.output_modes import check_output, JOINT_OUTPUTS
 from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from sqap_vla_ros.support.processes import leave
@@ -29,7 +30,6 @@ from .loading import load_configured_policy, policy_facts
 from .lockstep import LockstepControl
 from .namesakes import Namesakes
 from .observing import observer_options
-from .outputs import make_drive
 from .overrides import ROS_OWN_PREFIX
 from .parameters import (
     asked_for, changed, declare_camera_parameters, declare_parameters, read_parameters)

@@ -7,7 +7,7 @@ An Output is an arm's topic and a gripper. A command whose gripper is None leave
 it is; a stop always does.
 """
 
-from .choice import make_drive, make_output
+from .choice import make_output
 from .output import Output
 
-__all__ = ['make_drive', 'make_output', 'Output']
+__all__ = ['make_output', 'Output']

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which output the parameters ask for."""
 
-from sqap_vla_ros.control.drives import Drive, PoseDrive, TwistDrive
-from sqap_vla_ros.control.joint_drive import JointDrive
-from sqap_vla_ros.control.output_modes import JOINT_OUTPUTS
+from sqap_vla_ros.control.drives import Drive
 
 from .gripper import GripperTopic
 from .gripper_action import GripperCommandAction, ParallelGripperCommandAction
@@ -18,19 +16,6 @@ from .twist import TwistOutput
 SERVO_TYPES = {'twist': 'TWIST', 'pose': 'POSE'}
 GRIPPERS = {'gripper_command': GripperCommandAction,
             'parallel_gripper_command': ParallelGripperCommandAction}
-
-
-def make_drive(config, space, urdf: str | None = None) -> Drive:
-    """
-    Return the pure half of the output that a NodeConfig names; urdf: its text, for joints.
-
-    Raises ConfigError where the URDF does not fit, or a workspace could not be kept.
-    """
-    config.check_space(space)
-    if config.output in JOINT_OUTPUTS:
-        return JointDrive.of(space, config.joint_settings, urdf, config.base_frame,
-                             config.end_effector_frames[0])
-    return PoseDrive(space.frame) if config.output == 'pose' else TwistDrive()
 
 
 def make_output(node, config, space, drive: Drive, arm) -> Output:
