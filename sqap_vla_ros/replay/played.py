@@ -41,7 +41,7 @@ class PlayOptions:
     latency_s: from when an image comes in until its answer is known; None for as measured.
     """
 
-    limits: CommandLimits | JointLimits = CommandLimits()
+    limits: CommandLimits | JointLimits = CommandLimits(0.5, 1.0)
     drive: Drive = field(default_factory=TwistDrive)
     has_workspace: bool = False
     control_rate: float = 50.0
@@ -58,6 +58,10 @@ class PlayOptions:
         """Raise ConfigError for a latency that none can be."""
         if self.latency_s is not None and not 0 <= self.latency_s <= 60:
             raise ConfigError(f'the latency to play with is {self.latency_s} s, expected 0..60')
+
+    def period_ns(self, space) -> int:
+        """Return the time from one command to the next."""
+        return space.dt_ns if self.lockstep else round(1e9 / self.control_rate)
 
     @classmethod
     def of(cls, config, space, urdf: str | None = None,
@@ -80,7 +84,8 @@ class Played:
     """
     What one row of the table would have had the arm told, K commands and Q questions.
 
-    title: of the Answers.  frame: of twists.  names: of the columns D of velocities, m/s and
+    title: of the Answers.  frame: of twists.  period_s: from one command to the next; the first
+    one of an answer comes between.  names: of the columns D of velocities, m/s and
     rad/s; zeros where the arm is told to stand.  positions: float64 [K, 7 or n], where it is told
     to be at the command's end; None for outputs of velocities, NaN while it stands.
     gripper: float64 [K], 0 closed .. 1 open, NaN to leave it.  times_ns: int64 [K], by the
@@ -95,6 +100,7 @@ class Played:
 
     title: str
     frame: str
+    period_s: float
     names: tuple[str, ...]
     velocities: np.ndarray
     positions: np.ndarray | None
@@ -123,7 +129,7 @@ def play(images, answers, space, options: PlayOptions) -> Played:
         run = kind(images, answers, space, options, part, bool(shared[part.start]), told)
         run.play()
         told.place(run)
-    return told.played(answers)
+    return told.played(answers, options.period_ns(space) * 1e-9)
 
 
 class _Told:
@@ -145,7 +151,7 @@ class _Told:
             times_ns, self.faults[faults:])]
         self._begun = len(self.commands), len(self.questions), len(self.faults)
 
-    def played(self, answers) -> Played:
+    def played(self, answers, period_s: float) -> Played:
         """Return all of it."""
         width = len(answers.names)
         stamps_ns, velocities, positions, gripper, index = (
@@ -156,7 +162,7 @@ class _Told:
             positions = np.array([nothing if each is None else each for each in positions])
         asked = self.questions
         return Played(
-            answers.title, answers.frame, answers.names,
+            answers.title, answers.frame, period_s, answers.names,
             np.array(velocities, np.float64).reshape(-1, width),
             None if known is None else positions, np.array(gripper, np.float64),
             _joined(self._times_ns), np.array(stamps_ns, np.int64), np.array(index, np.int32),
@@ -282,7 +288,7 @@ class _RealTime(_Run):
         """Go through the episode by what comes next: an image, an answer or a tick."""
         self._busy = self._pending = None
         self._done_ns, self._newest, self._text = NEVER, self._part.start, None
-        period_ns = round(1e9 / self._options.control_rate)
+        period_ns = self._options.period_ns(self._space)
         self._tick_ns = int(self._arrived_ns[0])
         rest_ns = round(min(self._answers.execute_steps * self._answers.dt_s,
                             self._options.image_timeout) * 1e9)
@@ -307,7 +313,7 @@ class _RealTime(_Run):
         self._newest, text = image, self._images.instructions[image]
         if self._text not in (None, text):
             self._start_over(now_ns)
-            self._pending = None
+            self._tick(now_ns)
         self._text = text
         if self._gate.fault or self._is_stale(now_ns):
             return
@@ -393,8 +399,8 @@ def _commander(space, options: PlayOptions) -> Commander:
     """Return what the node makes of its parameters, in a dry run."""
     commander = Commander(
         space, options.limits, options.lockstep, options.pipelined,
-        space.dt_ns if options.lockstep else round(1e9 / options.control_rate),
-        copy(options.drive), options.missed_chunks, options.blending, options.blending_time)
+        options.period_ns(space), copy(options.drive), options.missed_chunks, options.blending,
+        options.blending_time)
     commander.gate.speed_scale = options.speed_scale
     commander.is_carried_out = False
     return commander
