@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .metrics.times import episode_slices, shares_clock
-from ..control.commander import Commander
 from ..control.command import Command, Measured
+from ..control.commander import Commander
 from ..control.drive_choice import make_drive
 from ..control.drives import Drive, TwistDrive
 from ..control.limits import CommandLimits, JointLimits

@@ -72,7 +72,7 @@ def playing(played: Played, begun_ns: int = 0, slides=()) -> Playing:
         int((played.late & played.used).sum()),
         tuple(_steps(group, set(units[axes]), velocities[:, axes], answers, played.period_s)
               for group, axes in groups.items()),
-        tuple(((time_ns - begun_ns) * 1e-9, why) for time_ns, why in played.faults))
+        tuple(((time_ns - begun_ns) / 1e9, why) for time_ns, why in played.faults))
 
 
 def _evenly(played: Played) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,26 @@ def write_whole(path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def growing_file(path):
+    """
+    Yield a binary file to write into, that has the path once all of it is written.
+
+    After any error there is what was there before.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + '.part')
+    try:
+        with part.open('wb') as file:
+            yield file
+        os.replace(part, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def save_file(path, content: bytes, option: str = '') -> None:
     """Write a file whole; raise ConfigError, naming the option, where that cannot be."""
     try:
