@@ -153,6 +153,7 @@ def test_poses_become_velocities_where_no_place_of_the_arm_was_known():
     np.testing.assert_allclose(held.truth(ALL)[3:28, :, :3], np.broadcast_to(
         [0.2, 0, -0.4], (25, 2, 3)), atol=1e-9)
     assert held.facts.compared_as == 'velocity' and np.isnan(held.truth(ALL)[0, 0, 0])
+    assert held.facts.title != commands.source  # no place is ever less a velocity
 
 
 def joint_answers(results, count, rows, joints=JOINTS, kind='joint_position'):
@@ -240,6 +241,17 @@ def test_motion_is_not_told_across_gaps():
                                               times_ns=stamps))
     truth = held_against(results, results.answers[0])[1].truth(ALL)
     assert np.isnan(truth[19]).all() and np.isfinite(truth[20]).all()
+
+
+def test_twists_of_some_columns_are_held_along_these():
+    results = made_results(30, 2)
+    commands = numbered(30, names=('vy', 'wz'))
+    held = held_against(replace(results, commands=(commands,)), results.answers[0])[0]
+    assert held.names == ('vy', 'wz') and held.units == ('m/s', 'rad/s')
+    assert held.said(ALL)[3, 1].tolist() == results.answers[0].velocities[3, 1, [1, 5]].tolist()
+    assert list(held.groups) == ['linear', 'angular'] and held.facts.frame == 'base'
+    turned = replace(results.answers[0], frame='end_effector')
+    assert 'all of vx, vy, vz' in explained(replace(results, commands=(commands,)), turned)[1][0]
 
 
 def test_a_command_of_another_kind_alone_leaves_the_motion():

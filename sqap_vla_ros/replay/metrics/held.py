@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .summary import Truth
+from ...control.action_space import TWIST_NAMES
 from ...geometry.quaternion_arrays import conjugate, product, rotation_vectors
 
 POSE_AXES = ('x', 'y', 'z', 'rx', 'ry', 'rz')
 POSE_COLUMNS = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw')
+LINEAR = ('vx', 'vy', 'vz', 'x', 'y', 'z')
 PART = 20_000  # images that are worked on at once, so that memory stays flat
 
 
@@ -63,20 +65,26 @@ def axes_of(names, compared_as: str, slides=()) -> tuple[tuple, tuple, Mapping[s
     """
     Return names, units and groups of the axes.
 
-    names: twists', poses' (with the quaternion, or without) or joints'; slides: joints of which
-    a unit is a metre.
+    names: twists' (or some of theirs), poses' (with the quaternion, or without) or joints';
+    slides: joints of which a unit is a metre.
     """
     per = '/s' if compared_as == 'velocity' else ''
     if names == POSE_COLUMNS:
         names = POSE_AXES
-    if names[0] in ('vx', 'x'):
-        linear = sum(name in ('vx', 'vy', 'vz', 'x', 'y', 'z') for name in names)
+    if is_cartesian(names):
+        linear = sum(name in LINEAR for name in names)
         units = ('m' + per,) * linear + ('rad' + per,) * (len(names) - linear)
         groups = {'linear': slice(0, linear), 'angular': slice(linear, len(names))}
         return tuple(names), units, {
             name: where for name, where in groups.items() if where.start < where.stop}
     units = tuple(('m' if name in slides else 'rad') + per for name in names)
     return tuple(names), units, {'joints': slice(0, len(names))}
+
+
+def is_cartesian(names) -> bool:
+    """Return whether columns are of twists or poses, and not of joints."""
+    return bool(names) and (set(names) <= set(TWIST_NAMES) or tuple(names) in (
+        POSE_AXES, POSE_COLUMNS, POSE_COLUMNS[:3]))
 
 
 def parts(count: int) -> list[slice]:

@@ -32,8 +32,10 @@ CONSTANT_AXES = ('{truth} does not vary along {axes} (by {least:g} at most): the
                  'which divides by the range; see RMSE and MAE')
 
 SHIFTED = ('{row} agrees best with {truth} as it was {seconds:.3g} s {when} (the error is '
-           '{percent:.0f} % less there): are the clocks of camera and commands the same, and '
-           'was nothing delayed while it was recorded?')
+           '{percent:.0f} % less there): {reason}')
+CLOCKS = ('are the clocks of camera and commands the same, and was nothing delayed while it was '
+          'recorded?')
+ARM_LAGS = 'an arm follows its commands a little later'
 
 
 def summarised(results) -> Summary:
@@ -59,8 +61,8 @@ def summarised(results) -> Summary:
             found, why = _pair(results, answers, errors, slides)
             pairs += [found] if found else []
             notes.update(dict.fromkeys([why] if why else []))
-    notes.update(dict.fromkeys([*_constants(rows), *_shifts(rows)]))
     truths = {each.facts.title: each.facts for mine in held.values() for each in mine}
+    notes.update(dict.fromkeys([*_constants(rows), *_shifts(rows, truths)]))
     return Summary(_images(images), tuple(truths.values()), tuple(rows), tuple(pairs),
                    tuple(sample(images, answers) for answers in results.answers), tuple(notes))
 
@@ -89,12 +91,13 @@ def _constants(rows) -> list[str]:
     return list(found.values())
 
 
-def _shifts(rows) -> list[str]:
+def _shifts(rows, truths) -> list[str]:
     """Return what agrees better at another time, of the first row."""
-    return [SHIFTED.format(row=row.title, truth=each.truth, seconds=abs(each.shift_s),
-                           when='later' if each.shift_s > 0 else 'earlier',
-                           percent=100 * (1 - each.shifted))
-            for row in rows[:1] for each in row.against if each.shift_s]
+    return [SHIFTED.format(
+        row=row.title, truth=each.truth, seconds=abs(each.shift_s), reason=(
+            ARM_LAGS if truths[each.truth].measured else CLOCKS),
+        when='later' if each.shift_s > 0 else 'earlier', percent=100 * (1 - each.shifted))
+        for row in rows[:1] for each in row.against if each.shift_s]
 
 
 def _images(images) -> ImageCounts:

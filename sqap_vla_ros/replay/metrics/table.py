@@ -18,7 +18,7 @@ def table_text(summary: Summary) -> str:
     blocks = [_images(summary), _rows(summary)]
     blocks += [_against(summary, truth) for truth in summary.truths]
     blocks += [_pairs(summary)] if summary.pairs else []
-    blocks += [_times(summary)] if summary.rows else []
+    blocks += [_tokens(summary), _times(summary)] if summary.rows else []
     blocks.append('\n'.join([OPEN_LOOP, *(f'note: {text}' for text in summary.notes)]))
     return '\n\n'.join(block for block in blocks if block)
 
@@ -59,8 +59,8 @@ def _images(summary: Summary) -> str:
 
 
 def _rows(summary: Summary) -> str:
-    head = ('row', 'answered', 'gripper', 'tokens', "robot's kept", 'jump at seams / inside',
-            'total ms p50 p95 p99', 'answer too late')
+    head = ('row', 'answered', 'gripper agrees', 'jump at seams / inside', 'total ms p50 p95 p99',
+            'answer too late')
     return columns([head, *map(_row, summary.rows)])
 
 
@@ -72,7 +72,6 @@ def _row(row) -> tuple[str, ...]:
             if timing.deadline_ms is not None else 'whole answers')
     return (row.title, f'{row.answered} of {row.answered + row.missing}',
             share(row.gripper[0].agreement) if row.gripper else NOTHING,
-            number(row.tokens.kept), share(row.tokens.recall),
             f'{scaled(first.jump.mean, first.unit)} / {scaled(first.inside.mean, first.unit)} '
             f'{unit}',
             _percentiles(total), late)
@@ -116,6 +115,20 @@ def _pairs(summary: Summary) -> str:
             *(scaled(norm.difference.mean, norm.unit) for norm in pair.norms),
             share(first.relative), _interval(worse, first.unit), share(pair.gripper_agreement),
             number(pair.latency.mean) if pair.latency else NOTHING))
+    return columns(lines)
+
+
+def _tokens(summary: Summary) -> str:
+    """Return which visual tokens were kept, a line a row."""
+    lines = [('visual tokens', 'kept', 'of', "robot's patches kept", 'in the worst image',
+              'robot projected', 'in the image', 'as one image before', 'as the row')]
+    for row in summary.rows:
+        found = row.tokens
+        beside = (NOTHING if found.overlap_reference is None else
+                  f'{found.reference}: {share(found.overlap_reference)}')
+        lines.append((row.title, number(found.kept), str(found.grid[0] * found.grid[1]),
+                      *map(share, (found.recall, found.recall_least, found.projected,
+                                   found.in_image, found.overlap_frames)), beside))
     return columns(lines)
 
 

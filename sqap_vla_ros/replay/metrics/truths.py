@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .held import axes_of, Held, POSE_COLUMNS
+from .held import axes_of, Held, is_cartesian, POSE_COLUMNS
 from .measured import Measured
 from .robot import sliding_joints, with_kinematics
 from .summary import Truth
@@ -23,6 +23,7 @@ from ...geometry.quaternion_arrays import conjugate, rotated, steps_between
 
 IN_FORCE = "the last command that had come in by the row's middle"
 MEASURED = 'measured motion'
+BETWEEN = ', from one to the next'  # a truth of its own: velocities, where places are not known
 
 
 def held_against(results, answers) -> tuple[Held, ...]:
@@ -138,7 +139,8 @@ def _displacement(results, answers, commands) -> Held:
     names = TWIST_NAMES[:3 if len(columns) == 3 else 6]
     return _held(commands, answers, 'velocity', answers.frame,
                  'the way between the poses in force one dt apart, for no measured pose is known',
-                 names, lambda part: answers.velocities[part][..., :len(names)], truth)
+                 names, lambda part: answers.velocities[part][..., :len(names)], truth,
+                 title=f'{commands.source}{BETWEEN}')
 
 
 def _joints(results, answers, commands) -> tuple[Held | None, str]:
@@ -166,7 +168,8 @@ def _joints(results, answers, commands) -> tuple[Held | None, str]:
                  'dt apart, for no measured joints are known' + more, names,
                  lambda part: answers.velocities[part][..., mine],
                  lambda part: (_taken(values, index[part]) - _taken(values, before[part]))
-                 / answers.dt_s, slides=slides), ''
+                 / answers.dt_s, slides=slides,
+                 title=f'{commands.source}{BETWEEN}'), ''
 
 
 def measured_motion(results, answers) -> list[Held]:
@@ -214,16 +217,16 @@ def _motion_position(results, answers, measured: Measured, names) -> Held:
 
 
 def _held(commands, answers, compared_as, frame, rule, columns, said, truth, turn=None,
-          slides=()) -> Held:
+          slides=(), title: str = '') -> Held:
     """Return what is held, with the facts that the summary tells; commands: None for motion."""
-    cartesian = columns[0] in ('vx', 'vy', 'vz', 'x', 'y', 'z')
+    cartesian = is_cartesian(columns)
     frame = frame if cartesian else ''
     if commands is None:
         facts = Truth(f'{MEASURED}, {compared_as}', 'tf' if cartesian else 'joint_states', True,
                       'pose' if cartesian else 'joints', compared_as, frame, rule, 0)
     else:
-        facts = Truth(commands.source, commands.source, False, commands.kind, compared_as, frame,
-                      rule, len(commands.times_ns))
+        facts = Truth(title or commands.source, commands.source, False, commands.kind,
+                      compared_as, frame, rule, len(commands.times_ns))
     return Held(facts, *axes_of(columns, compared_as, slides), said, truth, turn)
 
 
