@@ -11,7 +11,9 @@ from made_results import made_results
 import numpy as np
 import pytest
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.replay.metrics.percentiles import percentiles
 from sqap_vla_ros.replay.metrics.run import summarised
+from sqap_vla_ros.replay.playing import Playing, Steps
 from sqap_vla_ros.replay.report.chosen import (
     APART_S, chosen_rows, drawn_rows, MOST_DRAWN, MOST_WORST)
 from sqap_vla_ros.replay.report.embedded import without_gaps
@@ -110,6 +112,21 @@ def test_it_says_what_open_loop_is_worth_and_what_was_lost_refused_and_asked(tmp
         assert text in report
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>', report)
     assert {'fp', 'sqap@154'} <= set(rows)
+
+
+def test_it_says_what_the_arm_would_have_been_told_and_what_was_guessed(tmp_path):
+    results = made_results(4)
+    results = replace(results, facts={**results.facts, 'notes': ['/cam/color is taken as image']})
+    none = percentiles(np.zeros(0))
+    played = Playing('sqap@154', 640, 0.02, 0.25, 60, 31, 29, 3, (
+        Steps('linear', 'm/s', percentiles(np.full(9, 0.0123)), none, none, none),),
+        ((2.5, 'the answer is 1.4 s old'),))
+    write_report(results, summarised(results), None, tmp_path / 'report.html', [played])
+    report = (tmp_path / 'report.html').read_text()
+    cells = re.findall(r'<td class="n">(.*?)</td>', report[report.index('have been told'):])
+    assert cells[:8] == ['640', '25.0 %', '60', '29', '3', '0.0123 / 0.0123', '-',
+                         '2.5 s: the answer is 1.4 s old']
+    assert '<li>/cam/color is taken as image</li>' in report
 
 
 def test_time_that_goes_back_and_gaps_between_episodes_do_not_stretch_the_axis():

@@ -18,6 +18,7 @@ from .chosen import Chosen
 from .curves import curves_of, Told
 from .pictures import Shown
 from ..results import Answers, Results
+from ...geometry.image_transform import ImageTransform
 from ...observation import REASONS
 from ...tokens.overlay import COLORS, WHY
 
@@ -46,7 +47,7 @@ def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: l
         'pixels': [_rounded(images.pixels[row]) for row in chosen.shown],
         'sizes': [each.size or _usual_size(results, pictures) for each in pictures],
         'box': list(results.facts.get('patch_box', (0, 0, 1, 1))),
-        'reversed': list(results.facts.get('patch_reversed', (False, False))),
+        'reversed': _reversed(results.facts.get('image_transform')),
         'pictures': [each.uris for each in pictures],
         'covered': _covered(results.answers, chosen.shown),
         'reasons': [{'name': name, 'why': WHY[code], 'color': f'rgb{COLORS[code]}'}
@@ -62,6 +63,11 @@ def _usual_size(results, pictures) -> tuple[int, int]:
     """Return (width, height) for a row without a picture."""
     told = tuple(results.facts.get('image_size', (0, 0)))
     return next((each.size for each in pictures if each.size), told if all(told) else (4, 3))
+
+
+def _reversed(transform) -> list[bool]:
+    """Return whether rows and columns of patches come in reverse order."""
+    return list(ImageTransform(**transform).reversed_axes) if transform else [False, False]
 
 
 class Texts:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ..metrics.summary import Percentiles, Summary
+from ..playing import Playing
 
 MOST_BOXES, LONG = 8, 40  # letters from which a cell is broken into lines
 NO_SUCCESS = 'Open loop does not predict success.'
@@ -19,12 +21,12 @@ WHY_NOT = (
 
 
 def number(value, unit: str = '') -> str:
-    """Return a number with four digits and its unit, '-' for None."""
+    """Return a number with three digits and its unit, '-' for None."""
     if value is None or value != value:
         return '-'
     if isinstance(value, int):
         return f'{value}{unit}'
-    return f'{value:.4g}{unit}'
+    return (f'{value:.3g}' if abs(value) < 1000 else f'{value:.0f}') + unit
 
 
 def share(value) -> str:
@@ -91,7 +93,7 @@ def _against(summary, truth) -> str:
 
 
 def _interval(low, high) -> str:
-    return '-' if low is None or high is None else f'{number(low)} to {number(high)}'
+    return 'too few images' if low is None or high is None else f'{number(low)} to {number(high)}'
 
 
 def _agreement(row) -> str:
@@ -135,8 +137,8 @@ def pairs(summary: Summary) -> str:
 def _worse(interval) -> str:
     if interval is None or interval.mean is None:
         return '-'
-    text = number(interval.mean)
-    return text if interval.low is None else f'{text} ({_interval(interval.low, interval.high)})'
+    around = 'too few images' if interval.low is None else _interval(interval.low, interval.high)
+    return f'{number(interval.mean)} ({around})'
 
 
 def smoothness(summary: Summary) -> str:
@@ -158,16 +160,34 @@ def _p50_p95(found: Percentiles | None) -> str:
     return f'{number(found.p50)} / {number(found.p95)}'
 
 
+def arm(played: Sequence[Playing]) -> str:
+    """Return what the arm would have been told in the recording's time."""
+    rows = [[each.title, number(each.commands), share(each.stood), number(each.asked),
+             number(each.used), number(each.late),
+             *(_p50_p95(found) for found in (each.steps[0].jump, each.steps[0].inside)),
+             '; '.join(f'{number(at_s)} s: {why}' for at_s, why in each.faults) or '-']
+            for each in played if each.steps]
+    if not rows:
+        return ''
+    first = next(each.steps[0] for each in played if each.steps)
+    return table('What the arm would have been told', [
+        'variant, control', 'commands', 'stood', 'images asked about', 'answers played',
+        'came too late', f'{first.group} jump at seams, {first.unit}', 'elsewhere', 'stopped'],
+        rows, "By the node's own control, after blending and limits, each answer as late as it "
+        'was told to take. Jumps: p50 / p95 of the change in a control period.')
+
+
 def tokens(summary: Summary) -> str:
     """Return what was kept of the image."""
-    rows = [[row.title, number(row.tokens.kept), f'of {row.tokens.grid[0] * row.tokens.grid[1]}',
+    rows = [[row.title,
+             f'{number(row.tokens.kept)} of {row.tokens.grid[0] * row.tokens.grid[1]}',
              share(row.tokens.projected), share(row.tokens.in_image), share(row.tokens.recall),
              share(row.tokens.recall_least), share(row.tokens.overlap_frames),
              share(row.tokens.overlap_reference) + (
                  f' ({row.tokens.reference})' if row.tokens.overlap_reference is not None else '')]
             for row in summary.rows]
     return table('Tokens', [
-        'variant, control', 'kept', '', 'robot projected', 'robot on the image',
+        'variant, control', 'kept', 'robot projected', 'robot on the image',
         'its patches kept', 'in the worst image', 'same as the image before',
         'same as another variant'], rows,
         "Projected: images in which a protected frame's pixel was known.")

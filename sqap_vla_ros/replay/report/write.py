@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ from .curves import Told, told
 from .embedded import page_data
 from .pictures import encoded, Pictures, Shown
 from ..metrics.summary import Summary
+from ..playing import Playing
 from ..results import Results
 from ...support.files import save_file
 from ...support.html import listed, page
@@ -24,21 +26,21 @@ MOST_PICTURES = 300
 MOST_NUMBERS = 400_000  # of all rows of all answers to images with a picture
 
 
-def write_report(results: Results, summary: Summary, pictures: Pictures | None,
-                 out: Path) -> None:
+def write_report(results: Results, summary: Summary, pictures: Pictures | None, out: Path,
+                 played: Sequence[Playing] = ()) -> None:
     """
     Write the report whole.
 
     pictures(rows): yields, for ascending rows of Results.images, the images uint8 [H, W, 3] RGB
     that the policy was given, by the camera's name and the main one first; nothing for a row
-    whose image cannot be read.  None for a report without pictures.  Raises ConfigError where
-    the file cannot be written.
+    whose image cannot be read.  None for a report without pictures.  played: what became of
+    answers on their way to the arm.  Raises ConfigError where the file cannot be written.
     """
     answers = [told(results, each) for each in results.answers]
     chosen = chosen_rows(results.images, results.answers, [one.error for one in answers],
                          _most_shown(results.answers))
     shown = encoded(pictures, chosen.shown.tolist())
-    body = report_body(results, summary, answers, chosen, shown)
+    body = report_body(results, summary, answers, chosen, shown, played)
     script = "'use strict';(()=>{\n" + '\n'.join(
         (PAGE / name).read_text(encoding='utf-8') for name in SCRIPTS) + '\n})();'
     text = page(f'Replay: {_source(results)}', body,
@@ -52,7 +54,7 @@ def _most_shown(answers) -> int:
 
 
 def report_body(results: Results, summary: Summary, answers: list[Told], chosen: Chosen,
-                pictures: list[Shown]) -> str:
+                pictures: list[Shown], played: Sequence[Playing] = ()) -> str:
     """Return what stands in <main>."""
     data = page_data(results, answers, chosen, pictures)
     player = (PAGE / 'scrubber.html').read_text(encoding='utf-8') if results.answers and len(
@@ -64,8 +66,10 @@ def report_body(results: Results, summary: Summary, answers: list[Told], chosen:
         '<noscript><p class="card caution">Frames and curves need JavaScript, which is off here; '
         'the tables below do not.</p></noscript>',
         tables.overview(summary), player, tables.pairs(summary), tables.axes(summary),
-        tables.tokens(summary), tables.smoothness(summary), tables.timing(summary),
-        _facts(results), f'<script type="application/json" id="data">{data}</script>']
+        tables.tokens(summary), tables.smoothness(summary), tables.arm(played),
+        tables.timing(summary),
+        _facts(results),
+        f'<script type="application/json" id="data">{data}</script>']
     return '\n'.join(parts)
 
 
@@ -93,6 +97,7 @@ def _to_know(results: Results, summary: Summary) -> str:
     if summary.images.warned:
         sentences.append(f'{summary.images.warned} images have a warning; it stands at each.')
     sentences += summary.notes
+    sentences += [str(note) for note in results.facts.get('notes', ())]
     return f'<h2>To know first</h2>{listed(sentences)}' if sentences else ''
 
 

@@ -1,8 +1,9 @@
 // One plot a column, and the error above the latency; all have one time axis and one cursor.
 const LEFT = 52, RIGHT = 8, HIGH = 112, TOP = 6, FOOT = 20;
-// seconds to the right edge: a few images are not as long as what is answered to them
-const END_S = Math.max(drawn.axis[drawn.axis.length - 1] || 0,
-  ...answers.map(answer => answer.rows * answer.dt));
+// seconds to the right edge: there is room for what is answered to the last image
+const LAST_S = drawn.axis[drawn.axis.length - 1] || 0;
+const LONGEST_S = Math.max(0, ...answers.map(answer => answer.rows * answer.dt));
+const END_S = Math.max(LONGEST_S, LAST_S + Math.min(LONGEST_S, .08 * LAST_S)) || 1;
 const plots = []; // {panel, cursor, chunks, x, y}
 const visible = new Set(); // titles of the curves that are drawn
 const MEASURED = 'measured', RECORDED = 'recorded';
