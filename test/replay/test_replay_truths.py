@@ -6,15 +6,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from libero_bag import LIBERO_BAG
 from made_results import made_results, START_NS
 import numpy as np
 import pytest
 import sqap_vla_ros
 from sqap_vla_ros.control.action_space import TWIST_NAMES
+from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.replay.metrics.held import frame_error, frame_lengths, POSE_COLUMNS
 from sqap_vla_ros.replay.metrics.times import row_times_ns
 from sqap_vla_ros.replay.metrics.truths import clock_note, explained, gripper_truth, held_against
+from sqap_vla_ros.replay.recorded_commands import CommandSettings, recorded_commands
 from sqap_vla_ros.replay.results import Commands, Robot
+from sqap_vla_ros.replay.topics import topic_map
 
 Rotation = pytest.importorskip('scipy.spatial.transform').Rotation
 ALL = slice(None)
@@ -292,3 +296,33 @@ def test_an_images_error_is_the_mean_length_of_its_executed_rows():
     assert np.isnan(values[5]) and unit == 'm/s' and 'linear' in name
     angular = frame_lengths(held, 40, 2)['angular']
     assert angular[3] == pytest.approx(np.linalg.norm(errors[3, :2, 3:], axis=1).mean())
+
+
+def test_on_the_shipped_bag_each_image_meets_the_command_that_answered_it():
+    pytest.importorskip('rosbags')
+    recording = open_recording(LIBERO_BAG)
+    topics = topic_map(recording.topics, None, {'': 'compressed'})
+    commands = recorded_commands(recording, topics, CommandSettings(
+        'base', ('end_effector',)))[0]
+    read = {topic: [(message.time_ns, message.read()) for message in recording.messages([topic])]
+            for topic in ('/image/compressed', '/delta_twist_cmds')}
+    stamps = {topic: np.array([header_ns(message) for _, message in messages])
+              for topic, messages in read.items()}
+    answering = {stamp: [message.twist.linear.x, message.twist.linear.y] for stamp, (_, message)
+                 in zip(stamps['/delta_twist_cmds'], read['/delta_twist_cmds'])}
+    count = len(read['/image/compressed'])
+    made = made_results(count, 1)
+    images = replace(made.images, stamps_ns=stamps['/image/compressed'], times_ns=np.array(
+        [time_ns for time_ns, _ in read['/image/compressed']]))
+    results = replace(made, images=images, commands=commands)
+    held = held_against(results, made.answers[0])[0]
+    truth = held.truth(ALL)[:, 0, :2]
+    met = [image for image in range(count) if images.stamps_ns[image] in answering]
+    assert len(met) >= 100
+    for image in met:
+        assert truth[image].tolist() == answering[images.stamps_ns[image]]
+
+
+def header_ns(message):
+    """Return a message's stamp in nanoseconds."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
