@@ -10,7 +10,7 @@ before are looked at again, for an Observer remembers what they were like, and n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 import re
 
@@ -90,7 +90,8 @@ class Replay:
             for topic, count in looking['damaged'].items())]
         sizes = store.images.read(store.done)['size']
         size = sizes[sizes.any(axis=1)][0].tolist() if sizes.any() else [0, 0]
-        return Results({'memory': memory, 'image_size': size, **patch_box(self.transform, size)},
+        return Results({'memory': memory, 'image_size': size, **patch_box(self.transform, size),
+                        'image_transform': asdict(self.transform)},
                        tuple(losses), images, answers, robot=robot)
 
     @property
