@@ -4,7 +4,8 @@
 What a late subscriber gets at once: /tf_static, camera_info, instruction, robot_description.
 
 A recorder gets it in its first second, a node had it before: so it holds from the beginning. Of
-what was said several times the last before the beginning counts, else the first.
+what was said several times the last before the beginning counts, else the first. An instruction
+that was published for those alone who listened then holds from then on.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ from __future__ import annotations
 from .heard import Ears
 from ..errors import ObservationError
 
+DISCOVERY_NS = 2 * 10**9  # that a recorder may take to hear of a topic
+
 
 def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
     """Let ears hear what is latched by a time of an episode."""
     span = episode.start_ns, episode.end_ns
+    latched = {topic.name for topic in recording.topics if topic.latched}
+    once = {topics.instruction} - latched
     if topics.tf_static:
         _hear_static(recording.messages({topics.tf_static}, *span), ears, begin_ns)
     for topic in {topics.instruction, topics.robot_description, *topics.infos.values()} - {''}:
         found = None
         for message in recording.messages({topic}, *span):
             if found is not None and message.time_ns > begin_ns:
+                break
+            if topic in once and message.time_ns > max(begin_ns, span[0] + DISCOVERY_NS):
                 break
             found = message
         if found is not None:

@@ -226,9 +226,11 @@ class _Episode:
 
     def _starts_over(self, text, stamp, pauses) -> bool:
         """Return whether the policy starts over, as the node lets it."""
-        begins = self._begins or pauses or self.ears.has_jumped or text != self._told or (
-            (self._asked_ns - stamp) * 1e-9 > self._options.image_timeout)
-        self._told, self._asked_ns, self.ears.has_jumped = text, stamp, False
+        begins = self._begins or pauses or self.ears.has_jumped or text != self._told
+        self._told, self.ears.has_jumped = text, False
+        if stamp:  # there is none of a damaged image
+            begins |= (self._asked_ns - stamp) * 1e-9 > self._options.image_timeout
+            self._asked_ns = stamp
         return begins
 
     def _instruction(self) -> tuple[str, str]:
