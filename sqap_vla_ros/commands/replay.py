@@ -59,6 +59,9 @@ def _add_part(group) -> None:
         help='which topic is what, where names and types do not tell: image, camera_info, tf, '
         'tf_static, joint_states, instruction, robot_description, clock; commands to compare '
         'with: twist, pose, joints, gripper; wrist/image of a camera wrist; an empty TOPIC: none')
+    add('--dataset', default='', metavar='FILE.yaml',
+        help='what the columns of a LeRobot data set are, and in which units: action and state as '
+        "an action_space, static_transforms; the checkpoint's own action_space unless given")
     add('--instruction', default='', metavar='TEXT', help='in place of the recorded one')
     add('--camera-info', action='append', default=[], metavar='[CAMERA=]FILE.yaml',
         help='a calibration in place of the recorded camera_info, as camera_calibration writes '

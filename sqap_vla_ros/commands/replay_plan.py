@@ -14,6 +14,7 @@ from ..ingest.cameras import camera_seen
 from ..ingest.info_file import read_camera_info
 from ..ingest.observer import Heard, Observer, ObserverOptions
 from ..observation import STATE_NAMES
+from ..replay.dataset_robot import as_robot
 from ..replay.looking import LookOptions
 from ..replay.recorded_commands import CommandSettings
 from ..replay.run import Replay
@@ -44,6 +45,9 @@ def planned(args, config, recording) -> Plan:
         numbers(args.keep, '--keep'), _names(args.controls), _names(args.control_variants),
         args.other_instruction))
     main = camera_seen(config.cameras, variants.config.cameras)
+    joints = _joints(config, variants.space)
+    settings = CommandSettings.of(config, joints)
+    recording, guessed = as_robot(recording, args.dataset, settings, variants.space)
     topics = topic_map(recording.topics, told_topics(args.topics), {
         name: config.for_camera(name).image_transport for name in config.cameras or ('',)},
         variants.protects)
@@ -51,18 +55,22 @@ def planned(args, config, recording) -> Plan:
     looking, notes = _looking(args, config, variants, topics, infos, main)
     _check_part(looking, recording)
     _check_inputs(args, looking, topics, variants, recording)
-    space = variants.space
-    joints = () if space.is_cartesian else tuple(config.arm_joints or space.arm_names)
-    if joints and len(joints) != len(space.arm_names):
-        raise ConfigError(f'parameter arm_joints names {len(joints)} joints, the policy tells '
-                          f'{len(space.arm_names)}: {", ".join(space.arm_names)}')
     facts = _facts(args, recording, topics, config, variants)
     with Progress('reading the weights, to know them again'):
         decides = {**_decides(recording, looking, topics, config, variants),
                    'checkpoint_sha256': digest(config.checkpoint_directory)}
     replay_ = Replay(recording, topics, looking, variants, joints, decides, args.out)
-    return Plan(replay_, CommandSettings.of(config, joints), {**facts, 'decides': decides},
-                (*topics.notes, *notes))
+    return Plan(replay_, settings, {**facts, 'decides': decides},
+                (*guessed, *topics.notes, *notes))
+
+
+def _joints(config, space) -> tuple[str, ...]:
+    """Return the names of the joints that a policy commands, the robot's; () for none."""
+    joints = () if space.is_cartesian else tuple(config.arm_joints or space.arm_names)
+    if joints and len(joints) != len(space.arm_names):
+        raise ConfigError(f'parameter arm_joints names {len(joints)} joints, the policy tells '
+                          f'{len(space.arm_names)}: {", ".join(space.arm_names)}')
+    return joints
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -160,8 +168,11 @@ def _check_inputs(args, looking: LookOptions, topics, variants, recording) -> No
     if looking.state_names and lacks:
         raise ConfigError(
             f'the policy takes the state of the arm ({" ".join(looking.state_names)}), and '
-            f'{recording.name} has no {" and no ".join(lacks)} to tell it: record them, name '
-            'their topics by --topics, or use a checkpoint that takes images alone')
+            f'{recording.name} has no {" and no ".join(lacks)} to tell it: ' + (
+                'say by --dataset FILE.yaml which of its columns do'
+                if hasattr(recording, 'meaning') else
+                'record them, name their topics by --topics')
+            + ', or use a checkpoint that takes images alone')
 
 
 def _decides(recording, looking, topics, config, variants) -> dict:
@@ -177,7 +188,8 @@ def _decides(recording, looking, topics, config, variants) -> dict:
             name: [info.width, info.height, info.k, info.d, info.p]
             for name, info in looking.infos.items()},
         'episodes': looking.episodes, 'start_s': looking.start_s, 'end_s': looking.end_s,
-        'stride': looking.stride, 'parameters': seen_values(config)}
+        'stride': looking.stride, 'parameters': seen_values(config),
+        'meaning': getattr(recording, 'meaning', '')}
 
 
 def _topics_of(topics: TopicMap) -> dict:

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .lerobot_info import data_set_root, PICTURES, read_info
+from .lerobot_info import data_set_root, PICTURES, read_info, read_slices
 from .lerobot_rows import episode_rows, offsets_ns
 from .lerobot_tables import read_parts, read_tasks
 from .recording import Episode, Message, Topic
@@ -36,7 +36,8 @@ class LeRobotRecording:
     """
     A LeRobot data set of version 2.0, 2.1 or 3.0, as a Recording.
 
-    columns: {topic: names of its numbers, one each}.  Topics are called as the features are, and
+    columns: {topic: names of its numbers, one each}.  slices: {'state' or 'action': {part of the
+    robot: (first column, end)}}, where meta/modality.json has them.  Topics are called as the features are, and
     `instruction` tells the task.
     """
 
@@ -62,6 +63,7 @@ class LeRobotRecording:
         self._features = self._readable()
         self.columns = {name: feature.columns for name, feature in self._features.items()
                         if not feature.is_picture}
+        self.slices = read_slices(root)
         self.episodes = tuple(self._episodes())
         self.topics = tuple(sorted(self._topics(), key=lambda topic: topic.name))
 

@@ -116,6 +116,17 @@ def read_info(root: Path) -> Info:
         *paths, int(values.get('chunks_size') or CHUNK))
 
 
+def read_slices(root: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return which columns of state and action are which part of the robot, as GR00T has it."""
+    path = root / 'meta/modality.json'
+    values = _json(path) if path.is_file() else {}
+    return {part: {name: (span['start'], span['end']) for name, span in slices.items()
+                   if isinstance(span, Mapping) and all(
+                       isinstance(span.get(end), int) for end in ('start', 'end'))}
+            for part, slices in values.items()
+            if part in ('state', 'action') and isinstance(slices, Mapping)}
+
+
 def why_unread(path: Path, error: Exception) -> str:
     """Return why a file cannot be read, in words and bytes."""
     if not path.exists():

@@ -25,6 +25,7 @@ from ..support.validation import nearest, unknown_names
 
 FLAG = '--dataset'
 ACTIONS, STATES = ('action', 'actions'), ('observation.state', 'state')
+QUATERNION = ('qx', 'qy', 'qz', 'qw')
 PARTS = ('action', 'state', 'static_transforms')
 _JOINTS = re.compile(r'joint|motor|shoulder|elbow|wrist|waist|\.pos$|\.q$')
 
@@ -36,11 +37,13 @@ class Columns:
 
     feature: its name in the data set.  indices: of the columns, in the order of space.names.
     space: what they mean; of a state only positions: kind 'pose' in the base, or joint_position.
+    has_quaternion: whether qx qy qz qw stand in the place of its rx ry rz.
     """
 
     feature: str
     indices: np.ndarray
     space: ActionSpace
+    has_quaternion: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,29 @@ def _columns(values, part, features, recording) -> Columns:
         key: value for key, value in values.items() if key not in ('columns', 'feature')}}
     if preset_name(values) is None:
         meant.setdefault('names', [known[index] for index in indices])
+    has_quaternion = 'qw' in (meant.get('names') or ())
+    if has_quaternion:
+        indices = _with_quaternion(meant, indices)
     space = ActionSpace.from_config(meant)
-    if len(space.names) != len(indices):
+    if len(space.names) + has_quaternion != len(indices):
         raise ConfigError(f'{len(space.names)} names ({_listed(space.names)}) for {len(indices)} '
                           f'columns ({_listed([known[index] for index in indices])})')
     if part == 'state' and (space.kind not in ABSOLUTE_KINDS or space.frame != 'base'):
         raise ConfigError(f'kind {space.kind!r} in {space.frame!r}, expected pose or '
                           'joint_position in base: where the arm is')
-    return Columns(feature, indices, space)
+    return Columns(feature, indices, space, has_quaternion)
+
+
+def _with_quaternion(meant, indices) -> np.ndarray:
+    """Name rx ry rz in the place of qx qy qz qw; return the columns in the order of names."""
+    names = list(meant['names'])
+    order = [*POSE_NAMES[:3], *QUATERNION, *(['gripper'] if 'gripper' in names else [])]
+    if meant.get('kind') != 'pose' or sorted(names) != sorted(order) or (
+            len(names) != len(indices)):
+        raise ConfigError(f'names are {_listed(names)} for {len(indices)} columns, expected each '
+                          f'of {_listed(order)} once, of kind pose')
+    meant.update(names=[*POSE_NAMES, *order[7:]], rotation='rotvec')
+    return np.array([indices[names.index(name)] for name in order])
 
 
 def _indices(told, known, slices) -> np.ndarray:

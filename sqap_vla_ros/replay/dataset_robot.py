@@ -17,12 +17,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from .dataset_columns import FLAG, guessed_meaning, Meaning, read_meaning
-from .topic_roles import GRIPPER_COMMAND, JOINT_STATE, POSE_STAMPED, TF, TRAJECTORY, TWIST_STAMPED
+from .topic_roles import (
+    ARRAY, GRIPPER_COMMAND, JOINT_STATE, POSE_STAMPED, TF, TRAJECTORY, TWIST_STAMPED)
 from ..control.command import Measured
 from ..control.row_positions import pose_of
 from ..errors import ConfigError, ObservationError
-from ..recordings.recording import Message, Topic
+from ..geometry.quaternions import rotation_vector
 from ..geometry.transform_buffer import Pose
+from ..recordings.recording import Message, Topic
 
 STATIC, MOVING, JOINTS = '/tf_static', '/tf', '/joint_states'
 GRIPPER = '/gripper_command'
@@ -48,19 +50,24 @@ def as_robot(recording, path, settings, space=None):
 
 
 class DescribedRecording:
-    """A data set with topics of a robot beside its own; see recordings.Recording."""
+    """
+    A data set with topics of a robot beside its own; see recordings.Recording.
+
+    meaning: what its columns are taken for, as text, to know it again.
+    """
 
     def __init__(self, recording, meaning: Meaning, settings):
         """Take a LeRobotRecording, what its columns are, and what is known of the robot."""
         self._recording, self._meaning, self._settings = recording, meaning, settings
         self.name, self.form, self.losses = recording.name, recording.form, recording.losses
-        self.episodes = recording.episodes
+        self.episodes, self.meaning = recording.episodes, repr((meaning, settings))
         self._derived = dict(self._made())
         count = max((topic.count for topic in recording.topics), default=0)
         own = [Topic(topic, kind, count) for topic, (kind, _, _) in self._derived.items()]
         if meaning.static:
             own.append(Topic(STATIC, TF, len(self.episodes), latched=True))
-        self.topics = tuple(sorted((*recording.topics, *own), key=lambda topic: topic.name))
+        bare = [topic for topic in recording.topics if topic.kind != ARRAY]  # mean nothing alone
+        self.topics = tuple(sorted((*bare, *own), key=lambda topic: topic.name))
 
     def close(self):
         """Close the data set."""
@@ -145,11 +152,11 @@ class DescribedRecording:
             linear=_xyz(numbers[:3]), angular=_xyz(numbers[3:])))
 
     def _trajectory(self, command, space, time_ns):
-        is_position = space.kind in ('joint_position',)
+        is_position = space.kind == 'joint_position'
         point = SimpleNamespace(
             positions=command.position if is_position else (),
             velocities=() if is_position else command.velocity,
-            time_from_start=SimpleNamespace(sec=0, nanosec=space.dt_ns))
+            time_from_start=_time(space.dt_ns))
         return SimpleNamespace(header=_header(0), joint_names=self._joints(space), points=[point])
 
     def _joints(self, space):
@@ -174,6 +181,11 @@ def _made_of(made, columns, message):
     row = row[columns.indices]
     if not np.isfinite(row).all():
         raise ObservationError(f'{columns.feature} has numbers that are not finite in this row')
+    if columns.has_quaternion:
+        length = np.linalg.norm(row[3:7])
+        if not length > 0:
+            raise ObservationError(f'{columns.feature} has a quaternion of length 0 in this row')
+        row = np.concatenate([row[:3], rotation_vector(row[3:7] / length), row[7:]])
     space = columns.space
     start = Measured(HERE, row[:len(space.arm_names)]) if space.needs else None
     command = space.commands(row[None], start)[0]
@@ -200,5 +212,8 @@ def _xyzw(values):
 
 
 def _header(time_ns, frame=''):
-    return SimpleNamespace(stamp=SimpleNamespace(sec=time_ns // 10**9, nanosec=time_ns % 10**9),
-                           frame_id=frame)
+    return SimpleNamespace(stamp=_time(time_ns), frame_id=frame)
+
+
+def _time(time_ns):
+    return SimpleNamespace(sec=time_ns // 10**9, nanosec=time_ns % 10**9)
