@@ -37,8 +37,8 @@ class LeRobotRecording:
     A LeRobot data set of version 2.0, 2.1 or 3.0, as a Recording.
 
     columns: {topic: names of its numbers, one each}.  slices: {'state' or 'action': {part of the
-    robot: (first column, end)}}, where meta/modality.json has them.  Topics are called as the features are, and
-    `instruction` tells the task.
+    robot: (first column, end)}}, where meta/modality.json has them.  Topics are called as the
+    features are, and `instruction` tells the task.
     """
 
     def __init__(self, path):
@@ -94,8 +94,9 @@ class LeRobotRecording:
                    if feature.is_picture and not feature.why_not]
         missing = {name for name in cameras if self._is_missing(name)}
         if cameras and missing == set(cameras):
+            more = f', and so with {", ".join(cameras[1:])}' if cameras[1:] else ''
             raise ObservationError(f'no camera of {self._info.root} can be read: '
-                                   + '; '.join(self.losses[-len(cameras):]))
+                                   f'{self.losses[-len(cameras)]}{more}')
         return {name: feature for name, feature in features.items()
                 if not feature.why_not and name not in missing and not name.startswith('next.')}
 

@@ -136,7 +136,9 @@ def why_unread(path: Path, error: Exception) -> str:
             if file.read(len(POINTER)) == POINTER:
                 return (f'{path} is a pointer of Git LFS and not the file itself: `git lfs pull` '
                         'in the data set fetches it')
-        return f'{path} ({path.stat().st_size} bytes) cannot be read: {_first_line(error)}'
+        size = path.stat().st_size
+        return (f'{path} ({size} bytes) cannot be read: {_first_line(error)}' if size else
+                f'{path} is empty')
     return f'{path} is no file'
 
 

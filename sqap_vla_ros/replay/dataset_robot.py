@@ -41,8 +41,8 @@ def as_robot(recording, path, settings, space=None):
     """
     if not hasattr(recording, 'columns'):
         if path:
-            raise ConfigError(f'{FLAG} {path} says what the columns of a LeRobot data set are, but '
-                              f'{recording.name} is a {recording.form}')
+            raise ConfigError(f'{FLAG} {path} says what the columns of a LeRobot data set are, '
+                              f'but {recording.name} is a {recording.form}')
         return recording, []
     meaning, notes = (read_meaning(path, recording), []) if path else guessed_meaning(
         recording, space)

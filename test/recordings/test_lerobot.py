@@ -170,10 +170,11 @@ def test_a_declared_video_that_is_not_there(tmp_path):
 
 
 def test_no_video_at_all_is_one_sentence(tmp_path):
-    path = made(tmp_path)
+    path = made(tmp_path, cameras=(FRONT, WRIST))
     (path / 'videos').rename(path / 'video')
     with pytest.raises(ObservationError, match='no camera of .*/set can be read: .*is missing, '
-                       'first videos/chunk-000/.*; in set there are data, meta, video$'):
+                       'first videos/chunk-000/.*; in set there are '
+                       f'data, meta, video, and so with {WRIST}$'):
         LeRobotRecording(path)
 
 
@@ -329,6 +330,9 @@ def test_an_info_that_is_no_json(tmp_path):
     path = made(tmp_path, lengths=(2,))
     (path / 'meta/info.json').write_text('{"fps": 1')
     with pytest.raises(ObservationError, match=r'info.json \(9 bytes\) cannot be read: Expecting'):
+        open_recording(path)
+    (path / 'meta/info.json').write_text('')
+    with pytest.raises(ObservationError, match='info.json is empty'):
         open_recording(path)
 
 
