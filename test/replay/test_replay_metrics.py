@@ -94,3 +94,18 @@ def test_it_works_on_whatever_is_there(change):
     summary = summarised(results)
     json.dumps(as_json(summary), allow_nan=False)
     assert f'{summary.images.count} images' in table_text(summary)
+
+
+@pytest.mark.parametrize('commands, words', [
+    (False, 'take a smaller --stride'), (True, 'lie at the same times?')])
+def test_a_truth_that_meets_no_row_is_told(commands, words):
+    results = made_results(20, 4)
+    apart = results.images.stamps_ns[0] + 2 * 10**9 * np.arange(20)
+    results = replace(results, images=replace(results.images, stamps_ns=apart, times_ns=apart),
+                      commands=tuple(replace(each, times_ns=each.times_ns + 10**12)
+                                     for each in results.commands) if commands else ())
+    summary = summarised(results)
+    notes = [note for note in summary.notes if 'none of the 76 executed rows' in note]
+    assert notes and all(words in note for note in notes)
+    assert json.dumps(as_json(summary), allow_nan=False)
+    assert table_text(summary)

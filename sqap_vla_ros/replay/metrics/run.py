@@ -6,98 +6,55 @@ from __future__ import annotations
 
 import numpy as np
 
+from .grippers import grippers
 from .held import frame_lengths, group_unit, Held
+from .notes import notes_on
 from .pairs import norm_errors, pair, reference_of
-from .percentiles import counted, mean_of
+from .percentiles import counted
 from .robot import sliding_joints
 from .samples import digest, sample
 from .shift import best_shift
 from .smoothness import smoothness
-from .summary import Gripper, ImageCounts, RowSummary, Summary, TruthErrors
-from .sums import CONSTANT, summed
+from .summary import ImageCounts, Pair, RowSummary, Summary, TruthErrors
+from .sums import summed
 from .times import episode_slices
 from .timing import timing
 from .tokens import token_reference, token_statistics
-from .truths import clock_note, explained, gripper_truths
+from .truths import explained
 from ...support.progress import Progress
-
-NOTHING_TO_HOLD = ('nothing to hold answers of kind {kind} against: no command of that kind was '
-                   'recorded, and the motion is not known at two images or more; recorded '
-                   'commands: {found}. Name their topics by --topics')
-MEASURED_ALONE = ('no command of the arm that answers of kind {kind} can be held against was '
-                  'recorded: they are held against the motion that was measured, which is what '
-                  'the arm made of its commands')
-
-CONSTANT_AXES = ('{truth} does not vary along {axes} (by {least:g} at most): there is no NRMSE, '
-                 'which divides by the range; see RMSE and MAE')
-
-SHIFTED = ('{row} agrees best with {truth} as it was {seconds:.3g} s {when} (the error is '
-           '{percent:.0f} % less there): {reason}')
-CLOCKS = ('are the clocks of camera and commands the same, and was nothing delayed while it was '
-          'recorded?')
-ARM_LAGS = 'an arm follows its commands a little later'
 
 
 def summarised(results) -> Summary:
     """Return the summary of replay.results.Results; works on whatever is there, and says what."""
-    images, slides = results.images, sliding_joints(results)
-    notes = dict.fromkeys(filter(None, [clock_note(images)]))  # each once, in order
-    held: dict[str, tuple[Held, ...]] = {}
-    with Progress('metrics', 3 * len(results.answers), 'step') as shown:
-        for answers in results.answers:
-            shown.advance(note=answers.title)
-            held[answers.title], more = explained(results, answers)
-            notes.update(dict.fromkeys([*more, *_about(results, answers, held[answers.title])]))
-        errors, rows, pairs = {}, [], []
-        reference = token_reference(results.answers)
-        for answers in results.answers:
-            shown.advance(note=answers.title)
-            errors[answers.title] = {each.facts.title: frame_lengths(
-                each, len(images), answers.execute_steps) for each in held[answers.title]}
-            rows.append(_row(results, answers, held[answers.title], errors[answers.title],
-                             reference, slides))
-        for answers in results.answers:
-            shown.advance(note=answers.title)
-            found, why = _pair(results, answers, errors, slides)
-            pairs += [found] if found else []
-            notes.update(dict.fromkeys([why] if why else []))
+    images, answers = results.images, results.answers
+    with Progress('metrics', 3 * len(answers), 'step') as shown:
+        found = {each.title: _shown(explained, shown, results, each) for each in answers}
+        held = {title: mine for title, (mine, _) in found.items()}
+        errors = {each.title: {one.facts.title: frame_lengths(
+            one, len(images), each.execute_steps) for one in held[each.title]}
+            for each in answers}
+        rows = tuple(_shown(_row, shown, results, each, held[each.title], errors[each.title])
+                     for each in answers)
+        pairs = tuple(each for each in (_shown(_pair, shown, results, mine, errors)
+                                        for mine in answers) if each)
     truths = {each.facts.title: each.facts for mine in held.values() for each in mine}
-    notes.update(dict.fromkeys([*_constants(rows), *_shifts(rows, truths)]))
-    return Summary(_images(images), tuple(truths.values()), tuple(rows), tuple(pairs),
-                   tuple(sample(images, answers) for answers in results.answers), tuple(notes))
+    return Summary(_images(images), tuple(truths.values()), rows, pairs,
+                   tuple(sample(images, each) for each in answers),
+                   notes_on(results, found, rows, truths))
 
 
-def _pair(results, answers, errors, slides):
-    """Return a row beside its reference, None where it is none's; and why it cannot be."""
+def _shown(function, shown: Progress, results, answers, *arguments):
+    """Return what a function finds for answers, and show that it does."""
+    shown.advance(note=answers.title)
+    return function(results, answers, *arguments)
+
+
+def _pair(results, answers, errors) -> Pair | None:
+    """Return a row beside its reference; None where it has none that answers alike."""
     other = reference_of(answers, results.answers)
-    if other is None:
-        return None, ''
-    if answers.velocities.shape != other.velocities.shape:
-        return None, (f'{answers.title} and {other.title} answer in other shapes, '
-                      f'{answers.velocities.shape[1:]} and {other.velocities.shape[1:]} [rows, '
-                      'columns]: they are not compared')
-    return pair(results.images, answers, other, errors, slides), ''
-
-
-def _constants(rows) -> list[str]:
-    """Return which axes have no NRMSE, once a truth."""
-    found = {}
-    for row in rows:
-        for each in row.against:
-            names = [axis.axis for axis in each.executed if axis.count and axis.nrmse is None]
-            if names:
-                found[each.truth] = CONSTANT_AXES.format(
-                    truth=each.truth, axes=', '.join(names), least=CONSTANT)
-    return list(found.values())
-
-
-def _shifts(rows, truths) -> list[str]:
-    """Return what agrees better at another time, of the first row."""
-    return [SHIFTED.format(
-        row=row.title, truth=each.truth, seconds=abs(each.shift_s), reason=(
-            ARM_LAGS if truths[each.truth].measured else CLOCKS),
-        when='later' if each.shift_s > 0 else 'earlier', percent=100 * (1 - each.shifted))
-        for row in rows[:1] for each in row.against if each.shift_s]
+    if other is None or other.velocities.shape != answers.velocities.shape:
+        return None
+    return pair(results.images, answers, other, errors, sliding_joints(results))
 
 
 def _images(images) -> ImageCounts:
@@ -112,7 +69,7 @@ def _images(images) -> ImageCounts:
         steps / duration_s if duration_s > 0 else None, digest(images))
 
 
-def _row(results, answers, held, errors, reference, slides) -> RowSummary:
+def _row(results, answers, held, errors) -> RowSummary:
     images, known = results.images, answers.answered
     missing = ~known & np.array([not text for text in images.problems], bool)
     return RowSummary(
@@ -120,8 +77,9 @@ def _row(results, answers, held, errors, reference, slides) -> RowSummary:
         answers.velocities.shape[1], answers.execute_steps, int(known.sum()), int(missing.sum()),
         counted(answers.problems),
         tuple(_against(each, answers, errors[each.facts.title], images) for each in held),
-        _grippers(results, answers), smoothness(images, answers, slides),
-        token_statistics(images, answers, reference), timing(images, answers))
+        grippers(results, answers), smoothness(images, answers, sliding_joints(results)),
+        token_statistics(images, answers, token_reference(results.answers)),
+        timing(images, answers))
 
 
 def _against(held: Held, answers, norms, images) -> TruthErrors:
@@ -136,28 +94,3 @@ def _against(held: Held, answers, norms, images) -> TruthErrors:
               for group, values in norms.items()),
         sums.growth(answers.dt_s), int(answers.answered.sum()) * steps - compared,
         *(None, None) if shift is None else (shift[0] * answers.dt_s, shift[1]))
-
-
-def _grippers(results, answers) -> tuple[Gripper, ...]:
-    steps = answers.execute_steps
-    said = answers.gripper[:, :steps]
-    if not np.isfinite(said).any():
-        return ()
-    return tuple(_gripper(source, said, truth[:, :steps])
-                 for source, truth in gripper_truths(results, answers))
-
-
-def _gripper(source: str, said: np.ndarray, truth: np.ndarray) -> Gripper:
-    known = np.isfinite(said) & np.isfinite(truth)
-    said, truth = said[known], truth[known]
-    same, is_open = (said > 0.5) == (truth > 0.5), truth > 0.5
-    return Gripper(source, len(said), mean_of(same), mean_of(same[is_open]),
-                   mean_of(same[~is_open]), mean_of(np.abs(said - truth)))
-
-
-def _about(results, answers, held) -> list[str]:
-    """Return what has to be known about what answers are held against."""
-    if not held:
-        found = ', '.join(f'{each.source} ({each.kind})' for each in results.commands) or 'none'
-        return [NOTHING_TO_HOLD.format(kind=answers.kind, found=found)]
-    return [MEASURED_ALONE.format(kind=answers.kind)] if held[0].facts.measured else []

@@ -89,9 +89,10 @@ def _against(summary: Summary, truth) -> str:
         (title, *map(_norm, each.norms), *(number(axis.nrmse) for axis in each.executed),
          str(max(axis.count for axis in each.executed)), str(each.unmatched))
         for title, each in found]
-    what = f'against {truth.title}' + ('' if truth.measured else f' ({truth.kind})')
+    what = truth.title if truth.measured else (
+        f'{truth.title} ({truth.kind}), {truth.compared_as}')
     frame = f', frame {truth.frame}' if truth.frame else ''
-    return f'{what}, {truth.compared_as}{frame}; {truth.rule}\n' + columns(lines)
+    return f'against {what}{frame}; {truth.rule}\n' + columns(lines)
 
 
 def _norm(norm: NormErrors) -> str:
