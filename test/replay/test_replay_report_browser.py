@@ -55,6 +55,14 @@ def page(browser, path):
     return browser
 
 
+def when_drawn(page, place: int, answer: int, tokens: bool, expression: str):
+    """Return an expression's value in the page once its picture shows this."""
+    return page.run(
+        'new Promise(done => {const look = () => document.getElementById("picture").dataset.shows '
+        f'=== "{place},{answer},{str(tokens).lower()}" ? done({expression}) : '
+        'setTimeout(look, 5); look()})')
+
+
 def cells(page, row: str) -> list[str]:
     """Return the numbers of a row of the frame's table."""
     return page.run('[...document.querySelectorAll("#now tr")].find(row => '
@@ -132,17 +140,17 @@ def test_the_pointer_moves_the_frame_by_slider_curves_and_pictures(page):
 def test_dropped_tokens_are_dark_in_the_picture_and_can_be_left_out(page, results):
     page.run('document.getElementById("slider").focus()')
     page.press('Home')
-    look = ('new Promise(done => setTimeout(() => {const canvas = document.getElementById('
-            '"picture"), size = canvas.width / 16; done([canvas.width / canvas.height, [...Array('
-            '256).keys()].map(patch => canvas.getContext("2d").getImageData((patch % 16 + .15) * '
-            'size, (Math.floor(patch / 16) + .15) * size, 1, 1).data[0])])}, 100))')
-    ratio, light = page.run(look)
+    look = ('(() => {const canvas = document.getElementById("picture"), size = canvas.width / 16; '
+            'return [canvas.width / canvas.height, [...Array(256).keys()].map(patch => '
+            'canvas.getContext("2d").getImageData((patch % 16 + .15) * size, '
+            '(Math.floor(patch / 16) + .15) * size, 1, 1).data[0])]})()')
+    ratio, light = when_drawn(page, 0, 2, True, look)
     kept = results.answers[2].kept[0]
     inner = ~results.answers[2].covered[0]  # rings are drawn on the robot
     assert ratio == 1 and kept.sum() == 154
     assert np.array_equal(np.array(light)[inner] > 70, kept[inner])
     page.press('t')
-    assert np.median(page.run(look)[1]) == pytest.approx(100, abs=3)
+    assert np.median(when_drawn(page, 0, 2, False, look)[1]) == pytest.approx(100, abs=3)
     assert not page.run('document.getElementById("tokens").checked')
     assert 'wrist' in page.run('document.getElementById("others").textContent')
 
@@ -159,11 +167,13 @@ def test_patches_of_turned_and_cropped_images_lie_where_they_were_cut(
     write_report(turned, summarised(turned), lambda rows: (
         {'': np.full((100, 200, 3), 200, np.uint8)} for _ in rows), tmp_path / 'report.html')
     browser.show(tmp_path / 'report.html')
-    look = ('new Promise(done => setTimeout(() => {const canvas = document.getElementById('
-            '"picture"), pen = canvas.getContext("2d"); done([canvas.width, canvas.height, '
-            '...[[.3, .5], [.72, .99], [.72, .01], [.1, .5], [.9, .5]].map(([x, y]) => '
-            'pen.getImageData(x * canvas.width, y * canvas.height, 1, 1).data[0] > 150)])}, 100))')
-    assert browser.run(look) == [640, 320, False, True, False, True, True]
+    look = ('(() => {const canvas = document.getElementById("picture"), pen = '
+            'canvas.getContext("2d"); return [canvas.width, canvas.height, ...[[.3, .5], '
+            '[.72, .99], [.72, .01], [.1, .5], [.9, .5]].map(([x, y]) => '
+            'pen.getImageData(x * canvas.width, y * canvas.height, 1, 1).data[0] > 150)]})()')
+    place = browser.run(PLACE)
+    assert when_drawn(browser, place, 0, True, look) == [
+        640, 320, False, True, False, True, True]
 
 
 def test_another_variant_has_its_own_worst_and_curves_can_be_chosen(page, results):
@@ -171,9 +181,8 @@ def test_another_variant_has_its_own_worst_and_curves_can_be_chosen(page, result
     page.run('const box = document.getElementById("answer"); box.value = "0"; '
              'box.dispatchEvent(new Event("change"))')
     assert page.run('document.querySelector("#worst button").dataset.place') == str(worst[0])
-    assert 'keeps all 256' in page.run(
-        'new Promise(done => setTimeout(() => done(document.getElementById("legend")'
-        '.textContent), 100))')
+    assert 'keeps all 256' in when_drawn(
+        page, page.run(PLACE), 0, True, 'document.getElementById("legend").textContent')
     count = 'document.querySelector("#plots svg").querySelectorAll("path.curve:not(.chunk)' \
         ':not(.rest)").length'
     assert page.run(count) == 3  # recorded, fp and sqap; controls are left out
@@ -183,7 +192,8 @@ def test_another_variant_has_its_own_worst_and_curves_can_be_chosen(page, result
 
 def test_the_refused_frame_says_why_and_has_no_answer(page, results):
     page.run('location.hash = "#frame=5"')
-    assert page.run(f'new Promise(done => setTimeout(() => done({PLACE}), 50))') == 5
+    when_drawn(page, 5, 2, True, 0)
+    assert page.run(PLACE) == 5
     assert results.images.problems[5] in page.run('document.getElementById("problem").innerText')
     assert cells(page, 'vx')[1:] == ['-', '-']
 
@@ -230,3 +240,6 @@ def test_a_report_of_little_opens_without_an_error(browser, made, tmp_path):
     write_report(made, summarised(made), None, tmp_path / 'report.html')
     browser.show(tmp_path / 'report.html')
     assert browser.problems() == []
+    if not made.commands:
+        head = browser.run('document.querySelector("#now tr").innerText').split()
+        assert head == ['first', 'row', 'measured', 'fp', 'sqap@154']

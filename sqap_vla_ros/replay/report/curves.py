@@ -51,6 +51,11 @@ class Told:
         """Return what it is held against, '' for nothing."""
         return self.held.facts.title if self.held else ''
 
+    @property
+    def truth_is(self) -> str:
+        """Return 'recorded' for a command, 'measured' for motion, '' for nothing."""
+        return ('measured' if self.held.facts.measured else 'recorded') if self.held else ''
+
 
 def told(results: Results, answers: Answers) -> Told:
     """Hold an answer against what was recorded."""
@@ -94,6 +99,8 @@ def _units(names) -> tuple[str, ...]:
 
 def _state(results, one, names, units, rows) -> np.ndarray:
     """Return float64 [n, D]: the motion that was measured, where it is of the same columns."""
+    if one.held and one.held.facts.measured:
+        return np.full((len(rows), len(names)), np.nan)  # which is what they are held against
     for motion in measured_motion(results, one.answers):
         if (tuple(motion.names), tuple(motion.units)) == (names, units):
             return _at(rows, motion.truth)[:, 0]

@@ -129,7 +129,8 @@ def _answer(results, one: Told, chosen: Chosen, place: int, texts: Texts) -> dic
     return {
         'title': answer.title, 'control': answer.control, 'rows': answer.actions.shape[1],
         'executed': answer.execute_steps, 'dt': answer.dt_s, 'grid': list(answer.grid),
-        'names': list(line.names), 'units': list(line.units), 'truth': one.truth,
+        'names': list(line.names), 'units': list(line.units),
+        'truth': one.truth, 'truthIs': one.truth_is,
         'said': packed(line.said[:, 0].T), 'true': packed(line.truth[:, 0].T),
         'state': packed(line.state.T),
         'saidRows': packed(rows.said), 'trueRows': packed(rows.truth),

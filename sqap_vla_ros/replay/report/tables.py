@@ -82,10 +82,10 @@ def _against(summary, truth) -> str:
                                              for text in (group, '95 % interval', 'p95')),
             'gripper agrees']
     rows = [[row.title, number(row.answered), *(text for norm in each.norms for text in (
-        number(norm.mean), _interval(norm.low95, norm.high95), number(norm.p95))),
+        number(norm.mean), _interval95(norm), number(norm.p95))),
         _agreement(row)] for row, each in found]
     what = 'motion that was measured, for no commands were recorded' if truth.measured else (
-        f'{truth.commands} commands of {truth.kind}')
+        f'{truth.kind} commands: {truth.commands}')
     return table(f'Against {truth.title}', head, rows,
                  f'{what}; compared as {truth.compared_as}'
                  + (f' in the frame {truth.frame}' if truth.frame else '')
@@ -94,6 +94,10 @@ def _against(summary, truth) -> str:
 
 def _interval(low, high) -> str:
     return 'too few images' if low is None or high is None else f'{number(low)} to {number(high)}'
+
+
+def _interval95(norm) -> str:
+    return '-' if norm.mean is None else _interval(norm.low95, norm.high95)
 
 
 def _agreement(row) -> str:
@@ -137,8 +141,7 @@ def pairs(summary: Summary) -> str:
 def _worse(interval) -> str:
     if interval is None or interval.mean is None:
         return '-'
-    around = 'too few images' if interval.low is None else _interval(interval.low, interval.high)
-    return f'{number(interval.mean)} ({around})'
+    return f'{number(interval.mean)} ({_interval(interval.low, interval.high)})'
 
 
 def smoothness(summary: Summary) -> str:

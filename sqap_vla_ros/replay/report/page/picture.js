@@ -31,6 +31,7 @@ async function drawPicture(place, answer, tokens) {
       ''));
   showLegend(place, answer, counts);
   showOthers(pictures.slice(1));
+  canvas.dataset.shows = [place, answer.index, tokens]; // for tests: what is drawn by now
 }
 
 function blank(pen, canvas) {

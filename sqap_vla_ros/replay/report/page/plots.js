@@ -81,7 +81,7 @@ function path(times, values, x, y) {
     const lonely = fine && !down && !Number.isFinite(values[at + 1]);
     if (fine) {
       text += `${down ? 'L' : 'M'}${x(times[at]).toFixed(1)} ${y(values[at]).toFixed(1)}`;
-      if (lonely) text += 'h1.5';
+      if (lonely) text += 'h4';
     }
     down = fine && drawn.episode[at] === drawn.episode[at + 1];
   }

@@ -44,7 +44,7 @@ function showNumbers() {
   const at = shown[now.place], first = answers[0], columns = lines();
   if (!first) return;
   const truth = visible.has(RECORDED), state = visible.has(MEASURED);
-  const head = ['first row', ...(truth ? ['recorded'] : []), ...(state ? ['measured'] : []),
+  const head = ['first row', ...(truth ? [first.truthIs] : []), ...(state ? ['measured'] : []),
     ...columns.map(answer => answer.title)];
   const rows = first.names.map((name, column) => [
     [name, first.units[column]], ...(truth ? [first.true[column][at]] : []),
