@@ -117,5 +117,16 @@ class Progress:
             shown = tqdm.format_sizeof if self._scaled else str
             count = f'{shown(self.done)} of {shown(self.total)} {self._unit} '
         note = f' ({self._note})' if self._note else ''
-        print(f'{self.text}: {count}after {tqdm.format_interval(seconds)}{note}',
-              file=sys.stderr, flush=True)
+        print(f'{self.text}: {count}after {tqdm.format_interval(seconds)}{self._pace(seconds)}'
+              f'{note}', file=sys.stderr, flush=True)
+
+    def _pace(self, seconds: float) -> str:
+        """Return the rate and the time left, as a bar has them; '' while nothing is known."""
+        from tqdm import tqdm
+        count = self.done - self._begun_with
+        if self.total is None or count <= 0 or seconds <= 0:
+            return ''
+        rate = count / seconds
+        shown = f'{rate:.3g}' if rate < 999 else tqdm.format_sizeof(rate)
+        left = tqdm.format_interval(max(self.total - self.done, 0) * seconds / count)
+        return f', {shown} {self._unit}/s'.replace(' /', '/') + f', {left} left'

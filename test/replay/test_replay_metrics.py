@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqap_vla_ros.replay.metrics.run import summarised
 from sqap_vla_ros.replay.metrics.summary import as_json
-from sqap_vla_ros.replay.metrics.table import table_text
+from sqap_vla_ros.replay.metrics.table import number, table_text
 
 
 @pytest.fixture(scope='module')
@@ -64,6 +64,13 @@ def test_the_summary_is_json_and_a_table(results):
         assert row.title in table
     assert 'does not predict success' in table
     assert 'does not vary along vz, wx, wy, wz' in table
+
+
+@pytest.mark.parametrize('value, text', [
+    (None, '-'), (0.0, '0'), (0.12345, '0.123'), (-12.345, '-12.3'), (3141.6, '3142'),
+    (99999.0, '99999'), (1e5, '1.0e+05'), (0.00099, '9.9e-04')])
+def test_numbers_of_the_table_are_short(value, text):
+    assert number(value) == text
 
 
 @pytest.mark.parametrize('change', ['no commands', 'one image', 'no image', 'all refused',

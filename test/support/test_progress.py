@@ -4,6 +4,7 @@
 from contextlib import closing
 import io
 import os
+import re
 import sys
 import time
 
@@ -56,6 +57,16 @@ def test_a_count_moves_by_itself_and_with_its_note(monkeypatch, is_terminal):
         progress.advance(2, note='1 failed')
         wait_for(screen, '12/30' if screen.isatty() else '12 of 30 episode after')
         wait_for(screen, '1 failed')
+    if not is_terminal:  # 18 to go at the rate of those 2, not of the 10 that were there before
+        *_, rate, left = re.findall(r'([\d.]+) episode/s, ([\d:]+) left', screen.getvalue())[-1]
+        minutes, seconds = left.split(':')
+        assert abs(int(minutes) * 60 + int(seconds) - 18 / float(rate)) < 1
+
+
+def test_nothing_is_told_of_the_pace_before_anything_is_done(monkeypatch):
+    screen = screen_of(monkeypatch, is_terminal=False)
+    with Progress('collect', total=30, done=10, unit='episode'):
+        wait_for(screen, '10 of 30 episode after 00:00\n')
 
 
 @on_both

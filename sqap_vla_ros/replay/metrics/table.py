@@ -27,7 +27,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """Return a number of so many significant digits, without an exponent where that is short."""
     if value is None:
         return NOTHING
-    return f'{value:.{digits}g}' if 1e-3 <= abs(value) < 1e5 or not value else f'{value:.1e}'
+    if value and not 1e-3 <= abs(value) < 1e5:
+        return f'{value:.1e}'
+    return f'{value:.0f}' if abs(value) >= 10 ** digits else f'{value:.{digits}g}'
 
 
 def share(value: float | None) -> str:
