@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import sqap_vla_ros
 from sqap_vla_ros.control.action_space import TWIST_NAMES
+from sqap_vla_ros.control.kinematics import Kinematics
+from sqap_vla_ros.control.row_positions import pose_of, step_between
 from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.replay.metrics.held import frame_error, frame_lengths, POSE_COLUMNS
 from sqap_vla_ros.replay.metrics.times import row_times_ns
@@ -221,6 +223,45 @@ def test_answers_in_joints_are_held_against_poses():
     held = held_against(replace(results, commands=(asked,)), answers)[0]
     np.testing.assert_allclose(held.errors(ALL)[:, 0], 0.0, atol=1e-9)
     assert np.abs(held.errors(ALL)[:20, 1]).max() > 0.01
+
+
+def test_velocities_of_joints_become_twists_where_the_joints_were_measured():
+    pytest.importorskip('pinocchio')
+    results = made_results(30, 2)
+    rng = np.random.default_rng(4)
+    joints = 0.3 * rng.normal(size=(30, 7)) - [0, 0, 0, 1.5, 0, 0, 0]
+    speeds = rng.normal(size=(30, 7))
+    images = replace(results.images, joints=joints[:, ::-1], joint_names=JOINTS[::-1])
+    robot = Robot(URDF, 'base', 'panda_hand')
+    commands = replace(numbered(30, 'joint_velocity', first_ns=START_NS + 10_000_000,
+                                names=JOINTS), values=speeds)
+    results = replace(results, images=images, robot=robot, commands=(commands,))
+    held = held_against(results, results.answers[0])[0]
+    kinematics = Kinematics.from_urdf(URDF, 'base', 'panda_hand')
+    before, after = (kinematics.forward(joints[4] + sign * 1e-6 * speeds[4])
+                     for sign in (-1, 1))
+    expected = step_between(before, after, 'base') / 2e-6
+    np.testing.assert_allclose(held.truth(ALL)[4, 0], expected, atol=1e-4)
+    assert held.facts.kind == 'twist' and held.facts.compared_as == 'velocity'
+    unmeasured = replace(results, images=replace(images, joint_names=tuple('abcdefg')))
+    assert 'joint_states has not all joints' in explained(
+        unmeasured, unmeasured.answers[0])[1][0]
+
+
+def test_answers_in_joints_are_held_against_twists():
+    pytest.importorskip('pinocchio')
+    results = replace(made_results(30, 2), robot=Robot(URDF, 'base', 'panda_hand'),
+                      commands=(numbered(30),))
+    answers, said = joint_answers(results, 30, 2)
+    held = held_against(results, answers)[0]
+    kinematics = Kinematics.from_urdf(URDF, 'base', 'panda_hand')
+    first, second = map(kinematics.forward, said[7])
+    start = pose_of(results.images.poses[7])
+    np.testing.assert_allclose(held.said(ALL)[7], np.stack([
+        step_between(start, first, 'base'), step_between(first, second, 'base')]) / 0.05,
+        atol=1e-9)
+    held, notes = explained(results, replace(answers, positions=None))
+    assert held == () and 'record joint_states' in notes[0]
 
 
 def test_without_commands_the_measured_motion_is_the_truth_and_says_so():

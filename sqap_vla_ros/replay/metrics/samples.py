@@ -11,7 +11,7 @@ import numpy as np
 from .pairs import compared_as, values_of
 from .summary import Sample
 
-MOST_ROWS = 1600  # of answers that are kept for each row of the table
+MOST_ROWS = 800  # of answers that are kept for each row of the table
 LEAST_IMAGES = 50
 
 
