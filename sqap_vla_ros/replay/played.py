@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .metrics.held import POSE_COLUMNS
 from .metrics.times import episode_slices, shares_clock
 from ..control.command import Command, Measured
 from ..control.commander import Commander
@@ -86,8 +87,9 @@ class Played:
 
     title: of the Answers.  frame: of twists.  period_s: from one command to the next; the first
     one of an answer comes between.  names: of the columns D of velocities, m/s and
-    rad/s; zeros where the arm is told to stand.  positions: float64 [K, 7 or n], where it is told
-    to be at the command's end; None for outputs of velocities, NaN while it stands.
+    rad/s; zeros where the arm is told to stand.  positions: float64 [K, n], where it is told to be
+    at the command's end; None for outputs of velocities, NaN while it stands.  position_names: of
+    its columns, x y z qx qy qz qw or joints.
     gripper: float64 [K], 0 closed .. 1 open, NaN to leave it.  times_ns: int64 [K], by the
     recorder's clock, in order; stamps_ns: the same by the node's clock, that of the stamps.
     answers: int32 [K], the image whose answer is carried out, -1 while the arm stands.
@@ -104,6 +106,7 @@ class Played:
     names: tuple[str, ...]
     velocities: np.ndarray
     positions: np.ndarray | None
+    position_names: tuple[str, ...]
     gripper: np.ndarray
     times_ns: np.ndarray
     stamps_ns: np.ndarray
@@ -137,6 +140,7 @@ class _Told:
 
     def __init__(self):
         self.commands, self.questions, self.faults = [], [], []
+        self.joints = ()
         self._begun = 0, 0, 0
         self._times_ns, self._known_ns, self._faults = [], [], []
 
@@ -150,6 +154,7 @@ class _Told:
         self._faults += [(int(time_ns), text) for time_ns, (_, text) in zip(
             times_ns, self.faults[faults:])]
         self._begun = len(self.commands), len(self.questions), len(self.faults)
+        self.joints = run.commanded_joints
 
     def played(self, answers, period_s: float) -> Played:
         """Return all of it."""
@@ -164,7 +169,8 @@ class _Told:
         return Played(
             answers.title, answers.frame, period_s, answers.names,
             np.array(velocities, np.float64).reshape(-1, width),
-            None if known is None else positions, np.array(gripper, np.float64),
+            None if known is None else positions, self.joints or POSE_COLUMNS,
+            np.array(gripper, np.float64),
             _joined(self._times_ns), np.array(stamps_ns, np.int64), np.array(index, np.int32),
             np.array([each.image for each in asked], np.int32),
             np.where([each.known_ns >= 0 for each in asked], _joined(self._known_ns), NONE)
@@ -196,6 +202,8 @@ class _Run:
         self._player, self._gate = self._commander.player, self._commander.gate
         self._arrived_ns = (images.times_ns if shared else images.stamps_ns)[part]
         self._recorded_ns, self._shared = images.times_ns[part], shared
+        self._next_ns = (int(images.times_ns[part.stop]) - 1 if part.stop < len(images)
+                         else NEVER)  # where another episode begins
         self._needs = self._commander.needs | (
             {'pose'} if options.has_workspace else frozenset())
         names = answers.names if not space.is_cartesian else self._commander.drive.joint_names
@@ -203,18 +211,24 @@ class _Run:
             images.joint_names.index(name) for name in names]
         self._playing, self._epoch, self._fault = NONE, 0, None
 
+    @property
+    def commanded_joints(self) -> tuple[str, ...]:
+        """Return the joints that an output tells positions of, () for poses and velocities."""
+        return getattr(self._commander.drive, 'names', ())
+
     def recorded_ns(self, times_ns) -> np.ndarray:
         """Return int64: times of the node's clock by the recorder's."""
         times_ns = np.asarray(times_ns, np.int64)
         if self._shared or not len(times_ns):
-            return times_ns
+            return np.minimum(times_ns, self._next_ns)
         place = np.clip(np.searchsorted(self._arrived_ns, times_ns, side='right') - 1, 0, None)
         nth = np.minimum(place + 1, len(self._arrived_ns) - 1)
         passed, step = times_ns - self._arrived_ns[place], (
             self._arrived_ns[nth] - self._arrived_ns[place])
         took = self._recorded_ns[nth] - self._recorded_ns[place]
         pace = np.divide(took, step, out=np.ones(len(step)), where=step > 0)
-        return self._recorded_ns[place] + np.round(passed * pace).astype(np.int64)
+        found_ns = self._recorded_ns[place] + np.round(passed * pace).astype(np.int64)
+        return np.minimum(found_ns, self._next_ns)
 
     def _stamp_ns(self, image: int) -> int:
         return int(self._images.stamps_ns[image])
@@ -293,6 +307,8 @@ class _RealTime(_Run):
         rest_ns = round(min(self._answers.execute_steps * self._answers.dt_s,
                             self._options.image_timeout) * 1e9)
         self._ends_ns, index = int(self._arrived_ns[-1]) + rest_ns, 0
+        if self._shared:
+            self._ends_ns = min(self._ends_ns, self._next_ns)
         while True:
             heard_ns = int(self._arrived_ns[index]) if index < len(self._arrived_ns) else NEVER
             now_ns = min(heard_ns, self._done_ns, self._tick_ns)
