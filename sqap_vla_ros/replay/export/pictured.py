@@ -18,14 +18,15 @@ IMAGE = '/replay/image/compressed'
 
 def pictured(results, pictures: Callable) -> Iterator[tuple]:
     """
-    Yield (time, topic, kind, fields) of each image and of an overlay for each row that prunes.
+    Yield (time, topic, kind, fields) of each image and of an overlay for each variant that prunes.
 
     pictures: see pictures.py; what cannot be read is left out.
     """
     images = results.images
     transform = _transform(results.facts)
     pruned = [(f'/replay/{values.topic_part(answers.title)}/overlay/compressed', answers)
-              for answers in results.answers if (~answers.kept).any()]
+              for answers in results.answers
+              if answers.control == 'none' and (~answers.kept).any()]
     for index, shown in zip(range(len(images)), pictures(range(len(images)))):
         if not shown:
             continue
