@@ -37,6 +37,9 @@ def add_arguments(parser) -> None:
         help='numbers of visual tokens that each pruning variant keeps, such as 154,102; each '
         'from 1 to as many as the checkpoint has')
     _add_controls(add)
+    add('--latency', type=float, metavar='S',
+        help='from when an image came in until its answer is known, for what a node would have '
+        'had the arm told; 0 to 60, as measured here unless given')
     _add_part(parser.add_argument_group('what of the recording'))
     add_policy_arguments(parser, *POLICY)
 

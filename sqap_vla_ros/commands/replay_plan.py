@@ -16,10 +16,12 @@ from ..ingest.observer import Heard, Observer, ObserverOptions
 from ..observation import STATE_NAMES
 from ..replay.dataset_robot import as_robot
 from ..replay.looking import LookOptions
+from ..replay.played import check_latency
 from ..replay.recorded_commands import CommandSettings
 from ..replay.run import Replay
 from ..replay.topics import told_topics, topic_map, TopicMap
 from ..replay.variants import VariantOptions, Variants
+from ..ros.vla.config import NodeConfig
 from ..support.progress import Progress
 from ..support.validation import unknown_names
 
@@ -30,12 +32,16 @@ class Plan:
     A replay, and what goes with its results.
 
     settings: of recorded commands.  facts: of results.Results.  notes: what to tell at once.
+    config: of the node that would have driven the arm; latency_s: of its answers, None for as
+    measured.
     """
 
     replay: Replay
     settings: CommandSettings
     facts: dict
     notes: tuple[str, ...]
+    config: NodeConfig
+    latency_s: float | None = None
 
 
 def planned(args, config, recording) -> Plan:
@@ -44,6 +50,7 @@ def planned(args, config, recording) -> Plan:
         config.checkpoint_directory, config.policy, _names(args.variants),
         numbers(args.keep, '--keep'), _names(args.controls), _names(args.control_variants),
         args.other_instruction))
+    check_latency(args.latency)
     main = camera_seen(config.cameras, variants.config.cameras)
     joints = _joints(config, variants.space)
     settings = CommandSettings.of(config, joints)
@@ -61,7 +68,7 @@ def planned(args, config, recording) -> Plan:
                    'checkpoint_sha256': digest(config.checkpoint_directory)}
     replay_ = Replay(recording, topics, looking, variants, joints, decides, args.out)
     return Plan(replay_, settings, {**facts, 'decides': decides},
-                (*guessed, *topics.notes, *notes))
+                (*guessed, *topics.notes, *notes), config, args.latency)
 
 
 def _joints(config, space) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from ..control.commander import Commander
 from ..control.drive_choice import make_drive
 from ..control.drives import Drive, TwistDrive
 from ..control.limits import CommandLimits, JointLimits
+from ..control.output_modes import check_output
 from ..errors import ConfigError, ObservationError
 from ..geometry.transform_buffer import Pose
 from ..ingest.stamps import why_stamp_is_off
@@ -30,6 +31,7 @@ from ..observation import ActionChunk
 
 NEVER = np.iinfo(np.int64).max
 NONE = -1
+LONGEST_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ class PlayOptions:
 
     def __post_init__(self):
         """Raise ConfigError for a latency that none can be."""
-        if self.latency_s is not None and not 0 <= self.latency_s <= 60:
-            raise ConfigError(f'the latency to play with is {self.latency_s} s, expected 0..60')
+        check_latency(self.latency_s)
 
     def period_ns(self, space) -> int:
         """Return the time from one command to the next."""
@@ -70,14 +71,23 @@ class PlayOptions:
         """
         Return those of a NodeConfig, for an ActionSpace; urdf: its text, for joint outputs.
 
-        Raises ConfigError where the URDF does not fit, or is missing.
+        Raises ConfigError for an output that the actions cannot drive, and where the URDF does
+        not fit, or is missing.
         """
+        check_output(space.kind, config.output)
         drive = make_drive(config, space, urdf)
         return cls(
             config.limits if space.is_cartesian else drive.limits, drive,
             config.limits.has_workspace, config.control_rate, config.lockstep, config.pipelined,
             config.blending, config.blending_time, config.missed_chunks, config.speed_scale,
             config.image_timeout, latency_s)
+
+
+def check_latency(latency_s: float | None) -> None:
+    """Raise ConfigError for a latency to play with that none can be."""
+    if latency_s is not None and not 0 <= latency_s <= LONGEST_S:
+        raise ConfigError(f'the latency to play with (--latency) is {latency_s:g} s, expected '
+                          f'0..{LONGEST_S:g} s')
 
 
 @dataclass(frozen=True, eq=False)

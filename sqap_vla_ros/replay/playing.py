@@ -102,3 +102,17 @@ def _steps(group: str, units: set[str], velocities, answers, period_s: float) ->
     return Steps(group, units.pop() if len(units) == 1 else 'mixed', percentiles(jumps[seams]),
                  percentiles(jumps[pairs & ~seams]), percentiles(jerks[spans]),
                  percentiles(jerks[triples & ~spans]))
+
+
+def playing_text(numbers: Playing) -> str:
+    """Return them in a line, for a terminal."""
+    if numbers.stood is None:
+        return f'{numbers.title}: nothing would have moved ({numbers.asked} images asked about)'
+    seams = ', '.join(
+        f'{steps.group} {steps.jump.p95:.3g} {steps.unit} (inside {steps.inside.p95:.3g})'
+        for steps in numbers.steps if steps.jump.count and steps.inside.count)
+    return (f'{numbers.title}: {numbers.asked} images asked about, {numbers.late} of '
+            f'{numbers.used} answers late, the arm stood {numbers.stood:.1%} of the time'
+            + (f'; 95 % of steps between answers are below {seams}' if seams else '')
+            + ''.join(f'; stopped for good after {time_s:.1f} s: {why}'
+                      for time_s, why in numbers.faults))

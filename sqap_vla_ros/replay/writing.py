@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 
 from .answers import check_same
+from .export.run import as_commanded, export, numbers_of
 from .metrics.run import summarised
 from .metrics.summary import as_json
 from .metrics.table import table_text
 from .pictures import Pictures
+from .playing import playing_text
 from .recorded_commands import recorded_commands
 from .report.write import write_report
 from .run import check_answered, reasons
@@ -57,12 +59,18 @@ def finish(plan) -> None:
         print(f'not answered: {count} x {text}')
     for text in (*notes, *results.losses):
         print(f'note: {text}')
-    content = {'facts': facts, 'losses': list(results.losses), 'summary': as_json(summary)}
+    played, why_not = as_commanded(results, replay.variants.space, plan.config, plan.latency_s)
+    numbers = numbers_of(results, played)
+    for text in (f'note: {why_not}',) if why_not else map(playing_text, numbers):
+        print(text)
+    content = {'facts': facts, 'losses': list(results.losses), 'summary': as_json(summary),
+               'played': {each.title: as_json(each) for each in numbers}}
     data = json.dumps(content, indent=1).encode() + b'\n'
     with saving_to(out, len(data), store.kept):
         write_whole(out / JSON, data)
     pictures = Pictures(replay.recording, replay.topics, replay.looking, results.images)
     with Progress('writing the report'):
         write_report(results, summary, pictures, out / REPORT)
+    names = export(results, out, played, pictures, replay.recording, store.kept)
     store.remove()
-    print(f'wrote {out}/: {JSON}, {REPORT}')
+    print(f'wrote {out}/: {", ".join((JSON, REPORT, *names))}')
