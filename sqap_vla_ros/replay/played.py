@@ -37,22 +37,22 @@ LONGEST_S = 60.0
 @dataclass(frozen=True)
 class PlayOptions:
     """
-    How a node commands; names and units are those of its parameters.
+    How a node commands; names, units and defaults are those of its parameters.
 
     limits: of what the actions are about.  drive: the pure half of its output, which each run
     takes a copy of.  has_workspace: whether a pose has to be known for the limits.
     latency_s: from when an image comes in until its answer is known; None for as measured.
     """
 
-    limits: CommandLimits | JointLimits = CommandLimits(0.5, 1.0)
+    limits: CommandLimits | JointLimits = CommandLimits(0.25, 1.0)
     drive: Drive = field(default_factory=TwistDrive)
     has_workspace: bool = False
-    control_rate: float = 50.0
+    control_rate: float = 20.0
     lockstep: bool = False
     pipelined: bool = False
-    blending: str = 'none'
+    blending: str = 'linear'
     blending_time: float = 0.2
-    missed_chunks: int = 0
+    missed_chunks: int = 10
     speed_scale: float = 1.0
     image_timeout: float = 0.5
     latency_s: float | None = None
