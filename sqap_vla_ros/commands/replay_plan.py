@@ -59,7 +59,7 @@ def planned(args, config, recording) -> Plan:
         name: config.for_camera(name).image_transport for name in config.cameras or ('',)},
         variants.protects)
     infos = _infos(args.camera_info, config)
-    looking, notes = _looking(args, config, variants, topics, infos, main)
+    looking, notes = _looking(args, config, variants, topics, infos, main, recording)
     _check_part(looking, recording)
     _check_inputs(args, looking, topics, variants, recording)
     facts = _facts(args, recording, topics, config, variants)
@@ -101,7 +101,7 @@ def _infos(texts, config) -> dict:
     return infos
 
 
-def _looking(args, config, variants, topics, infos, main) -> tuple[LookOptions, list[str]]:
+def _looking(args, config, variants, topics, infos, main, recording) -> tuple[LookOptions, list[str]]:
     """Return how the recording is looked at, and notes on what it cannot tell."""
     notes, observers = [], {}
     for name in config.cameras or ('',):
@@ -119,7 +119,7 @@ def _looking(args, config, variants, topics, infos, main) -> tuple[LookOptions, 
     state = STATE_NAMES if variants.config.model.state_dim else ()
     return LookOptions(
         observers, main, state, (), config.image_timeout, args.instruction.strip(),
-        config.max_instruction_length, infos, _episodes(args.episodes), args.start, args.end,
+        config.max_instruction_length, infos, _episodes(args.episodes, recording), args.start, args.end,
         args.stride), notes
 
 
@@ -133,8 +133,17 @@ def _not_localized(camera, topics: TopicMap, infos) -> str:
     return f'the recording has no {" and no ".join(lacks)}' if lacks else ''
 
 
-def _episodes(text: str) -> tuple[int, ...] | None:
-    return numbers(text, '--episodes') or None
+def _episodes(text: str, recording) -> tuple[int, ...] | None:
+    """Return the indices of episodes that are named by their numbers; raise ConfigError."""
+    names = [each.name for each in recording.episodes]
+    if not all(name.isdigit() for name in names):
+        names = list(map(str, range(len(names))))
+    asked = list(map(str, numbers(text, '--episodes')))
+    missing = [name for name in asked if name not in names]
+    if missing:
+        raise ConfigError(f'--episodes has {", ".join(missing[:5])}, but {recording.name} has '
+                          f'{len(names)}: {names[0]}..{names[-1]}')
+    return tuple(names.index(name) for name in asked) or None
 
 
 def _check_part(looking: LookOptions, recording) -> None:
@@ -144,11 +153,6 @@ def _check_part(looking: LookOptions, recording) -> None:
         raise ConfigError(f'--start is {looking.start_s:g}, --end {looking.end_s} and --stride '
                           f'{looking.stride}: expected 0 <= start < end, and a stride of at '
                           'least 1')
-    count = len(recording.episodes)
-    beyond = [index for index in looking.episodes or () if index >= count]
-    if beyond:
-        raise ConfigError(f'--episodes has {", ".join(map(str, beyond))}, but {recording.name} '
-                          f'has {count}: 0..{count - 1}')
     lengths_s = [(each.end_ns - each.start_ns) * 1e-9 for index, each in enumerate(
         recording.episodes) if looking.episodes is None or index in looking.episodes]
     if looking.start_s > max(lengths_s):

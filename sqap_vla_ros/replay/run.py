@@ -52,7 +52,7 @@ class Replay:
         tell(text): is told what the user should know before it begins.  Raises CheckpointError,
         ConfigError or ObservationError; what was answered by then is kept.
         """
-        names = self._looking().joint_names
+        names = self.new_looking().joint_names
         frames = self.looking.shown.protected_frames or self.looking.shown.end_effector_frames
         rows, columns = self.variants.grid
         store = Store(self.out, self.decides, frames, names, rows * columns)
@@ -64,7 +64,8 @@ class Replay:
                 _Pass(self, store, missing).run()
         return self._results(store, memory), store
 
-    def _looking(self) -> Looking:
+    def new_looking(self) -> Looking:
+        """Return what looks at the images, from the beginning."""
         return Looking(self.recording, self.topics, self.looking,
                        self.variants.check_instruction)
 
@@ -107,7 +108,7 @@ class _Pass:
 
     def __init__(self, replay: Replay, store: Store, precisions):
         self._replay, self._store, self._precisions = replay, store, precisions
-        self._looking = replay._looking()
+        self._looking = replay.new_looking()
         self._transform = replay.transform
         self._radius = replay.variants.options.policy.radius_patches
 

@@ -18,7 +18,7 @@ from .playing import playing_text
 from .recorded_commands import recorded_commands
 from .report.write import write_report
 from .run import check_answered, reasons
-from ..errors import ConfigError
+from ..errors import ConfigError, ObservationError
 from ..support.files import check_directory, make_directory, saving_to, write_whole
 from ..support.progress import Progress
 
@@ -52,7 +52,11 @@ def finish(plan) -> None:
     facts = {**plan.facts, **results.facts, 'notes': [*plan.notes, *notes], 'counts': [
         list(each) for each in reasons(results.images.problems)]}
     results = replace(results, facts=facts, commands=commands)
-    check_answered(results)
+    try:
+        check_answered(results)
+    except ObservationError:
+        store.remove()  # nothing to go on with, and other options are to be tried
+        raise
     summary = summarised(results)
     print(table_text(summary))
     for count, text in facts['counts']:
