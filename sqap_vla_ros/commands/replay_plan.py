@@ -101,7 +101,8 @@ def _infos(texts, config) -> dict:
     return infos
 
 
-def _looking(args, config, variants, topics, infos, main, recording) -> tuple[LookOptions, list[str]]:
+def _looking(args, config, variants, topics, infos, main,
+             recording) -> tuple[LookOptions, list[str]]:
     """Return how the recording is looked at, and notes on what it cannot tell."""
     notes, observers = [], {}
     for name in config.cameras or ('',):
@@ -119,8 +120,8 @@ def _looking(args, config, variants, topics, infos, main, recording) -> tuple[Lo
     state = STATE_NAMES if variants.config.model.state_dim else ()
     return LookOptions(
         observers, main, state, (), config.image_timeout, args.instruction.strip(),
-        config.max_instruction_length, infos, _episodes(args.episodes, recording), args.start, args.end,
-        args.stride), notes
+        config.max_instruction_length, infos, _episodes(args.episodes, recording), args.start,
+        args.end, args.stride), notes
 
 
 def _not_localized(camera, topics: TopicMap, infos) -> str:

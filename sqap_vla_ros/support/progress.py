@@ -108,15 +108,6 @@ class Progress:
         bar.start_t -= time.monotonic() - self._start
         return bar
 
-    def _pace(self, seconds: float) -> str:
-        """Return how fast it goes and how long it will still take, '' before that is known."""
-        done, left = self.done - self._begun_with, self.total - self.done
-        if done <= 0 or seconds <= 0:
-            return ''
-        from tqdm import tqdm
-        return (f'({done / seconds:.3g} a second, '
-                f'{tqdm.format_interval(max(left, 0) * seconds / done)} left) ')
-
     def _say_line(self) -> None:
         from tqdm import tqdm
         self._spoke = True
@@ -125,7 +116,6 @@ class Progress:
         if self.total is not None:
             shown = tqdm.format_sizeof if self._scaled else str
             count = f'{shown(self.done)} of {shown(self.total)} {self._unit} '
-            count += self._pace(seconds)
         note = f' ({self._note})' if self._note else ''
         print(f'{self.text}: {count}after {tqdm.format_interval(seconds)}{self._pace(seconds)}'
               f'{note}', file=sys.stderr, flush=True)

@@ -183,7 +183,7 @@ def test_precisions_that_do_not_fit_together_come_one_after_the_other(
 
 def test_a_directory_takes_one_replay(checkpoint, tmp_path):
     ran(replay(checkpoint, tmp_path))[1].close()
-    with pytest.raises(ConfigError, match="stride was 1 and is 2. Give the same options"):
+    with pytest.raises(ConfigError, match='stride was 1 and is 2. Give the same options'):
         ran(replay(checkpoint, tmp_path, decides={'stride': 2}))
     (tmp_path / 'answers' / 'run.json').write_text('{"decides"')
     with pytest.raises(ConfigError, match='run.json is damaged.*to start again'):
@@ -210,8 +210,8 @@ def test_a_full_disk_keeps_what_was_answered(checkpoint, tmp_path, whole, monkey
 def test_results_without_an_answer_are_told_with_counts(checkpoint, tmp_path):
     lost = [message for message in messages() if message[1] != 'joint_states']
     results, _ = ran(replay(checkpoint, tmp_path, recording=MadeRecording(lost)))
-    with pytest.raises(ObservationError, match="none of 12 images could be answered: 11 x "
-                                               "joint_states has not told .*; 1 x cut off"):
+    with pytest.raises(ObservationError, match='none of 12 images could be answered: 11 x '
+                                               'joint_states has not told .*; 1 x cut off'):
         check_answered(results)
     assert reasons(['at 3.5 s', '', 'at 20 s', 'gone']) == [(2, 'at 3.5 s'), (1, 'gone')]
 
