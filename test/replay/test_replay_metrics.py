@@ -116,3 +116,16 @@ def test_a_truth_that_meets_no_row_is_told(commands, words):
     assert notes and all(words in note for note in notes)
     assert json.dumps(as_json(summary), allow_nan=False)
     assert table_text(summary)
+
+
+def test_a_variant_that_never_answered_stands_beside_one_that_did():
+    results = made_results(30, 4)
+    fp, sqap = (replace(each, kind='pose') for each in results.answers)
+    silent = replace(sqap, positions=None, **{
+        name: np.full_like(getattr(sqap, name), np.nan)
+        for name in ('velocities', 'gripper', 'actions')})
+    summary = summarised(replace(results, answers=(fp, silent)))
+    assert summary.pairs[0].count == 0 and summary.pairs[0].norms[0].difference.mean is None
+    assert [each.compared_as for each in summary.samples] == ['position', 'position']
+    assert summary.samples[0].names == summary.samples[1].names
+    assert set(summary.samples[1].values) == {None}

@@ -29,16 +29,18 @@ def reference_of(answers, all_answers):
 
 def compared_as(answers) -> str:
     """Return what answers are told apart by: 'position' for absolute kinds, else 'velocity'."""
-    absolute = answers.kind in ABSOLUTE_KINDS and answers.positions is not None
-    return 'position' if absolute else 'velocity'
+    return 'position' if answers.kind in ABSOLUTE_KINDS else 'velocity'
 
 
 def values_of(answers) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return float64 [N, T, D] that answers are told apart by, and the names of D."""
     cartesian = answers.kind in CARTESIAN_KINDS
-    if compared_as(answers) == 'position':
-        return answers.positions, POSE_COLUMNS if cartesian else answers.names
-    return answers.velocities, TWIST_NAMES if cartesian else answers.names
+    if compared_as(answers) == 'velocity':
+        return answers.velocities, TWIST_NAMES if cartesian else answers.names
+    names = POSE_COLUMNS if cartesian else answers.names
+    if answers.positions is None:  # then nothing was answered
+        return np.full((*answers.velocities.shape[:2], len(names)), np.nan), names
+    return answers.positions, names
 
 
 def beside(answers, reference, slides=()) -> Held:
