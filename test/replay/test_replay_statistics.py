@@ -252,3 +252,13 @@ def test_commands_that_are_off_in_time_are_found(results, rows):
     assert len(told) == (rows != 0)
     assert all(('0.1 s later' if rows > 0 else '0.1 s earlier') in note for note in told)
     assert found.shifted < 0.8 if rows else found.shifted == 1.0
+
+
+def test_an_image_without_an_answer_is_missing_and_one_with_a_problem_is_not(results):
+    fp = results.answers[0]
+    actions = fp.actions.copy()
+    actions[10, 2, 3] = np.nan
+    problems = tuple('out of memory' if image == 10 else '' for image in range(60))
+    row = summarised(replace(results, answers=(replace(
+        fp, actions=actions, problems=problems),))).rows[0]
+    assert (row.answered, row.missing, row.problems) == (58, 1, {'out of memory': 1})
