@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sqap_vla_ros.replay.metrics.percentiles import counted, percentiles
 from sqap_vla_ros.replay.metrics.run import summarised
+from sqap_vla_ros.replay.metrics.samples import sample
 from sqap_vla_ros.replay.metrics.smoothness import seams, smoothness
 from sqap_vla_ros.replay.metrics.timing import timing
 from sqap_vla_ros.replay.metrics.tokens import token_reference, token_statistics
@@ -262,3 +263,13 @@ def test_an_image_without_an_answer_is_missing_and_one_with_a_problem_is_not(res
     row = summarised(replace(results, answers=(replace(
         fp, actions=actions, problems=problems),))).rows[0]
     assert (row.answered, row.missing, row.problems) == (58, 1, {'out of memory': 1})
+
+
+def test_samples_are_evenly_spread_and_short(results):
+    found = sample(results.images, results.answers[0])
+    assert found.numbers == tuple(range(60)) and found.values[5] is None is found.gripper[5]
+    assert found.values[7][3][0] == float(f'{results.answers[0].velocities[7, 3, 0]:.6g}')
+    long = made_results(1000, 8)
+    found = sample(long.images, long.answers[0])
+    assert len(found.numbers) == 100 and found.numbers[0] == 0 and found.numbers[-1] == 999
+    assert set(np.diff(found.numbers)) == {10, 11}
