@@ -74,7 +74,7 @@ def finish(plan) -> None:
         write_whole(out / JSON, data)
     pictures = Pictures(replay.recording, replay.topics, replay.looking, results.images)
     with Progress('writing the report'):
-        write_report(results, summary, pictures, out / REPORT)
+        write_report(results, summary, pictures, out / REPORT, numbers)
     names = export(results, out, played, pictures, replay.recording, store.kept)
     store.remove()
     print(f'wrote {out}/: {", ".join((JSON, REPORT, *names))}')
