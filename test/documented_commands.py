@@ -41,6 +41,7 @@ NOT_RUN = {
     ('cp',): 'changes nothing but the disk of the reader',
     ('mkdir',): 'changes nothing but the disk of the reader',
     ('which',): 'only tells where Python is',
+    ('chromium',): 'takes a picture of a page; test/browser.py drives it',
 }
 HELP = ('--help', '-h')
 

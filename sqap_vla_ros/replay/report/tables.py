@@ -176,8 +176,8 @@ def arm(played: Sequence[Playing]) -> str:
     return table('What the arm would have been told', [
         'variant, control', 'commands', 'stood', 'images asked about', 'answers played',
         'came too late', f'{first.group} jump at seams, {first.unit}', 'elsewhere', 'stopped'],
-        rows, "By the node's own control, after blending and limits, each answer as late as it "
-        'was told to take. Jumps: p50 / p95 of the change in a control period.')
+        rows, "By the node's own control, after blending and limits; answers are as late as they "
+        'were here, or as --latency says. Jumps: p50 / p95 of the change in a control period.')
 
 
 def tokens(summary: Summary) -> str:
