@@ -156,6 +156,12 @@ def test_nothing_to_hold_against_is_never_fine(tmp_path, capsys):
     assert 'no rows' in capsys.readouterr().err
 
 
+def test_a_range_that_is_no_number_is_drift(tmp_path):
+    first = changed(lambda c: c['summary']['rows'][0]['against'][0]['executed'][0].update(
+        high=float('nan')))
+    assert status(tmp_path, BASE, first=first) == 2
+
+
 def test_a_directory_stands_for_its_file_and_a_missing_one_is_told(tmp_path, capsys):
     folder = tmp_path / 'run'
     folder.mkdir()
