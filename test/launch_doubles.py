@@ -9,14 +9,18 @@ from types import ModuleType
 
 from sqap_vla_ros.support.resources import share_directory
 
-FACTORIES = 'sqap_vla_ros.ros.launching.nodes', 'sqap_vla_ros.ros.launching.gazebo_nodes'
+FACTORIES = tuple(f'sqap_vla_ros.ros.launching.{name}'
+                  for name in ('nodes', 'gazebo_nodes', 'replay_nodes'))
 NAMES = {
     'launch': ['LaunchDescription'],
-    'launch.actions': ['DeclareLaunchArgument', 'IncludeLaunchDescription', 'LogInfo',
-                       'OpaqueFunction', 'SetEnvironmentVariable', 'Shutdown'],
+    'launch.actions': ['DeclareLaunchArgument', 'ExecuteProcess', 'IncludeLaunchDescription',
+                       'LogInfo', 'OpaqueFunction', 'RegisterEventHandler',
+                       'SetEnvironmentVariable', 'Shutdown', 'TimerAction'],
+    'launch.event_handlers': ['OnProcessExit'],
     'launch.launch_description_sources': ['PythonLaunchDescriptionSource'],
     'launch.substitutions': [], 'launch_ros': [],
     'launch_ros.actions': ['LifecycleNode', 'Node'],
+    'launch_ros.event_handlers': ['OnStateTransition'],
     'launch_ros.parameter_descriptions': ['ParameterFile', 'ParameterValue']}
 
 

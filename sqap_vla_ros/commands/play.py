@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='play topics under other names')
     add('--wait-for', default='', metavar='NODE', help='lifecycle node, such as /vla_node: time '
         'stands still, with what is latched told, until it is active')
+    add('--instruction', default='', metavar='TEXT',
+        help='tell this, latched, instead of a recorded instruction')
+    add('--instruction-topic', default='/instruction', metavar='NAME',
+        help='full name of the topic on which that is told')
     add('--beside-others', action='store_true', help='play also where somebody else publishes the '
         'same topics')
 
@@ -45,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from ..ros.bags.player import play, PlayOptions
     return play(PlayOptions(
         args.bag, args.rate, args.start, args.end, args.loop, args.clock, tuple(args.topics),
-        tuple(args.own_names), remap, args.wait_for, args.beside_others))
+        tuple(args.own_names), remap, args.wait_for, args.beside_others,
+        args.instruction, args.instruction_topic))
 
 
 def remapped(words: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import sys
 from types import SimpleNamespace
 
 from launch_doubles import arguments
+from libero_bag import LIBERO_BAG
 import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.vla.config import PARAMETERS
@@ -22,7 +23,8 @@ import yaml
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((share_directory() / 'launch').glob('*.launch.py'))
-GIVEN = {'config': 'example_arm', 'checkpoint': 'libero_goal'}
+GIVEN = {'config': 'example_arm', 'checkpoint': 'libero_goal', 'bag': str(LIBERO_BAG),
+         'out': 'false'}
 EXECUTABLES = set(re.search(
     r'foreach\(NODE (.*)\)', (ROOT / 'CMakeLists.txt').read_text()).group(1).split())
 OF_OTHERS = {  # that are started, by package

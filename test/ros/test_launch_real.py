@@ -10,19 +10,22 @@ import pytest
 try:  # not find_spec: the directory launch/ of this repository would be found as a package
     from launch import LaunchContext, LaunchDescription, LaunchService
     from launch.actions import (
-        DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, LogInfo, OpaqueFunction)
+        DeclareLaunchArgument, ExecuteProcess, GroupAction, IncludeLaunchDescription, LogInfo,
+        OpaqueFunction, RegisterEventHandler)
     from launch.launch_description_sources import PythonLaunchDescriptionSource
     from launch_ros.actions import LifecycleNode, Node
 except ImportError:
     pytest.skip('launch and launch_ros are not installed (there are no wheels of them)',
                 allow_module_level=True)
 
+from libero_bag import LIBERO_BAG
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.launching.arguments import vla_arguments
 from sqap_vla_ros.support.resources import share_directory
 
 LAUNCH_FILES = sorted((share_directory() / 'launch').glob('*.launch.py'))
-GIVEN = {'config': 'example_arm', 'checkpoint': 'libero_goal'}
+GIVEN = {'config': 'example_arm', 'checkpoint': 'libero_goal', 'bag': str(LIBERO_BAG),
+         'out': 'false'}
 
 
 def entities_of(path):
@@ -57,7 +60,8 @@ def test_every_file_loads_and_describes_its_arguments(path):
 def test_every_file_starts_one_lifecycle_node(path):
     given = {'bridge': 'false'} if path.name == 'gazebo.launch.py' else {}
     actions = started(path, **given)
-    assert all(isinstance(action, (LogInfo, Node)) for action in actions)
+    assert all(isinstance(
+        action, (ExecuteProcess, LogInfo, Node, RegisterEventHandler)) for action in actions)
     assert sum(isinstance(action, LifecycleNode) for action in actions) == 1
 
 

@@ -13,15 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 import select
+import signal
 import sys
 import time
 
 from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
 
 from .live_types import add_type, difference, installed_types, message_class, UnknownType
 from .quality import offered
-from .waiting import is_active
+from .waiting import ActiveNode
+from .. import qos
 from ..messages import time_message
 from ..tools.session import Session
 from ...errors import ConfigError
@@ -38,6 +41,7 @@ DISCOVERY_S = 1.0  # after which publishers of others are known
 PATIENCE_S = 0.05  # between looks at Ctrl-C
 LATE_S = 0.1
 FLUSH_S = 1.0
+REST_S = 0.2  # before time goes back: what was said last has to arrive first
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class PlayOptions:
     start_s, end_s: from the recording's beginning, end_s None for all of it.  clock_hz: of
     /clock, 0 for none.  topics, own_names: see recordings/playlist.py.  remap: {name under which
     a topic would be played: other name}.  wait_for: node that is to be active before time goes
-    on, '' for none.  beside_others: also where somebody else publishes on a topic.
+    on, '' for none.  beside_others: also where somebody else publishes on a topic.  instruction:
+    is told, latched, on instruction_topic from the beginning, '' for none.
     """
 
     path: str
@@ -62,6 +67,8 @@ class PlayOptions:
     remap: Mapping[str, str] = ()
     wait_for: str = ''
     beside_others: bool = False
+    instruction: str = ''
+    instruction_topic: str = '/instruction'
 
     def __post_init__(self):
         """Check the values."""
@@ -90,14 +97,17 @@ def play(options: PlayOptions) -> int:
         player.tell()
         try:
             player.run()
+            status = 0
         except _Ended:
             print(f'ended at {player.position_s:.1f} s of {player.length_s:.1f} s')
-            return INTERRUPTED
+            status = INTERRUPTED
         finally:
             player.close()
             for text in recording.losses:
                 print(f'lost: {text}', file=sys.stderr)
-    return 0
+    if status:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a launch sends another
+    return status
 
 
 class _Ended(Exception):
@@ -129,6 +139,9 @@ class Player:
             name: node.create_publisher(message_class(self._kinds[name].kind), played,
                                         offered(self._kinds[name]))
             for name, played in self._names.items()}
+        self._instruction = node.create_publisher(
+            String, options.instruction_topic, qos.INSTRUCTION_LATCHED
+        ) if options.instruction else None
         self._clock = node.create_publisher(
             Clock, CLOCK_TOPIC, CLOCK_DEPTH) if options.clock_hz else None
         self._at_ns, self._next_tick_ns = self._start_ns, 0
@@ -164,6 +177,7 @@ class Player:
                 if not self._options.loop:
                     break
                 number += 1
+                time.sleep(REST_S)
                 self._progress.write(f'time {number}: back from {self.position_s:.1f} s to '
                                      f'{self._options.start_s:.1f} s')
                 self._latch()
@@ -187,7 +201,11 @@ class Player:
             except UnknownType as error:
                 self.skipped[name] = str(error)
                 continue
-            playable[name] = remap.pop(played, played)
+            played = remap.pop(played, played)
+            if self._options.instruction and played == self._options.instruction_topic:
+                self.skipped[name] = 'another instruction is told'
+                continue
+            playable[name] = played
         if remap:
             raise ConfigError(f'--remap {next(iter(remap))}: nothing is played under this name, '
                               f'but {", ".join(playable.values())}')
@@ -207,6 +225,7 @@ class Player:
     def _check_alone(self):
         """Raise ConfigError where somebody else publishes what is to be played."""
         node, names = self._session.node, set(self._names.values())
+        names |= {self._options.instruction_topic} if self._options.instruction else set()
         names |= {CLOCK_TOPIC} if self._options.clock_hz else set()
         self._session.until(lambda: False, DISCOVERY_S)
         if self._session.interrupts:
@@ -225,6 +244,8 @@ class Player:
         """Be at the first moment that is played, and publish what was latched before."""
         self._next_tick_ns = 0
         self._tick(self._start_ns)
+        if self._instruction is not None:
+            self._instruction.publish(String(data=self._options.instruction))
         latched = [name for name in self._names if self._kinds[name].latched]
         if latched and self._start_ns > self._begin_ns:
             for message in self._recording.messages(latched, None, self._start_ns - 1):
@@ -235,10 +256,13 @@ class Player:
         wanted = self._options.wait_for
         if not wanted:
             return
+        node = ActiveNode(self._session, wanted)
         with Progress(f'waiting for {wanted} to be active'):
-            while not is_active(self._session, wanted):
+            while not node.is_active():
+                self._next_tick_ns = 0
                 self._tick(self._start_ns)
                 self._pause_if_asked()
+        node.close()
 
     def _pass(self) -> None:
         """Play once from start to end."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+import signal
 import sys
 import time
 
@@ -89,6 +90,8 @@ def record(options: RecordOptions) -> int:
         except OSError as error:
             _tell_broken(options.out, error)
             return 1
+    if session.interrupts:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a launch sends another
     return recorder.tell()
 
 
