@@ -5,6 +5,7 @@
 import importlib.util
 import sys
 
+from libero_bag import LIBERO_BAG
 import pytest
 
 try:  # not find_spec: the directory launch/ of this repository would be found as a package
@@ -18,7 +19,6 @@ except ImportError:
     pytest.skip('launch and launch_ros are not installed (there are no wheels of them)',
                 allow_module_level=True)
 
-from libero_bag import LIBERO_BAG
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.ros.launching.arguments import vla_arguments
 from sqap_vla_ros.support.resources import share_directory

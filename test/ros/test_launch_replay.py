@@ -71,7 +71,8 @@ def test_topics_of_other_names_are_found_and_told(bag):
     remappings = dict(made.robot.remappings)
     assert remappings['image'] == '/head/rgb' and remappings['camera_info'] == '/head/camera_info'
     assert remappings['joint_states'] == '/arm/joint_states' and remappings['/tf'] == '/tf'
-    assert made.names['tf'] == '/tf' and made.names['/arm/twist_cmds'] == '/recorded/arm/twist_cmds'
+    assert made.names['tf'] == '/tf'
+    assert made.names['/arm/twist_cmds'] == '/recorded/arm/twist_cmds'
     assert any('image is taken from /head/rgb/compressed' in note and 'image:=TOPIC' in note
                for note in made.notes)
     assert not any('--topics' in note for note in made.notes)

@@ -35,7 +35,7 @@ REPLAY = {
     'start': Argument('Where to begin, seconds from the beginning.', '0.0'),
     'loop': Argument('true: again and again; time goes back each time.', 'false'),
     'task': Argument('Instruction that is told instead of a recorded one.'),
-    'player': Argument("Who plays and records: rosbag2 (ros2 bag), own (sqap-vla play, sqap-vla "
+    'player': Argument('Who plays and records: rosbag2 (ros2 bag), own (sqap-vla play, sqap-vla '
                        'record), auto: rosbag2 where it is installed.', 'auto')}
 
 
