@@ -12,11 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sqap-vla record`."""
     parser.epilog = 'Ctrl-C ends it and closes the bag.'
     add = parser.add_argument
-    add('--out', type=Path, required=True, metavar='BAG',
-        help='directory of the bag, which must not exist')
-    add('--topics', nargs='+', default=(), metavar='NAME',
+    add('topics', nargs='*', metavar='TOPIC',
         help='topics by their full names; default: all but /rosout, /parameter_events and hidden '
         'ones')
+    add('--out', type=Path, required=True, metavar='BAG',
+        help='directory of the bag, which must not exist')
     add('--exclude', nargs='+', default=(), metavar='NAME', help='topics to leave out')
     add('--duration', type=float, default=0.0, metavar='S',
         help='seconds after which it ends, from 0 to 1000000; 0: with Ctrl-C')

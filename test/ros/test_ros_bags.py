@@ -192,7 +192,7 @@ def test_nothing_is_played_among_what_somebody_else_says(capfd):
     (['play', LIBERO_BAG, '--remap', '/a:=/b'], '--remap /a: nothing is played under this name'),
     (['play', LIBERO_BAG, '--topics', '/tff'], "did you mean '/tf'"),
     (['record', '--out', '.'], 'exists already'),
-    (['record', '--out', 'bag', '--topics', 'tf'], "topic 'tf': expected its full name"),
+    (['record', '--out', 'bag', 'tf'], "topic 'tf': expected its full name"),
     (['record', '--out', 'bag', '--duration', '-1'], '--duration is -1, expected 0 to')])
 def test_what_makes_no_sense_is_one_line(arguments, words, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
