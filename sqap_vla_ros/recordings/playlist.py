@@ -26,6 +26,12 @@ SENSORS = {
 TOLD_BY_NAME = {JOINT_STATE: ('joint_state',), STRING: ('instruction', 'robot_description')}
 LEFT_OUT = ('/rosout', '/parameter_events')
 ALL = 'all'
+LATCHED = ('tf_static', 'robot_description', 'instruction')  # whatever a bag says, or does not
+
+
+def is_latched(topic: Topic) -> bool:
+    """Return whether late subscribers get a topic's last messages, as they expect of it."""
+    return topic.latched or topic.name.rpartition('/')[2] in LATCHED
 
 
 def is_sensor(topic: Topic) -> bool:

@@ -20,6 +20,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.recordings.bag_writer import Offer, opened_bag
 from sqap_vla_ros.recordings.made import serialized, standard_types
 from sqap_vla_ros.recordings.open import open_recording
+from sqap_vla_ros.recordings.recording import Topic
 from sqap_vla_ros.ros.bags import player as player_module, recorder as recorder_module
 from sqap_vla_ros.ros.bags.live_types import (
     add_type, difference, installed_types, message_class, UnknownType)
@@ -252,6 +253,9 @@ def test_qos_is_asked_for_so_that_all_are_heard_and_written_as_it_was_offered():
     assert offered(topics['/tf_static']).durability == DurabilityPolicy.TRANSIENT_LOCAL
     assert offered(topics['/tf_static']).depth >= 100
     assert offered(topics['/tf']).durability == DurabilityPolicy.VOLATILE
+    untold = offered(Topic('/left/tf_static', 'tf2_msgs/msg/TFMessage', reliable=False))
+    assert untold.durability == DurabilityPolicy.TRANSIENT_LOCAL  # a bag without QoS
+    assert untold.reliability == ReliabilityPolicy.RELIABLE
 
 
 @pytest.fixture

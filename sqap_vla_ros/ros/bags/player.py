@@ -30,7 +30,7 @@ from ..tools.session import Session
 from ...errors import ConfigError
 from ...recordings.bag import BagRecording
 from ...recordings.open import open_recording
-from ...recordings.playlist import playlist
+from ...recordings.playlist import is_latched, playlist
 from ...recordings.stamp_offset import stamp_offset_ns
 from ...support.progress import Progress
 
@@ -157,7 +157,7 @@ class Player:
         """Say what is played under which names, and what is not."""
         for name, played in self._names.items():
             other = '' if played == name else f' as {played}'
-            latched = ', latched' if self._kinds[name].latched else ''
+            latched = ', latched' if is_latched(self._kinds[name]) else ''
             print(f'{name}{other}: {self._kinds[name].kind}{latched}')
         for name, why in self.skipped.items():
             print(f'not played: {name}: {why}', file=sys.stderr)
@@ -246,7 +246,7 @@ class Player:
         self._tick(self._start_ns)
         if self._instruction is not None:
             self._instruction.publish(String(data=self._options.instruction))
-        latched = [name for name in self._names if self._kinds[name].latched]
+        latched = [name for name in self._names if is_latched(self._kinds[name])]
         if latched and self._start_ns > self._begin_ns:
             for message in self._recording.messages(latched, None, self._start_ns - 1):
                 self._publishers[message.topic].publish(bytes(message.data))

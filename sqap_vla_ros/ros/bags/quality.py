@@ -10,6 +10,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 
+from ...recordings.playlist import is_latched
 from ...recordings.recording import Topic
 
 LEAST_DEPTH = 10
@@ -19,13 +20,18 @@ DEEPEST = 10_000
 
 
 def offered(topic: Topic) -> QoSProfile:
-    """Return what a player offers on a topic: what its publishers did when it was recorded."""
-    least = LATCHED_DEPTH if topic.latched else LEAST_DEPTH
+    """
+    Return what a player offers on a topic: what its publishers did when it was recorded.
+
+    What is latched is reliable, too: nobody who asks for the one asks for less of the other.
+    """
+    latched = is_latched(topic)
+    least = LATCHED_DEPTH if latched else LEAST_DEPTH
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=min(max(topic.depth, least), DEEPEST),
-        reliability=(ReliabilityPolicy.RELIABLE if topic.reliable
+        reliability=(ReliabilityPolicy.RELIABLE if topic.reliable or latched
                      else ReliabilityPolicy.BEST_EFFORT),
-        durability=(DurabilityPolicy.TRANSIENT_LOCAL if topic.latched
+        durability=(DurabilityPolicy.TRANSIENT_LOCAL if latched
                     else DurabilityPolicy.VOLATILE))
 
 
