@@ -23,8 +23,10 @@ GRIPPER_COMMAND = 'control_msgs/msg/GripperCommand'
 GRIPPER_GOAL = 'control_msgs/action/GripperCommand_SendGoal_Event'
 PARALLEL_GOAL = 'control_msgs/action/ParallelGripperCommand_SendGoal_Event'
 
-_COMMANDED = re.compile(r'cmd|command|servo|target|goal|desired|reference|set_?point|leader')
+_COMMANDED = re.compile(r'cmd|command|target|goal|desired|reference|set_?point|leader')
 _GRIPPER = re.compile('gripper|hand|finger')
+_MEASURED = '^(?!.*leader).*(state|status)|error|measured|actual|feedback|current'
+_NOT_OF_ARM = re.compile(f'{_MEASURED}|{_GRIPPER.pattern}')
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,15 @@ OTHERS = {
     'clock': Role((CLOCK,), ('clock',), re.compile(''))}
 COMMANDS = {
     'twist': Role((TWIST_STAMPED, TWIST), ('delta_twist_cmds', 'twist_cmds'), _COMMANDED,
-                  _GRIPPER),
-    'pose': Role((POSE_STAMPED, POSE), ('target_pose', 'pose_cmds'), _COMMANDED, _GRIPPER),
+                  _NOT_OF_ARM),
+    'pose': Role((POSE_STAMPED, POSE), ('target_pose', 'pose_cmds'), _COMMANDED, _NOT_OF_ARM),
     'joints': Role((TRAJECTORY, ARRAY, JOINT_STATE, JOG, ARRAY_32, TRAJECTORY_POINT),
                    ('joint_trajectory', 'joint_commands', 'joint_command', 'delta_joint_cmds'),
-                   _COMMANDED, _GRIPPER),
+                   _COMMANDED, _NOT_OF_ARM),
     'gripper': Role((FLOAT_64, GRIPPER_COMMAND, GRIPPER_GOAL, PARALLEL_GOAL, FLOAT_32, ARRAY,
                      TRAJECTORY, JOINT_STATE), ('gripper_command', 'gripper_cmd'),
-                    re.compile(f'(?=.*({_GRIPPER.pattern}))(?=.*({_COMMANDED.pattern}))'))}
+                    re.compile(f'(?=.*({_GRIPPER.pattern}))(?=.*({_COMMANDED.pattern}))'),
+                    re.compile(_MEASURED))}
 ROLES = {**OTHERS, **COMMANDS}
 DOUBTFUL = ('twist', 'pose', 'joints')  # a topic of their types that is not taken is told
 

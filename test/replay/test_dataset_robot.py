@@ -3,6 +3,8 @@
 """A data set as the robot that it was: units, names, frames, and what cannot be known."""
 from __future__ import annotations
 
+from pathlib import Path
+import re
 from types import SimpleNamespace as Fields
 
 import numpy as np
@@ -243,6 +245,29 @@ def test_what_cannot_be_known_is_not_compared_and_told(space):
     assert [topic.name for topic in recording.topics] == ['front']
     assert 'action (7 columns: joint_0, ' in notes[0] and 'is not compared' in notes[0]
     assert 'observation.state (joint_0' in notes[1] and '--dataset FILE.yaml' in notes[1]
+
+
+SO101 = tuple(f'{name}.pos' for name in (
+    'shoulder_pan', 'shoulder_lift', 'elbow_flex', 'wrist_flex', 'wrist_roll', 'gripper'))
+DOCUMENTED = [
+    ({'observation.state': SO101, 'action': SO101},
+     {'/joint_states', '/joint_trajectory', '/gripper_command'}),
+    ({'state': tuple('01234567'), 'actions': tuple('0123456')},
+     {'/joint_states', '/tf', '/delta_twist_cmds', '/gripper_command'}),
+    ({'state': tuple('01234567')}, {'/joint_states', '/tf', '/tf_static'})]
+
+
+@pytest.mark.parametrize('number', range(len(DOCUMENTED)))
+def test_the_documented_files(tmp_path, number):
+    page = Path(__file__).parents[2] / 'docs/data_sets.md'
+    texts = re.findall('```yaml\n(.*?)```', page.read_text(), re.DOTALL)
+    assert len(texts) == len(DOCUMENTED)
+    (tmp_path / 'set.yaml').write_text(texts[number])
+    columns, topics = DOCUMENTED[number]
+    rows = {name: [np.full(len(names), 0.5)] for name, names in columns.items()}
+    recording, _ = as_robot(DataSet(columns, rows), tmp_path / 'set.yaml', ROBOT)
+    assert {topic.name for topic in recording.topics} == {'front', *topics}
+    assert all(message.read() for message in recording.messages(topics))
 
 
 def test_a_bag_is_left_as_it_is():

@@ -75,6 +75,9 @@ def test_twists_in_the_hand_and_in_unknown_frames():
     assert notes == ("1 command on /c left out: their frame is 'world', expected base_frame "
                      "'base_link' or end effector frame 'tool0'. Set these parameters in "
                      '--config',)
+    (found,), notes = read('twist', kind, [twist(), *[twist(frame='tool0')] * 2])
+    assert found.frame == 'end_effector' and "1 command on /c left out: their frame is 'base_link'" \
+        in notes[0]
     found, notes = read('twist', kind, [twist(frame='camera')])
     assert found == () and "frame is 'camera'" in notes[0]
 
@@ -168,6 +171,11 @@ def test_velocities_of_joints():
     (found,), _ = read('joints', 'sensor_msgs/msg/JointState',
                        [{'name': list(ARM), 'velocity': [0.1, 0.2]}])
     assert found.kind == 'joint_velocity' and found.values.tolist() == [[0.1, 0.2]]
+    both = [{'name': list(ARM), 'position': [1, 2]}, {'name': list(ARM), 'velocity': [3, 4]}]
+    (found,), notes = read('joints', 'sensor_msgs/msg/JointState', both)
+    assert found.kind == 'joints' and found.values.tolist() == [[1, 2]]
+    assert notes == (
+        '1 message on /c left out: it tells joint_velocity, and those before joints',)
     jog = Fields(joint_names=list(ARM), velocities=[0.3, 0.4], displacements=[])
     (found,), _ = read('joints', 'control_msgs/msg/JointJog', [jog])
     assert found.kind == 'joint_velocity' and found.values.tolist() == [[0.3, 0.4]]
@@ -189,6 +197,12 @@ def test_openings_and_positions_of_the_gripper():
     command = Fields(position=0.2, max_effort=1.0)
     openings, _ = gripper('control_msgs/msg/GripperCommand', [command], turned)
     assert openings == [pytest.approx(0.75)]
+
+
+def test_numbers_that_are_as_likely_openings_are_openings():
+    closes = CommandSettings(gripper_open_position=0.0, gripper_closed_position=0.79)
+    assert gripper('std_msgs/msg/Float64', [{'data': 0.6}, {'data': 0.0}], closes) == (
+        [0.6, 0.0], ())
 
 
 def test_openings_beyond_what_there_is_are_cut_and_told():

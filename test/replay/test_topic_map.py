@@ -74,6 +74,23 @@ def test_measurements_are_not_taken_for_commands(name, kind, role):
     assert told.commands[role].name == name and name not in ' '.join(told.notes)
 
 
+@pytest.mark.parametrize('name, kind, role', [
+    ('/servo/out/state', 'sensor_msgs/msg/JointState', 'joints'),
+    ('/cmd/joint_state', 'sensor_msgs/msg/JointState', 'joints'),
+    ('/command_error', 'geometry_msgs/msg/TwistStamped', 'twist'),
+    ('/target/pose_measured', 'geometry_msgs/msg/PoseStamped', 'pose'),
+    ('/gripper/command_feedback', 'std_msgs/msg/Float64', 'gripper')])
+def test_what_is_called_a_state_or_an_error_is_no_command(name, kind, role):
+    assert role not in only((name, kind)).commands
+
+
+def test_references_are_commands_and_what_goes_out_is_the_state():
+    kind = 'sensor_msgs/msg/JointState'
+    found = only(('/servo/in/references/joint_references', kind), ('/servo/out/state', kind))
+    assert found.commands['joints'].name == '/servo/in/references/joint_references'
+    assert found.joint_states == '/servo/out/state'
+
+
 def test_two_commanders_are_named_and_neither_taken():
     kind = 'geometry_msgs/msg/TwistStamped'
     found = only(('/left/cmd', kind), ('/right/cmd', kind))
@@ -182,6 +199,40 @@ def test_a_camera_info_that_is_not_the_images_own():
     assert only(('/other/camera_info', info)).infos == {'': '/other/camera_info'}
     found = only(('/x/camera_info', info), ('/y/camera_info', info))
     assert found.infos == {} and 'none is called /cam/camera_info' in found.notes[-1]
+
+
+def test_a_told_topic_is_nothing_else():
+    kind = 'std_msgs/msg/Float64MultiArray'
+    assert only(('/hand/commands', kind)).commands['gripper'].name == '/hand/commands'
+    found = only(('/hand/commands', kind), told={'joints': '/hand/commands'})
+    assert list(found.commands) == ['joints']
+
+
+def test_a_second_name_is_a_guess():
+    found = only(('/language_instruction', 'std_msgs/msg/String'))
+    assert found.instruction == '/language_instruction'
+    assert 'instruction is taken from /language_instruction' in found.notes[-1]
+
+
+@pytest.mark.parametrize('transport, name', [('raw', '/c'), ('compressed', '/c/compressed')])
+def test_of_both_transports_that_of_the_node_counts(transport, name):
+    there = topics({'/c/compressed': 'sensor_msgs/msg/CompressedImage',
+                    '/c': 'sensor_msgs/msg/Image'})
+    assert topic_map(there[::-1], {}, {'': transport}, False).images == {'': name}
+    assert topic_map(there, {}, {'': transport}, False).images == {'': name}
+
+
+def test_camera_info_beside_the_images_needs_no_word():
+    info = 'sensor_msgs/msg/CameraInfo'
+    found = only(('/other/camera_info', info), ('/cam/camera_info', info))
+    assert found.infos == {'': '/cam/camera_info'} and len(found.notes) == 1
+
+
+def test_camera_info_of_a_camera_by_its_name():
+    kinds = {f'/{name}_cam/{what}': f'sensor_msgs/msg/{kind}' for name in ('front', 'wrist')
+             for what, kind in (('rgb', 'Image'), ('info', 'CameraInfo'))}
+    found = topic_map(topics(kinds), {}, {'front': 'raw', 'wrist': 'raw'}, False)
+    assert found.infos == {'front': '/front_cam/info', 'wrist': '/wrist_cam/info'}
 
 
 def test_told_texts():
