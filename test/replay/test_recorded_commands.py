@@ -76,8 +76,8 @@ def test_twists_in_the_hand_and_in_unknown_frames():
                      "'base_link' or end effector frame 'tool0'. Set these parameters in "
                      '--config',)
     (found,), notes = read('twist', kind, [twist(), *[twist(frame='tool0')] * 2])
-    assert found.frame == 'end_effector' and "1 command on /c left out: their frame is 'base_link'" \
-        in notes[0]
+    assert found.frame == 'end_effector'
+    assert "1 command on /c left out: their frame is 'base_link'" in notes[0]
     found, notes = read('twist', kind, [twist(frame='camera')])
     assert found == () and "frame is 'camera'" in notes[0]
 
