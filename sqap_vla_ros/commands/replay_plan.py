@@ -163,7 +163,6 @@ def _check_part(looking: LookOptions, recording) -> None:
 
 def _check_inputs(args, looking: LookOptions, topics, variants, recording) -> None:
     """Raise for what the policy needs and the recording cannot have."""
-    Observer(looking.shown, Heard(), TransformBuffer(), looking.state_names)
     known = variants.config.instructions
     if looking.instruction:
         try:
@@ -185,6 +184,7 @@ def _check_inputs(args, looking: LookOptions, topics, variants, recording) -> No
                 if hasattr(recording, 'meaning') else
                 'record them, name their topics by --topics')
             + ', or use a checkpoint that takes images alone')
+    Observer(looking.shown, Heard(), TransformBuffer(), looking.state_names)
 
 
 def _decides(recording, looking, topics, config, variants) -> dict:

@@ -50,11 +50,16 @@ class Topic:
 
 @dataclass(frozen=True)
 class Episode:
-    """A part of a recording at whose beginning everything starts anew; end_ns is included."""
+    """
+    A part of a recording at whose beginning everything starts anew; end_ns is included.
+
+    continues: only the time has jumped; what was latched in those before still holds.
+    """
 
     name: str
     start_ns: int
     end_ns: int
+    continues: bool = False
 
 
 class Recording(Protocol):

@@ -18,7 +18,8 @@ DISCOVERY_NS = 2 * 10**9  # that a recorder may take to hear of a topic
 
 def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
     """Let ears hear what is latched by a time of an episode."""
-    span = episode.start_ns, episode.end_ns
+    first = recording.episodes[0] if episode.continues else episode
+    span = first.start_ns, episode.end_ns
     latched = {topic.name for topic in recording.topics if topic.latched}
     once = {topics.instruction} - latched
     if topics.tf_static:

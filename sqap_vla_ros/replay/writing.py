@@ -59,8 +59,6 @@ def finish(plan) -> None:
         raise
     summary = summarised(results)
     print(table_text(summary))
-    for count, text in facts['counts']:
-        print(f'not answered: {count} x {text}')
     for text in (*notes, *results.losses):
         print(f'note: {text}')
     played, why_not = as_commanded(results, replay.variants.space, plan.config, plan.latency_s)

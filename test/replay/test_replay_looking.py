@@ -143,6 +143,8 @@ def test_episodes_know_nothing_of_each_other():
     found = looks(messages, episodes=episodes)
     assert [look.episode for look in found] == [0, 0, 1, 1]
     assert problems(found) == [2, 3] and 'no instruction' in found[2].problem
+    same = (episodes[0], replace(episodes[1], continues=True))
+    assert not problems(looks(messages, episodes=same)), 'only its time has jumped'
     again = [(second_ns, *each[1:]) for each in beginning()]
     found = looks(messages[:10] + again + messages[10:], episodes=episodes)
     assert [look.begins for look in found] == [True, False, True, False] and not problems(found)
