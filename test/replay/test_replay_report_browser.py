@@ -233,13 +233,25 @@ def test_without_scripts_the_tables_are_there(browser, path):
     assert browser.run('document.querySelector("#plots").children.length') == 0
 
 
+def without_answers(made):
+    """Return results whose second variant answered nothing, and whose first once said inf."""
+    first, second = made.answers
+    velocities = first.velocities.copy()
+    velocities[3, 0, 0] = np.inf
+    return replace(made, answers=(replace(first, velocities=velocities), replace(
+        second, velocities=second.velocities * np.nan, gripper=second.gripper * np.nan,
+        actions=second.actions * np.nan, problems=('the network is gone',) * len(made.images))))
+
+
 @pytest.mark.parametrize('made', [
-    made_results(0), made_results(1), replace(made_results(), commands=())],
-    ids=['no image', 'one', 'no commands'])
+    made_results(0), made_results(1), replace(made_results(), commands=()),
+    without_answers(made_results())],
+    ids=['no image', 'one', 'no commands', 'no answer of a variant'])
 def test_a_report_of_little_opens_without_an_error(browser, made, tmp_path):
     write_report(made, summarised(made), None, tmp_path / 'report.html')
     browser.show(tmp_path / 'report.html')
     assert browser.problems() == []
+    assert not browser.run('document.getElementById("plots")?.innerHTML.includes("NaN")')
     if not made.commands:
         head = browser.run('document.querySelector("#now tr").innerText').split()
         assert head == ['first', 'row', 'measured', 'fp', 'sqap@154']

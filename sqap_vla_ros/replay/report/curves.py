@@ -77,7 +77,7 @@ def curves_of(results: Results, one: Told, rows: np.ndarray) -> Curves:
         names, units = tuple(one.held.names), tuple(one.held.units)
         said, truth = (_at(rows, each) for each in (one.held.said, one.held.truth))
     state = _state(results, one, names, units, rows)
-    if np.isfinite(answers.gripper).any():
+    if any(np.isfinite(each.gripper).any() for each in results.answers):
         names, units = (*names, GRIPPER), (*units, '1: open')
         said = np.dstack([said, answers.gripper[rows]])
         truth = np.dstack([truth, gripper_truth(results, answers)[rows]])

@@ -59,6 +59,7 @@ function plotted(panel, width) {
 function reach(curves, panel) {
   let low = panel.column === undefined ? 0 : Infinity, high = -Infinity;
   const see = value => {
+    if (!Number.isFinite(value)) return;
     if (value < low) low = value;
     if (value > high) high = value;
   };
