@@ -13,6 +13,7 @@ import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.replay.metrics.percentiles import percentiles
 from sqap_vla_ros.replay.metrics.run import summarised
+from sqap_vla_ros.replay.metrics.truths import held_against, measured_motion
 from sqap_vla_ros.replay.playing import Playing, Steps
 from sqap_vla_ros.replay.report.chosen import (
     APART_S, chosen_rows, drawn_rows, MOST_DRAWN, MOST_WORST)
@@ -127,6 +128,16 @@ def test_it_says_what_the_arm_would_have_been_told_and_what_was_guessed(tmp_path
     assert cells[:8] == ['640', '25.0 %', '60', '29', '3', '0.0123 / 0.0123', '-',
                          '2.5 s: the answer is 1.4 s old']
     assert '<li>/cam/color is taken as image</li>' in report
+
+
+def test_some_images_are_held_against_the_same_as_all_of_them():
+    results = made_results()
+    answer, rows = results.answers[1], np.array([0, 4, 5, 17, 59])
+    every = (*held_against(results, answer), *measured_motion(results, answer))
+    assert [held.facts.source for held in every] == ['/delta_twist_cmds', 'tf', 'tf']
+    for held in every:
+        for found in (held.said, held.truth, held.errors):
+            np.testing.assert_array_equal(found(rows), found(slice(None))[rows])
 
 
 def test_time_that_goes_back_and_gaps_between_episodes_do_not_stretch_the_axis():

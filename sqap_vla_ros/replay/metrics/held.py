@@ -16,6 +16,7 @@ from ...geometry.quaternion_arrays import conjugate, product, rotation_vectors
 POSE_AXES = ('x', 'y', 'z', 'rx', 'ry', 'rz')
 POSE_COLUMNS = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw')
 LINEAR = ('vx', 'vy', 'vz', 'x', 'y', 'z')
+Part = slice | np.ndarray  # of images
 PART = 20_000  # images that are worked on at once, so that memory stays flat
 
 
@@ -25,7 +26,8 @@ class Held:
     Answers of N images held against a truth, T rows each.
 
     facts: of the truth.  names: of the axes A.  units: one an axis.  groups: {group: its axes}.
-    said_of, truth_of: from a slice of images to float64 [n, T, D], NaN where there is none.
+    said_of, truth_of: from a slice of images, or their indices int64 [n], to float64 [n, T, D],
+    NaN where there is none.
     turn: a quaternion [4] that rotations are told from, where D are x y z and a quaternion; None
     where the columns are the axes.
     """
@@ -34,19 +36,19 @@ class Held:
     names: tuple[str, ...]
     units: tuple[str, ...]
     groups: Mapping[str, slice]
-    said_of: Callable[[slice], np.ndarray]
-    truth_of: Callable[[slice], np.ndarray]
+    said_of: Callable[[Part], np.ndarray]
+    truth_of: Callable[[Part], np.ndarray]
     turn: np.ndarray | None = field(default=None)
 
-    def said(self, part: slice) -> np.ndarray:
+    def said(self, part: Part) -> np.ndarray:
         """Return float64 [n, T, A]: what answers say, along the axes."""
         return self._along_axes(self.said_of(part))
 
-    def truth(self, part: slice) -> np.ndarray:
+    def truth(self, part: Part) -> np.ndarray:
         """Return float64 [n, T, A]: what they are held against, along the axes."""
         return self._along_axes(self.truth_of(part))
 
-    def errors(self, part: slice) -> np.ndarray:
+    def errors(self, part: Part) -> np.ndarray:
         """Return float64 [n, T, A]: answer less truth, NaN where there is none of either."""
         said, truth = self.said_of(part), self.truth_of(part)
         if self.turn is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.held import frame_error, Held, parts
+from ..metrics.held import frame_error, Held
 from ..metrics.truths import gripper_truth, held_against, measured_motion
 from ..results import Answers, Results
 
@@ -75,7 +75,7 @@ def curves_of(results: Results, one: Told, rows: np.ndarray) -> Curves:
         truth = np.full(said.shape, np.nan)
     else:
         names, units = tuple(one.held.names), tuple(one.held.units)
-        said, truth = (_at(rows, each) for each in (one.held.said, one.held.truth))
+        said, truth = one.held.said(rows), one.held.truth(rows)
     state = _state(results, one, names, units, rows)
     if any(np.isfinite(each.gripper).any() for each in results.answers):
         names, units = (*names, GRIPPER), (*units, '1: open')
@@ -83,13 +83,6 @@ def curves_of(results: Results, one: Told, rows: np.ndarray) -> Curves:
         truth = np.dstack([truth, gripper_truth(results, answers)[rows]])
         state = np.column_stack([state, np.full(len(rows), np.nan)])
     return Curves(names, units, said, truth, state)
-
-
-def _at(rows, found) -> np.ndarray:
-    """Return what found(slice of images) gives of these rows."""
-    return np.concatenate([
-        found(part)[rows[(rows >= part.start) & (rows < part.stop)] - part.start]
-        for part in parts(int(rows[-1]) + 1)])
 
 
 def _units(names) -> tuple[str, ...]:
@@ -103,5 +96,5 @@ def _state(results, one, names, units, rows) -> np.ndarray:
         return np.full((len(rows), len(names)), np.nan)  # which is what they are held against
     for motion in measured_motion(results, one.answers):
         if (tuple(motion.names), tuple(motion.units)) == (names, units):
-            return _at(rows, motion.truth)[:, 0]
+            return motion.truth(rows)[:, 0]
     return np.full((len(rows), len(names)), np.nan)
