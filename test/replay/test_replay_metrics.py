@@ -129,3 +129,8 @@ def test_a_variant_that_never_answered_stands_beside_one_that_did():
     assert [each.compared_as for each in summary.samples] == ['position', 'position']
     assert summary.samples[0].names == summary.samples[1].names
     assert set(summary.samples[1].values) == {None}
+
+
+def test_a_table_of_few_images_has_means_and_no_intervals():
+    table = table_text(summarised(made_results(4, 2)))
+    assert '(too few images)' in table and '- .. -' not in table

@@ -273,3 +273,32 @@ def test_samples_are_evenly_spread_and_short(results):
     found = sample(long.images, long.answers[0])
     assert len(found.numbers) == 100 and found.numbers[0] == 0 and found.numbers[-1] == 999
     assert set(np.diff(found.numbers)) == {10, 11}
+
+
+def test_a_shift_that_gains_little_or_rests_on_few_images_is_none(results):
+    late = replace(results.commands[0], times_ns=results.commands[0].times_ns + 2 * RATE_NS)
+    fp = results.answers[0]
+    noisy = fp.velocities + np.random.default_rng(1).normal(0, 0.1, fp.velocities.shape)
+    rows = summarised(replace(results, commands=(late,), answers=(
+        replace(fp, velocities=noisy),))).rows
+    assert rows[0].against[0].shift_s == 0
+    few = made_results(25, 8)
+    few = replace(few, commands=(replace(few.commands[0], times_ns=(
+        few.commands[0].times_ns + 2 * RATE_NS)),))
+    assert summarised(few).rows[0].against[0].shift_s is None
+
+
+def test_an_arm_that_lags_is_no_fault_of_a_clock(results):
+    poses = np.concatenate([results.images.poses[:1]] * 3 + [results.images.poses[:-3]])
+    lagging = replace(results, commands=(), images=replace(results.images, poses=poses))
+    notes = [note for note in summarised(lagging).notes if 'velocity as it was' in note]
+    assert notes and 'later' in notes[0] and 'an arm follows' in notes[0]
+
+
+def test_answers_of_another_shape_are_not_compared_and_said(results):
+    short = {name: getattr(results.answers[3], name)[:, :5]
+             for name in ('velocities', 'positions', 'gripper', 'actions')}
+    summary = summarised(replace(results, answers=(
+        results.answers[0], replace(results.answers[3], execute_steps=5, **short))))
+    assert summary.pairs == () and len(summary.rows) == 2
+    assert any('other shapes, (5, 6) and (8, 6)' in note for note in summary.notes)
