@@ -9,13 +9,13 @@ this one does not: a frame has the parent that it had, unless that was not heard
 """
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import math
 from threading import Lock
 
 import numpy as np
 
-from .quaternions import conjugate, product, rotated, slerp
+from .quaternions import product_of, rotated_of, slerp_of
 from ..errors import ObservationError
 
 CACHE_TIME_S = 10.0
@@ -71,7 +71,7 @@ class Step:
     quaternions: np.ndarray
 
 
-IDENTITY = Pose(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
+STAYS = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class TransformBuffer:
@@ -110,7 +110,8 @@ class TransformBuffer:
         """
         parent, child = parent.lstrip('/'), child.lstrip('/')
         x, y, z, *quaternion = numbers
-        length = math.hypot(*quaternion)
+        a, b, c, d = quaternion
+        length = math.hypot(a, b, c, d)
         if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)
                 and abs(length - 1) <= QUATERNION_TOLERANCE):
             raise TransformLookupError(
@@ -120,7 +121,7 @@ class TransformBuffer:
             raise TransformLookupError(f'transform {parent!r} -> {child!r} is ignored')
         with self._lock:
             edge = self._edge(parent, child, stamp_ns, static)
-            edge.insert(stamp_ns, (x, y, z, *[value / length for value in quaternion]),
+            edge.insert(stamp_ns, (x, y, z, a / length, b / length, c / length, d / length),
                         self._cache_ns)
 
     def _edge(self, parent, child, stamp_ns, static):
@@ -174,10 +175,11 @@ class TransformBuffer:
                           if not self._edges[child].static]
                 stamp_ns = min(newest, default=0)
             self._check_contradictions(up + down, stamp_ns)
-            pose = self._along(up, stamp_ns)
+            numbers, off_ns = self._along(up, stamp_ns)
             if down:
-                pose = _compose(_inverse(self._along(down, stamp_ns)), pose, stamp_ns)
-            return replace(pose, stamp_ns=stamp_ns)
+                below, below_off_ns = self._along(down, stamp_ns)
+                numbers, off_ns = _composed(_inverted(below), numbers), max(off_ns, below_off_ns)
+            return Pose(np.array(numbers[:3]), np.array(numbers[3:]), stamp_ns, off_ns)
 
     def steps(self, target: str, source: str, since_ns: int) -> list[Step]:
         """
@@ -208,11 +210,13 @@ class TransformBuffer:
                 raise TransformLookupError(text, 'contradicted')
 
     def _along(self, children, stamp_ns):
-        pose = IDENTITY
+        """Return ([7] numbers, off_ns) from the first child to the parent of the last."""
+        numbers, off_ns = None, 0
         for child in children:
-            step = self._edges[child].at(child, stamp_ns)
-            pose = step if pose is IDENTITY else _compose(step, pose, stamp_ns)
-        return pose
+            step, step_off_ns = self._edges[child].at(child, stamp_ns)
+            numbers = step if numbers is None else _composed(step, numbers)
+            off_ns = max(off_ns, step_off_ns)
+        return numbers or STAYS, off_ns
 
     def _paths(self, source, target):
         """Return the frames to climb from source and from target, up to where they meet."""
@@ -269,10 +273,6 @@ class _Edge:
         while self._stamps[0] < self._stamps[-1] - cache_ns:
             del self._numbers[self._stamps.pop(0)]
 
-    def _pose(self, stamp_ns):
-        numbers = self._numbers[stamp_ns]
-        return Pose(np.array(numbers[:3]), np.array(numbers[3:]), stamp_ns)
-
     def step(self, child, since_ns):
         """Return what was heard since a time, and the last before."""
         first = 0 if self.static else max(0, bisect_left(self._stamps, since_ns) - 1)
@@ -281,12 +281,16 @@ class _Edge:
                     np.array(self._stamps[first:], np.int64), poses[:, :3], poses[:, 3:])
 
     def at(self, child, stamp_ns):
-        """Return the pose at a time, between two if need be; raise TransformLookupError."""
+        """
+        Return ([7] numbers, off_ns) at a time, between two poses if need be.
+
+        Raises TransformLookupError.  There is no NumPy in it: an image asks for dozens.
+        """
         if self.static:
-            return self._pose(self._stamps[0])
+            return self._numbers[self._stamps[0]], 0
         after = bisect_left(self._stamps, stamp_ns)
         if after < len(self._stamps) and self._stamps[after] == stamp_ns:
-            return self._pose(stamp_ns)
+            return self._numbers[stamp_ns], 0
         if not 0 < after < len(self._stamps):
             beyond = self._stamps[0] if after == 0 else self._stamps[-1]
             raise TransformLookupError(
@@ -296,18 +300,20 @@ class _Edge:
                 'before_oldest' if after == 0 else 'after_newest')
         before_ns, after_ns = self._stamps[after - 1:after + 1]
         ratio = (stamp_ns - before_ns) / (after_ns - before_ns)
-        first, second = self._pose(before_ns), self._pose(after_ns)
-        return Pose(first.translation + ratio * (second.translation - first.translation),
-                    slerp(first.quaternion, second.quaternion, ratio), stamp_ns,
-                    min(stamp_ns - before_ns, after_ns - stamp_ns))
+        first, second = self._numbers[before_ns], self._numbers[after_ns]
+        translation = [a + ratio * (b - a) for a, b in zip(first[:3], second[:3])]
+        return ((*translation, *slerp_of(first[3:], second[3:], ratio)),
+                min(stamp_ns - before_ns, after_ns - stamp_ns))
 
 
-def _compose(outer, inner, stamp_ns):
-    translation = outer.translation + rotated(outer.quaternion, inner.translation)
-    return Pose(translation, product(outer.quaternion, inner.quaternion), stamp_ns,
-                max(outer.off_ns, inner.off_ns))
+def _composed(outer, inner):
+    """Return the [7] numbers of the pose of a pose, both in such numbers."""
+    a, b, c = rotated_of(outer[3:], inner[:3])
+    return (outer[0] + a, outer[1] + b, outer[2] + c, *product_of(outer[3:], inner[3:]))
 
 
-def _inverse(pose):
-    inverse = conjugate(pose.quaternion)
-    return Pose(-rotated(inverse, pose.translation), inverse, pose.stamp_ns, pose.off_ns)
+def _inverted(numbers):
+    x, y, z, w = numbers[3:]
+    inverse = -x, -y, -z, w
+    a, b, c = rotated_of(inverse, numbers[:3])
+    return (-a, -b, -c, *inverse)

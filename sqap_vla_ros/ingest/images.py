@@ -32,7 +32,13 @@ _TO_RGB = {
 
 
 def to_rgb(message) -> np.ndarray:
-    """Return an Image or a CompressedImage, whichever it is, as uint8 [H, W, 3] RGB."""
+    """
+    Return an Image or a CompressedImage, whichever it is, as uint8 [H, W, 3] RGB.
+
+    One that has pixels() was unpacked already.
+    """
+    if hasattr(message, 'pixels'):
+        return message.pixels()
     return (image_to_rgb if hasattr(message, 'encoding') else compressed_to_rgb)(message)
 
 

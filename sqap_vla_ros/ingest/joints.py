@@ -7,7 +7,9 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 10 Hz, on one topic.
 """
 
+from bisect import bisect_left
 from collections import deque
+from operator import itemgetter
 
 from .plausibility import ABSURD_POSITION, check_joints, JUMP_RAD
 from .stamps import duration_text, stamp_ns
@@ -19,13 +21,49 @@ STARTED_NS = 10 * 10**9  # before, a simulator's clock may stand at 0
 OPENINGS = -1.0, 2.0  # 0 closed .. 1 open; what is far outside is of another joint or unit
 
 
+class _Samples(deque):
+    """
+    (stamp, position) of one joint as they were heard.
+
+    back: at how many of them the stamps do not go on; without any they are searched by halves.
+    """
+
+    back = 0
+
+    def remember(self, time_ns, position, span_ns):
+        """Take one, and forget those that are further from it than span_ns."""
+        # By the newcomer, not by the newest: one stamp far in the future must not outlive it.
+        while self and abs(self[0][0] - time_ns) > span_ns:
+            oldest_ns, _ = self.popleft()
+            if self and self[0][0] <= oldest_ns:
+                self.back -= 1
+        if self and time_ns <= self[-1][0]:
+            self.back += 1
+        self.append((time_ns, position))
+
+    def forget(self):
+        """Forget all."""
+        self.clear()
+        self.back = 0
+
+    def around(self, time_ns: int | None) -> tuple:
+        """Return all, or of those in order the ones beside a time; another thread may add one."""
+        went_back = self.back
+        samples = tuple(self)
+        if went_back or self.back or time_ns is None:
+            return samples
+        after = bisect_left(samples, time_ns, key=itemgetter(0))
+        return samples[max(0, after - 1):after + 1]
+
+
 class JointHistory:
     """Positions of some joints over the last two seconds."""
 
     def __init__(self, names=(), span_s: float = SPAN_S):
         """Remember the joints of these names and no others."""
         self._span_ns = round(span_s * 1e9)
-        self._samples = {name: deque() for name in names}
+        self._samples = {name: _Samples() for name in names}
+        self._learn(())
         self.clear()
 
     @property
@@ -44,7 +82,9 @@ class JointHistory:
 
     def take(self, time_ns: int, names: tuple, positions, latest_ns: int = 0):
         """Take what a JointState has, as add does."""
-        if self._samples.keys().isdisjoint(names):
+        if names != self._names:
+            self._learn(names)
+        if not self._ours:
             self._others = names
             return
         if not len(positions):
@@ -52,36 +92,40 @@ class JointHistory:
         self._refused = self._why_not(names, positions, time_ns, latest_ns)
         if self._refused:
             return
-        for name, position in zip(names, positions):
-            if name in self._samples:
-                self._note_jump(name, time_ns, position)
-                self._remember(self._samples[name], time_ns, position)
+        for at, name, samples in self._ours:
+            if samples and abs(positions[at] - samples[-1][1]) > JUMP_RAD:
+                self._note_jump(name, time_ns, positions[at])
+            samples.remember(time_ns, positions[at], self._span_ns)
+
+    def _learn(self, names):
+        """Note which of the names are ours, and where: they hardly ever change."""
+        self._names = names
+        self._ours = [(at, name, self._samples[name]) for at, name in enumerate(names)
+                      if name in self._samples]
+        self._doubled = next((name for name in self._samples if names.count(name) > 1), None)
 
     def _why_not(self, names, positions, time_ns, latest_ns) -> str:
         """Return what is wrong with a message, '' if nothing is."""
         if len(names) != len(positions):
             return f'joint_states have {len(names)} names and {len(positions)} positions'
-        doubled = [name for name in self._samples if names.count(name) > 1]
-        if doubled:
-            return f'joint_states name {doubled[0]!r} {names.count(doubled[0])} times'
+        if self._doubled is not None:
+            return f'joint_states name {self._doubled!r} {names.count(self._doubled)} times'
         if not time_ns and latest_ns > STARTED_NS:
             return 'joint_states have no stamp: let their driver fill header.stamp'
         if latest_ns and time_ns > latest_ns:
             return (f'joint_states are stamped {duration_text((time_ns - latest_ns) * 1e-9)} '
                     "further in the future than is believed: synchronize the robot's clock")
-        for name, position in zip(names, positions):
-            if name in self._samples and not abs(position) <= ABSURD_POSITION:
-                return _told(check_joints, [name], [position])
+        for at, name, _ in self._ours:
+            if not abs(positions[at]) <= ABSURD_POSITION:
+                return _told(check_joints, [name], [positions[at]])
         return ''
 
     def _note_jump(self, name, time_ns, position):
-        if not self._samples[name]:
-            return
+        """Note a position that is far from the one before, if no joint is as fast."""
         before_ns, before = self._samples[name][-1]
-        if abs(position - before) > JUMP_RAD:
-            text = _told(check_joints, [name], [position], [before], (time_ns - before_ns) * 1e-9)
-            if text:
-                self._jumped_ns, self._jump = time_ns, text
+        text = _told(check_joints, [name], [position], [before], (time_ns - before_ns) * 1e-9)
+        if text:
+            self._jumped_ns, self._jump = time_ns, text
 
     def nearest(self, name: str, time_ns: int) -> tuple[float, float]:
         """
@@ -116,8 +160,8 @@ class JointHistory:
         return self._known(name)[-1]
 
     def _known(self, name, time_ns=None) -> tuple:
-        """Return the samples of a joint, the newest last; time_ns: None for that of the newest."""
-        samples = tuple(self._samples.get(name, ()))  # another thread may clear it meanwhile
+        """Return the samples of a joint beside a time; None: all, the newest last."""
+        samples = self._samples.get(name, _Samples()).around(time_ns)
         if not samples:
             others = f': they tell {", ".join(self._others)}' if self._others else ''
             raise ObservationError(
@@ -137,13 +181,7 @@ class JointHistory:
         self._refused, self._jump, self._jumped_ns = '', '', 0
         self._others = ()  # names in the newest message that is about none of ours
         for samples in self._samples.values():
-            samples.clear()
-
-    def _remember(self, samples, time_ns, position):
-        # By the newcomer, not by the newest: one stamp far in the future must not outlive it.
-        while samples and abs(samples[0][0] - time_ns) > self._span_ns:
-            samples.popleft()
-        samples.append((time_ns, position))
+            samples.forget()
 
 
 def _told(check, *arguments) -> str:

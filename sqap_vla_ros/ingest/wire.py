@@ -52,21 +52,74 @@ def read_transforms(data: bytes) -> list[WireTransform] | None:
     """Return the transforms of a TFMessage; raise ObservationError for a damaged one."""
     if data[:2] != LITTLE_ENDIAN:
         return None
-    try:
-        count, = _COUNT.unpack_from(data, _FIRST)
-        found, at = [], _FIRST + 4
-        for _ in range(count):
-            seconds, nanoseconds, size = _STAMP_AND_SIZE.unpack_from(data, at)
-            parent, at = _text(data, at + 12, size)
-            size, = _COUNT.unpack_from(data, at)
-            child, at = _text(data, at + 4, size)
-            at = _aligned_to_8(at)
-            found.append(WireTransform(parent, child, seconds * 10**9 + nanoseconds,
-                                       _POSE.unpack_from(data, at)))
-            at += _POSE.size
-    except struct.error as error:
-        raise ObservationError(f'a TFMessage of {len(data)} bytes is damaged: {error}') from error
+    layout = _LAYOUTS.get(len(data))
+    found = layout.read(data) if layout is not None else None
+    if found is None:
+        try:
+            found, layout = _parsed(data)
+        except struct.error as error:
+            raise ObservationError(
+                f'a TFMessage of {len(data)} bytes is damaged: {error}') from error
+        if len(_LAYOUTS) >= MOST_LAYOUTS:
+            _LAYOUTS.clear()
+        _LAYOUTS[len(data)] = layout
     return found
+
+
+class _Layout:
+    """
+    Where things are in a TFMessage of some frames: its publisher sends the same ones each time.
+
+    All of it is unpacked at once, and taken if the names are those that it is of.
+    """
+
+    def __init__(self, sizes, names):
+        """sizes: [(bytes of the parent, of the child)], with the last 0; names: the same texts."""
+        form, at = '<4xI', _FIRST + 4
+        for parent, child in sizes:
+            form += f'iII{parent}s{-(at + 12 + parent) % 4}x'
+            at = (at + 12 + parent + 3) & ~3
+            form += f'I{child}s'
+            at += 4 + child
+            form += f'{_aligned_to_8(at) - at}x7d'
+            at = _aligned_to_8(at) + _POSE.size
+        self._struct, self._names = struct.Struct(form), names
+        self._texts = len(names), *(
+            column for side in (0, 1) for column in (
+                tuple(pair[side] for pair in sizes),
+                tuple(pair[side].encode() + b'\0' for pair in names)))
+
+    def read(self, data) -> list[WireTransform] | None:
+        """Return the transforms; None for a message of other frames."""
+        if len(data) < self._struct.size:
+            return None
+        numbers = self._struct.unpack_from(data)
+        if (numbers[0], *(numbers[at::13] for at in (3, 4, 5, 6))) != self._texts:
+            return None
+        return [WireTransform(*names, numbers[at] * 10**9 + numbers[at + 1],
+                              numbers[at + 6:at + 13])
+                for at, names in zip(range(1, len(numbers), 13), self._names)]
+
+
+MOST_LAYOUTS = 64
+_LAYOUTS: dict[int, _Layout] = {}  # by the length of the message
+
+
+def _parsed(data) -> tuple[list[WireTransform], _Layout]:
+    """Return the transforms of a message, and how the next of the kind can be read."""
+    count, = _COUNT.unpack_from(data, _FIRST)
+    found, sizes, at = [], [], _FIRST + 4
+    for _ in range(count):
+        seconds, nanoseconds, parent_size = _STAMP_AND_SIZE.unpack_from(data, at)
+        parent, at = _text(data, at + 12, parent_size)
+        child_size, = _COUNT.unpack_from(data, at)
+        child, at = _text(data, at + 4, child_size)
+        at = _aligned_to_8(at)
+        found.append(WireTransform(parent, child, seconds * 10**9 + nanoseconds,
+                                   _POSE.unpack_from(data, at)))
+        sizes.append((parent_size, child_size))
+        at += _POSE.size
+    return found, _Layout(sizes, [item[:2] for item in found])
 
 
 class JointReader:

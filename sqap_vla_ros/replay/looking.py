@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 
+from .ahead import unpacked_ahead
 from .heard import Ears
 from .latched import hear_latched
 from ..errors import ConfigError, ObservationError
@@ -125,6 +126,7 @@ class _Episode:
 
     def __init__(self, recording, topics, options, check, joint_names, index, number):
         self.number, self._index, self._options = number, index, options
+        self._coming = number
         self._recording, self._topics = recording, topics
         self._episode = recording.episodes[index]
         self._begin_ns, self._end_ns = window(self._episode, options)
@@ -145,8 +147,8 @@ class _Episode:
             ears.cameras[name].tell_info(info)
         hear_latched(self._recording, self._topics, self._episode, ears, self._begin_ns)
         since_ns = max(self._episode.start_ns, self._begin_ns - round(CACHE_TIME_S * 1e9))
-        self._messages = iter(self._recording.messages(
-            {*ears.topics, self._image_topic}, since_ns, self._end_ns))
+        self._messages = unpacked_ahead(self._recording.messages(
+            {*ears.topics, self._image_topic}, since_ns, self._end_ns), self._will_be_looked_at)
         self._advance()
         while self._images or self._next is not None:
             if self._images:
@@ -177,6 +179,13 @@ class _Episode:
             self.number += 1
         self._advance()
         return helps
+
+    def _will_be_looked_at(self, message) -> bool:
+        """Return whether a message that is to come is an image that is looked at."""
+        if message.topic != self._image_topic or message.time_ns < self._begin_ns:
+            return False
+        self._coming += 1
+        return (self._coming - 1) % self._options.stride == 0
 
     def _pauses(self, message) -> bool:
         """Return whether the images were silent for so long that the node started over."""

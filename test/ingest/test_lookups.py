@@ -46,12 +46,11 @@ def test_messages_are_counted_with_how_old_the_newest_was():
     (('base', 'nobody'), 5, 'unknown_frame'), (('base', 'moon'), 5, 'unconnected'),
     (('base', 'tool'), 1, 'before_oldest'), (('base', 'tool'), 30, 'after_newest')])
 def test_the_reason_of_a_failure_is_one_word(frames, stamp_ns, reason):
-    from sqap_vla_ros.geometry.transform_buffer import IDENTITY, Pose
+    from sqap_vla_ros.geometry.transform_buffer import Pose
     buffer = TransformBuffer()
     for time_ns in (10, 20):
         for parent, child in (('base', 'tool'), ('world', 'moon')):
-            buffer.insert(parent, child, Pose(
-                IDENTITY.translation, IDENTITY.quaternion, time_ns))
+            buffer.insert(parent, child, Pose((0, 0, 0), (0, 0, 0, 1), time_ns))
     with pytest.raises(TransformLookupError) as caught:
         buffer.lookup(*frames, stamp_ns)
     assert caught.value.reason == reason
