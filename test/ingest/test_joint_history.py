@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What is remembered of joint_states: the newest, the nearest, and between two."""
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -51,3 +52,34 @@ def test_joints_of_another_robot_are_named(history):
     other.clear()
     with pytest.raises(ObservationError, match="position of 'elbow'$"):
         other.newest('elbow')
+
+
+@pytest.mark.parametrize('steps_ms', [[2], [2, 2, 2, -3], [2, 0], [2, 2, 700, -650]])
+def test_what_is_beside_a_time_is_found_also_where_stamps_do_not_go_on(steps_ms):
+    chance, history, heard, time_ms = random.Random(1), JointHistory(['elbow']), [], 10_000
+    for count in range(300):
+        time_ms += chance.choice(steps_ms)
+        while heard and abs(heard[0][0] - time_ms * MS) > 2 * 10**9:
+            del heard[0]
+        heard.append((time_ms * MS, count * 1e-3))
+        history.add(message(time_ms, elbow=count * 1e-3))
+        asked_ns = time_ms * MS - chance.randrange(10**9)
+        found_ns, position = min(heard, key=lambda item: abs(item[0] - asked_ns))
+        assert history.nearest('elbow', asked_ns) == (
+            position, abs(found_ns - asked_ns) * 1e-9)
+        before = max((item for item in heard if item[0] <= asked_ns), default=None)
+        after = min((item for item in heard if item[0] >= asked_ns), default=before)
+        low, high = sorted(item[1] for item in (before or after, after))
+        assert low - 1e-12 <= history.at('elbow', asked_ns)[0] <= high + 1e-12
+
+
+def test_names_that_change_are_learnt_again():
+    history = JointHistory(['a', 'b'])
+    history.add(message(0, a=1.0, b=2.0))
+    history.add(message(10, b=2.1, a=1.1))
+    assert (history.newest('a')[1], history.newest('b')[1]) == (1.1, 2.1)
+    history.add(message(20, c=9.0))
+    history.take(30 * MS, ('a', 'a'), (1.2, 1.3))
+    assert "name 'a' 2 times" in history.refused
+    history.add(message(40, a=1.4))
+    assert not history.refused and history.newest('a') == (40 * MS, 1.4)

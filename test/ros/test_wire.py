@@ -35,6 +35,24 @@ def test_transforms_are_those_that_were_sent(sent):
     assert found == [wire_transform(item) for item in message.transforms]
 
 
+def test_frames_of_as_many_bytes_are_told_apart():
+    for _ in range(2):  # each is read as one that is known, too
+        for pairs in ([('base', 'tool')], [('base', 'hand')], [('hand', 'tool')],
+                      [('base_', 'tip'), ('a', 'b')], [('a', 'b'), ('base_', 'tip')]):
+            message = TFMessage()
+            for number, (parent, child) in enumerate(pairs):
+                item = TransformStamped(child_frame_id=child)
+                item.header.frame_id, item.header.stamp = parent, time_message(number)
+                item.transform.translation.y = number + 0.5
+                message.transforms.append(item)
+            data = serialize_message(message)
+            assert read_transforms(data) == [wire_transform(item) for item in message.transforms]
+    damaged = bytearray(serialize_message(message))
+    damaged[damaged.index(b'base_') - 4] = 250  # its length, in a message that looks known
+    with pytest.raises(ObservationError, match='is damaged'):
+        read_transforms(bytes(damaged))
+
+
 @settings(max_examples=60, deadline=None)
 @given(NAMES, STAMPS, st.lists(NAMES, max_size=4), st.lists(NUMBERS, max_size=5))
 def test_joints_are_those_that_were_sent(frame, stamp_ns, names, positions):
