@@ -138,7 +138,7 @@ def why_unread(path: Path, error: Exception) -> str:
                         'in the data set fetches it')
         size = path.stat().st_size
         return (f'{path} ({size} bytes) cannot be read: {_first_line(error)}' if size else
-                f'{path} is empty')
+                f'{path} is empty (0 bytes): copy or download it again')
     return f'{path} is no file'
 
 

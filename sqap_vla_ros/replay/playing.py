@@ -107,7 +107,10 @@ def _steps(group: str, units: set[str], velocities, answers, period_s: float) ->
 def playing_text(numbers: Playing) -> str:
     """Return them in a line, for a terminal."""
     if numbers.stood is None:
-        return f'{numbers.title}: nothing would have moved ({numbers.asked} images asked about)'
+        why = ('no answer would have been there before the recording ended: --latency S takes '
+               "another computer's" if numbers.asked and not numbers.answered else
+               'nothing would have moved')
+        return f'{numbers.title}: {why} (asked: {numbers.asked} times)'
     seams = ', '.join(
         f'{steps.group} {steps.jump.p95:.3g} {steps.unit} (inside {steps.inside.p95:.3g})'
         for steps in numbers.steps if steps.jump.count and steps.inside.count)

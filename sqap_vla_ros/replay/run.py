@@ -225,11 +225,13 @@ def check_answered(results: Results) -> None:
     """Raise ObservationError, with the reasons, where no image was answered."""
     if any(answers.answered.any() for answers in results.answers):
         return
-    problems = [*results.images.problems, *(text for answers in results.answers
-                                            for text in answers.problems)]
     count = len(results.images)
     if not count:
+        lost = '; '.join(results.losses)
         raise ObservationError('there is no image in this part of the recording: see --start, '
-                               '--end, --episodes and --stride')
+                               '--end, --episodes and --stride' + (f'. Lost: {lost}' if lost
+                                                                   else ''))
+    problems = [*results.images.problems, *(text for answers in results.answers
+                                            for text in answers.problems)]
     raise ObservationError(f'none of {count} images could be answered: ' + '; '.join(
         f'{number} x {text}' for number, text in reasons(problems)))

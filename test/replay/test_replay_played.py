@@ -217,6 +217,9 @@ def test_numbers_tell_seams_from_the_rest():
     assert (linear.jerk_inside.count, linear.jerk_inside.largest) == (2, 0.0)
     text = playing_text(numbers)
     assert '1 of 2 answers late' in text and 'after 0.2 s: too far' in text
+    slow = playing_text(replace(numbers, stood=None, answered=0))
+    assert 'no answer would have been there before the recording ended: --latency' in slow
+    assert 'nothing would have moved (asked: 3' in playing_text(replace(numbers, stood=None))
 
 
 def test_what_cannot_be_played_is_told_and_a_wrong_latency_refused():

@@ -214,6 +214,9 @@ def test_results_without_an_answer_are_told_with_counts(checkpoint, tmp_path):
                                                'joint_states has not told .*; 1 x cut off'):
         check_answered(results)
     assert reasons(['at 3.5 s', '', 'at 20 s', 'gone']) == [(2, 'at 3.5 s'), (1, 'gone')]
+    none = replace(results, images=[], answers=(), losses=('of 7 episodes the video is missing',))
+    with pytest.raises(ObservationError, match='no image in this part .*Lost: of 7 episodes'):
+        check_answered(none)
 
 
 def test_controls_that_a_checkpoint_cannot_have_are_refused(checkpoint, tmp_path):
