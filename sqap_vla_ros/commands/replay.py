@@ -85,5 +85,7 @@ def run(args) -> int:
     from .replay_plan import planned
     config = node_config(args)
     with closing(open_recording(args.source)) as recording:
+        for loss in recording.losses:
+            print(f'note: {loss}')
         finish(planned(args, config, recording))
     return 0

@@ -12,6 +12,7 @@ from ..options import OPTIONS, plain_default, PolicyOptions
 from ..ros.vla.config import NodeConfig, PARAMETERS
 from ..support.requirements import missing_modules_as
 
+MOST_NUMBERS = 100_000  # of a list
 # options of a policy that the command line may lay over the YAML
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
           'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
@@ -72,5 +73,7 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
         first, dash, last = part.partition('-')
         if not first.isdigit() or dash and not last.isdigit():
             raise ConfigError(f'{option} {text}: expected whole numbers, such as 0,3-5')
+        if int(last or first) - int(first) >= MOST_NUMBERS:
+            raise ConfigError(f'{option} {text}: expected {MOST_NUMBERS} numbers at most')
         found += range(int(first), int(last or first) + 1)
     return tuple(dict.fromkeys(found))

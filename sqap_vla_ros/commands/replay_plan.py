@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .replay_config import numbers, policy_values, seen_values
 from ..errors import ConfigError, ObservationError
@@ -65,7 +66,8 @@ def planned(args, config, recording) -> Plan:
     facts = _facts(args, recording, topics, config, variants)
     with Progress('reading the weights, to know them again'):
         decides = {**_decides(recording, looking, topics, config, variants),
-                   'checkpoint_sha256': digest(config.checkpoint_directory)}
+                   'checkpoint_sha256': digest(config.checkpoint_directory),
+                   'dataset': args.dataset and Path(args.dataset).read_text()}
     replay_ = Replay(recording, topics, looking, variants, joints, decides, args.out)
     return Plan(replay_, settings, {**facts, 'decides': decides},
                 (*guessed, *topics.notes, *notes), config, args.latency)

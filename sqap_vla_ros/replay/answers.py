@@ -24,6 +24,7 @@ from ..evaluate.plan import Row
 from ..support.files import make_directory, saving_to, write_whole
 
 FOLDER, RUN = 'answers', 'run.json'
+MOST_NAMED = 5  # of what differs
 
 
 class Store:
@@ -183,10 +184,23 @@ def row_facts(asked: Asked) -> dict:
 
 def check_same(found: Mapping, asked: Mapping, what: str) -> None:
     """Raise ConfigError, naming what differs, where a directory is of another replay."""
+    found, asked = _flat(found), _flat(asked)
     changed = [f'{name} was {found.get(name)!r} and is {asked.get(name)!r}'
                for name in sorted(found.keys() | asked.keys())
                if found.get(name) != asked.get(name)]
     if changed:
+        more = f' and {len(changed) - MOST_NAMED} more' if len(changed) > MOST_NAMED else ''
         raise ConfigError(
-            f'{what} of other options: {"; ".join(changed)}. Give the same options to go on with '
-            'it, another --out, or delete it')
+            f'{what} of other options: {"; ".join(changed[:MOST_NAMED])}{more}. Give the same '
+            'options to go on with it, another --out, or delete it')
+
+
+def _flat(values: Mapping) -> dict:
+    """Return values of values by names such as parameters.tf_timeout."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update({f'{name}.{inner}': each for inner, each in value.items()})
+        else:
+            flat[name] = value
+    return flat

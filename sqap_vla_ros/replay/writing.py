@@ -46,6 +46,7 @@ def finish(plan) -> None:
     begin(out, replay.decides)
     for note in plan.notes:
         print(f'note: {note}')
+    known = set(replay.recording.losses)
     results, store = replay.run()
     with Progress('reading the recorded commands'):
         commands, notes = recorded_commands(replay.recording, replay.topics, plan.settings)
@@ -60,7 +61,8 @@ def finish(plan) -> None:
     summary = summarised(results)
     print(table_text(summary))
     for text in (*notes, *results.losses):
-        print(f'note: {text}')
+        if text not in known:
+            print(f'note: {text}')
     played, why_not = as_commanded(results, replay.variants.space, plan.config, plan.latency_s)
     numbers = numbers_of(results, played)
     for text in (f'note: {why_not}',) if why_not else map(playing_text, numbers):
