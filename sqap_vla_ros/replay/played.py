@@ -230,7 +230,7 @@ class _Run:
         """Return int64: times of the node's clock by the recorder's."""
         times_ns = np.asarray(times_ns, np.int64)
         if self._shared or not len(times_ns):
-            return np.minimum(times_ns, self._next_ns)
+            return times_ns
         place = np.clip(np.searchsorted(self._arrived_ns, times_ns, side='right') - 1, 0, None)
         nth = np.minimum(place + 1, len(self._arrived_ns) - 1)
         passed, step = times_ns - self._arrived_ns[place], (

@@ -136,6 +136,19 @@ def test_silence_stops_the_arm():
         played.times_ns < images.times_ns[15])
     assert gap.sum() > 40 and not played.velocities[gap].any()
     assert not standing(played)[-5:].any()
+    played = play(images, answers, SPACE, replace(OPTIONS, image_timeout=0.12))
+    silent_ns = played.times_ns - images.stamps_ns[14]
+    stops = (silent_ns > 120_000_000) & (silent_ns < 400_000_000)
+    assert stops.any() and standing(played)[stops].all(), 'though rows are left'
+
+
+def test_an_answer_to_what_was_asked_before_the_arm_was_stopped_is_void():
+    images, answers = some(instructions=('one',) * 6 + ('two',) * 54)
+    played = play(images, answers, SPACE, replace(OPTIONS, latency_s=0.1))
+    assert played.asked[:2].tolist() == [0, 4], '4 is being answered when the task changes'
+    assert played.used[0] and not played.used[1] and played.known_ns[1] == -1
+    slow = play(images, answers, SPACE, replace(OPTIONS, speed_scale=0.5))
+    assert np.abs(slow.velocities).max() < 0.6 * np.abs(played.velocities).max()
 
 
 def test_commands_are_within_the_limits():
@@ -220,6 +233,17 @@ def test_numbers_tell_seams_from_the_rest():
     slow = playing_text(replace(numbers, stood=None, answered=0))
     assert 'no answer would have been there before the recording ended: --latency' in slow
     assert 'nothing would have moved (asked: 3' in playing_text(replace(numbers, stood=None))
+
+
+def test_commands_of_two_episodes_make_no_seam():
+    times_ns = np.array([0, 20_000_000, 40_000_000, 10**9])
+    answers = np.array([0, 0, 1, 2])
+    none = np.zeros(0, np.int64)
+    numbers = playing(Played(
+        'fp', 'base', 0.02, ('j1', 'j2'), np.array([[1.0, 0], [1, 0], [1, 0], [9, 0]]), None, (),
+        np.full(4, np.nan), times_ns, times_ns, answers, none, none, none > 0, none > 0))
+    assert (numbers.steps[0].group, numbers.steps[0].unit) == ('joints', 'rad/s')
+    assert numbers.steps[0].jump.count == 1 and numbers.steps[0].jump.largest == 0.0
 
 
 def test_what_cannot_be_played_is_told_and_a_wrong_latency_refused():
