@@ -82,6 +82,15 @@ class Frames:
         """Return the number of rows."""
         return len(self._results.images) * len(self._results.answers)
 
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers a row has, those of lists included."""
+        answers = self._results.answers[0]
+        rows, width = answers.velocities.shape[1:]
+        chunk = rows * (2 * width + answers.actions.shape[2] + 2 + 7 * (
+            answers.positions is not None))
+        return 2 * len(self.columns) + chunk + int(answers.kept.sum(1).max(initial=0))
+
     def _all_stages(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(
             stage for answers in self._results.answers for stage in answers.latency_ms))

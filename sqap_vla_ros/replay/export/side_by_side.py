@@ -30,9 +30,11 @@ from ...recordings.made import serialized
 from ...support.files import saving_to
 from ...support.progress import Progress
 from ...support.requirements import missing_modules_as
+from ...tokens.overlay import SMALLEST_SIDE_PX
 
 MCAP = 'replay.mcap'
-BYTES_AN_IMAGE = 60_000  # about what pictures of an image and its overlays take
+BYTES_A_PIXEL = 0.35  # about what a JPEG takes
+BYTES_AN_ANSWER = 3000  # about what messages of numbers take
 
 Event = tuple[int, str, str, object]  # time, topic, kind, and the fields or serialized bytes
 
@@ -58,7 +60,7 @@ def write_mcap(results, out: Path, played=(), pictures: Callable | None = None, 
     sources += [row.played_events() for row in rows if row.played is not None]
     if pictures is not None:
         sources.append(pictured(results, pictures))
-    with saving_to(out, len(images) * BYTES_AN_IMAGE, kept), tempfile.TemporaryDirectory(
+    with saving_to(out, _needed(results, pictures is not None), kept), tempfile.TemporaryDirectory(
             prefix=f'.{MCAP}.', dir=out) as room, Progress(
                 f'writing {MCAP}', total=len(images), unit='image') as progress:
         part = Path(room) / 'replay'
@@ -67,6 +69,17 @@ def write_mcap(results, out: Path, played=(), pictures: Callable | None = None, 
                    _counting(images.times_ns, progress))
         os.replace(part / 'replay.mcap', out / MCAP)
     return MCAP
+
+
+def _needed(results, is_pictured: bool) -> int:
+    """Return about how many bytes a file takes."""
+    each = BYTES_AN_ANSWER * len(results.answers)
+    if is_pictured:
+        width, height = results.facts.get('image_size', (0, 0))
+        drawn = max(width * height, SMALLEST_SIDE_PX ** 2)
+        each += BYTES_A_PIXEL * (width * height + drawn * sum(
+            bool((~answers.kept).any()) for answers in results.answers))
+    return round(len(results.images) * each)
 
 
 def _counting(times_ns: np.ndarray, progress: Progress) -> Callable[[int], None]:

@@ -17,7 +17,7 @@ from ...support.requirements import missing_modules_as
 
 CSV, PARQUET = 'frames.csv', 'frames.parquet'
 ABOUT = b'sqap_vla_replay'
-BYTES_A_NUMBER = 12  # about what a number takes in text
+BYTES_A_NUMBER = 12  # about what a number takes in text, and in Parquet with what goes round it
 
 
 def write_tables(results, out: Path, played=(), kept: str = '') -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def write_tables(results, out: Path, played=(), kept: str = '') -> tuple[str, ..
     where it is full.  Each file is there whole or not at all.  Raises ConfigError.
     """
     frames = Frames(results, played)
-    needed = len(frames) * len(frames.columns) * BYTES_A_NUMBER
+    needed = len(frames) * frames.numbers * BYTES_A_NUMBER
     with saving_to(out, needed, kept):
         with growing_file(out / CSV) as file:
             _write_csv(frames, file)
