@@ -136,6 +136,16 @@ def test_parquet_has_the_same_and_whole_answers(results, written, rows):
     assert about['chunk_velocities'][0] == 'vx_m_s' and about['dt_s'] == 0.05
 
 
+def test_answers_without_positions_have_none(tmp_path):
+    made = made_results(4)
+    bare = replace(made.answers[0], positions=None)
+    write_tables(replace(made, answers=(bare,), commands=()), tmp_path)
+    table = parquet.read_table(tmp_path / PARQUET)
+    assert table.column('chunk_positions').null_count == 4
+    assert table.column('chunk_velocities').null_count == 0
+    assert 'predicted_end_x_m' not in table.column_names
+
+
 def test_every_column_is_explained(rows):
     words = re.findall(r'[A-Za-z]\w*', re.sub(r'<[^>]+>', 'ANYTHING', columns.__doc__))
     known = re.compile('|'.join(word.replace('ANYTHING', '.+') for word in words))
