@@ -28,6 +28,7 @@ from sqap_vla_ros.ros.bags.player import play, Player, PlayOptions
 from sqap_vla_ros.ros.bags.quality import asked, offered, written
 from sqap_vla_ros.ros.bags.recorder import RecordOptions
 from sqap_vla_ros.ros.tools.session import Session
+from sqap_vla_ros.sim import topics as sim_topics
 
 START_S, WAIT_S = 4.7, 60.0
 KINDS = ('sensor_msgs/msg/CameraInfo', 'diagnostic_msgs/msg/DiagnosticArray', 'std_msgs/msg/Empty',
@@ -182,6 +183,25 @@ def test_nothing_is_played_among_what_somebody_else_says(capfd):
         with Session('bags') as session, pytest.raises(
                 ConfigError, match=r'already: /tf \(sqap_vla_other_\d+\).*ROS_DOMAIN_ID'):
             Player(session, open_recording(LIBERO_BAG), PlayOptions(str(LIBERO_BAG)))
+
+
+def test_the_simulators_node_offers_what_its_bags_have(simulator):
+    node = simulator()
+    recorded = {topic.name: topic for topic in open_recording(LIBERO_BAG).topics}
+    for topic in (sim_topics.IMAGE, sim_topics.CAMERA_INFO, sim_topics.JOINT_STATES,
+                  sim_topics.TF, sim_topics.TF_STATIC, sim_topics.INSTRUCTION,
+                  sim_topics.ROBOT_DESCRIPTION):
+        offer, = node.get_publishers_info_by_topic(node.resolve_topic_name(topic.name))
+        profile = offer.qos_profile
+        assert offer.topic_type == topic.kind
+        assert profile.reliability == ReliabilityPolicy.RELIABLE
+        assert (profile.durability == DurabilityPolicy.TRANSIENT_LOCAL) == topic.latched
+        if topic != sim_topics.IMAGE:
+            mine = recorded[f'/{topic.name.lstrip("/")}']
+            assert (mine.kind, mine.latched) == (topic.kind, topic.latched)
+    for topic in (sim_topics.TWIST, sim_topics.GRIPPER):
+        heard, = node.get_subscriptions_info_by_topic(node.resolve_topic_name(topic.name))
+        assert heard.topic_type == topic.kind
 
 
 @pytest.mark.parametrize('arguments, words', [
