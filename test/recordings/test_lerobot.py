@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 import json
+from types import SimpleNamespace as Fields
 
 from made_data_set import (
-    av, JOINTS, Made, made_data_set, number, read_number, state, TASKS, write_video)
+    av, JOINTS, Made, made_data_set, number, parquet, read_number, state, TASKS, write_video)
 import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.ingest.images import to_rgb
@@ -152,8 +154,23 @@ def test_a_long_video_is_sought_and_not_decoded_from_its_beginning(tmp_path):
     assert read_number(video.at(55.0)) == 550 % 256 and len(steps) < 20
     assert read_number(video.at(55.1)) == 551 % 256
     assert read_number(video.at(2.0)) == 20  # back again
+    assert [read_number(video.at(at)) for at in (2.02, 2.08)] == [20, 21]
     with pytest.raises(ObservationError, match='no frame at 60.200 s: it ends at 59.900 s'):
         video.at(60.2)
+
+
+def test_frames_that_are_held_back_come_before_the_damage(tmp_path, monkeypatch):
+    write_video(tmp_path / 'v.mp4', range(9), 10)
+    real = av.open(str(tmp_path / 'v.mp4'))
+
+    def demux(stream):
+        yield from islice(real.demux(stream), 5)
+        raise av.error.InvalidDataError(1, 'damaged')
+    monkeypatch.setattr(av, 'open', lambda path: Fields(streams=real.streams, demux=demux))
+    video = Video(tmp_path / 'v.mp4')
+    assert [read_number(video.at(at / 10)) for at in range(5)] == list(range(5))
+    with pytest.raises(ObservationError, match='ends at 0.400 s; 1 of its pieces are damaged'):
+        video.at(0.5)
 
 
 def test_a_declared_video_that_is_not_there(tmp_path):
@@ -278,6 +295,14 @@ def test_meta_without_tables(tmp_path):
     assert seen(recording) == expected()
     assert list(recording.messages({ASKED})) == []
     assert ASKED not in {topic.name for topic in recording.topics}
+
+
+def test_tasks_of_version_3_are_the_index_of_their_table(tmp_path):
+    path = made(tmp_path, 'v3.0')
+    episodes = path / 'meta/episodes/chunk-000/file-000.parquet'
+    parquet.write_table(parquet.read_table(episodes).drop_columns(['tasks']), episodes)
+    recording = LeRobotRecording(path)
+    assert [each.read().data for each in recording.messages({ASKED})] == list(TASKS)
 
 
 def test_version_3_without_episodes(tmp_path):

@@ -228,6 +228,15 @@ def test_the_checkpoint_stands_in_for_a_file():
     assert len(notes) == 1 and "as the checkpoint's action_space says" in notes[0]
 
 
+def test_a_state_of_other_columns_is_not_read_as_the_action():
+    names = {'observation.state': ('x', 'y', 'z'), 'action': JOINTS}
+    rows = dict.fromkeys(names, [[1, 2, 3]])
+    space = ActionSpace('joint_position', ('elbow', 'shoulder', 'gripper'), 0.05)
+    recording, notes = as_robot(DataSet(names, rows), '', ROBOT, space)
+    assert '/joint_states' not in {topic.name for topic in recording.topics}
+    assert notes[1].startswith('observation.state (x, y, z) is not used')
+
+
 def test_columns_go_by_their_names_where_they_are_the_checkpoints():
     space = ActionSpace('joint_position', ('elbow', 'shoulder'), 0.05)
     recording, _ = guessed(space, {'action': [[1, 2]]}, ('shoulder.pos', 'elbow.pos'))
