@@ -104,6 +104,8 @@ def test_what_is_worse_or_missing_is_drift(tmp_path, capsys, name, change):
     ('a list', [1, 2], ('no summary', 'list')),
     ('no JSON', '{"facts"', ('no JSON',)),
     ('damaged', changed(lambda c: c['summary']['samples'].pop(0)), ('damaged', 'fp')),
+    ('one more', changed(lambda c: c['summary']['samples'][0]['numbers'].append(99)),
+     ('damaged', '(60, 8, 6), expected (61, 8, 6)')),
     ('ragged', changed(lambda c: c['summary']['samples'][0]['values'][2].pop()), ('damaged',)),
 ])
 def test_what_is_not_alike_is_not_compared(tmp_path, capsys, name, second, words):
