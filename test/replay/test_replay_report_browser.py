@@ -107,6 +107,8 @@ def test_keys_move_the_frame_play_it_and_take_the_next_of_the_worst(page, result
     page.press('End')
     assert page.run(PLACE) == 59 and page.problems() == []
     assert page.run('document.getElementById("play").textContent') == 'Play'
+    page.press(' ')  # at the end it begins anew
+    assert page.run(PLACE) < 59
 
 
 def test_keys_of_the_page_itself_stay_its_own(page):
@@ -255,3 +257,4 @@ def test_a_report_of_little_opens_without_an_error(browser, made, tmp_path):
     if not made.commands:
         head = browser.run('document.querySelector("#now tr").innerText').split()
         assert head == ['first', 'row', 'measured', 'fp', 'sqap@154']
+        assert browser.run('document.getElementById("lines").children.length') == 3
