@@ -72,6 +72,7 @@ def replayed(tmp_path_factory):
     """Return (recording, what each printed) of the end of the bag, played twice and broken off."""
     out = tmp_path_factory.mktemp('bags') / 'again'
     recorder = command('record', '--out', out, '--sim-time')
+    begun = lines_until(recorder, 'Ctrl-C ends')
     player = command('play', LIBERO_BAG, '--clock', '200', '--loop', '--start', START_S)
     try:
         played = lines_until(player, 'time 3: back')
@@ -83,7 +84,7 @@ def replayed(tmp_path_factory):
         for process in (player, recorder):
             process.kill()
             process.wait()
-    return open_recording(out), ''.join(played), recorded
+    return open_recording(out), ''.join(played), ''.join(begun) + recorded
 
 
 def by_topic(recording, **span):

@@ -86,6 +86,7 @@ def record(options: RecordOptions) -> int:
             with opened_bag(options.out, options.storage, store=store,
                             about={'made_by': 'sqap-vla record'}) as bag:
                 recorder = Recorder(session, bag, store, options)
+                print(f'recording into {options.out}: Ctrl-C ends', flush=True)
                 recorder.run()
         except OSError as error:
             _tell_broken(options.out, error)
