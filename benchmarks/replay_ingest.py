@@ -6,8 +6,9 @@ How fast a bag is looked at, and what that holds in memory: reading, decoding, O
 A bag of 640 x 480 images at 30 Hz, raw or JPEG, TF of ten frames at 100 Hz and joint_states of
 nine joints at 500 Hz is made on the disk and gone through: the file alone (the floor of the
 disk), JPEG decoding alone (the floor of the processor), its messages, and its observations. All
-are told as seconds of recording a second. With --gigabytes, a long raw bag shows whether the
-memory grows; it is removed afterwards.
+are told as seconds of recording a second, by the clock, which counts on a machine that does
+nothing else, and by the time of all threads on processors. With --gigabytes, a long raw bag shows
+whether the memory grows; it is removed afterwards.
 
     python benchmarks/replay_ingest.py --gigabytes 10
 """
@@ -209,12 +210,15 @@ def speed(path, form, seconds):
     disk_s, _ = timed(lambda: read_file(path))
     cache_s, _ = timed(lambda: read_file(path))
     read_s, read = min(timed(lambda: messages(path)) for _ in range(2))
+    cpu_s = time.process_time()
     ingest_s, images = min(timed(lambda: observations(path)) for _ in range(3))
+    cpu_s = (time.process_time() - cpu_s) / 3
     figures = {
         'mib': size / 2**20, 'messages': read, 'images': images,
         'mib_a_recorded_second': size / 2**20 / seconds,
         'factor': {'file_from_disk': seconds / disk_s, 'file_from_cache': seconds / cache_s,
-                   'messages': seconds / read_s, 'ingest': seconds / ingest_s},
+                   'messages': seconds / read_s, 'ingest': seconds / ingest_s,
+                   'ingest_by_cpu_time': seconds / cpu_s},
         'ingest_ms_an_image': 1e3 * ingest_s / images}
     if FORMS[form][2]:
         figures['factor']['jpeg_decoding'] = seconds / min(decode(path) for _ in range(2))
@@ -248,29 +252,37 @@ def check_disk(folder, needed):
                          'another place by --folder')
 
 
+def keep(results, part, found):
+    """Write a part of the result, and on what it was measured; other parts stay."""
+    about = {'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+             'machine': machine(), 'versions': versions(),
+             'load_average': [round(load, 1) for load in os.getloadavg()]}
+    content = json.loads(results.read_text()) if results.exists() else {}
+    results.write_text(json.dumps({**content, part: {**found, **about}}, indent=1) + '\n')
+
+
 def main():
     """Run and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     add = parser.add_argument
-    add('--seconds', type=float, default=30.0, help='of each recording for the speed')
+    add('--seconds', type=float, default=30.0, help='of each recording for the speed, 0: none')
     add('--gigabytes', type=float, default=0.0, help='of the long one for the memory, 0: none')
     add('--folder', default=tempfile.gettempdir(), help='where bags are made')
     add('--results', type=Path, default=RESULTS)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     check_disk(args.folder, max(args.gigabytes * 1e9, args.seconds * 3e7))
-    result = {'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
-              'machine': machine(), 'versions': versions(), 'speed': {}}
-    for form in FORMS:
-        with tempfile.TemporaryDirectory(dir=args.folder) as room:
-            found = result['speed'][form] = speed(Path(room) / 'bag', form, args.seconds)
-            print(form, {name: round(value, 1) for name, value in found['factor'].items()},
-                  flush=True)
     if args.gigabytes:
         with tempfile.TemporaryDirectory(dir=args.folder) as room:
-            found = result['memory'] = memory(Path(room) / 'bag', args.gigabytes)
+            found = memory(Path(room) / 'bag', args.gigabytes)
+            keep(args.results, 'memory', found)
             print('memory', found['rss_mib'], 'growth', round(found['growth_mib'], 1), flush=True)
-    args.results.write_text(json.dumps(result, indent=1) + '\n')
+    for form in FORMS if args.seconds else ():
+        with tempfile.TemporaryDirectory(dir=args.folder) as room:
+            found = speed(Path(room) / 'bag', form, args.seconds)
+            keep(args.results, form, found)
+            print(form, {name: round(value, 1) for name, value in found['factor'].items()},
+                  flush=True)
 
 
 if __name__ == '__main__':

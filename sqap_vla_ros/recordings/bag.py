@@ -102,10 +102,12 @@ class BagRecording:
                          for number, channel in self._used(file) if channel.topic in topics}
                   for file in self._files}
         for file, block in stretch.pieces:
-            if block.end_ns < start_ns or block.start_ns > end_ns:
+            begin_ns = max(block.start_ns, stretch.first_ns)
+            if max(block.end_ns, begin_ns) < start_ns or begin_ns > end_ns:
                 continue
             if block.channels is None or not block.channels.isdisjoint(wanted[file]):
-                yield Source(block.start_ns, partial(_items, file, block, wanted[file]))
+                yield Source(begin_ns, partial(
+                    _items, file, block, wanted[file], stretch.first_ns))
 
     def _open(self, files):
         for path in files:
@@ -206,10 +208,11 @@ class BagRecording:
                                 f'cdr: {", ".join(sorted(others))}')
 
 
-def _items(file, block, wanted):
-    """Yield (time, channel, data, read) of a block's messages."""
+def _items(file, block, wanted, first_ns):
+    """Yield (time, channel, data, read) of a block's messages; none is before first_ns."""
     for time_ns, number, data in file.read(block, frozenset(wanted)):
-        yield (time_ns, *wanted[number][:1], data, wanted[number][1])
+        channel, read = wanted[number]
+        yield max(time_ns, first_ns), channel, data, read
 
 
 def _beginning(path) -> bytes:

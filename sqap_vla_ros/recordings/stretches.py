@@ -33,16 +33,19 @@ class Stretch(NamedTuple):
     """
     Pieces in which time goes on.
 
-    shift_ns: to be added to all of its times, so that they come after those before.
+    first_ns: the time of the first message that has one; those without, which a recorder heard
+    before the first /clock, are of then.  shift_ns: to be added to all of its times, so that they
+    come after those before.
     """
 
     pieces: list[Piece]
+    first_ns: int
     shift_ns: int = 0
 
     @property
     def start_ns(self) -> int:
         """Return the time of the first message, shifted."""
-        return min(piece.block.start_ns for piece in self.pieces) + self.shift_ns
+        return self.first_ns + self.shift_ns
 
     @property
     def end_ns(self) -> int:
@@ -54,16 +57,28 @@ def stretches(files: Sequence[Storage], told: Callable[[int], None]) -> list[Str
     """Return the stretches of files in their order; told(done bytes) if they have to be read."""
     pieces = [Piece(file, block) for file in files for block in file.part.blocks]
     if not _may_go_back(pieces):
-        return [Stretch(pieces)]
+        return [Stretch(pieces, _first(pieces))]
     runs = _parted(pieces, _Cuts().of(pieces, told))
     found, end_ns = [], None
     for run in runs:
-        stretch = Stretch(run)
+        stretch = Stretch(run, _first(run))
         if end_ns is not None:
-            stretch = Stretch(run, end_ns + GAP_NS - stretch.start_ns)
+            stretch = stretch._replace(shift_ns=end_ns + GAP_NS - stretch.first_ns)
         found.append(stretch)
         end_ns = stretch.end_ns
     return found
+
+
+def _first(pieces) -> int:
+    """Return the first time that is not 0, 0 if all are."""
+    found = []
+    for file, block in pieces:
+        if block.start_ns:
+            found.append(block.start_ns)
+        else:
+            found += [time_ns for time_ns, _ in file.times(block)[block.first:block.last]
+                      if time_ns]
+    return min(found, default=0)
 
 
 def _may_go_back(pieces) -> bool:
@@ -96,6 +111,8 @@ class _Cuts:
         return self._cuts if self._back <= STEPS_BACK * self._steps else []
 
     def _take(self, topic, time_ns, place):
+        if not time_ns:
+            return
         if topic in self._last:
             self._steps += 1
             self._back += time_ns < self._last[topic]

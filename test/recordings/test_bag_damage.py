@@ -175,3 +175,18 @@ def test_files_that_are_not_sorted_are_read_by_their_times(tmp_path, order):
         recording = BagRecording(path)
         assert read_all(recording) == wanted and len(recording.episodes) == 1
         assert not recording.losses
+
+
+def test_what_was_heard_before_the_clock_ran_is_of_the_beginning(tmp_path):
+    wanted = messages(40)
+    early = [('/tf_static', 0, said('mount')), ('/a', 0, said('early'))]
+    for path in (write_mcap(tmp_path / 'a.mcap', early + wanted, '', 2),
+                 write_mcap(tmp_path / 'b.mcap', early + wanted),
+                 write_database(tmp_path / 'a.db3', early + wanted)):
+        recording = BagRecording(path)
+        episode, = recording.episodes
+        assert (episode.start_ns, episode.end_ns) == (START_NS, wanted[-1][1])
+        assert read_all(recording) == [
+            (topic, START_NS, data) for topic, _, data in early] + wanted
+        first, = recording.messages(['/tf_static'], episode.start_ns, episode.start_ns)
+        assert first.read().data == 'mount'
