@@ -86,6 +86,27 @@ def test_what_is_latched_stays_so(beside):
     assert topics['/tf_static'].latched and not topics['/tf'].latched
 
 
+def test_what_is_latched_from_long_before_is_there_when_it_begins(results, tmp_path):
+    late = replace(results.images, times_ns=results.images.times_ns + 2 * 10**9)
+    with closing(open_recording(LIBERO_BAG)) as recording:
+        write_mcap(replace(results, images=late, answers=(), commands=()), tmp_path,
+                   recording=recording)
+    found, begin_ns = read(tmp_path / MCAP), late.times_ns[0] - 10**9
+    assert [time_ns for time_ns, *_ in found['/tf_static']] == [begin_ns]
+    assert found['/tf'][0][0] >= begin_ns, 'what moves is not kept from before'
+
+
+def test_commanded_joints_are_told_apart_from_poses(results, played, tmp_path):
+    names = tuple(f'j{index}' for index in range(7))
+    joints = replace(played, positions=np.tile(np.arange(7.0), (len(played.times_ns), 1)),
+                     position_names=names)
+    write_mcap(replace(results, commands=()), tmp_path, [joints])
+    found = read(tmp_path / MCAP)
+    message = found['/replay/sqap_154/joint_commands'][0][1]
+    assert message.name == list(names) and list(message.position) == list(range(7))
+    assert '/replay/sqap_154/target_pose' not in found
+
+
 def test_predictions_lie_beside_it_at_the_times_of_their_images(results, found):
     answers = results.answers[2]
     there = np.flatnonzero(np.arange(COUNT) != BLIND)
