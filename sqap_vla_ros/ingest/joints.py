@@ -8,7 +8,9 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 """
 
 from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
+import math
 from operator import itemgetter
 
 from .plausibility import ABSURD_POSITION, check_joints, JUMP_RAD
@@ -143,9 +145,11 @@ class JointHistory:
 
         Raises ObservationError when nothing is known of the joint, or joints have just jumped.
         """
-        samples = self._known(name, time_ns)
-        before = max((s for s in samples if s[0] <= time_ns), default=None)
-        after = min((s for s in samples if s[0] >= time_ns), default=None)
+        samples = sorted(self._known(name, time_ns))  # which they are, as good as always
+        until = bisect_right(samples, (time_ns, math.inf))
+        since = bisect_left(samples, (time_ns, -math.inf))
+        before = samples[until - 1] if until else None
+        after = samples[since] if since < len(samples) else None
         (first_ns, first), (last_ns, last) = before or after, after or before
         off_s = min(abs(time_ns - first_ns), abs(last_ns - time_ns)) * 1e-9
         ratio = (time_ns - first_ns) / (last_ns - first_ns) if last_ns > first_ns else 0.0
