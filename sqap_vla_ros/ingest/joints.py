@@ -7,7 +7,6 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 10 Hz, on one topic.
 """
 
-from bisect import bisect_left
 from bisect import bisect_left, bisect_right
 from collections import deque
 import math

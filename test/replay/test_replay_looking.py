@@ -136,6 +136,20 @@ def test_a_clock_that_goes_back_makes_all_be_forgotten():
     np.testing.assert_allclose(found[3].observation.state[:3], place(0), atol=1e-6)
 
 
+def test_what_was_said_last_before_a_part_holds_in_it():
+    messages = beginning() + ticks(40) + [(NOW_NS + 500 * MS, SAID, OTHER)]
+    messages += [(NOW_NS + 600 * MS, STATIC, transforms(('camera', Pose(
+        CAMERA.translation + [0, 0, 0.001], CAMERA.quaternion), NOW_NS)))]
+    messages.sort(key=lambda message: message[0])
+    found = looks(messages, start_s=1.0)
+    assert {look.instruction for look in found} == {'pour the milk'} and not problems(found)
+    told = looks(messages, infos={'': camera_info(0, '', size=(24, 32), k=[
+        30.0, 0, 15.5, 0, 30.0, 11.5, 0, 0, 1])})
+    pixels = [look.observation.protected.pixels for look in (told[0], found[0])]
+    assert not problems(told), 'the recorded camera_info, which differs, does not count'
+    assert np.abs(pixels[0] - pixels[1]).max() > 0.1
+
+
 def test_episodes_know_nothing_of_each_other():
     second_ns = NOW_NS + 10 * SECOND
     messages = beginning() + ticks(2) + ticks(2, start_ns=second_ns)
