@@ -69,8 +69,8 @@ def _add_part(group) -> None:
     add('--camera-info', action='append', default=[], metavar='[CAMERA=]FILE.yaml',
         help='a calibration in place of the recorded camera_info, as camera_calibration writes '
         'it; given again for further cameras')
-    add('--episodes', default='', metavar='LIST', help='of a recording of several, from 0, such '
-        'as 0,3-5; all unless given')
+    add('--episodes', default='', metavar='LIST', help='of a recording of several, such as '
+        "0,3-5: a data set's own numbers, of a bag their places from 0; all unless given")
     add('--start', type=float, default=0.0, metavar='S',
         help="from when on, at least 0, in seconds from each episode's beginning")
     add('--end', type=float, metavar='S', help='until when, above --start; the end unless given')

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .replay_config import numbers, policy_values, seen_values
+from .replay_episodes import chosen_episodes
 from ..errors import ConfigError, ObservationError
 from ..evaluate.checkpoint_files import digest
 from ..geometry.transform_buffer import TransformBuffer
@@ -122,8 +123,9 @@ def _looking(args, config, variants, topics, infos, main,
     state = STATE_NAMES if variants.config.model.state_dim else ()
     return LookOptions(
         observers, main, state, (), config.image_timeout, args.instruction.strip(),
-        config.max_instruction_length, infos, _episodes(args.episodes, recording), args.start,
-        args.end, args.stride), notes
+        config.max_instruction_length, infos,
+        chosen_episodes(args.episodes, recording, topics.images[main]), args.start, args.end,
+        args.stride), notes
 
 
 def _not_localized(camera, topics: TopicMap, infos) -> str:
@@ -134,19 +136,6 @@ def _not_localized(camera, topics: TopicMap, infos) -> str:
     if not (topics.infos.get(camera) or camera in infos):
         lacks.append('camera_info (--camera-info FILE.yaml gives one)')
     return f'the recording has no {" and no ".join(lacks)}' if lacks else ''
-
-
-def _episodes(text: str, recording) -> tuple[int, ...] | None:
-    """Return the indices of episodes that are named by their numbers; raise ConfigError."""
-    names = [each.name for each in recording.episodes]
-    if not all(name.isdigit() for name in names):
-        names = list(map(str, range(len(names))))
-    asked = list(map(str, numbers(text, '--episodes')))
-    missing = [name for name in asked if name not in names]
-    if missing:
-        raise ConfigError(f'--episodes has {", ".join(missing[:5])}, but {recording.name} has '
-                          f'{len(names)}: {names[0]}..{names[-1]}')
-    return tuple(names.index(name) for name in asked) or None
 
 
 def _check_part(looking: LookOptions, recording) -> None:

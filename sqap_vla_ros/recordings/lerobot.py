@@ -19,7 +19,7 @@ from .lerobot_info import data_set_root, PICTURES, read_info, read_slices
 from .lerobot_rows import episode_rows, offsets_ns
 from .lerobot_tables import read_parts, read_tasks
 from .recording import Episode, Message, Topic
-from .video import Video
+from .video import Video, why_no_video
 from ..errors import ConfigError, ObservationError
 
 START_NS = 10**18  # 2001-09-09: any time but 0, which means that there is no stamp
@@ -56,7 +56,7 @@ class LeRobotRecording:
             feature.dtype == 'video' for feature in self._info.features.values())
         self.losses, self.fps = [], self._info.fps
         self._tasks = read_tasks(self._info, self.losses)
-        self._parts = read_parts(self._info, self.losses)
+        self._parts, self._without_rows = read_parts(self._info, self.losses)
         if not self._parts:
             raise ObservationError(f'no episode of {root} can be read: '
                                    + ('; '.join(self.losses) or 'it has none'))
@@ -81,6 +81,18 @@ class LeRobotRecording:
             end = min(episode.end_ns, episode.end_ns if end_ns is None else end_ns)
             if names and begin <= end:
                 yield from self._of_episode(part, episode, names, (begin, end), videos)
+
+    def unreadable(self, numbers: Collection[int], topic: str) -> dict[int, str]:
+        """Return why nothing of a topic can be read, by the number of the episode."""
+        why = {number: 'no rows in Parquet that can be read' for number in self._without_rows}
+        opened = {}
+        for part in self._parts if topic in self._features else ():
+            if part.index in numbers and topic in part.clips:
+                path = part.clips[topic].path
+                if path not in opened:
+                    opened[path] = why_no_video(path)
+                why[part.index] = opened[path]
+        return {number: why[number] for number in numbers if why.get(number)}
 
     def _readable(self):
         """Return the features that are read; tell of those that are not."""
@@ -122,7 +134,7 @@ class LeRobotRecording:
         for part in self._parts:
             last_s = np.array([part.last_s])
             length_ns = int(offsets_ns(part, self.fps, part.rows - 1, last_s)[0])
-            yield Episode(str(part.index), start_ns, start_ns + length_ns)
+            yield Episode(str(part.index), start_ns, start_ns + length_ns, number=part.index)
             start_ns += length_ns + GAP_NS
 
     def _topics(self) -> Iterator[Topic]:

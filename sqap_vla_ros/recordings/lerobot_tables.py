@@ -71,10 +71,12 @@ def read_tasks(info: Info, losses: list[str]) -> dict[int, str]:
             if isinstance(row.get('task_index'), int) and row.get('task') is not None}
 
 
-def read_parts(info: Info, losses: list[str]) -> list[Part]:
-    """Return the episodes whose rows can be read, in their order; the others are told."""
-    found = _rows_by_episode(info, _episodes(info, losses), losses)
-    return [_with_clips(info, part, told) for part, told in found]
+def read_parts(info: Info, losses: list[str]) -> tuple[list[Part], tuple[int, ...]]:
+    """Return the episodes whose rows can be read, in their order, and the others' numbers."""
+    told = _episodes(info, losses)
+    parts = [_with_clips(info, part, known)
+             for part, known in _rows_by_episode(info, told, losses)]
+    return parts, tuple(sorted(set(told) - {part.index for part in parts}))
 
 
 def _episodes(info, losses) -> dict[int, Mapping]:

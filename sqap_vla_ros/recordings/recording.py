@@ -53,13 +53,15 @@ class Episode:
     """
     A part of a recording at whose beginning everything starts anew; end_ns is included.
 
-    continues: only the time has jumped; what was latched in those before still holds.
+    continues: only the time has jumped; what was latched in those before still holds.  number:
+    by which a data set knows it, None where its place among the others is all that there is.
     """
 
     name: str
     start_ns: int
     end_ns: int
     continues: bool = False
+    number: int | None = None
 
 
 class Recording(Protocol):
@@ -84,3 +86,9 @@ class Recording(Protocol):
 
         Where files are damaged it yields what can be read, and `losses` tells the rest.
         """
+
+
+def episode_numbers(recording: Recording) -> list[int]:
+    """Return the number of each episode, by which it is asked for and told."""
+    return [place if each.number is None else each.number
+            for place, each in enumerate(recording.episodes)]

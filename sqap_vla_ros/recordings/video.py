@@ -111,3 +111,12 @@ class Video:
         if self.has_ended:
             told += f': it ends at {self.end_s:.3f} s'
         return told + (f'; {self.damaged} of its pieces are damaged' if self.damaged else '')
+
+
+def why_no_video(path: Path) -> str:
+    """Return why there is nothing to see in a file, '' where there is."""
+    try:
+        Video(path)
+    except ObservationError as error:
+        return str(error)
+    return ''

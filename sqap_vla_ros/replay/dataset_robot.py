@@ -73,6 +73,10 @@ class DescribedRecording:
         """Close the data set."""
         self._recording.close()
 
+    def unreadable(self, numbers: Collection[int], topic: str) -> dict[int, str]:
+        """Return why nothing of a data set's own topic can be read, by the episode's number."""
+        return self._recording.unreadable(numbers, topic)
+
     def messages(self, topics: Collection[str], start_ns: int | None = None,
                  end_ns: int | None = None) -> Iterator[Message]:
         """Yield the messages of topics, the robot's own among them."""

@@ -26,6 +26,7 @@ from ..ingest.observer import at_once, Observer, ObserverOptions
 from ..ingest.robot_poses import DENSE_S, pose_at
 from ..ingest.stamps import stamp_ns, why_stamp_is_off
 from ..observation import Observation
+from ..recordings.recording import episode_numbers
 
 NAMES_FROM = 20  # messages of joint_states whose names count
 
@@ -39,7 +40,7 @@ class LookOptions:
     sees.  state_names: what the policy needs.  joint_names: in the results; empty for all that
     are recorded.  image_timeout: s, see the node's parameter.  instruction: in place of the
     recorded one.  infos: camera_info by camera, in place of the recorded ones.  episodes: their
-    indices, None for all.  start_s, end_s: from the beginning of each episode; stride: of so many
+    places, None for all.  start_s, end_s: from the beginning of each episode; stride: of so many
     images one is looked at.
     """
 
@@ -125,10 +126,11 @@ class _Episode:
     """One episode."""
 
     def __init__(self, recording, topics, options, check, joint_names, index, number):
-        self.number, self._index, self._options = number, index, options
+        self.number, self._options = number, options
         self._coming = number
         self._recording, self._topics = recording, topics
         self._episode = recording.episodes[index]
+        self._episode_number = episode_numbers(recording)[index]
         self._begin_ns, self._end_ns = window(self._episode, options)
         self._image_topic = topics.images[options.main]
         gripper = [options.shown.gripper_joint] if options.state_names else []
@@ -230,7 +232,7 @@ class _Episode:
         warnings = (*warnings, *filter(None, [self._why_late(stamp, message.time_ns)]))
         begins = self._starts_over(text, stamp, pauses)
         self._begins = bool(problem)
-        return Look(number, self._index, message.time_ns, stamp, begins, observation, problem,
+        return Look(number, self._episode_number, message.time_ns, stamp, begins, observation, problem,
                     warnings, *self._measured(stamp), text, observe_ms)
 
     def _starts_over(self, text, stamp, pauses) -> bool:

@@ -22,12 +22,13 @@ class Images:
     The images that were looked at, N of them.
 
     numbers: int64 [N], of the recording's images of the main camera, from 0.  episodes: int32
-    [N].  times_ns: int64 [N], when they came in.  stamps_ns: int64 [N], when they were taken.
-    problems: why the node would not move on them, '' where it would.  warnings: a tuple of texts
-    each.  poses: float64 [N, 7], x y z qx qy qz qw of the end effector in the base frame at the
-    stamp, NaN where not known.  joints: float64 [N, J], in the order of joint_names, NaN where not
-    known.  instructions: what was asked.  pixels: of each, {frame: (u, v, radius)} of protected
-    frames in the image that the policy was given.
+    [N], their numbers, see recordings.recording.episode_numbers.  times_ns: int64 [N], when they
+    came in.  stamps_ns: int64 [N], when they were taken.  problems: why the node would not move
+    on them, '' where it would.  warnings: a tuple of texts each.  poses: float64 [N, 7], x y z
+    qx qy qz qw of the end effector in the base frame at the stamp, NaN where not known.  joints:
+    float64 [N, J], in the order of joint_names, NaN where not known.  instructions: what was
+    asked.  pixels: of each, {frame: (u, v, radius)} of protected frames in the image that the
+    policy was given.
     """
 
     numbers: np.ndarray

@@ -62,7 +62,7 @@ def test_a_bag_becomes_files(replay, tmp_path):
     (['--start', '2', '--end', '1'], 'expected 0 <= start < end'),
     (['--start', 'nan'], 'expected 0 <= start < end'),
     (['--stride', '0'], 'a stride of at least 1'),
-    (['--episodes', '1'], '--episodes has 1, but libero_bag has 1: 0..0'),
+    (['--episodes', '1'], '--episodes has 1, but libero_bag has 1 episode: 0'),
     (['--episodes', 'x'], '--episodes x: expected whole numbers, such as 0,3-5'),
     (['--episodes', '0-99999999999'], 'expected 100000 numbers at most'),
     (['--keep', '300'], '--keep 300: give different numbers of 1..64 tokens'),
