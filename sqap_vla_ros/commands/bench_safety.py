@@ -36,7 +36,7 @@ def run_safety(args) -> int:
     begun, results = time.perf_counter(), {}
     for name, (trial, inputs_each, share) in TRIALS.items():
         count = -(-round(args.inputs * share) // inputs_each)
-        with Progress(name, total=count * inputs_each, unit='inputs', scaled=True) as progress:
+        with Progress(name, total=count * inputs_each, unit='input', scaled=True) as progress:
             results[name] = try_many(trial, args.seed, count, processes,
                                      lambda done: progress.advance(done * inputs_each))
     seconds = time.perf_counter() - begun

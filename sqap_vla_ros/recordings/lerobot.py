@@ -84,7 +84,7 @@ class LeRobotRecording:
 
     def unreadable(self, numbers: Collection[int], topic: str) -> dict[int, str]:
         """Return why nothing of a topic can be read, by the number of the episode."""
-        why = {number: 'no rows in Parquet that can be read' for number in self._without_rows}
+        why = dict.fromkeys(self._without_rows, 'no rows in Parquet that can be read')
         opened = {}
         for part in self._parts if topic in self._features else ():
             if part.index in numbers and topic in part.clips:

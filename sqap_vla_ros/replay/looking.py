@@ -232,8 +232,8 @@ class _Episode:
         warnings = (*warnings, *filter(None, [self._why_late(stamp, message.time_ns)]))
         begins = self._starts_over(text, stamp, pauses)
         self._begins = bool(problem)
-        return Look(number, self._episode_number, message.time_ns, stamp, begins, observation, problem,
-                    warnings, *self._measured(stamp), text, observe_ms)
+        return Look(number, self._episode_number, message.time_ns, stamp, begins, observation,
+                    problem, warnings, *self._measured(stamp), text, observe_ms)
 
     def _starts_over(self, text, stamp, pauses) -> bool:
         """Return whether the policy starts over, as the node lets it."""

@@ -29,6 +29,7 @@ class Progress:
     Shows how far a step is, as a context manager.
 
     text: what is done.  total: of how many units, None for a step that cannot be counted.
+    unit: one of them, a word such as 'image', or a symbol of one letter such as 'B'.
     done: how many of them an earlier run did.  scaled: 12.3M for 12300000.
     """
 
@@ -91,10 +92,22 @@ class Progress:
     def _show(self) -> None:
         if self._bar is None:
             self._bar = self._made_bar()
-        self._bar.n = self.done
+        self._bar.n, self._bar.unit = self.done, self._bar_unit()
         self._bar.set_description_str(self.text, refresh=False)
         self._bar.set_postfix_str(self._note, refresh=False)
         self._bar.refresh()
+
+    def _bar_unit(self) -> str:
+        """Return what a bar's rate is of: '2.00 images/s', but '2.00s/image'."""
+        values = self._bar.format_dict
+        rate = values['rate'] or (
+            (values['n'] - values['initial']) / max(values['elapsed'], 1e-9))
+        is_word = len(self._unit) > 1
+        return ' ' + self._counted(2) if is_word and (rate > 1 or not rate) else self._unit
+
+    def _counted(self, count: float) -> str:
+        """Return the unit for so many of it."""
+        return self._unit + 's' * (len(self._unit) > 1 and count != 1)
 
     def _made_bar(self):
         from tqdm import tqdm
@@ -115,7 +128,7 @@ class Progress:
         count = ''
         if self.total is not None:
             shown = tqdm.format_sizeof if self._scaled else str
-            count = f'{shown(self.done)} of {shown(self.total)} {self._unit} '
+            count = f'{shown(self.done)} of {shown(self.total)} {self._counted(self.total)} '
         note = f' ({self._note})' if self._note else ''
         print(f'{self.text}: {count}after {tqdm.format_interval(seconds)}{self._pace(seconds)}'
               f'{note}', file=sys.stderr, flush=True)
@@ -129,4 +142,4 @@ class Progress:
         rate = count / seconds
         shown = f'{rate:.3g}' if rate < 999 else tqdm.format_sizeof(rate)
         left = tqdm.format_interval(max(self.total - self.done, 0) * seconds / count)
-        return f', {shown} {self._unit}/s'.replace(' /', '/') + f', {left} left'
+        return f', {shown} {self._counted(2)}/s'.replace(' /', '/') + f', {left} left'

@@ -45,7 +45,7 @@ def test_a_data_set_is_asked_by_its_own_numbers(data_set):
 
 
 @pytest.mark.parametrize('asked, told', [
-    ('0-1', r"--episodes has 1, of which picks has no observation\.images\.front that can be read "
+    ('0-1', r'--episodes has 1, of which picks has no observation\.images\.front that can be read '
             r'\(1: .*episode_000001\.mp4 is not there\): give --episodes 0$'),
     ('2,3', r'--episodes has 2, of which .* \(2: no rows in Parquet .*\): give --episodes 3$'),
     ('4', r'--episodes has 4, .*episode_000004\.mp4 is empty .*: give --episodes 0,3,5-6$'),

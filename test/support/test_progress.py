@@ -53,12 +53,12 @@ def test_a_step_that_cannot_be_counted_shows_its_clock(monkeypatch, is_terminal)
 def test_a_count_moves_by_itself_and_with_its_note(monkeypatch, is_terminal):
     screen = screen_of(monkeypatch, is_terminal)
     with Progress('collect', total=30, done=10, unit='episode') as progress:
-        wait_for(screen, '10/30' if screen.isatty() else '10 of 30 episode after')
+        wait_for(screen, '10/30' if screen.isatty() else '10 of 30 episodes after')
         progress.advance(2, note='1 failed')
-        wait_for(screen, '12/30' if screen.isatty() else '12 of 30 episode after')
+        wait_for(screen, '12/30' if screen.isatty() else '12 of 30 episodes after')
         wait_for(screen, '1 failed')
     if not is_terminal:  # 18 to go at the rate of those 2, not of the 10 that were there before
-        *_, rate, left = re.findall(r'([\d.]+) episode/s, ([\d:]+) left', screen.getvalue())[-1]
+        *_, rate, left = re.findall(r'([\d.]+) episodes/s, ([\d:]+) left', screen.getvalue())[-1]
         minutes, seconds = left.split(':')
         assert abs(int(minutes) * 60 + int(seconds) - 18 / float(rate)) < 1
 
@@ -66,7 +66,26 @@ def test_a_count_moves_by_itself_and_with_its_note(monkeypatch, is_terminal):
 def test_nothing_is_told_of_the_pace_before_anything_is_done(monkeypatch):
     screen = screen_of(monkeypatch, is_terminal=False)
     with Progress('collect', total=30, done=10, unit='episode'):
-        wait_for(screen, '10 of 30 episode after 00:00\n')
+        wait_for(screen, '10 of 30 episodes after 00:00\n')
+
+
+@pytest.mark.parametrize('total, unit, scaled, told', [
+    (107, 'image', False, ': 0 of 107 images after'), (1, 'image', False, ': 0 of 1 image after'),
+    (2000, 'B', True, ': 0.00 of 2.00k B after')])
+def test_words_agree_with_their_numbers(monkeypatch, total, unit, scaled, told):
+    screen = screen_of(monkeypatch, is_terminal=False)
+    with Progress('replay', total=total, unit=unit, scaled=scaled):
+        wait_for(screen, told)
+
+
+@pytest.mark.parametrize('passed_s, told', [(0.5, ' images/s]'), (60, 's/image]')])
+def test_a_bar_is_of_images_a_second_or_seconds_an_image(monkeypatch, passed_s, told):
+    screen = screen_of(monkeypatch, is_terminal=True)
+    with Progress('replay', total=107, unit='image') as progress:
+        wait_for(screen, '? images/s')
+        progress._bar.start_t -= passed_s
+        progress.advance(6)
+        wait_for(screen, told)
 
 
 @on_both
