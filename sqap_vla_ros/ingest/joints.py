@@ -9,6 +9,7 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from itertools import islice
 import math
 from operator import itemgetter
 
@@ -17,6 +18,7 @@ from .stamps import duration_text, stamp_ns
 from ..errors import ObservationError
 
 SPAN_S = 2.0
+LATEST = 64  # samples, of up to thousands: an image is hardly older
 DOUBTED_NS = 10**9  # for how long joints that jumped are not told
 STARTED_NS = 10 * 10**9  # before, a simulator's clock may stand at 0
 OPENINGS = -1.0, 2.0  # 0 closed .. 1 open; what is far outside is of another joint or unit
@@ -50,7 +52,9 @@ class _Samples(deque):
     def around(self, time_ns: int | None) -> tuple:
         """Return all, or of those in order the ones beside a time; another thread may add one."""
         went_back = self.back
-        samples = tuple(self)
+        samples = tuple(islice(reversed(self), LATEST))[::-1]  # one step: nothing comes between
+        if len(samples) == LATEST and (went_back or time_ns is None or samples[0][0] > time_ns):
+            samples = tuple(self)
         if went_back or self.back or time_ns is None:
             return samples
         after = bisect_left(samples, time_ns, key=itemgetter(0))

@@ -47,25 +47,36 @@ def check_steps(steps, frame: str, max_speed: float):
 
     steps: of TransformBuffer.steps.  max_speed: the arm's, m/s, 0 for any.
     """
-    for step in steps if max_speed else ():
-        if step.is_static or len(step.stamps_ns) < 2:
-            continue
-        firsts = np.append(np.arange(len(step.stamps_ns) - 1), 0)  # each to the next, and in all
-        lasts = np.append(firsts[:-1] + 1, len(step.stamps_ns) - 1)
-        elapsed_s = (step.stamps_ns[lasts] - step.stamps_ns[firsts]) * 1e-9
-        moved_m = np.linalg.norm(step.translations[lasts] - step.translations[firsts], axis=1)
-        cosine = np.abs((step.quaternions[lasts] * step.quaternions[firsts]).sum(axis=1))
-        turned = 2 * np.arccos(np.minimum(cosine, 1.0))
-        jumps = (((moved_m > JUMP_M) & (moved_m > max_speed * elapsed_s))
-                 | ((turned > JUMP_RAD) & (turned > max_speed / LEVER_M * elapsed_s)))
-        if jumps.any():
-            at = int(jumps.argmax())
-            raise ObservationError(
-                f'TF of {frame} jumps: {step.parent} -> {step.child} moved by {moved_m[at]:.3f} m '
-                f'and {turned[at]:.2f} rad within {duration_text(elapsed_s[at])} (limit: '
-                f'max_end_effector_speed, {max_speed:g} m/s): do two programs publish it, or '
-                'does what localizes it fail? Once it is where it was it is believed, or call '
-                '~/reset')
+    moving = [step for step in steps if not step.is_static and len(step.stamps_ns) > 1]
+    if not max_speed or not moving:
+        return
+    sizes = {len(step.stamps_ns) for step in moving}
+    for alike in [moving] if len(sizes) == 1 else [[step] for step in moving]:
+        _check_alike(alike, frame, max_speed)
+
+
+def _check_alike(steps, frame, max_speed):
+    """Look at steps [S] of as many poses [N] each."""
+    firsts = np.append(np.arange(len(steps[0].stamps_ns) - 1), 0)  # each to the next, and in all
+    lasts = np.append(firsts[:-1] + 1, len(steps[0].stamps_ns) - 1)
+    stamps_ns = np.array([step.stamps_ns for step in steps])
+    places = np.array([step.translations for step in steps])
+    turns = np.array([step.quaternions for step in steps])
+    elapsed_s = (stamps_ns[:, lasts] - stamps_ns[:, firsts]) * 1e-9  # [S, N]
+    moved_m = np.linalg.norm(places[:, lasts] - places[:, firsts], axis=2)
+    cosine = np.abs((turns[:, lasts] * turns[:, firsts]).sum(axis=2))
+    turned = 2 * np.arccos(np.minimum(cosine, 1.0))
+    jumps = (((moved_m > JUMP_M) & (moved_m > max_speed * elapsed_s))
+             | ((turned > JUMP_RAD) & (turned > max_speed / LEVER_M * elapsed_s)))
+    if jumps.any():
+        at = np.unravel_index(jumps.argmax(), jumps.shape)
+        step = steps[at[0]]
+        raise ObservationError(
+            f'TF of {frame} jumps: {step.parent} -> {step.child} moved by {moved_m[at]:.3f} m '
+            f'and {turned[at]:.2f} rad within {duration_text(elapsed_s[at])} (limit: '
+            f'max_end_effector_speed, {max_speed:g} m/s): do two programs publish it, or '
+            'does what localizes it fail? Once it is where it was it is believed, or call '
+            '~/reset')
 
 
 def fastest(options) -> float:
