@@ -96,10 +96,10 @@ class Played:
     What one row of the table would have had the arm told, K commands and Q questions.
 
     title: of the Answers.  frame: of twists.  period_s: from one command to the next; the first
-    one of an answer comes between.  names: of the columns D of velocities, m/s and
-    rad/s; zeros where the arm is told to stand.  positions: float64 [K, n], where it is told to be
-    at the command's end; None for outputs of velocities, NaN while it stands.  position_names: of
-    its columns, x y z qx qy qz qw or joints.
+    one of an answer comes between.  names: of the columns D of velocities, m/s and rad/s, of
+    joints where the output tells joints; zeros where the arm is told to stand.  positions: float64
+    [K, n], where it is told to be at the command's end; None for outputs of velocities, NaN while
+    it stands.  position_names: of its columns, x y z qx qy qz qw or joints.
     gripper: float64 [K], 0 closed .. 1 open, NaN to leave it.  times_ns: int64 [K], by the
     recorder's clock, in order; stamps_ns: the same by the node's clock, that of the stamps.
     answers: int32 [K], the image whose answer is carried out, -1 while the arm stands.
@@ -150,7 +150,7 @@ class _Told:
 
     def __init__(self):
         self.commands, self.questions, self.faults = [], [], []
-        self.joints = ()
+        self.joints = self.names = ()
         self._begun = 0, 0, 0
         self._times_ns, self._known_ns, self._faults = [], [], []
 
@@ -164,11 +164,11 @@ class _Told:
         self._faults += [(int(time_ns), text) for time_ns, (_, text) in zip(
             times_ns, self.faults[faults:])]
         self._begun = len(self.commands), len(self.questions), len(self.faults)
-        self.joints = run.commanded_joints
+        self.joints, self.names = run.commanded_joints, run.commanded_names
 
     def played(self, answers, period_s: float) -> Played:
         """Return all of it."""
-        width = len(answers.names)
+        names = self.names or answers.names
         stamps_ns, velocities, positions, gripper, index = (
             zip(*self.commands) if self.commands else ((),) * 5)
         known = next((each for each in positions if each is not None), None)
@@ -177,8 +177,8 @@ class _Told:
             positions = np.array([nothing if each is None else each for each in positions])
         asked = self.questions
         return Played(
-            answers.title, answers.frame, period_s, answers.names,
-            np.array(velocities, np.float64).reshape(-1, width),
+            answers.title, answers.frame, period_s, names,
+            np.array(velocities, np.float64).reshape(-1, len(names)),
             None if known is None else positions, self.joints or POSE_COLUMNS,
             np.array(gripper, np.float64),
             _joined(self._times_ns), np.array(stamps_ns, np.int64), np.array(index, np.int32),
@@ -225,6 +225,11 @@ class _Run:
     def commanded_joints(self) -> tuple[str, ...]:
         """Return the joints that an output tells positions of, () for poses and velocities."""
         return getattr(self._commander.drive, 'names', ())
+
+    @property
+    def commanded_names(self) -> tuple[str, ...]:
+        """Return what velocities are of: of the answers, or of the joints that they become."""
+        return (self._space.is_cartesian and self.commanded_joints) or self._answers.names
 
     def recorded_ns(self, times_ns) -> np.ndarray:
         """Return int64: times of the node's clock by the recorder's."""
@@ -296,7 +301,7 @@ class _Run:
     def _keep(self, now_ns: int, command: Command | None) -> None:
         if command is None:
             self._playing = self._playing if self._player.stamp_ns is not None else NONE
-            command = Command(np.zeros(len(self._answers.names)))
+            command = Command(np.zeros(len(self.commanded_names)))
             index = NONE
         else:
             index = self._playing

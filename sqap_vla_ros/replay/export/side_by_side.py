@@ -158,7 +158,7 @@ class _Row:
 
     def _velocity(self, index: int, stamp_ns: int):
         played = self.played
-        if self._is_cartesian:
+        if self._is_cartesian and played.names == self._answers.names:
             return (f'{self._prefix}delta_twist_cmds', values.TWIST, values.named_twist(
                 played.names, played.velocities[index], stamp_ns, self._frame))
         return (f'{self._prefix}joint_velocities', values.JOINTS, values.joints(
