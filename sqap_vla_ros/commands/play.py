@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Play; see ros/bags/player.py."""
     remap = remapped(args.remap)
     become_ros_process()
-    from ..ros.bags.player import play, PlayOptions
+    from ..ros.bags.play_options import PlayOptions
+    from ..ros.bags.player import play
     return play(PlayOptions(
         args.bag, args.rate, args.start, args.end, args.loop, args.clock, tuple(args.topics),
         tuple(args.own_names), remap, args.wait_for, args.beside_others,

@@ -18,7 +18,7 @@ from ..ingest.observer import Heard, Observer, ObserverOptions
 from ..observation import STATE_NAMES
 from ..replay.dataset_robot import as_robot
 from ..replay.looking import LookOptions
-from ..replay.played import check_latency
+from ..replay.play_options import check_latency
 from ..replay.recorded_commands import CommandSettings
 from ..replay.run import Replay
 from ..replay.topics import told_topics, topic_map, TopicMap

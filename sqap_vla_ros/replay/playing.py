@@ -10,7 +10,7 @@ import numpy as np
 
 from .metrics.held import axes_of
 from .metrics.percentiles import percentiles
-from .metrics.summary import Percentiles
+from .metrics.row_numbers import Percentiles
 from .played import Played
 
 GAP = 1.5  # periods; commands further apart do not follow one another

@@ -14,7 +14,8 @@ from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.replay.export.side_by_side import MCAP, write_mcap
-from sqap_vla_ros.replay.played import play, PlayOptions
+from sqap_vla_ros.replay.play_options import PlayOptions
+from sqap_vla_ros.replay.played import play
 from sqap_vla_ros.replay.results import Commands
 
 COUNT, BLIND, SHOWN = 60, 5, 10

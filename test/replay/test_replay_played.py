@@ -11,7 +11,8 @@ from sqap_vla_ros.control.drives import PoseDrive
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.replay.export.run import as_commanded
-from sqap_vla_ros.replay.played import play, Played, PlayOptions
+from sqap_vla_ros.replay.play_options import PlayOptions
+from sqap_vla_ros.replay.played import play, Played
 from sqap_vla_ros.replay.playing import playing, playing_text
 from sqap_vla_ros.replay.results import Images
 from sqap_vla_ros.ros.vla.config import NodeConfig

@@ -16,7 +16,8 @@ from sqap_vla_ros.ingest.observer import ObserverOptions
 from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.replay.export.side_by_side import MCAP, write_mcap
 from sqap_vla_ros.replay.looking import Looking, LookOptions
-from sqap_vla_ros.replay.played import play, PlayOptions
+from sqap_vla_ros.replay.play_options import PlayOptions
+from sqap_vla_ros.replay.played import play
 from sqap_vla_ros.replay.playing import playing
 from sqap_vla_ros.replay.topics import topic_map
 from sqap_vla_ros.ros.vla.config import NodeConfig

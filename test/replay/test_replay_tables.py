@@ -18,7 +18,8 @@ from sqap_vla_ros.replay.export import columns
 from sqap_vla_ros.replay.export.tables import CSV, PARQUET, write_tables
 from sqap_vla_ros.replay.metrics.held import frame_error
 from sqap_vla_ros.replay.metrics.truths import held_against
-from sqap_vla_ros.replay.played import play, PlayOptions
+from sqap_vla_ros.replay.play_options import PlayOptions
+from sqap_vla_ros.replay.played import play
 
 COUNT, BLIND = 60, 5
 SPACE = ActionSpace(execute_steps=8)

@@ -24,7 +24,8 @@ from sqap_vla_ros.recordings.recording import Topic
 from sqap_vla_ros.ros.bags import player as player_module, recorder as recorder_module
 from sqap_vla_ros.ros.bags.live_types import (
     add_type, difference, installed_types, message_class, UnknownType)
-from sqap_vla_ros.ros.bags.player import play, Player, PlayOptions
+from sqap_vla_ros.ros.bags.play_options import PlayOptions
+from sqap_vla_ros.ros.bags.player import play, Player
 from sqap_vla_ros.ros.bags.quality import asked, offered, written
 from sqap_vla_ros.ros.bags.recorder import RecordOptions
 from sqap_vla_ros.ros.tools.session import Session

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from ros_harness import INSTRUCTION, KnownPolicy
 from sqap_vla_ros.control.action_space import ActionSpace
-from sqap_vla_ros.replay.played import play, PlayOptions
+from sqap_vla_ros.replay.play_options import PlayOptions
+from sqap_vla_ros.replay.played import play
 from sqap_vla_ros.ros.messages import nanoseconds_of
 from sqap_vla_ros.ros.vla.config import NodeConfig
 

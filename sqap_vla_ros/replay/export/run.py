@@ -10,7 +10,8 @@ from pathlib import Path
 from .side_by_side import write_mcap
 from .tables import write_tables
 from ..metrics.robot import sliding_joints
-from ..played import check_latency, play, Played, PlayOptions
+from ..play_options import check_latency, PlayOptions
+from ..played import play, Played
 from ..playing import Playing, playing
 from ...errors import ConfigError
 from ...support.progress import Progress

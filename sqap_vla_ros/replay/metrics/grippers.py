@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from .percentiles import mean_of
-from .summary import Gripper
+from .truth_errors import Gripper
 from .truths import gripper_truths
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .summary import Truth
+from .truth_errors import Truth
 from ...control.action_space import TWIST_NAMES
 from ...geometry.quaternion_arrays import conjugate, product, rotation_vectors
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .summary import Interval
+from .row_numbers import Interval
 
 LEAST_BLOCKS, LEAST_EPISODES = 6, 10
 Z95 = 1.959963984540054

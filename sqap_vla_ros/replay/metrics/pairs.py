@@ -12,8 +12,10 @@ from .held import (
     axes_of, frame_lengths, group_unit, Held, parts, POSE_COLUMNS)
 from .intervals import mean_interval
 from .percentiles import mean_of
-from .summary import Interval, NormErrors, Pair, PairNorm, Truth
+from .row_numbers import Interval
+from .summary import Pair, PairNorm
 from .sums import summed
+from .truth_errors import NormErrors, Truth
 from ...control.action_space import ABSOLUTE_KINDS, TWIST_NAMES
 from ...control.output_modes import CARTESIAN_KINDS
 

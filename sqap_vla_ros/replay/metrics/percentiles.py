@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from .summary import Percentiles
+from .row_numbers import Percentiles
 
 MOST_TEXTS = 20
 _NUMBER = re.compile(r'\d+(\.\d+)?')

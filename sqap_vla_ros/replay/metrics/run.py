@@ -15,11 +15,12 @@ from .robot import sliding_joints
 from .samples import digest, sample
 from .shift import best_shift
 from .smoothness import smoothness
-from .summary import ImageCounts, Pair, RowSummary, Summary, TruthErrors
+from .summary import ImageCounts, Pair, RowSummary, Summary
 from .sums import summed
 from .times import episode_slices
 from .timing import timing
 from .tokens import token_reference, token_statistics
+from .truth_errors import TruthErrors
 from .truths import explained
 from ...support.progress import Progress
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .held import axes_of
 from .percentiles import percentiles
-from .summary import Smoothness
+from .row_numbers import Smoothness
 from .times import episode_slices
 from ...control.action_space import TWIST_NAMES
 from ...control.output_modes import CARTESIAN_KINDS

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from .held import group_unit, Held, lengths, parts
-from .summary import AxisErrors, Growth
+from .truth_errors import AxisErrors, Growth
 
 CONSTANT = 1e-6  # what varies by no more, in SI units, has no range to divide by
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from .summary import Interval, NormErrors, Summary
+from .row_numbers import Interval
+from .summary import Summary
+from .truth_errors import NormErrors
 
 OPEN_LOOP = ('Open loop: each image was answered as recorded, whatever the answer was. How near '
              'answers are to what was done does not predict success on the robot.')

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from .percentiles import percentiles
-from .summary import Timing
+from .row_numbers import Timing
 from .times import shares_clock
 
 

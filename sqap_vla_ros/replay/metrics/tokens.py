@@ -8,7 +8,7 @@ import numpy as np
 
 from .held import parts
 from .percentiles import mean_of
-from .summary import Tokens
+from .row_numbers import Tokens
 from .times import episode_slices
 from ..results import DROPPED
 from ...observation import REASONS

@@ -15,8 +15,8 @@ import numpy as np
 from .held import axes_of, Held, is_cartesian, POSE_COLUMNS
 from .measured import Measured
 from .robot import sliding_joints, with_kinematics
-from .summary import Truth
 from .times import commands_in_force, MIDDLE, row_times_ns, shares_clock
+from .truth_errors import Truth
 from ...control.action_space import ABSOLUTE_KINDS, TWIST_NAMES
 from ...control.output_modes import CARTESIAN_KINDS
 from ...geometry.quaternion_arrays import conjugate, rotated, steps_between

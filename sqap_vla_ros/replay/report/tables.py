@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ..metrics.summary import Percentiles, Summary
+from ..metrics.row_numbers import Percentiles
+from ..metrics.summary import Summary
 from ..playing import Playing
 
 MOST_BOXES, LONG = 8, 40  # letters from which a cell is broken into lines
