@@ -13,6 +13,8 @@ from pathlib import Path
 import re
 import tempfile
 
+from .below import told_below
+from .lerobot_info import INFO
 from .parts import zstd_module
 from ..errors import ConfigError
 from ..support.files import free_bytes, listing, nearest_path
@@ -127,10 +129,10 @@ def _of_directory(folder, metadata, losses) -> list[Path]:
     if not files and missing:
         raise ConfigError(f'{folder / METADATA} names {_some(missing)}, of which nothing is '
                           f'there: {folder} holds {_there(folder)}. Copy the files beside it'
-                          + _bags_below(folder))
+                          + _recordings_below(folder))
     if not files:
         raise ConfigError(f'{folder} is no bag: it holds {_there(folder)}, expected *.mcap or '
-                          '*.db3' + _bags_below(folder))
+                          '*.db3' + _recordings_below(folder))
     return files
 
 
@@ -143,9 +145,9 @@ def _one_bag(folder, files) -> list[Path]:
     return files
 
 
-def _bags_below(folder) -> str:
-    below = sorted(item.name for item in folder.iterdir() if item.is_dir() and is_bag(item))
-    return f'. There are bags below it: {_some(below)}: name one' if below else ''
+def _recordings_below(folder) -> str:
+    return told_below(folder, {
+        'bag': is_bag, 'LeRobot data set': lambda path: (path / INFO).is_file()})
 
 
 def _beside(folder, name) -> Path | None:

@@ -86,7 +86,7 @@ def data_set_root(path) -> Path | None:
     if (place / 'meta_data/info.json').is_file():
         raise ConfigError(f'{path} is a LeRobot data set of version 1, expected 2.0, 2.1 or 3.0: '
                           "convert it by lerobot's convert_dataset_v1_to_v2.py")
-    if place.is_dir() and any(place.glob('data/**/*.parquet')):
+    if any(True for depth in ('*', '*/*') for _ in place.glob(f'data/{depth}.parquet')):
         raise ConfigError(f'{path} has Parquet files in data/, but no {INFO}, in which a LeRobot '
                           'data set says what they hold: copy meta/, too')
     sets = sorted(found.parents[1].name for found in place.glob(f'*/{INFO}')) \
