@@ -10,6 +10,7 @@ Sensors keep their names. Whatever else was recorded, commands above all, is pla
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import re
 
 from .recording import Topic
 from ..errors import ConfigError
@@ -18,12 +19,18 @@ from ..support.validation import nearest
 RECORDED = '/recorded'
 CLOCK = 'rosgraph_msgs/msg/Clock'
 JOINT_STATE, STRING = 'sensor_msgs/msg/JointState', 'std_msgs/msg/String'
+TF = 'tf2_msgs/msg/TFMessage'
 SENSORS = {
     'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/CameraInfo',
     'sensor_msgs/msg/Imu', 'sensor_msgs/msg/LaserScan', 'sensor_msgs/msg/PointCloud2',
-    'tf2_msgs/msg/TFMessage', 'diagnostic_msgs/msg/DiagnosticArray', CLOCK}
+    TF, 'diagnostic_msgs/msg/DiagnosticArray', CLOCK}
 # types that are commands as well: what the last part of a name has to hold
 TOLD_BY_NAME = {JOINT_STATE: ('joint_state',), STRING: ('instruction', 'robot_description')}
+FOLLOWED = {*TOLD_BY_NAME, TF}
+# words in a name that say that somebody is told to be so, whatever its last part says
+COMMANDED = re.compile(
+    r'cmd|command|target|goal|desired|reference|set_?point|leader|gello|master|teleop|operator|'
+    r'action|demand|planned')
 LEFT_OUT = ('/rosout', '/parameter_events')
 ALL = 'all'
 LATCHED = ('tf_static', 'robot_description', 'instruction')  # whatever a bag says, or does not
@@ -35,10 +42,17 @@ def is_latched(topic: Topic) -> bool:
 
 
 def is_sensor(topic: Topic) -> bool:
-    """Return whether nothing that moves listens to a topic."""
-    last = topic.name.rpartition('/')[2]
+    """
+    Return whether nothing that moves listens to a topic.
+
+    /arm/joint_states is measured; /gello/joint_states are joints that an arm is to follow, and
+    so may be frames that are desired.
+    """
+    name = topic.name.lower()
+    if topic.kind in FOLLOWED and COMMANDED.search(name):
+        return False
     return topic.kind in SENSORS or any(
-        word in last for word in TOLD_BY_NAME.get(topic.kind, ()))
+        word in name.rpartition('/')[2] for word in TOLD_BY_NAME.get(topic.kind, ()))
 
 
 def playlist(topics: Iterable[Topic], wanted: Iterable[str] = (), own_names: Iterable[str] = (),

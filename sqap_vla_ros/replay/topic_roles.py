@@ -9,6 +9,7 @@ import re
 
 from ..calibration.names import nearest_first, those_there
 from ..errors import ConfigError
+from ..recordings.playlist import COMMANDED
 
 FLAG = '--topics'
 TF, STRING, CLOCK = 'tf2_msgs/msg/TFMessage', 'std_msgs/msg/String', 'rosgraph_msgs/msg/Clock'
@@ -48,7 +49,7 @@ class Role:
 OTHERS = {
     'tf': Role((TF,), ('tf',)),
     'tf_static': Role((TF,), ('tf_static',)),
-    'joint_states': Role((JOINT_STATE,), ('joint_states',), re.compile(''), _COMMANDED),
+    'joint_states': Role((JOINT_STATE,), ('joint_states',), re.compile(''), COMMANDED),
     'instruction': Role((STRING,), (
         'instruction', 'language_instruction', 'task_instruction', 'task_description', 'prompt')),
     'robot_description': Role((STRING,), ('robot_description',)),

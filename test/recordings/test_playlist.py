@@ -28,6 +28,19 @@ def test_what_may_move_a_robot_is_played_where_none_listens():
         '/servo/pose': '/recorded/servo/pose', '/grip': '/recorded/grip'}
 
 
+@pytest.mark.parametrize('name, kind, keeps', [
+    *((name, STATE, False) for name in (
+        '/gello/joint_states', '/leader/joint_states', '/desired_joint_states',
+        '/Joint_States_CMD', '/master_left/joint_states',
+        '/teleop/joint_states', '/set_point/joint_state')),
+    ('/arm/joint_states', STATE, True), ('/puppet_left/joint_states', STATE, True),
+    ('/tf', 'tf2_msgs/msg/TFMessage', True), ('/desired/tf', 'tf2_msgs/msg/TFMessage', False),
+    ('/script_command/instruction', 'std_msgs/msg/String', False),
+    ('/target_camera/image', IMAGE, True)])
+def test_joints_that_an_arm_is_to_follow_are_no_sensors(name, kind, keeps):
+    assert playlist([Topic(name, kind)]) == {name: name if keeps else f'/recorded{name}'}
+
+
 def test_names_are_kept_where_that_is_asked_for_and_the_clock_left_out():
     names = playlist(TOPICS, own_names=['/grip'], with_clock=False)
     assert names['/grip'] == '/grip' and names['/servo/pose'] == '/recorded/servo/pose'

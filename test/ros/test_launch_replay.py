@@ -3,11 +3,17 @@
 """What replay.launch.py plays, records and refuses; launch itself is not needed."""
 from libero_bag import LIBERO_BAG
 import pytest
+from sqap_vla_ros.commands import play, record
+from sqap_vla_ros.commands.parser import Parser
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.recordings.bag_writer import Offer, opened_bag
 from sqap_vla_ros.recordings.made import serialized, standard_types
+from sqap_vla_ros.recordings.open import open_recording
+from sqap_vla_ros.ros.bags import player as player_module
+from sqap_vla_ros.ros.bags.player import Player, PlayOptions
 from sqap_vla_ros.ros.launching.arguments import vla_arguments
 from sqap_vla_ros.ros.launching.replaying import DEFAULTS, REPLAY, replay_of
+from sqap_vla_ros.ros.tools.session import Session
 
 IMAGE, INFO = 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/CameraInfo'
 OTHERS = {'/head/rgb/compressed': IMAGE, '/head/camera_info': INFO, 'tf': 'tf2_msgs/msg/TFMessage',
@@ -51,8 +57,6 @@ def test_the_node_hears_the_bag_and_commands_nothing():
 
 
 def test_the_parser_of_play_takes_the_command(bag):
-    from sqap_vla_ros.commands import play, record
-    from sqap_vla_ros.commands.parser import Parser
     made = replay(loop='true', rate='0.5', start='1', task='do it', out='new', namespace='left')
     parser = Parser()
     play.add_arguments(parser)
@@ -85,7 +89,70 @@ def test_images_whose_name_hides_their_form_are_played_where_the_node_looks(bag)
     assert dict(made.robot.remappings)['image'] == '/jpegs'
 
 
+STATE, STRING = 'sensor_msgs/msg/JointState', 'std_msgs/msg/String'
+CAMERA = {'/image/compressed': IMAGE, '/camera_info': INFO, '/tf': 'tf2_msgs/msg/TFMessage'}
+
+
+def told(made, capsys):
+    """Return the names that our player says it plays topics under, {topic: name}."""
+    words = made.play_command
+    parser = Parser()
+    play.add_arguments(parser)
+    args = parser.parse_args(words[words.index('play') + 1:])
+    with Session('told') as session:
+        Player(session, open_recording(args.bag), PlayOptions(
+            args.bag, clock_hz=args.clock, topics=tuple(args.topics),
+            remap=play.remapped(args.remap), instruction=args.instruction,
+            beside_others=True)).tell()
+    lines = [line.partition(': ')[0] for line in capsys.readouterr().out.splitlines()]
+    return {topic: name or topic for topic, _, name in (
+        line.partition(' as ') for line in lines)}
+
+
+def by_rosbag2(made):
+    """Return the names that ros2 bag plays topics under."""
+    words = made.play_command
+    names = {topic: topic for topic in made.names}
+    remap = words[words.index('--remap') + 1:] if '--remap' in words else []
+    return {**names, **dict(word.split(':=') for word in remap)}
+
+
+@pytest.mark.parametrize('kinds, given, heard', [
+    ({'/prompt': STRING, '/arm/joints': STATE}, {},
+     {'instruction': '/prompt', 'joint_states': '/arm/joints'}),
+    ({'/joint_source': STATE, '/instruction': STRING}, {}, {'joint_states': '/joint_source'}),
+    ({'/joint_command': STATE, '/joint_states': STATE, '/instruction': STRING},
+     {'joint_states': '/joint_command'}, {'joint_states': '/joint_command'}),
+    ({'/urscript_interface/script_command': STRING},
+     {'instruction': '/urscript_interface/script_command'},
+     {'instruction': '/urscript_interface/script_command'})])
+def test_the_node_listens_where_both_players_play_and_no_robot_does(
+        kinds, given, heard, bag, monkeypatch, capsys):
+    monkeypatch.setattr(player_module, 'DISCOVERY_S', 0.0)
+    path = bag({**CAMERA, **kinds})
+    own, other = replay(bag=path, **given), replay(True, bag=path, **given)
+    assert other.by_rosbag2
+    for made, names in ((own, told(own, capsys)), (other, by_rosbag2(other))):
+        for role, topic in heard.items():
+            assert dict(made.robot.remappings)[role] == names[topic] == f'/recorded{topic}'
+        assert names['/tf'] == '/tf' and names['/image/compressed'] == '/image/compressed'
+
+
+def test_a_task_is_told_where_a_node_in_a_namespace_listens(bag):
+    made = replay(bag=bag(CAMERA), task='x', namespace='left')
+    assert dict(made.robot.remappings)['instruction'] == made.task_topic == '/instruction'
+
+
+def test_notes_can_be_followed_at_launch(bag):
+    notes = replay(bag=bag({**CAMERA, '/arm/joints': STATE, '/wrist/clock': 'rosgraph_msgs/msg/'
+                            'Clock', '/a': 'geometry_msgs/msg/TwistStamped'}), task='x').notes
+    assert [note for note in notes if 'joint_states:=TOPIC names another' in note]
+    assert not [note for note in notes
+                if '= none' in note or 'twist:=' in note or 'clock:=' in note], notes
+
+
 @pytest.mark.parametrize('given, words', [
+    ({'start': '100'}, r'start:=100 is behind the end of libero_bag, which is 5.3 s long'),
     ({'bag': ''}, 'give bag:=my_bag'), ({'bag': 'none'}, 'none'),
     ({'dry_run': 'false'}, 'dry_run:=false: a robot would move by what a recording shows'),
     ({'use_sim_time': 'false'}, 'use_sim_time:=false: a replay needs it'),

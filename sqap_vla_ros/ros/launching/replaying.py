@@ -15,6 +15,7 @@ from sqap_vla_ros.recordings.bag import BagRecording
 from sqap_vla_ros.recordings.bag_writer import check_new_bag
 from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.recordings.playlist import absolute, playlist
+from sqap_vla_ros.replay.topic_roles import COMMANDS
 from sqap_vla_ros.replay.topics import topic_map
 
 from .arguments import Argument, truth
@@ -24,6 +25,8 @@ CLOCK_HZ = 100
 PLAYERS = ('auto', 'rosbag2', 'own')
 COMPRESSED = '/compressed'
 SINGLE = ('joint_states', 'instruction', 'robot_description')
+# in notes: what no argument of the launch file names
+NOT_HERE = re.compile(rf'--topics ({"|".join((*COMMANDS, "clock"))})=')
 ALWAYS = {'autostart': 'true', 'use_sim_time': 'true', 'dry_run': 'true'}
 # nobody stands beside a recording to press resume, and nothing moves
 DEFAULTS = {**ALWAYS, 'start_on_activate': 'true', 'require_resume': 'false'}
@@ -45,12 +48,14 @@ class Replay:
     A replay, checked.
 
     names: {topic of the bag: name that it is played under}.  notes: what to tell before.
-    by_rosbag2: whether ros2 bag plays and records.  out: None for no recording.
+    named: those of sqap-vla play that is not told otherwise.  by_rosbag2: whether ros2 bag plays
+    and records.  out: None for no recording.
     """
 
     bag: str
     robot: Robot
     names: Mapping[str, str]
+    named: Mapping[str, str]
     rate: float
     start_s: float
     loop: bool
@@ -86,8 +91,7 @@ class Replay:
 
     def _remap(self) -> dict[str, str]:
         """Return {name: other name} of what the player has to be told of, as it names topics."""
-        mine = {topic: topic if self.by_rosbag2 else own for topic, own in
-                _by_itself(self.names).items()}
+        mine = {topic: topic if self.by_rosbag2 else self.named[topic] for topic in self.names}
         return {mine[topic]: played for topic, played in self.names.items()
                 if mine[topic] != played}
 
@@ -102,9 +106,10 @@ def replay_of(given: Mapping[str, str], has_rosbag2: bool) -> Replay:
     _check_dry(given)
     recording = _opened(given['bag'])
     try:
-        given, notes, moved = _with_topics(given, recording)
-        names = {topic: moved.get(topic, played) for topic, played in playlist(
-            recording.topics, with_clock=False).items()}
+        start_s = _start_s(given, recording)
+        named = playlist(recording.topics, with_clock=False)
+        given, notes, moved = _with_topics(given, recording, named)
+        names = {**named, **moved}
         notes += [f'lost: {text}' for text in recording.losses]
     finally:
         recording.close()
@@ -113,9 +118,9 @@ def replay_of(given: Mapping[str, str], has_rosbag2: bool) -> Replay:
     if given['task']:
         names = {topic: played for topic, played in names.items() if played != task_topic}
     replay = Replay(
-        given['bag'], robot, names, _number(given, 'rate', 0.01, 100),
-        _number(given, 'start', 0, 1e6), truth('loop', given['loop']), _out(given),
-        by_rosbag2=False, task=given['task'], task_topic=task_topic, notes=notes)
+        given['bag'], robot, names, named, _number(given, 'rate', 0.01, 100), start_s,
+        truth('loop', given['loop']), _out(given), by_rosbag2=False,
+        task=given['task'], task_topic=task_topic, notes=notes)
     return replace(replay, by_rosbag2=_is_by_rosbag2(given['player'], has_rosbag2, replay))
 
 
@@ -140,11 +145,23 @@ def _opened(path: str):
     return recording
 
 
-def _with_topics(given, recording):
+def _start_s(given, recording) -> float:
+    """Return where to begin, once it is known to be in the recording."""
+    start_s = _number(given, 'start', 0, 1e6)
+    length_s = (recording.episodes[-1].end_ns - recording.episodes[0].start_ns) * 1e-9
+    if start_s and start_s >= length_s:
+        raise ConfigError(f'start:={start_s:g} is behind the end of {recording.name}, which is '
+                          f'{length_s:.1f} s long: expected less')
+    return start_s
+
+
+def _with_topics(given, recording, named):
     """
     Return (arguments with the topics of a recording, notes, {topic: other name to play it under}).
 
-    A topic that an argument names is taken, and for the others what the recording has.
+    A topic that an argument names is taken, and for the others what the recording has.  The node
+    listens where a topic is played, and never the other way round: what somebody may obey stays
+    below /recorded, whatever the node takes it for.
     """
     config = robot_of(given).config
     cameras = {name: config.for_camera(name).image_transport for name in config.cameras or ('',)}
@@ -157,14 +174,15 @@ def _with_topics(given, recording):
     given, moved = dict(given), {}
     kinds = {topic.name: topic.kind for topic in recording.topics}
     for camera, topic in found.images.items():
-        _see(given, moved, camera, topic, kinds[topic].endswith('CompressedImage'))
+        _see(given, moved, camera, topic, named[topic], kinds[topic].endswith('CompressedImage'))
     for camera, topic in found.infos.items():
-        given[f'{camera}/camera_info' if camera else 'camera_info'] = absolute(topic)
+        given[f'{camera}/camera_info' if camera else 'camera_info'] = named[topic]
     for name in ('tf', 'tf_static', *SINGLE):
         if topic := getattr(found, name):
-            given[name] = absolute(topic)
-            moved[topic] = absolute(topic)
-    notes = [_in_launch(note) for note in found.notes]
+            given[name] = named[topic]
+    notes = [_in_launch(note) for note in found.notes if not NOT_HERE.search(note)]
+    if given['task'] and not found.instruction:
+        given['instruction'] = _task_topic(given)  # whatever the node's namespace is
     if not (found.instruction or given['task']):
         raise ConfigError(f"{given['bag']} holds no instruction, without which the node does "
                           "nothing: give task:='what to do', or instruction:=TOPIC")
@@ -181,9 +199,8 @@ def _roles(cameras):
             'tf', 'tf_static', *SINGLE)
 
 
-def _see(given, moved, camera, topic, is_compressed):
-    """Let a camera of the node hear a topic in its form."""
-    name = absolute(topic)
+def _see(given, moved, camera, topic, name, is_compressed):
+    """Let a camera of the node hear a topic, played under a name, in its form."""
     if is_compressed:
         moved[topic] = name if name.endswith(COMPRESSED) else name + COMPRESSED
         name = name.removesuffix(COMPRESSED)
@@ -194,13 +211,8 @@ def _see(given, moved, camera, topic, is_compressed):
 
 def _in_launch(text: str) -> str:
     """Return a message about --topics WHAT=TOPIC as it is for launch arguments."""
-    return re.sub(r'--topics ([\w/]+)=', r'\1:=', text)
-
-
-def _by_itself(names) -> dict[str, str]:
-    """Return {topic: name that sqap-vla play gives it without being told}."""
-    return {topic: played if played.startswith('/recorded/') else absolute(topic)
-            for topic, played in names.items()}
+    text = re.sub(r', [\w/]+= none', '', text)  # an empty argument is one that is left out
+    return re.sub(r'--topics ([\w/]+)=|([\w/]+)=(?=TOPIC)', r'\1\2:=', text)
 
 
 def _task_topic(given) -> str:
