@@ -132,7 +132,10 @@ class Ears:
             return self._is_set_back(message)
         if message.topic != self._topics.clock:
             return False
-        return clock_ns(message.read()) < self.now_ns
+        try:
+            return clock_ns(message.read()) < self.now_ns
+        except ObservationError:
+            return False  # it is counted when it is heard
 
     def judge_clock(self, stamp: int, time_ns: int) -> None:
         """Find out by a first stamp whether stamps are of the clock that messages came in by."""

@@ -14,6 +14,7 @@ from .heard import Ears
 from ..errors import ObservationError
 
 DISCOVERY_NS = 2 * 10**9  # that a recorder may take to hear of a topic
+REPEATED = 20  # messages of /tf_static without a new frame: it is said again and again
 
 
 def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
@@ -24,7 +25,8 @@ def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
     once = {topics.instruction} - latched
     if topics.tf_static:
         _hear_static(recording.messages({topics.tf_static}, *span), ears, begin_ns)
-    for topic in {topics.instruction, topics.robot_description, *topics.infos.values()} - {''}:
+    for topic in sorted({topics.instruction, topics.robot_description,
+                         *topics.infos.values()} - {''}):
         found = None
         for message in recording.messages({topic}, *span):
             if found is not None and message.time_ns > begin_ns:
@@ -37,8 +39,12 @@ def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
 
 
 def _hear_static(messages, ears: Ears, begin_ns: int) -> None:
-    """Take all that was said by a time, and of later frames the first pose."""
-    known: set[str] = set()
+    """
+    Take all that was said by a time, and of later frames the first pose.
+
+    Where it is sent with every tick, no later frame is waited for: that would read all files.
+    """
+    known, repeated = set(), 0
     for message in messages:
         try:
             transforms = list(ears.transforms_of(message))
@@ -46,5 +52,8 @@ def _hear_static(messages, ears: Ears, begin_ns: int) -> None:
             continue  # it is counted when its time has come
         if message.time_ns > begin_ns:
             transforms = [each for each in transforms if each.child not in known]
+            repeated = 0 if transforms else repeated + 1
+            if repeated == REPEATED:
+                return
         known.update(each.child for each in transforms)
         ears.take_static(transforms, message.time_ns)

@@ -81,6 +81,31 @@ def test_what_is_latched_holds_from_the_beginning():
     assert problems(looks(messages)) == []
 
 
+class Counting(MadeRecording):
+    """Counts what is read of /tf_static on its own."""
+
+    count = 0
+
+    def messages(self, topics, start_ns=None, end_ns=None):
+        """Yield what is asked for."""
+        for message in super().messages(topics, start_ns, end_ns):
+            self.count += set(topics) == {STATIC}
+            yield message
+
+
+def test_of_tf_static_with_every_tick_not_all_is_read():
+    repeated = [(NOW_NS + 50 * index * MS, *beginning()[0][1:]) for index in range(400)]
+    recording = Counting(sorted(beginning() + ticks(3) + repeated, key=lambda each: each[0]))
+    options = LookOptions({'': ONE_FRAME}, state_names=STATE_NAMES, end_s=0.2)
+    assert not problems(list(Looking(recording, TOPICS, options)))
+    assert 20 <= recording.count < 30
+    late = [(NOW_NS + 19 * SECOND, *beginning()[0][1:])]
+    other = transforms(('other', CAMERA, NOW_NS))
+    rare = [(NOW_NS + index * SECOND, STATIC, other) for index in range(15)]
+    messages = sorted(beginning()[1:] + ticks(3) + rare + late, key=lambda each: each[0])
+    assert not problems(looks(messages)), 'what is said now and then is read to its end'
+
+
 def test_an_instruction_that_was_said_once_holds_from_then_on():
     messages = beginning()[:1] + ticks(100) + [(NOW_NS + 4 * SECOND, SAID, OTHER)]
     messages.sort(key=lambda message: message[0])
@@ -171,6 +196,17 @@ def test_what_cannot_be_read_is_counted():
         {'': ONE_FRAME}, state_names=STATE_NAMES))
     assert not problems(list(looking)) and looking.damaged == {JOINTS: 1}
     assert looking.joint_names == ('grip',)
+
+
+def test_a_clock_that_cannot_be_read_is_no_problem_of_an_image():
+    topics = replace(TOPICS, clock=CLOCK)
+    messages = [(NOW_NS, CLOCK, clock(NOW_NS)), *beginning(), *ticks(2)]
+    moved = messages.pop(3)  # the hand: it comes in after the image, which is waited for
+    damaged = (NOW_NS + 5 * MS, CLOCK, ObservationError('cut off'))
+    messages[6:6] = [damaged, (NOW_NS + 6 * MS, *moved[1:])]
+    looking = Looking(MadeRecording(messages), topics, LookOptions(
+        {'': replace(ONE_FRAME, tf_timeout=0.1)}, state_names=STATE_NAMES))
+    assert [look.problem for look in looking] == ['', ''] and looking.damaged == {CLOCK: 1}
 
 
 def test_camera_info_may_be_told():
