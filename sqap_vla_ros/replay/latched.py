@@ -5,7 +5,8 @@ What a late subscriber gets at once: /tf_static, camera_info, instruction, robot
 
 A recorder gets it in its first second, a node had it before: so it holds from the beginning. Of
 what was said several times the last before the beginning counts, else the first. An instruction
-that was published for those alone who listened then holds from then on.
+or a camera_info that was published for those alone who listened then, or of which the recording
+does not tell, holds from then on if it comes after the time that a recorder takes to listen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def hear_latched(recording, topics, episode, ears: Ears, begin_ns: int) -> None:
     first = recording.episodes[0] if episode.continues else episode
     span = first.start_ns, episode.end_ns
     latched = {topic.name for topic in recording.topics if topic.latched}
-    once = {topics.instruction} - latched
+    once = {topics.instruction, *topics.infos.values()} - latched
     if topics.tf_static:
         _hear_static(recording.messages({topics.tf_static}, *span), ears, begin_ns)
     for topic in sorted({topics.instruction, topics.robot_description,

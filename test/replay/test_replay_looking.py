@@ -116,6 +116,16 @@ def test_an_instruction_that_was_said_once_holds_from_then_on():
     assert {look.instruction for look in told} == {'told'} and not problems(told)
 
 
+def test_a_camera_info_that_was_not_latched_holds_from_when_it_came():
+    messages = [each for each in beginning() + ticks(100) if each[1] != INFO]
+    messages += [(NOW_NS + index * SECOND, INFO, camera_info()) for index in (3, 4)]
+    messages.sort(key=lambda message: message[0])
+    found = looks(messages, observer=replace(ONE_FRAME, tf_timeout=0.0))
+    assert problems(found) == list(range(60)) and 'camera_info' in found[0].problem
+    assert problems(looks(messages, latched=(INFO,))) == []
+    assert problems(looks(messages, start_s=3.5)) == []
+
+
 def test_an_instruction_that_the_policy_cannot_follow_is_told():
     def check(text):
         raise ObservationError(f'never heard of {text}')
