@@ -21,6 +21,7 @@ from ..errors import ObservationError
 CACHE_TIME_S = 10.0
 CONTRADICTED_NS = 10**9  # for how long frames that are contradicted are not told, or believed
 LATE_IN_A_ROW = 3  # messages older than all that is kept: then what is newer was a stray
+MOST_PATHS = 256  # that are remembered
 QUATERNION_TOLERANCE = 0.01  # how far from length 1 tf2 lets a quaternion be
 
 
@@ -59,16 +60,34 @@ class Step:
     """
     What is known of one frame on the way between two.
 
-    stamps_ns: int64 [N], translations: float64 [N, 3], m, quaternions: float64 [N, 4], in the
-    parent; of a static one the pose that holds.
+    stamps: [N], ns, numbers: [N][7], x, y, z and the quaternion, in the parent; of a static one
+    the pose that holds.  The same as arrays are made for who asks for them.
     """
 
     parent: str
     child: str
     is_static: bool
-    stamps_ns: np.ndarray
-    translations: np.ndarray
-    quaternions: np.ndarray
+    stamps: list[int]
+    numbers: list[tuple[float, ...]]
+
+    @property
+    def stamps_ns(self) -> np.ndarray:
+        """Return int64 [N]."""
+        return np.array(self.stamps, np.int64)
+
+    @property
+    def translations(self) -> np.ndarray:
+        """Return float64 [N, 3], m."""
+        return self._poses[:, :3]
+
+    @property
+    def quaternions(self) -> np.ndarray:
+        """Return float64 [N, 4]."""
+        return self._poses[:, 3:]
+
+    @property
+    def _poses(self):
+        return np.array(self.numbers).reshape(-1, 7)
 
 
 STAYS = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -83,11 +102,13 @@ class TransformBuffer:
         self._lock = Lock()
         self._edges = {}
         self._contradictions = {}  # child: (time, text)
+        self._found_paths = {}  # of (source, target), until a frame is new or has gone
 
     def clear(self):
         """Forget all moving frames; static ones stay, for they are published only once."""
         with self._lock:
             self._contradictions.clear()
+            self._found_paths.clear()
             self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
 
     def insert(self, parent: str, child: str, pose: Pose, static: bool = False):
@@ -128,6 +149,7 @@ class TransformBuffer:
         """Return the edge of a child, a new one unless that contradicts what is known."""
         edge = self._edges.get(child)
         if edge is None or (edge.parent, edge.static) != (parent, static):
+            self._found_paths.clear()
             if edge is not None and edge.parent != parent and not (edge.static and static):
                 self._give_way([child], f'{edge.parent} -> {child}', parent, child, stamp_ns)
             chain = self._ancestors(parent)
@@ -220,6 +242,15 @@ class TransformBuffer:
 
     def _paths(self, source, target):
         """Return the frames to climb from source and from target, up to where they meet."""
+        found = self._found_paths.get((source, target))
+        if found is None:
+            found = self._paths_of_edges(source, target)
+            if len(self._found_paths) >= MOST_PATHS:
+                self._found_paths.clear()
+            self._found_paths[source, target] = found
+        return found
+
+    def _paths_of_edges(self, source, target):
         up, down = self._ancestors(source), self._ancestors(target)
         for frame in (source, target):
             if frame not in self._edges and all(edge.parent != frame
@@ -276,9 +307,9 @@ class _Edge:
     def step(self, child, since_ns):
         """Return what was heard since a time, and the last before."""
         first = 0 if self.static else max(0, bisect_left(self._stamps, since_ns) - 1)
-        poses = np.array([self._numbers[stamp] for stamp in self._stamps[first:]]).reshape(-1, 7)
-        return Step(self.parent, child, self.static,
-                    np.array(self._stamps[first:], np.int64), poses[:, :3], poses[:, 3:])
+        stamps = self._stamps[first:]
+        return Step(self.parent, child, self.static, stamps,
+                    [self._numbers[stamp] for stamp in stamps])
 
     def at(self, child, stamp_ns):
         """
