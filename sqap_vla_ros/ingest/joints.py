@@ -11,13 +11,15 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from itertools import islice
 import math
-from operator import itemgetter
+from operator import itemgetter, lt
+from threading import Lock
 
 from .plausibility import ABSURD_POSITION, check_joints, JUMP_RAD
 from .stamps import duration_text, stamp_ns
 from ..errors import ObservationError
 
 SPAN_S = 2.0
+SETTLED = 64  # messages, that are given to their joints at once, if nobody asks before
 LATEST = 64  # samples, of up to thousands: an image is hardly older
 DOUBTED_NS = 10**9  # for how long joints that jumped are not told
 STARTED_NS = 10 * 10**9  # before, a simulator's clock may stand at 0
@@ -44,6 +46,12 @@ class _Samples(deque):
             self.back += 1
         self.append((time_ns, position))
 
+    def remember_row(self, times_ns, positions, span_ns):
+        """Take some whose stamps go on, behind all that are here, which do so, too."""
+        self.extend(zip(times_ns, positions))
+        while times_ns[-1] - self[0][0] > span_ns:
+            self.popleft()
+
     def forget(self):
         """Forget all."""
         self.clear()
@@ -66,7 +74,8 @@ class JointHistory:
 
     def __init__(self, names=(), span_s: float = SPAN_S):
         """Remember the joints of these names and no others."""
-        self._span_ns = round(span_s * 1e9)
+        self._span_ns, self._lock = round(span_s * 1e9), Lock()
+        self._taken = []  # (stamp, positions) of messages that nobody has asked about yet
         self._samples = {name: _Samples() for name in names}
         self._learn(())
         self.clear()
@@ -87,16 +96,38 @@ class JointHistory:
 
     def take(self, time_ns: int, names: tuple, positions, latest_ns: int = 0):
         """Take what a JointState has, as add does."""
-        if names != self._names:
-            self._learn(names)
-        if not self._ours:
-            self._others = names
+        with self._lock:
+            if names != self._names:
+                self._settle()
+                self._learn(names)
+            if not self._ours:
+                self._others = names
+                return
+            if not len(positions):
+                return
+            self._refused = self._why_not(names, positions, time_ns, latest_ns)
+            if not self._refused:
+                self._taken.append((time_ns, tuple(positions)))  # a message may be used again
+                if len(self._taken) >= SETTLED:
+                    self._settle()
+
+    def _settle(self):
+        """Give the messages that were taken to their joints, many at once if nothing is odd."""
+        taken, self._taken = self._taken, []
+        if not taken:
             return
-        if not len(positions):
-            return
-        self._refused = self._why_not(names, positions, time_ns, latest_ns)
-        if self._refused:
-            return
+        times_ns, rows = zip(*taken)
+        columns = [[row[at] for row in rows] for at, _, _ in self._ours]
+        if all(map(lt, times_ns, times_ns[1:])) and all(
+                _goes_on(samples, times_ns[0], column)
+                for (_, _, samples), column in zip(self._ours, columns)):
+            for (_, _, samples), column in zip(self._ours, columns):
+                samples.remember_row(times_ns, column, self._span_ns)
+        else:
+            for time_ns, positions in taken:
+                self._take_one(time_ns, positions)
+
+    def _take_one(self, time_ns, positions):
         for at, name, samples in self._ours:
             if samples and abs(positions[at] - samples[-1][1]) > JUMP_RAD:
                 self._note_jump(name, time_ns, positions[at])
@@ -120,6 +151,8 @@ class JointHistory:
         if latest_ns and time_ns > latest_ns:
             return (f'joint_states are stamped {duration_text((time_ns - latest_ns) * 1e-9)} '
                     "further in the future than is believed: synchronize the robot's clock")
+        if sum(map(abs, positions)) <= ABSURD_POSITION:  # then each is, and none is NaN
+            return ''
         for at, name, _ in self._ours:
             if not abs(positions[at]) <= ABSURD_POSITION:
                 return _told(check_joints, [name], [positions[at]])
@@ -168,7 +201,9 @@ class JointHistory:
 
     def _known(self, name, time_ns=None) -> tuple:
         """Return the samples of a joint beside a time; None: all, the newest last."""
-        samples = self._samples.get(name, _Samples()).around(time_ns)
+        with self._lock:
+            self._settle()
+            samples = self._samples.get(name, _Samples()).around(time_ns)
         if not samples:
             others = f': they tell {", ".join(self._others)}' if self._others else ''
             raise ObservationError(
@@ -185,10 +220,23 @@ class JointHistory:
 
     def clear(self):
         """Forget all positions."""
-        self._refused, self._jump, self._jumped_ns = '', '', 0
-        self._others = ()  # names in the newest message that is about none of ours
-        for samples in self._samples.values():
-            samples.forget()
+        with self._lock:
+            self._refused, self._jump, self._jumped_ns = '', '', 0
+            self._others = ()  # names in the newest message that is about none of ours
+            self._taken = []
+            for samples in self._samples.values():
+                samples.forget()
+
+
+def _goes_on(samples, first_ns, positions) -> bool:
+    """Return whether positions of later and later times simply continue those of a joint."""
+    least, largest = min(positions), max(positions)
+    if samples:
+        last_ns, last = samples[-1]
+        least, largest = min(least, last), max(largest, last)
+        if samples.back or last_ns >= first_ns:
+            return False
+    return largest - least <= JUMP_RAD  # nowhere it can have jumped
 
 
 def _told(check, *arguments) -> str:
