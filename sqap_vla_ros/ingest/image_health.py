@@ -129,6 +129,8 @@ def _one_colour(part, axis):
 
 def neighbours_alike(image: np.ndarray) -> float:
     """Return the correlation of neighbouring pixels, across or down, whichever is less."""
+    if image.shape[0] < 2:
+        return 1.0
     step = max(2, image.shape[0] // 24)
     upper, lower = (cv2.extractChannel(image[first::step], 1) for first in (0, 1))
     upper = upper[:len(lower)]

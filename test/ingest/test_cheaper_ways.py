@@ -1,0 +1,120 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is worked out in a cheaper way is what the plain one finds."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.geometry.quaternions import from_rotation_vector, product
+from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer
+from sqap_vla_ros.ingest import image_health, joints, plausibility
+
+START, STEP_NS = 1_000 * 10**9, 2_000_000
+NAMES = 'a', 'b', 'c'
+
+
+@pytest.mark.parametrize('size', [(480, 640), (481, 643), (240, 320), (7, 5), (1080, 1921)])
+def test_the_pixels_that_are_looked_at_are_those_of_a_grid(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)[::-1, ::-1]
+    down, across = max(1, size[0] // 120), max(1, size[1] // 160)
+    assert np.array_equal(image_health._part(image), image[::down, ::across])
+
+
+@pytest.mark.parametrize('size', [(480, 640), (31, 17), (2, 1), (1, 1), (2160, 3840)])
+def test_neighbours_correlate_as_numpy_finds(size):
+    random = np.random.default_rng(1)
+    image = np.cumsum(random.integers(-3, 4, (*size, 3)), axis=1).astype(np.uint8)
+    rows = image[:, :, 1].astype(float)
+    step = max(2, size[0] // 24)
+    upper, lower = rows[::step], rows[1::step]
+    pairs = (upper[:len(lower)], lower), (upper[:len(lower), 1:], upper[:len(lower), :-1])
+    expected = [np.corrcoef(first.ravel(), second.ravel())[0, 1]
+                if first.size > 1 and first.std() and second.std() else 1.0
+                for first, second in pairs]
+    assert image_health.neighbours_alike(image) == pytest.approx(min(expected), abs=1e-9)
+
+
+def stream(random, odd):
+    """Return (stamp, names, positions) of messages; a share of them is odd in some way."""
+    now_ns, place, found = START, np.zeros(3), []
+    for _ in range(400):
+        kind = random.integers(6) if random.random() < odd else None
+        now_ns += {0: -3 * STEP_NS, 1: 0, 2: 3 * 10**9}.get(kind, STEP_NS)
+        place = place + random.normal(0, 0.01, 3) + (kind == 3) * random.choice([0.3, 5.0])
+        values = [*place.tolist()]
+        if kind == 4:
+            values[random.integers(3)] = [np.nan, 2e4, -6e3][random.integers(3)]
+        names = NAMES[::-1] if kind == 5 else NAMES
+        found.append((now_ns, names, values))
+    return found
+
+
+def answers(history, time_ns):
+    """Return what a history says of its joints at a time, and what it refused."""
+    found = [history.refused]
+    for name in NAMES[:2]:
+        for ask in (history.at, history.nearest, lambda name, _: history.newest(name)):
+            try:
+                found.append(ask(name, time_ns))
+            except ObservationError as error:
+                found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize('odd', [0.0, 0.01, 0.3])
+@pytest.mark.parametrize('seed', [0, 1])
+def test_joints_that_are_taken_many_at_once_are_those_taken_one_by_one(monkeypatch, odd, seed):
+    random = np.random.default_rng(seed)
+    at_once, singly = (joints.JointHistory(NAMES[:2]) for _ in range(2))
+    spread = joints._goes_on
+    for number, message in enumerate(stream(random, odd)):
+        at_once.take(*message, latest_ns=START + 10**11)
+        singly.take(*message, latest_ns=START + 10**11)
+        monkeypatch.setattr(joints, '_goes_on', lambda *_: False)
+        singly._settle()
+        monkeypatch.setattr(joints, '_goes_on', spread)
+        if number % 37 == 0 or number > 390:
+            asked_ns = message[0] - int(random.integers(-STEP_NS, 40 * STEP_NS))
+            assert answers(at_once, asked_ns) == answers(singly, asked_ns)
+    assert list(at_once._samples['a']) == list(singly._samples['a'])
+
+
+def test_a_message_that_is_used_again_changes_no_joint_that_was_told():
+    history, positions = joints.JointHistory(['a']), np.array([0.25])
+    history.take(START, ('a',), positions)
+    positions[0] = 0.5
+    assert history.newest('a') == (START, 0.25)
+
+
+def test_what_hardly_moves_has_no_jump_and_what_jumps_does_not_hardly_move():
+    random, told = np.random.default_rng(2), {True: 0, False: 0}
+    for _ in range(400):
+        buffer, turn = TransformBuffer(), np.array([0.0, 0, 0, 1])
+        scale = 10 ** random.uniform(-3, 0.5)
+        for number in range(4):
+            vector = random.normal(size=3) * scale * plausibility.JUMP_RAD * random.integers(2)
+            quaternion = product(from_rotation_vector(vector), turn) * random.choice([-1, 1])
+            place = random.normal(size=3) * scale * plausibility.JUMP_M
+            buffer.insert('base', 'hand', Pose(place, quaternion, START + number))
+        step, = buffer.steps('base', 'hand', 0)
+        little = plausibility._hardly_moves(step)
+        told[little] += 1
+        if little:
+            plausibility._check_alike([step], 'hand', 1e-9)  # raises where it jumps
+    assert min(told.values()) > 50
+
+
+def test_the_way_between_two_frames_is_found_anew_when_a_frame_has_another_parent():
+    buffer = TransformBuffer()
+    for child, x in (('base', 1.0), ('other', 2.0), ('hand', 4.0)):
+        parent = {'base': 'world', 'other': 'world', 'hand': 'base'}[child]
+        buffer.insert(parent, child, SimpleNamespace(
+            translation=(x, 0, 0), quaternion=(0, 0, 0, 1), stamp_ns=0), static=True)
+    assert buffer.lookup('world', 'hand', 0).translation[0] == 5
+    buffer.insert('other', 'hand', Pose(np.array([4.0, 0, 0]), np.array([0, 0, 0, 1.0])),
+                  static=True)
+    assert buffer.lookup('world', 'hand', 0).translation[0] == 6
+    assert [step.parent for step in buffer.steps('world', 'hand', 0)] == ['other', 'world']
