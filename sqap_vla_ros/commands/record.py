@@ -15,12 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('topics', nargs='*', metavar='TOPIC',
         help='topics by their full names; default: all but /rosout, /parameter_events and hidden '
         'ones')
-    add('--out', type=Path, required=True, metavar='BAG',
+    add('-a', '--all', action='store_true', help='all topics, as without TOPIC')
+    add('-o', '--out', type=Path, required=True, metavar='BAG',
         help='directory of the bag, which must not exist')
     add('--exclude', nargs='+', default=(), metavar='NAME', help='topics to leave out')
     add('--duration', type=float, default=0.0, metavar='S',
         help='seconds after which it ends, from 0 to 1000000; 0: with Ctrl-C')
-    add('--storage', default='mcap', choices=STORAGES, help='format of the bag')
+    add('-s', '--storage', default='mcap', choices=STORAGES, help='format of the bag')
     add('--sim-time', action='store_true', help='messages are of the time on /clock')
 
 
@@ -29,5 +30,6 @@ def run(args: argparse.Namespace) -> int:
     check_writable()
     become_ros_process()
     from ..ros.bags.recorder import record, RecordOptions
-    return record(RecordOptions(args.out, tuple(args.topics), tuple(args.exclude), args.duration,
+    topics = () if args.all else tuple(args.topics)
+    return record(RecordOptions(args.out, topics, tuple(args.exclude), args.duration,
                                 args.storage, args.sim_time))

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+import errno
 from importlib import import_module
 import os
 from pathlib import Path
+import sqlite3
 import tempfile
 
 from .made import standard_types
@@ -61,6 +63,16 @@ class BagWriter:
         self._writer.write(self._topics[topic], time_ns, data)
         self.messages += 1
 
+    def flush(self) -> None:
+        """Hand what was written to the system, so that it can be read whatever becomes of us."""
+        storage = self._writer.storage
+        if isinstance(storage, import_module('rosbags.rosbag2.storage_sqlite3').Sqlite3Writer):
+            storage.conn.commit()
+            return
+        if storage.chunk.msgs:
+            storage.close_chunk()
+        storage.bio.flush()
+
 
 def check_writable() -> None:
     """Raise ConfigError, with the cure, where rosbags is not installed."""
@@ -103,7 +115,11 @@ def whole_bag(path, storage: str = 'mcap', compressed: bool = True,
 @contextmanager
 def opened_bag(path, storage: str = 'mcap', compressed: bool = True,
                about: dict[str, str] | None = None, store=None) -> Iterator[BagWriter]:
-    """Yield the writer of a bag that grows at its place; arguments as of whole_bag."""
+    """
+    Yield the writer of a bag that grows at its place; arguments as of whole_bag.
+
+    Raises OSError where it cannot be written, a database too.
+    """
     with missing_modules_as(ConfigError):
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin[storage.upper()])
@@ -111,8 +127,30 @@ def opened_bag(path, storage: str = 'mcap', compressed: bool = True,
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     for name, text in (about or {}).items():
         writer.set_custom_data(name, text)
-    with writer:
-        yield BagWriter(writer, store or standard_types())
+    with _database_errors():
+        with writer:
+            if storage == 'sqlite3':  # what is committed can be read whenever the process ends
+                writer.storage.conn.execute('PRAGMA journal_mode = WAL')
+            yield BagWriter(writer, store or standard_types())
+        if storage == 'sqlite3':
+            _without_log(path)
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Turn errors of a database into those that other files have."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = errno.ENOSPC if 'full' in str(error) else errno.EIO
+        raise OSError(code, f'{os.strerror(code)} (the database says: {error})') from error
+
+
+def _without_log(path) -> None:
+    """Make a bag that is closed a database of one file, for who may not write beside it."""
+    for file in Path(path).glob('*.db3'):
+        with closing(sqlite3.connect(file)) as data:
+            data.execute('PRAGMA journal_mode = DELETE')
 
 
 def bag_bytes(path) -> int:

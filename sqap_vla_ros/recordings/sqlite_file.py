@@ -129,7 +129,7 @@ class SqliteFile:
         with self.part.path.open('rb') as file:
             size = self.part.path.stat().st_size
             told_size = Pages(file, size).told_size
-        if size < told_size:  # SQLite takes what is missing of a page for zeros
+        if size < told_size and not _has_log(self.part.path):  # else zeros are read for it
             self._carve(f'{told_size - size} of {told_size} bytes are gone', size, told)
             return
         try:
@@ -173,10 +173,15 @@ class SqliteFile:
 
 def _opened(path):
     """Open a database that nobody writes to, or one that was left while it was written to."""
-    log = path.with_name(f'{path.name}-wal')
-    is_alone = not (log.exists() and log.stat().st_size)
+    is_alone = not _has_log(path)
     data = sqlite3.connect(
         f'file:{quote(str(path.absolute()))}?mode=ro' + ('&immutable=1' if is_alone else ''),
         uri=True, check_same_thread=False)
     data.execute('PRAGMA writable_schema = ON')  # else one that was cut off is not opened at all
     return data
+
+
+def _has_log(path) -> bool:
+    """Return whether pages of a database lie beside it, for it was not closed."""
+    log = path.with_name(f'{path.name}-wal')
+    return log.exists() and log.stat().st_size > 0

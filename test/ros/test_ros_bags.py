@@ -316,19 +316,54 @@ def test_a_bag_is_closed_before_the_disk_is_full(talker, tmp_path, monkeypatch, 
         assert reader.message_count > 3
 
 
+@pytest.mark.parametrize('storage, words', [
+    ('mcap', 'No space left'), ('sqlite3', 'No space left on device (the database says')])
 def test_a_disk_that_refuses_leaves_what_was_written_and_says_so(
-        talker, tmp_path, monkeypatch, capfd):
+        talker, tmp_path, monkeypatch, capfd, storage, words):
     from sqap_vla_ros.recordings.bag_writer import BagWriter
     write = BagWriter.write
 
     def full(self, topic, time_ns, data):
         if self.messages == 5:
-            raise OSError(28, 'No space left on device')
+            if storage == 'mcap':
+                raise OSError(28, 'No space left on device')
+            self.flush()
+            self._writer.storage.conn.execute('PRAGMA max_page_count = 1')
         write(self, topic, time_ns, data)
     monkeypatch.setattr(BagWriter, 'write', full)
-    assert recorder_module.record(RecordOptions(tmp_path / 'bag', ('/talk',))) == 1
-    assert 'bag cannot be written any further: No space left' in capfd.readouterr().err
-    assert list((tmp_path / 'bag').glob('*.mcap'))
+    options = RecordOptions(tmp_path / 'bag', ('/talk',), storage=storage)
+    assert recorder_module.record(options) == 1
+    assert f'bag cannot be written any further: {words}' in capfd.readouterr().err
+    if storage == 'sqlite3':
+        assert open_recording(tmp_path / 'bag').topics[0].count == 5
+    assert list((tmp_path / 'bag').glob('*.mcap' if storage == 'mcap' else '*.db3'))
+
+
+def test_a_topic_that_nobody_published_at_first_is_recorded_once_somebody_does(
+        talker, tmp_path, monkeypatch, capfd):
+    from sqap_vla_ros.recordings.bag_writer import BagWriter
+    tell, flush = recorder_module.Recorder._tell_missing, BagWriter.flush
+    flushed, publishers = [], []
+
+    def telling(self, passed_s):
+        tell(self, passed_s)
+        if self._told_missing and not publishers:
+            publishers.append(talker.node.create_publisher(
+                message_class('std_msgs/msg/String'), '/late', 10))
+        for publisher in publishers:
+            publisher.publish(message_class('std_msgs/msg/String')(data='late'))
+    monkeypatch.setattr(recorder_module, 'NOBODY_S', 0.3)
+    monkeypatch.setattr(recorder_module, 'FLUSH_S', 0.1)
+    monkeypatch.setattr(recorder_module.Recorder, '_tell_missing', telling)
+    monkeypatch.setattr(recorder_module.Recorder, '_is_over', lambda self, began_s: (
+        self.counts['/late'] > 2 or time.monotonic() - began_s > 20))
+    monkeypatch.setattr(BagWriter, 'flush', lambda self: (
+        flush(self), flushed.append(self.messages)))
+    assert recorder_module.record(RecordOptions(tmp_path / 'bag', ('/talk', '/late'))) == 0
+    assert 'nobody publishes /late yet' in capfd.readouterr().err
+    counts = {topic.name: topic.count for topic in open_recording(tmp_path / 'bag').topics}
+    assert counts['/late'] > 2 and counts['/talk']
+    assert len(set(flushed)) > 2
 
 
 def test_what_never_comes_is_told(tmp_path, monkeypatch, capfd):

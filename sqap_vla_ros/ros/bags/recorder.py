@@ -3,8 +3,8 @@
 """
 `sqap-vla record`: what is said in a live graph into a bag, with the QoS that was offered.
 
-A topic is recorded from when its publisher is seen. The bag grows at its place, so that what was
-recorded survives a crash; it is closed before the disk is full.
+A topic is recorded from when its publisher is seen. The bag grows at its place, second by second,
+so that what was recorded survives a crash; it is closed before the disk is full.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ except ImportError:  # Humble
 
 CLOCK_TOPIC = '/clock'
 LOOK_S = 0.5  # between looks at the graph and at the disk
+FLUSH_S = 1.0  # of messages, at most, is lost where the process is killed
 SERVE_S = 0.05
 NOBODY_S = 5.0  # after which it is told that a topic has no publisher
 RESERVE_BYTES = 32 * MIB  # that stay free: to close the bag, and for everybody else
@@ -98,8 +99,8 @@ def record(options: RecordOptions) -> int:
 
 def _tell_broken(path, error: OSError) -> None:
     print(f'sqap-vla record: {path} cannot be written any further: {error.strerror or error} '
-          f'({free_bytes(path)} bytes are free). What was written before stays and can be read, '
-          'without an index: sqap-vla replay says what of it', file=sys.stderr)
+          f'({free_bytes(path)} bytes are free). What was written up to a second before '
+          'stays and can be read, without an index: sqap-vla replay says what of it', file=sys.stderr)
 
 
 class Recorder:
@@ -110,7 +111,8 @@ class Recorder:
         self._session, self._bag, self._store, self._options = session, bag, store, options
         self.counts, self.lost = Counter(), Counter()
         self.is_full = False
-        self._subscriptions, self._told, self._held = {}, set(), []
+        self._subscriptions, self._held = {}, []
+        self._left_out, self._told_missing = set(), set()
         self._clock_ns = None
         self._clock_subscription = session.node.create_subscription(
             Clock, CLOCK_TOPIC, self._on_clock, qos.CLOCK) if options.sim_time else None
@@ -118,6 +120,7 @@ class Recorder:
     def run(self) -> None:
         """Record until it is over; raise OSError where the bag cannot be written."""
         session, began_s, looked_s = self._session, time.monotonic(), 0.0
+        flushed_s = began_s
         with Progress('record') as progress:
             while not (session.interrupts or self.is_full or self._is_over(began_s)):
                 if time.monotonic() - looked_s > LOOK_S:
@@ -126,6 +129,9 @@ class Recorder:
                     self._tell_missing(looked_s - began_s)
                     self._show(progress)
                 session.serve(SERVE_S)
+                if time.monotonic() - flushed_s > FLUSH_S:
+                    self._bag.flush()
+                    flushed_s = time.monotonic()
         for subscription in self._subscriptions.values():
             session.node.destroy_subscription(subscription)
 
@@ -157,7 +163,8 @@ class Recorder:
         """Subscribe to topics that are new; look whether there is room."""
         self.is_full = free_bytes(self._options.out) < RESERVE_BYTES
         for topic, kinds in self._session.node.get_topic_names_and_types():
-            if topic in self._subscriptions or topic in self._told or not self._wanted(topic):
+            if topic in self._subscriptions or topic in self._left_out or (
+                    not self._wanted(topic)):
                 continue
             infos = self._session.node.get_publishers_info_by_topic(topic)
             if infos:
@@ -176,7 +183,7 @@ class Recorder:
             add_type(self._store, kind)
             self._bag.add_topic(topic, kind, [written(profile) for profile in profiles])
         except UnknownType as error:
-            self._told.add(topic)
+            self._left_out.add(topic)
             print(f'not recorded: {topic}: {error}', file=sys.stderr)
             return
         self._subscriptions[topic] = self._session.node.create_subscription(
@@ -192,10 +199,10 @@ class Recorder:
               'recorded', file=sys.stderr)
 
     def _tell_missing(self, passed_s: float) -> None:
-        missing = [name for name in self._options.topics
-                   if name not in self._subscriptions and name not in self._told]
+        missing = [name for name in self._options.topics if not any(
+            name in known for known in (self._subscriptions, self._left_out, self._told_missing))]
         if missing and passed_s > NOBODY_S:
-            self._told.update(missing)
+            self._told_missing.update(missing)
             print(f'nobody publishes {", ".join(missing)} yet: they are recorded once somebody '
                   'does', file=sys.stderr)
 
