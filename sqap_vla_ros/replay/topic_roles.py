@@ -9,7 +9,7 @@ import re
 
 from ..calibration.names import nearest_first, those_there
 from ..errors import ConfigError
-from ..recordings.playlist import COMMANDED
+from ..recordings.playlist import COMMANDED, RECORDED
 
 FLAG = '--topics'
 TF, STRING, CLOCK = 'tf2_msgs/msg/TFMessage', 'std_msgs/msg/String', 'rosgraph_msgs/msg/Clock'
@@ -66,6 +66,7 @@ COMMANDS = {
                     re.compile(f'(?=.*({_GRIPPER.pattern}))(?=.*({_COMMANDED.pattern}))'),
                     re.compile(_MEASURED))}
 ROLES = {**OTHERS, **COMMANDS}
+PREDICTED = '/replay/'  # of a replay.mcap: what policies said, never what was commanded
 DOUBTFUL = ('twist', 'pose', 'joints')  # a topic of their types that is not taken is told
 
 
@@ -82,11 +83,12 @@ def found(role, topics, told, notes, is_missed=False):
         return told_topic(role, told[role], topics, what.kinds) if told[role] else None
     taken = {name.strip('/') for name in told.values()}
     there = [topic for topic in topics
-             if topic.kind in what.kinds and topic.name.strip('/') not in taken]
+             if topic.kind in what.kinds and topic.name.strip('/') not in taken
+             and not (role in COMMANDS and topic.name.startswith(PREDICTED))]
     sure, guessed = _by_name(what, there)
     if sure or len(guessed) == 1:
         topic = sure or guessed[0]
-        if not sure or topic.name.strip('/') != what.names[0]:
+        if not sure or last_part(topic.name) != what.names[0]:
             notes.append(f'{role} is taken from {topic.name}, by its name and type: '
                          f'{FLAG} {role}=TOPIC names another, {role}= none')
         return topic
@@ -129,9 +131,11 @@ def last_part(name: str) -> str:
 def _by_name(what, there):
     """Return (the topic with the role's very name or None, those that may be meant)."""
     for name in what.names:
-        named = [topic for topic in there if topic.name.strip('/') == name]
-        if named:  # /tf before tf, where both were recorded
-            return min(named, key=lambda topic: (not topic.name.startswith('/'), topic.name)), []
+        for full in (name, f'{RECORDED}/{name}'.strip('/')):
+            named = [topic for topic in there if topic.name.strip('/') == full]
+            if named:  # /tf before tf, where both were recorded
+                return min(named, key=lambda topic: (
+                    not topic.name.startswith('/'), topic.name)), []
     there = [topic for topic in there
              if not (what.never and what.never.search(topic.name.lower()))]
     for name in what.names:

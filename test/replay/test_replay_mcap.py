@@ -17,9 +17,10 @@ from sqap_vla_ros.replay.export.side_by_side import MCAP, write_mcap
 from sqap_vla_ros.replay.play_options import PlayOptions
 from sqap_vla_ros.replay.played import play
 from sqap_vla_ros.replay.results import Commands
+from sqap_vla_ros.replay.topics import topic_map
 
 COUNT, BLIND, SHOWN = 60, 5, 10
-TOPICS = {'tf': '/tf', 'tf_static': '/tf_static', 'joint_states': '/joint_states',
+TOPICS = {'tf': '/tf', 'tf_static': '/tf_static', 'joint_states': '/joint_states', 'instruction': '/instruction',
           'image': '/image/compressed', 'twist': '/delta_twist_cmds', 'camera_info': '/none'}
 RED = np.full((96, 96, 3), (200, 10, 10), np.uint8)
 
@@ -70,21 +71,42 @@ def found(beside):
     return read(beside)
 
 
-def test_what_was_recorded_is_passed_on_as_it_is(results, found):
+def test_what_was_recorded_is_passed_on_as_it_is_with_commands_where_no_arm_listens(
+        results, found):
     last_ns = results.images.times_ns[-1] + 10**9
     recorded = read(LIBERO_BAG)
-    for topic in ('/delta_twist_cmds', '/tf', '/joint_states', '/gripper_command'):
+    for topic, name in (('/delta_twist_cmds', '/recorded/delta_twist_cmds'), ('/tf', '/tf'),
+                        ('/joint_states', '/joint_states'),
+                        ('/gripper_command', '/recorded/gripper_command'),
+                        ('/instruction', '/recorded/instruction')):
         expected = [(time_ns, data) for time_ns, _, data in recorded[topic] if time_ns <= last_ns]
-        assert [(time_ns, data) for time_ns, _, data in found[topic]] == expected != []
+        assert [(time_ns, data) for time_ns, _, data in found[name]] == expected != []
     assert '/image/compressed' not in found and '/camera_info' not in found
     assert len(found['/tf_static']) == len(recorded['/tf_static'])
-    assert not any(topic.startswith('/recorded/') for topic in found)
+    outside = {topic for topic in found if not topic.startswith(('/recorded/', '/replay/'))}
+    assert outside == {'/tf', '/tf_static', '/joint_states'}
 
 
 def test_what_is_latched_stays_so(beside):
     with closing(open_recording(beside)) as recording:
         topics = {topic.name: topic for topic in recording.topics}
     assert topics['/tf_static'].latched and not topics['/tf'].latched
+    assert topics['/recorded/instruction'].latched
+
+
+def test_the_file_is_replayed_against_its_recorded_commands_not_what_was_predicted(beside):
+    with closing(open_recording(beside)) as recording:
+        topics = topic_map(recording.topics, {})
+    commands = {role: topic.name for role, topic in topics.commands.items()}
+    assert commands == {'twist': '/recorded/delta_twist_cmds',
+                        'gripper': '/recorded/gripper_command'}
+    assert topics.instruction == '/recorded/instruction'
+
+
+def test_pictures_are_in_the_frame_of_the_camera(found):
+    for topic in ('/replay/image/compressed', '/replay/sqap_154/overlay/compressed'):
+        assert {message.header.frame_id for _, message, _ in found[topic]} == {
+            'agentview_optical_frame'}
 
 
 def test_what_is_latched_from_long_before_is_there_when_it_begins(results, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import values
 from ...recordings.bag_writer import Offer
+from ...recordings.playlist import absolute, is_sensor, RECORDED
 
 PICTURES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 MARGIN_NS = 10**9  # before the first image and behind the last one
@@ -20,8 +21,9 @@ class Passed:
     """
     Recorded topics that the replay used, but for pictures.
 
-    What has no serialized form (a data set) or a type that is not standard is made again from the
-    results, under /recorded/; so is where the arm was, as /replay/measured_pose and, where no
+    Commands, and whatever else something that moves may listen to, are below /recorded/: who
+    plays the file beside an arm must not move it. What has no serialized form (a data set) or a
+    type that is not standard is made again from the results, below it too; so is where the arm was, as /replay/measured_pose and, where no
     joint_states are passed on, /replay/measured_joints.
     """
 
@@ -34,6 +36,9 @@ class Passed:
         self._topics = {topic.name: topic for topic in topics
                         if topic.name in used and topic.kind in store.fielddefs
                         and topic.kind not in PICTURES and not topic.name.startswith('/replay/')}
+        self._names = {name: self._name(topic) for name, topic in self._topics.items()}
+        self._offers = {self._names[name]: Offer(topic.depth, topic.reliable, topic.latched)
+                        for name, topic in self._topics.items()}
         times_ns = results.images.times_ns
         self._begin_ns, self._end_ns = (int(times_ns.min()) - MARGIN_NS,
                                         int(times_ns.max()) + MARGIN_NS)
@@ -41,8 +46,7 @@ class Passed:
 
     def offers(self, topic: str) -> tuple[Offer]:
         """Return how a topic is published: as it was recorded, or as outputs are."""
-        known = self._topics.get(topic)
-        return (Offer() if known is None else Offer(known.depth, known.reliable, known.latched),)
+        return (self._offers.get(topic, Offer()),)
 
     def events(self) -> Iterator[tuple]:
         """Yield (time, topic, kind, bytes or fields), by time."""
@@ -55,6 +59,13 @@ class Passed:
             sources += [self._latched(), self._moving()]
         return merge(*sources, key=lambda event: event[0])
 
+    def _name(self, topic) -> str:
+        told = {self._results.facts.get('topics', {}).get('instruction'),
+                *(commands.source for commands in self._results.commands)}
+        if is_sensor(topic) and topic.name not in told or topic.name.startswith(f'{RECORDED}/'):
+            return topic.name
+        return f'{RECORDED}{absolute(topic.name)}'
+
     def _drop_what_has_no_bytes(self) -> None:
         for name in list(self._topics):
             first = next(iter(self._recording.messages({name})), None)
@@ -66,17 +77,20 @@ class Passed:
         names = {name for name, topic in self._topics.items() if topic.latched
                  or name.rpartition('/')[2] == 'tf_static'}
         for message in self._recording.messages(names, None, self._begin_ns - 1) if names else ():
-            yield self._begin_ns, message.topic, self._topics[message.topic].kind, message.data
+            yield (self._begin_ns, self._names[message.topic],
+                   self._topics[message.topic].kind, message.data)
 
     def _moving(self) -> Iterator[tuple]:
         for message in self._recording.messages(
                 set(self._topics), self._begin_ns, self._end_ns):
-            yield (message.time_ns, message.topic, self._topics[message.topic].kind,
-                   bytes(message.data))
+            yield (message.time_ns, self._names[message.topic],
+                   self._topics[message.topic].kind, bytes(message.data))
 
     def _made_again(self, commands) -> Iterator[tuple]:
-        topic = '/recorded/' + '/'.join(map(
-            values.topic_part, filter(None, commands.source.split('/'))))
+        parts = [part for part in commands.source.split('/') if part]
+        if parts[0] == RECORDED.strip('/'):
+            del parts[0]
+        topic = '/'.join([RECORDED, *map(values.topic_part, parts)])
         frame = self._base if commands.frame == 'base' else commands.frame
         for time_ns, row in zip(commands.times_ns.tolist(), commands.values):
             if not np.isfinite(row).all():

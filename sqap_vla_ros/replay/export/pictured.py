@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 
 from . import values
+from ...errors import ObservationError
 from ...geometry.image_transform import ImageTransform
 from ...observation import ProtectedPoints, TokenSelection
 from ...tokens.overlay import draw_overlay
@@ -16,13 +18,14 @@ from ...tokens.overlay import draw_overlay
 IMAGE = '/replay/image/compressed'
 
 
-def pictured(results, pictures: Callable) -> Iterator[tuple]:
+def pictured(results, pictures: Callable, recording=None) -> Iterator[tuple]:
     """
     Yield (time, topic, kind, fields) of each image and of an overlay for each variant that prunes.
 
-    pictures: see pictures.py; what cannot be read is left out.
+    pictures: see pictures.py; what cannot be read is left out.  recording: which tells the frame
+    of the images.
     """
-    images = results.images
+    images, frame = results.images, None
     transform = _transform(results.facts)
     pruned = [(f'/replay/{values.topic_part(answers.title)}/overlay/compressed', answers)
               for answers in results.answers
@@ -30,14 +33,28 @@ def pictured(results, pictures: Callable) -> Iterator[tuple]:
     for index, shown in zip(range(len(images)), pictures(range(len(images)))):
         if not shown:
             continue
-        image = next(iter(shown.values()))
+        camera, image = next(iter(shown.items()))
+        if frame is None:
+            frame = _frame(results.facts, camera, recording)
         time_ns, stamp_ns = int(images.times_ns[index]), int(images.stamps_ns[index])
-        yield time_ns, IMAGE, values.PICTURE, values.picture(image, stamp_ns)
+        yield time_ns, IMAGE, values.PICTURE, values.picture(image, stamp_ns, frame)
         for topic, answers in pruned:
             if answers.answered[index]:
                 drawn = draw_overlay(image, _selection(answers, index), transform,
                                      _points(images.pixels[index]))
-                yield time_ns, topic, values.PICTURE, values.picture(drawn, stamp_ns)
+                yield time_ns, topic, values.PICTURE, values.picture(
+                    drawn, stamp_ns, frame)
+
+
+def _frame(facts, camera: str, recording) -> str:
+    """Return the frame of a camera's images, '' where none tells it."""
+    topic = facts.get('topics', {}).get(f'{camera}/image' if camera else 'image')
+    if recording is None or topic is None:
+        return ''
+    for message in recording.messages({topic}):
+        with suppress(ObservationError):
+            return message.read().header.frame_id
+    return ''
 
 
 def _transform(facts) -> ImageTransform:

@@ -4,8 +4,8 @@
 replay.mcap: what was recorded and what was predicted, side by side on standard types.
 
 Foxglove and PlotJuggler open it as it is: the one message of our own, TokenSelection, has its
-definition in the file. All times are the recording's. Topics of the recording keep their names;
-of each row of the summary's table /replay/<variant>/ has what is listed in `_Row`.
+definition in the file. All times are the recording's. What sensors said keeps its name, commands and
+instructions are below /recorded/: an arm that hears the file must not move. Of each row of the summary's table /replay/<variant>/ has what is listed in `_Row`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def write_mcap(results, out: Path, played=(), pictures: Callable | None = None, 
     sources: list[Iterable[Event]] = [passed.events(), *(row.events() for row in rows)]
     sources += [row.played_events() for row in rows if row.played is not None]
     if pictures is not None:
-        sources.append(pictured(results, pictures))
+        sources.append(pictured(results, pictures, recording))
     with saving_to(out, _needed(results, pictures is not None), kept), tempfile.TemporaryDirectory(
             prefix=f'.{MCAP}.', dir=out) as room, Progress(
                 f'writing {MCAP}', total=len(images), unit='image') as progress:

@@ -96,8 +96,8 @@ def selection(grid, reasons, kept, image_size, pixels, stamp_ns: int) -> dict:
             'protected_v': v, 'protected_radius_px': radius}
 
 
-def picture(image: np.ndarray, stamp_ns: int, quality: int = 90) -> dict:
+def picture(image: np.ndarray, stamp_ns: int, frame: str = '', quality: int = 90) -> dict:
     """Return a CompressedImage, a JPEG, of uint8 [H, W, 3] RGB."""
     import cv2
     _, data = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return {'header': header_values(stamp_ns), 'format': 'jpeg', 'data': data.ravel()}
+    return {'header': header_values(stamp_ns, frame), 'format': 'jpeg', 'data': data.ravel()}
