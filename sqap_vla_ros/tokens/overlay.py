@@ -25,6 +25,7 @@ WHY = {PRESERVED: 'by attention', PROTECTED: 'at the robot', SAMPLED: 'spread ou
 DIMMED, GREYED = 0.6, 0.7  # the light that is left, the share of colour that goes
 FADE_PX = 8.0  # from the edge of a dropped patch until it is as dark as it gets
 SMALLEST_SIDE_PX = 448  # smaller images are enlarged, or marks and letters can't be read
+LARGEST_SIDE_PX = 4096  # to which images are enlarged: a narrow one stays narrow
 LEGEND_PX, LETTERS, LETTER_SIZE = 22, cv2.FONT_HERSHEY_SIMPLEX, 0.4
 LEGEND_ROWS = 3  # at most, of a picture of SMALLEST_SIDE_PX or wider
 WHITE = (255, 255, 255)
@@ -54,7 +55,8 @@ def draw_overlay(image, selection, transform, protected=None) -> np.ndarray:
 
 def enlarged(image: np.ndarray) -> np.ndarray:
     """Return a copy of the image, a whole number of times as large where it is small."""
-    scale = max(1, -(-SMALLEST_SIDE_PX // min(image.shape[:2])))
+    scale = max(1, min(-(-SMALLEST_SIDE_PX // min(image.shape[:2])),
+                       LARGEST_SIDE_PX // max(image.shape[:2])))
     if scale == 1:
         return image.copy()
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
@@ -144,12 +146,12 @@ def _legend(width, selection, rings, wide):
     entries = _entries(selection, rings, wide)
     widest = max(cv2.getTextSize(text, LETTERS, LETTER_SIZE, 1)[0][0] for _, text in entries)
     columns = max(1, width // (widest + 34))
-    strip = np.zeros((LEGEND_PX * -(-len(entries) // columns), width, 3), np.uint8)
+    strip = np.zeros((LEGEND_PX * -(-len(entries) // columns), max(width, widest), 3), np.uint8)
     for place, (draw, text) in enumerate(entries):
         x, y = place % columns * (width // columns) + 4, place // columns * LEGEND_PX + 3
         draw(strip[y:y + 17, x:x + 17])
         cv2.putText(strip, text, (x + 22, y + 13), LETTERS, LETTER_SIZE, WHITE, 1, cv2.LINE_AA)
-    return strip
+    return strip[:, :width]
 
 
 def _entries(selection, rings, wide):

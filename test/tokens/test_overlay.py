@@ -97,6 +97,14 @@ def test_small_images_are_enlarged_and_all_reasons_are_in_the_legend():
         assert (legend == color).all(axis=1).any()
 
 
+@pytest.mark.parametrize('shape', [(3, 4000, 3), (4000, 3, 3), (1, 9000, 3), (1, 1, 3)])
+def test_a_narrow_image_is_drawn_and_stays_of_a_size_that_can_be_sent(shape):
+    image = np.full(shape, 100, np.uint8)
+    picture = draw_overlay(image, selection([0, 5], [PRESERVED, PROTECTED]),
+                           ImageTransform((64, 64)))
+    assert max(picture.shape) <= max(4096 + 200, *shape) and picture.shape[1] >= shape[1]
+
+
 def texts_of(monkeypatch, *arguments):
     """Return the texts of the legend."""
     told = []
