@@ -111,6 +111,19 @@ def test_keys_move_the_frame_play_it_and_take_the_next_of_the_worst(page, result
     assert page.run(PLACE) < 59
 
 
+def test_keys_go_on_after_the_mouse_was_used_elsewhere(page):
+    for chosen in ('#worst li:nth-child(2) button', '#lines input'):
+        page.run(f'document.querySelector("{chosen}").focus()')
+        page.run('document.getElementById("slider").scrollIntoView()')
+        page.press('Home')
+        page.press('ArrowRight')
+        assert page.run(PLACE) == 1, chosen
+    checked = page.run('document.activeElement.checked')
+    page.press(' ')  # is the checkbox's own
+    assert page.run('document.activeElement.checked') != checked and page.run(PLACE) == 1
+    page.press(' ')
+
+
 def test_keys_of_the_page_itself_stay_its_own(page):
     page.run('document.querySelector("#answer").focus()')
     before = page.run(PLACE)

@@ -16,11 +16,11 @@ function pressed(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, focus = event.target;
   if (!KEYS[key] || event.ctrlKey || event.altKey || event.metaKey) return;
   const own = element('scrubber').contains(focus) || element('plots').contains(focus);
-  const free = focus === document.body || focus === document.documentElement;
-  if (!own && !(free && inView())) return;
+  if (!own && !inView()) return;
   if (focus.matches('select')) return;
-  if (key === ' ' && focus.matches('button, input[type=checkbox]')) return;
-  if (free && ['ArrowUp', 'ArrowDown', 'PageUp', 'PageDown'].includes(key)) return;
+  if (key === ' ' && focus.matches('button, input[type=checkbox], summary')) return;
+  if (!own && ['ArrowUp', 'ArrowDown', 'PageUp', 'PageDown'].includes(key)) return;
+  if (!own && focus.scrollWidth > focus.clientWidth && focus.matches('.wide')) return;
   event.preventDefault();
   if (key !== ' ' && now.timer) play(false);
   KEYS[key]();
