@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .replay_config import numbers, policy_values, seen_values
 from .replay_episodes import chosen_episodes
+from ..control.instructions import why_unusable
 from ..errors import ConfigError, ObservationError
 from ..evaluate.checkpoint_files import digest
 from ..geometry.transform_buffer import TransformBuffer
@@ -48,6 +49,11 @@ class Plan:
 
 def planned(args, config, recording) -> Plan:
     """Return what the command line asks for; raise the errors that a user can mend."""
+    for option, text in (('--instruction', args.instruction),
+                         ('--other-instruction', args.other_instruction)):
+        why = why_unusable(text.strip(), config.max_instruction_length) if text.strip() else ''
+        if why:
+            raise ConfigError(f'{option}: {why}')
     variants = Variants(VariantOptions(
         config.checkpoint_directory, config.policy, _names(args.variants),
         numbers(args.keep, '--keep'), _names(args.controls), _names(args.control_variants),
