@@ -20,8 +20,9 @@ from sqap_vla_ros.replay.results import Commands
 from sqap_vla_ros.replay.topics import topic_map
 
 COUNT, BLIND, SHOWN = 60, 5, 10
-TOPICS = {'tf': '/tf', 'tf_static': '/tf_static', 'joint_states': '/joint_states', 'instruction': '/instruction',
-          'image': '/image/compressed', 'twist': '/delta_twist_cmds', 'camera_info': '/none'}
+TOPICS = {'tf': '/tf', 'tf_static': '/tf_static', 'joint_states': '/joint_states',
+          'instruction': '/instruction', 'image': '/image/compressed',
+          'twist': '/delta_twist_cmds', 'camera_info': '/none'}
 RED = np.full((96, 96, 3), (200, 10, 10), np.uint8)
 
 

@@ -80,12 +80,11 @@ def test_pictures_are_asked_for_in_order_and_a_long_recording_makes_no_large_fil
     assert len(report) < 5_000_000
     assert len([each for each in data_of(report)['pictures'] if each]) == len(asked)
 
+
 @pytest.mark.parametrize('shape', [(3, 4000, 3), (4000, 3, 3), (1, 9000, 3)])
 def test_a_narrow_picture_is_made_smaller_as_others_are(shape):
     shown, = encoded(lambda rows: [{'': np.zeros(shape, np.uint8)}], [0], 20)
     assert shown.size == shape[1::-1] and shown.uris[''].startswith('data:image/jpeg')
-
-
 
 
 def test_detailed_pictures_are_made_smaller_until_all_fit_and_missing_ones_are_told():

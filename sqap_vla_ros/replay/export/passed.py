@@ -23,8 +23,9 @@ class Passed:
 
     Commands, and whatever else something that moves may listen to, are below /recorded/: who
     plays the file beside an arm must not move it. What has no serialized form (a data set) or a
-    type that is not standard is made again from the results, below it too; so is where the arm was, as /replay/measured_pose and, where no
-    joint_states are passed on, /replay/measured_joints.
+    type that is not standard is made again from the results, below it too; so is where the
+    arm was, as /replay/measured_pose and, where no joint_states are passed on,
+    /replay/measured_joints.
     """
 
     def __init__(self, results, recording, store, base: str):

@@ -4,8 +4,9 @@
 replay.mcap: what was recorded and what was predicted, side by side on standard types.
 
 Foxglove and PlotJuggler open it as it is: the one message of our own, TokenSelection, has its
-definition in the file. All times are the recording's. What sensors said keeps its name, commands and
-instructions are below /recorded/: an arm that hears the file must not move. Of each row of the summary's table /replay/<variant>/ has what is listed in `_Row`.
+definition in the file. All times are the recording's. What sensors said keeps its name,
+commands and instructions are below /recorded/: an arm that hears the file must not move. Of each
+row of the summary's table /replay/<variant>/ has what is listed in `_Row`.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ def record(options: RecordOptions) -> int:
 def _tell_broken(path, error: OSError) -> None:
     print(f'sqap-vla record: {path} cannot be written any further: {error.strerror or error} '
           f'({free_bytes(path)} bytes are free). What was written up to a second before '
-          'stays and can be read, without an index: sqap-vla replay says what of it', file=sys.stderr)
+          'stays and can be read, without an index: sqap-vla replay says what of it',
+          file=sys.stderr)
 
 
 class Recorder:
