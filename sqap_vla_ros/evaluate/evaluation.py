@@ -9,7 +9,7 @@ paired intervals; controls show whether the policy looks and listens at all.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 import dataclasses
 from dataclasses import dataclass
 import json
@@ -26,6 +26,7 @@ from ..errors import ConfigError
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
 from ..support.files import check_output, make_directory, saving_to, write_whole
+from ..support.locks import Lock
 from ..support.progress import Progress as Shown
 
 
@@ -76,13 +77,21 @@ def evaluate(options: EvaluationOptions) -> list[dict]:
         options, rows = _settled(options)
     instructions = options.scene.instructions
     seeds = episode_seeds(options.seed, len(instructions), options.episodes_per_task)
-    jobs = [Job(row, seed) for row in rows for seed in seeds]
     out = options.out and Path(options.out)
     if out:
         make_directory(out.resolve().parent)
         check_output(out, '--out')
     with Shown('reading the weights, to know them again'):
         facts = _facts(options)
+    with Lock(out.with_name(out.name + '.lock'), f'evaluating into {out}') if out else (
+            nullcontext()):
+        return _evaluated(options, rows, seeds, facts, out)
+
+
+def _evaluated(options: EvaluationOptions, rows, seeds, facts, out: Path | None):
+    """Run what is missing, print the table and write it."""
+    instructions = options.scene.instructions
+    jobs = [Job(row, seed) for row in rows for seed in seeds]
     progress = Progress(out and out.with_name(out.name + '.part.jsonl'), facts)
     try:
         _run_missing(jobs, progress, options)

@@ -3,7 +3,8 @@
 """
 What a replay has found so far, in DIR/answers/: written as it is found, read when it is whole.
 
-run.json says of what it is, so that answers of two checkpoints or options are never mixed.
+run.json says of what it is, so that answers of two checkpoints or options are never mixed; a lock
+keeps out a second process.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from .store import Table, Texts
 from ..errors import ConfigError
 from ..evaluate.plan import Row
 from ..support.files import make_directory, saving_to, write_whole
+from ..support.locks import Lock
 
-FOLDER, RUN = 'answers', 'run.json'
+FOLDER, RUN, LOCK = 'answers', 'run.json', 'answers.lock'
 MOST_NAMED = 5  # of what differs
 
 
@@ -42,22 +44,31 @@ class Store:
         Begin, or go on.
 
         decides: all that decides the answers, JSON values.  frames: that are protected.  Raises
-        ConfigError where the directory holds answers of other options, or cannot be written.
+        ConfigError where the directory holds answers of other options, cannot be written, or is
+        written to by another process.
         """
         self._folder, self._out = out / FOLDER, out
         self._frames, self._joint_names = tuple(frames), joint_names
         self._decides = json.loads(json.dumps(decides))
         self.done, self.finished, self.looking, self.rows = None, [], {}, {}
+        self._tables: dict[tuple[str, str], Table] = {}
         make_directory(self._folder)
+        self._lock = Lock(out / LOCK, f'writing the replay in {out}')
+        try:
+            self._open(len(joint_names), patches)
+        except ConfigError:
+            self._lock.release()
+            raise
+
+    def _open(self, joints: int, patches: int) -> None:
         self._begin()
         self.texts = Texts(self._folder / 'texts.jsonl', self.kept)
         self.images = Table(self._folder / 'images.bin', np.dtype([
             ('number', 'i8'), ('episode', 'i4'), ('begins', '?'), ('time_ns', 'i8'),
             ('stamp_ns', 'i8'), ('problem', 'i4'), ('warnings', 'i4'), ('instruction', 'i4'),
-            ('pose', 'f8', (7,)), ('joints', 'f8', (len(joint_names),)),
+            ('pose', 'f8', (7,)), ('joints', 'f8', (joints,)),
             ('pixels', 'f8', (len(self._frames), 3)), ('size', 'i4', (2,)),
             ('observe_ms', 'f8'), ('covered', '?', (patches,))]), self.kept)
-        self._tables: dict[tuple[str, str], Table] = {}
 
     @property
     def kept(self) -> str:
@@ -91,6 +102,24 @@ class Store:
             warnings=text(json.dumps(look.warnings) if look.warnings else ''),
             instruction=text(look.instruction), pose=look.pose, joints=look.joints,
             pixels=pixels, size=size, observe_ms=look.observe_ms, covered=covered)
+
+    def check_again(self, index: int, look: Look) -> None:
+        """Raise ConfigError unless a Look is of the image that an earlier run had there."""
+        kept = self.images.read()[index]
+        if (kept['number'], kept['time_ns']) != (look.number, look.time_ns):
+            raise ConfigError(
+                f'{self._folder} has image {kept["number"]} of {kept["time_ns"] * 1e-9:.3f} s in '
+                f'row {index}, and the recording has image {look.number} of '
+                f'{look.time_ns * 1e-9:.3f} s there: the recording has changed since, or two '
+                f'replays were written into one directory. Delete {self._folder} to start again')
+
+    def check_whole(self, count: int) -> None:
+        """Raise ConfigError where an earlier run had more images than there are."""
+        if len(self.images) > count:
+            raise ConfigError(
+                f'{self._folder} has {len(self.images)} images and the recording has {count}: it '
+                'has changed since, or two replays were written into one directory. Delete '
+                f'{self._folder} to start again')
 
     def add_answer(self, table: Table, answered: Answered) -> None:
         """Keep what a row answered to the next image."""
@@ -134,14 +163,19 @@ class Store:
             tuple(texts[index] for index in found['problem']))
 
     def close(self) -> None:
-        """Close the files."""
-        for table in (self.texts, self.images, *self._tables.values()):
-            table.close()
+        """Close the files, and let others in."""
+        self._close_tables()
+        self._lock.release()
 
     def remove(self) -> None:
         """Delete what is written elsewhere by now."""
-        self.close()
+        self._close_tables()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
+
+    def _close_tables(self) -> None:
+        for table in (self.texts, self.images, *self._tables.values()):
+            table.close()
 
     def _pixels_of(self, row) -> dict:
         return {name: tuple(map(float, numbers)) for name, numbers in zip(self._frames, row)

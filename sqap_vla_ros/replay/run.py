@@ -10,6 +10,7 @@ before are looked at again, for an Observer remembers what they were like, and n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import re
@@ -56,13 +57,17 @@ class Replay:
         frames = self.looking.shown.protected_frames or self.looking.shown.end_effector_frames
         rows, columns = self.variants.grid
         store = Store(self.out, self.decides, frames, names, rows * columns)
-        passes, memory = self.variants.passes()
-        tell(memory)
-        for precisions in passes:
-            missing = [name for name in precisions if name not in store.finished]
-            if missing:
-                _Pass(self, store, missing).run()
-        return self._results(store, memory), store
+        with ExitStack() as stack:
+            stack.callback(store.close)
+            passes, memory = self.variants.passes()
+            tell(memory)
+            for precisions in passes:
+                missing = [name for name in precisions if name not in store.finished]
+                if missing:
+                    _Pass(self, store, missing).run()
+            results = self._results(store, memory)
+            stack.pop_all()
+        return results, store
 
     def new_looking(self) -> Looking:
         """Return what looks at the images, from the beginning."""
@@ -139,10 +144,13 @@ class _Pass:
         for index, look in enumerate(self._looking):
             if index >= len(self._store.images):
                 self._keep(look)
+            else:
+                self._store.check_again(index, look)
             for row in rows:
                 row.show(index, look, self._joints(look))
             progress.advance(note=look.instruction)
             count = index + 1
+        self._store.check_whole(count)
         return count
 
     def _joints(self, look: Look) -> np.ndarray | None:
@@ -171,6 +179,7 @@ class _Resumed:
 
     def __init__(self, asked: Asked, store: Store):
         self._asked, self._store, self.table = asked, store, store.table(asked)
+        self.table.cut(len(store.images))  # of others the image was lost
         images = store.images.read()['problem']
         answered = (self.table.read()['problem'] == 0) & (images[:len(self.table)] == 0)
         known = np.flatnonzero(answered)

@@ -49,6 +49,13 @@ class Table:
             _write(self._file, record.tobytes())
         self._count += 1
 
+    def cut(self, count: int) -> None:
+        """Drop what is behind so many records."""
+        if count < self._count:
+            with self._saving():
+                self._file.truncate(count * self.kind.itemsize)
+            self._count = count
+
     def read(self, count: int | None = None) -> np.ndarray:
         """Return the first records [N], as the file has them."""
         count = self._count if count is None else count

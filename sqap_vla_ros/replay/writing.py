@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -48,6 +49,13 @@ def finish(plan) -> None:
         print(f'note: {note}')
     known = set(replay.recording.losses)
     results, store = replay.run()
+    with closing(store):
+        _write(plan, results, store, known)
+
+
+def _write(plan, results, store, known) -> None:
+    """Write and print; known: losses that were told by now."""
+    replay, out = plan.replay, plan.replay.out
     with Progress('reading the recorded commands'):
         commands, notes = recorded_commands(replay.recording, replay.topics, plan.settings)
     facts = {**plan.facts, **results.facts, 'notes': [*plan.notes, *notes], 'counts': [

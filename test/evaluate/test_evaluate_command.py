@@ -18,6 +18,7 @@ from sqap_vla_ros.evaluate.seeds import episode_seeds
 from sqap_vla_ros.evaluate.table import summarize, table_text
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.support.locks import Lock
 from sqap_vla_ros.support.resources import model_directory
 from tiny_checkpoint import save_tiny_checkpoint
 
@@ -139,6 +140,15 @@ def test_an_interrupted_run_goes_on_where_it_was(checkpoint, stand_in, tmp_path,
     assert evaluate.run(args) == 0
     assert len(stand_in) == 12 - 4 and not part.exists()
     assert len(json.loads((tmp_path / 'o.json').read_text())['episodes']) == 12
+
+
+def test_two_evaluations_are_not_written_into_one_file(checkpoint, stand_in, tmp_path):
+    args = options(checkpoint, '--out', str(tmp_path / 'o.json'))
+    with Lock(tmp_path / 'o.json.lock', 'first'):
+        with pytest.raises(ConfigError, match='another process .* is evaluating into .*o.json'):
+            evaluate.run(args)
+    assert not stand_in and evaluate.run(args) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ['o.json']
 
 
 def test_an_interrupted_run_of_other_options_is_not_gone_on_with(tmp_path):

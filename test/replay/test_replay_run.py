@@ -5,10 +5,11 @@
 from dataclasses import replace
 import errno
 from functools import lru_cache
+import os
 
-from made_recording import beginning, MadeRecording, ticks, TOPICS
+from made_recording import beginning, MadeRecording, MS, ticks, TOPICS
 import numpy as np
-from observer_scene import OPTIONS
+from observer_scene import NOW_NS, OPTIONS
 import pytest
 from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.errors import ConfigError, ObservationError
@@ -174,9 +175,10 @@ def test_precisions_that_do_not_fit_together_come_one_after_the_other(
     monkeypatch.setattr(variants_module, 'available_bytes', lambda: 1)
     told = []
     results, store = replay(checkpoint, tmp_path).run(told.append)
+    store.close()
     assert 'gone through 2 times' in told[0] and '0 MiB are free' in told[0]
     assert_same(numbers(results), numbers(whole))
-    again, _ = ran(replay(checkpoint, tmp_path))
+    again, store = ran(replay(checkpoint, tmp_path))
     assert_same(numbers(again), numbers(whole))
     store.close()
 
@@ -188,6 +190,43 @@ def test_a_directory_takes_one_replay(checkpoint, tmp_path):
     (tmp_path / 'answers' / 'run.json').write_text('{"decides"')
     with pytest.raises(ConfigError, match='run.json is damaged.*to start again'):
         ran(replay(checkpoint, tmp_path))
+
+
+def test_two_replays_are_not_written_into_one_directory(checkpoint, tmp_path):
+    _, store = ran(replay(checkpoint, tmp_path))
+    rows = len(store.images)
+    with pytest.raises(ConfigError, match=fr'another process \(number {os.getpid()}\) is writing '
+                                          'the replay in .*: wait for it, stop it, or give'):
+        ran(replay(checkpoint, tmp_path))
+    assert len(store.images) == rows
+    store.close()
+    ran(replay(checkpoint, tmp_path))[1].remove()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('change, match', [
+    (lambda found: found[:2] + ticks(COUNT, start_ns=NOW_NS + MS),
+     'has image 0 of .* s in row 0, and the recording has image 0 of'),
+    (lambda found: found[:-4], 'has 12 images and the recording has 11: it has changed since')])
+def test_answers_of_other_images_are_not_gone_on_with(change, match, checkpoint, tmp_path):
+    _, store = ran(replay(checkpoint, tmp_path))
+    store.finished = []
+    store.finish((), {})  # as one that was interrupted behind its last image
+    store.close()
+    with pytest.raises(ConfigError, match=match):
+        ran(replay(checkpoint, tmp_path, recording=MadeRecording(change(messages()))))
+
+
+def test_an_image_that_was_lost_is_answered_again(checkpoint, tmp_path, whole):
+    _, store = ran(replay(checkpoint, tmp_path))
+    store.finished = []
+    store.finish((), {})
+    store.close()
+    images = tmp_path / 'answers' / 'images.bin'
+    images.write_bytes(images.read_bytes()[:-3 * store.images.kind.itemsize - 1])
+    results, store = ran(replay(checkpoint, tmp_path))
+    store.close()
+    assert_same(numbers(results), numbers(whole))
 
 
 def test_a_full_disk_keeps_what_was_answered(checkpoint, tmp_path, whole, monkeypatch):
