@@ -9,6 +9,7 @@ Topics are found by their names and types; those that may command a robot are pl
 /recorded. docs/bags.md has the rest.
 """
 from launch.actions import LogInfo
+from sqap_vla_ros.ros.bags.alone import check_nobody_is_misled
 from sqap_vla_ros.ros.launching.arguments import Argument, vla_arguments
 from sqap_vla_ros.ros.launching.nodes import describe, rviz
 from sqap_vla_ros.ros.launching.replay_nodes import has_rosbag2, replay_actions
@@ -23,6 +24,7 @@ ARGUMENTS = {**REPLAY, **NODE, **{
 def start(context, given):
     """Return recorder, node, player, and RViz where it is asked for."""
     replay = replay_of(given, has_rosbag2())
+    check_nobody_is_misled(replay.told)
     told = [LogInfo(msg=f'replay.launch.py: {note}') for note in replay.notes]
     return [*told, *replay_actions(replay), *rviz(replay.robot, given['rviz'])]
 

@@ -34,19 +34,29 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **arguments):
         """Take what an ArgumentParser takes."""
         super().__init__(**{'formatter_class': Formatter, **arguments})
+        self._greedy = ''  # the last option given that takes any number of words
         self._negative_number_matcher = _NEGATIVE  # argparse takes -1e-3 for an option
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
         """Parse; an unknown option is told before what it leaves missing."""
+        self._greedy = ''
         for word in args or ():
             if word == '--':
                 break
+            if self._is_greedy(word):
+                self._greedy = word
             self._check_option(word.partition('=')[0])
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str):
         """Print one line and end with status 2."""
+        if self._greedy and message.startswith('the following arguments are required: '):
+            message += f'; {self._greedy} takes all words behind it: give them before it'
         self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
+
+    def _is_greedy(self, word: str) -> bool:
+        action = self._option_string_actions.get(word)
+        return action is not None and action.nargs in ('+', '*')
 
     def _check_option(self, name: str) -> None:
         known = self._option_string_actions

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      'pause, and a second one the end.')
     add = parser.add_argument
     add('bag', metavar='BAG', help='directory of the bag, or a file of it')
-    add('--clock', type=float, nargs='?', const=CLOCK_HZ, default=0.0, metavar='HZ',
+    add('--clock', type=_hertz, nargs='?', const=CLOCK_HZ, default=0.0, metavar='HZ',
         help=f'tell the time of the recording on /clock, from 1 to 1000 Hz; {CLOCK_HZ:g} without '
         'a number; default: not at all')
     add('--rate', type=float, default=1.0, metavar='X',
@@ -39,7 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--instruction-topic', default='/instruction', metavar='NAME',
         help='full name of the topic on which that is told')
     add('--beside-others', action='store_true', help='play also where somebody else publishes the '
-        'same topics')
+        'same topics, or could act on what it hears')
+
+
+def _hertz(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no number: give the bag before --clock, or --clock={CLOCK_HZ:g}'
+        ) from None
 
 
 def run(args: argparse.Namespace) -> int:

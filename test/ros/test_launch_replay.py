@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What replay.launch.py plays, records and refuses; launch itself is not needed."""
+from launch_doubles import load_file, stand_ins
 from libero_bag import LIBERO_BAG
 import pytest
 from sqap_vla_ros.commands import play, record
@@ -9,7 +10,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.recordings.bag_writer import Offer, opened_bag
 from sqap_vla_ros.recordings.made import serialized, standard_types
 from sqap_vla_ros.recordings.open import open_recording
-from sqap_vla_ros.ros.bags import player as player_module
+from sqap_vla_ros.ros.bags import alone as alone_module
 from sqap_vla_ros.ros.bags.player import Player, PlayOptions
 from sqap_vla_ros.ros.launching.arguments import vla_arguments
 from sqap_vla_ros.ros.launching.replaying import DEFAULTS, REPLAY, replay_of
@@ -128,7 +129,7 @@ def by_rosbag2(made):
      {'instruction': '/urscript_interface/script_command'})])
 def test_the_node_listens_where_both_players_play_and_no_robot_does(
         kinds, given, heard, bag, monkeypatch, capsys):
-    monkeypatch.setattr(player_module, 'DISCOVERY_S', 0.0)
+    monkeypatch.setattr(alone_module, 'DISCOVERY_S', 0.0)
     path = bag({**CAMERA, **kinds})
     own, other = replay(bag=path, **given), replay(True, bag=path, **given)
     assert other.by_rosbag2
@@ -136,6 +137,29 @@ def test_the_node_listens_where_both_players_play_and_no_robot_does(
         for role, topic in heard.items():
             assert dict(made.robot.remappings)[role] == names[topic] == f'/recorded{topic}'
         assert names['/tf'] == '/tf' and names['/image/compressed'] == '/image/compressed'
+
+
+def test_all_that_is_said_is_asked_about_before():
+    told = replay(task='x').told
+    assert told['/clock'] == 'rosgraph_msgs/msg/Clock' and told['/image/compressed'] == IMAGE
+    assert told['/instruction'] == STRING and '/delta_twist_cmds' not in told
+
+
+def test_it_is_asked_about_before_anything_is_started(monkeypatch):
+    asked = []
+
+    def refuse(told):
+        asked.append(told)
+        raise ConfigError('somebody listens')
+    with stand_ins():
+        module = load_file('replay.launch.py')
+        monkeypatch.setattr(module, 'check_nobody_is_misled', refuse)
+        with pytest.raises(ConfigError, match='somebody listens'):
+            module.start(None, {
+                **{name: argument.default for name, argument in module.ARGUMENTS.items()},
+                'bag': str(LIBERO_BAG), 'config': 'libero_sim', 'checkpoint': 'libero_goal',
+                'out': 'false'})
+    assert '/instruction' in asked[0]
 
 
 def test_a_task_is_told_where_a_node_in_a_namespace_listens(bag):

@@ -21,7 +21,10 @@ from sqap_vla_ros.recordings.bag_writer import Offer, opened_bag
 from sqap_vla_ros.recordings.made import serialized, standard_types
 from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.recordings.recording import Topic
-from sqap_vla_ros.ros.bags import player as player_module, recorder as recorder_module
+from sqap_vla_ros.ros.bags import (
+    alone as alone_module, player as player_module, recorder as recorder_module)
+from sqap_vla_ros.ros.bags.alone import check_alone, check_nobody_is_misled
+from sqap_vla_ros.ros.bags.latched import latched_before
 from sqap_vla_ros.ros.bags.live_types import (
     add_type, difference, installed_types, message_class, UnknownType)
 from sqap_vla_ros.ros.bags.play_options import PlayOptions
@@ -40,7 +43,7 @@ KINDS = ('sensor_msgs/msg/CameraInfo', 'diagnostic_msgs/msg/DiagnosticArray', 's
 @pytest.fixture(autouse=True)
 def near(monkeypatch):
     """Nobody here is further away than a process."""
-    monkeypatch.setattr(player_module, 'DISCOVERY_S', 0.3)
+    monkeypatch.setattr(alone_module, 'DISCOVERY_S', 0.3)
     monkeypatch.setattr(recorder_module, 'LOOK_S', 0.2)
 
 
@@ -190,8 +193,69 @@ def test_nothing_is_played_among_what_somebody_else_says(capfd):
                 info.node_name == other.node.get_name()
                 for info in session.node.get_publishers_info_by_topic('/tf')), WAIT_S)
             with pytest.raises(
-                    ConfigError, match=r'already: /tf \(sqap_vla_other_\d+\).*ROS_DOMAIN_ID'):
+                    ConfigError, match=r'already: /tf \(/sqap_vla_other_\w+\).*ROS_DOMAIN_ID'):
                 Player(session, open_recording(LIBERO_BAG), PlayOptions(str(LIBERO_BAG)))
+
+
+@pytest.mark.parametrize('topic', ['/instruction', '/image/compressed'])
+def test_nothing_is_played_to_a_node_that_could_act_on_it(topic, monkeypatch):
+    recording = open_recording(LIBERO_BAG)
+    told = {kind.name: kind.kind for kind in recording.topics if 'cmd' not in kind.name}
+    with Session('other') as other, Session('bags') as session:
+        other.node.create_subscription(message_class(told[topic]), topic, print, 10)
+        assert session.until(
+            lambda: session.node.get_subscriptions_info_by_topic(topic), WAIT_S)
+        check_alone(session, told)  # it only listens
+        commands = other.node.create_publisher(
+            message_class('geometry_msgs/msg/TwistStamped'), '/cmds', 10)
+        assert session.until(
+            lambda: session.node.get_publishers_info_by_topic('/cmds'), WAIT_S)
+        words = rf'could act on it: {topic} \(/sqap_vla_other_\w+\).*ROS_DOMAIN_ID'
+        with pytest.raises(ConfigError, match=words):
+            check_alone(session, told)
+        check_alone(session, told, other.node.get_fully_qualified_name())
+        if topic == '/instruction':
+            monkeypatch.setattr(alone_module, 'DISCOVERY_S', WAIT_S)
+            with pytest.raises(ConfigError, match=words):
+                check_nobody_is_misled(told)
+        with pytest.raises(ConfigError, match=words + '.*--beside-others'):
+            Player(session, recording, PlayOptions(str(LIBERO_BAG)))
+        other.node.destroy_publisher(commands)
+
+
+def test_two_processes_of_one_number_are_two():
+    assert Session('play')._name != Session('play')._name
+
+
+def test_a_start_in_the_middle_tells_what_holds_then_and_nothing_else(tmp_path):
+    store, kind = standard_types(), 'std_msgs/msg/String'
+    TF = 'tf2_msgs/msg/TFMessage'
+    with opened_bag(tmp_path / 'bag', store=store) as bag:
+        for topic, what in {'/instruction': kind, '/notes': kind, '/tf_static': TF}.items():
+            bag.add_topic(topic, what, [Offer(latched=True, depth=2)])
+        for number, frames in enumerate(['ab', 'b', 'c', 'c', 'd']):
+            for topic in ('/instruction', '/notes'):
+                bag.write(topic, 10**18 + number, serialized(store, kind, {'data': str(number)}))
+            bag.write('/tf_static', 10**18 + number, serialized(store, TF, {'transforms': [
+                {'child_frame_id': frame} for frame in frames]}))
+    recording = open_recording(tmp_path / 'bag')
+    names = [topic.name for topic in recording.topics]
+    held = {}
+    for message in latched_before(recording, names, 10**18 + 4):
+        held.setdefault(message.topic, []).append(message.time_ns - 10**18)
+    assert held == {'/instruction': [3], '/notes': [2, 3], '/tf_static': [0, 1, 3]}
+    assert latched_before(recording, ['/talk'], 10**18 + 4) == []
+    depths = {topic.name: offered(topic).depth for topic in recording.topics}
+    assert depths == {'/instruction': 1, '/notes': 2, '/tf_static': 100}
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--clock', 'BAG'], "'BAG' is no number: give the bag before --clock, or --clock=100"),
+    (['--topics', '/a', 'BAG'], 'required: BAG; --topics takes all words behind it')])
+def test_a_bag_that_an_option_takes_is_told(arguments, words, capfd):
+    with pytest.raises(SystemExit):
+        cli.main(['play', *arguments])
+    assert words in capfd.readouterr().err
 
 
 def test_the_simulators_node_offers_what_its_bags_have(simulator):
@@ -217,6 +281,14 @@ def test_the_simulators_node_offers_what_its_bags_have(simulator):
     (['play', 'none'], 'none'), (['play', LIBERO_BAG, '--rate', '0'], '--rate is 0, expected'),
     (['play', LIBERO_BAG, '--start', '9'], '--start is 9 s, but libero_bag is 5.3 s long'),
     (['play', LIBERO_BAG, '--start', '2', '--end', '1'], 'an end behind it'),
+    (['play', LIBERO_BAG, '--end', 'inf'], '--end inf: expected'),
+    (['play', LIBERO_BAG, '--start', 'nan'], '--start is nan and'),
+    (['play', LIBERO_BAG, '--end', 'nan'], '--end nan: expected'),
+    (['play', LIBERO_BAG, '--remap', '/tf:=/joint_states'],
+     'would both be played as /joint_states, and a topic has one type'),
+    (['play', LIBERO_BAG, '--remap', '/tf:=/clock', '--clock'],
+     '--clock (rosgraph_msgs/msg/Clock)'),
+    (['play', LIBERO_BAG, '--remap', '/tf:=/a b'], "'/a b', expected a ROS name"),
     (['play', LIBERO_BAG, '--clock', '5000'], '--clock is 5000, expected 1 to 1000'),
     (['play', LIBERO_BAG, '--remap', '/a=/b'], '--remap /a=/b: expected /FROM:=/TO'),
     (['play', LIBERO_BAG, '--remap', '/a:=/b'], '--remap /a: nothing is played under this name'),
@@ -385,7 +457,7 @@ def test_a_pause_on_a_terminal_lasts_until_enter_and_ends_with_another_ctrl_c(mo
     monkeypatch.setattr(sys, 'stdin', os.fdopen(writer))
     with Session('bags') as session:
         player = Player(session, open_recording(LIBERO_BAG), PlayOptions(str(LIBERO_BAG)))
-        player._began_s = began_s = time.monotonic()
+        began_s = player._began_s  # a pause may come while it waits for a node
         session.interrupts = 1
         os.write(reader, b'\n')
         player._pause_if_asked()

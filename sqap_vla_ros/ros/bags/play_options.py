@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import math
 
 from ...errors import ConfigError
 
@@ -42,7 +43,7 @@ class PlayOptions:
             raise ConfigError(f'--rate is {self.rate:g}, expected 0.01 to 100')
         if self.clock_hz and not 1 <= self.clock_hz <= 1000:
             raise ConfigError(f'--clock is {self.clock_hz:g}, expected 1 to 1000 Hz')
-        end_s = self.end_s
-        if self.start_s < 0 or end_s is not None and end_s <= self.start_s:
-            raise ConfigError(f'--start is {self.start_s:g} and --end {end_s}: expected 0 or '
-                              'more, and an end behind it')
+        end_s = self.start_s + 1 if self.end_s is None else self.end_s
+        if not (0 <= self.start_s < end_s and math.isfinite(end_s)):
+            raise ConfigError(f'--start is {self.start_s:g} and --end {self.end_s}: expected 0 '
+                              'or more seconds, and an end behind it')

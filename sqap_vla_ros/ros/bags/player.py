@@ -20,6 +20,8 @@ from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
+from .alone import check_alone
+from .latched import latched_before
 from .live_types import add_type, difference, installed_types, message_class, UnknownType
 from .play_options import PlayOptions
 from .quality import offered
@@ -27,17 +29,17 @@ from .waiting import ActiveNode
 from .. import qos
 from ..messages import time_message
 from ..tools.session import Session
+from ..vla.config import check_ros_name
 from ...errors import ConfigError
 from ...recordings.bag import BagRecording
 from ...recordings.open import open_recording
-from ...recordings.playlist import is_latched, playlist
+from ...recordings.playlist import CLOCK, is_latched, playlist, STRING
 from ...recordings.stamp_offset import stamp_offset_ns
 from ...support.progress import Progress
 
 INTERRUPTED = 130
 CLOCK_TOPIC = '/clock'
 CLOCK_DEPTH = 10
-DISCOVERY_S = 1.0  # after which publishers of others are known
 PATIENCE_S = 0.05  # between looks at Ctrl-C
 LATE_S = 0.1
 FLUSH_S = 1.0
@@ -95,6 +97,7 @@ class Player:
         self._kinds = {topic.name: topic for topic in recording.topics}
         self._names = self._playable(playlist(
             recording.topics, options.topics, options.own_names, not options.clock_hz))
+        self._told = self._told_kinds()
         self._offset_ns = stamp_offset_ns(recording, self._names) if options.clock_hz else 0
         node = session.node
         self._publishers = {
@@ -107,8 +110,10 @@ class Player:
         self._clock = node.create_publisher(
             Clock, CLOCK_TOPIC, CLOCK_DEPTH) if options.clock_hz else None
         self._at_ns, self._next_tick_ns = self._start_ns, 0
-        self._late_s = 0.0
-        self._check_alone()
+        self._began_s, self._late_s = time.monotonic(), 0.0
+        if not options.beside_others:
+            check_alone(session, self._told, options.wait_for,
+                        ', or under other names (--remap), or say --beside-others')
 
     @property
     def position_s(self) -> float:
@@ -184,23 +189,22 @@ class Player:
         if told:
             raise UnknownType(f'{told}: it was recorded by another version of the package')
 
-    def _check_alone(self):
-        """Raise ConfigError where somebody else publishes what is to be played."""
-        node, names = self._session.node, set(self._names.values())
-        names |= {self._options.instruction_topic} if self._options.instruction else set()
-        names |= {CLOCK_TOPIC} if self._options.clock_hz else set()
-        self._session.until(lambda: False, DISCOVERY_S)
-        if self._session.interrupts:
-            raise KeyboardInterrupt
-        others = {name: info.node_name for name in sorted(names)
-                  for info in node.get_publishers_info_by_topic(name)
-                  if info.node_name != node.get_name()}
-        if others and not self._options.beside_others:
-            raise ConfigError(
-                'somebody publishes already: ' + ', '.join(
-                    f'{name} ({other})' for name, other in others.items())
-                + '. A recording among live messages misleads whoever listens: play it in another '
-                'ROS_DOMAIN_ID, or under other names (--remap), or say --beside-others')
+    def _told_kinds(self) -> dict[str, str]:
+        """Return {name: type} of all that is said; raise ConfigError for two types on one."""
+        options, said = self._options, {}
+        pairs = [(played, self._kinds[name].kind, name) for name, played in self._names.items()]
+        pairs += [(CLOCK_TOPIC, CLOCK, '--clock')] if options.clock_hz else []
+        if options.instruction:
+            pairs += [(options.instruction_topic, STRING, '--instruction')]
+        for played, kind, source in pairs:
+            check_ros_name(f'{source}, played as,', played, may_be_empty=False)
+            other, first = said.setdefault(played, (kind, source))
+            if other != kind:
+                raise ConfigError(
+                    f'{first} ({other}) and {source} ({kind}) would both be played as {played}, '
+                    'and a topic has one type: give one of them another name by --remap, or '
+                    'leave it out by --topics')
+        return {played: kind for played, (kind, _) in said.items()}
 
     def _latch(self) -> None:
         """Be at the first moment that is played, and publish what was latched before."""
@@ -208,9 +212,8 @@ class Player:
         self._tick(self._start_ns)
         if self._instruction is not None:
             self._instruction.publish(String(data=self._options.instruction))
-        latched = [name for name in self._names if is_latched(self._kinds[name])]
-        if latched and self._start_ns > self._begin_ns:
-            for message in self._recording.messages(latched, None, self._start_ns - 1):
+        if self._start_ns > self._begin_ns:
+            for message in latched_before(self._recording, self._names, self._start_ns):
                 self._publishers[message.topic].publish(bytes(message.data))
 
     def _wait_for_node(self) -> None:

@@ -10,11 +10,11 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 
-from ...recordings.playlist import is_latched
+from ...recordings.playlist import is_latched, LATCHED, TF
 from ...recordings.recording import Topic
 
 LEAST_DEPTH = 10
-LATCHED_DEPTH = 100  # /tf_static: what several publishers latched comes from one here
+LATCHED_TF = 100  # /tf_static: what several publishers latched comes from one here
 QUEUE = 500  # of a recorder: messages that may wait while a disk is slow
 DEEPEST = 10_000
 
@@ -26,13 +26,22 @@ def offered(topic: Topic) -> QoSProfile:
     What is latched is reliable, too: nobody who asks for the one asks for less of the other.
     """
     latched = is_latched(topic)
-    least = LATCHED_DEPTH if latched else LEAST_DEPTH
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=min(max(topic.depth, least), DEEPEST),
+        history=HistoryPolicy.KEEP_LAST, depth=min(told_depth(topic), DEEPEST),
         reliability=(ReliabilityPolicy.RELIABLE if topic.reliable or latched
                      else ReliabilityPolicy.BEST_EFFORT),
         durability=(DurabilityPolicy.TRANSIENT_LOCAL if latched
                     else DurabilityPolicy.VOLATILE))
+
+
+def told_depth(topic: Topic) -> int:
+    """Return how many messages of a topic a player keeps: for whoever is slow, or comes late."""
+    if not is_latched(topic):
+        return max(topic.depth, LEAST_DEPTH)
+    if topic.kind == TF:
+        return max(topic.depth, LATCHED_TF)
+    # of instructions only the last one holds; nobody is to do the one before
+    return 1 if topic.name.endswith(LATCHED) else max(topic.depth, 1)
 
 
 def asked(publishers: Sequence[QoSProfile]) -> QoSProfile:

@@ -14,7 +14,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.recordings.bag import BagRecording
 from sqap_vla_ros.recordings.bag_writer import check_new_bag
 from sqap_vla_ros.recordings.open import open_recording
-from sqap_vla_ros.recordings.playlist import absolute, playlist
+from sqap_vla_ros.recordings.playlist import absolute, CLOCK, playlist, STRING
 from sqap_vla_ros.replay.topic_roles import COMMANDS
 from sqap_vla_ros.replay.topics import topic_map
 
@@ -48,14 +48,15 @@ class Replay:
     A replay, checked.
 
     names: {topic of the bag: name that it is played under}.  notes: what to tell before.
-    named: those of sqap-vla play that is not told otherwise.  by_rosbag2: whether ros2 bag plays
-    and records.  out: None for no recording.
+    kinds: {topic: type}.  named: names of sqap-vla play that is not told otherwise.  by_rosbag2:
+    whether ros2 bag plays and records.  out: None for no recording.
     """
 
     bag: str
     robot: Robot
     names: Mapping[str, str]
     named: Mapping[str, str]
+    kinds: Mapping[str, str]
     rate: float
     start_s: float
     loop: bool
@@ -64,6 +65,13 @@ class Replay:
     task: str = ''
     task_topic: str = ''
     notes: Sequence[str] = field(default=())
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Return {name: type} of all that the player says."""
+        task = {self.task_topic: STRING} if self.task else {}
+        return {'/clock': CLOCK, **task, **{
+            played: self.kinds[topic] for topic, played in self.names.items()}}
 
     @property
     def play_command(self) -> list[str]:
@@ -110,6 +118,7 @@ def replay_of(given: Mapping[str, str], has_rosbag2: bool) -> Replay:
         named = playlist(recording.topics, with_clock=False)
         given, notes, moved = _with_topics(given, recording, named)
         names = {**named, **moved}
+        kinds = {topic.name: topic.kind for topic in recording.topics}
         notes += [f'lost: {text}' for text in recording.losses]
     finally:
         recording.close()
@@ -118,8 +127,8 @@ def replay_of(given: Mapping[str, str], has_rosbag2: bool) -> Replay:
     if given['task']:
         names = {topic: played for topic, played in names.items() if played != task_topic}
     replay = Replay(
-        given['bag'], robot, names, named, _number(given, 'rate', 0.01, 100), start_s,
-        truth('loop', given['loop']), _out(given), by_rosbag2=False,
+        given['bag'], robot, names, named, kinds, _number(given, 'rate', 0.01, 100),
+        start_s, truth('loop', given['loop']), _out(given), by_rosbag2=False,
         task=given['task'], task_topic=task_topic, notes=notes)
     return replace(replay, by_rosbag2=_is_by_rosbag2(given['player'], has_rosbag2, replay))
 

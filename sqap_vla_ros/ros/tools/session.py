@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import os
+from secrets import token_hex
 import signal
 import threading
 import time
@@ -31,7 +32,8 @@ class Session:
     def __init__(self, name: str):
         """Take part in the graph from __enter__ on."""
         self.interrupts, self.is_terminated = 0, False
-        self._name, self._handlers = f'sqap_vla_{name}_{os.getpid()}', {}
+        # processes of two computers, or containers, may have the same number
+        self._name, self._handlers = f'sqap_vla_{name}_{os.getpid()}_{token_hex(4)}', {}
 
     def __enter__(self) -> Session:
         self._context = rclpy.Context()
