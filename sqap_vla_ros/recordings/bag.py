@@ -237,7 +237,7 @@ def _told_counts(metadata) -> dict[str, int]:
     for item in metadata.get('topics_with_message_count') or ():
         try:
             counts[item['topic_metadata']['name']] = int(item['message_count'])
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, OverflowError):
             continue
     return counts
 

@@ -8,6 +8,7 @@ Files that were compressed as a whole are unpacked to the place for temporary fi
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 import re
@@ -26,6 +27,11 @@ METADATA = 'metadata.yaml'
 MAGIC_OF_ROS_1 = b'#ROSBAG'
 ROS_1 = ('{0} is a bag of ROS 1, expected one of ROS 2: convert it by `rosbags-convert --src {0} '
          '--dst {1}`')
+INFORMATION = 'rosbag2_bagfile_information'
+_LISTS = {'relative_file_paths': (str, 'names of files'),
+          'topics_with_message_count': (dict, 'topics with their counts')}
+_UNUSABLE = '{} cannot be used ({}): the files beside it are read without it'
+_SHOWN = 60  # characters of what is found instead
 _PIECE = 4 * 2**20
 
 
@@ -96,11 +102,33 @@ def _metadata(path, losses) -> dict:
     import yaml
     try:
         content = loaded_yaml(path.read_text(encoding='utf-8'))
-        return dict(content['rosbag2_bagfile_information'])
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError) as error:
-        losses.append(f'{path} cannot be used ({_first_line(error)}): the files beside it are '
-                      'read without it')
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        losses.append(_UNUSABLE.format(path, _first_line(error)))
         return {}
+    information = content.get(INFORMATION) if isinstance(content, dict) else None
+    if not isinstance(information, dict):
+        losses.append(_UNUSABLE.format(path, f'it is {_shown(content)}, expected '
+                                       f'{INFORMATION} with what the bag holds'))
+        return {}
+    return _of_expected_types(path, information, losses)
+
+
+def _of_expected_types(path, information, losses) -> dict:
+    """Return what is of the type that it should be of; the rest is a loss."""
+    found = {str(name): value for name, value in information.items() if value is not None}
+    for name, (kind, words) in _LISTS.items():
+        value = found.get(name, [])
+        if not (isinstance(value, list) and all(isinstance(item, kind) for item in value)):
+            losses.append(f'{path}: {name} is {_shown(value)}, expected a list of {words}: the '
+                          'bag is read without it')
+            del found[name]
+    return found
+
+
+def _shown(value) -> str:
+    """Return the beginning of what stands in a YAML text."""
+    text = 'empty' if value is None else repr(value)
+    return text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
 
 
 def loaded_yaml(text: str):
@@ -114,10 +142,10 @@ def _first_line(error) -> str:
 
 
 def _of_directory(folder, metadata, losses) -> list[Path]:
-    told = [Path(str(name)).name for name in metadata.get('relative_file_paths') or ()]
+    told = metadata.get('relative_file_paths', [])
     lying = _storage_files(folder)
     named = [_beside(folder, name) for name in told]
-    found = [file for file in named if file is not None]
+    found = _once(folder, [file for file in named if file is not None], losses)
     missing = [name for name, file in zip(told, named) if file is None]
     if missing and not found and lying:
         losses.append(f'{folder / METADATA} names {_some(missing)}, which is not there: read was '
@@ -150,11 +178,27 @@ def _recordings_below(folder) -> str:
         'bag': is_bag, 'LeRobot data set': lambda path: (path / INFO).is_file()})
 
 
+def _once(folder, files, losses) -> list[Path]:
+    """Return files without those that were named before, packed or not; tell of them."""
+    kept = {}
+    for file in files:
+        kept.setdefault(str(file).removesuffix(PACKED), file)
+    again = len(files) - len(kept)
+    if again:
+        losses.append(f'{folder / METADATA} names {len(files)} files, of which {again} '
+                      f'{"are" if again > 1 else "is"} named before: each is read once')
+    return list(kept.values())
+
+
 def _beside(folder, name) -> Path | None:
-    """Return the file of a name, also packed or unpacked, None if it is not there."""
-    for each in (name, f'{name}{PACKED}', name.removesuffix(PACKED)):
-        if each and (folder / each).is_file():
-            return folder / each
+    """Return the file of a name, in its folder or beside, packed or not; None for none."""
+    path = Path(name)
+    is_below = not path.is_absolute() and '..' not in path.parts
+    for place in ([name] if is_below else []) + [path.name]:
+        for each in (place, f'{place}{PACKED}', place.removesuffix(PACKED)):
+            with suppress(OSError, ValueError):  # no name that a file can have
+                if each and (folder / each).is_file():
+                    return folder / each
     return None
 
 
@@ -170,7 +214,7 @@ def unpacked_file(path: Path, folder: Path, losses: list[str]) -> Path:
     Of one that was cut off it returns as much as can be unpacked.  Raises ConfigError where there
     is no room.
     """
-    zstd, target = zstd_module(), Path(folder) / path.stem
+    zstd, target = zstd_module(), Path(tempfile.mkdtemp(dir=folder)) / path.stem
     total = path.stat().st_size
     with (Progress(f'unpacking {path.name}', total, 'B', scaled=True) as progress,
           path.open('rb') as packed, target.open('wb') as out):

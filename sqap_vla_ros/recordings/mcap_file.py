@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -12,7 +13,7 @@ import struct
 from .mcap_index import BEGINNING, index, LOOSE
 from .mcap_records import (
     chunk_beginning, chunk_head, chunk_records, HEAD, MESSAGE, MESSAGE_HEAD, records_in)
-from .parts import Block, Part, Raw, unpacked
+from .parts import Block, LATEST_NS, Part, Raw, unpacked
 
 
 class McapFile:
@@ -25,6 +26,7 @@ class McapFile:
         self._file = path.open('rb')
         try:
             index(self._file, path.stat().st_size, self.part, told)
+            self._leave_out_timeless()
         except BaseException:
             self._file.close()
             raise
@@ -45,7 +47,18 @@ class McapFile:
         if self._packed_wrong:
             found.append(f'{name}: {len(self._packed_wrong)} messages are damaged: they cannot be '
                          'unpacked')
-        return self.part.losses + found
+        return self.part.losses + found + self.part.timeless_told()
+
+    def _leave_out_timeless(self):
+        """Mend the ends of blocks that hold messages whose times cannot be."""
+        for block in list(self.part.blocks):
+            if block.end_ns > LATEST_NS:
+                times = [time_ns for time_ns, _ in self.times(block)]
+                if times:
+                    block.start_ns, block.end_ns = min(times), max(times)
+                else:
+                    self.part.blocks.remove(block)
+        self.part.counts -= Counter(self.part.timeless.values())
 
     def _places(self):
         return {block.place[:2] for block in self.part.blocks}
@@ -72,7 +85,8 @@ class McapFile:
             for kind, begin, end in records_in(records):
                 if kind == MESSAGE:
                     channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(records, begin)
-                    heads.append((time_ns, channel, begin + MESSAGE_HEAD.size, end))
+                    if self.part.has_time(time_ns, channel, (block.place[0], begin)):
+                        heads.append((time_ns, channel, begin + MESSAGE_HEAD.size, end))
         except (ValueError, struct.error, OSError) as error:
             if block.place[2] != BEGINNING:
                 self.part.damaged[block.place[:2]] = str(error)

@@ -14,7 +14,7 @@ import struct
 from typing import NamedTuple
 import zlib
 
-from .parts import Channel, unlz4, zstd_module
+from .parts import Channel, MAX_BYTES, unlz4, zstd_module
 
 MAGIC = b'\x89MCAP0\r\n'
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 1, 2, 3, 4, 5, 6
@@ -26,7 +26,6 @@ CHUNK_HEAD = struct.Struct('<QQQII')  # the last: how long the name of the compr
 CHUNK_INDEX_HEAD = struct.Struct('<QQQQI')
 STATISTICS_HEAD = struct.Struct('<QHIIIIQQI')
 FOOTER_BYTES = HEAD.size + 20 + len(MAGIC)
-MAX_CHUNK_BYTES = 2**30  # a message of a chunk beyond is no image
 _TEXT = struct.Struct('<I')
 
 
@@ -93,8 +92,8 @@ def _map(data) -> dict[str, str]:
 def chunk_head(content) -> ChunkHead:
     """Return the head of a chunk, of which the beginning is enough."""
     start_ns, end_ns, size, checksum, length = CHUNK_HEAD.unpack_from(content)
-    if length > 16 or size > MAX_CHUNK_BYTES:
-        raise ValueError(f'a chunk of {size} bytes, expected at most {MAX_CHUNK_BYTES}')
+    if length > 16 or size > MAX_BYTES:
+        raise ValueError(f'a chunk of {size} bytes, expected at most {MAX_BYTES}')
     at = CHUNK_HEAD.size
     compression = bytes(content[at:at + length]).decode()
     data_size, = struct.unpack_from('<Q', content, at + length)
@@ -143,7 +142,7 @@ def _unknown(data, head):
 
 
 _UNPACK = {'': lambda data, head: data, 'zstd': _unzstd,
-           'lz4': lambda data, head: unlz4(data) if len(data) else b''}
+           'lz4': lambda data, head: unlz4(data, head.size) if len(data) else b''}
 
 
 def records_in(data) -> Iterator[tuple[int, int, int]]:

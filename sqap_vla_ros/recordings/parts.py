@@ -19,6 +19,9 @@ from typing import NamedTuple, Protocol
 
 LZ4, ZSTD = b'\x04\x22\x4d\x18', b'\x28\xb5\x2f\xfd'  # what their frames begin with
 CDR = 'cdr'
+MAX_BYTES = 2**30  # of a chunk or a message, unpacked; what is beyond is no image
+LATEST_NS = 2**62  # in the year 2116; no message came in later, nor before 1970
+_STEP = 4 * 2**20
 
 
 class Channel(NamedTuple):
@@ -71,7 +74,8 @@ class Part:
 
     counts: messages by the number of their channel.  blocks: in the order in the file.
     damaged: (where it begins, how many bytes): why it cannot be read.  losses: what else is lost,
-    in words.  distro: the ROS distribution that wrote it, ''.
+    in words.  distro: the ROS distribution that wrote it, ''.  timeless: the number of the
+    channel of each message that was left out for a time that cannot be, by its place.
     """
 
     path: Path
@@ -82,6 +86,21 @@ class Part:
     damaged: dict[tuple[int, int], str] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
     distro: str = ''
+    timeless: dict[tuple, int] = field(default_factory=dict)
+
+    def has_time(self, time_ns, channel: int, place: tuple) -> bool:
+        """Return whether a message came in at a time that can be; note one that did not."""
+        if isinstance(time_ns, int) and 0 <= time_ns <= LATEST_NS:
+            return True
+        self.timeless[place] = channel
+        return False
+
+    def timeless_told(self) -> list[str]:
+        """Return what is to be said of messages whose times cannot be."""
+        count = len(self.timeless)
+        return [f'{self.path.name}: {count} message{"s" * (count > 1)} left out for the time at '
+                f'which {"they" if count > 1 else "it"} came in: expected 0 to {LATEST_NS} ns'
+                ] if count else []
 
 
 class Storage(Protocol):
@@ -113,18 +132,31 @@ def unzstd(data: bytes) -> bytes:
     """Return what was packed by Zstandard; raise ValueError."""
     zstd = zstd_module()
     try:
-        return zstd.decompress(data)
+        return _within(MAX_BYTES, zstd.ZstdDecompressor(), data)
     except zstd.ZstdError as error:
         raise ValueError(str(error)) from error
 
 
-def unlz4(data: bytes) -> bytes:
-    """Return what was packed by LZ4 as a frame; raise ValueError."""
-    from lz4.frame import decompress
+def unlz4(data: bytes, limit: int | None = None) -> bytes:
+    """Return what was packed by LZ4 as a frame; raise ValueError, also for more than limit."""
+    from lz4.frame import LZ4FrameDecompressor
     try:
-        return decompress(data)
+        return _within(MAX_BYTES if limit is None else limit, LZ4FrameDecompressor(), data)
     except RuntimeError as error:
         raise ValueError(str(error)) from error
+
+
+def _within(limit, unpack, data) -> bytes:
+    """Return what a frame unpacks to, step by step: a few kB may unpack to gigabytes."""
+    pieces, size = [], 0
+    while not unpack.eof:
+        pieces.append(unpack.decompress(data, _STEP))
+        size, data = size + len(pieces[-1]), b''
+        if size > limit:
+            raise ValueError(f'it unpacks to more than {limit} bytes')
+        if unpack.needs_input and not unpack.eof:
+            raise ValueError(f'it was cut off: {size} bytes of it can be unpacked')
+    return b''.join(pieces)
 
 
 def zstd_module():

@@ -56,7 +56,7 @@ class SqliteFile:
         """Return what is damaged, as far as it was read."""
         lost = [f'{self.part.path.name}: the data of {len(self._lost)} messages is damaged'
                 ] if self._lost else []
-        return self.part.losses + lost
+        return self.part.losses + lost + self.part.timeless_told()
 
     def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
         """Yield the messages of channels in a block in the order of their times."""
@@ -74,7 +74,7 @@ class SqliteFile:
     def _rows_of(self, block) -> list[Row]:
         if self._pages:
             return list(block.place)
-        return list(self._rows('WHERE id BETWEEN ? AND ?', block.place))
+        return list(self._timed('WHERE id BETWEEN ? AND ?', block.place))
 
     def _content(self, row):
         """Return the data of a row, None for what is lost."""
@@ -87,6 +87,13 @@ class SqliteFile:
     def _blob(self, row):
         return bytes(self._data.execute(
             'SELECT data FROM messages WHERE id = ?', (row.number,)).fetchone()[0])
+
+    def _timed(self, condition='', numbers=()) -> Iterator[Row]:
+        """Yield the messages that came in at a time that can be."""
+        return filter(self._has_time, self._rows(condition, numbers))
+
+    def _has_time(self, row) -> bool:
+        return self.part.has_time(row.time_ns, row.topic, (row.number, row.place))
 
     def _rows(self, condition='', numbers=()) -> Iterator[Row]:
         for row in self._data.execute(
@@ -133,7 +140,7 @@ class SqliteFile:
             self._carve(f'{told_size - size} of {told_size} bytes are gone', size, told)
             return
         try:
-            self._note_all(self._rows())
+            self._note_all(self._timed())
         except sqlite3.Error as error:
             self._carve(f'it is damaged, {error}', size, told)
 
@@ -144,7 +151,9 @@ class SqliteFile:
         self._file = path.open('rb')
         self._pages = Pages(self._file, size)
         known = self.part.channels
-        newest = self._note_all(row for row in self._pages.rows(told) if row.topic in known)
+        self.part.timeless.clear()
+        newest = self._note_all(row for row in self._pages.rows(told)
+                                if row.topic in known and self._has_time(row))
         found = sum(self.part.counts.values())
         gone = f', of at least {newest}' if newest > found else ''
         self.part.losses.append(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from .topic_roles import FLAG, told_topic
+from .topic_roles import FLAG, HOLDS_NONE, told_topic
 from ..calibration.names import sibling_info, those_there
 from ..errors import ConfigError
 
@@ -48,15 +48,26 @@ def _image(topics, pictures, told, camera, transport, notes) -> str:
     what = f'{camera}/image' if camera else 'image'
     if what in told:
         return _told(what, told[what], topics, transport)
-    base, is_sure = _base(pictures, camera, what)
-    if base is None:
+    filled = _pictures([topic for topic in topics if topic.count])
+    topic, is_sure = _picture(filled, camera, transport, what)
+    named, is_named = _picture(pictures, camera, transport, what)
+    if topic is None:  # nobody has counted, or all are empty
+        topic, is_sure = named, is_named
+    if topic is None:
         raise ConfigError(_no_images(topics, pictures, what))
-    kinds = pictures[base]
-    topic = kinds.get(transport) or next(iter(kinds.values()))
+    if is_named and named != topic:
+        notes.append(HOLDS_NONE.format(what, named.name))
     if not is_sure:
         notes.append(f'{what} is taken from {topic.name}, the only one that it can be: '
                      f'{FLAG} {what}=TOPIC names another')
     return topic.name
+
+
+def _picture(pictures, camera, transport, what):
+    """Return (the topic of a camera's images or None, whether it is sure)."""
+    base, is_sure = _base(pictures, camera, what)
+    kinds = pictures.get(base, {})
+    return kinds.get(transport) or next(iter(kinds.values()), None), is_sure
 
 
 def _told(what, name, topics, transport) -> str:
@@ -103,11 +114,12 @@ def _info(topics, told, camera, image, notes) -> str:
     what = f'{camera}/camera_info' if camera else 'camera_info'
     if what in told:
         return told_topic(what, told[what], topics, (INFO,)).name if told[what] else ''
-    there = [topic.name for topic in topics if topic.kind == INFO]
-    for wanted in (what, sibling_info(image)):
-        exact = [name for name in there if name.strip('/') == wanted.strip('/')]
-        if exact:
-            return exact[0]
+    infos = [topic for topic in topics if topic.kind == INFO]
+    there = [topic.name for topic in infos]
+    exact = [topic for wanted in (what, sibling_info(image)) for topic in infos
+             if topic.name.strip('/') == wanted.strip('/')]
+    if exact:  # without messages if all are empty, or nobody has counted
+        return next((topic for topic in exact if topic.count), exact[0]).name
     mine = [name for name in there if not camera or camera.lower() in name.lower()]
     if len(mine) == 1 and 'depth' not in mine[0].lower():
         notes.append(f'{what} is taken from {mine[0]}, the only one that it can be: '

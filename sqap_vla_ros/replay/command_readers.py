@@ -149,13 +149,17 @@ class GripperReader(Reader):
         return self._joint((), [message.data] if np.isscalar(message.data) else message.data)
 
     def _joint(self, names, values):
-        """Return the value of the gripper's joint, or of the first where none is called so."""
+        """Return the value of the gripper's joint; without names, or if it is alone, the first."""
         if not len(values):
             raise ObservationError('no number in it')
-        names = list(names)
-        index = names.index(self.settings.gripper_joint) if (
-            self.settings.gripper_joint in names) else 0
-        return float(values[index])
+        names, joint = list(names), self.settings.gripper_joint
+        if names and len(names) != len(values):
+            raise ObservationError(f'{len(names)} names and {len(values)} numbers')
+        if len(names) > 1 and joint not in names:
+            raise ObservationError(
+                f'it tells {", ".join(names[:3])}{", ..." * (len(names) > 3)}, expected '
+                f'gripper_joint {joint!r} among them: set that parameter in --config')
+        return float(values[names.index(joint) if joint in names else 0])
 
     def commands(self) -> list[Commands]:
         """Return the openings, 0 closed .. 1 open."""

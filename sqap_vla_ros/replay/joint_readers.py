@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .command_readers import Reader, Rows
 from .results import Commands
 from .topic_roles import ARRAY, ARRAY_32, JOG, TRAJECTORY, TRAJECTORY_POINT
@@ -31,19 +33,29 @@ class JointReader(Reader):
     def take(self, time_ns, message):
         """Take a message; raise ObservationError for one that makes no sense."""
         if self.topic.kind != TRAJECTORY:
-            names, positions, velocities = self._numbers(message)
-            self._add(time_ns, self._known(names, positions, velocities), positions, velocities)
+            what = self._numbers(message)
+            _check_finite(*what[1:])
+            self._add(time_ns, self._known(*what), *what[1:])
             return
+        ahead = self._points(self._begin(time_ns, message), message)
+        self._reach(time_ns)
+        self._ahead = ahead
+        self._reach(time_ns)
+
+    def _points(self, start_ns, message):
+        """Return all points of a trajectory; of one that makes no sense none counts."""
         if not len(message.points):
             raise ObservationError('a trajectory without points')
-        self._reach(time_ns)
-        start_ns = begin_ns = self._begin(time_ns, message)
-        self._ahead = []
         for point in message.points:
+            _check_finite(point.positions, point.velocities)
+        reached_ns = [_duration_ns(point.time_from_start) for point in message.points]
+        if min(reached_ns) < 0 or reached_ns != sorted(reached_ns):
+            raise ObservationError('points whose time_from_start goes back, or is below 0')
+        found = []
+        for begin_ns, point in zip([0, *reached_ns], message.points):
             what = (list(message.joint_names), point.positions, point.velocities)
-            self._ahead.append((begin_ns, self._known(*what), *what[1:]))
-            begin_ns = start_ns + _duration_ns(point.time_from_start)
-        self._reach(time_ns)
+            found.append((start_ns + begin_ns, self._known(*what), *what[1:]))
+        return found
 
     def _begin(self, time_ns, message) -> int:
         stamped_ns = stamp_ns(message)
@@ -117,6 +129,11 @@ class JointReader(Reader):
         if self._gripper is not None:
             found.append(self._gripper.commands(self.topic.name, 'gripper', ('gripper',)))
         return found
+
+
+def _check_finite(positions, velocities):
+    if not np.isfinite(positions if len(positions) else velocities).all():
+        raise ObservationError('numbers that are not finite')
 
 
 def _duration_ns(duration) -> int:

@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..recordings.playlist import COMMANDED, RECORDED
 
 FLAG = '--topics'
+HOLDS_NONE = '{} is not taken from {}: the recording holds no message of it'
 TF, STRING, CLOCK = 'tf2_msgs/msg/TFMessage', 'std_msgs/msg/String', 'rosgraph_msgs/msg/Clock'
 JOINT_STATE, ARRAY = 'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray'
 ARRAY_32 = 'std_msgs/msg/Float32MultiArray'
@@ -85,7 +86,12 @@ def found(role, topics, told, notes, is_missed=False):
     there = [topic for topic in topics
              if topic.kind in what.kinds and topic.name.strip('/') not in taken
              and not (role in COMMANDS and topic.name.startswith(PREDICTED))]
-    sure, guessed = _by_name(what, there)
+    sure, guessed = _by_name(what, [topic for topic in there if topic.count])
+    if not (sure or guessed):  # nobody has counted, or all are empty
+        sure, guessed = _by_name(what, there)
+    named = _by_name(what, there)[0]
+    if named is not None and named != sure:
+        notes.append(HOLDS_NONE.format(role, named.name))
     if sure or len(guessed) == 1:
         topic = sure or guessed[0]
         if not sure or last_part(topic.name) != what.names[0]:

@@ -253,3 +253,36 @@ def test_nothing_is_read_where_nothing_was_commanded():
     assert recorded_commands(recorded, recorded.topics, ROBOT) == ((), ())
     (empty, _) = read('twist', 'geometry_msgs/msg/Twist', [])
     assert empty == ()
+
+
+def test_a_trajectory_with_a_point_that_makes_no_sense_leaves_the_one_before_as_it_was():
+    kind = 'trajectory_msgs/msg/JointTrajectory'
+    names = {'joint_names': list(ARM)}
+    good = {**names, 'points': [point([1, 2], 1.0), point([3, 4], 3.0)]}
+    for second in (point([nan, 0], 2.0), point([7, 8], 0.5), point([7], 2.0)):
+        bad = {**names, 'points': [point([5, 6], 1.0), second]}
+        for messages in ([good, bad], [bad, good]):
+            (found,), notes = read('joints', kind, messages)
+            assert found.values.tolist() == [[1, 2], [3, 4]]
+            assert len(notes) == 1 and notes[0].startswith('1 message on /c left out: ')
+
+
+def test_what_is_left_out_tells_no_names():
+    broken = {'name': ['wrist'], 'position': [nan]}
+    good = {'name': list(ARM), 'position': [1.0, 2.0]}
+    (found,), notes = read('joints', 'sensor_msgs/msg/JointState', [broken, good])
+    assert found.names == ARM and len(notes) == 1
+
+
+def test_the_grippers_joint_has_to_be_among_several():
+    kind = 'sensor_msgs/msg/JointState'
+    fewer = {'name': ['other', 'finger'], 'position': [0.08]}
+    arm = {'name': list(ARM), 'position': [0.08, 0.08]}
+    good = {'name': ['finger', 'other'], 'position': [0.02, 0.08]}
+    alone = {'name': ['other'], 'position': [0.04]}
+    openings, notes = gripper(kind, [fewer, arm, good, alone])
+    assert openings == [0.25, 0.5]
+    assert '1 message on /c left out: 2 names and 1 numbers' in notes
+    assert any("it tells shoulder, elbow, expected gripper_joint 'finger'" in note
+               for note in notes)
+    assert gripper('std_msgs/msg/Float64MultiArray', [{'data': [0.02, 0.08]}])[0] == [0.25]

@@ -241,3 +241,20 @@ def test_told_texts():
         told_topics(['/camera'])
     with pytest.raises(ConfigError, match='names image twice: /a and /b'):
         told_topics(['image=/a', 'image=/b'])
+
+
+def test_a_topic_with_messages_goes_before_one_without():
+    number, info = 'std_msgs/msg/Float64', 'sensor_msgs/msg/CameraInfo'
+    there = (Topic('/image', 'sensor_msgs/msg/Image'),
+             Topic('/image/compressed', 'sensor_msgs/msg/CompressedImage', 9),
+             Topic('/camera_info', info), Topic('/image/camera_info', info),
+             Topic('/gripper_command', number), Topic('/gripper_cmd', number, 5),
+             Topic('/tf', 'tf2_msgs/msg/TFMessage'), Topic('tf', 'tf2_msgs/msg/TFMessage', 7))
+    found = topic_map(there)
+    assert found.images == {'': '/image/compressed'} and found.infos == {'': '/camera_info'}
+    assert found.commands['gripper'].name == '/gripper_cmd' and found.tf == 'tf'
+    for what, empty in (('image', '/image'), ('gripper', '/gripper_command'), ('tf', '/tf')):
+        assert f'{what} is not taken from {empty}: the recording holds no message of it' in (
+            found.notes)
+    alone = topic_map(there[1:5])
+    assert alone.commands['gripper'].name == '/gripper_command'
