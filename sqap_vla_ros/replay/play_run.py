@@ -8,6 +8,7 @@ from copy import copy
 
 import numpy as np
 
+from .metrics.times import known_stamps_ns, SILENCE_S
 from .play_options import PlayOptions
 from ..control.command import Command, Measured
 from ..control.commander import Commander
@@ -42,7 +43,7 @@ class Run:
         self._space, self._part, self._told = space, part, told
         self._commander = _commander(space, options)
         self._player, self._gate = self._commander.player, self._commander.gate
-        self._arrived_ns = (images.times_ns if shared else images.stamps_ns)[part]
+        self._arrived_ns = (images.times_ns if shared else known_stamps_ns(images))[part]
         self._recorded_ns, self._shared = images.times_ns[part], shared
         self._next_ns = (int(images.times_ns[part.stop]) - 1 if part.stop < len(images)
                          else NEVER)  # where another episode begins
@@ -51,6 +52,8 @@ class Run:
         names = answers.names if not space.is_cartesian else self._commander.drive.joint_names
         self._joints = None if not set(names) <= set(images.joint_names) else [
             images.joint_names.index(name) for name in names]
+        self._silence_ns = round(1e9 * (  # after which the arm stands
+            SILENCE_S + options.image_timeout + answers.velocities.shape[1] * answers.dt_s))
         self._playing, self._epoch, self._fault = NONE, 0, None
 
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .metrics.times import known_stamps_ns
 from .play_run import NEVER, Question, Run
 from ..control.command import Command
 from ..ingest.stamps import why_stamp_is_off
@@ -22,7 +23,7 @@ class RealTime(Run):
         self._tick_ns = int(self._arrived_ns[0])
         rest_ns = round(min(self._answers.execute_steps * self._answers.dt_s,
                             self._options.image_timeout) * 1e9)
-        self._ends_ns, index = int(self._arrived_ns[-1]) + rest_ns, 0
+        self._spoke_ns, self._ends_ns, index = self._tick_ns, int(self._arrived_ns[-1]) + rest_ns, 0
         if self._shared:
             self._ends_ns = min(self._ends_ns, self._next_ns)
         while True:
@@ -32,13 +33,23 @@ class RealTime(Run):
                 return
             if heard_ns == now_ns:
                 self._hear(self._part.start + index, now_ns)
-                index += 1
+                self._spoke_ns, index = now_ns, index + 1
             elif self._done_ns == now_ns:
                 self._answered(now_ns)
+                self._spoke_ns = now_ns
             else:
                 self._tick(now_ns)
             while self._tick_ns <= now_ns and heard_ns != now_ns:
                 self._tick_ns += period_ns
+            if index < len(self._arrived_ns):
+                self._skip_silence(int(self._arrived_ns[index]), period_ns)
+
+    def _skip_silence(self, until_ns: int, period_ns: int) -> None:
+        """Say nothing until the next image once the arm stands for long."""
+        ahead_ns = until_ns - self._tick_ns
+        if (self._done_ns == NEVER and ahead_ns > 0
+                and self._tick_ns > self._spoke_ns + self._silence_ns):
+            self._tick_ns += -(-ahead_ns // period_ns) * period_ns
 
     def _hear(self, image: int, now_ns: int) -> None:
         """Ask about an image if it is due, or newer than one that still waits."""
@@ -102,7 +113,7 @@ class Lockstep(Run):
 
     def play(self) -> None:
         """Answer all ticks, those of images and those between them."""
-        stamps_ns, dt_ns = self._images.stamps_ns[self._part], self._space.dt_ns
+        stamps_ns, dt_ns = known_stamps_ns(self._images)[self._part], self._space.dt_ns
         self._arrived_ns, text = stamps_ns, None
         for index, stamp_ns in enumerate(map(int, stamps_ns)):
             image = self._part.start + index
@@ -111,7 +122,8 @@ class Lockstep(Run):
                 self._start_over(stamp_ns)
             self._look(image, stamp_ns)
             next_ns = int(stamps_ns[index + 1]) if index + 1 < len(stamps_ns) else stamp_ns + 1
-            for tick_ns in range(stamp_ns, max(next_ns - dt_ns // 2, stamp_ns + 1), dt_ns):
+            ends_ns = min(max(next_ns - dt_ns // 2, stamp_ns + 1), stamp_ns + self._silence_ns)
+            for tick_ns in range(stamp_ns, ends_ns, dt_ns):
                 self._tell(tick_ns, image)
 
     def _look(self, image: int, stamp_ns: int) -> None:

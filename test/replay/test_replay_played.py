@@ -11,6 +11,8 @@ from sqap_vla_ros.control.drives import PoseDrive
 from sqap_vla_ros.control.limits import CommandLimits
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.replay.export.run import as_commanded
+from sqap_vla_ros.replay.metrics.notes import silence_note
+from sqap_vla_ros.replay.metrics.times import episode_slices
 from sqap_vla_ros.replay.play_options import PlayOptions
 from sqap_vla_ros.replay.played import play, Played
 from sqap_vla_ros.replay.playing import playing, playing_text
@@ -141,6 +143,67 @@ def test_silence_stops_the_arm():
     silent_ns = played.times_ns - images.stamps_ns[14]
     stops = (silent_ns > 120_000_000) & (silent_ns < 400_000_000)
     assert stops.any() and standing(played)[stops].all(), 'though rows are left'
+
+
+@pytest.mark.parametrize('lockstep', [False, True])
+@pytest.mark.parametrize('own_clock', [False, True])
+def test_a_clock_that_is_set_ahead_is_not_played_through(lockstep, own_clock):
+    images, answers = some(30)
+    if own_clock:
+        images = replace(images, stamps_ns=images.stamps_ns - images.stamps_ns[0])
+    played = []
+    for gap_s in (5, 6 * 3600, 50 * 365 * 86400):
+        late = np.where(np.arange(30) >= 15, gap_s * 10**9, 0)
+        part = replace(images, times_ns=images.times_ns + late, stamps_ns=images.stamps_ns + late)
+        played.append(play(part, answers, SPACE, replace(OPTIONS, lockstep=lockstep)))
+    short, hours, years = played
+    np.testing.assert_array_equal(hours.velocities, years.velocities)
+    assert len(short.times_ns) < len(hours.times_ns) < len(short.times_ns) + 200
+    count = len(short.times_ns) - 40  # of the first part, and of the second one
+    np.testing.assert_array_equal(short.velocities[-30:], hours.velocities[-30:])
+    np.testing.assert_array_equal(short.velocities[:count], hours.velocities[:count])
+    np.testing.assert_array_equal(short.asked, years.asked)
+    np.testing.assert_array_equal(short.used, years.used)
+    assert np.diff(years.times_ns).max() > 49 * 365 * 86400 * 10**9
+    assert playing(years).used == short.used.sum()
+
+
+def test_a_silence_lasts_as_long_as_an_answer_is_awaited_and_ends_no_fault():
+    late = np.where(np.arange(60) >= 15, 6 * 3600 * 10**9, 0)
+    images, answers = some()
+    images = replace(images, times_ns=images.times_ns + late, stamps_ns=images.stamps_ns + late)
+    slow = replace(OPTIONS, latency_s=45.0, image_timeout=60.0)
+    played = play(images, answers, SPACE, slow)
+    assert played.known_ns[0] == images.times_ns[0] + 45 * 10**9
+    assert not standing(played)[played.times_ns == played.known_ns[0]][-1]
+    assert 2000 < len(played.times_ns) < 3000
+    played = play(images, answers, SPACE, replace(OPTIONS, latency_s=0.45, missed_chunks=1))
+    (time_ns, _), = played.faults
+    assert time_ns < images.times_ns[15] and standing(played)[played.times_ns > time_ns].all()
+
+
+@pytest.mark.parametrize('lockstep', [False, True])
+def test_an_image_without_a_stamp_is_no_other_episode(lockstep):
+    lost = np.isin(np.arange(60), [0, 30, 31])
+    images, answers = some()
+    whole = play(images, answers, SPACE, replace(OPTIONS, lockstep=lockstep))
+    images = replace(images, stamps_ns=np.where(lost, 0, images.stamps_ns), problems=tuple(
+        'cut off' if each else '' for each in lost))
+    played = play(images, answers, SPACE, replace(OPTIONS, lockstep=lockstep))
+    assert abs(len(played.times_ns) - len(whole.times_ns)) < 12
+    assert (np.diff(played.times_ns) >= 0).all() and played.used.sum() > 10
+    assert episode_slices(images) == [slice(0, 60)]
+
+
+def test_a_long_silence_is_told():
+    images = some()[0]
+    assert silence_note(images) == ''
+    late = np.where(np.arange(60) >= 15, 6 * 3600 * 10**9, 0)
+    ahead = replace(images, times_ns=images.times_ns + late)
+    assert silence_note(ahead).startswith(
+        'no image came in for 6 hours behind image 14, 0.7 s from the first (such times: 1)')
+    strided = replace(images, times_ns=images.times_ns + np.arange(60) * 20 * 10**9)
+    assert silence_note(strided) == ''
 
 
 def test_an_answer_to_what_was_asked_before_the_arm_was_stopped_is_void():

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from .pairs import reference_of
 from .sums import CONSTANT
+from .times import SILENCE_S, silences
 from .truths import clock_note
+from ...ingest.stamps import duration_text
 
 NOTHING_TO_HOLD = ('nothing to hold answers of kind {kind} against: no command of that kind was '
                    'recorded, and the motion is not known at two images or more; recorded '
@@ -22,6 +24,10 @@ CLOCKS = ('are the clocks of camera and commands the same, and was nothing delay
           'recorded?')
 ARM_LAGS = 'an arm follows its commands a little later'
 UNMATCHED = 'none of the {rows} executed rows of {row} has a truth in {truth}: {reason}'
+SILENT = ('no image came in for {longest} behind image {number}, {seconds:.1f} s from the first '
+          '(such times: {count}): the clock of the recording computer was set ahead, or '
+          'the camera was silent. Of what a node would have told the arm meanwhile, which stands, '
+          'the first {silence:g} s or so are written')
 OUT_OF_REACH = 'do its commands and the images lie at the same times?'
 TOO_FAR = ('where the arm was is known at the images that were looked at, and these are more than '
            '0.5 s apart, or TF was not known at them: take a smaller --stride')
@@ -35,12 +41,24 @@ def notes_on(results, found, rows, truths) -> tuple[str, ...]:
 
     found: {title: what truths.explained returned}.  rows: of the Summary.  truths: {title: facts}.
     """
-    notes = [clock_note(results.images)]
+    notes = [clock_note(results.images), silence_note(results.images)]
     for answers in results.answers:
         held, reasons = found[answers.title]
         notes += [*reasons, _held_against(results, answers, held), _other_shape(results, answers)]
     notes += [*_constants(rows), *_shifts(rows, truths), *_unmatched(rows, truths)]
     return tuple(dict.fromkeys(filter(None, notes)))
+
+
+def silence_note(images) -> str:
+    """Return what is to be known where no image came in for long, else ''."""
+    found = silences(images)
+    if not found:
+        return ''
+    index, longest_s = max(found, key=lambda each: each[1])
+    return SILENT.format(
+        longest=duration_text(longest_s), number=int(images.numbers[index]), count=len(found),
+        seconds=(int(images.times_ns[index]) - int(images.times_ns[0])) * 1e-9,
+        silence=SILENCE_S)
 
 
 def _held_against(results, answers, held) -> str:

@@ -17,7 +17,7 @@ from .shift import best_shift
 from .smoothness import smoothness
 from .summary import ImageCounts, Pair, RowSummary, Summary
 from .sums import summed
-from .times import episode_slices
+from .times import episode_slices, known_stamps_ns
 from .timing import timing
 from .tokens import token_reference, token_statistics
 from .truth_errors import TruthErrors
@@ -60,8 +60,8 @@ def _pair(results, answers, errors) -> Pair | None:
 
 def _images(images) -> ImageCounts:
     slices = episode_slices(images)
-    spans_ns = [int(images.stamps_ns[part].max() - images.stamps_ns[part].min())
-                for part in slices]
+    stamps_ns = known_stamps_ns(images)
+    spans_ns = [int(stamps_ns[part].max() - stamps_ns[part].min()) for part in slices]
     duration_s, steps = sum(spans_ns) * 1e-9, len(images) - len(slices)
     return ImageCounts(
         len(images), len(set(np.asarray(images.episodes).tolist())),

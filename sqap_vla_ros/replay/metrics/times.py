@@ -17,6 +17,8 @@ import numpy as np
 SAME_CLOCK_NS = 10**9  # no camera takes longer; a clock that was set back is another one
 MIDDLE = 0.5
 HELD_KINDS = ('pose', 'joints', 'gripper')  # hold until another one comes; velocities expire
+SILENCE_S = 10.0  # without an image; the clock was set ahead, or nothing was seen
+SILENT_STEPS = 10  # usual steps from image to image that are no silence yet: of a stride
 EXPIRY_NS = 200_000_000
 EXPIRY_PERIODS = 3
 
@@ -48,7 +50,7 @@ def _paces(images) -> np.ndarray:
     """Return float64 [N]: seconds of the recorder's clock for one of the stamps'."""
     paces = np.ones(len(images))
     for part in episode_slices(images):
-        arrived, taken = images.times_ns[part], images.stamps_ns[part]
+        arrived, taken = images.times_ns[part], known_stamps_ns(images)[part]
         took_ns = int(taken[-1] - taken[0])
         if took_ns > 0 and arrived[-1] > arrived[0]:
             paces[part] = int(arrived[-1] - arrived[0]) / took_ns
@@ -59,9 +61,35 @@ def episode_slices(images) -> list[slice]:
     """Return where each episode's images are; where stamps are set back, another one begins."""
     if not len(images):
         return []
-    begins = (np.diff(images.episodes) != 0) | (np.diff(images.stamps_ns) < -SAME_CLOCK_NS)
+    begins = (np.diff(images.episodes) != 0) | (
+        np.diff(known_stamps_ns(images)) < -SAME_CLOCK_NS)
     edges = [0, *(np.flatnonzero(begins) + 1).tolist(), len(images)]
     return [slice(*pair) for pair in zip(edges, edges[1:])]
+
+
+def known_stamps_ns(images) -> np.ndarray:
+    """Return int64 [N]: stamps; of images that could not be read, by when they came in."""
+    stamps_ns, times_ns = images.stamps_ns, images.times_ns
+    unknown = stamps_ns == 0
+    if unknown.any():
+        unknown &= np.array([bool(text) for text in images.problems])
+    known = np.flatnonzero(~unknown)
+    if not len(known) or not unknown.any():
+        return stamps_ns
+    nearest = known[np.maximum(np.searchsorted(known, np.arange(len(unknown)), 'right') - 1, 0)]
+    return np.where(unknown, stamps_ns[nearest] + times_ns - times_ns[nearest], stamps_ns)
+
+
+def silences(images) -> list[tuple[int, float]]:
+    """Return (the index of the image before, s) of each long time without an image."""
+    found = []
+    for part in episode_slices(images):
+        steps_s = np.diff(images.times_ns[part]) * 1e-9
+        if len(steps_s):
+            limit_s = max(SILENCE_S, SILENT_STEPS * float(np.median(steps_s)))
+            found += [(part.start + int(place), float(steps_s[place]))
+                      for place in np.flatnonzero(steps_s > limit_s)]
+    return found
 
 
 def as_of(times_ns: np.ndarray, at_ns: np.ndarray, since_ns=None) -> np.ndarray:
