@@ -23,7 +23,8 @@ class RealTime(Run):
         self._tick_ns = int(self._arrived_ns[0])
         rest_ns = round(min(self._answers.execute_steps * self._answers.dt_s,
                             self._options.image_timeout) * 1e9)
-        self._spoke_ns, self._ends_ns, index = self._tick_ns, int(self._arrived_ns[-1]) + rest_ns, 0
+        self._ends_ns, index = int(self._arrived_ns[-1]) + rest_ns, 0
+        self._spoke_ns = self._tick_ns  # when an image or an answer came last
         if self._shared:
             self._ends_ns = min(self._ends_ns, self._next_ns)
         while True:

@@ -204,6 +204,8 @@ def test_a_long_silence_is_told():
         'no image came in for 6 hours behind image 14, 0.7 s from the first (such times: 1)')
     strided = replace(images, times_ns=images.times_ns + np.arange(60) * 20 * 10**9)
     assert silence_note(strided) == ''
+    few = replace(some(3)[0], times_ns=ahead.times_ns[[0, 1, 15]])
+    assert 'behind image 1, 0.1 s' in silence_note(few), 'of two steps one is a silence'
 
 
 def test_an_answer_to_what_was_asked_before_the_arm_was_stopped_is_void():

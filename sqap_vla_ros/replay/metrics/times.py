@@ -86,7 +86,8 @@ def silences(images) -> list[tuple[int, float]]:
     for part in episode_slices(images):
         steps_s = np.diff(images.times_ns[part]) * 1e-9
         if len(steps_s):
-            limit_s = max(SILENCE_S, SILENT_STEPS * float(np.median(steps_s)))
+            usual_s = float(np.sort(steps_s)[len(steps_s) // 4])  # without the silences, of few
+            limit_s = max(SILENCE_S, SILENT_STEPS * usual_s)
             found += [(part.start + int(place), float(steps_s[place]))
                       for place in np.flatnonzero(steps_s > limit_s)]
     return found
