@@ -215,7 +215,8 @@ def test_nothing_is_played_to_a_node_that_could_act_on_it(topic, monkeypatch):
             check_alone(session, told)
         check_alone(session, told, other.node.get_fully_qualified_name())
         if topic == '/instruction':
-            monkeypatch.setattr(alone_module, 'DISCOVERY_S', WAIT_S)
+            monkeypatch.setattr(alone_module, 'DISCOVERY_S', 5.0)
+            monkeypatch.setattr(sys, 'argv', ['launch', 'instruction:=/elsewhere'])
             with pytest.raises(ConfigError, match=words):
                 check_nobody_is_misled(told)
         with pytest.raises(ConfigError, match=words + '.*--beside-others'):

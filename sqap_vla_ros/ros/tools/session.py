@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import os
 from secrets import token_hex
 import signal
@@ -29,15 +29,16 @@ class Session:
     rclpy's own handlers would shut the node down before a goal is cancelled.
     """
 
-    def __init__(self, name: str):
-        """Take part in the graph from __enter__ on."""
+    def __init__(self, name: str, arguments: Sequence[str] | None = None):
+        """Take part in the graph from __enter__ on; arguments: of ROS, None for the process's."""
         self.interrupts, self.is_terminated = 0, False
+        self._arguments = arguments
         # processes of two computers, or containers, may have the same number
         self._name, self._handlers = f'sqap_vla_{name}_{os.getpid()}_{token_hex(4)}', {}
 
     def __enter__(self) -> Session:
         self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        rclpy.init(args=self._arguments, context=self._context)
         self.node = rclpy.create_node(
             self._name, context=self._context, start_parameter_services=False,
             enable_rosout=False)
