@@ -12,7 +12,8 @@ from sqap_vla_ros.geometry.quaternions import from_rotation_vector, product
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer
 from sqap_vla_ros.ingest import image_health, joints, plausibility
 
-START, STEP_NS = 1_000 * 10**9, 2_000_000
+START, STEP_NS = 1_000 * 10**9, 10_000_000
+BACK, SAME, GAP, JUMP, ABSURD, OTHERWISE = range(6)
 NAMES = 'a', 'b', 'c'
 
 
@@ -23,7 +24,7 @@ def test_the_pixels_that_are_looked_at_are_those_of_a_grid(size):
     assert np.array_equal(image_health._part(image), image[::down, ::across])
 
 
-@pytest.mark.parametrize('size', [(480, 640), (31, 17), (2, 1), (1, 1), (2160, 3840)])
+@pytest.mark.parametrize('size', [(480, 640), (31, 17), (2, 1), (1, 1), (1080, 1920)])
 def test_neighbours_correlate_as_numpy_finds(size):
     random = np.random.default_rng(1)
     image = np.cumsum(random.integers(-3, 4, (*size, 3)), axis=1).astype(np.uint8)
@@ -37,17 +38,17 @@ def test_neighbours_correlate_as_numpy_finds(size):
     assert image_health.neighbours_alike(image) == pytest.approx(min(expected), abs=1e-9)
 
 
-def stream(random, odd):
-    """Return (stamp, names, positions) of messages; a share of them is odd in some way."""
+def stream(random, odd, share):
+    """Return (stamp, names, positions) of messages; a share of them is odd in one of some ways."""
     now_ns, place, found = START, np.zeros(3), []
     for _ in range(400):
-        kind = random.integers(6) if random.random() < odd else None
-        now_ns += {0: -3 * STEP_NS, 1: 0, 2: 3 * 10**9}.get(kind, STEP_NS)
-        place = place + random.normal(0, 0.01, 3) + (kind == 3) * random.choice([0.3, 5.0])
+        kind = random.choice(odd) if odd and random.random() < share else None
+        now_ns += {BACK: -3 * STEP_NS, SAME: 0, GAP: 3 * 10**9}.get(kind, STEP_NS)
+        place = place + random.normal(0, 0.01, 3) + (kind == JUMP) * random.choice([0.3, 5.0])
         values = [*place.tolist()]
-        if kind == 4:
+        if kind == ABSURD:
             values[random.integers(3)] = [np.nan, 2e4, -6e3][random.integers(3)]
-        names = NAMES[::-1] if kind == 5 else NAMES
+        names = NAMES[::-1] if kind == OTHERWISE else NAMES
         found.append((now_ns, names, values))
     return found
 
@@ -64,13 +65,13 @@ def answers(history, time_ns):
     return found
 
 
-@pytest.mark.parametrize('odd', [0.0, 0.01, 0.3])
-@pytest.mark.parametrize('seed', [0, 1])
-def test_joints_that_are_taken_many_at_once_are_those_taken_one_by_one(monkeypatch, odd, seed):
-    random = np.random.default_rng(seed)
+@pytest.mark.parametrize('share', [0.01, 0.2])
+@pytest.mark.parametrize('odd', [(), *((kind,) for kind in range(6)), tuple(range(6))])
+def test_joints_that_are_taken_many_at_once_are_those_taken_one_by_one(monkeypatch, odd, share):
+    random = np.random.default_rng(0)
     at_once, singly = (joints.JointHistory(NAMES[:2]) for _ in range(2))
     spread = joints._goes_on
-    for number, message in enumerate(stream(random, odd)):
+    for number, message in enumerate(stream(random, odd, share)):
         at_once.take(*message, latest_ns=START + 10**11)
         singly.take(*message, latest_ns=START + 10**11)
         monkeypatch.setattr(joints, '_goes_on', lambda *_: False)
@@ -80,6 +81,16 @@ def test_joints_that_are_taken_many_at_once_are_those_taken_one_by_one(monkeypat
             asked_ns = message[0] - int(random.integers(-STEP_NS, 40 * STEP_NS))
             assert answers(at_once, asked_ns) == answers(singly, asked_ns)
     assert list(at_once._samples['a']) == list(singly._samples['a'])
+
+
+def test_a_joint_that_is_asked_about_between_stamps_that_go_back_is_found_at_each():
+    history = joints.JointHistory(['a'])
+    for place, after_ns in ((0.1, 0), (0.2, 20), (0.3, 10), (0.4, 30), (0.5, 5)):
+        history.take(START + after_ns, ('a',), (place,))
+        assert history.nearest('a', START + after_ns) == (place, 0)
+    assert history.nearest('a', START + 10) == (0.3, 0)
+    history.take(START + 40, ('a',), (float('nan'),))
+    assert 'nan' in history.refused and history.newest('a') == (START + 5, 0.5)
 
 
 def test_a_message_that_is_used_again_changes_no_joint_that_was_told():
@@ -93,11 +104,11 @@ def test_what_hardly_moves_has_no_jump_and_what_jumps_does_not_hardly_move():
     random, told = np.random.default_rng(2), {True: 0, False: 0}
     for _ in range(400):
         buffer, turn = TransformBuffer(), np.array([0.0, 0, 0, 1])
-        scale = 10 ** random.uniform(-3, 0.5)
+        far, wide = 10 ** random.uniform(-3, 0.5, 2)
         for number in range(4):
-            vector = random.normal(size=3) * scale * plausibility.JUMP_RAD * random.integers(2)
+            vector = random.normal(size=3) * wide * plausibility.JUMP_RAD * random.integers(2)
             quaternion = product(from_rotation_vector(vector), turn) * random.choice([-1, 1])
-            place = random.normal(size=3) * scale * plausibility.JUMP_M
+            place = random.normal(size=3) * far * plausibility.JUMP_M
             buffer.insert('base', 'hand', Pose(place, quaternion, START + number))
         step, = buffer.steps('base', 'hand', 0)
         little = plausibility._hardly_moves(step)
