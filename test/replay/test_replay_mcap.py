@@ -98,10 +98,12 @@ def test_what_is_latched_stays_so(beside):
 def test_the_file_is_replayed_against_its_recorded_commands_not_what_was_predicted(beside):
     with closing(open_recording(beside)) as recording:
         topics = topic_map(recording.topics, {})
+        predicted = [topic for topic in recording.topics if not topic.name.startswith('/recorded')]
     commands = {role: topic.name for role, topic in topics.commands.items()}
     assert commands == {'twist': '/recorded/delta_twist_cmds',
                         'gripper': '/recorded/gripper_command'}
     assert topics.instruction == '/recorded/instruction'
+    assert not topic_map(predicted, {}).commands
 
 
 def test_pictures_are_in_the_frame_of_the_camera(found):
