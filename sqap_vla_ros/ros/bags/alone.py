@@ -69,7 +69,7 @@ def check_nobody_is_misled(played: Mapping[str, str]) -> None:
     A node of the name that will be waited for counts, too: it is another one, and may move.
     """
     # launch's own arguments would be taken for remappings of the topics that are asked about
-    with Session('replay', ()) as session:
+    with Session('replay', []) as session:
         check_alone(session, played)
 
 

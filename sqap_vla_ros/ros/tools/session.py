@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import os
 from secrets import token_hex
 import signal
@@ -29,7 +29,7 @@ class Session:
     rclpy's own handlers would shut the node down before a goal is cancelled.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str] | None = None):
+    def __init__(self, name: str, arguments: list[str] | None = None):
         """Take part in the graph from __enter__ on; arguments: of ROS, None for the process's."""
         self.interrupts, self.is_terminated = 0, False
         self._arguments = arguments
