@@ -147,7 +147,8 @@ class BagRecording:
     def _episodes(self) -> Iterator[Episode]:
         for number, stretch in enumerate(self._stretches, 1):
             name = f'{self.name}-{number}' if len(self._stretches) > 1 else self.name
-            yield Episode(name, stretch.start_ns, stretch.end_ns, number > 1)
+            yield Episode(name, stretch.start_ns, stretch.end_ns, number > 1,
+                          shift_ns=stretch.shift_ns)
 
     def _compare(self):
         """Tell of messages of unknown topics, and of what only metadata.yaml knows."""

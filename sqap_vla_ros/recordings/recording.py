@@ -55,6 +55,8 @@ class Episode:
 
     continues: only the time has jumped; what was latched in those before still holds.  number:
     by which a data set knows it, None where its place among the others is all that there is.
+    shift_ns: what was added to the times of its messages, so that they come after those before;
+    stamps in messages are as they were.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Episode:
     end_ns: int
     continues: bool = False
     number: int | None = None
+    shift_ns: int = 0
 
 
 class Recording(Protocol):
@@ -86,6 +89,12 @@ class Recording(Protocol):
 
         Where files are damaged it yields what can be read, and `losses` tells the rest.
         """
+
+
+def shift_at(recording: Recording, time_ns: int) -> int:
+    """Return what was added to a message's time, ns, so that it follows earlier episodes."""
+    return next((each.shift_ns for each in reversed(recording.episodes)
+                 if each.start_ns <= time_ns), 0)
 
 
 def episode_numbers(recording: Recording) -> list[int]:

@@ -46,12 +46,17 @@ class Rows:
 
 
 class Reader:
-    """What all readers have: the topic, and what they had to leave out, counted by its reason."""
+    """
+    What all readers have: the topic, and what they had to leave out, counted by its reason.
+
+    shift_ns: what was added to the times of messages, see recording.Episode.
+    """
 
     def __init__(self, topic, settings):
         """Take the topic and what is known of the robot."""
         self.topic, self.settings = topic, settings
         self._refused, self._notes = Counter(), []
+        self.shift_ns = 0
 
     def refuse(self, why: str):
         """Count a message that was left out."""

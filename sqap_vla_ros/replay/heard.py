@@ -84,14 +84,15 @@ class Ears:
     """
 
     def __init__(self, topics, options: Mapping, main: str, joint_names=(), arm_names=(),
-                 check: Callable[[str], None] = lambda text: None, max_length: int = 256):
+                 check: Callable[[str], None] = lambda text: None, max_length: int = 256,
+                 shift_ns: int = 0):
         """
         Hear nothing yet.
 
         topics: a TopicMap.  options: ObserverOptions by camera.  main: the camera whose images
-        are asked about.  check: see Instructions.
+        are asked about.  check: see Instructions.  shift_ns: see recording.Episode.
         """
-        self.main, self._topics = main, topics
+        self.main, self._topics, self._shift_ns = main, topics, shift_ns
         simulated = bool(topics.clock)
         self._ahead_s = future_s(options[main].lockstep, simulated)
         self.transforms = HeardTransforms(self._ahead_s)
@@ -140,7 +141,7 @@ class Ears:
     def judge_clock(self, stamp: int, time_ns: int) -> None:
         """Find out by a first stamp whether stamps are of the clock that messages came in by."""
         if self._is_other is None and stamp:
-            self._is_other = abs(time_ns - stamp) * 1e-9 > OTHER_CLOCK_S
+            self._is_other = abs(time_ns - self._shift_ns - stamp) * 1e-9 > OTHER_CLOCK_S
             if self._is_other and not self._topics.clock:
                 self.transforms.intake.future_s = None
 
@@ -164,10 +165,10 @@ class Ears:
         if not self._topics.clock:
             if self._is_set_back(message):
                 self.forget_moving()
-            self.now_ns = message.time_ns
+            self.now_ns = message.time_ns - self._shift_ns
 
     def _is_set_back(self, message) -> bool:
-        return self.now_ns - message.time_ns > CLOCK_WAS_SET_NS
+        return self.now_ns + self._shift_ns - message.time_ns > CLOCK_WAS_SET_NS
 
     def _clock(self, message):
         now_ns = clock_ns(message.read())

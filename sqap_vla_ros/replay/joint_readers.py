@@ -58,7 +58,7 @@ class JointReader(Reader):
         return found
 
     def _begin(self, time_ns, message) -> int:
-        stamped_ns = stamp_ns(message)
+        stamped_ns = stamp_ns(message) + self.shift_ns
         return stamped_ns if time_ns < stamped_ns < time_ns + LATEST_START_NS else time_ns
 
     def _reach(self, time_ns):

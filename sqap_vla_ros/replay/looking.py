@@ -135,7 +135,7 @@ class _Episode:
         self._image_topic = topics.images[options.main]
         gripper = [options.shown.gripper_joint] if options.state_names else []
         self.ears = Ears(topics, options.observers, options.main, gripper, joint_names, check,
-                         options.max_instruction_length)
+                         options.max_instruction_length, self._episode.shift_ns)
         self._joint_names = joint_names
         self._observer = self._made_observer()
         self._images, self._messages, self._next = deque(), iter(()), None
@@ -253,7 +253,7 @@ class _Episode:
     def _why_late(self, stamp, time_ns) -> str:
         if self.ears.is_other_clock or not stamp:
             return ''
-        return why_stamp_is_off(stamp, self.ears.now_ns or time_ns, self._options.image_timeout,
+        return why_stamp_is_off(stamp, self.ears.now_ns or time_ns - self._episode.shift_ns, self._options.image_timeout,
                                 self._image_topic)
 
     def _measured(self, stamp) -> tuple[np.ndarray, np.ndarray]:

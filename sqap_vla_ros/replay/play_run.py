@@ -43,8 +43,9 @@ class Run:
         self._space, self._part, self._told = space, part, told
         self._commander = _commander(space, options)
         self._player, self._gate = self._commander.player, self._commander.gate
-        self._arrived_ns = (images.times_ns if shared else known_stamps_ns(images))[part]
+        self._arrived_ns = (images.arrived_ns if shared else known_stamps_ns(images))[part]
         self._recorded_ns, self._shared = images.times_ns[part], shared
+        self._shift_ns = int((images.times_ns - images.arrived_ns)[part.start])
         self._next_ns = (int(images.times_ns[part.stop]) - 1 if part.stop < len(images)
                          else NEVER)  # where another episode begins
         self._needs = self._commander.needs | (
@@ -70,7 +71,7 @@ class Run:
         """Return int64: times of the node's clock by the recorder's."""
         times_ns = np.asarray(times_ns, np.int64)
         if self._shared or not len(times_ns):
-            return times_ns
+            return times_ns + self._shift_ns
         place = np.clip(np.searchsorted(self._arrived_ns, times_ns, side='right') - 1, 0, None)
         nth = np.minimum(place + 1, len(self._arrived_ns) - 1)
         passed, step = times_ns - self._arrived_ns[place], (

@@ -26,7 +26,7 @@ class RealTime(Run):
         self._ends_ns, index = int(self._arrived_ns[-1]) + rest_ns, 0
         self._spoke_ns = self._tick_ns  # when an image or an answer came last
         if self._shared:
-            self._ends_ns = min(self._ends_ns, self._next_ns)
+            self._ends_ns = min(self._ends_ns, self._next_ns - self._shift_ns)
         while True:
             heard_ns = int(self._arrived_ns[index]) if index < len(self._arrived_ns) else NEVER
             now_ns = min(heard_ns, self._done_ns, self._tick_ns)

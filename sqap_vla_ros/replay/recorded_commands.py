@@ -15,6 +15,7 @@ from .command_readers import CartesianReader, GripperReader
 from .joint_readers import JointReader
 from .results import Commands
 from ..errors import ObservationError
+from ..recordings.recording import shift_at
 
 READERS = {'twist': CartesianReader, 'pose': CartesianReader, 'joints': JointReader,
            'gripper': GripperReader}
@@ -67,6 +68,7 @@ def recorded_commands(recording, topics, settings: CommandSettings, start_ns: in
         return (), ()
     for message in recording.messages(readers.keys(), start_ns, end_ns):
         reader = readers[message.topic]
+        reader.shift_ns = shift_at(recording, message.time_ns)
         try:
             reader.take(message.time_ns, message.read())
         except ObservationError as error:

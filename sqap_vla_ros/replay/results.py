@@ -28,7 +28,8 @@ class Images:
     qx qy qz qw of the end effector in the base frame at the stamp, NaN where not known.  joints:
     float64 [N, J], in the order of joint_names, NaN where not known.  instructions: what was
     asked.  pixels: of each, {frame: (u, v, radius)} of protected frames in the image that the
-    policy was given.
+    policy was given.  shifts_ns: int64 [N] or [1], what was added to
+    times_ns where the recorder's clock was set back, see recordings.recording.Episode.
     """
 
     numbers: np.ndarray
@@ -42,6 +43,12 @@ class Images:
     joint_names: tuple[str, ...]
     instructions: tuple[str, ...]
     pixels: tuple[Mapping[str, tuple[float, float, float]], ...]
+    shifts_ns: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    @property
+    def arrived_ns(self) -> np.ndarray:
+        """Return int64 [N]: when they came in by the clock of then, to hold against stamps."""
+        return self.times_ns - self.shifts_ns
 
     def __len__(self) -> int:
         """Return N."""

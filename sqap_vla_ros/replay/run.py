@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import re
 
@@ -25,6 +25,7 @@ from .variants import Variants
 from ..errors import ObservationError
 from ..geometry.image_transform import ImageTransform
 from ..geometry.patches import distances_of_views
+from ..recordings.recording import shift_at
 from ..support.progress import Progress
 
 
@@ -87,6 +88,8 @@ class Replay:
 
     def _results(self, store: Store, memory: str) -> Results:
         images, looking = store.found_images(), store.looking
+        images = replace(images, shifts_ns=np.array([
+            shift_at(self.recording, int(time_ns)) for time_ns in images.times_ns], np.int64))
         answers = tuple(store.found_answers(row) for row in self.variants.rows)
         robot = Robot(looking['robot_description'], self.looking.shown.base_frame,
                       self.looking.shown.end_effector_frames[0]) if looking.get(

@@ -159,6 +159,7 @@ def test_where_the_clock_was_set_back_an_episode_of_its_own_begins(tmp_path, wri
     recording = BagRecording(write(tmp_path / 'bag', first + second))
     before, after = recording.episodes
     assert before.end_ns < after.start_ns and before.start_ns == START_NS
+    assert (before.shift_ns, after.shift_ns) == (0, after.start_ns - START_NS)
     assert read_all(recording) == first + shifted(second, (after.start_ns - START_NS) * 1e-9)
     assert 'time goes back by 2.9 s, 2.9 s after the beginning' in recording.losses[0]
     part = recording.messages(['/a', '/b'], after.start_ns, after.end_ns)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.recordings.made import made, standard_types
-from sqap_vla_ros.recordings.recording import Message, Topic
+from sqap_vla_ros.recordings.recording import Episode, Message, Topic
 from sqap_vla_ros.replay.recorded_commands import CommandSettings, recorded_commands
 from sqap_vla_ros.replay.topics import TopicMap
 
@@ -21,6 +21,8 @@ SECOND = 10**9
 
 class Recorded:
     """A recording of messages [(time in s, topic, values or a message)]."""
+
+    episodes = ()
 
     def __init__(self, kinds, messages):
         """Take {role: (topic, type)} and the messages."""
@@ -126,6 +128,15 @@ def test_trajectories_begin_at_their_stamp_unless_it_is_of_another_clock():
                    'points': [point([1, 2], 0.1)]}
         (found,), _ = read('joints', 'trajectory_msgs/msg/JointTrajectory', [message])
         assert found.times_ns.tolist() == [begun_s * SECOND]
+
+
+def test_the_stamp_of_a_trajectory_is_shifted_with_its_episode():
+    recorded = Recorded({'joints': ('/c', 'trajectory_msgs/msg/JointTrajectory')}, [(101, '/c', {
+        'header': {'stamp': {'sec': 3}}, 'joint_names': list(ARM), 'points': [point([1, 2], 1)]})])
+    recorded.episodes = (Episode('0', 0, 50 * SECOND),
+                         Episode('1', 101 * SECOND, 200 * SECOND, shift_ns=100 * SECOND))
+    (found,), _ = recorded_commands(recorded, recorded.topics, ROBOT)
+    assert found.times_ns.tolist() == [103 * SECOND]
 
 
 def test_a_trajectory_without_points_and_one_of_other_joints():

@@ -199,6 +199,22 @@ def test_episodes_know_nothing_of_each_other():
     assert [look.begins for look in found] == [True, False, True, False] and not problems(found)
 
 
+def test_the_shift_of_an_episode_is_none_between_the_clocks():
+    ahead_ns = 6 * SECOND
+    messages = beginning() + ticks(3)
+    messages = messages + [(time_ns + ahead_ns, *rest) for time_ns, *rest in messages]
+    episodes = (Episode('0', NOW_NS, NOW_NS + SECOND),
+                Episode('1', NOW_NS + ahead_ns, messages[-1][0], shift_ns=ahead_ns))
+    found = looks(messages, episodes=episodes)
+    assert not problems(found) and not any(look.warnings for look in found)
+    assert found[3].time_ns - found[3].stamp_ns == ahead_ns + 4 * MS
+    off = (episodes[0], replace(episodes[1], shift_ns=0))
+    assert 'are 6.004 s old' in looks(messages, episodes=off)[3].warnings[-1]
+    hours = [(time_ns + 7199 * SECOND, *rest) for time_ns, *rest in beginning() + ticks(2)]
+    episode = Episode('1', hours[0][0], hours[-1][0], shift_ns=7200 * SECOND)
+    assert '0.999 s in the future' in looks(hours, episodes=(episode,))[0].problem, 'of one clock'
+
+
 def test_what_cannot_be_read_is_counted():
     messages = beginning() + ticks(2)
     messages.insert(3, (NOW_NS, JOINTS, ObservationError('cut off')))

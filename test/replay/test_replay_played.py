@@ -312,6 +312,22 @@ def test_commands_of_two_episodes_make_no_seam():
     assert numbers.steps[0].jump.count == 1 and numbers.steps[0].jump.largest == 0.0
 
 
+def test_an_episode_after_time_went_back_is_played_as_the_first_one():
+    images, answers = some()
+    shift_ns = 60 * RATE_NS + 10**9
+    second = np.arange(60) >= 30
+    again = replace(
+        images, episodes=second.astype(np.int32),
+        times_ns=np.where(second, np.roll(images.times_ns, 30) + shift_ns, images.times_ns),
+        stamps_ns=np.where(second, np.roll(images.stamps_ns, 30), images.stamps_ns),
+        shifts_ns=np.where(second, shift_ns, 0))
+    played = play(again, answers, SPACE, OPTIONS)
+    early = played.times_ns < again.times_ns[30]
+    assert early.sum() == (~early).sum() and not standing(played)[~early].all()
+    np.testing.assert_array_equal(played.times_ns[early] + shift_ns, played.times_ns[~early])
+    np.testing.assert_array_equal(standing(played)[early], standing(played)[~early])
+
+
 def test_what_cannot_be_played_is_told_and_a_wrong_latency_refused():
     images, answers = some(4)
     results = replace(MADE, images=images, answers=(answers,))

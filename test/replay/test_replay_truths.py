@@ -17,6 +17,7 @@ from sqap_vla_ros.control.row_positions import pose_of, step_between
 from sqap_vla_ros.recordings.open import open_recording
 from sqap_vla_ros.replay.metrics.held import frame_error, frame_lengths, POSE_COLUMNS
 from sqap_vla_ros.replay.metrics.times import row_times_ns
+from sqap_vla_ros.replay.metrics.timing import timing
 from sqap_vla_ros.replay.metrics.truths import clock_note, explained, gripper_truth, held_against
 from sqap_vla_ros.replay.recorded_commands import CommandSettings, recorded_commands
 from sqap_vla_ros.replay.results import Commands, Robot
@@ -109,6 +110,18 @@ def test_rows_are_placed_by_arrival_where_the_camera_has_a_simulations_clock():
     assert held_against(replace(results, commands=(numbered(),)), answers)[0].truth(
         ALL)[10, :, 0].tolist() == [10, 11, 12, 13]
     assert 'stamps of 40 of 40 images' in clock_note(slow) and not clock_note(images)
+
+
+def test_what_an_episode_was_shifted_by_is_between_no_clocks():
+    results, shift_ns = made_results(40, 4), 6_300_000_000
+    images = results.images
+    moved = replace(images, times_ns=images.times_ns + shift_ns, shifts_ns=np.full(40, shift_ns))
+    later = replace(results, images=moved)
+    commands = numbered(first_ns=START_NS + shift_ns)
+    np.testing.assert_array_equal(truth_of(later, commands), truth_of(results, numbered()))
+    assert not clock_note(moved) and clock_note(replace(moved, shifts_ns=np.zeros(40, int)))
+    answers = results.answers[0]
+    assert timing(moved, answers) == timing(images, answers)
 
 
 @pytest.mark.parametrize('recorded, answered', [('base', 'end_effector'),

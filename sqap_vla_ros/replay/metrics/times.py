@@ -27,7 +27,7 @@ def shares_clock(images) -> np.ndarray:
     """Return bool [N]: where stamps and the times at which images came in are of one clock."""
     shares = np.ones(len(images), bool)
     for part in episode_slices(images):
-        off_ns = float(np.median((images.times_ns[part] - images.stamps_ns[part]).astype(float)))
+        off_ns = float(np.median((images.arrived_ns[part] - images.stamps_ns[part]).astype(float)))
         shares[part] = abs(off_ns) < SAME_CLOCK_NS
     return shares
 
@@ -41,8 +41,8 @@ def row_times_ns(images, rows: int, dt_s: float, place: float) -> np.ndarray:
     recording took for them: the ratio of both clocks in an episode.
     """
     way_ns = np.round((np.arange(rows) + place) * dt_s * 1e9).astype(np.int64)
-    paces = _paces(images)[:, None]
-    return np.where(shares_clock(images)[:, None], images.stamps_ns[:, None] + way_ns,
+    paces, begun_ns = _paces(images)[:, None], images.stamps_ns + images.shifts_ns
+    return np.where(shares_clock(images)[:, None], begun_ns[:, None] + way_ns,
                     images.times_ns[:, None] + np.round(paces * way_ns).astype(np.int64))
 
 

@@ -16,7 +16,7 @@ def timing(images, answers) -> Timing:
     known, latency = answers.answered, answers.latency_ms
     took_ms = latency.get('total', np.full(len(known), np.nan)) + latency.get('observe', 0.0)
     same = shares_clock(images)
-    came_ms = np.where(same, (images.times_ns - images.stamps_ns) * 1e-6, np.nan)
+    came_ms = np.where(same, (images.arrived_ns - images.stamps_ns) * 1e-6, np.nan)
     age_ms = np.where(known, took_ms + np.where(same, came_ms, 0.0), np.nan)
     deadline_ms = deadline(answers)
     counted = int(np.isfinite(age_ms).sum()) if deadline_ms is not None else 0

@@ -250,7 +250,7 @@ def clock_note(images) -> str:
     other = ~shares_clock(images)
     if not other.any():
         return ''
-    off_s = float(np.median((images.times_ns - images.stamps_ns)[other].astype(float))) * 1e-9
+    off_s = float(np.median((images.arrived_ns - images.stamps_ns)[other].astype(float))) * 1e-9
     return (f'stamps of {int(other.sum())} of {len(other)} images and the times at which they '
             f'came in are {off_s:.1f} s apart, so they are of two clocks, such as a simulation '
             'has: their rows are placed by when they came in')
