@@ -253,8 +253,8 @@ class _Episode:
     def _why_late(self, stamp, time_ns) -> str:
         if self.ears.is_other_clock or not stamp:
             return ''
-        return why_stamp_is_off(stamp, self.ears.now_ns or time_ns - self._episode.shift_ns, self._options.image_timeout,
-                                self._image_topic)
+        now_ns = self.ears.now_ns or time_ns - self._episode.shift_ns
+        return why_stamp_is_off(stamp, now_ns, self._options.image_timeout, self._image_topic)
 
     def _measured(self, stamp) -> tuple[np.ndarray, np.ndarray]:
         """Return (pose [7], joints [J]) at a time, NaN where they are not known."""
