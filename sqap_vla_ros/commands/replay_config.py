@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+import re
 
 from ..errors import ConfigError
 from ..ingest.observer import ObserverOptions
@@ -13,6 +14,7 @@ from ..ros.vla.config import NodeConfig, PARAMETERS
 from ..support.requirements import missing_modules_as
 
 MOST_NUMBERS = 100_000  # of a list
+_SPAN = re.compile(r'(\d{1,15})(?:-(\d{1,15}))?', re.ASCII)
 # options of a policy that the command line may lay over the YAML
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
           'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
@@ -70,10 +72,16 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     """Return the whole numbers of a list such as 0,3-5; raise ConfigError for another text."""
     found: list[int] = []
     for part in filter(None, text.replace(' ', '').split(',')):
-        first, dash, last = part.partition('-')
-        if not first.isdigit() or dash and not last.isdigit():
+        span = _SPAN.fullmatch(part)
+        if not span:
             raise ConfigError(f'{option} {text}: expected whole numbers, such as 0,3-5')
-        if int(last or first) - int(first) >= MOST_NUMBERS:
+        first, last = int(span[1]), int(span[2] or span[1])
+        if last < first:
+            raise ConfigError(f'{option} {text}: {part} goes from {first} down to {last}, '
+                              f'expected {last}-{first}')
+        if last - first >= MOST_NUMBERS:
             raise ConfigError(f'{option} {text}: expected {MOST_NUMBERS} numbers at most')
-        found += range(int(first), int(last or first) + 1)
+        found += range(first, last + 1)
+    if text and not found:
+        raise ConfigError(f'{option} {text!r}: expected at least one whole number, such as 0,3-5')
     return tuple(dict.fromkeys(found))

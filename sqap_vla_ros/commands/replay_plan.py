@@ -28,6 +28,8 @@ from ..ros.vla.config import NodeConfig
 from ..support.progress import Progress
 from ..support.validation import unknown_names
 
+LATEST_S = 1e9  # no recording is that long
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -147,10 +149,10 @@ def _not_localized(camera, topics: TopicMap, infos) -> str:
 def _check_part(looking: LookOptions, recording) -> None:
     """Raise ConfigError for a part that no recording has, or this one has not."""
     if looking.stride < 1 or not 0 <= looking.start_s or (
-            looking.end_s is not None and not looking.start_s < looking.end_s):
+            looking.end_s is not None and not looking.start_s < looking.end_s <= LATEST_S):
         raise ConfigError(f'--start is {looking.start_s:g}, --end {looking.end_s} and --stride '
-                          f'{looking.stride}: expected 0 <= start < end, and a stride of at '
-                          'least 1')
+                          f'{looking.stride}: expected 0 <= start < end <= {LATEST_S:g}, and a '
+                          'stride of at least 1')
     lengths_s = [(each.end_ns - each.start_ns) * 1e-9 for index, each in enumerate(
         recording.episodes) if looking.episodes is None or index in looking.episodes]
     if looking.start_s > max(lengths_s):

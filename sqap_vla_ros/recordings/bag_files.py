@@ -92,7 +92,7 @@ def _storage_files(folder) -> list[Path]:
 
 def _number(path):
     """Return what sorts bag_2.mcap before bag_10.mcap."""
-    return [int(piece) if piece.isdigit() else piece for piece in re.split(r'(\d+)', path.name)]
+    return [int(piece) if piece.isdecimal() else piece for piece in re.split(r'(\d+)', path.name)]
 
 
 def _metadata(path, losses) -> dict:

@@ -69,7 +69,7 @@ def episode_slices(images) -> list[slice]:
 
 def known_stamps_ns(images) -> np.ndarray:
     """Return int64 [N]: stamps; of images that could not be read, by when they came in."""
-    stamps_ns, times_ns = images.stamps_ns, images.times_ns
+    stamps_ns, times_ns = images.stamps_ns, images.arrived_ns
     unknown = stamps_ns == 0
     if unknown.any():
         unknown &= np.array([bool(text) for text in images.problems])
