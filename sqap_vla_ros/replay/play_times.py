@@ -48,8 +48,7 @@ class RealTime(Run):
     def _skip_silence(self, until_ns: int, period_ns: int) -> None:
         """Say nothing until the next image once the arm stands for long."""
         ahead_ns = until_ns - self._tick_ns
-        if (self._done_ns == NEVER and ahead_ns > 0
-                and self._tick_ns > self._spoke_ns + self._silence_ns):
+        if ahead_ns > 0 and self._tick_ns > self._spoke_ns + self._silence_ns:
             self._tick_ns += -(-ahead_ns // period_ns) * period_ns
 
     def _hear(self, image: int, now_ns: int) -> None:

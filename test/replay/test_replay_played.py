@@ -182,10 +182,11 @@ def test_a_silence_lasts_as_long_as_an_answer_is_awaited_and_ends_no_fault():
     assert time_ns < images.times_ns[15] and standing(played)[played.times_ns > time_ns].all()
 
 
-@pytest.mark.parametrize('lockstep', [False, True])
-def test_an_image_without_a_stamp_is_no_other_episode(lockstep):
+@pytest.mark.parametrize('lockstep, ahead_s', [(False, 0), (False, 3600), (True, 0)])
+def test_an_image_without_a_stamp_is_no_other_episode(lockstep, ahead_s):
     lost = np.isin(np.arange(60), [0, 30, 31])
     images, answers = some()
+    images = replace(images, times_ns=images.times_ns + ahead_s * 10**9)
     whole = play(images, answers, SPACE, replace(OPTIONS, lockstep=lockstep))
     images = replace(images, stamps_ns=np.where(lost, 0, images.stamps_ns), problems=tuple(
         'cut off' if each else '' for each in lost))
