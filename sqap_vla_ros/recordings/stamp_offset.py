@@ -7,12 +7,31 @@ from __future__ import annotations
 from collections.abc import Collection
 from statistics import median
 
+from .recording import shift_at
 from ..errors import ObservationError
 
 STAMPED = ('sensor_msgs/msg/CameraInfo', 'sensor_msgs/msg/JointState',
            'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Image')
 ENOUGH = 5
 SAME_CLOCK_NS = 5_000_000_000  # what is nearer was delayed, or is of a clock that is a little off
+
+
+class StampClock:
+    """
+    The clock that the stamps of a recording are of.
+
+    offset_ns: what added to a message's time gives its time; 0 for the clock of recording.
+    """
+
+    def __init__(self, recording, names: Collection[str]):
+        """Look at the first stamps of topics."""
+        self._recording = recording
+        self.offset_ns = stamp_offset_ns(recording, names)
+
+    def at(self, time_ns: int) -> int:
+        """Return its time when a message came in; it was set back where that clock was."""
+        moved_ns = self.offset_ns or -shift_at(self._recording, time_ns)
+        return max(0, time_ns + moved_ns)
 
 
 def stamp_offset_ns(recording, names: Collection[str]) -> int:

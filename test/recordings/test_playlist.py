@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.recordings.playlist import playlist
-from sqap_vla_ros.recordings.recording import Message, Topic
-from sqap_vla_ros.recordings.stamp_offset import stamp_offset_ns
+from sqap_vla_ros.recordings.recording import Episode, Message, Topic
+from sqap_vla_ros.recordings.stamp_offset import stamp_offset_ns, StampClock
 
 IMAGE, STATE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
 TOPICS = [Topic(name, kind) for name, kind in {
@@ -78,3 +78,15 @@ def test_stamps_of_another_clock_are_noticed(offsets, expected_s):
     assert stamp_offset_ns(recording(offsets), ['/a']) == pytest.approx(expected_s * 1e9)
     assert stamp_offset_ns(recording(offsets), ['/b']) == 0
     assert stamp_offset_ns(recording(offsets, 'std_msgs/msg/String'), ['/a']) == 0
+
+
+def test_a_clock_that_was_set_back_is_set_back_when_it_is_played():
+    hour_ns, begun_ns = 3600 * 10**9, 10**18
+    back = (Episode('0', begun_ns, begun_ns + 9), Episode(
+        '1', begun_ns + 10, begun_ns + 20, continues=True, shift_ns=hour_ns))
+    of_recorder, of_simulation = (
+        StampClock(SimpleNamespace(**{**vars(recording(each)), 'episodes': back}), ['/a'])
+        for each in ([0.0] * 3, [-900.0] * 3))
+    assert of_recorder.at(begun_ns + 5) == begun_ns + 5
+    assert of_recorder.at(begun_ns + 15) == begun_ns + 15 - hour_ns
+    assert of_simulation.at(begun_ns + 15) == begun_ns + 15 - 900 * 10**9

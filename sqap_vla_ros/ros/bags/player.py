@@ -34,7 +34,7 @@ from ...errors import ConfigError
 from ...recordings.bag import BagRecording
 from ...recordings.open import open_recording
 from ...recordings.playlist import CLOCK, is_latched, playlist, STRING
-from ...recordings.stamp_offset import stamp_offset_ns
+from ...recordings.stamp_offset import StampClock
 from ...support.progress import Progress
 
 INTERRUPTED = 130
@@ -98,7 +98,7 @@ class Player:
         self._names = self._playable(playlist(
             recording.topics, options.topics, options.own_names, not options.clock_hz))
         self._told = self._told_kinds()
-        self._offset_ns = stamp_offset_ns(recording, self._names) if options.clock_hz else 0
+        self._stamps = StampClock(recording, self._names) if options.clock_hz else None
         node = session.node
         self._publishers = {
             name: node.create_publisher(message_class(self._kinds[name].kind), played,
@@ -109,7 +109,7 @@ class Player:
         ) if options.instruction else None
         self._clock = node.create_publisher(
             Clock, CLOCK_TOPIC, CLOCK_DEPTH) if options.clock_hz else None
-        self._at_ns, self._next_tick_ns = self._start_ns, 0
+        self._at_ns, self._next_tick_ns, self._clock_ns = self._start_ns, 0, 0
         self._began_s, self._late_s = time.monotonic(), 0.0
         if not options.beside_others:
             check_alone(session, self._told, options.wait_for,
@@ -128,8 +128,8 @@ class Player:
             print(f'{name}{other}: {self._kinds[name].kind}{latched}')
         for name, why in self.skipped.items():
             print(f'not played: {name}: {why}', file=sys.stderr)
-        if self._offset_ns:
-            print(f'stamps are {self._offset_ns * 1e-9:+.1f} s from the times of recording: '
+        if self._stamps is not None and self._stamps.offset_ns:
+            print(f'stamps are {self._stamps.offset_ns * 1e-9:+.1f} s from the times of recording: '
                   '/clock follows the stamps', file=sys.stderr)
         sys.stdout.flush()
 
@@ -267,9 +267,13 @@ class Player:
     def _tick(self, time_ns: int) -> None:
         """Be at a moment; tell it on /clock as often as is wanted."""
         self._at_ns = time_ns
-        if self._clock is None or time_ns < self._next_tick_ns:
+        if self._clock is None:
             return
-        self._clock.publish(Clock(clock=time_message(max(0, time_ns + self._offset_ns))))
+        clock_ns = self._stamps.at(time_ns)
+        if time_ns < self._next_tick_ns and clock_ns >= self._clock_ns:  # it was not set back
+            return
+        self._clock_ns = clock_ns
+        self._clock.publish(Clock(clock=time_message(clock_ns)))
         period_s = self._options.rate / self._options.clock_hz
         self._next_tick_ns = time_ns + round(period_s * 1e9)
 
