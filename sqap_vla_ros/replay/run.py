@@ -28,6 +28,8 @@ from ..geometry.patches import distances_of_views
 from ..recordings.recording import shift_at
 from ..support.progress import Progress
 
+ROBOT = ('tf', 'tf_static', 'joint_states')
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -246,4 +248,12 @@ def check_answered(results: Results) -> None:
     problems = [*results.images.problems, *(text for answers in results.answers
                                             for text in answers.problems)]
     raise ObservationError(f'none of {count} images could be answered: ' + '; '.join(
-        f'{number} x {text}' for number, text in reasons(problems)))
+        f'{number} x {text}' for number, text in reasons(problems)) + _unheard(results.facts))
+
+
+def _unheard(facts) -> str:
+    """Return what of the robot was not heard, as nothing was found, or asked for, to be it."""
+    topics = facts.get('topics')
+    lacks = [] if topics is None else [name for name in ROBOT if name not in topics]
+    return (f'. Nothing was heard as {", ".join(lacks)}: --topics {lacks[0]}=TOPIC names one'
+            if lacks else '')

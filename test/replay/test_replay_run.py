@@ -252,6 +252,10 @@ def test_results_without_an_answer_are_told_with_counts(checkpoint, tmp_path):
     with pytest.raises(ObservationError, match='none of 12 images could be answered: 11 x '
                                                'joint_states has not told .*; 1 x cut off'):
         check_answered(results)
+    told = replace(results, facts={'topics': {'tf': '/tf', 'image': '/image'}})
+    with pytest.raises(ObservationError, match='Nothing was heard as tf_static, joint_states: '
+                                               '--topics tf_static=TOPIC names one$'):
+        check_answered(told)
     assert reasons(['at 3.5 s', '', 'at 20 s', 'gone']) == [(2, 'at 3.5 s'), (1, 'gone')]
     none = replace(results, images=[], answers=(), losses=('of 7 episodes the video is missing',))
     with pytest.raises(ObservationError, match='no image in this part .*Lost: of 7 episodes'):
