@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      'pause, and a second one the end.')
     add = parser.add_argument
     add('bag', metavar='BAG', help='directory of the bag, or a file of it')
-    add('--clock', type=_hertz, nargs='?', const=CLOCK_HZ, default=0.0, metavar='HZ',
+    add('--clock', type=_hertz, nargs='?', const=CLOCK_HZ, metavar='HZ',
         help=f'tell the time of the recording on /clock, from 1 to 1000 Hz; {CLOCK_HZ:g} without '
         'a number; default: not at all')
     add('--rate', type=float, default=1.0, metavar='X',
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--start', type=float, default=0.0, metavar='S',
         help='seconds from the beginning, at least 0; what was latched before is there')
     add('--end', type=float, default=None, metavar='S',
-        help='seconds from the beginning, more than --start; default: to the end')
+        help='seconds from the beginning, above --start; default: to the end')
     add('--topics', nargs='+', default=(), metavar='NAME', help='topics to play; default: all')
     add('--own-names', nargs='+', default=(), metavar='NAME', help='topics that keep their names '
         "although a robot may take them for commands; 'all' for all of them")
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from ..ros.bags.play_options import PlayOptions
     from ..ros.bags.player import play
     return play(PlayOptions(
-        args.bag, args.rate, args.start, args.end, args.loop, args.clock, tuple(args.topics),
-        tuple(args.own_names), remap, args.wait_for, args.beside_others,
+        args.bag, args.rate, args.start, args.end, args.loop, args.clock or 0.0,
+        tuple(args.topics), tuple(args.own_names), remap, args.wait_for, args.beside_others,
         args.instruction, args.instruction_topic))
 
 
