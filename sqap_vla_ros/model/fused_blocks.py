@@ -235,6 +235,7 @@ def _why_not(fused: FusedDecoderLayer, model: nn.Module) -> str:
     tokens = _FEW if is_interpreted() else model.config.num_visual + _PROMPT
 
     def run():
+        """Run a block on zeros: a prompt and, where it decodes, one token more."""
         x = embedding.new_zeros(1, tokens, embedding.shape[1])
         position = torch.arange(tokens + 1, device=x.device)
         rotary = [table.to(x.dtype) for table in rotary_tables(position, config.head_dim,

@@ -66,6 +66,7 @@ def _listening(news, heard: Callable | None):
     over = threading.Event()
 
     def listen():
+        """Hear news until the last, or until there is none and it is over."""
         while True:
             try:
                 item = news.get(timeout=POLL_S)

@@ -97,6 +97,7 @@ def _twist(results, answers, commands) -> tuple[Held | None, str]:
     after_ns = _after_ns(answers, MIDDLE)
 
     def truth(part: slice) -> np.ndarray:
+        """Return the twists in force of some images, in the answers' frame."""
         found = _taken(values, index[part])
         if measured is None:
             return found

@@ -25,6 +25,7 @@ def refuse_what_is_not_allowed(node) -> None:
     change = service.callback
 
     def answer(request, response):
+        """Refuse what is not allowed now; let rclpy do the rest."""
         wanted = request.transition
         allowed = allowed_transitions(node)
         is_allowed = (wanted.label in allowed.values() if wanted.label
