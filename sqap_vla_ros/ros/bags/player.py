@@ -129,8 +129,8 @@ class Player:
         for name, why in self.skipped.items():
             print(f'not played: {name}: {why}', file=sys.stderr)
         if self._stamps is not None and self._stamps.offset_ns:
-            print(f'stamps are {self._stamps.offset_ns * 1e-9:+.1f} s from the times of recording: '
-                  '/clock follows the stamps', file=sys.stderr)
+            print(f'stamps are {self._stamps.offset_ns * 1e-9:+.1f} s from the times of '
+                  'recording: /clock follows the stamps', file=sys.stderr)
         sys.stdout.flush()
 
     def run(self) -> None:
