@@ -68,7 +68,8 @@ class Observation:
     image: uint8 [H, W, 3] RGB.  stamp_ns: when the image was taken, integer
     nanoseconds.
     instruction: what to do, in words.  protected: see ProtectedPoints.
-    state: float32 [S] proprioception as `end_effector_state` builds it, or None.
+    state: float [S] proprioception in the order of the policy's state_names, not normalised, such
+    as `end_effector_state` builds it; or None.
     camera: the name of the camera that image and protected are of, '' for one without.
     views: what further cameras showed then, by name; their images were not taken later.
     """
@@ -102,13 +103,21 @@ class TokenSelection:
     """
     The tokens that are kept.
 
-    grid: (rows, cols) of patches, numbered row by row; kept: int64 [K], sorted, without
-    doubles; reason: uint8 [K], one of PRESERVED, PROTECTED, SAMPLED, FILLED.
+    grid: (rows, cols) of the patches of one image, numbered row by row; kept: int64 [K], sorted,
+    without doubles; reason: uint8 [K], one of PRESERVED, PROTECTED, SAMPLED, FILLED.
+    images: how many there are; the patches of each are numbered behind those of the one before.
     """
 
     grid: tuple[int, int]
     kept: np.ndarray
     reason: np.ndarray
+    images: int = 1
+
+    def of_image(self, index: int) -> TokenSelection:
+        """Return what is kept of one image, numbered from its own first patch."""
+        count = self.grid[0] * self.grid[1]
+        mine = slice(*np.searchsorted(self.kept, (index * count, (index + 1) * count)))
+        return TokenSelection(self.grid, self.kept[mine] - index * count, self.reason[mine])
 
     def counts(self):
         """Return the number of tokens kept for each reason, by its name."""

@@ -35,6 +35,7 @@ from ..support.files import listing, nearest_path
 from ..support.validation import is_number
 
 FORMAT = 'sqap_vla_ros/1'
+NORMALIZATIONS = ('q01_q99', 'min_max')  # bounds that -1 and 1 stand for
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
 
 
@@ -72,8 +73,11 @@ class CheckpointConfig:
     prompt: 'words' for word-level prompts of fixed length, 'openvla' or 'cogact'.  pixel_mean
     and pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
     how many of the last chunks are blended into one action, 0 for none (see control/blending.py).
-    conversion: what `sqap-vla convert` made the checkpoint of, empty for others.  cameras: the
-    name of the camera that it was trained on, of a robot with several; empty for any.
+    conversion: what `sqap-vla convert` made the checkpoint of, empty for others.  cameras: names
+    of the cameras that it was trained on, as many as model.images and in that order; empty for
+    any one.  state_names: what the values of its state are, see ingest/state.py; empty for those of
+    observation.STATE_NAMES where it takes a state.  normalization: what -1 and 1 of its actions,
+    and of OpenVLA-OFT's state, stand for, see NORMALIZATIONS.
     """
 
     model: VLAConfig = field(default_factory=VLAConfig)
@@ -89,13 +93,18 @@ class CheckpointConfig:
     ensemble: int = 0
     conversion: dict = field(default_factory=dict)
     cameras: tuple[str, ...] = ()
+    state_names: tuple[str, ...] = ()
+    normalization: str = 'q01_q99'
 
     def __post_init__(self):
         """Raise ConfigError for image options, deviations or a record that cannot be used."""
         if not isinstance(self.image, dict) or not isinstance(self.quantization, dict):
             raise ConfigError(f'image and quantization must be objects, found {self.image!r} and '
                               f'{self.quantization!r}')
-        check_cameras(self.cameras)
+        check_cameras(self.cameras, self.model.images)
+        if self.normalization not in NORMALIZATIONS:
+            raise ConfigError(f'normalization is {self.normalization!r}, expected one of '
+                              f'{NORMALIZATIONS}')
         try:
             ImageTransform(**{'size': (1, 1), **self.image})
         except (TypeError, ValueError) as error:
@@ -119,11 +128,12 @@ def camera_names(value) -> tuple[str, ...]:
     return tuple(value)
 
 
-def check_cameras(names: tuple) -> None:
-    """Raise ConfigError for more cameras than a network of ours takes images of."""
-    if len(names) > 1:
-        raise ConfigError(f'cameras names {len(names)}, {list(names)}: the networks that this '
-                          'version runs take the image of one')
+def check_cameras(names: tuple, images: int = 1) -> None:
+    """Raise ConfigError unless there is a name for each image, or none at all."""
+    if names and (len(names) != images or len(set(names)) != len(names)):
+        raise ConfigError(f'cameras names {len(names)}, {list(names)}: the network takes '
+                          f'{images} image{"s, each of" if images > 1 else " of"} a camera of '
+                          'its own')
 
 
 def config_to_dict(config: CheckpointConfig) -> dict:
@@ -148,6 +158,7 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
         content['cameras'] = camera_names(content.get('cameras', ()))
+        content['state_names'] = tuple(content.get('state_names', ()))
         config = CheckpointConfig(model=model, action_space=space, **content)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error

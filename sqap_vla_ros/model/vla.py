@@ -23,6 +23,9 @@ from .heads import BROKEN, ChunkHeadConfig, make_head, TokenHeadConfig
 from .llama import LayerCache, Llama, LlamaConfig
 from .vit import FusedViTConfig, make_vision, ViTConfig
 from ..errors import ConfigError
+from ..support.validation import check_counts
+
+ATTENTIONS = ('causal', 'full')
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class VLAConfig:
     text_length: tokens of the prompt behind BOS, 0 for prompts of any length.
     projector_widths: widths of the projector's hidden layers; empty for one as wide as the
     decoder.
+    images: how many it takes; their visual tokens stand one image behind the other.
+    attention: 'causal', or 'full' where every token sees every token.
+    state_hidden: width of the hidden layer, with an exact GELU, between the state and its token;
+    0 for one linear layer.
+    film: whether each block of the vision encoders is modulated by the mean of the prompt.
     """
 
     vision: ViTConfig | FusedViTConfig = field(default_factory=ViTConfig)
@@ -43,6 +51,10 @@ class VLAConfig:
     state_dim: int = 8
     prune_layer: int = 2
     projector_widths: tuple[int, ...] = ()
+    images: int = 1
+    attention: str = 'causal'
+    state_hidden: int = 0
+    film: bool = False
 
     def __post_init__(self):
         """Raise ConfigError if the pruning layer leaves nothing to score or to save."""
@@ -50,12 +62,16 @@ class VLAConfig:
         if not 1 <= self.prune_layer <= self.llm.num_layers:
             raise ConfigError(
                 f'prune_layer {self.prune_layer} must be in 1..{self.llm.num_layers}')
+        check_counts(self, 'images')
+        check_counts(self, 'state_hidden', least=0)
+        if self.attention not in ATTENTIONS:
+            raise ConfigError(f'attention is {self.attention!r}, expected one of {ATTENTIONS}')
 
     @property
     def num_visual(self) -> int:
-        """Return the number of visual tokens N."""
+        """Return the number of visual tokens N of all images."""
         rows, cols = self.vision.grid
-        return rows * cols
+        return self.images * rows * cols
 
     @property
     def prefix(self) -> int:

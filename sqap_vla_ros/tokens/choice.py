@@ -17,6 +17,7 @@ from ..observation import FILLED, PRESERVED, PROTECTED, SAMPLED, TokenSelection
 
 METHODS = ('sqap', 'random', 'uniform', 'attention')
 TIES = ('index', 'even')
+BUDGETS = ('joint', 'each')
 _FREE = 255  # no reason yet
 
 
@@ -29,6 +30,7 @@ class SelectionConfig:
     preserve, protect, sample: switch the strategies of 'sqap' for a study.
     method: 'sqap', or one of the baselines: 'random' (another draw each step), 'uniform'
         (evenly spaced in raster order), 'attention' (the best scores alone).
+    budget: of several images, 'joint' (one budget for all) or 'each' (the same for each).
     seed: of every random draw.
     ties: which of equally far patches sampling takes first: 'index', the lowest one, or 'even',
         in an order that is spread over the image. With more than half of the patches to keep,
@@ -45,6 +47,7 @@ class SelectionConfig:
     method: str = 'sqap'
     seed: int = 0
     ties: str = 'index'
+    budget: str = 'joint'
 
     def __post_init__(self):
         for name, smallest in (('keep', 1), ('preserve_top_k', 0), ('seed', 0)):
@@ -58,6 +61,8 @@ class SelectionConfig:
                               f'use one of {METHODS}')
         if self.ties not in TIES:
             raise ConfigError(f'ties {self.ties!r} is unknown: use one of {TIES}')
+        if self.budget not in BUDGETS:
+            raise ConfigError(f'budget {self.budget!r} is unknown: use one of {BUDGETS}')
 
     @property
     def needs_scores(self):
