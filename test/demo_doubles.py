@@ -24,8 +24,7 @@ def double_commands(options, frames=None, **roles):
     if 'simulator' in roles:
         commands['simulator'] = [*double, roles['simulator']]
     else:
-        listeners = 1 if frames is None else 2  # the recorder's images, too
-        commands['simulator'] = [*double, 'simulator', str(listeners), *arguments]
+        commands['simulator'] = [*double, 'simulator', *arguments]
     return commands
 
 

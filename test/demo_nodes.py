@@ -13,7 +13,6 @@ import sys
 import time
 
 import numpy as np
-import rclpy
 from sim_doubles import PointEnv, ScriptedPolicy, twist_message
 from sqap_vla_ros.msg import ActionChunk, TokenSelection
 
@@ -69,40 +68,10 @@ def policy() -> int:
     return 0
 
 
-class LoadingEnv(PointEnv):
-    """
-    A PointEnv whose first frame comes when policy and recorder listen.
-
-    Two DDS participants that miss each other's first announcement meet with the next one, 3 s
-    later; images sent before that never reach the recorder. The simulator takes longer to load.
-    """
-
-    loaded = False
-    listeners = 2
-
-    def render(self):
-        if not self.loaded:
-            wait_for_listeners('image', self.listeners)
-        self.loaded = True
-        return super().render()
-
-
-def wait_for_listeners(topic, count):
-    """Wait until so many nodes subscribe to a topic."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node, end = rclpy.create_node('listeners', context=context), time.monotonic() + 10
-    while node.count_subscribers(topic) < count and time.monotonic() < end:
-        time.sleep(0.05)
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-
-
 def simulator(arguments) -> int:
-    """Run libero_sim_node with a PointEnv; first argument: how many will listen to images."""
+    """Run libero_sim_node with a PointEnv."""
     from sqap_vla_ros.ros.simulator.node import main
-    LoadingEnv.listeners = int(arguments[0])
-    return main(arguments[1:], LoadingEnv)
+    return main(arguments, PointEnv)
 
 
 def dying() -> int:

@@ -126,7 +126,7 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
         'control': 'none' if options.control == 'random-tokens' else options.control,
         'episodes': options.episodes, 'seed': options.seed, 'max_steps': options.max_steps,
         'image_every': space.execute_steps * round(space.dt / CONTROL_PERIOD_S),
-        'command_kind': space.kind}
+        'command_kind': space.kind, 'image_listeners': 1 if frames is None else 2}
     if config.instructions:
         simulator['instructions'] = list(config.instructions)
     return {

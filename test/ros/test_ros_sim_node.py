@@ -12,7 +12,10 @@ import time
 import cv2
 import numpy as np
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import Image
 
 from sim_doubles import PointEnv, right, SPEED, twist_message
 from sqap_vla_ros.errors import ConfigError
@@ -77,6 +80,36 @@ def test_an_episode_succeeds_by_the_environments_own_predicate(simulator, policy
                for message in double.wait_for('/libero_sim/episode', 2)]
     assert [report['phase'] for report in reports] == ['started', 'finished']
     assert reports[-1] == json.loads(record.to_json())
+
+
+def test_the_first_image_waits_for_those_who_shall_see_it(simulator, policy):
+    double, node = policy(), simulator(max_steps=5, image_listeners=2)
+    spin, late, images = node.spin, [], []
+
+    def spin_and_join(timeout_s):
+        if not late:
+            late.append(rclpy.create_node('late', context=node.context))
+            late[0].create_subscription(Image, 'image', images.append, 10)
+        spin(timeout_s)
+    node.spin = spin_and_join
+    node.run()
+    executor, give_up_at = SingleThreadedExecutor(context=node.context), time.monotonic() + 5
+    executor.add_node(late[0])
+    while len(images) < 2 and time.monotonic() < give_up_at:
+        executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+    late[0].destroy_node()
+    assert [image.header.stamp for image in images] == [
+        image.header.stamp for image in double.messages['image']] != []
+
+
+def test_listeners_that_never_come_are_told_and_not_waited_for(simulator, policy, monkeypatch):
+    policy()
+    node, told = simulator(max_steps=2, image_listeners=5, policy_timeout_s=0.6), []
+    monkeypatch.setattr(node.get_logger(), 'warning', told.append)
+    record, = node.run()
+    assert record.steps == 2
+    assert '1 of 5 image_listeners subscribe to /image after 1 s' in told[0]
 
 
 def test_a_tick_carries_one_stamp_and_the_poses_of_the_environment(simulator, policy):

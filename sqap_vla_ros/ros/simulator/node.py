@@ -99,6 +99,7 @@ class LiberoSimNode(Node):
         if self._sensors.joint_stream:
             self._sensors.joint_stream.start()
         self.env.render()  # the first frame takes seconds: textures are loaded
+        self._wait_for_listeners()
         for episode in self.plan:
             record = self._run_episode(episode)
             records.append(record)
@@ -124,6 +125,19 @@ class LiberoSimNode(Node):
         self._message_executor.spin_once(timeout_sec=min(max(timeout_s, 0.0), SIGNAL_LATENCY_S))
         if self._stop_requested:
             raise SimulationStopped
+
+    def _wait_for_listeners(self) -> None:
+        """Wait until as many nodes get the images as are told; warn of those that do not come."""
+        wanted, image = self.settings.image_listeners, self._sensors.image
+        give_up_at = time.monotonic() + self.settings.policy_timeout_s
+        while image.get_subscription_count() < wanted:
+            if time.monotonic() > give_up_at:
+                self.get_logger().warning(
+                    f'{image.get_subscription_count()} of {wanted} image_listeners subscribe to '
+                    f'{image.topic_name} after {self.settings.policy_timeout_s:.0f} s: the '
+                    'episodes begin without the others')
+                return
+            self.spin(SIGNAL_LATENCY_S)
 
     def _run_episode(self, episode: Episode) -> EpisodeRecord:
         settings = self.settings

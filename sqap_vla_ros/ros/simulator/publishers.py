@@ -62,7 +62,7 @@ class SimPublishers:
         self.faults = Faults(settings.faults)
         self._info = camera_info_fields(
             np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width))
-        self._image = node.create_publisher(Image, 'image', QUEUE)
+        self.image = node.create_publisher(Image, 'image', QUEUE)
         self._camera_info = node.create_publisher(CameraInfo, 'camera_info', QUEUE)
         self._final_image = node.create_publisher(Image, '~/final_image', QUEUE)
         self._joint_states = node.create_publisher(JointState, 'joint_states', QUEUE)
@@ -104,7 +104,7 @@ class SimPublishers:
         header = Header(stamp=stamp, frame_id=self._settings.camera_frame)
         info = CameraInfo(**self._info, header=header)
         return [*self.faults.applied('info', self._camera_info, info),
-                *self.faults.applied('image', self._image, rgb_to_message(image, header))]
+                *self.faults.applied('image', self.image, rgb_to_message(image, header))]
 
     def clock_tick(self, stamp: Time) -> tuple:
         """Return the (publisher, message) pair of the simulated clock."""
