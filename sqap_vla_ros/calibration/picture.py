@@ -19,7 +19,7 @@ from .mistakes import AS_IS, Candidate
 from .sample import Sample
 from .trials import Evidence
 from ..geometry.image_transform import ImageTransform
-from ..geometry.patches import patch_centers, protected_distances
+from ..geometry.patches import patch_centers, patch_step, protected_distances
 
 AXIS_M, BASE_AXIS_M = 0.05, 0.1
 AXES = (('x', (230, 40, 40)), ('y', (40, 190, 60)), ('z', (50, 110, 255)))
@@ -139,8 +139,7 @@ def _draw_patches(canvas, sample, patches):
         protected.pixels, protected.radii_px, size, patches.transform, patches.grid,
         patches.radius))
     centers = patch_centers(patches.grid, patches.transform.size)
-    half = np.array([patches.transform.size[1] / patches.grid[1],
-                     patches.transform.size[0] / patches.grid[0]]) / 2
+    half = patch_step(patches.grid, patches.transform.size) / 2
     ends = [patches.transform.input_to_pixels(centers[near] + sign * half, size)
             for sign in (-1, 1)]
     for low, high in zip(np.minimum(*ends), np.maximum(*ends)):

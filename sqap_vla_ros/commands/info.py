@@ -10,6 +10,7 @@ import math
 
 from .options import CHECKPOINT
 from ..control.action_report import describe, si_ranges
+from ..geometry.patches import patch_step
 from ..support.files import MIB
 from ..support.progress import Progress
 from ..support.resources import checkpoint_path
@@ -63,6 +64,9 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
              'rotate_180': False, 'mirror': False, **config.image}
     yield 'image', (f'{vision.image_size} x {vision.image_size} px -> {rows} x {cols} = '
                     f'{config.model.num_visual} visual tokens')
+    left = vision.image_size % cols
+    if left:
+        yield '', f'{left} px at the right and lower edge belong to no patch'
     yield '', (f'RGB of any size, {image["strategy"]} ({image["interpolation"]}), centre crop of '
                f'{image["crop_area"]:g} of the area, '
                + ('turned by 180 degrees' if image['rotate_180'] else 'upright')
@@ -70,8 +74,9 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
     side = math.sqrt(image['crop_area'])
     width, height = EXAMPLE_CAMERA
     if image['strategy'] == 'resize-naive':
+        share = patch_step((rows, cols), (vision.image_size,) * 2) * side / vision.image_size
         yield 'camera', (f'any aspect, squashed to a square; of {width} x {height} px a patch is '
-                         f'{side * width / cols:.1f} x {side * height / rows:.1f} px')
+                         f'{width * share[0]:.1f} x {height * share[1]:.1f} px')
     else:
         yield 'camera', f'any aspect, {ASPECTS[image["strategy"]]}'
     yield '', ('to protect what the robot covers: camera_info and the transform from base to the '
@@ -84,7 +89,8 @@ def network_lines(model) -> Iterator[tuple[str, str]]:
     """Yield the architecture."""
     vision, llm, head = model.vision, model.llm, model.head
     encoders = ([('DINOv2', vision.dino), ('SigLIP', vision.siglip)]
-                if hasattr(vision, 'dino') else [('ViT', vision)])
+                if hasattr(vision, 'dino') else
+                [('ViT' if head.kind == 'chunk' else vision.family, vision)])
     yield 'vision', ' + '.join(
         f'{name} of {encoder.depth} blocks of width {encoder.width}, {encoder.heads} heads'
         for name, encoder in encoders)

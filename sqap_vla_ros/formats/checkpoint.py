@@ -23,6 +23,7 @@ import shutil
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from .downloads import download_advice
 from ..control.action_space import ActionSpace
 from ..control.presets import PRESETS
 from ..errors import CheckpointError, ConfigError
@@ -70,14 +71,14 @@ class CheckpointConfig:
     """
     All of config.json.
 
-    prompt: 'words' for word-level prompts of fixed length, 'openvla' or 'cogact'.  pixel_mean
-    and pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
+    prompt: 'words' for those of fixed length, or one of prompt.ENDINGS.  pixel_mean and
+    pixel_std: three values an encoder.  quantization: empty for full precision.  ensemble:
     how many of the last chunks are blended into one action, 0 for none (see control/blending.py).
     conversion: what `sqap-vla convert` made the checkpoint of, empty for others.  cameras: names
     of the cameras that it was trained on, as many as model.images and in that order; empty for
-    any one.  state_names: what the values of its state are, see ingest/state.py; empty for those of
-    observation.STATE_NAMES where it takes a state.  normalization: what -1 and 1 of its actions,
-    and of OpenVLA-OFT's state, stand for, see NORMALIZATIONS.
+    any one.  state_names: what the values of its state are, see control/states.py; empty for those
+    of observation.STATE_NAMES where it takes a state.  normalization: what -1 and 1 of its
+    actions, and of OpenVLA-OFT's state, stand for, see NORMALIZATIONS.
     """
 
     model: VLAConfig = field(default_factory=VLAConfig)
@@ -213,7 +214,8 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:  # also text that is not UTF-8
-        raise CheckpointError(f'{path} is not valid JSON ({error}): copy it again') from error
+        raise CheckpointError(f'{path} is not valid JSON ({error})'
+                              f'{download_advice(path) or ": copy it again"}') from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object')
     return content

@@ -15,8 +15,9 @@ from .checkpoint import CheckpointConfig, read_json, settle_rows
 from .deployment import FILE, read_deployment
 from .foreign import SUPPORTED
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
+from .norm_stats import by_data_set
 from .pickles import PickleReader
-from .sizes import ENCODERS, expect, image_side, projector_widths, Shapes
+from .sizes import BACKBONES, expect, image_side, projector_widths, Shapes
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader
 from ..errors import CheckpointError, ConfigError
@@ -28,13 +29,15 @@ PREFIXES = {
     'vision_backbone.siglip_featurizer.': 'vision.siglip.',
     'projector.projector.': 'projector.', 'llm_backbone.llm.model.': 'llm.',
     'llm_backbone.llm.lm_head.': 'lm_head.', 'action_model.net.': 'head.'}
-BASES = {'prism-dinosiglip-224px+7b': {
-    'strategy': 'resize-naive', 'vision': tuple(ENCODERS),
-    'llm': {'num_hidden_layers': 32, 'num_attention_heads': 32, 'rms_norm_eps': 1e-5}}}
+BASES = {base: {
+    'strategy': 'resize-naive', 'vision': f'dinosiglip-vit-so-{side}px',
+    'llm': {'num_hidden_layers': 32, 'num_attention_heads': 32, 'rms_norm_eps': 1e-5}}
+    for base, side in (('prism-dinosiglip-224px+7b', 224), ('prism-dinosiglip+7b', 384))}
 PARTS = {
-    'action_model': 'an OpenVLA in the format of Prismatic (openvla-7b-prismatic), and not a '
-                    'CogACT: convert it by convert_openvla_weights_to_hf.py of the openvla '
-                    'repository, or take the Hugging Face directory (openvla-7b)',
+    'action_model': 'an OpenVLA in the native format of Prismatic (as openvla-7b-prismatic), and '
+                    'not a CogACT: convert it by vla-scripts/extern/'
+                    'convert_openvla_weights_to_hf.py of the openvla repository, or download the '
+                    'Hugging Face directory (as openvla-7b)',
     'vision_backbone': 'a run that trained with its vision encoders frozen and left them out: '
                        'put the part vision_backbone of the base model into the file',
     'llm_backbone': 'a run that left its decoder out: put the part llm_backbone of the base '
@@ -58,13 +61,20 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
     except AttributeError as error:
         raise CheckpointError(f'{source}: vla is not an object ({error})') from error
     if not isinstance(base, str) or base not in BASES:
+        if 'action_model_type' not in content:
+            raise CheckpointError(f'{source}: base_vlm is {base!r} and there is no '
+                                  f'action_model_type, so it is {PARTS["action_model"]}; '
+                                  f'{SUPPORTED}')
         raise CheckpointError(f'{source}: base_vlm {base!r} is unknown: this engine loads models '
                               f'on {sorted(BASES)}')
     statistics = directory / 'dataset_statistics.json'
     if not statistics.is_file():
         raise CheckpointError(f'{statistics} is missing: without it no action has a unit')
+    stats = by_data_set(read_json(statistics), statistics)
     reader = PickleReader(_weight_file(path, directory))
-    _check_parts(reader)
+    other = what_lacks(reader)
+    if other:
+        raise CheckpointError(f'{reader.path} {other}; {SUPPORTED}')
     tensors = RenamedReader(reader, PREFIXES)
     deployment = read_deployment(directory)
     try:
@@ -78,7 +88,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
     except (ConfigError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
     config = settle_rows(config, f'{directory / FILE}')
-    return Source('cogact', path, config, tensors, read_json(statistics), statistics.name,
+    return Source('cogact', path, config, tensors, stats, statistics.name,
                   find_tokenizer(directory, tokenizer or deployment.tokenizer),
                   (f'weights {tensors.path.name}', UNUSED_NOTE, *notes))
 
@@ -88,22 +98,26 @@ def _weight_file(path: Path, directory: Path) -> Path:
     if path != directory:
         return path
     found = sorted((directory / 'checkpoints').glob('*.pt'))
-    if len(found) != 1:
-        raise CheckpointError(
-            f'{directory / "checkpoints"} holds {len(found)} .pt files, expected one: '
-            + (f'name the file instead of the directory, such as {found[-1]}' if found
-               else 'download step-....pt into it'))
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    beside = sorted(path.name for path in directory.glob('*.pt'))
+    if found:
+        advice = f'name the file instead of the directory, such as {found[-1]}'
+    elif beside:
+        advice = f'move {beside[-1]}, which lies beside config.json, into it'
+    else:
+        advice = 'download step-....pt into it'
+    raise CheckpointError(f'{directory / "checkpoints"} holds {len(found)} .pt files, expected '
+                          f'one: {advice}')
 
 
-def _check_parts(reader: PickleReader) -> None:
-    """Raise CheckpointError, saying what it must be, for a file that lacks a part."""
+def what_lacks(reader: PickleReader) -> str:
+    """Return which part of a CogACT a file lacks, and what it must be; '' if it has them all."""
     found = {name.partition('.')[0] for name in reader.shapes}
     for part, meaning in PARTS.items():
         if part not in found:
-            raise CheckpointError(
-                f'{reader.path} has the parts {sorted(found)} and no {part}, so it is {meaning}; '
-                f'{SUPPORTED}')
+            return f'has the parts {sorted(found)} and no {part}, so it is {meaning}'
+    return ''
 
 
 def _model_config(directory: Path, content: dict, base: dict, tensors: RenamedReader,
@@ -112,9 +126,9 @@ def _model_config(directory: Path, content: dict, base: dict, tensors: RenamedRe
     shapes = Shapes(tensors.shapes, directory)
     sizes = content.get('tiny_model_kwargs') or {}
     llm = decoder_config(shapes, {**base['llm'], **sizes.get('llm', {})}, source)
-    sides = [image_side(shapes, f'vision.{part}') for part in ('dino', 'siglip')]
-    vision = fused_parts(shapes, tensors, base['vision'], sizes.get('vision') or ({}, {}), sides,
-                         source)
+    ids, side = BACKBONES[base['vision']]
+    sides = [image_side(shapes, f'vision.{part}', side) for part in ('dino', 'siglip')]
+    vision = fused_parts(shapes, tensors, ids, sizes.get('vision') or ({}, {}), sides, source)
     notes: list[str] = []
     head = _head_config(shapes, content, sizes.get('action_model', {}), source, notes)
     tensors.without(r'head\.history_embedder\.', r'lm_head\.', r'ema_diffusion\.')

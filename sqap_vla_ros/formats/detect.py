@@ -8,8 +8,9 @@ from pathlib import Path
 
 from .checkpoint import read_config, read_json
 from .cogact import open_cogact
-from .foreign import check_known, check_place, SUPPORTED
+from .foreign import check_known, SUPPORTED
 from .openvla import open_openvla
+from .places import check_place
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader, SafetensorsReader
 from ..errors import CheckpointError
@@ -25,7 +26,7 @@ def open_checkpoint(path, tokenizer=None) -> Source:
     """
     path = Path(path)
     check_place(path)
-    directory = path.parent.parent if path.is_file() else path
+    directory = path if path.is_dir() else path.parent.parent
     has_config = (directory / 'config.json').is_file()
     content = read_json(directory / 'config.json') if has_config else {}
     if 'format' in content:

@@ -3,31 +3,35 @@
 """
 Checkpoints that this engine cannot run, told by name: each kind is one line of SIGNS.
 
-Some would load and answer all the same: an OpenVLA-OFT directory has the very tensors of an
-OpenVLA, and an arm would move by words that were never trained to be actions.
+They are told by what is really published: the config.json of lerobot, openpi, GR00T, Octo and
+Prismatic, and the files that peft, bitsandbytes, AutoAWQ, AutoGPTQ and llama.cpp write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import json
 from pathlib import Path
 import re
 
 from ..errors import CheckpointError
-from ..support.files import listing, nearest_path
-from ..support.resources import bundled_models
-from ..support.validation import nearest
+from ..support.files import listing
 
-SUPPORTED = 'this engine loads OpenVLA, CogACT and its own checkpoints, see docs/checkpoints.md'
-OFT = ('OpenVLA-OFT, which this engine does not run: its actions come from heads beside the '
-       'language model, which was not trained to give them as tokens, and it takes several '
-       'images, the state and parallel decoding')
-OFT_FILES = tuple(
+SUPPORTED = ('this engine loads OpenVLA, OpenVLA-OFT, CogACT and its own checkpoints, see '
+             'docs/checkpoints.md')
+HEAD_FILES = tuple(
     f'{name}.{suffix}' for suffix in ('pt', 'pth', 'bin', 'safetensors') for name in (
         '*action_head*', '*proprio_projector*', '*noisy_action_projector*', 'vision_backbone--*'))
 MERGE = ("merge it first, by peft's merge_and_unload() and save_pretrained(), into a directory of "
          'its own')
+OFT = ('OpenVLA-OFT, which this engine does not run: its actions come from heads beside the '
+       'language model, which was not trained to give them as tokens, and it takes several '
+       'images, the state and parallel decoding')
+UNQUANTIZED = ('take the checkpoint in bfloat16, float16 or float32 that it was made of, and '
+               'quantize that by `sqap-vla convert`')
+ELSEWHERE = 'run it by {}'
+Find = Callable[[Path, dict], list[str]]
 
 
 @dataclass(frozen=True)
@@ -36,38 +40,85 @@ class Sign:
     How a kind of checkpoint is told, what it is and what to do.
 
     found(directory, content of config.json) returns what gives it away, in words; empty if
-    nothing does.
+    nothing does.  kind: in words, or a function of the same arguments that returns them.
     """
 
-    found: Callable[[Path, dict], list[str]]
-    kind: str
-    advice: str = ''
+    found: Find
+    kind: str | Callable[[Path, dict], str]
+    advice: str
+
+    def sentence(self, directory: Path, content: dict) -> str:
+        """Return what was found, what it is and what to do; '' for a checkpoint without it."""
+        found = self.found(directory, content)
+        kind = self.kind if isinstance(self.kind, str) else self.kind(directory, content)
+        return f'has {", ".join(found)}, so it is {kind}: {self.advice}' if found else ''
 
 
-def files(*patterns: str) -> Callable[[Path, dict], list[str]]:
-    """Return a finder of files or directories (with a / behind them) beside config.json."""
+def files(*patterns: str) -> Find:
+    """Return a finder of files or directories (with a / behind them) in the directory."""
     def find(directory: Path, content: dict) -> list[str]:
-        return sorted(f'{path.name}/' if path.is_dir() else path.name
-                      for pattern in patterns for path in directory.glob(pattern.rstrip('/'))
-                      if path.is_dir() == pattern.endswith('/'))
+        return sorted({f'{path.relative_to(directory)}{"/" if path.is_dir() else ""}'
+                       for pattern in patterns for path in directory.glob(pattern.rstrip('/'))
+                       if path.is_dir() == pattern.endswith('/')})[:3]
     return find
 
 
-def says(name: str, pattern: str) -> Callable[[Path, dict], list[str]]:
+def entry(content: dict, name: str):
+    """Return an entry of config.json, such as vla.base_vlm, or None."""
+    value = content
+    for part in name.split('.'):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def says(name: str, pattern: str) -> Find:
     """Return a finder of a text in config.json; name: of the entry, such as vla.base_vlm."""
     def find(directory: Path, content: dict) -> list[str]:
-        value = content
-        for part in name.split('.'):
-            value = value.get(part) if isinstance(value, dict) else None
+        value = entry(content, name)
         text = ' '.join(map(str, value)) if isinstance(value, list) else value
         fits = isinstance(text, str) and re.search(pattern, text, re.IGNORECASE)
         return [f'{name} {value!r} in config.json'] if fits else []
     return find
 
 
-def without_config(find: Callable[[Path, dict], list[str]]) -> Callable[[Path, dict], list[str]]:
+def either(*finders: Find) -> Find:
+    """Return a finder of what the first of some finders finds."""
+    return lambda directory, content: next(
+        filter(None, (find(directory, content) for find in finders)), [])
+
+
+def without_config(find: Find) -> Find:
     """Return a finder that only looks where there is no config.json."""
     return lambda directory, content: [] if content else find(directory, content)
+
+
+def entries(*names: str) -> Find:
+    """Return a finder of entries in a config.json, all of them, without a model_type or vla."""
+    def find(directory: Path, content: dict) -> list[str]:
+        other = 'model_type' in content or 'vla' in content
+        if other or any(entry(content, name) is None for name in names):
+            return []
+        return [f'{" and ".join(names)} in config.json']
+    return find
+
+
+def bare_adapter(directory: Path, content: dict) -> list[str]:
+    """Find the adapter that OpenVLA-OFT's trainer leaves, where no head is and nobody said why."""
+    try:
+        told = json.loads((directory / 'deployment.json').read_text())
+    except (OSError, ValueError):
+        told = {}
+    is_told = isinstance(told, dict) and 'oft' in told
+    return [] if is_told or files(*HEAD_FILES)(directory, content) else files('lora_adapter/')(
+        directory, content)
+
+
+def openpi(directory: Path, content: dict) -> list[str]:
+    """Find what openpi writes: parameters of JAX, or statistics below assets/."""
+    found = files('assets/', 'params/', '*/params/', 'train_state/', '_CHECKPOINT_METADATA')(
+        directory, content)
+    return found if found != ['assets/'] else files('assets/**/norm_stats.json')(
+        directory, content)
 
 
 def lerobot(directory: Path, content: dict) -> list[str]:
@@ -75,24 +126,82 @@ def lerobot(directory: Path, content: dict) -> list[str]:
     return says('type', '.')(directory, content) if 'model_type' not in content else []
 
 
+def lerobot_kind(directory: Path, content: dict) -> str:
+    """Return what a lerobot policy is by its type."""
+    name = str(content.get('type', ''))
+    return f'the policy {NAMES.get(name, name)} of lerobot'
+
+
+def quantized(directory: Path, content: dict) -> list[str]:
+    """Find weights that another tool has quantized, by its entry in config.json."""
+    for name in ('quantization_config', 'text_config.quantization_config', 'compression_config'):
+        value = entry(content, name)
+        if isinstance(value, dict) and value:
+            return [f'{name} in config.json ({_scheme(value)})']
+    return []
+
+
+def _scheme(value: dict) -> str:
+    """Return a quantization_config in words, such as 'bitsandbytes, 4 bits'."""
+    bits = value.get('bits', value.get('w_bit', 4 if value.get('load_in_4bit') else 8))
+    loads = value.get('load_in_4bit') or value.get('load_in_8bit')
+    method = value.get('quant_method', 'bitsandbytes' if loads else 'of an unknown method')
+    has_bits = loads or 'bits' in value or 'w_bit' in value
+    return f'{method}, {bits} bits' if has_bits else str(method)
+
+
+def adapter_kind(directory: Path, content: dict) -> str:
+    """Return what a LoRA adapter is, with its base model where adapter_config.json names it."""
+    try:
+        config = json.loads((directory / 'adapter_config.json').read_text())
+        base = config.get('base_model_name_or_path')
+    except (OSError, ValueError, AttributeError):
+        base = None
+    whole = directory.parent / 'config.json'
+    return (f'a LoRA adapter{f" of {base}" if base else ""}, which is not a checkpoint without '
+            'its base model' + (f' (if {directory.parent} is the whole checkpoint, name that)'
+                                if whole.is_file() else ''))
+
+
+NAMES = {'smolvla': 'SmolVLA', 'act': 'ACT', 'diffusion': 'Diffusion Policy', 'pi05': 'pi0.5',
+         'pi0_fast': 'pi0-FAST', 'pi0fast': 'pi0-FAST', 'groot': 'GR00T', 'vqbet': 'VQ-BeT',
+         'tdmpc': 'TD-MPC', 'xvla': 'X-VLA', 'wall_x': 'WALL-X', 'sac': 'SAC'}
+LEROBOT, OPENPI = ELSEWHERE.format('lerobot itself'), ELSEWHERE.format('openpi itself')
+NO_LLAMA = ('its decoder is a Qwen, and this engine runs Llama 2: take a checkpoint on Llama 2, '
+            'such as openvla-7b')
 # the first that is found is told
 SIGNS = (
-    Sign(files(*OFT_FILES), OFT),
-    Sign(files('lora_adapter/'), 'what the trainer of OpenVLA-OFT leaves',
-         'an OpenVLA-OFT is not run by this engine, and if it is a plain OpenVLA whose adapter is '
-         'merged into the weights, move lora_adapter/ elsewhere'),
+    Sign(files(*HEAD_FILES), OFT, 'take a plain OpenVLA'),
+    Sign(bare_adapter, 'what the trainer of OpenVLA-OFT leaves, without its heads',
+         'download action_head--*_checkpoint.pt and the files like it too; one that was trained '
+         'with action tokens has none: write "oft": {"head": "tokens"} into deployment.json; and '
+         'if it is a plain OpenVLA whose adapter is merged, move lora_adapter/ elsewhere'),
     Sign(files('adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'),
-         'a LoRA adapter, which is not a checkpoint without its base model',
-         MERGE + ' (and if it is merged already, move these files elsewhere)'),
-    Sign(says('model_type', 'gr00t'), 'a GR00T policy'),
-    Sign(says('architectures', 'gr00t'), 'a GR00T policy'),
-    Sign(says('llm_backbone_id', 'qwen'), 'a MiniVLA',
-         'its decoder is a Qwen, and this engine runs Llama 2'),
-    Sign(says('vla.base_vlm', 'qwen'), 'a MiniVLA',
-         'its decoder is a Qwen, and this engine runs Llama 2'),
-    Sign(lerobot, 'a policy of lerobot (SmolVLA, pi0, ACT ...)'),
-    Sign(without_config(files('pretrained_model/', 'train_config.json')), 'a run of lerobot'),
-    Sign(without_config(files('params/', 'assets/')), 'an openpi checkpoint (pi0)'))
+         adapter_kind, MERGE + ' (and if it is merged already, move these files elsewhere)'),
+    Sign(either(quantized, files('quantize_config.json', 'quant_config.json')),
+         'quantized by another tool', UNQUANTIZED),
+    Sign(files('*.gguf'), 'for llama.cpp', UNQUANTIZED),
+    Sign(either(says('model_type', 'gr00t'), says('architectures', 'gr00t'),
+                without_config(files('experiment_cfg/'))),
+         'a GR00T policy', ELSEWHERE.format('Isaac-GR00T itself')),
+    Sign(either(says('llm_backbone_id', 'qwen'), says('vla.base_vlm', 'qwen')), 'a MiniVLA',
+         NO_LLAMA),
+    Sign(lerobot, lerobot_kind, LEROBOT),
+    Sign(either(entries('input_features', 'output_features'),
+                entries('input_shapes', 'output_shapes')), 'a policy of lerobot', LEROBOT),
+    Sign(without_config(files('pretrained_model/', 'train_config.json', 'training_state/',
+                              'checkpoints/*/pretrained_model/')), 'a run of lerobot', LEROBOT),
+    Sign(entries('paligemma_variant'), 'an openpi checkpoint (pi0), for PyTorch', OPENPI),
+    Sign(without_config(openpi), 'an openpi checkpoint (pi0)', OPENPI),
+    Sign(either(entries('text_processor', 'window_size'), files('example_batch.msgpack')),
+         'an Octo', ELSEWHERE.format('octo itself')),
+    Sign(files('saved_model.pb'), 'a model of TensorFlow (as RT-1-X)',
+         ELSEWHERE.format('TensorFlow')),
+    Sign(either(entries('model.vision_backbone_id'), says('model_type', '^prismatic$')),
+         'a vision-language model of Prismatic, which answers with words and moves nothing',
+         'take a checkpoint that was trained on actions, such as openvla-7b'),
+    Sign(without_config(files('*.ckpt', 'dataset_stats.pkl')),
+         'a run of ACT or of Diffusion Policy', ELSEWHERE.format('the code that it came with')))
 
 
 def check_known(directory: Path, content: dict) -> None:
@@ -102,48 +211,18 @@ def check_known(directory: Path, content: dict) -> None:
     content: of config.json, empty if there is none.
     """
     for sign in SIGNS:
-        found = sign.found(directory, content)
-        if found:
-            advice = f': {sign.advice}' if sign.advice else ''
-            raise CheckpointError(f'{directory} has {", ".join(found)}, so it is {sign.kind}'
-                                  f'{advice}; {SUPPORTED}')
+        sentence = sign.sentence(directory, content)
+        if sentence:
+            raise CheckpointError(f'{directory} {sentence}; {SUPPORTED}')
     if not content:
-        below = sorted(str(path.parent) for pattern in ('*/config.json', 'snapshots/*/config.json')
-                       for path in directory.glob(pattern))
-        advice = f', name the one that you mean: {", ".join(below[:3])}' if below else ''
         raise CheckpointError(f'{directory} is not a checkpoint: it holds {listing(directory)} '
-                              f'and no config.json{advice}')
+                              f'and no config.json{_nearby(directory)}')
 
 
-def check_place(path: Path) -> None:
-    """Raise CheckpointError for a path that is no directory, nor a .pt in its run directory."""
-    if path.is_dir() or path.is_file() and path.suffix == '.pt' and (
-            path.parent.parent / 'config.json').is_file():
-        return
-    if path.is_file() and any(path.match(pattern) for pattern in OFT_FILES):
-        reason = f'belongs to an {OFT}; {SUPPORTED}'
-    elif path.is_file() and path.suffix == '.pt':
-        reason = ('is a .pt file outside its run directory, which says what its tensors are: '
-                  'download the config.json and dataset_statistics.json of its repository too, '
-                  'put the file into checkpoints/ beside them and name it there')
-    elif path.is_file():
-        reason = 'is a file, expected a directory: name the one that it is in'
-    else:
-        known = bundled_models() if len(path.parts) == 1 else []
-        near = nearest_path(path) or nearest(path, known)
-        reason = f'does not exist{near}'
-        hub = re.fullmatch(r'((https:/huggingface\.co|hf:)/)?([\w.-]+/[\w.-]+)', str(path))
-        if hub and not near and not path.parent.is_dir():
-            reason += ('; if it is the name of a Hugging Face repository, download that first: '
-                       f'hf download {hub[3]} --local-dir {path.name}, and name this directory')
-    raise CheckpointError(f'{path} {reason}')
-
-
-def lfs_advice(path: Path) -> str:
-    """Return what to do about a file that git left a pointer to, or '' if it is none."""
-    try:
-        with path.open('rb') as file:
-            is_pointer = file.read(40).startswith(b'version https://git-lfs')
-    except OSError:
-        return ''
-    return ': it is a git-lfs pointer, get the file itself by git lfs pull' if is_pointer else ''
+def _nearby(directory: Path) -> str:
+    """Return which directories below or above hold a config.json, as ', ...'; '' if none does."""
+    below = sorted(str(path.parent) for pattern in ('*/config.json', 'snapshots/*/config.json')
+                   for path in directory.glob(pattern))
+    if not below and (directory.parent / 'config.json').is_file():
+        below = [str(directory.parent)]
+    return f', name the one that you mean: {", ".join(below[:3])}' if below else ''

@@ -1,8 +1,10 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What OpenVLA and CogACT share: DINOv2 + SigLIP in front of Llama 2."""
+"""What OpenVLA and CogACT share: DINOv2 + SigLIP, or SigLIP alone, in front of Llama 2."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from .tensors import RenamedReader
 from ..errors import CheckpointError
 from ..geometry.image_transform import INTERPOLATIONS, RESIZE_STRATEGIES
 from ..model.llama import LlamaConfig
-from ..model.vit import FusedViTConfig
+from ..model.vit import FusedViTConfig, ViTConfig
 
 MEANS = ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5))
 STDS = ((0.229, 0.224, 0.225), (0.5, 0.5, 0.5))
@@ -76,22 +78,39 @@ def fused_parts(shapes: Shapes, tensors: RenamedReader, ids, given, image_sizes,
         if len(pair) != 2:
             raise CheckpointError(f'{source}: expected the {name} of two vision encoders, '
                                   f'found {pair}')
-    encoders = [vit_config(shapes, f'vision.{part}', encoder_facts(one_id, sizes, source), side,
-                           source)
-                for part, one_id, sizes, side in zip(('dino', 'siglip'), ids, given, image_sizes)]
-    for part, encoder in zip(('dino', 'siglip'), encoders):
-        tensors.without(rf'vision\.{part}\.blocks\.{encoder.depth}\.',
-                        rf'vision\.{part}\.(norm|attn_pool)\.')
-    tensors.without(r'llm\..*\.rotary_emb\.inv_freq$')
-    return FusedViTConfig(*encoders)
+    return FusedViTConfig(*(
+        _encoder(shapes, tensors, f'vision.{part}', *rest, source)
+        for part, *rest in zip(('dino', 'siglip'), ids, given, image_sizes)))
 
 
-def image_options(content: dict, chosen: dict, source: str) -> dict:
+def single_part(shapes: Shapes, tensors: RenamedReader, ids, given, image_sizes,
+                source: str) -> ViTConfig:
+    """Return the only encoder's sizes, as fused_parts does for two."""
+    for name, values in (('ids', ids), ('sizes', given), ('image sizes', image_sizes)):
+        if len(values) != 1:
+            raise CheckpointError(f'{source}: expected the {name} of one vision encoder, since '
+                                  f'use_fused_vision_backbone is false, found {values}')
+    return _encoder(shapes, tensors, 'vision', ids[0], given[0], image_sizes[0], source)
+
+
+def _encoder(shapes: Shapes, tensors: RenamedReader, prefix: str, model_id: str, given,
+             image_size: int, source: str) -> ViTConfig:
+    """Return an encoder's sizes, and leave out of `tensors` what it does not use."""
+    encoder = vit_config(
+        shapes, prefix, encoder_facts(model_id, given, source), image_size, source)
+    tensors.without(re.escape(f'{prefix}.blocks.{encoder.depth}.'),
+                    re.escape(prefix) + r'\.(norm|attn_pool)\.',
+                    r'llm\..*\.rotary_emb\.inv_freq$')
+    return encoder
+
+
+def image_options(content: dict, chosen: dict, source: str, encoders: int = 2) -> dict:
     """
     Return CheckpointConfig's image, pixel_mean and pixel_std.
 
     content: config.json with preprocessor_config.json's keys over it.  chosen: the user's
-    own options.  Raises CheckpointError for a resize or filter that there is not.
+    own options.  encoders: 2, or 1 for SigLIP alone.  Raises CheckpointError for a resize or
+    filter that there is not.
     """
     strategy = content.get('image_resize_strategy', 'resize-naive')
     filters = set(content.get('interpolations', ['bicubic']))
@@ -99,20 +118,21 @@ def image_options(content: dict, chosen: dict, source: str) -> dict:
         raise CheckpointError(
             f'{source}: image_resize_strategy {strategy!r} with interpolations {filters} is '
             f'unknown: known are {RESIZE_STRATEGIES} with one of {INTERPOLATIONS}')
-    means = _channels(content.get('means', MEANS), 'means', source)
+    means = _channels(content.get('means', MEANS[-encoders:]), 'means', source, encoders)
     fill = tuple(int(255 * value) for value in means[-3:])
     return {
         'image': {'strategy': strategy, 'interpolation': filters.pop(), 'fill': fill, **chosen},
-        'pixel_mean': means, 'pixel_std': _channels(content.get('stds', STDS), 'stds', source)}
+        'pixel_mean': means, 'pixel_std': _channels(
+            content.get('stds', STDS[-encoders:]), 'stds', source, encoders)}
 
 
-def _channels(values, name: str, source: str) -> tuple[float, ...]:
-    """Return six numbers; raise CheckpointError unless there are three for each encoder."""
+def _channels(values, name: str, source: str, encoders: int) -> tuple[float, ...]:
+    """Return three numbers for each encoder; raise CheckpointError if they are not there."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {name} {values} are no numbers ({error})') from error
-    if array.shape != (2, 3) or not np.isfinite(array).all():
-        raise CheckpointError(f'{source}: {name} must be three numbers for each of two vision '
-                              f'encoders, found {values}')
+    if array.shape != (encoders, 3) or not np.isfinite(array).all():
+        raise CheckpointError(f'{source}: {name} must be three numbers for each of {encoders} '
+                              f'vision encoders, found {values}')
     return tuple(array.ravel().tolist())

@@ -8,6 +8,25 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..model.vla import VLAConfig
+from ..support.validation import nearest
+
+
+EXAMPLE = '{"action": {"q01": [...], "q99": [...], "mask": [...]}}'
+_FLAT = ('action', 'actions', 'q01', 'mean', 'norm_stats')
+
+
+def by_data_set(content: dict, source) -> dict:
+    """
+    Return the content of a file of statistics; raise CheckpointError for a flat one.
+
+    Flat ones are for one data set, whose name is missing, as LeRobot and openpi write them.
+    """
+    found = [name for name in _FLAT if isinstance(content.get(name), (dict, list))]
+    if found:
+        raise CheckpointError(
+            f'{source} is flat: it holds {", ".join(map(repr, list(content)[:4]))} where names of '
+            f'data sets are expected: put its content under one, {{"my_data": {EXAMPLE}}}')
+    return content
 
 
 def action_width(entry, source: str) -> int:
@@ -15,8 +34,15 @@ def action_width(entry, source: str) -> int:
     try:
         return len(entry['action']['q01'])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f'{source}: {type(error).__name__} {error}: action.q01 is missing') from error
+        raise CheckpointError(_lacking(entry, source, error)) from error
+
+
+def _lacking(entry, source: str, error) -> str:
+    """Return what a data set's statistics lack, and what they have."""
+    found = entry.get('action', entry) if isinstance(entry, dict) else entry
+    names = ', '.join(map(str, found)) if isinstance(found, dict) else type(found).__name__
+    return (f'{source}: {type(error).__name__} {error}: expected {EXAMPLE}, found '
+            f'{names or "nothing"}: compute what is missing from the actions of its data set')
 
 
 def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file: str) -> dict:
@@ -31,27 +57,37 @@ def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file
     """
     if unnorm_key not in stats:
         raise CheckpointError(
-            f'{source}: unnorm_key {unnorm_key!r} is not in {file}, '
-            f'which has {sorted(stats)}')
+            f'{source}: unnorm_key {unnorm_key!r} is not in {file}, which has {sorted(stats)}'
+            f'{nearest(unnorm_key, stats)}: choose one of them')
     source = f'{source}/{file}, {unnorm_key}'
     dtype = np.float32 if model.head.kind == 'chunk' else np.float64
     try:
         action, state = stats[unnorm_key]['action'], stats[unnorm_key].get('state', {})
         width = model.head.action_dim
-        found = {
-            'low': _numbers(action['q01'], width, source, 'q01', dtype),
-            'high': _numbers(action['q99'], width, source, 'q99', dtype),
-            'mask': _numbers(action.get('mask', [True] * width), width, source, 'mask') != 0}
+        mask = _numbers(action.get('mask', [True] * width), width, source, 'mask') != 0
+        found = {'low': _bounds(action['q01'], mask, source, 'q01', -1, dtype),
+                 'high': _bounds(action['q99'], mask, source, 'q99', 1, dtype), 'mask': mask}
         if model.state_dim:
             for name in ('mean', 'std'):
                 found[f'state_{name}'] = _numbers(
                     state[name], model.state_dim, source, f'state {name}')
     except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+        raise CheckpointError(_lacking(stats[unnorm_key], source, error)) from error
     std = found.get('state_std', np.ones(1))
-    if (found['low'] > found['high']).any() or (std <= 0).any():
+    if (mask & (found['low'] > found['high'])).any() or (std <= 0).any():
         raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be above 0')
     return found
+
+
+def _bounds(values, mask, source: str, name: str, unit: float, dtype) -> np.ndarray:
+    """Return bounds as _numbers does; where the mask is false, `unit` stands for what is none."""
+    try:
+        array = np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.shape == mask.shape:
+        values = np.where(mask | np.isfinite(array), array, unit)
+    return _numbers(values, len(mask), source, name, dtype)
 
 
 def _numbers(values, width: int, source: str, name: str, dtype=np.float32) -> np.ndarray:

@@ -13,45 +13,49 @@ from pathlib import Path
 
 from .checkpoint import CheckpointConfig, read_json, settle_rows
 from .deployment import FILE, read_deployment
-from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
-from .sizes import ENCODERS, projector_widths, Shapes
+from .fused import decoder_config, fused_parts, image_options, single_part, UNUSED_NOTE
+from .norm_stats import by_data_set
+from .sizes import BACKBONES, projector_widths, Shapes
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader, SafetensorsReader
 from ..errors import CheckpointError, ConfigError
 from ..model.heads import TokenHeadConfig
 from ..model.vla import VLAConfig
 
-PREFIXES = {
+FUSED_PREFIXES = {
     'vision_backbone.featurizer.': 'vision.dino.',
-    'vision_backbone.fused_featurizer.': 'vision.siglip.',
+    'vision_backbone.fused_featurizer.': 'vision.siglip.'}
+SINGLE_PREFIXES = {'vision_backbone.featurizer.': 'vision.'}
+PREFIXES = {
     'projector.fc1.': 'projector.0.', 'projector.fc2.': 'projector.2.',
     'projector.fc3.': 'projector.4.',
     'language_model.model.': 'llm.', 'language_model.lm_head.': 'head.lm_head.'}
 LLAMA = {'num_hidden_layers': 32, 'hidden_size': 4096, 'intermediate_size': 11008,
          'num_attention_heads': 32, 'rms_norm_eps': 1e-6}
-BACKBONES = ('llama2-7b-pure', 'llama2-13b-pure')  # others were trained with other prompts
+PROMPTS = {  # by decoder: others were trained with other prompts
+    'llama2-7b-pure': 'openvla', 'llama2-13b-pure': 'openvla',
+    'vicuna-v15-7b': 'openvla_v01', 'vicuna-v15-13b': 'openvla_v01'}
+USUAL = 'dinosiglip-vit-so-224px'
 
 
 def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
     """Open an OpenVLA directory; content: its config.json.  Raises CheckpointError."""
     source = str(directory / 'config.json')
-    if not content.get('use_fused_vision_backbone', True):
-        raise CheckpointError(f'{source}: vision backbone {content.get("vision_backbone_id")!r} '
-                              'is not fused: this engine loads DINOv2 + SigLIP ones')
-    _check_parts(content, source)
-    tensors = RenamedReader(SafetensorsReader(directory), PREFIXES)
-    norm_stats, default_key = _statistics(directory, content)
+    check_architecture(content, source)
+    tensors = RenamedReader(SafetensorsReader(directory), prefixes(content, source))
+    norm_stats, default_key = statistics(directory, content)
     deployment = read_deployment(directory)
     try:
-        model = _model_config(directory, content, tensors, source)
-        head = _head_config(content, model['llm'])
+        model = model_config(directory, content, tensors, source)
+        head = token_head(content, model['llm'])
         config = CheckpointConfig(
             model=VLAConfig(head=head, text_length=0, state_dim=0, **model),
             action_space=deployment.action_space, ensemble=deployment.ensemble,
             cameras=deployment.cameras,
-            prompt='openvla',
+            prompt=PROMPTS[content.get('llm_backbone_id', 'llama2-7b-pure')],
             unnorm_key=deployment.unnorm_key or default_key,
-            **image_options(_preprocessor(directory, content), deployment.image, source))
+            **image_options(preprocessor(directory, content), deployment.image, source,
+                            len(vision_ids(content, source))))
     except (ConfigError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
     config = settle_rows(config, f'{directory / FILE}')
@@ -60,16 +64,38 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
                   (UNUSED_NOTE, *tensors.notes))
 
 
-def _check_parts(content: dict, source: str) -> None:
-    """Raise CheckpointError for parts that are not those of openvla-7b."""
-    projector = content.get('arch_specifier', 'fused-gelu-mlp')
-    if not str(projector).endswith('fused-gelu-mlp'):
+def prefixes(content: dict, source: str) -> dict[str, str]:
+    """Return {their prefix: ours} of the tensors' names, for one vision encoder or two."""
+    is_fused = len(vision_ids(content, source)) == 2
+    return {**(FUSED_PREFIXES if is_fused else SINGLE_PREFIXES), **PREFIXES}
+
+
+def vision_ids(content: dict, source: str) -> tuple[str, ...]:
+    """Return the timm ids of the vision encoders, two fused ones or one; raise CheckpointError."""
+    name = content.get('vision_backbone_id', USUAL)
+    ids = content.get('timm_model_ids') or BACKBONES.get(str(name), BACKBONES[USUAL])[0]
+    is_fused = content.get('use_fused_vision_backbone')
+    is_fused = len(ids) == 2 if is_fused is None else is_fused
+    if not isinstance(ids, (list, tuple)) or len(ids) != (2 if is_fused else 1):
+        raise CheckpointError(
+            f'{source}: use_fused_vision_backbone is {is_fused} and timm_model_ids are {ids}: '
+            'expected two encoders that are fused, DINOv2 and SigLIP, or SigLIP alone, not fused')
+    return tuple(map(str, ids))
+
+
+def check_architecture(content: dict, source: str) -> None:
+    """Raise CheckpointError for a config.json with parts that this engine has not."""
+    encoders = len(vision_ids(content, source))
+    wanted = 'fused-gelu-mlp' if encoders == 2 else 'gelu-mlp'
+    projector = content.get('arch_specifier', wanted)
+    if not str(projector).endswith(wanted):
         raise CheckpointError(f'{source}: arch_specifier {projector!r} is unknown: this engine '
-                              "loads projectors that end in 'fused-gelu-mlp'")
-    backbone = content.get('llm_backbone_id', BACKBONES[0])
-    if backbone not in BACKBONES:
+                              f'loads projectors that end in {wanted!r} behind {encoders} vision '
+                              f'encoder{"s" if encoders == 2 else ""}')
+    backbone = content.get('llm_backbone_id', 'llama2-7b-pure')
+    if backbone not in PROMPTS:
         raise CheckpointError(f'{source}: llm_backbone_id {backbone!r} is unknown: this engine '
-                              f'asks its question as {BACKBONES} were trained with')
+                              f'asks its question as {", ".join(PROMPTS)} were trained with')
     activations = content.get('timm_override_act_layers') or ()
     if not isinstance(activations, (list, tuple)) or any(
             name not in (None, 'gelu') for name in activations):
@@ -77,19 +103,20 @@ def _check_parts(content: dict, source: str) -> None:
                               'runs vision encoders with exact GELUs')
 
 
-def _model_config(directory: Path, content: dict, tensors: RenamedReader, source: str) -> dict:
+def model_config(directory: Path, content: dict, tensors: RenamedReader, source: str) -> dict:
     """Return VLAConfig's vision, decoder and projector; drops tensors that are not used."""
     shapes = Shapes(tensors.shapes, directory)
     llm = decoder_config(shapes, {**LLAMA, **content.get('text_config', {})}, source)
-    vision = fused_parts(
-        shapes, tensors, content.get('timm_model_ids') or tuple(ENCODERS),
-        content.get('timm_model_kwargs') or ({}, {}), content.get('image_sizes', [224, 224]),
-        source)
+    ids = vision_ids(content, source)
+    side = BACKBONES.get(str(content.get('vision_backbone_id')), ((), 224))[1]
+    vision = (fused_parts if len(ids) == 2 else single_part)(
+        shapes, tensors, ids, content.get('timm_model_kwargs') or ({},) * len(ids),
+        content.get('image_sizes', (side,) * len(ids)), source)
     return {'vision': vision, 'llm': llm, 'projector_widths': projector_widths(shapes),
             'prune_layer': min(2, llm.num_layers)}
 
 
-def _head_config(content: dict, llm) -> TokenHeadConfig:
+def token_head(content: dict, llm) -> TokenHeadConfig:
     """Return the head; Source.with_key gives it as many values as the data set has."""
     padding = content.get('pad_to_multiple_of', 64)
     if padding < 0:
@@ -98,7 +125,7 @@ def _head_config(content: dict, llm) -> TokenHeadConfig:
     return TokenHeadConfig(bins=content.get('n_action_bins', 256), vocab_end=vocab_end)
 
 
-def _statistics(directory: Path, content: dict) -> tuple[dict, str]:
+def statistics(directory: Path, content: dict) -> tuple[dict, str]:
     """
     Return statistics by data set, and the key of a fine-tuned checkpoint's only one.
 
@@ -110,13 +137,15 @@ def _statistics(directory: Path, content: dict) -> tuple[dict, str]:
     if not isinstance(given, dict):
         raise CheckpointError(f'{directory / "config.json"}: norm_stats holds a '
                               f'{type(given).__name__}, expected an object by data set')
-    stats = {**given, **tuned}
+    stats = {**by_data_set(given, f'{directory / "config.json"}, norm_stats'),
+             **by_data_set(tuned, path)}
     if not stats:
         raise CheckpointError(f'{directory} has neither norm_stats in config.json nor '
                               'dataset_statistics.json: without them no action has a unit')
     return stats, next(iter(tuned)) if len(tuned) == 1 else ''
 
 
-def _preprocessor(directory: Path, content: dict) -> dict:
+def preprocessor(directory: Path, content: dict) -> dict:
+    """Return a config.json with preprocessor_config.json, if there is one, laid over it."""
     path = directory / 'preprocessor_config.json'
     return {**content, **(read_json(path) if path.is_file() else {})}

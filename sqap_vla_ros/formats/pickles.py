@@ -22,7 +22,7 @@ import zlib
 
 import torch
 
-from .foreign import lfs_advice
+from .downloads import download_advice
 from .tensors import wrapper
 from ..errors import CheckpointError
 
@@ -200,8 +200,8 @@ class PickleReader:
 
     def _damaged(self, reason) -> CheckpointError:
         return CheckpointError(f'{self.path} cannot be read ({reason})' + (
-            lfs_advice(self.path) or ': it is truncated or damaged, copy it again (one of torch '
-            'before 1.6 must be loaded and saved again)'))
+            download_advice(self.path) or ': it is truncated or damaged, copy it again (one of '
+            'torch before 1.6 must be loaded and saved again)'))
 
 
 def _is_state(group) -> bool:

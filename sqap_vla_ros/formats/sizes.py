@@ -15,15 +15,23 @@ from ..errors import CheckpointError
 from ..model.llama import LlamaConfig
 from ..model.vit import ViTConfig
 
+DINO = 'vit_large_patch14_reg4_dinov2.lvd142m'
+SIGLIP = 'vit_so400m_patch14_siglip_{}'
 # the published encoders, in timm's words: heads are in no tensor's shape, and of the rest a
 # checkpoint may have lost a part without leaving a gap
 ENCODERS = {
-    'vit_large_patch14_reg4_dinov2.lvd142m': {
+    DINO: {
         'embed_dim': 1024, 'depth': 24, 'num_heads': 16, 'class_token': True, 'reg_tokens': 4,
         'layer_scale': True},
-    'vit_so400m_patch14_siglip_224': {
+    **{SIGLIP.format(side): {
         'embed_dim': 1152, 'depth': 27, 'num_heads': 16, 'class_token': False, 'reg_tokens': 0,
-        'layer_scale': False}}
+        'layer_scale': False} for side in (224, 384)}}
+# backbones of Prismatic by name: their encoders, and the side of their image in pixels
+BACKBONES = {
+    'dinosiglip-vit-so-224px': ((DINO, SIGLIP.format(224)), 224),
+    'dinosiglip-vit-so-384px': ((DINO, SIGLIP.format(384)), 384),
+    'siglip-vit-so400m': ((SIGLIP.format(224),), 224),
+    'siglip-vit-so400m-384px': ((SIGLIP.format(384),), 384)}
 
 
 class Shapes(dict):
@@ -72,11 +80,12 @@ def vit_config(shapes: Shapes, prefix: str, known: dict, image_size: int,
         'layer_scale': f'{prefix}.blocks.0.ls1.gamma' in shapes}
     for name, value in found.items():
         expect(value, known.get(name), f'{prefix}: {name}', source)
-    if image_size % patch or shapes.of(f'{prefix}.pos_embed', 3)[1] != (image_size // patch) ** 2:
+    patches = shapes.of(f'{prefix}.pos_embed', 3)[1]
+    if patches != (image_size // patch) ** 2:
         raise CheckpointError(
-            f'{shapes.source}: an image of {image_size} px and patches of {patch} px do not give '
-            f'the {shapes[f"{prefix}.pos_embed"][1]} patches that {prefix}.pos_embed has: check '
-            'the image sizes in config.json')
+            f'{shapes.source}: an image of {image_size} px has {image_size // patch} x '
+            f'{image_size // patch} patches of {patch} px, and {prefix}.pos_embed is for '
+            f'{patches}: check image_sizes in config.json')
     return ViTConfig(
         image_size, patch, width, found['depth'] - 1, known['num_heads'],
         shapes.of(f'{prefix}.blocks.0.mlp.fc1.weight', 2)[0], final_norm=False,
@@ -84,10 +93,11 @@ def vit_config(shapes: Shapes, prefix: str, known: dict, image_size: int,
         layer_scale=found['layer_scale'])
 
 
-def image_side(shapes: Shapes, prefix: str) -> int:
-    """Return the side in pixels of the square image that an encoder's patches cover."""
+def image_side(shapes: Shapes, prefix: str, usual: int) -> int:
+    """Return the side in pixels of the square image of an encoder: the usual one, if it fits."""
     patches = shapes.of(f'{prefix}.pos_embed', 3)[1]
-    return math.isqrt(patches) * shapes.of(f'{prefix}.patch_embed.proj.weight', 4)[2]
+    patch = shapes.of(f'{prefix}.patch_embed.proj.weight', 4)[2]
+    return usual if (usual // patch) ** 2 == patches else math.isqrt(patches) * patch
 
 
 def encoder_facts(model_id: str, given: dict | None, source) -> dict:

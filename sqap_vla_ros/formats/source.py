@@ -53,7 +53,7 @@ class Source:
                 f'whose actions your robot takes by unnorm_key, one of {sorted(self.norm_stats)}')
         model = self.config.model
         if key in self.norm_stats and isinstance(model.head, TokenHeadConfig):
-            width = action_width(self.norm_stats[key], f'{self.stats_file}, {key}')
+            width = action_width(self.norm_stats[key], f'{self.path}/{self.stats_file}, {key}')
             head = dataclasses.replace(model.head, action_dim=width)
             model = dataclasses.replace(model, head=head)
         chosen = dataclasses.replace(

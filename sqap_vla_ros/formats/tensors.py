@@ -21,7 +21,8 @@ from safetensors import safe_open, SafetensorError
 import torch
 
 from .checkpoint import read_json
-from .foreign import lfs_advice, MERGE
+from .downloads import download_advice
+from .foreign import MERGE
 from ..errors import CheckpointError
 
 SAFETENSORS_TYPES = {
@@ -97,8 +98,7 @@ class SafetensorsReader:
                 _log.warning('%s: %s', self.path, *self.notes)
             return {}
         if not has_index:
-            raise CheckpointError(f'{self.path} holds no weights: {INDEX} with its shards, or '
-                                  f'{SINGLE}, is missing{self._bin_advice()}')
+            raise CheckpointError(f'{self.path} holds no weights: {self._lacking()}')
         listed = read_json(self.path / INDEX).get('weight_map')
         if not isinstance(listed, dict) or not listed \
                 or not all(isinstance(shard, str) for shard in listed.values()):
@@ -111,11 +111,17 @@ class SafetensorsReader:
                 f'{", ".join(missing)}: download them')
         return listed
 
-    def _bin_advice(self) -> str:
+    def _lacking(self) -> str:
+        """Return what is there in place of the weights, and what to do."""
         found = sorted(path.name for path in self.path.glob('pytorch_model*.bin'))
-        return (f'.  {", ".join(found)} can run code when it is read and is not: load it where '
-                'you trust it and save it by save_pretrained(..., safe_serialization=True)'
-                if found else '')
+        if found:
+            return (f'{", ".join(found[:3])} can run code when it is read, and is not: load it '
+                    f'where you trust it and save it as {SINGLE} by save_pretrained(..., '
+                    'safe_serialization=True)')
+        shards = sorted(path.name for path in self.path.glob('model-*.safetensors'))
+        if shards:
+            return f'{len(shards)} shards such as {shards[0]} without {INDEX}: download that, too'
+        return f'{INDEX} with its shards, or {SINGLE}, is missing: download them'
 
     def _open(self, path: Path) -> None:
         try:
@@ -129,7 +135,8 @@ class SafetensorsReader:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f'{path} cannot be read ({error})'
-                + (lfs_advice(path) or ': it is truncated or damaged, copy it again')) from error
+                + (download_advice(path) or ': it is truncated or damaged, copy it again')
+            ) from error
 
 
 class RenamedReader:

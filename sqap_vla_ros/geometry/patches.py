@@ -5,6 +5,17 @@
 import numpy as np
 
 
+def patch_step(patch_grid, input_size):
+    """
+    Return float64 [2]: the width and height in pixels of a patch of the network's input.
+
+    patch_grid: (rows, cols); input_size: (height, width).  What is left over at the right and
+    lower edge belongs to no patch: 27 columns of 384 px are 14 px wide each.
+    """
+    return np.array([length // count or length / count
+                     for length, count in zip(input_size[::-1], patch_grid[::-1])], np.float64)
+
+
 def patch_centers(patch_grid, input_size):
     """
     Return the pixels float64 [N, 2] (u, v) of the patches' centres in the network's input.
@@ -13,14 +24,13 @@ def patch_centers(patch_grid, input_size):
     """
     rows, cols = patch_grid
     v, u = np.divmod(np.arange(rows * cols), cols)
-    step = np.array([input_size[1] / cols, input_size[0] / rows])
-    return (np.column_stack([u, v]) + 0.5) * step - 0.5
+    return (np.column_stack([u, v]) + 0.5) * patch_step(patch_grid, input_size) - 0.5
 
 
 def patch_radius(radii_px, image_size, transform, patch_grid):
     """Return radii float64 [M] of an image (H, W) in patches, the larger of both directions."""
     scale = np.asarray(transform.scale(image_size))
-    step = np.array([transform.size[1] / patch_grid[1], transform.size[0] / patch_grid[0]])
+    step = patch_step(patch_grid, transform.size)
     return np.asarray(radii_px, np.float64).reshape(-1) * (scale / step).max()
 
 
@@ -72,5 +82,5 @@ def _inside(pixels, size):
 
 def _in_patches(pixels, patch_grid, input_size):
     """Return input pixels [M, 2] in patch units (col, row), integers being patch centres."""
-    step = np.array([input_size[1] / patch_grid[1], input_size[0] / patch_grid[0]])
+    step = patch_step(patch_grid, input_size)
     return (np.asarray(pixels, np.float64).reshape(-1, 2) + 0.5) / step - 0.5

@@ -73,25 +73,32 @@ class ModelInputs:
 
         small: [h, w, 3] of what the transform gives, on any device; the result there is the same
         to the last bit.
-        A single encoder normalises in units of 0..255 and fused ones in 0..1, which differs in
-        the last bit: each is what its checkpoints were trained, or are compared, with.
+        Our own encoder normalises in units of 0..255 and those of OpenVLA and CogACT in 0..1,
+        which differs in the last bit: each is what its checkpoints were trained, or are compared,
+        with.
         """
         if small.device not in self._constants:  # graphs that are captured hold their addresses
             self._constants[small.device] = tuple(
-                part.to(small.device) for part in self._constants[torch.device('cpu')])
+                part if part is None else part.to(small.device)
+                for part in self._constants[torch.device('cpu')])
         highest, mean, std = self._constants[small.device]
         pixels = small.permute(2, 0, 1).float()
-        if len(mean) > 3:  # a tensor divides exactly, where CUDA multiplies by 1 / a number
+        if highest is not None:  # a tensor divides exactly, where CUDA multiplies by 1 / a number
             pixels = (pixels / highest).repeat(len(mean) // 3, 1, 1)
         return ((pixels - mean) / std)[None].contiguous()
 
     @staticmethod
-    def _pixel_constants(config: CheckpointConfig) -> tuple[torch.Tensor, ...]:
-        """Return 255, and the mean and deviation [C, 1, 1] in the units that are normalised."""
+    def _pixel_constants(config: CheckpointConfig) -> tuple[torch.Tensor | None, ...]:
+        """
+        Return 255, and the mean and deviation [C, 1, 1] in the units that are normalised.
+
+        None in place of 255 where these are units of 0..255.
+        """
         highest = torch.tensor(255.0)
         mean, std = (torch.tensor(values).view(-1, 1, 1)
                      for values in (config.pixel_mean, config.pixel_std))
-        return (highest, mean * 255, std * 255) if len(mean) == 3 else (highest, mean, std)
+        is_ours = config.prompt == 'words' and len(mean) == 3
+        return (None, mean * 255, std * 255) if is_ours else (highest, mean, std)
 
     def state(self, state) -> torch.Tensor | None:
         """Return the normalised state [1, S]; raise ObservationError if it cannot be used."""

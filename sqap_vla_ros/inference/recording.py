@@ -30,8 +30,8 @@ class StageRecorder:
     Keeps the stages of one inference of a policy, as numpy arrays without a batch axis.
 
     The names are those of the OpenVLA and CogACT goldens: pixel_values and input_ids (with a
-    batch axis), dino_features and siglip_features (patch_features of a single encoder),
-    projected, hidden_states, and what the head computes.
+    batch axis), dino_features and siglip_features (one of them of a single encoder, and
+    patch_features of one of our own), projected, hidden_states, and what the head computes.
     """
 
     def __init__(self, policy):
@@ -49,7 +49,9 @@ class StageRecorder:
             self._keep_output(vision.dino, 'dino_features')
             self._keep_output(vision.siglip, 'siglip_features')
         else:
-            self._keep_output(vision, 'patch_features')
+            is_ours = self._policy.config.prompt == 'words'
+            name = 'patch' if is_ours else 'dino' if vision.config.class_token else 'siglip'
+            self._keep_output(vision, f'{name}_features')
         if isinstance(model.config.head, TokenHeadConfig):
             self._keep_output(model.head, 'logits_last')
         self._add(model.llm.layers[0].register_forward_pre_hook(self._on_embeddings))

@@ -16,9 +16,15 @@ from ..errors import CheckpointError, ObservationError
 
 PAD, UNKNOWN, BOS, ACT = '<pad>', '<unk>', '<bos>', '<act>'
 QUESTION = 'In: What action should the robot take to {}?\nOut:'
+# that of OpenVLA v0.1, whose decoder is a Vicuna, with this model's system prompt
+VICUNA_QUESTION = (
+    'A chat between a curious user and an artificial intelligence assistant. The assistant gives '
+    "helpful, detailed, and polite answers to the user's questions. USER: What action should the "
+    'robot take to {}? ASSISTANT:')
 LLAMA_BOS, LLAMA_EOS, WORD_START = 1, 2, 29871
 LLAMA_IDS = {'<s>': LLAMA_BOS, '</s>': LLAMA_EOS, '\u2581': WORD_START}
-ENDINGS = {'openvla': (WORD_START,), 'cogact': (WORD_START, LLAMA_EOS)}
+ENDINGS = {'openvla': (WORD_START,), 'openvla_v01': (WORD_START,),
+           'cogact': (WORD_START, LLAMA_EOS)}
 
 
 def check_known(instruction: str, known: Sequence[str]) -> None:
@@ -110,13 +116,14 @@ class QuestionPrompt:
 
     def __init__(self, tokenizer, ending: str, vocab_size: int, max_length: int = 1024):
         """
-        Keep the tokenizer; ending: 'openvla' or 'cogact'.
+        Keep the tokenizer; ending: one of ENDINGS.
 
         Raises CheckpointError if the special tokens are not where Llama 2 has them, or if ids
         lie beyond the embedding.
         """
         self._tokenizer, self._ending, self._max_length = tokenizer, ENDINGS[ending], max_length
-        self._is_openvla = ending == 'openvla'
+        self._is_openvla = ending != 'cogact'
+        self._question = VICUNA_QUESTION if ending == 'openvla_v01' else QUESTION
         found = {name: tokenizer.token_to_id(name) for name in LLAMA_IDS}
         if found != LLAMA_IDS:
             raise CheckpointError(
@@ -140,7 +147,7 @@ class QuestionPrompt:
         text = instruction.lower()
         if not text.strip():
             raise ObservationError('the instruction is empty: publish one on `instruction`')
-        ids = self._tokenizer.encode(QUESTION.format(text), add_special_tokens=False).ids
+        ids = self._tokenizer.encode(self._question.format(text), add_special_tokens=False).ids
         if not (self._is_openvla and ids[-1] == WORD_START):
             ids = ids + list(self._ending)
         if len(ids) >= self._max_length:

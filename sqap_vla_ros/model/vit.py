@@ -26,7 +26,10 @@ STEMS = ('linear', 'conv')
 @dataclass(frozen=True)
 class ViTConfig:
     """
-    Sizes of the encoder; the patch grid is image_size / patch_size squared.
+    Sizes of the encoder; the patch grid is image_size // patch_size squared.
+
+    The linear stem leaves out what is left over at the image's right and lower edge, fewer pixels
+    than a patch has: 384 px are 27 patches of 14 px and 6 px.
 
     class_token, registers: learned tokens in front of the patches (DINOv2 with registers), which
     take part in attention, have no position and are dropped at the end.  layer_scale: a learned
@@ -51,12 +54,14 @@ class ViTConfig:
         check_counts(self, 'image_size', 'patch_size', 'width', 'depth', 'heads', 'mlp_width')
         check_counts(self, 'registers', least=0)
         check_positive(self, 'norm_eps')
-        if self.image_size % self.patch_size or self.width % self.heads:
+        if self.image_size < self.patch_size or self.width % self.heads:
             raise ConfigError(
-                f'image_size {self.image_size} / patch_size {self.patch_size} and width '
-                f'{self.width} / heads {self.heads} must be whole numbers')
-        if self.stem not in STEMS or (self.stem == 'conv' and self.patch_size % 2):
-            raise ConfigError(f'stem {self.stem!r} is not one of {STEMS} (conv: even patches)')
+                f'image_size {self.image_size} must be at least patch_size {self.patch_size}, and '
+                f'width {self.width} / heads {self.heads} a whole number')
+        if self.stem not in STEMS or self.stem == 'conv' and (
+                self.patch_size % 2 or self.image_size % self.patch_size):
+            raise ConfigError(f'stem {self.stem!r} is not one of {STEMS} (conv: even patches, '
+                              'which divide the image)')
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -68,6 +73,11 @@ class ViTConfig:
     def channels(self) -> int:
         """Return the number of image channels it takes."""
         return 3
+
+    @property
+    def family(self) -> str:
+        """Return which published encoder it is like."""
+        return 'DINOv2' if self.class_token else 'SigLIP'
 
     @property
     def prefix_tokens(self) -> int:

@@ -24,7 +24,7 @@ from .results import Results, Robot
 from .variants import Variants
 from ..errors import ObservationError
 from ..geometry.image_transform import ImageTransform
-from ..geometry.patches import distances_of_views
+from ..geometry.patches import distances_of_views, patch_step
 from ..recordings.recording import shift_at
 from ..support.progress import Progress
 
@@ -101,7 +101,8 @@ class Replay:
             for topic, count in looking['damaged'].items())]
         sizes = store.images.read(store.done)['size']
         size = sizes[sizes.any(axis=1)][0].tolist() if sizes.any() else [0, 0]
-        return Results({'memory': memory, 'image_size': size, **patch_box(self.transform, size),
+        return Results({'memory': memory, 'image_size': size,
+                        **patch_box(self.transform, size, self.variants.grid),
                         'image_transform': asdict(self.transform)},
                        tuple(losses), images, answers, robot=robot)
 
@@ -208,21 +209,18 @@ class _Resumed:
             self._store.add_answer(self.table, answered)
 
 
-def patch_box(transform: ImageTransform, size) -> dict:
+def patch_box(transform: ImageTransform, size, grid) -> dict:
     """
     Return {'patch_box': left, top, right, bottom of what patches cover, as shares of an image}.
 
-    patch_reversed: whether rows and whether columns of patches come in reverse order.
+    size: (width, height) of the image.  grid: (rows, cols) of patches.  patch_reversed: whether
+    rows and whether columns of patches come in reverse order.
     """
-    width, height = size
-    if not width:
+    if not size[0]:
         return {}
-    x0, y0, wide, high = transform.source_box((height, width))
-    if transform.reversed_axes[0]:
-        y0 = height - y0 - high
-    if transform.reversed_axes[1]:
-        x0 = width - x0 - wide
-    return {'patch_box': [x0 / width, y0 / height, (x0 + wide) / width, (y0 + high) / height],
+    ends = np.array([[0, 0], patch_step(grid, transform.size) * grid[::-1]]) - 0.5
+    ends = (transform.input_to_pixels(ends, size[::-1]) + 0.5) / size
+    return {'patch_box': [*ends.min(axis=0).tolist(), *ends.max(axis=0).tolist()],
             'patch_reversed': list(transform.reversed_axes)}
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ..geometry.patches import patch_centers
+from ..geometry.patches import patch_centers, patch_step
 from ..observation import FILLED, PRESERVED, PROTECTED, REASONS, SAMPLED
 
 COLORS = {PRESERVED: (255, 176, 0), PROTECTED: (86, 180, 233), SAMPLED: (0, 215, 150),
@@ -65,7 +65,7 @@ def enlarged(image: np.ndarray) -> np.ndarray:
 def _patch_corners(image_size, grid, transform):
     """Return float64 [N, 2, 2]: top left and bottom right (u, v) of each patch in the image."""
     centers = patch_centers(grid, transform.size)
-    half = np.array([transform.size[1] / grid[1], transform.size[0] / grid[0]]) / 2
+    half = patch_step(grid, transform.size) / 2
     ends = [transform.input_to_pixels(centers + sign * half, image_size) for sign in (-1, 1)]
     return np.stack([np.minimum(*ends), np.maximum(*ends)], axis=1)
 

@@ -18,7 +18,7 @@ import torch
 KEY = golden_data.KEY
 INDEX = 'model.safetensors.index.json'
 NORM = 'language_model.model.norm.weight'
-SUPPORTED = 'this engine loads OpenVLA, CogACT and its own checkpoints'
+SUPPORTED = 'this engine loads OpenVLA, OpenVLA-OFT, CogACT and its own checkpoints'
 
 
 def write(directory, config, *names):
@@ -147,7 +147,8 @@ def test_a_pt_outside_its_run_directory_is_told_where_it_belongs(tmp_path):
     with pytest.raises(CheckpointError, match='outside its run directory.*into checkpoints/'):
         open_checkpoint(file)
     file = shutil.copy(file, tmp_path / 'action_head--150000_checkpoint.pt')
-    with pytest.raises(CheckpointError, match='belongs to an OpenVLA-OFT'):
+    with pytest.raises(CheckpointError, match=(
+            f'of an OpenVLA-OFT, expected its directory: name {tmp_path},')):
         open_checkpoint(file)
 
 

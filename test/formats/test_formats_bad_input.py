@@ -93,13 +93,13 @@ def test_a_pt_that_is_no_checkpoint_is_refused_and_never_run(tmp_path, content):
 
 @pytest.mark.parametrize('change, message', [
     (lambda c: c.update(model_type='llava', architectures=['LlavaModel']), "'llava', is unknown"),
-    (lambda c: c.update(use_fused_vision_backbone=False), 'not fused'),
+    (lambda c: c.update(use_fused_vision_backbone=False), 'is False and timm_model_ids'),
     (lambda c: c['text_config'].update(num_attention_heads=5), '5 attention heads'),
     (lambda c: c['text_config'].update(num_key_value_heads=2), 'num_key_value_heads'),
     (lambda c: c['text_config'].update(hidden_size='wide'), "'wide'"),
     (lambda c: c.update(text_config=None), 'config.json'),
     (lambda c: c.update(image_sizes=[223, 224]), '223 px'),
-    (lambda c: c.update(image_sizes=[336, 336]), 'check the image sizes'),
+    (lambda c: c.update(image_sizes=[336, 336]), 'check image_sizes'),
     (lambda c: c.update(image_sizes=224), 'config.json'),
     (lambda c: c.pop('timm_model_kwargs'), 'vision.dino: embed_dim is 1024'),
     (lambda c: c.update(image_resize_strategy='stretch'), 'stretch'),

@@ -276,7 +276,7 @@ def test_controls_that_a_checkpoint_cannot_have_are_refused(checkpoint, tmp_path
 
 def test_patches_lie_where_the_image_was_cut():
     transform = ImageTransform((224, 224), 'resize-crop')
-    found = patch_box(transform, (640, 480))
+    found = patch_box(transform, (640, 480), (16, 16))
     np.testing.assert_allclose(found['patch_box'], [0.125, 0, 0.875, 1], atol=1e-3)
     assert found['patch_reversed'] == [False, False]
-    assert patch_box(transform, (0, 0)) == {}
+    assert patch_box(transform, (0, 0), (16, 16)) == {}
