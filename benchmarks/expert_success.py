@@ -52,7 +52,7 @@ def arguments():
 @lru_cache(maxsize=1)
 def environment(scene):
     """Return this process's environment."""
-    from sqap_vla_ros.sim.env import make_environment
+    from sqap_vla_ros.sim.making import make_environment
     return make_environment(scene)
 
 

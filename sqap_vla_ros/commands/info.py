@@ -61,13 +61,14 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
     vision = config.model.vision
     rows, cols = vision.grid
     image = {'strategy': 'resize-naive', 'interpolation': 'bicubic', 'crop_area': 1.0,
-             'rotate_180': False, 'mirror': False, **config.image}
+             'rotate_180': False, 'mirror': False, 'client': '', 'first_size': None,
+             **config.image}
     yield 'image', (f'{vision.image_size} x {vision.image_size} px -> {rows} x {cols} = '
                     f'{config.model.num_visual} visual tokens')
     left = vision.image_size % cols
     if left:
         yield '', f'{left} px at the right and lower edge belong to no patch'
-    yield '', (f'RGB of any size, {image["strategy"]} ({image["interpolation"]}), centre crop of '
+    yield '', (f'RGB of any size, {_resizing(image)}, centre crop of '
                f'{image["crop_area"]:g} of the area, '
                + ('turned by 180 degrees' if image['rotate_180'] else 'upright')
                + (', left and right exchanged' if image['mirror'] else ''))
@@ -83,6 +84,14 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
                "camera's optical frame")
     if config.cameras:
         yield '', f'of a robot with several cameras: {", ".join(config.cameras)}'
+
+
+def _resizing(image: dict) -> str:
+    """Return how an image comes to its size in front of the crop."""
+    if not image['client']:
+        return f'{image["strategy"]} ({image["interpolation"]})'
+    first = 'bicubic to {1} x {0}, '.format(*image['first_size']) if image['first_size'] else ''
+    return f"as {image['client']}'s client does: {first}a JPEG file, Lanczos"
 
 
 def network_lines(model) -> Iterator[tuple[str, str]]:

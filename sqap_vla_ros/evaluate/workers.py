@@ -38,7 +38,7 @@ class Scene:
     def environment(self):
         """Return a new LiberoEnv; raise ConfigError where it cannot be made."""
         require_simulator()
-        from ..sim.env import make_environment
+        from ..sim.making import make_environment
         return make_environment(self.options)
 
 

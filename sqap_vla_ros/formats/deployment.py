@@ -12,8 +12,10 @@ A user writes it beside the checkpoint's config.json, since guessing could break
 
 Every key may be absent; without action_space the checkpoint answers, but drives nothing.  An
 action_space is an object with the fields of ActionSpace, or a preset's name, see
-control/presets.py.  ensemble: how many of the last chunks are blended (CogACT: 7 for WidowX, 2 for
-the Google robot).  cameras: the name, among the node's cameras, of the one it was trained on.
+control/presets.py.  image: what happens to one in front of the processor, an object with
+IMAGE_KEYS or a preset's name, see geometry/image_presets.py.  ensemble: how many of the last
+chunks are blended (CogACT: 7 for WidowX, 2 for the Google robot).  cameras: the name, among the
+node's cameras, of the one it was trained on.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ from ..control.action_report import describe
 from ..control.action_space import ActionSpace
 from ..control.presets import preset_name
 from ..errors import CheckpointError, ConfigError
+from ..geometry import image_presets
 from ..geometry.image_transform import ImageTransform
 from ..support.validation import unknown_names
 
 FILE = 'deployment.json'
 KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer', 'cameras'}
-IMAGE_KEYS = ('crop_area', 'rotate_180', 'mirror')
+IMAGE_KEYS = ('crop_area', 'rotate_180', 'mirror', 'client', 'first_size')
 _LOG = logging.getLogger(__name__)
 
 
@@ -51,7 +54,7 @@ class Deployment:
 def read_deployment(directory: Path) -> Deployment:
     """Read deployment.json if it is there; raise CheckpointError for what makes no sense."""
     path = Path(directory) / FILE
-    content = read_json(path) if path.is_file() else {}
+    content = _with_image(read_json(path) if path.is_file() else {}, path)
     _check_keys(content, path)
     space = UndeclaredActionSpace(str(path))
     if 'action_space' in content:
@@ -77,6 +80,18 @@ def _cameras(content: dict, path: Path) -> tuple[str, ...]:
     return names
 
 
+def _with_image(content: dict, path: Path) -> dict:
+    """Return the content with an image's preset filled in; say what it stands for."""
+    given = content.get('image', {})
+    try:
+        image = image_presets.expanded(given)
+    except ConfigError as error:
+        raise CheckpointError(f'{path}: {error}') from error
+    if image is not given:
+        _LOG.info('%s: image %s stands for %s', path, given, image)
+    return {**content, 'image': image}
+
+
 def _check_keys(content: dict, path: Path) -> None:
     image, ensemble = content.get('image', {}), content.get('ensemble', 0)
     unknown = unknown_names(content, KEYS)
@@ -84,7 +99,7 @@ def _check_keys(content: dict, path: Path) -> None:
         raise CheckpointError(f'{path}: unknown keys {unknown}, known are {sorted(KEYS)}')
     if not isinstance(image, dict) or set(image) - set(IMAGE_KEYS):
         raise CheckpointError(f'{path}: image is {image!r}, expected an object with '
-                              f'{", ".join(IMAGE_KEYS)}')
+                              f'{", ".join(("preset", *IMAGE_KEYS))}, or the name of a preset')
     try:
         ImageTransform((1, 1), **image)
     except (ValueError, TypeError) as error:

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from .client_images import client_image, CLIENTS
 from ..errors import ConfigError, ObservationError
 
 RESIZE_STRATEGIES = ('resize-naive', 'letterbox', 'resize-crop')
@@ -37,6 +38,10 @@ class ImageTransform:
     mirror: left and right change places, for networks that were trained so (LIBERO's data hold
         its frames upside down, and public checkpoints were trained on them rotated by 180
         degrees).
+    client: '' for the processor alone; 'openvla' for what the public clients do in front of it:
+        a JPEG file, Lanczos to the size and a crop sampled back to it, to the bit (see
+        client_images.py); `interpolation` has nothing left to do then.
+    first_size: (height, width) to which such a client resizes first, bicubic, or None.
 
     Raises ConfigError, when made, for a value out of range.
     """
@@ -48,6 +53,8 @@ class ImageTransform:
     crop_area: float = 1.0
     fill: tuple[int, int, int] = (0, 0, 0)
     mirror: bool = False
+    client: str = ''
+    first_size: tuple[int, int] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, 'size', _positive_size(self.size))
@@ -66,6 +73,20 @@ class ImageTransform:
         if len(fill) != 3 or not all(0 <= value <= 255 for value in fill):
             raise ConfigError(f'fill must be three values in 0..255, found {self.fill}')
         object.__setattr__(self, 'fill', fill)
+        self._check_client()
+
+    def _check_client(self):
+        if self.client not in CLIENTS:
+            raise ConfigError(f'image client is {self.client!r}, expected one of {CLIENTS}')
+        if self.client and self.strategy != 'resize-naive':
+            raise ConfigError(f'image client {self.client!r} resizes without keeping the aspect '
+                              f"('resize-naive'), but the strategy is {self.strategy!r}")
+        if self.first_size is None:
+            return
+        if not self.client:
+            raise ConfigError(f'first_size is {self.first_size!r}, but only a client resizes '
+                              f'first: name it, "client": "{CLIENTS[-1]}", or leave it out')
+        object.__setattr__(self, 'first_size', _first_size(self.first_size))
 
     @property
     def reversed_axes(self):
@@ -82,6 +103,8 @@ class ImageTransform:
         image = checked_image(image)
         down, across = (-1 if reverse else 1 for reverse in self.reversed_axes)
         image = image[::down, ::across]
+        if self.client:
+            return self._through_the_client(image)
         box, pad, resized, (left, top) = self.steps(image.shape[:2])
         if self.strategy != 'resize-naive':
             x0, y0, width, height = box
@@ -90,6 +113,12 @@ class ImageTransform:
         if box != (0, 0, *resized):
             image = _resize(image, box, resized, self.interpolation)
         return np.ascontiguousarray(image[top:top + self.size[0], left:left + self.size[1]])
+
+    def _through_the_client(self, image):
+        if self.first_size is not None:
+            size = self.first_size[::-1]
+            image = _resize(image, (0, 0, *image.shape[1::-1]), size, 'bicubic')
+        return client_image(image, self.size, self.crop_area)
 
     def steps(self, image_size):
         """
@@ -186,6 +215,14 @@ def _positive_size(size):
     if len(size) != 2 or min(size) < 1:
         raise ConfigError(f'an image size is (height, width), both positive; found {size}')
     return size
+
+
+def _first_size(size):
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(
+            type(length) is int and length > 0 for length in size):
+        raise ConfigError(f'first_size is {size!r}, expected two whole numbers above 0, height '
+                          'and width, such as [256, 256]')
+    return tuple(size)
 
 
 def checked_image(image):

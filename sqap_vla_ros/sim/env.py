@@ -7,17 +7,16 @@ Success is the benchmark's own predicate. One MuJoCo scene serves every instruct
 shares it; only the goal is exchanged. All poses are in the robot's base frame (robosuite's robot
 base body), metres.
 """
-from dataclasses import fields
 import gc
 
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.sim.arm_control import JointSetpoint, PoseSetpoint
-from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M, SceneOptions
+from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
 from sqap_vla_ros.sim.physics import control_step, tracking_step
 from sqap_vla_ros.sim.reset import start_at_random, start_officially
-from sqap_vla_ros.sim.scene import Scene
+from sqap_vla_ros.sim.scene import Scene, WRIST_CAMERA
 from sqap_vla_ros.sim.tasks import find_tasks
 from sqap_vla_ros.sim.units import CONTROL_PERIOD_S, gripper_to_unit, SPEEDS
 from sqap_vla_ros.sim.variation import Looks, Variation
@@ -44,7 +43,8 @@ class LiberoEnv:
         place of the last one.
     placement_m: side of the square in which each movable object is placed, round its stock
         place (moved where the arm would not reach); 0 for the benchmark's own squares.
-    image_size: (height, width) of the frames. camera: a camera of the scene.
+    image_size: (height, width) of the frames. camera: a camera of the scene. wrist_camera: one
+        that moves with the hand, which costs nothing until it is asked.
     initial_states: start from the benchmark's official states: seed s takes number s modulo
         their count (50), and placement_m does not apply.
     variation: what else may differ from the benchmark's look.
@@ -59,8 +59,8 @@ class LiberoEnv:
 
     def __init__(self, instructions=None, suite='libero_goal', placement_m=PLACEMENT_M,
                  image_size=(256, 256), camera='agentview', initial_states=False,
-                 variation=Variation(), command_scale=SPEEDS):
-        _check_placing(placement_m, initial_states, variation)
+                 variation=Variation(), command_scale=SPEEDS, wrist_camera=WRIST_CAMERA):
+        check_placing(placement_m, initial_states, variation)
         self._tasks = tasks_of(suite, instructions)
         self._problems = {name: task.parse() for name, task in self._tasks.items()}
         self._states = {name: task.initial_states() if initial_states else None
@@ -68,7 +68,8 @@ class LiberoEnv:
         self.instructions = tuple(self._tasks)
         self.image_size = tuple(image_size)
         self.command_scale = command_scale
-        self._placement_m, self._variation, self._camera_name = placement_m, variation, camera
+        self._placement_m, self._variation = placement_m, variation
+        self._cameras = camera, wrist_camera
         self.scene = None
         self.time, self.success = 0.0, False
         self.watch = lambda time_s: None
@@ -114,8 +115,7 @@ class LiberoEnv:
                 self.scene.close()
                 self.scene = self._looks = None
                 gc.collect()  # the benchmark's objects refer to each other
-            self.scene = Scene(task, self._camera_name, self.image_size,
-                               self._variation.distractors)
+            self.scene = Scene(task, self._cameras, self.image_size, self._variation.distractors)
             self._looks = Looks(self.scene, self._variation)
         self.instruction, self._problem = instruction, problem
 
@@ -170,6 +170,22 @@ class LiberoEnv:
     def camera_pose(self):
         """Return 4x4: the camera's optical frame in the base frame, in this episode."""
         return self.scene.in_base(self.scene.camera.pose_in_world())
+
+    def render_wrist(self):
+        """Return the frame of the camera on the hand, as `render` does."""
+        return self.scene.wrist.render()
+
+    def wrist_intrinsics(self):
+        """Return K float64 [3, 3] of the camera on the hand."""
+        return self.scene.wrist.intrinsics()
+
+    def wrist_pose(self):
+        """Return 4x4: the optical frame of the camera on the hand in the base frame, now."""
+        return self.scene.in_base(self.scene.wrist.pose_in_world())
+
+    def base_in_world(self):
+        """Return 4x4: the base frame in the benchmark's world."""
+        return self.scene.base_in_world()
 
     def end_effector_pose(self):
         """Return 4x4: the controller's end effector (between the fingertips) in the base frame."""
@@ -267,25 +283,8 @@ def _share_scene(problem, other):
                ('problem_name', 'fixtures', 'objects', 'initial_state', 'regions'))
 
 
-def make_environment(scene: SceneOptions) -> LiberoEnv:
-    """Return a new LiberoEnv of some options; raise ConfigError for those that it refuses."""
-    return LiberoEnv(scene.instructions or None, scene.suite, scene.placement_m,
-                     initial_states=scene.initial_states, variation=_variation(scene))
-
-
-def check_scene(scene: SceneOptions) -> None:
-    """Raise ConfigError, without building a scene, for options that a LiberoEnv refuses."""
-    _check_placing(scene.placement_m, scene.initial_states, _variation(scene))
-    tasks_of(scene.suite, scene.instructions or None)
-
-
-def _variation(scene: SceneOptions) -> Variation:
-    values = {item.name: getattr(scene, item.name) for item in fields(Variation)}
-    pose = scene.camera_pose
-    return Variation(**{**values, 'camera_pose': (pose[:3], pose[3:]) if pose else None})
-
-
-def _check_placing(placement_m, initial_states, variation):
+def check_placing(placement_m, initial_states, variation):
+    """Raise ConfigError for a side that is out of range, and for options that exclude others."""
     if not 0 <= placement_m <= 1:
         raise ConfigError(f'placement_m is {placement_m}: use 0 to 1')
     if initial_states and (variation.distractors or variation.yaw_rad):

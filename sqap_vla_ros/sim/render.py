@@ -40,7 +40,7 @@ class SceneCamera:
 
     def render(self):
         """Return the frame uint8 [H, W, 3], RGB, upright."""
-        self._open()
+        self.canvas()
         shown, glass = self._drawables.shown()
         self._refresh(shown, glass)
         colors, right = self._backdrop.with_layers(self._layers.values())
@@ -50,7 +50,7 @@ class SceneCamera:
 
     def segment(self):
         """Return int32 [H, W]: the geom id seen at each pixel, -1 for none."""
-        self._open()
+        self.canvas()
         colors, _ = self._draw(self._drawables.shown()[0], segmentation=True)
         return self._canvas.geom_ids(colors[::-1])
 
@@ -94,7 +94,8 @@ class SceneCamera:
             self._canvas.update(self._data, self.camera_id)
         return self._canvas.draw(**how)
 
-    def _open(self):
+    def canvas(self):
+        """Make the rendering context if there is none, and return it."""
         if self._canvas is None:
             try:
                 self._canvas = _Canvas(self._model, self.image_size)
@@ -103,6 +104,34 @@ class SceneCamera:
                     f'no off-screen rendering (MUJOCO_GL={os.environ.get("MUJOCO_GL")!r}): '
                     f'{error}. Import sqap_vla_ros.sim before mujoco, and install libosmesa6 '
                     'or set MUJOCO_GL=egl on a machine with a GPU') from error
+        return self._canvas
+
+
+class MovingCamera(SceneCamera):
+    """
+    A camera that moves, as on the hand: nothing that it saw before is of use.
+
+    It draws in the rendering context of another camera of the scene, and has its image size.
+    """
+
+    def __init__(self, model, data, camera, beside):
+        super().__init__(model, data, camera, beside.image_size)
+        self._beside = beside
+
+    def render(self):
+        """Return the frame uint8 [H, W, 3], RGB, upright."""
+        self.canvas()
+        colors, _ = self._draw(self._drawables.shown()[0], skybox=True)
+        return np.ascontiguousarray(colors[::-1])
+
+    def canvas(self):
+        """Return the other camera's rendering context."""
+        self._canvas = self._beside.canvas()
+        return self._canvas
+
+    def close(self):
+        """Leave the context to the camera that it belongs to."""
+        self._canvas = None
 
 
 class _Canvas:

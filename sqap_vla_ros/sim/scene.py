@@ -14,23 +14,29 @@ from scipy.spatial.transform import Rotation
 from sqap_vla_ros.sim.arm import ArmPose
 from sqap_vla_ros.sim.distractors import add_distractors, task_file
 from sqap_vla_ros.sim.physics import control_step
-from sqap_vla_ros.sim.render import SceneCamera
+from sqap_vla_ros.sim.render import MovingCamera, SceneCamera
 from sqap_vla_ros.sim.shapes import body_points, outline_box
 from sqap_vla_ros.sim.units import gripper_to_unit
 
 CONTROL_HZ = 20
+WRIST_CAMERA = 'robot0_eye_in_hand'  # as robosuite mounts it
 
 
 class Scene:
-    """A Task's scene; ConfigError for an unknown camera or too many distractors."""
+    """
+    A Task's scene; ConfigError for an unknown camera or too many distractors.
 
-    def __init__(self, task, camera, image_size, distractors=0):
+    cameras: names of one that stands still, and of the one on the hand (`wrist`).
+    """
+
+    def __init__(self, task, cameras, image_size, distractors=0):
         text, self.distractors = add_distractors(task, distractors)
         self.benchmark = _build_benchmark(text)
         self.model = self.benchmark.sim.model._model
         self.data = self.benchmark.sim.data._data
         self.arm = ArmPose(self.benchmark)
-        self.camera = SceneCamera(self.model, self.data, camera, image_size)
+        self.camera = SceneCamera(self.model, self.data, cameras[0], image_size)
+        self.wrist = MovingCamera(self.model, self.data, cameras[1], self.camera)
         self.body_ids = dict(self.benchmark.obj_body_id)
         self.movable = tuple(self.benchmark.objects_dict)  # not fixed; distractors among them
         self.table_origin = (self.to_base(np.zeros(3))
@@ -128,6 +134,12 @@ class Scene:
         result[:3, :3] = self.arm.base_rotation.T @ pose[:3, :3]
         result[:3, 3] = self.to_base(pose[:3, 3])
         return result
+
+    def base_in_world(self):
+        """Return the pose 4x4 of the base frame in the world."""
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = self.arm.base_rotation, self.arm.base_position
+        return pose
 
     def close(self):
         """Free the rendering context and the model."""

@@ -150,7 +150,7 @@ def check_options(config):
 @lru_cache(maxsize=1)
 def _environment(scene):
     """Return this process's environment, made for its first shard."""
-    from sqap_vla_ros.sim.env import make_environment
+    from sqap_vla_ros.sim.making import make_environment
     return make_environment(scene)
 
 
@@ -208,7 +208,7 @@ def check_collection(config, episodes: int) -> None:
     """Raise ConfigError for what would only fail after a simulator was built, or hours later."""
     require(ConfigError, 'libero', 'mujoco')
     with Progress('reading the tasks'):
-        from sqap_vla_ros.sim.env import check_scene
+        from sqap_vla_ros.sim.making import check_scene
         check_scene(config.scene)
     frames = episodes * FRAMES_AN_EPISODE * 2 / config.frame_stride
     needed = int(frames * BYTES_A_PIXEL * config.input_size ** 2)

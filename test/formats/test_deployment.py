@@ -9,10 +9,12 @@ from pathlib import Path
 import golden_data
 import pytest
 
+from sqap_vla_ros.commands.info import image_lines
 from sqap_vla_ros.control.action_space import DELTA_NAMES
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.formats.checkpoint import CheckpointConfig, config_from_dict, config_to_dict
+from sqap_vla_ros.geometry.image_transform import ImageTransform
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import with_options
 
@@ -122,6 +124,36 @@ def test_the_bundled_checkpoint_says_all_that_is_asked():
 def test_what_is_wrong_with_an_action_space_is_told_with_its_file(opened, space, message):
     with pytest.raises(CheckpointError, match=f'deployment.json: action_space: .*{message}'):
         opened('openvla', space)
+
+
+@pytest.mark.parametrize('given, expected', [
+    ('libero', {'client': 'openvla', 'crop_area': 0.9, 'rotate_180': True}),
+    ({'preset': 'libero', 'rotate_180': False, 'mirror': True},
+     {'client': 'openvla', 'crop_area': 0.9, 'rotate_180': False, 'mirror': True}),
+    ('aloha', {'client': 'openvla', 'crop_area': 0.9, 'first_size': (256, 256)})])
+def test_an_image_preset_is_filled_in_said_and_written_with_the_checkpoint(
+        opened, caplog, given, expected):
+    with caplog.at_level(logging.INFO, 'sqap_vla_ros'):
+        config = opened('openvla', 'bridge', image=given).config
+    assert {name: config.image[name] for name in expected} == expected
+    assert f'deployment.json: image {given} stands for' in caplog.text
+    written = config_from_dict(json.loads(json.dumps(config_to_dict(config))), 'config.json')
+    assert ImageTransform((8, 8), **written.image) == ImageTransform((8, 8), **config.image)
+    said = ' '.join(text for _, text in image_lines(config))
+    assert 'JPEG' in said and ('256 x 256' in said) == (given == 'aloha')
+
+
+@pytest.mark.parametrize('image, message', [
+    ('libera', r"image: preset 'libera' is unknown, there are \['libero', 'aloha'\]"),
+    ({'preset': 3}, 'image: preset 3 is unknown'),
+    ({'client': 'tf'}, "image: image client is 'tf'"),
+    ({'client': 'openvla', 'first_size': 256}, 'image: first_size is 256'),
+    ({'preset': 'libero', 'zoom': 2},
+     'image is .*expected an object with preset, crop_area.*or the name'),
+    (7, 'image is 7, expected an object with preset')])
+def test_what_is_wrong_with_an_image_is_told_with_its_file(opened, image, message):
+    with pytest.raises(CheckpointError, match=f'deployment.json: {message}'):
+        opened('openvla', 'bridge', image=image)
 
 
 def test_an_unknown_key_is_told_with_the_nearest(opened):

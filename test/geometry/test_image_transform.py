@@ -20,6 +20,9 @@ TRANSFORMS = [
         ('lanczos', True, 1.0))]
 TRANSFORMS += [ImageTransform((97, 131), 'letterbox', rotate_180=turn, crop_area=0.9, mirror=True)
                for turn in (False, True)]
+TRANSFORMS += [ImageTransform(size, rotate_180=turn, crop_area=0.9, client='openvla',
+                              first_size=first)
+               for size, turn, first in (((224, 224), True, None), ((97, 131), False, (256, 256)))]
 
 
 def blob(center, image_size, sigma):

@@ -258,7 +258,9 @@ def test_libero_frames_are_mujocos_in_random_states():
             np.testing.assert_array_equal(frame, plain_frame(renderer, env.data, 'agentview'))
 
 
-def test_what_public_checkpoints_were_trained_on_is_our_frame_mirrored():
+@pytest.mark.parametrize('camera, ours', [
+    ('agentview', 'render'), ('robot0_eye_in_hand', 'render_wrist')])
+def test_what_public_checkpoints_were_trained_on_is_our_frame_mirrored(camera, ours):
     """Their authors rotate the benchmark's own frame, which is upside down, by 180 degrees."""
     from robosuite.utils.binding_utils import MjRenderContextOffscreen
 
@@ -267,7 +269,40 @@ def test_what_public_checkpoints_were_trained_on_is_our_frame_mirrored():
     env.reset(3)
     simulation = env.scene.benchmark.sim
     simulation.add_render_context(MjRenderContextOffscreen(simulation, device_id=-1))
-    theirs = simulation.render(camera_name='agentview', width=256, height=256)[::-1, ::-1]
+    theirs = simulation.render(camera_name=camera, width=256, height=256)[::-1, ::-1]
+    frame = getattr(env, ours)()
     difference = {mirror: np.abs(ImageTransform((256, 256), mirror=mirror).apply(
-        env.render()).astype(int) - theirs).mean() for mirror in (False, True)}
+        frame).astype(int) - theirs).mean() for mirror in (False, True)}
     assert difference[True] < 20 < 40 < difference[False]  # they draw shadows, we do not
+
+
+def test_a_camera_on_a_moving_body_shows_what_mujocos_renderer_does_wherever_it_is():
+    env = libero_env()
+    env.reset(3)
+    wrist, frames = 'robot0_eye_in_hand', []
+    for twist in ([0.2, 0, -0.2, 0, 0, 0], [0, 0, -0.2, 0, 0.5, 0], [0, 0.2, 0, 0, 0, 1.0]):
+        for _ in range(4):
+            env.step(twist, 0.0)
+        mujoco.mj_forward(env.model, env.data)
+        frames.append((env.render_wrist(), env.render(), env.data.qpos.copy()))
+    with plain_renderer(env.model, env.image_size) as renderer:
+        for frame, still, qpos in frames:
+            env.data.qpos[:] = qpos
+            mujoco.mj_forward(env.model, env.data)
+            np.testing.assert_array_equal(frame, plain_frame(renderer, env.data, wrist))
+            np.testing.assert_array_equal(still, plain_frame(renderer, env.data, 'agentview'))
+
+
+def test_the_end_effector_is_seen_between_the_fingers_from_the_hand():
+    env, places = libero_env(), []
+    for seed in (3, 4):
+        env.reset(seed)
+        inverse = np.linalg.inv(env.wrist_pose())
+        seen = env.wrist_intrinsics() @ (inverse @ env.end_effector_pose()[:, 3])[:3]
+        places.append(seen[:2] / seen[2])
+        fingers = np.isin(env.scene.wrist.segment(), env.geom_ids('gripper0_finger'))
+        rows, columns = np.nonzero(fingers)
+        u, v = places[-1]
+        assert columns.min() < u < columns.max() and abs(columns.mean() - u) < 8
+        assert rows.min() - 12 < v < rows.max()
+    np.testing.assert_allclose(*places, atol=1e-6)  # it moves with the camera
