@@ -19,7 +19,8 @@ from .control.action_space import ActionSpace
 from .errors import ConfigError
 from .numerics.precision import PARTS, PRECISIONS
 from .support.validation import is_count, is_number, nearest
-from .tokens.choice import METHODS, SelectionConfig, TIES
+from .tokens.choice import BUDGETS, METHODS, SelectionConfig
+from .tokens.farthest import TIES
 
 DTYPES = ('float32', 'bfloat16', 'float16')
 _LARGEST = 2 ** 31 - 1
@@ -246,6 +247,10 @@ class PolicyOptions:
     sample_ties: str = option(
         'even', 'Which of equally far tokens sample takes first: the lowest index, or evenly '
         'spread ones.', choices=TIES)
+    camera_budget: str = option(
+        'joint', 'Of a policy that sees several cameras: one budget for all of them, of which '
+        'none gets less than half of an equal share, or an equal share for each.',
+        choices=BUDGETS)
     selection_seed: int = option(0, 'Seed of random token choices.', 0, _LARGEST)
     radius_patches: float = option(
         2.0, 'Radius of the protected disk round each frame [patches].', 0.0, 64.0,
@@ -277,7 +282,7 @@ class PolicyOptions:
         return SelectionConfig(
             keep=self.keep, preserve_top_k=self.preserve_top_k, preserve=self.preserve,
             protect=self.protect, sample=self.sample, method=self.selection_method,
-            seed=self.selection_seed, ties=self.sample_ties)
+            seed=self.selection_seed, ties=self.sample_ties, budget=self.camera_budget)
 
 
 OPTIONS = tuple(item for item in fields(PolicyOptions) if 'option' in item.metadata)

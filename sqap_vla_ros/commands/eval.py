@@ -13,11 +13,11 @@ from ..evaluate.rollouts import CONTROLS
 from ..evaluate.seeds import TEST_SEEDS, VALIDATION_SEEDS
 from ..sim.options import scene_options
 from ..support.resources import checkpoint_path
-from ..tokens.choice import TIES
+from ..tokens.farthest import TIES
 
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
           'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
-          'radius_patches')
+          'camera_budget', 'radius_patches')
 
 
 def add_arguments(parser) -> None:

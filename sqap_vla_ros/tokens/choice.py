@@ -5,18 +5,19 @@ Choose which visual tokens the language model keeps: three strategies, one exact
 
 Preservation keeps what the task query attends to most, protection keeps what lies round the
 robot, sampling spreads the rest over the image by farthest point sampling. Pure numpy, N is
-the number of patches and K the budget.
+the number of patches of all images and K the budget.
 """
-from dataclasses import dataclass
-from functools import lru_cache
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .farthest import farthest_points, squared_distances, TIES
 from ..errors import ConfigError
 from ..observation import FILLED, PRESERVED, PROTECTED, SAMPLED, TokenSelection
 
 METHODS = ('sqap', 'random', 'uniform', 'attention')
-TIES = ('index', 'even')
 BUDGETS = ('joint', 'each')
 _FREE = 255  # no reason yet
 
@@ -30,11 +31,12 @@ class SelectionConfig:
     preserve, protect, sample: switch the strategies of 'sqap' for a study.
     method: 'sqap', or one of the baselines: 'random' (another draw each step), 'uniform'
         (evenly spaced in raster order), 'attention' (the best scores alone).
-    budget: of several images, 'joint' (one budget for all) or 'each' (the same for each).
     seed: of every random draw.
     ties: which of equally far patches sampling takes first: 'index', the lowest one, or 'even',
         in an order that is spread over the image. With more than half of the patches to keep,
         all that are left are equally far, and 'index' takes the top rows of the image.
+    budget: of several images, 'joint' (one for all of them, of which none gets less than half of
+        an equal share) or 'each' (an equal share, and that of preserve_top_k, for every one).
 
     Raises ConfigError, when made, for a value out of range.
     """
@@ -69,153 +71,168 @@ class SelectionConfig:
         """Return whether attention scores have any influence on the selection."""
         return self.method == 'attention' or (self.method == 'sqap' and self.preserve)
 
+    def least(self, images: int) -> int:
+        """Return how many tokens each of several images gets of a joint budget, at least."""
+        return self.keep // (2 * images) if images > 1 else 0
 
-def select_tokens(scores, protected_distance, grid, config, step=0):
+    def of_each(self, images: int) -> list[tuple[int, SelectionConfig]]:
+        """Return the images that get any token of budgets of their own, and how each chooses."""
+        shares = [[total // images + (image < total % images) for image in range(images)]
+                  for total in (self.keep, self.preserve_top_k)]
+        return [(image, replace(self, keep=keep, preserve_top_k=top, budget='joint'))
+                for image, (keep, top) in enumerate(zip(*shares)) if keep]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What is chosen from, see select_tokens; draws: the seeds of random draws."""
+
+    scores: np.ndarray | None
+    distance: np.ndarray
+    grid: tuple[int, int]
+    images: int
+    draws: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the number of patches of one image."""
+        return self.grid[0] * self.grid[1]
+
+    def image(self, index: int) -> _Scene:
+        """Return one image alone."""
+        mine = slice(index * self.size, (index + 1) * self.size)
+        return _Scene(None if self.scores is None else self.scores[mine], self.distance[mine],
+                      self.grid, 1, (*self.draws, index))
+
+    def drawn(self, indices, count):
+        """Return so many of indices at random; of several images all, in random order."""
+        generator = np.random.default_rng(self.draws)
+        if self.images > 1:
+            return generator.permutation(indices)
+        return generator.choice(indices, count, replace=False, shuffle=False)
+
+
+def select_tokens(scores, protected_distance, grid, config, step=0, images=1):
     """
     Return the TokenSelection of exactly config.keep tokens.
 
     scores: float [N], the attention paid to each visual token; None where
         config.needs_scores is False. protected_distance: float [N] in patches, inf where
-        nothing is protected (geometry.protected_distances), or None. grid: (rows, cols).
+        nothing is protected (geometry.distances_of_views), or None. grid: (rows, cols) of each
+        of `images` images, whose patches are numbered one image behind the other.
     step: makes random draws differ from step to step, and repeatable.
 
     In 'sqap', protected tokens are the nearest, at most K/2; preservation takes the best scores
     (a token may be both, and then counts as preserved) in the room that leaves, at most
     preserve_top_k; the rest is sampled or filled. Equal scores and distances go to the lower
-    index, but for config.ties in sampling. Raises ConfigError for a budget above N and
+    index, but for config.ties in sampling. Patches of different images are never near each other.
+    Raises ConfigError for a budget above N and
     ValueError for shapes that don't fit the grid or scores that are not finite (the model is
     broken).
     """
     grid = (int(grid[0]), int(grid[1]))
-    count = grid[0] * grid[1]
+    count = images * grid[0] * grid[1]
     if config.keep > count:
-        raise ConfigError(f'keep = {config.keep} tokens of a {grid[0]} x {grid[1]} grid, '
-                          f'which has {count}')
-    scores = _checked_scores(scores, count, config)
-    distance = _checked_distance(protected_distance, count)
+        each = f'{images} images of' if images > 1 else 'a'
+        raise ConfigError(f'keep = {config.keep} tokens of {each} {grid[0]} x {grid[1]} '
+                          f'{"patches, which have" if images > 1 else "grid, which has"} {count}')
+    scene = _Scene(_checked_scores(scores, count, config),
+                   _checked_distance(protected_distance, count), grid, images,
+                   (config.seed, int(step)))
+    if images > 1 and config.budget == 'each':
+        reason = np.full((images, scene.size), _FREE, np.uint8)
+        for image, alone in config.of_each(images):
+            reason[image] = _reasons(scene.image(image), alone)
+        reason = reason.reshape(-1)
+    else:
+        reason = _reasons(scene, config)
+    kept = np.flatnonzero(reason != _FREE)
+    return TokenSelection(grid, kept, reason[kept], images)
+
+
+def _reasons(scene, config):
+    """Return uint8 [N]: why each token is kept, _FREE for those that are not."""
+    count = len(scene.distance)
     reason = np.full(count, _FREE, np.uint8)
     if config.method == 'sqap':
-        _select_sqap(reason, scores, distance, grid, config, step)
+        _select_sqap(reason, scene, config)
     elif config.method == 'attention':
-        reason[_best(scores, config.keep)] = PRESERVED
+        reason[_in_turn(_order(scene.scores), config.keep, reason, scene, config)] = PRESERVED
     elif config.method == 'uniform':
         reason[(2 * np.arange(config.keep) + 1) * count // (2 * config.keep)] = SAMPLED
     else:
-        reason[_draw(config, step, np.arange(count), config.keep)] = FILLED
-    kept = np.flatnonzero(reason != _FREE)
-    return TokenSelection(grid, kept, reason[kept])
+        order = scene.drawn(np.arange(count), config.keep)
+        reason[_in_turn(order, config.keep, reason, scene, config)] = FILLED
+    return reason
 
 
-def farthest_points(grid, start, count, ties='index'):
-    """
-    Return int64 [count]: patches added one by one, each the farthest from all before it.
-
-    start: indices [S] that are there already and are not returned; when empty the centre
-    patch comes first. Distances are between patch centres, in patches; ties: one of TIES, see
-    SelectionConfig. Raises ValueError when the grid has fewer free patches.
-    """
-    start = np.asarray(start, np.int64)
-    keys = _distance_keys(*grid, ties)
-    total = len(keys)
-    if count > total - len(np.unique(start)):
-        raise ValueError(f'{count} more patches than the grid {grid} has free')
-    chosen = np.empty(count, np.int64)
-    if len(start):
-        nearest, first = np.min([keys[index] for index in start], axis=0), 0
-    elif count:
-        chosen[0] = (grid[0] - 1) // 2 * grid[1] + (grid[1] - 1) // 2
-        nearest, first = keys[chosen[0]].copy(), 1
-    else:
-        return chosen
-    for place in range(first, count):
-        index = nearest.argmax()  # taken patches are below `total`
-        if nearest[index] < 2 * total:  # free patches all touch a taken one: no more distances
-            chosen[place:] = np.argsort(-nearest)[:count - place]
-            break
-        chosen[place] = index
-        np.minimum(nearest, keys[index], out=nearest)
-    return chosen
-
-
-def _select_sqap(reason, scores, distance, grid, config, step):
+def _select_sqap(reason, scene, config):
     """Write the reasons of the three strategies, then of the fill, into reason [N]."""
     near = np.zeros(0, np.int64)
     if config.protect:
-        near = np.argsort(distance, kind='stable')[:config.keep // 2]
-        near = near[np.isfinite(distance[near])]
+        near = np.argsort(scene.distance, kind='stable')[:config.keep // 2]
+        near = near[np.isfinite(scene.distance[near])]
+    reason[near] = PROTECTED
     if config.preserve:
         room = config.keep - len(near)  # a small budget must not crowd the robot out
-        reason[_best(scores, min(config.preserve_top_k, room))] = PRESERVED
-    reason[near[reason[near] == _FREE]] = PROTECTED
+        best = _in_turn(_order(scene.scores), min(config.preserve_top_k, room), reason, scene,
+                        config)
+        reason[best] = PRESERVED
     taken = np.flatnonzero(reason != _FREE)
     missing = config.keep - len(taken)
     if config.sample:
         if config.keep == len(reason):
             reason[reason == _FREE] = SAMPLED
         else:
-            reason[farthest_points(grid, taken, missing, config.ties)] = SAMPLED
+            reason[farthest_points(scene.grid, taken, missing, config.ties, scene.images,
+                                   config.least(scene.images))] = SAMPLED
     elif missing:
-        free = np.flatnonzero(reason == _FREE)
-        reason[_fill(free, missing, scores, distance, grid, config, step)] = FILLED
+        order = _filling(np.flatnonzero(reason == _FREE), missing, scene, config)
+        reason[_in_turn(order, missing, reason, scene, config)] = FILLED
 
 
-def _fill(free, missing, scores, distance, grid, config, step):
-    """Return which of the free indices fill the budget when sampling is off."""
+def _in_turn(order, count, reason, scene, config):
+    """
+    Return the first `count` tokens of an order that leave every image its least number.
+
+    order: int64 [M].  What has a reason is taken already, and costs nothing of the budget.
+    """
+    if scene.images == 1:
+        return order[:count]
+    taken, image = reason != _FREE, order // scene.size
+    held = np.bincount(np.flatnonzero(taken) // scene.size, minlength=scene.images)
+    owed = np.maximum(config.least(scene.images) - held, 0)
+    fresh = ~taken[order, None] & (image[:, None] == np.arange(scene.images))  # [M, images]
+    is_owed = fresh & (fresh.cumsum(axis=0) <= owed)
+    spare = config.keep - held.sum() - owed.sum()
+    others = (fresh & ~is_owed).any(axis=1)
+    return order[~others | (others.cumsum() <= spare)][:count]
+
+
+def _filling(free, missing, scene, config):
+    """Return the free indices in the order in which they fill the budget without sampling."""
     if config.preserve:
-        return free[_best(scores[free], missing)]
-    protected = np.flatnonzero(np.isfinite(distance))
+        return free[_order(scene.scores[free])]
+    protected = np.flatnonzero(np.isfinite(scene.distance))
     if not config.protect or not len(protected):
-        return _draw(config, step, free, missing)
-    # beyond the protected disks the distance is inf: there, how far the disks are decides
-    beyond = _squared_distances(*grid)[protected].min(axis=0)
-    order = np.lexsort((free, distance[free], beyond[free]))
-    return free[order[:missing]]
+        return scene.drawn(free, missing)
+    # beyond the protected disks the distance is inf: there, how far the disks are decides, and in
+    # an image without any the draw
+    beyond = np.full((scene.images, scene.size), np.iinfo(np.int32).max, np.int32)
+    last = np.arange(beyond.size)
+    for image in range(scene.images):
+        inside = protected[protected // scene.size == image] % scene.size
+        mine = slice(image * scene.size, (image + 1) * scene.size)
+        if len(inside):
+            beyond[image] = squared_distances(*scene.grid)[inside].min(axis=0)
+        else:
+            last[mine] = scene.drawn(last[mine], scene.size)
+    return free[np.lexsort((last[free], scene.distance[free], beyond.reshape(-1)[free]))]
 
 
-def _best(scores, count):
-    """Return the indices of the highest scores; of equal ones the lower index."""
-    return np.argsort(-scores, kind='stable')[:count]
-
-
-def _draw(config, step, indices, count):
-    generator = np.random.default_rng((config.seed, int(step)))
-    return generator.choice(indices, count, replace=False, shuffle=False)
-
-
-@lru_cache(maxsize=8)
-def _squared_distances(rows, cols):
-    """Return the squared distances [N, N] between patches; integers, so that ties are exact."""
-    row, col = np.divmod(np.arange(rows * cols), cols)
-    squared = (row[:, None] - row) ** 2 + (col[:, None] - col) ** 2
-    squared = squared.astype(np.int16 if squared.max() < 2 ** 15 else np.int32)
-    squared.flags.writeable = False
-    return squared
-
-
-def tie_order(rows, cols, ties):
-    """
-    Return int64 [N], a permutation: of equally far patches, the highest comes first.
-
-    'even' is the order of a dither matrix (Bayer 1973): each next patch is far from those before.
-    """
-    index = np.arange(rows * cols)
-    if ties == 'index':
-        return index[::-1].copy()
-    row, col = np.divmod(index, cols)
-    rank = np.zeros(len(index), np.int64)
-    for bit in range(int(max(rows, cols) - 1).bit_length()):
-        rank = 4 * rank + 2 * (((row ^ col) >> bit) & 1) + ((row >> bit) & 1)
-    return np.argsort(np.argsort(-rank, kind='stable'), kind='stable')
-
-
-@lru_cache(maxsize=8)
-def _distance_keys(rows, cols, ties):
-    """Return N rows [N]: squared distance times N plus tie_order; a tuple is indexed fast."""
-    total = rows * cols
-    keys = _squared_distances(rows, cols).astype(np.int64) * total + tie_order(rows, cols, ties)
-    keys = keys.astype(np.int32 if keys.max() < 2 ** 31 else np.int64)
-    keys.flags.writeable = False
-    return tuple(keys)
+def _order(scores):
+    """Return all indices, the highest score first; of equal ones the lower index."""
+    return np.argsort(-scores, kind='stable')
 
 
 def _checked_scores(scores, count, config):

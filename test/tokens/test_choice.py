@@ -10,7 +10,8 @@ import pytest
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.observation import FILLED, PRESERVED, PROTECTED, SAMPLED
-from sqap_vla_ros.tokens.choice import farthest_points, select_tokens, SelectionConfig
+from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
+from sqap_vla_ros.tokens.farthest import farthest_points
 
 GRID = (16, 16)
 N = 256

@@ -4,7 +4,8 @@
 import cuda_interpreter  # noqa: F401
 import numpy as np
 import pytest
-from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig, TIES
+from sqap_vla_ros.tokens.choice import BUDGETS, select_tokens, SelectionConfig
+from sqap_vla_ros.tokens.farthest import TIES
 from sqap_vla_ros.tokens.triton_choice import select_tokens_cuda
 import torch
 
@@ -18,18 +19,18 @@ def scene(generator, count):
     return scores.astype(np.float32), distance.astype(np.float32)
 
 
-def choose(scores, distance, grid, config):
+def choose(scores, distance, grid, config, images=1):
     """Return what the kernel writes, as lists."""
     kept, reason = torch.full((config.keep,), -1), torch.full((config.keep,), 99).byte()
-    select_tokens_cuda(scores, distance, grid, config, kept, reason)
+    select_tokens_cuda(scores, distance, grid, config, kept, reason, images)
     return kept.tolist(), reason.tolist()
 
 
-def check(scores, distance, grid, config):
+def check(scores, distance, grid, config, images=1):
     """Compare the kernel's choice with the plain code's, token by token."""
-    expected = select_tokens(scores, distance, grid, config)
-    found = choose(torch.from_numpy(scores), torch.from_numpy(distance), grid, config)
-    assert found == (expected.kept.tolist(), expected.reason.tolist()), (grid, config)
+    expected = select_tokens(scores, distance, grid, config, images=images)
+    found = choose(torch.from_numpy(scores), torch.from_numpy(distance), grid, config, images)
+    assert found == (expected.kept.tolist(), expected.reason.tolist()), (grid, config, images)
 
 
 @pytest.mark.parametrize('protect', [True, False])
@@ -82,3 +83,28 @@ def test_with_scores_that_are_not_finite_what_comes_out_are_still_tokens(bad, sa
     scores[[3, 40, 63]] = bad
     kept, reason = choose(scores, scores, (8, 8), SelectionConfig(20, 5, sample=sample))
     assert len(set(kept)) == 20 and 0 <= min(kept) and max(kept) < 64 and max(reason) < 4
+
+
+@pytest.mark.parametrize('budget', BUDGETS)
+@pytest.mark.parametrize('sample', [True, False])
+def test_several_images_give_the_plain_choice_with_either_budget(budget, sample):
+    generator = np.random.default_rng(4 + 2 * (budget == 'joint') + sample)
+    for images in (2, 3):
+        grid = tuple(map(int, generator.integers(1, 6, 2)))
+        count = images * grid[0] * grid[1]
+        config = SelectionConfig(
+            int(generator.integers(1, count + 1)), int(generator.integers(0, count)), True,
+            bool(generator.integers(2)), sample, ties=str(generator.choice(TIES)), budget=budget)
+        scores, distance = scene(generator, count)
+        scores[count // images:] -= 9  # all attention is on the first image
+        check(scores, distance, grid, config, images)
+
+
+def test_the_budget_of_two_images_on_the_models_grid():
+    generator = np.random.default_rng(7)
+    check(*scene(generator, 512), (16, 16), SelectionConfig(308, 64, ties='even'), 2)
+
+
+def test_attention_alone_leaves_every_image_its_least():
+    scores = np.arange(60, dtype=np.float32)
+    check(scores, scores, (4, 5), SelectionConfig(24, method='attention'), 3)
