@@ -9,7 +9,7 @@ import golden_data
 class HeadersOnly:
     """A reader of a file of which only the header is known."""
 
-    files, maps_files, notes = (), False, ()
+    files, notes = (), ()
 
     def __init__(self, shapes, dtype):
         self.path = Path('published')

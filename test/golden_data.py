@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The golden checkpoints, written once a test run, and the expected outputs beside them."""
 import atexit
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 import json
 from pathlib import Path
 import shutil
+import sys
 import tempfile
 
 import numpy as np
@@ -44,6 +46,28 @@ def openvla(**sizes):
 def cogact(**sizes):
     """Return a CogACT run directory; sizes: of recipe.Sizes."""
     return recipe().write_cogact(Path(tempfile.mkdtemp(dir=_folder())), recipe().Sizes(**sizes))
+
+
+@lru_cache(maxsize=1)
+def recipe_oft():
+    """Return the module golden/recipe_oft.py."""
+    spec = spec_from_file_location('golden_recipe_oft', GOLDEN / 'recipe_oft.py')
+    module = sys.modules['golden_recipe_oft'] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@lru_cache(maxsize=8)
+def oft(variant='oft_tiny', sizes=(), **changes):
+    """
+    Return an OpenVLA-OFT directory.
+
+    variant: of recipe_oft.VARIANTS, with changes of its fields.  sizes: of recipe.Sizes, pairs.
+    """
+    own = recipe_oft()
+    return own.write_oft(Path(tempfile.mkdtemp(dir=_folder())),
+                         replace(own.VARIANTS[variant], **changes),
+                         replace(own.SIZES, **dict(sizes)))
 
 
 def expected(name):

@@ -11,6 +11,7 @@ import math
 from .options import CHECKPOINT
 from ..control.action_report import describe, si_ranges
 from ..geometry.patches import patch_step
+from ..observation import STATE_NAMES
 from ..support.files import MIB
 from ..support.progress import Progress
 from ..support.resources import checkpoint_path
@@ -49,6 +50,7 @@ def lines(source) -> Iterator[tuple[str, str]]:
         yield '', f'{part:12} {count / 1e6:9.2f} M values {size / MIB:10.2f} MiB'
     yield from precision_lines(source)
     yield from action_lines(source)
+    yield from state_lines(source)
     tokenizer = source.tokenizer or 'none: name a directory with tokenizer.json by --tokenizer'
     yield 'tokenizer', str(tokenizer)
     yield 'instructions', '\n               '.join(config.instructions or ('any',))
@@ -63,8 +65,10 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
     image = {'strategy': 'resize-naive', 'interpolation': 'bicubic', 'crop_area': 1.0,
              'rotate_180': False, 'mirror': False, 'client': '', 'first_size': None,
              **config.image}
-    yield 'image', (f'{vision.image_size} x {vision.image_size} px -> {rows} x {cols} = '
-                    f'{config.model.num_visual} visual tokens')
+    images = f'{config.model.images} x ' if config.model.images > 1 else ''
+    yield 'images' if images else 'image', (
+        f'{images}{vision.image_size} x {vision.image_size} px -> {images}{rows} x {cols} = '
+        f'{config.model.num_visual} visual tokens')
     left = vision.image_size % cols
     if left:
         yield '', f'{left} px at the right and lower edge belong to no patch'
@@ -83,7 +87,8 @@ def image_lines(config) -> Iterator[tuple[str, str]]:
     yield '', ('to protect what the robot covers: camera_info and the transform from base to the '
                "camera's optical frame")
     if config.cameras:
-        yield '', f'of a robot with several cameras: {", ".join(config.cameras)}'
+        yield '', (f'of the cameras {", ".join(config.cameras)}, in this order' if images else
+                   f'of a robot with several cameras: {", ".join(config.cameras)}')
 
 
 def _resizing(image: dict) -> str:
@@ -106,13 +111,29 @@ def network_lines(model) -> Iterator[tuple[str, str]]:
     yield 'decoder', (
         f'{llm.num_layers} blocks of width {llm.hidden_size}, {llm.num_heads} heads, '
         f'{llm.num_kv_heads} for keys and values; pruning before block {model.prune_layer}')
+    if model.film:
+        yield '', 'FiLM: the words modulate every block of the vision encoders'
     yield 'head', {
         'chunk': lambda: f'{head.chunk_length} actions in parallel',
         'tokens': lambda: f'one action of {head.action_dim} decoded tokens, {head.bins} bins',
         'diffusion': lambda: (f'{head.chunk_length} actions by a diffusion transformer of '
                               f'{head.depth} blocks of width {head.width}, {head.heads} heads; '
                               f'DDIM {head.ddim_steps} steps, guidance {head.guidance:g}'),
+        'oft': lambda: oft_text(head),
     }[head.kind]()
+    if head.kind == 'oft':
+        yield '', f'{model.attention} attention: every token sees every token'
+
+
+def oft_text(head) -> str:
+    """Return what OpenVLA-OFT's head is."""
+    values = f'{head.chunk_length} actions of {head.action_dim} values in parallel'
+    return {
+        'regression': f'{values}, by {head.blocks} residual blocks of width {head.width} (L1)',
+        'diffusion': (f'{values}, by {head.blocks} residual blocks of width {head.width}; the '
+                      f'whole network in each of {head.ddim_steps} DDIM steps of '
+                      f'{head.training_steps}'),
+        'tokens': f'{values}, as tokens of {head.bins} bins'}[head.reads]
 
 
 def precision_lines(source) -> Iterator[tuple[str, str]]:
@@ -170,6 +191,20 @@ def action_lines(source) -> Iterator[tuple[str, str]]:
             slow, fast, unit = speeds[name]
             text = f'{text:20} {slow:8.3f} .. {fast:.3f} {unit}'
         yield f'  {name}', text
+
+
+def state_lines(source) -> Iterator[tuple[str, str]]:
+    """Yield the values of the state that it takes, with the ranges that -1 .. 1 stand for."""
+    config = source.config
+    names = config.state_names or (STATE_NAMES if config.model.state_dim else ())
+    if not names:
+        return
+    yield 'state', f'{len(names)} values: {" ".join(names)}'
+    if not config.unnorm_key or config.model.head.kind != 'oft':
+        return
+    stats = source.statistics()
+    for name, low, high in zip(names, stats['state_low'], stats['state_high']):
+        yield f'  {name}', f'{low:8.4f} .. {high:.4f}'
 
 
 def part_sizes(source) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .checkpoint import CheckpointConfig, read_json, settle_rows
-from .deployment import FILE, read_deployment
+from .deployment import FILE, named_cameras, read_deployment
 from .foreign import SUPPORTED
 from .fused import decoder_config, fused_parts, image_options, UNUSED_NOTE
 from .norm_stats import by_data_set
@@ -81,7 +81,7 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
         model, notes = _model_config(directory, content, BASES[base], tensors, source)
         config = CheckpointConfig(
             model=model, action_space=deployment.action_space, ensemble=deployment.ensemble,
-            cameras=deployment.cameras,
+            cameras=named_cameras(deployment, 1, directory),
             prompt='cogact',
             unnorm_key=deployment.unnorm_key, **image_options(
                 {'image_resize_strategy': BASES[base]['strategy']}, deployment.image, source))

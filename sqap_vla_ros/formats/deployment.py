@@ -8,14 +8,16 @@ A user writes it beside the checkpoint's config.json, since guessing could break
     {"unnorm_key": "bridge_orig",
      "action_space": {"preset": "bridge", "execute_steps": 1},
      "image": {"crop_area": 0.9, "rotate_180": false},
-     "ensemble": 0, "tokenizer": "/path/to/llama-2", "cameras": ["front"]}
+     "ensemble": 0, "tokenizer": "/path/to/llama-2", "cameras": ["front"],
+     "state": ["x", "y", "z", "roll", "pitch", "yaw", "gripper"], "oft": {"images": 1}}
 
 Every key may be absent; without action_space the checkpoint answers, but drives nothing.  An
 action_space is an object with the fields of ActionSpace, or a preset's name, see
 control/presets.py.  image: what happens to one in front of the processor, an object with
 IMAGE_KEYS or a preset's name, see geometry/image_presets.py.  ensemble: how many of the last
-chunks are blended (CogACT: 7 for WidowX, 2 for the Google robot).  cameras: the name, among the
-node's cameras, of the one it was trained on.
+chunks are blended (CogACT: 7 for WidowX, 2 for the Google robot).  cameras: the names, among the
+node's cameras, of those it was trained on, in its order.  state: the names of the values of its
+state, or of a preset.  oft: what no file of an OpenVLA-OFT says, see OFTOptions.
 """
 
 from __future__ import annotations
@@ -24,17 +26,19 @@ from dataclasses import dataclass, field
 import logging
 from pathlib import Path
 
-from .checkpoint import camera_names, read_json, UndeclaredActionSpace
+from .checkpoint import camera_names, check_cameras, read_json, UndeclaredActionSpace
+from .oft_options import OFTOptions, read_oft_options
 from ..control.action_report import describe
 from ..control.action_space import ActionSpace
-from ..control.presets import preset_name
+from ..control.presets import preset_name, STATE_PRESETS
 from ..errors import CheckpointError, ConfigError
 from ..geometry import image_presets
 from ..geometry.image_transform import ImageTransform
 from ..support.validation import unknown_names
 
 FILE = 'deployment.json'
-KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer', 'cameras'}
+KEYS = {'action_space', 'unnorm_key', 'image', 'ensemble', 'tokenizer', 'cameras', 'state',
+        'oft'}
 IMAGE_KEYS = ('crop_area', 'rotate_180', 'mirror', 'client', 'first_size')
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class Deployment:
     ensemble: int = 0
     tokenizer: Path | None = None
     cameras: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    oft: OFTOptions = OFTOptions()
 
 
 def read_deployment(directory: Path) -> Deployment:
@@ -69,15 +75,40 @@ def read_deployment(directory: Path) -> Deployment:
     return Deployment(
         space, content.get('unnorm_key', ''), content.get('image', {}),
         content.get('ensemble', 0), None if tokenizer is None else path.parent / tokenizer,
-        _cameras(content, path))
+        *_told(content, path))
 
 
-def _cameras(content: dict, path: Path) -> tuple[str, ...]:
+def _told(content: dict, path: Path) -> tuple:
+    """Return cameras, state and oft; raise CheckpointError for what makes no sense."""
     try:
-        names = camera_names(content.get('cameras', ()))
+        return (camera_names(content.get('cameras', ())),
+                state_names(content.get('state', ())), read_oft_options(content.get('oft', {})))
     except ConfigError as error:
         raise CheckpointError(f'{path}: {error}') from error
-    return names
+
+
+def named_cameras(deployment: Deployment, images: int, directory: Path) -> tuple[str, ...]:
+    """Return the cameras; raise CheckpointError unless they are as many as images, or none."""
+    try:
+        check_cameras(deployment.cameras, images)
+    except ConfigError as error:
+        raise CheckpointError(f'{directory / FILE}: {error}') from error
+    return deployment.cameras
+
+
+def state_names(value) -> tuple[str, ...]:
+    """Return `state` of a file as a tuple; raise ConfigError for no preset or list of names."""
+    if isinstance(value, str):
+        if value not in STATE_PRESETS:
+            raise ConfigError(f'state: preset {value!r} is unknown, there are '
+                              f'{list(STATE_PRESETS)}; or list the names of its values')
+        return STATE_PRESETS[value]
+    if not isinstance(value, (list, tuple)) or not all(
+            isinstance(name, str) and name for name in value) or len(set(value)) < len(value):
+        raise ConfigError(f'state is {value!r}, expected a list of names, each once, such as '
+                          '["x", "y", "z", "roll", "pitch", "yaw", "gripper"], or one of the '
+                          f'presets {list(STATE_PRESETS)}')
+    return tuple(value)
 
 
 def _with_image(content: dict, path: Path) -> dict:

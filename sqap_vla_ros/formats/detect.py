@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell the three formats apart by config.json, and refuse the others by name."""
+"""Tell the formats apart by their files and config.json, and refuse others by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from .checkpoint import read_config, read_json
 from .cogact import open_cogact
 from .foreign import check_known, SUPPORTED
+from .oft import is_oft, open_oft
 from .openvla import open_openvla
 from .places import check_place
 from .source import find_tokenizer, Source
@@ -31,7 +32,11 @@ def open_checkpoint(path, tokenizer=None) -> Source:
     content = read_json(directory / 'config.json') if has_config else {}
     if 'format' in content:
         return _open_own(directory, tokenizer)
-    check_known(directory, content)
+    has_heads = is_oft(directory)
+    if content or not has_heads:
+        check_known(directory, content)
+    if has_heads:
+        return open_oft(directory, content, tokenizer)
     if content.get('model_type') == 'openvla':
         return open_openvla(directory, content, tokenizer)
     if 'vla' in content:

@@ -25,9 +25,6 @@ HEAD_FILES = tuple(
         '*action_head*', '*proprio_projector*', '*noisy_action_projector*', 'vision_backbone--*'))
 MERGE = ("merge it first, by peft's merge_and_unload() and save_pretrained(), into a directory of "
          'its own')
-OFT = ('OpenVLA-OFT, which this engine does not run: its actions come from heads beside the '
-       'language model, which was not trained to give them as tokens, and it takes several '
-       'images, the state and parallel decoding')
 UNQUANTIZED = ('take the checkpoint in bfloat16, float16 or float32 that it was made of, and '
                'quantize that by `sqap-vla convert`')
 ELSEWHERE = 'run it by {}'
@@ -171,7 +168,6 @@ NO_LLAMA = ('its decoder is a Qwen, and this engine runs Llama 2: take a checkpo
             'such as openvla-7b')
 # the first that is found is told
 SIGNS = (
-    Sign(files(*HEAD_FILES), OFT, 'take a plain OpenVLA'),
     Sign(bare_adapter, 'what the trainer of OpenVLA-OFT leaves, without its heads',
          'download action_head--*_checkpoint.pt and the files like it too; one that was trained '
          'with action tokens has none: write "oft": {"head": "tokens"} into deployment.json; and '

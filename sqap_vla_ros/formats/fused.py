@@ -122,8 +122,27 @@ def image_options(content: dict, chosen: dict, source: str, encoders: int = 2) -
     fill = tuple(int(255 * value) for value in means[-3:])
     return {
         'image': {'strategy': strategy, 'interpolation': filters.pop(), 'fill': fill, **chosen},
-        'pixel_mean': means, 'pixel_std': _channels(
+        **_normalization(content, means, source, encoders)}
+
+
+def _normalization(content: dict, means: tuple, source: str, encoders: int) -> dict:
+    """
+    Return pixel_mean and pixel_std, those of tvf_normalize_params if there are any.
+
+    The official processor makes them from means and stds, and what was saved of them, rounded in
+    published files, counts when it is loaded.
+    """
+    saved = content.get('tvf_normalize_params')
+    if saved is None:
+        return {'pixel_mean': means, 'pixel_std': _channels(
             content.get('stds', STDS[-encoders:]), 'stds', source, encoders)}
+    if not isinstance(saved, (list, tuple)) or not all(
+            isinstance(part, dict) and {'mean', 'std'} <= part.keys() for part in saved):
+        raise CheckpointError(f'{source}: tvf_normalize_params must hold mean and std for each of '
+                              f'{encoders} vision encoders, found {saved}')
+    return {f'pixel_{name}': _channels([part[name] for part in saved],
+                                       f'tvf_normalize_params {name}', source, encoders)
+            for name in ('mean', 'std')}
 
 
 def _channels(values, name: str, source: str, encoders: int) -> tuple[float, ...]:

@@ -10,7 +10,8 @@ from ..errors import CheckpointError
 from ..model.vla import VLAConfig
 from ..support.validation import nearest
 
-
+BOUNDS = {'q01_q99': ('q01', 'q99'), 'min_max': ('min', 'max')}
+EPSILON = 1e-8  # keeps OpenVLA-OFT's values of a constant dimension finite
 EXAMPLE = '{"action": {"q01": [...], "q99": [...], "mask": [...]}}'
 _FLAT = ('action', 'actions', 'q01', 'mean', 'norm_stats')
 
@@ -45,12 +46,15 @@ def _lacking(entry, source: str, error) -> str:
             f'{names or "nothing"}: compute what is missing from the actions of its data set')
 
 
-def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file: str) -> dict:
+def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file: str,
+               normalization: str = 'q01_q99') -> dict:
     """
     Return the statistics of one data set as arrays, checked against the model's sizes.
 
     Keys: low, high [A], mask bool [A] of the actions; state_mean, state_std [S].  Floats are
     float32 for a parallel chunk and float64 for the heads whose reference computes so.
+    Of OpenVLA-OFT's there are state_low, state_high [S] and state_mask bool [S] instead of the
+    latter two, and epsilon, which is added to high - low; normalization says which bounds.
     Raises CheckpointError, naming source and file, for an unknown key (listing the known
     ones), for another number of values than the model has, and for values that are not finite
     or not in order.
@@ -60,6 +64,8 @@ def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file
             f'{source}: unnorm_key {unnorm_key!r} is not in {file}, which has {sorted(stats)}'
             f'{nearest(unnorm_key, stats)}: choose one of them')
     source = f'{source}/{file}, {unnorm_key}'
+    if model.head.kind == 'oft':
+        return _oft_statistics(stats[unnorm_key], model, normalization, source)
     dtype = np.float32 if model.head.kind == 'chunk' else np.float64
     try:
         action, state = stats[unnorm_key]['action'], stats[unnorm_key].get('state', {})
@@ -76,6 +82,39 @@ def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file
     std = found.get('state_std', np.ones(1))
     if (mask & (found['low'] > found['high'])).any() or (std <= 0).any():
         raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be above 0')
+    return found
+
+
+def _oft_statistics(entry, model: VLAConfig, normalization: str, source: str) -> dict:
+    """Return the bounds of actions and states, which are of one kind."""
+    found = {'epsilon': EPSILON, **_oft_bounds(
+        entry, 'action', model.head.action_dim, normalization, 'action_head--*.pt gives', source)}
+    if model.state_dim:
+        state = _oft_bounds(entry, 'proprio', model.state_dim, normalization,
+                            'proprio_projector--*.pt takes', source)
+        found.update({f'state_{name}': values for name, values in state.items()})
+    return found
+
+
+def _oft_bounds(entry, part: str, width: int, normalization: str, whose: str,
+                source: str) -> dict:
+    """Return low, high and mask of actions or states; raise CheckpointError for no such ones."""
+    low, high = BOUNDS[normalization]
+    try:
+        values = entry[part]
+        if len(values[high]) != width:
+            raise CheckpointError(
+                f'{source}: {part} has {len(values[high])} values, and {whose} {width}: the files '
+                'belong to different checkpoints, or another unnorm_key is meant')
+        mask = _numbers(values.get('mask', [True] * width), width, source, f'{part} mask') != 0
+        found = {'low': _bounds(values[low], mask, source, f'{part} {low}', -1, np.float64),
+                 'high': _bounds(values[high], mask, source, f'{part} {high}', 1, np.float64),
+                 'mask': mask}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f'{source}: {part}: {type(error).__name__} {error}: expected '
+                              f'{low}, {high} and mask, {width} values each') from error
+    if (mask & (found['low'] > found['high'])).any():
+        raise CheckpointError(f'{source}: {part}: {low} must not exceed {high}')
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .checkpoint import CheckpointConfig, read_json, settle_rows
-from .deployment import FILE, read_deployment
+from .deployment import FILE, named_cameras, read_deployment
 from .fused import decoder_config, fused_parts, image_options, single_part, UNUSED_NOTE
 from .norm_stats import by_data_set
 from .sizes import BACKBONES, projector_widths, Shapes
@@ -51,7 +51,7 @@ def open_openvla(directory: Path, content: dict, tokenizer=None) -> Source:
         config = CheckpointConfig(
             model=VLAConfig(head=head, text_length=0, state_dim=0, **model),
             action_space=deployment.action_space, ensemble=deployment.ensemble,
-            cameras=deployment.cameras,
+            cameras=named_cameras(deployment, 1, directory),
             prompt=PROMPTS[content.get('llm_backbone_id', 'llama2-7b-pure')],
             unnorm_key=deployment.unnorm_key or default_key,
             **image_options(preprocessor(directory, content), deployment.image, source,

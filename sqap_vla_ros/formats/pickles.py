@@ -113,7 +113,6 @@ _NAMES = {
 class PickleReader:
     """A .pt file of {'model': {group: {name: tensor}}}. Names are 'group.name'."""
 
-    maps_files = False  # what read() returns is the caller's own
     notes = ()
 
     def __init__(self, path: Path):
@@ -121,9 +120,12 @@ class PickleReader:
         self.path = Path(path)
         self.files = [self.path]
         self._places: dict[str, tuple[int, int]] = {}
-        self._entries = {f'{group}.{name.removeprefix(wrapper(entries))}': entry
-                         for group, entries in self._groups().items()
-                         for name, entry in entries.items()}
+        self._entries = self._named(self._content())
+        for name, entry in self._entries.items():
+            try:
+                self._check(entry)
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise self._damaged(f'{name}: {error}') from error
         self.shapes = {name: entry.shape for name, entry in self._entries.items()}
         self.dtypes = {name: entry.storage.dtype for name, entry in self._entries.items()}
 
@@ -142,14 +144,28 @@ class PickleReader:
             raise self._damaged(f'{name} ends early')
         return values.as_strided(entry.shape, entry.stride)
 
-    def _groups(self) -> dict:
-        """Return the entries by group and name, and note where the values are."""
+    def maps(self, name: str) -> bool:
+        """Whether a tensor shares the file's pages: what read() returns is the caller's own."""
+        return False
+
+    def _named(self, content) -> dict[str, Entry]:
+        """Return the entries of a file's content by name; raise CheckpointError for others."""
+        groups = content.get('model') if isinstance(content, dict) else None
+        if not isinstance(groups, dict) or not all(map(_is_state, groups.values())):
+            raise CheckpointError(f'{self.path} is no CogACT checkpoint: expected a dict "model" '
+                                  f'of parts, each with its tensors by name, found '
+                                  f'{_described(content)}')
+        return {f'{group}.{name.removeprefix(wrapper(entries))}': entry
+                for group, entries in groups.items() for name, entry in entries.items()}
+
+    def _content(self):
+        """Return what was pickled, tensors as entries, and note where the values are."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 pickled = next(name for name in archive.namelist() if name.endswith('/data.pkl'))
                 self._find_values(archive, pickled.removesuffix('data.pkl'))
                 with archive.open(pickled) as file:
-                    content = _Unpickler(file).load()
+                    return _Unpickler(file).load()
         except _RefusedError as error:
             raise CheckpointError(
                 f'{self.path} holds more than tensors and was not loaded, because such a file '
@@ -157,18 +173,6 @@ class PickleReader:
                 f'tensors ({error})') from error
         except _DAMAGES as error:
             raise self._damaged(error) from error
-        groups = content.get('model') if isinstance(content, dict) else None
-        if not isinstance(groups, dict) or not all(map(_is_state, groups.values())):
-            found = sorted(map(str, content))[:4] if isinstance(content, dict) else type(content)
-            raise CheckpointError(f'{self.path} is no CogACT checkpoint: expected a dict "model" '
-                                  f'of parts, each with its tensors by name, found {found}')
-        for name, entry in ((name, entry) for entries in groups.values()
-                            for name, entry in entries.items()):
-            try:
-                self._check(entry)
-            except (TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise self._damaged(f'{name}: {error}') from error
-        return groups
 
     def _find_values(self, archive: zipfile.ZipFile, prefix: str) -> None:
         """Note {storage: place and length in the file}; raise ValueError if it has none."""
@@ -204,6 +208,21 @@ class PickleReader:
             'torch before 1.6 must be loaded and saved again)'))
 
 
+class StateReader(PickleReader):
+    """A .pt file of {name: tensor}, such as one part of a network's state_dict() gives."""
+
+    def _named(self, content) -> dict[str, Entry]:
+        if not _is_state(content) or not content:
+            raise CheckpointError(f'{self.path} is no part of a network: expected its tensors by '
+                                  f'name, found {_described(content)}')
+        return {name.removeprefix(wrapper(content)): entry for name, entry in content.items()}
+
+
+def _described(content) -> object:
+    """Return what there is instead of tensors, in short."""
+    return sorted(map(str, content))[:4] if isinstance(content, dict) else type(content)
+
+
 def _is_state(group) -> bool:
     return isinstance(group, dict) and all(
-        isinstance(entry, Entry) for entry in group.values())
+        isinstance(name, str) and isinstance(entry, Entry) for name, entry in group.items())

@@ -21,9 +21,9 @@ class Source:
     """
     A checkpoint of any format.
 
-    family: 'sqap_vla_ros', 'openvla' or 'cogact'.  path: what the user named.  config: as our
-    own config.json would hold it; config.unnorm_key is '' while none is chosen.  tensors: the
-    network's, under this engine's names.  norm_stats: statistics by data set, and
+    family: 'sqap_vla_ros', 'openvla', 'openvla_oft' or 'cogact'.  path: what the user named.
+    config: as our own config.json would hold it; config.unnorm_key is '' while none is chosen.
+    tensors: the network's, under this engine's names.  norm_stats: statistics by data set, and
     stats_file, where they come from.  tokenizer: directory or file, None if there is none.
     notes: what `info` should say besides.
     """
@@ -52,7 +52,7 @@ class Source:
                 f'{self.path} was trained on {len(self.norm_stats)} data sets: choose the one '
                 f'whose actions your robot takes by unnorm_key, one of {sorted(self.norm_stats)}')
         model = self.config.model
-        if key in self.norm_stats and isinstance(model.head, TokenHeadConfig):
+        if key in self.norm_stats and _answers_with_tokens(model.head):
             width = action_width(self.norm_stats[key], f'{self.path}/{self.stats_file}, {key}')
             head = dataclasses.replace(model.head, action_dim=width)
             model = dataclasses.replace(model, head=head)
@@ -63,7 +63,7 @@ class Source:
     def statistics(self) -> dict:
         """Return the chosen data set's statistics as arrays; see norm_stats.statistics."""
         return statistics(self.norm_stats, self.config.unnorm_key, self.config.model,
-                          f'{self.path}', self.stats_file)
+                          f'{self.path}', self.stats_file, self.config.normalization)
 
     def action_doubts(self) -> tuple[str, ...]:
         """
@@ -87,6 +87,11 @@ class Source:
                 f'{self.path} brings no tokenizer: name the directory of a Llama-2 one, with '
                 'tokenizer.json, by --tokenizer (such as that of any OpenVLA checkpoint)')
         return read_tokenizer(self.tokenizer)
+
+
+def _answers_with_tokens(head) -> bool:
+    """Whether no tensor tells how many values an action has."""
+    return isinstance(head, TokenHeadConfig) or getattr(head, 'reads', '') == 'tokens'
 
 
 def find_tokenizer(path: Path, given) -> Path | None:

@@ -4,8 +4,8 @@
 Tensors in files: names and shapes from the headers, values one by one when asked for.
 
 A reader has `shapes` {name: tuple}, `dtypes` {name: torch.dtype}, `read(name)`, `path`, the
-`files` that it reads, `notes` for whoever asks what it is, and `maps_files`: whether what it reads
-shares the file's pages and must not be written to.
+`files` that it reads, `notes` for whoever asks what it is, and `maps(name)`: whether what it reads
+of a tensor shares the file's pages and must not be written to.
 """
 
 from __future__ import annotations
@@ -64,16 +64,18 @@ class SafetensorsReader:
     adapter into a copy of its base model leaves the base's index behind.  `notes` says so.
     """
 
-    maps_files = True
+    def __init__(self, directory: Path, file: str = ''):
+        """
+        Open all files; raise CheckpointError for missing or damaged ones.
 
-    def __init__(self, directory: Path):
-        """Open all files; raise CheckpointError for missing or damaged ones."""
+        file: the name of the only one to be read, whatever else there is.
+        """
         self.path = Path(directory)
         self._files, self.shapes, self.dtypes = {}, {}, {}
         self.files: list[Path] = []
         self.notes: tuple[str, ...] = ()
-        listed = self._listed()
-        for shard in sorted(set(listed.values())) or [SINGLE]:
+        listed = {} if file else self._listed()
+        for shard in sorted(set(listed.values())) or [file or SINGLE]:
             self._open(self.path / shard)
         lost = sorted(name for name in listed if name not in self.shapes)
         if lost:
@@ -87,6 +89,10 @@ class SafetensorsReader:
             return self._files[name].get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{self.path}: {name} cannot be read ({error})') from error
+
+    def maps(self, name: str) -> bool:
+        """Whether a tensor shares the file's pages: all do."""
+        return True
 
     def _listed(self) -> dict[str, str]:
         """Return {tensor name: shard file}; empty for a single file."""
@@ -144,7 +150,7 @@ class RenamedReader:
 
     def __init__(self, reader, prefixes: Mapping[str, str] | None = None):
         self.path, self._reader, self._prefixes = reader.path, reader, dict(prefixes or {})
-        self.files, self.maps_files, self.notes = reader.files, reader.maps_files, reader.notes
+        self.files, self.notes = reader.files, reader.notes
         adapters = [name for name in reader.shapes if re.search(r'\.lora_[AB]\.', name)]
         if adapters:
             raise CheckpointError(f'{self.path} holds a LoRA adapter that is not merged '
@@ -177,8 +183,9 @@ class RenamedReader:
         tensor = self.read(name)
         moved = tensor.to(device)  # before the cast, which has fewer bytes to be moved
         wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        moved = moved.to(wanted, copy=moved is tensor and self.maps_files)
-        if self.maps_files:
+        is_mapped = self._reader.maps(self._theirs[name])
+        moved = moved.to(wanted, copy=moved is tensor and is_mapped)
+        if is_mapped:
             forget_pages(tensor)
         return moved
 

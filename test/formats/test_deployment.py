@@ -174,7 +174,7 @@ def test_a_checkpoint_may_name_the_camera_that_it_was_trained_on(opened, head):
 
 @pytest.mark.parametrize('cameras, message', [
     ('wrist', "cameras is 'wrist', expected a list of names"), ([''], 'expected a list of names'),
-    ([1], 'expected a list of names'), (['left', 'right'], 'take the image of one')])
+    ([1], 'expected a list of names'), (['left', 'right'], 'takes 1 image of a camera')])
 def test_cameras_that_no_network_takes_are_refused(opened, cameras, message):
     with pytest.raises(CheckpointError, match=f'deployment.json: .*{message}'):
         opened('openvla', 'bridge', cameras=cameras)

@@ -112,7 +112,7 @@ def encoder_shapes(sizes, scale):
 def draw(shapes, seed):
     """Draw a float32 tensor a name, in the order of the sorted names."""
     generator = torch.Generator().manual_seed(seed)
-    return {name: _tensor(name, shape, generator) for name, shape in sorted(shapes.items())}
+    return {name: draw_tensor(name, shape, generator) for name, shape in sorted(shapes.items())}
 
 
 def cast(weights, sizes):
@@ -120,7 +120,8 @@ def cast(weights, sizes):
     return {name: tensor.to(getattr(torch, sizes.dtype)) for name, tensor in weights.items()}
 
 
-def _tensor(name, shape, generator):
+def draw_tensor(name, shape, generator):
+    """Draw one tensor."""
     if name.endswith(('scale_factor', '.gamma')):
         return 0.4 + 0.8 * torch.rand(shape, generator=generator)
     values = torch.randn(shape, generator=generator)
@@ -185,6 +186,14 @@ def write_openvla(directory, sizes=Sizes()):
     """Write an OpenVLA directory; its sizes stand in text_config and timm_model_kwargs."""
     directory.mkdir(parents=True, exist_ok=True)
     weights = cast(draw(openvla_shapes(sizes), 74), sizes)
+    save_shards(directory, weights)
+    write_json(directory / 'config.json', openvla_config(sizes))
+    write_tokenizer(directory)
+    return directory
+
+
+def save_shards(directory, weights):
+    """Write two shards and their index."""
     names, index = list(weights), {}
     for number, part in enumerate((names[::2], names[1::2]), 1):
         shard = f'model-{number:05}-of-00002.safetensors'
@@ -192,9 +201,6 @@ def write_openvla(directory, sizes=Sizes()):
                   metadata={'format': 'pt'})
         index.update(dict.fromkeys(part, shard))
     write_json(directory / 'model.safetensors.index.json', {'weight_map': index})
-    write_json(directory / 'config.json', openvla_config(sizes))
-    write_tokenizer(directory)
-    return directory
 
 
 def openvla_config(sizes):

@@ -1,0 +1,159 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+OpenVLA-OFT directories: those of an OpenVLA, with heads in files of their own beside it.
+
+config.json and the shards do not tell one from a plain OpenVLA: the files of oft_parts do.  What
+no file says is chosen in oft_constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .checkpoint import CheckpointConfig, read_json, settle_rows
+from .deployment import Deployment, FILE, named_cameras, read_deployment
+from .fused import image_options, UNUSED_NOTE
+from .norm_stats import by_data_set
+from .oft_body import Body, open_body
+from .oft_constants import choose, Constants, default_cameras, state_names
+from .oft_parts import check_parts, find_parts, head_reading, head_sizes, with_heads
+from .openvla import (
+    check_architecture, model_config, prefixes, preprocessor, statistics, token_head, vision_ids)
+from .sizes import Shapes
+from .source import find_tokenizer, Source
+from .tensors import RenamedReader
+from ..control.action_space import ActionSpace
+from ..errors import CheckpointError, ConfigError
+from ..model.oft import OFTHeadConfig
+from ..model.vla import VLAConfig
+
+STATISTICS = 'dataset_statistics.json'
+PRUNE_LAYER = 3  # the placeholders are zeros in front of block 0: their rows have no content yet
+
+
+def is_oft(directory: Path) -> bool:
+    """Whether there are files of its heads, or deployment.json says so; raises CheckpointError."""
+    path = directory / FILE
+    return bool(find_parts(directory)) or path.is_file() and 'oft' in read_json(path)
+
+
+def open_oft(directory: Path, content: dict, tokenizer=None) -> Source:
+    """
+    Open an OpenVLA-OFT directory.
+
+    content: of its config.json, empty where the base model's is meant.  Raises CheckpointError.
+    """
+    deployment, parts = read_deployment(directory), find_parts(directory)
+    check_parts(directory, parts, deployment.oft)
+    body = open_body(directory, content, deployment.oft.base, 'vision_backbone' in parts)
+    source = str(body.directory / 'config.json')
+    if body.content.get('model_type') != 'openvla':
+        raise CheckpointError(f'{source}: model_type is {body.content.get("model_type")!r}, and '
+                              f'{", ".join(path.name for path in parts.values())} belong to an '
+                              'OpenVLA-OFT, whose is "openvla"')
+    check_architecture(body.content, source)
+    tensors = with_heads(body.reader, parts, _prefixes(body.content, parts, source))
+    stats, default_key = _statistics(directory, body.content, parts)
+    try:
+        config, notes = _config(directory, body, tensors, parts, deployment,
+                                deployment.unnorm_key or default_key, stats)
+    except (ConfigError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+    given = tokenizer or deployment.tokenizer
+    found = find_tokenizer(directory, given) or find_tokenizer(body.directory, given)
+    return Source('openvla_oft', directory, settle_rows(config, f'{directory / FILE}'), tensors,
+                  stats, STATISTICS, found,
+                  (*body.notes, *notes, UNUSED_NOTE, *tensors.notes))
+
+
+def _prefixes(content: dict, parts: Mapping[str, Path], source: str) -> dict[str, str]:
+    """Return the prefixes of an OpenVLA's names; its output layer is of the head, or unused."""
+    unused = {} if 'action_head' not in parts else {'language_model.lm_head.': 'lm_head.'}
+    return {**prefixes(content, source), **unused}
+
+
+def _statistics(directory: Path, content: dict, parts: Mapping[str, Path]) -> tuple[dict, str]:
+    """
+    Return the statistics by data set, and the key of the only one.
+
+    Those in config.json are of the base model, whose data sets no head was trained on.
+    """
+    path = directory / STATISTICS
+    if not path.is_file() and 'action_head' not in parts:
+        return statistics(directory, content)
+    if not path.is_file():
+        raise CheckpointError(
+            f'{path} is missing: the statistics in config.json are those of the base model, and '
+            'give no units to heads that were trained on another data set: download it, or write '
+            'it with those of that data set')
+    stats = by_data_set(read_json(path), path)
+    return stats, next(iter(stats)) if len(stats) == 1 else ''
+
+
+def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[str, Path],
+            deployment: Deployment, key: str, stats: dict) -> tuple[CheckpointConfig, tuple]:
+    """Return all that there is to say, and notes."""
+    source = f'{body.directory / "config.json"}'
+    model = model_config(directory, body.content, tensors, source)
+    shapes = Shapes(tensors.shapes, directory)
+    head = _head(shapes, tensors, parts, body.content, model['llm'])
+    state = _state_sizes(shapes)
+    constants = choose(
+        deployment.oft, [key] if key else sorted(stats), len(deployment.cameras),
+        head.get('action_dim'), state['state_dim'], str(directory))
+    tensors.without(r'lm_head\.')
+    _check_driving(directory, deployment, constants, state['state_dim'])
+    names, state_note = state_names(constants.platform, deployment.state, state['state_dim'],
+                                    str(directory / FILE))
+    config = CheckpointConfig(
+        model=VLAConfig(**{
+            **model, **state, 'text_length': 0, 'images': constants.images, 'attention': 'full',
+            'film': 'vision_backbone' in parts,
+            'prune_layer': min(PRUNE_LAYER, model['llm'].num_layers),
+            'head': _head_config(head, constants, deployment)}),
+        action_space=deployment.action_space, ensemble=deployment.ensemble,
+        cameras=named_cameras(deployment, constants.images, directory)
+        or default_cameras(constants.images), prompt='oft',
+        state_names=names, normalization=constants.normalization, unnorm_key=key,
+        **image_options(preprocessor(directory, preprocessor(body.directory, body.content)),
+                        deployment.image, source, len(vision_ids(body.content, source))))
+    return config, (*constants.notes, *state_note)
+
+
+def _head(shapes: Shapes, tensors: RenamedReader, parts: Mapping[str, Path], content: dict,
+          llm) -> dict:
+    """Return what the tensors say of the head, in OFTHeadConfig's words."""
+    if 'action_head' in parts:
+        return {'reads': head_reading(tensors, parts), **head_sizes(shapes, parts['action_head'])}
+    tokens = token_head(content, llm)
+    return {'reads': 'tokens', 'bins': tokens.bins, 'vocab_end': tokens.vocab_end}
+
+
+def _head_config(head: dict, constants: Constants, deployment: Deployment) -> OFTHeadConfig:
+    """Return the head; Source.with_key gives one of tokens as many values as the data set has."""
+    if deployment.oft.ddim_steps is not None:
+        head = {**head, 'ddim_steps': deployment.oft.ddim_steps}
+    return OFTHeadConfig(chunk_length=constants.chunk_length, **head)
+
+
+def _state_sizes(shapes: Shapes) -> dict:
+    """Return VLAConfig's state_dim and state_hidden."""
+    if 'state_embed.0.weight' not in shapes:
+        return {'state_dim': 0, 'state_hidden': 0}
+    hidden, width = shapes.of('state_embed.0.weight', 2)
+    return {'state_dim': width, 'state_hidden': hidden}
+
+
+def _check_driving(directory: Path, deployment: Deployment, constants: Constants,
+                   state_dim: int) -> None:
+    """Raise CheckpointError where a robot would be driven without a state by mistake."""
+    usual = constants.platform.state_dim if constants.platform else 0
+    declares = isinstance(deployment.action_space, ActionSpace)
+    if declares and usual and not state_dim and deployment.oft.proprio is None:
+        raise CheckpointError(
+            f'{directory} has no proprio_projector--*.pt, and checkpoints of '
+            f'{constants.platform.name} usually take a state of {usual} values: download the '
+            'file, or, if it was trained without a state, write {"oft": {"proprio": false}} into '
+            f'{FILE}')

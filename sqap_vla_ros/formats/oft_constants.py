@@ -1,0 +1,152 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What no file of an OpenVLA-OFT says: rows of a chunk, images, and what -1 and 1 stand for.
+
+Its trainer takes them from the name of the data's platform in its command line, so they are taken
+from the name of the data set here, or else from the sizes of action and state, which are
+different for all three platforms.  deployment.json overrides both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+import re
+
+from .oft_options import OFTOptions
+from ..control.presets import STATE_PRESETS
+from ..errors import CheckpointError
+
+EXAMPLE = '{"oft": {"chunk_length": 8, "images": 2, "normalization": "q01_q99"}}'
+BOUNDS_TEXT = {'q01_q99': 'q01 .. q99', 'min_max': 'min .. max'}
+CAMERAS = {2: ('full', 'wrist'), 3: ('full', 'left_wrist', 'right_wrist')}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the trainer assumes for the robots and data of one name."""
+
+    name: str
+    chunk_length: int
+    action_dim: int
+    state_dim: int
+    normalization: str
+    images: int
+
+    def fits(self, action_dim: int | None, state_dim: int) -> bool:
+        """Whether tensors of these widths can be of it; 0 and None: there are none."""
+        return action_dim in (None, self.action_dim) and state_dim in (0, self.state_dim)
+
+    @property
+    def sizes(self) -> str:
+        """Return its widths in words."""
+        return f'actions of {self.action_dim} and a state of {self.state_dim}'
+
+
+PLATFORMS = (
+    Platform('libero', 8, 7, 8, 'q01_q99', 2), Platform('aloha', 25, 14, 14, 'min_max', 3),
+    Platform('bridge', 5, 7, 7, 'q01_q99', 1))
+
+
+@dataclass(frozen=True)
+class Constants:
+    """
+    What was chosen, and notes that say where each comes from.
+
+    platform: whose data it was trained on, None where that is unknown or its name does not say.
+    """
+
+    chunk_length: int
+    images: int
+    normalization: str
+    platform: Platform | None
+    notes: tuple[str, ...]
+
+
+def choose(options: OFTOptions, keys: Iterable[str], cameras: int, action_dim: int | None,
+           state_dim: int, source: str) -> Constants:
+    """
+    Return what the user said and, where nothing was said, what is usual for the platform.
+
+    keys: the data sets that may be meant.  cameras: how many deployment.json names.  The widths
+    are those of the tensors, None and 0 where there are none.  Raises CheckpointError, asking
+    for it, where something stays unknown.
+    """
+    said = {'chunk_length': options.chunk_length, 'images': options.images or cameras or None,
+            'normalization': options.normalization}
+    keys = tuple(keys)
+    named, by_sizes, told = _platforms(keys, action_dim, state_dim)
+    platform = named or by_sizes
+    missing = [name for name, value in said.items() if value is None]
+    if missing and platform is None:
+        raise CheckpointError(
+            f'{source}: {told}, so {", ".join(missing)} cannot be told, which no file of an '
+            f'OpenVLA-OFT says: write them into deployment.json, such as {EXAMPLE}')
+    found = {name: getattr(platform, name) if value is None else value
+             for name, value in said.items()}
+    return Constants(**found, platform=named, notes=_notes(said, found, platform, told))
+
+
+def _platforms(keys: tuple[str, ...], action_dim: int | None,
+               state_dim: int) -> tuple[Platform | None, Platform | None, str]:
+    """Return the platform by name and that by sizes, and how it was told or why it was not."""
+    words = {word for key in keys for word in re.split('[^a-z]+', key.lower())}
+    named = [platform for platform in PLATFORMS if platform.name in words]
+    fitting = [platform for platform in named or PLATFORMS
+               if platform.fits(action_dim, state_dim)]
+    names = f'the data set{"s" if len(keys) > 1 else ""} {", ".join(keys)}'
+    sizes = f'actions of {action_dim} values and a state of {state_dim}'
+    if len(fitting) == 1 and named:
+        return fitting[0], None, f'the name of {names}'
+    if len(fitting) == 1 and state_dim:
+        return None, fitting[0], f'{sizes} values, which fits no other of the known platforms'
+    if named and not fitting:
+        return None, None, (f'{names} is named for {named[0].name}, which has {named[0].sizes} '
+                            f'values, and the heads are for {sizes}')
+    known = ', '.join(platform.name for platform in PLATFORMS)
+    return None, None, (f'the name of {names} does not tell one of {known}, and the heads are for '
+                        f'{sizes}')
+
+
+def _notes(said: dict, found: dict, platform: Platform | None, told: str) -> tuple[str, ...]:
+    """Return what was chosen with where it comes from."""
+    texts = {'chunk_length': f'chunks of {found["chunk_length"]} actions',
+             'images': f'{found["images"]} image{"s" if found["images"] > 1 else ""}',
+             'normalization': f'-1 .. 1 standing for {BOUNDS_TEXT[found["normalization"]]}'}
+    given = [texts[name] for name, value in said.items() if value is not None]
+    assumed = [texts[name] for name, value in said.items() if value is None]
+    notes = []
+    if given:
+        notes.append(f'{", ".join(given)}: as deployment.json says')
+    if assumed:
+        notes.append(f'{", ".join(assumed)}: as is usual for {platform.name}, by {told}; '
+                     f'deployment.json can say otherwise, such as {EXAMPLE}')
+    return tuple(notes)
+
+
+def default_cameras(images: int) -> tuple[str, ...]:
+    """Return names for the cameras of so many images, in the order of the public checkpoints."""
+    wrists = tuple(f'wrist_{index}' for index in range(1, images))
+    return CAMERAS.get(images) or ('full', *wrists) if images > 1 else ()
+
+
+def state_names(platform: Platform | None, given: tuple[str, ...], width: int,
+                source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """
+    Return what the values of a state of a width are, and notes.
+
+    given: what deployment.json says, which source is the path of; it counts.  Raises
+    CheckpointError for another number of names.
+    """
+    if given and len(given) != width:
+        raise CheckpointError(
+            f'{source}: state names {len(given)} values, {list(given)}, and '
+            + (f'proprio_projector--*.pt takes {width}' if width else
+               'the checkpoint takes none: it has no proprio_projector--*.pt'))
+    known = given or (STATE_PRESETS.get(platform.name, ()) if platform else ())
+    if len(known) == width:
+        return known, ()
+    return tuple(f'state_{index}' for index in range(width)), (
+        f'nobody declared what the {width} values of its state are: to drive a robot, write their '
+        f'names, in order, as "state" into {source}',)

@@ -1,0 +1,196 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVLA-OFT directories: what their files say, what is chosen, and what is refused."""
+import os
+import shutil
+
+import golden_data
+import numpy as np
+import pytest
+from sqap_vla_ros.errors import CheckpointError, ConfigError
+from sqap_vla_ros.formats import open_checkpoint
+import torch
+
+HEAD = 'action_head--150000_checkpoint.pt'
+STATE = 'proprio_projector--150000_checkpoint.pt'
+FILM = 'vision_backbone--150000_checkpoint.pt'
+FULL_AND_WRISTS = ('full', 'left_wrist', 'right_wrist')
+
+
+@pytest.fixture
+def oft(tmp_path):
+    """Return a function that copies a variant's directory and says something of it."""
+    def copied(variant='oft_tiny', says=None, **changes):
+        path = shutil.copytree(golden_data.oft(variant, **changes), tmp_path / variant,
+                               copy_function=link_shards)
+        if says is not None:
+            golden_data.recipe().write_json(path / 'deployment.json', says)
+        return path
+    return copied
+
+
+def link_shards(source, target):
+    """Copy a file, but for one of weights, which no test changes."""
+    (os.symlink if source.endswith('.safetensors') else shutil.copy)(source, target)
+
+
+def renamed(path, key):
+    """Give the only data set of a directory another name."""
+    golden_data.edit(path / 'dataset_statistics.json',
+                     lambda stats: stats.update({key: stats.pop(next(iter(stats)))}))
+    return path
+
+
+@pytest.mark.parametrize('variant, reads, images, chunk, widths, bounds, cameras', [
+    ('oft_tiny', 'regression', 2, 8, (7, 8), 'q01_q99', ('full', 'wrist')),
+    ('oft_tiny_aloha', 'regression', 3, 25, (14, 14), 'min_max', FULL_AND_WRISTS),
+    ('oft_tiny_diffusion', 'diffusion', 2, 8, (7, 8), 'q01_q99', ('full', 'wrist'))])
+def test_sizes_are_of_the_tensors_and_the_rest_of_the_data_sets_name(
+        variant, reads, images, chunk, widths, bounds, cameras):
+    source = open_checkpoint(golden_data.oft(variant)).with_key(None)
+    config, model = source.config, source.config.model
+    assert source.family == 'openvla_oft' and config.prompt == 'oft'
+    assert (model.head.kind, model.head.reads, model.head.chunk_length) == ('oft', reads, chunk)
+    assert (model.head.action_dim, model.state_dim, model.state_hidden) == (*widths, 64)
+    assert (model.images, config.cameras, config.normalization) == (images, cameras, bounds)
+    assert model.attention == 'full' and model.film == (variant == 'oft_tiny_aloha')
+    assert any('by the name of the data set' in note for note in source.notes)
+
+
+def test_the_saved_rounded_means_count():
+    config = open_checkpoint(golden_data.oft()).config
+    assert config.pixel_mean == (0.484375, 0.455078125, 0.40625, 0.5, 0.5, 0.5)
+    assert config.pixel_std == (0.228515625, 0.2236328125, 0.224609375, 0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize('variant, low, high', [
+    ('oft_tiny', 'q01', 'q99'), ('oft_tiny_aloha', 'min', 'max')])
+def test_bounds_of_actions_and_state_are_of_one_kind(variant, low, high):
+    source = open_checkpoint(golden_data.oft(variant)).with_key(None)
+    entry, found = next(iter(source.norm_stats.values())), source.statistics()
+    for part, prefix in (('action', ''), ('proprio', 'state_')):
+        np.testing.assert_array_equal(found[f'{prefix}low'], entry[part][low])
+        np.testing.assert_array_equal(found[f'{prefix}high'], entry[part][high])
+        assert found[f'{prefix}low'].dtype == np.float64
+    assert found['state_mask'].all() and found['mask'].sum() == (6 if low == 'q01' else 14)
+
+
+def test_heads_are_read_with_and_without_the_wrapper_of_their_trainer(oft):
+    path = oft()
+    names = ('head.blocks.1.linear.weight', 'state_embed.2.bias')
+    wrapped = [open_checkpoint(path).tensors.read(name) for name in names]
+    for name in (HEAD, STATE):
+        state = torch.load(path / name, weights_only=True)
+        torch.save({key.removeprefix('module.'): tensor for key, tensor in state.items()},
+                   path / name)
+    plain = open_checkpoint(path).tensors
+    assert all(torch.equal(tensor, plain.read(name)) for name, tensor in zip(names, wrapped))
+    assert 'lm_head.weight' not in plain.shapes and 'head.lm_head.weight' not in plain.shapes
+
+
+def test_films_vision_is_merged_and_replaces_that_of_the_shards():
+    path = golden_data.oft('oft_tiny_aloha')
+    tensors, film = open_checkpoint(path).tensors, torch.load(path / FILM, weights_only=True)
+    for ours, theirs in (
+            ('dino.blocks.1.mlp.fc1', 'featurizer.blocks.1.block.mlp.fc1'),
+            ('siglip.patch_embed.proj', 'fused_featurizer.patch_embed.proj')):
+        layer = f'vision_backbone.{theirs}'
+        base, first, second = (film[f'{layer}.{name}.weight'].float() for name in (
+            'base_layer', 'lora_A.default', 'lora_B.default'))
+        wanted = base + 0.5 * (second.flatten(1) @ first.flatten(1)).view(base.shape)
+        torch.testing.assert_close(tensors.read(f'vision.{ours}.weight'), wanted)
+        assert not torch.allclose(wanted, base)
+    scale = film['vision_backbone.featurizer.blocks.0.scale.weight']
+    assert torch.equal(tensors.read('vision.dino.blocks.0.scale.weight'), scale)
+    assert not any(name.startswith('vision.dino.blocks.3') for name in tensors.shapes)
+
+
+@pytest.mark.parametrize('says, found', [
+    ({}, (2, 8, 'q01_q99')), ({'chunk_length': 5}, (2, 5, 'q01_q99')),
+    ({'images': 1, 'normalization': 'min_max'}, (1, 8, 'min_max'))])
+def test_deployment_json_overrides_what_is_usual(oft, says, found):
+    source = open_checkpoint(oft(says={'oft': says}))
+    model = source.config.model
+    assert (model.images, model.head.chunk_length, source.config.normalization) == found
+    assert any('as deployment.json says' in note for note in source.notes) == bool(says)
+
+
+def test_named_cameras_say_how_many_images_there_are(oft):
+    config = open_checkpoint(oft(says={'cameras': ['top', 'left', 'hand']})).config
+    assert (config.model.images, config.cameras) == (3, ('top', 'left', 'hand'))
+
+
+def test_a_data_set_without_a_known_name_is_told_by_its_sizes(oft):
+    source = open_checkpoint(renamed(oft(), 'my_robot'))
+    assert source.config.model.head.chunk_length == 8
+    assert any('a state of 8 values, which fits no other' in note for note in source.notes)
+    assert source.config.state_names[0] == 'state_0'  # what they are is no matter of sizes
+
+
+def test_a_data_set_that_fits_nothing_needs_words_of_the_user(oft):
+    path = renamed(oft(state_dim=0), 'my_robot')
+    with pytest.raises(CheckpointError, match='my_robot.*chunk_length, images, normalization can'):
+        open_checkpoint(path)
+    golden_data.recipe().write_json(path / 'deployment.json', {'oft': {
+        'chunk_length': 4, 'images': 1, 'normalization': 'min_max'}})
+    model = open_checkpoint(path).config.model
+    assert (model.head.chunk_length, model.state_dim, model.state_hidden) == (4, 0, 0)
+    assert open_checkpoint(path).config.cameras == ()
+
+
+def damaged_head(path):
+    state = torch.load(path / HEAD, weights_only=True)
+    state['module.model.fc1.weight'] = torch.zeros(64, 5 * 64)
+    torch.save(state, path / HEAD)
+
+
+def of_other_width(path):
+    golden_data.edit(path / 'dataset_statistics.json', lambda stats: [
+        entry['action'].update({name: [0.0] * 6 for name in ('q01', 'q99')})
+        for entry in stats.values()])
+
+
+def of_other_state(path):
+    golden_data.edit(path / 'dataset_statistics.json', lambda stats: [
+        entry['proprio'].update(q99=[1.0] * 7) for entry in stats.values()])
+
+
+def two_heads(path):
+    shutil.copy(path / HEAD, path / 'action_head--50000_checkpoint.pt')
+
+
+def other_step(path):
+    (path / STATE).rename(path / 'proprio_projector--50000_checkpoint.pt')
+
+
+def without(name):
+    return lambda path: (path / name).unlink()
+
+
+@pytest.mark.parametrize('damage, says', [
+    (two_heads, '2 files of its action_head, .*150000.*50000.*leave the one'),
+    (other_step, '150000_checkpoint.pt and proprio_projector--50000.*different steps'),
+    (without(HEAD), 'no action_head--.*download it, or.*"head": "tokens"'),
+    (without('dataset_statistics.json'), 'dataset_statistics.json is missing.*no units'),
+    (damaged_head, '7 values from 320 inputs.*7 x 64.*another checkpoint'),
+    (of_other_width, 'action has 6 values, and action_head--.*gives 7.*different checkpoints'),
+    (of_other_state, 'proprio has 7 values, and proprio_projector--.*takes 8')])
+def test_files_that_do_not_belong_together_are_refused(oft, damage, says):
+    path = oft()
+    damage(path)
+    with pytest.raises(CheckpointError, match=f'(?s){says}'):
+        open_checkpoint(path).with_key(None)
+
+
+@pytest.mark.parametrize('variant, says, found', [
+    ('oft_tiny', {'film': True}, 'says film true, and vision_backbone--.*missing: download it'),
+    ('oft_tiny_aloha', {'film': False}, 'says film false, and vision_backbone--150000.*is there'),
+    ('oft_tiny', {'proprio': False}, 'says proprio false, and proprio_projector--150000'),
+    ('oft_tiny', {'head': 'tokens'}, 'head "tokens", and action_head--150000'),
+    ('oft_tiny', {'images': 0}, 'images is 0, expected a whole number above 0'),
+    ('oft_tiny', {'normalization': 'q01'}, "normalization is 'q01', expected one of"),
+    ('oft_tiny', {'chunk': 8}, "unknown keys 'chunk'"),
+    ('oft_tiny', {'base': '../x'}, 'has weights and deployment|has weights of its own|x has no')])
+def test_words_that_deny_the_files_are_refused(oft, variant, says, found):
+    with pytest.raises((CheckpointError, ConfigError), match=found):
+        open_checkpoint(oft(variant, {'oft': says}))
