@@ -9,7 +9,7 @@ import this module and neither imports the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,6 +82,20 @@ class Observation:
     camera: str = ''
     views: Mapping[str, CameraView] = field(default_factory=dict)
 
+    def views_of(self, names: Sequence[str]) -> list[CameraView]:
+        """
+        Return what several cameras show, each of which has to be there by its name.
+
+        Raises ObservationError, with the cameras that there are, unless all are.
+        """
+        there = {self.camera, *self.views}
+        if missing := [name for name in names if name not in there]:
+            raise ObservationError(
+                f'the policy takes the images of {len(names)} cameras, {", ".join(names)}, and '
+                f'{", ".join(missing)} {"is" if len(missing) == 1 else "are"} missing: the '
+                f'observation has those of {_listed(there)}: give each one, by its name')
+        return [self.view(name) for name in names]
+
     def view(self, name: str = '') -> CameraView:
         """
         Return what a camera shows; '' for the one that image and protected are of.
@@ -96,6 +110,11 @@ class Observation:
                 f'the observation has no image of the camera {name!r}, but of '
                 f'{", ".join((self.camera, *self.views))}: give it one, or name them otherwise')
         return CameraView(self.image, self.stamp_ns, self.protected)
+
+
+def _listed(cameras) -> str:
+    """Return names of cameras, '' for one that has none."""
+    return ', '.join(name or 'a camera without a name' for name in sorted(cameras))
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ from .inference.inputs import ModelInputs
 from .inference.outputs import ModelOutputs
 from .loading.network import load_network
 from .model.dit import DiffusionHeadConfig
+from .model.oft import OFTHeadConfig
 from .model.prompt import check_known, make_prompt
 from .model.vla import VLA
 from .observation import ActionChunk, CameraView, Observation, TokenSelection
@@ -45,7 +46,7 @@ _ROUNDS = 2  # the first run compiles, the second captures
 
 def load_policy(directory, options: PolicyOptions | None = None, **changes) -> Policy:
     """
-    Load a checkpoint of any format (ours, OpenVLA, CogACT) for inference.
+    Load a checkpoint of any format (ours, OpenVLA, OpenVLA-OFT, CogACT) for inference.
 
     options: see PolicyOptions; changes: fields of it, laid over them.
     It runs on the CPU unless asked: a GPU computes in bfloat16, whose answers differ, and a robot
@@ -95,9 +96,9 @@ def with_options(config: checkpoint.CheckpointConfig,
     chosen = {name: getattr(options, name) for name in ('ddim_steps', 'guidance')
               if getattr(options, name) is not None}
     model = config.model
-    if chosen and not isinstance(model.head, DiffusionHeadConfig):
-        raise ConfigError(f'{" and ".join(chosen)} belong to a diffusion head, this checkpoint '
-                          f'has a {model.head.kind!r} head: leave them out')
+    if odd := chosen.keys() - _sampling_options(model.head):
+        raise ConfigError(f'{" and ".join(sorted(odd))} belong to a diffusion head, this '
+                          f'checkpoint has {_head_name(model.head)}: leave them out')
     model = dataclasses.replace(
         model, head=dataclasses.replace(model.head, **chosen),
         prune_layer=options.prune_layer or model.prune_layer)
@@ -111,6 +112,19 @@ def with_options(config: checkpoint.CheckpointConfig,
     if options.selection is not None:
         check_budget(config, options.selection)
     return checkpoint.check_actions(config, 'the checkpoint with these options', is_final=True)
+
+
+def _sampling_options(head) -> frozenset[str]:
+    """Return the options that say how a head samples."""
+    if isinstance(head, DiffusionHeadConfig):
+        return frozenset(['ddim_steps', 'guidance'])
+    return frozenset(['ddim_steps'] if isinstance(head, OFTHeadConfig) and head.diffuses else [])
+
+
+def _head_name(head) -> str:
+    if isinstance(head, OFTHeadConfig):
+        return f'an OpenVLA-OFT head that reads by {head.reads}'
+    return f'a {head.kind!r} head'
 
 
 @contextmanager
@@ -275,13 +289,21 @@ class Policy:
             if self.is_ready(instruction, image_size):
                 return
             grey = self._grey(instruction, image_size)
-            self.runner(grey.image, token_ids, self._inputs.state(grey.state),
-                        self._inputs.noise(None, 0), selection=self._selection)
+            self.runner([view.image for view in self._seen(grey)], token_ids,
+                        self._inputs.state(grey.state), self._inputs.noise(None, 0),
+                        selection=self._selection)
 
     def _grey(self, instruction: str, image_size: tuple[int, int]) -> Observation:
         image = np.full((*image_size, 3), 128, np.uint8)
         state = np.zeros(len(self.state_names), np.float32) if self.state_names else None
-        return Observation(image, 0, instruction, state=state)
+        return Observation(image, 0, instruction, state=state, views={
+            name: CameraView(image, 0) for name in self.cameras})
+
+    def _seen(self, observation: Observation) -> list[CameraView]:
+        """Return what the network's cameras show, in its order."""
+        if self._config.model.images > 1:
+            return observation.views_of(self.cameras)
+        return [observation.view(*self.cameras)]
 
     def check_instruction(self, instruction: str) -> None:
         """
@@ -302,7 +324,7 @@ class Policy:
         timings: STAGES where runner.by_stage is set, as it is on a CPU; on a GPU preprocess,
         network and total.
 
-        Of an observation of several cameras it takes the image of the one that the checkpoint
+        Of an observation of several cameras it takes the images of those that the checkpoint
         names, else the observation's own.
 
         Raises ObservationError for an image, state or instruction that cannot be used, and
@@ -310,18 +332,18 @@ class Policy:
         """
         clock, inputs, selection = Stopwatch(), self._inputs, self._selection
         token_ids = inputs.token_ids(observation.instruction)
-        seen = observation.view(*self.cameras)
-        image = checked_image(seen.image)
+        seen = self._seen(observation)
+        images = [checked_image(view.image) for view in seen]
         state = inputs.state(observation.state)
         noise = inputs.noise(noise, self._step)
-        distance = None if selection is None else self._distance(seen)
+        distance = None if selection is None else self._distance(*seen)
         clock.lap('inputs')
-        outcome = self.runner(image, token_ids, state, noise, distance, selection, self._step)
+        outcome = self.runner(images, token_ids, state, noise, distance, selection, self._step)
         actions = self._outputs.actions(self._model.head.normalised(outcome.raw))
         clock.lap('answer')
         self._step += 1
         chosen = None if selection is None else TokenSelection(
-            self.grid, outcome.kept, outcome.reason)
+            self.grid, outcome.kept, outcome.reason, self._config.model.images)
         return self._outputs.chunk(
             actions, observation.stamp_ns, _timings(clock, outcome.timings), chosen)
 

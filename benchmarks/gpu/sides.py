@@ -63,7 +63,7 @@ def random_inputs(config: VLAConfig, seed: int = 0) -> dict:
         noise = torch.from_numpy(
             rng.standard_normal((1, head.chunk_length, head.action_dim), np.float32))
     ids = rng.integers(0, config.llm.vocab_size, (1, 1 + config.text_length))
-    return {'image': rng.integers(0, 256, (*_CAMERA, 3), np.uint8),
+    return {'images': [rng.integers(0, 256, (*_CAMERA, 3), np.uint8)],
             'token_ids': torch.from_numpy(ids), 'noise': noise,
             'distance': np.where(distance <= _RADIUS, distance, np.inf)}
 

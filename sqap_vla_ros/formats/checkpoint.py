@@ -36,6 +36,7 @@ from ..support.files import listing, nearest_path
 from ..support.validation import is_number
 
 FORMAT = 'sqap_vla_ros/1'
+CAMERAS = {2: ('full', 'wrist'), 3: ('full', 'left_wrist', 'right_wrist')}  # by their number
 NORMALIZATIONS = ('q01_q99', 'min_max')  # bounds that -1 and 1 stand for
 FILES = ('config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json')
 
@@ -76,9 +77,10 @@ class CheckpointConfig:
     how many of the last chunks are blended into one action, 0 for none (see control/blending.py).
     conversion: what `sqap-vla convert` made the checkpoint of, empty for others.  cameras: names
     of the cameras that it was trained on, as many as model.images and in that order; empty for
-    any one.  state_names: what the values of its state are, see control/states.py; empty for those
-    of observation.STATE_NAMES where it takes a state.  normalization: what -1 and 1 of its
-    actions, and of OpenVLA-OFT's state, stand for, see NORMALIZATIONS.
+    any one, and several get default_cameras.  state_names: what the values of its state are, see
+    control/states.py; empty for those of observation.STATE_NAMES where it takes a state.
+    normalization: what -1 and 1 of its actions, and of OpenVLA-OFT's state, stand for, see
+    NORMALIZATIONS.
     """
 
     model: VLAConfig = field(default_factory=VLAConfig)
@@ -102,6 +104,8 @@ class CheckpointConfig:
         if not isinstance(self.image, dict) or not isinstance(self.quantization, dict):
             raise ConfigError(f'image and quantization must be objects, found {self.image!r} and '
                               f'{self.quantization!r}')
+        if not self.cameras:
+            object.__setattr__(self, 'cameras', default_cameras(self.model.images))
         check_cameras(self.cameras, self.model.images)
         if self.normalization not in NORMALIZATIONS:
             raise ConfigError(f'normalization is {self.normalization!r}, expected one of '
@@ -127,6 +131,13 @@ def camera_names(value) -> tuple[str, ...]:
             isinstance(name, str) and name for name in value):
         raise ConfigError(f'cameras is {value!r}, expected a list of names, such as ["wrist"]')
     return tuple(value)
+
+
+def default_cameras(images: int) -> tuple[str, ...]:
+    """Return names for the cameras of so many images; none for one, which may be of any."""
+    if images == 1:
+        return ()
+    return CAMERAS.get(images, tuple(f'camera_{index}' for index in range(1, images + 1)))
 
 
 def check_cameras(names: tuple, images: int = 1) -> None:

@@ -12,6 +12,7 @@ from ..formats.checkpoint import CheckpointConfig
 from ..geometry.image_transform import ImageTransform
 from ..model.diffusion import TRAINING_STEPS
 from ..model.dit import DiffusionHeadConfig
+from ..model.oft import OFTHeadConfig
 from ..model.prompt import Prompt
 from ..observation import STATE_NAMES
 
@@ -40,7 +41,7 @@ class ModelInputs:
         self._head, self._stats, self._prompt, self._seed = (
             config.model.head, stats, prompt, seed)
         self._token_ids: dict[str, torch.Tensor] = {}
-        self.state_names = STATE_NAMES if config.model.state_dim else ()
+        self.state_names = config.state_names or (STATE_NAMES if config.model.state_dim else ())
         self.image_transform = ImageTransform(**{
             'size': (vision.image_size,) * 2, **config.image})
 
@@ -62,17 +63,17 @@ class ModelInputs:
             return range(length, length + 1)
         return range(min(length, _USUAL.start), max(length + 1, _USUAL.stop))
 
-    def pixels(self, image) -> torch.Tensor:
-        """Return the normalised pixels [1, C, h, w] of an image uint8 [H, W, 3]."""
-        return self.normalised(
-            torch.from_numpy(self.image_transform.apply(image).astype(np.float32)))
+    def pixels(self, *images) -> torch.Tensor:
+        """Return the normalised pixels [1, images * C, h, w] of images uint8 [H, W, 3]."""
+        small = np.stack([self.image_transform.apply(image) for image in images])
+        return self.normalised(torch.from_numpy(small.astype(np.float32)))
 
     def normalised(self, small: torch.Tensor) -> torch.Tensor:
         """
-        Return normalised pixels [1, C, h, w], the image once for each encoder.
+        Return normalised pixels [1, images * C, h, w], each image once for each encoder.
 
-        small: [h, w, 3] of what the transform gives, on any device; the result there is the same
-        to the last bit.
+        small: [images, h, w, 3] of what the transform gives, on any device; the result there is
+        the same to the last bit.
         Our own encoder normalises in units of 0..255 and those of OpenVLA and CogACT in 0..1,
         which differs in the last bit: each is what its checkpoints were trained, or are compared,
         with.
@@ -82,10 +83,10 @@ class ModelInputs:
                 part if part is None else part.to(small.device)
                 for part in self._constants[torch.device('cpu')])
         highest, mean, std = self._constants[small.device]
-        pixels = small.permute(2, 0, 1).float()
+        pixels = small.permute(0, 3, 1, 2).float()
         if highest is not None:  # a tensor divides exactly, where CUDA multiplies by 1 / a number
-            pixels = (pixels / highest).repeat(len(mean) // 3, 1, 1)
-        return ((pixels - mean) / std)[None].contiguous()
+            pixels = (pixels / highest).repeat(1, len(mean) // 3, 1, 1)
+        return ((pixels - mean) / std).contiguous().flatten(0, 1)[None]
 
     @staticmethod
     def _pixel_constants(config: CheckpointConfig) -> tuple[torch.Tensor | None, ...]:
@@ -110,6 +111,9 @@ class ModelInputs:
                 f'the policy needs the state {self.state_names}, found shape {found}')
         if not np.isfinite(state).all():
             raise ObservationError(f'the state is not finite: {state}')
+        if 'state_low' in self._stats:
+            state = within_bounds(np.asarray(state, np.float64), self._stats)
+            return torch.from_numpy(state)[None]
         mean, std = self._stats['state_mean'], self._stats['state_std']
         return torch.from_numpy((np.asarray(state, np.float32) - mean) / std)[None]
 
@@ -120,13 +124,12 @@ class ModelInputs:
         given: that without the batch axis, or None to draw it from the seed and the step.
         Raises ObservationError if it cannot be used.
         """
-        head = self._head
-        if not isinstance(head, DiffusionHeadConfig):
+        shape = noise_shape(self._head)
+        if shape is None:
             if given is not None:
-                raise ObservationError(f'noise was given, but a {head.kind!r} head takes none')
+                raise ObservationError(
+                    f'noise was given, but a {self._head.kind!r} head takes none')
             return None
-        shape = (head.chunk_length, head.action_dim)
-        shape = shape if head.ddim_steps else (TRAINING_STEPS, *shape)
         if given is None:
             given = np.random.default_rng((self._seed, step)).standard_normal(shape)
         given = np.asarray(given, np.float32)
@@ -134,3 +137,24 @@ class ModelInputs:
             raise ObservationError(f'noise must be {list(shape)} finite numbers, found '
                                    f'{list(given.shape)}')
         return torch.from_numpy(given.reshape(1, *shape))
+
+
+def within_bounds(state: np.ndarray, stats: dict) -> np.ndarray:
+    """
+    Return a raw state float64 [S] as OpenVLA-OFT's network takes it, in -1..1.
+
+    stats: state_low and state_high are what -1 and 1 stand for; state_mask is false for values
+    that are only clipped; epsilon is added to every range.  As in the reference, a value without a range is -1 at
+    it, else -1 or 1.
+    """
+    low, high = stats['state_low'], stats['state_high']
+    scaled = 2.0 * (state - low) / (high - low + stats['epsilon']) - 1.0
+    return np.clip(np.where(stats['state_mask'], scaled, state), -1.0, 1.0)
+
+
+def noise_shape(head) -> tuple[int, ...] | None:
+    """Return the shape, without a batch axis, of what a head begins with; None for nothing."""
+    shape = head.chunk_length, head.action_dim
+    if isinstance(head, DiffusionHeadConfig):
+        return shape if head.ddim_steps else (TRAINING_STEPS, *shape)
+    return shape if isinstance(head, OFTHeadConfig) and head.diffuses else None

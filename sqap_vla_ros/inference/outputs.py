@@ -13,9 +13,14 @@ from ..observation import ActionChunk
 
 
 def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
-    """Map [-1, 1] to q01..q99 where the mask says so, and leave the rest as it is."""
+    """
+    Map [-1, 1] to low..high where the mask says so, and leave the rest as it is.
+
+    epsilon, if stats has it, is added to the range, as OpenVLA-OFT does.
+    """
     low, high, mask = (stats[name] for name in ('low', 'high', 'mask'))
-    return np.where(mask, 0.5 * (normalised + 1) * (high - low) + low, normalised)
+    span = high - low + stats.get('epsilon', 0.0)
+    return np.where(mask, 0.5 * (normalised + 1) * span + low, normalised)
 
 
 class ModelOutputs:

@@ -27,6 +27,7 @@ import torch
 from .capture import Recorder, Recording
 from .inputs import ModelInputs
 from .plan import Plan
+from ..errors import ObservationError
 from ..geometry.image_transform import checked_image
 from ..kernels.cuda import tuning
 from ..model.vla import VLA
@@ -82,19 +83,19 @@ class Runner:
         return sum(recording.is_captured for _, recording in self._plans.values())
 
     @torch.inference_mode()
-    def __call__(self, image: np.ndarray, token_ids: torch.Tensor,
+    def __call__(self, images: Sequence[np.ndarray], token_ids: torch.Tensor,
                  state: torch.Tensor | None = None, noise: torch.Tensor | None = None,
                  distance: np.ndarray | None = None,
                  selection: SelectionConfig | None = None, step: int = 0) -> Outcome:
         """
         Run one inference and wait for it.
 
-        image: uint8 [H, W, 3].  For the others see Plan.fill; all of them on the host.  With
-        by_stage set each stage is a graph of its own, and timed.  Raises ObservationError for
-        an image that cannot be used and for scores that are not finite.
+        images: each uint8 [H, W, 3], in the network's order.  For the others see Plan.fill; all
+        of them on the host.  With by_stage set each stage is a graph of its own, and timed.
+        Raises ObservationError for images that cannot be used and for scores that are not finite.
         """
         clock, recorder = Stopwatch(), self._recorder
-        image = self._inputs.image_transform.apply(checked_image(image))
+        image = self._fitted(images)
         with recorder.active(), self._settled(selection):
             plan, recording = self._plan(token_ids, selection)
             plan.watch = self.watch
@@ -110,6 +111,14 @@ class Runner:
         kept, reason = (found[name].numpy().copy() if name in found else None
                         for name in ('kept', 'reason'))
         return Outcome(found['raw'].clone(), kept, reason, self._timings(clock, marks, plan))
+
+    def _fitted(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return images as the network takes them, uint8 [images, h, w, 3]."""
+        wanted = self._model.config.images
+        if len(images) != wanted:
+            raise ObservationError(f'the network takes {wanted} images, found {len(images)}')
+        apply = self._inputs.image_transform.apply
+        return np.stack([apply(checked_image(image)) for image in images])
 
     @torch.inference_mode()
     def tune(self, lengths: Sequence[int], selection: SelectionConfig | None = None) -> None:

@@ -1,11 +1,12 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The noise schedule that CogACT was trained with, and two ways to walk it back.
+The noise schedule that CogACT and OpenVLA-OFT were trained with, and ways to walk it back.
 
-100 steps of the squared-cosine schedule (Nichol and Dhariwal, arXiv 2102.09672).  `ddim_steps`
-is deterministic and skips steps (Song et al., arXiv 2010.02502, eta = 0), `ddpm_steps` takes all
-of them (Ho et al., arXiv 2006.11239, with the fixed small variance).
+CogACT: 100 steps of the squared-cosine schedule (Nichol and Dhariwal, arXiv 2102.09672).
+`ddim_steps` is deterministic and skips steps (Song et al., arXiv 2010.02502, eta = 0),
+`ddpm_steps` takes all of them (Ho et al., arXiv 2006.11239, with the fixed small variance).
+OpenVLA-OFT: fewer steps of the same schedule, and `clipped_ddim_steps`.
 """
 
 from __future__ import annotations
@@ -21,15 +22,14 @@ from ..errors import ConfigError
 TRAINING_STEPS = 100
 
 
-@lru_cache(maxsize=1)
-def noise_schedule() -> tuple[np.ndarray, np.ndarray]:
-    """Return betas and the cumulative products of 1 - beta, both float64 [100]."""
+@lru_cache(maxsize=4)
+def noise_schedule(count: int = TRAINING_STEPS) -> tuple[np.ndarray, np.ndarray]:
+    """Return betas and the cumulative products of 1 - beta, both float64 [count]."""
     def left(u: float) -> float:
         """Part of the signal that is left at time u in 0..1."""
         return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
-    steps = range(TRAINING_STEPS)
-    betas = np.array([min(1 - left((i + 1) / TRAINING_STEPS) / left(i / TRAINING_STEPS), 0.999)
-                      for i in steps])
+    betas = np.array([min(1 - left((i + 1) / count) / left(i / count), 0.999)
+                      for i in range(count)])
     return betas, np.cumprod(1.0 - betas)
 
 
@@ -89,4 +89,28 @@ def ddpm_steps(predict_noise, x, draw):
              + x * ((1 - before) * math.sqrt(1 - beta) / (1 - now)))
         if time:
             x = x + draw(time) * math.sqrt(beta * (1 - before) / (1 - now))
+        yield x
+
+
+def leading_times(training: int, count: int) -> tuple[int, ...]:
+    """Return `count` of so many training steps, evenly spaced from 0, in falling order."""
+    return tuple(place * (training // count) for place in reversed(range(count)))
+
+
+def clipped_ddim_steps(predict_noise, x, training: int, count: int):
+    """
+    Yield x after each of `count` denoising steps, whose clean samples are clipped to [-1, 1].
+
+    predict_noise(x, step) -> tensor like x, with the step counted from 0.  x: unit normal noise.
+    The noise is not worked out again after the clip.  As in the reference, the schedule is
+    rounded to float32.
+    """
+    betas = torch.from_numpy(noise_schedule(training)[0]).float()
+    kept = torch.cumprod(1.0 - betas, dim=0).tolist()
+    times = leading_times(training, count)
+    for step, time in enumerate(times):
+        now, before = kept[time], kept[times[step + 1]] if step + 1 < count else 1.0
+        noise = predict_noise(x, step)
+        clean = ((x - noise * math.sqrt(1 - now)) / math.sqrt(now)).clamp(-1.0, 1.0)
+        x = torch.add(clean * math.sqrt(before), noise, alpha=math.sqrt(1 - before))
         yield x

@@ -209,7 +209,7 @@ class FusedDecoderLayer(nn.Module):
         layer, rows = self.layer, x.reshape(-1, x.shape[-1])
         qkv = self._qkv(rows, layer.input_layernorm)
         q, k, v = self._rotated(qkv.view(*x.shape[:2], -1, cos.shape[-1]), cos, sin, cache)
-        attended = attend(q, k, v, is_causal=k.shape[2] == x.shape[1])
+        attended = attend(q, k, v, layer.self_attn.masks(x.shape[1], k.shape[2]))
         attended = attended.transpose(1, 2).reshape(len(rows), -1)
         rows = self._out(attended, residual=rows)
         gate, up = self._gate_up(rows, layer.post_attention_layernorm).chunk(2, dim=1)

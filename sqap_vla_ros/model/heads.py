@@ -4,8 +4,8 @@
 Action heads: what turns the decoder's final hidden states into actions.
 
 Every head says how many learned queries it puts at the end of the sequence (`num_queries`) and
-turns its raw output into normalised actions [T, A] (`normalised`).  The third kind, CogACT's
-diffusion transformer, lives in dit.py.
+turns its raw output into normalised actions [T, A] (`normalised`).  CogACT's diffusion transformer
+lives in dit.py, the heads of OpenVLA-OFT in oft_heads.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .dit import DiffusionHead, DiffusionHeadConfig
+from .oft import OFTHeadConfig
+from .oft_heads import around, OFTDiffusionHead, OFTHead
 from .prompt import LLAMA_EOS
 from ..errors import ConfigError, ObservationError
 from ..support.validation import check_counts
@@ -163,12 +165,43 @@ class TokenHead(nn.Module):
         return self.config.values(ids)[None]
 
 
-HEADS = {config.kind: config for config in (ChunkHeadConfig, TokenHeadConfig, DiffusionHeadConfig)}
+class ParallelTokenHead(TokenHead):
+    """All action tokens of a chunk at once, of an OpenVLA-OFT without a head of its own."""
+
+    def __init__(self, config: OFTHeadConfig, hidden_size: int, vocab_size: int):
+        super().__init__(TokenHeadConfig(config.placeholders, config.bins, config.vocab_end),
+                         hidden_size, vocab_size)
+        self._chunk = config
+
+    def surrounded(self, text, noisy=None, step: int = 0) -> list[torch.Tensor]:
+        """Return text [B, L, D] with placeholders in front of its last token."""
+        return around(self._chunk, text)
+
+    def forward(self, hidden):
+        """Map hidden states [B, T A, D] to ids [B, T A], BROKEN where logits are not finite."""
+        logits = self.lm_head(hidden)
+        return torch.where(logits.isfinite().all(dim=-1), logits.argmax(dim=-1), BROKEN)
+
+    def normalised(self, raw) -> np.ndarray:
+        """Return float64 [T, A] of ids [1, T A]; raises as TokenHead's does."""
+        return super().normalised(raw).reshape(self._chunk.chunk_length, -1)
+
+
+HEADS = {config.kind: config for config in (
+    ChunkHeadConfig, TokenHeadConfig, DiffusionHeadConfig, OFTHeadConfig)}
 
 
 def make_head(config, hidden_size: int, vocab_size: int) -> nn.Module:
     """Return the head that a config describes."""
+    if isinstance(config, OFTHeadConfig):
+        return _make_oft_head(config, hidden_size, vocab_size)
     if isinstance(config, TokenHeadConfig):
         return TokenHead(config, hidden_size, vocab_size)
     kind = DiffusionHead if isinstance(config, DiffusionHeadConfig) else ChunkHead
     return kind(config, hidden_size)
+
+
+def _make_oft_head(config: OFTHeadConfig, hidden_size: int, vocab_size: int) -> nn.Module:
+    if config.reads == 'tokens':
+        return ParallelTokenHead(config, hidden_size, vocab_size)
+    return (OFTDiffusionHead if config.diffuses else OFTHead)(config, hidden_size)

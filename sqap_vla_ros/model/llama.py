@@ -137,11 +137,12 @@ class LayerCache:
 
 
 class Attention(nn.Module):
-    """Causal grouped-query attention; `score_row` asks for one query's probabilities."""
+    """Grouped-query attention; `score_rows` asks for some queries' probabilities."""
 
-    def __init__(self, config: LlamaConfig):
+    def __init__(self, config: LlamaConfig, causal: bool = True):
+        """causal: False lets every token see every other."""
         super().__init__()
-        self.config = config
+        self.config, self.causal = config, causal
         kv_width = config.num_kv_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.k_proj = nn.Linear(config.hidden_size, kv_width, bias=False)
@@ -164,10 +165,13 @@ class Attention(nn.Module):
         k = self.qk_transform(apply_rotary(k, cos, sin))
         if cache is not None:
             k, v = cache.append(k, v)
-        is_causal = k.shape[2] == length  # else one new token, which sees all before it
-        out = attend(q, k, v, is_causal)
+        out = attend(q, k, v, self.masks(length, k.shape[2]))
         out = self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
         return out, None if score_rows is None else self._scores(q, k, score_rows)
+
+    def masks(self, queries: int, keys: int) -> bool:
+        """Whether so many queries do not see later keys; one new token sees all before it."""
+        return self.causal and keys == queries
 
     def _scores(self, q, k, rows: range):
         """
@@ -176,15 +180,16 @@ class Attention(nn.Module):
         q: [B, H, S, d] and k: [B, G, S, d], both rotated.
         """
         batch, _, length, head_dim = q.shape
+        last = rows.stop if self.causal else length
         queries = q[:, :, rows.start:rows.stop].reshape(batch, k.shape[1], -1, head_dim)
-        seen = k[:, :, :rows.stop]  # [B, G, T, d]
+        seen = k[:, :, :last]  # [B, G, T, d]
         logits = queries.float() @ seen.float().transpose(2, 3) / head_dim ** 0.5
-        if len(rows) > 1:  # [B, G, H/G, R, T]: each row sees one key more than the one before
-            logits = logits.view(batch, k.shape[1], -1, len(rows), rows.stop)
-            later = torch.ones(len(rows), rows.stop, dtype=torch.bool, device=q.device)
+        if self.causal and len(rows) > 1:  # [B, G, H/G, R, T]: each row sees one key more
+            logits = logits.view(batch, k.shape[1], -1, len(rows), last)
+            later = torch.ones(len(rows), last, dtype=torch.bool, device=q.device)
             logits = logits.masked_fill(later.triu(rows.start + 1), float('-inf')).flatten(2, 3)
         scores = logits.softmax(dim=-1).mean(dim=(1, 2))
-        return F.pad(scores, (0, length - rows.stop))
+        return F.pad(scores, (0, length - last))
 
 
 class MLP(nn.Module):
@@ -205,10 +210,10 @@ class MLP(nn.Module):
 class DecoderLayer(nn.Module):
     """One pre-norm block: attention, then feed-forward, both residual."""
 
-    def __init__(self, config: LlamaConfig):
+    def __init__(self, config: LlamaConfig, causal: bool = True):
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, causal)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
@@ -222,11 +227,13 @@ class DecoderLayer(nn.Module):
 class Llama(nn.Module):
     """The decoder's embedding, blocks and final norm; heads live elsewhere."""
 
-    def __init__(self, config: LlamaConfig):
+    def __init__(self, config: LlamaConfig, causal: bool = True):
+        """causal: see Attention."""
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(
+            DecoderLayer(config, causal) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def rotary(self, length: int, like):

@@ -3,8 +3,12 @@
 """
 The action head of OpenVLA-OFT: a whole chunk from one pass in which every token sees every token.
 
-Behind the prompt stand chunk_length * action_dim placeholders, then the stop token; each hidden
-state that is read is one value of one step.  See Kim et al., arXiv 2502.19645.
+    [BOS] [patches, image by image] [state] [time] [prompt .. 29871] [placeholders] [stop]
+
+There is a placeholder for each value of each step.  They are zeros, or where the head diffuses the
+noisy values themselves, and the token of the denoising step stands behind the state.  A value is
+read from the row in front of its placeholder, as next-token prediction has it.  The modules are
+in oft_heads.py.  See Kim et al., arXiv 2502.19645.
 """
 
 from __future__ import annotations
@@ -53,3 +57,25 @@ class OFTHeadConfig:
     def placeholders(self) -> int:
         """Return the number of rows between the prompt and the stop token, one a value."""
         return self.chunk_length * self.action_dim
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether the network is run once for each denoising step."""
+        return self.reads == 'diffusion'
+
+    def rows(self, length: int) -> range:
+        """Return the rows that are read of a sequence, whatever was dropped in front of them."""
+        return range(length - self.placeholders - 2, length - 2)
+
+
+def score_rows(config, length: int) -> range:
+    """
+    Return the rows of a whole sequence whose attention scores the patches.
+
+    config: a VLAConfig.  They are the prompt's, behind BOS and up to the last: the placeholders
+    of a head that regresses are zeros, whose attention is uniform in the first block and depends
+    on nothing but their positions in the second.
+    """
+    head = config.head
+    first = config.prefix + config.num_visual + (config.state_dim > 0) + head.diffuses
+    return range(first, length - head.placeholders - 1)

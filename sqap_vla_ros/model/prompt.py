@@ -24,7 +24,7 @@ VICUNA_QUESTION = (
 LLAMA_BOS, LLAMA_EOS, WORD_START = 1, 2, 29871
 LLAMA_IDS = {'<s>': LLAMA_BOS, '</s>': LLAMA_EOS, '\u2581': WORD_START}
 ENDINGS = {'openvla': (WORD_START,), 'openvla_v01': (WORD_START,),
-           'cogact': (WORD_START, LLAMA_EOS)}
+           'cogact': (WORD_START, LLAMA_EOS), 'oft': (WORD_START, LLAMA_EOS)}
 
 
 def check_known(instruction: str, known: Sequence[str]) -> None:
@@ -111,7 +111,8 @@ class QuestionPrompt:
     """
     Turn an instruction into the question that OpenVLA and CogACT answer, as Llama-2 ids.
 
-    The last id's row of attention is the one that pruning reads.
+    The last id's row of attention is the one that pruning reads.  OpenVLA-OFT's last id, the stop
+    token, belongs behind its placeholders, see oft.py.
     """
 
     def __init__(self, tokenizer, ending: str, vocab_size: int, max_length: int = 1024):
@@ -122,7 +123,7 @@ class QuestionPrompt:
         lie beyond the embedding.
         """
         self._tokenizer, self._ending, self._max_length = tokenizer, ENDINGS[ending], max_length
-        self._is_openvla = ending != 'cogact'
+        self._is_appended_once = ending != 'cogact'
         self._question = VICUNA_QUESTION if ending == 'openvla_v01' else QUESTION
         found = {name: tokenizer.token_to_id(name) for name in LLAMA_IDS}
         if found != LLAMA_IDS:
@@ -148,8 +149,9 @@ class QuestionPrompt:
         if not text.strip():
             raise ObservationError('the instruction is empty: publish one on `instruction`')
         ids = self._tokenizer.encode(self._question.format(text), add_special_tokens=False).ids
-        if not (self._is_openvla and ids[-1] == WORD_START):
-            ids = ids + list(self._ending)
+        if self._is_appended_once and ids[-1] == WORD_START:
+            ids = ids[:-1]
+        ids = ids + list(self._ending)
         if len(ids) >= self._max_length:
             raise ObservationError(f'the instruction has {len(ids)} tokens with its question, '
                                    f'the policy takes {self._max_length - 1}: shorten it')

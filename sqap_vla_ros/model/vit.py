@@ -158,9 +158,14 @@ class LayerScale(nn.Module):
 
 
 class ViTBlock(nn.Module):
-    """One pre-norm block."""
+    """
+    One pre-norm block.
 
-    def __init__(self, config: ViTConfig):
+    condition_width: of what its channels are scaled and shifted by between attention and
+    feed-forward (FiLM, Perez et al., arXiv 1709.07871); 0 for none.
+    """
+
+    def __init__(self, config: ViTConfig, condition_width: int = 0):
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.attn = ViTAttention(config)
@@ -168,17 +173,23 @@ class ViTBlock(nn.Module):
         self.mlp = ViTMLP(config)
         self.ls1 = LayerScale(config.width) if config.layer_scale else nn.Identity()
         self.ls2 = LayerScale(config.width) if config.layer_scale else nn.Identity()
+        self.scale, self.shift = (
+            nn.Linear(condition_width, config.width) if condition_width else None
+            for _ in range(2))
 
-    def forward(self, x):
-        """Map x [B, N, D] to [B, N, D]."""
+    def forward(self, x, condition=None):
+        """Map x [B, N, D] to [B, N, D]; condition: [B or 1, E], where the block takes one."""
         x = x + self.ls1(self.attn(self.norm1(x)))
+        if self.scale is not None:
+            x = x * (1 + self.scale(condition)[:, None]) + self.shift(condition)[:, None]
         return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class ViT(nn.Module):
     """Image to patch features, row-major over the grid."""
 
-    def __init__(self, config: ViTConfig):
+    def __init__(self, config: ViTConfig, condition_width: int = 0):
+        """condition_width: see ViTBlock."""
         super().__init__()
         self.config = config
         rows, cols = config.grid
@@ -189,16 +200,17 @@ class ViT(nn.Module):
                           if config.class_token else None)
         self.reg_token = (nn.Parameter(torch.zeros(1, config.registers, config.width))
                           if config.registers else None)
-        self.blocks = nn.ModuleList(ViTBlock(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            ViTBlock(config, condition_width) for _ in range(config.depth))
         self.norm = (nn.LayerNorm(config.width, eps=config.norm_eps)
                      if config.final_norm else nn.Identity())
 
-    def forward(self, pixels, pool: int = 1):
+    def forward(self, pixels, pool: int = 1, condition=None):
         """
         Map pixels [B, 3, H, W] (normalised floats) to features [B, N, D].
 
         pool > 1 averages pool x pool patches behind the stem: the coarse grid that training
-        may start on.
+        may start on.  condition: see ViTBlock.
         """
         x = self.patch_embed(pixels).flatten(2).transpose(1, 2) + self.pos_embed  # [B, N, D]
         if pool > 1:
@@ -207,7 +219,7 @@ class ViT(nn.Module):
             x = x.flatten(1, 2)
         x = self._with_prefix(x)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, condition)
         return self.norm(x[:, self.config.prefix_tokens:])
 
     def _with_prefix(self, x):
@@ -255,18 +267,21 @@ class FusedViTConfig:
 class FusedViT(nn.Module):
     """Two encoders over two normalisations of one image, stacked on the channel axis."""
 
-    def __init__(self, config: FusedViTConfig):
+    def __init__(self, config: FusedViTConfig, condition_width: int = 0):
+        """condition_width: see ViTBlock."""
         super().__init__()
         self.config = config
-        self.dino = ViT(config.dino)
-        self.siglip = ViT(config.siglip)
+        self.dino = ViT(config.dino, condition_width)
+        self.siglip = ViT(config.siglip, condition_width)
 
-    def forward(self, pixels, pool: int = 1):
+    def forward(self, pixels, pool: int = 1, condition=None):
         """Map pixels [B, 6, H, W], DINOv2's channels first, to features [B, N, D1 + D2]."""
         first, second = pixels.split(3, dim=1)
-        return torch.cat([self.dino(first, pool), self.siglip(second, pool)], dim=-1)
+        return torch.cat([self.dino(first, pool, condition),
+                          self.siglip(second, pool, condition)], dim=-1)
 
 
-def make_vision(config: ViTConfig | FusedViTConfig) -> nn.Module:
-    """Return the encoder that a config describes."""
-    return (FusedViT if isinstance(config, FusedViTConfig) else ViT)(config)
+def make_vision(config: ViTConfig | FusedViTConfig, condition_width: int = 0) -> nn.Module:
+    """Return the encoder that a config describes; condition_width: see ViTBlock."""
+    kind = FusedViT if isinstance(config, FusedViTConfig) else ViT
+    return kind(config, condition_width)

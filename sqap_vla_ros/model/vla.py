@@ -8,7 +8,7 @@ The vision-language-action model: encoder, projector, decoder and head in one se
 Blocks before `prune_layer` see all of it.  Then the attention of the tokens that the head reads
 (the action queries, or without them the prompt's last token) chooses which visual tokens the
 remaining blocks keep, at their original rotary positions.  State token and action queries are
-there only if the model has them.
+there only if the model has them.  OpenVLA-OFT's sequence and its scores are those of oft.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from torch import nn
 from .dit import DiffusionHeadConfig
 from .heads import BROKEN, ChunkHeadConfig, make_head, TokenHeadConfig
 from .llama import LayerCache, Llama, LlamaConfig
+from .oft import OFTHeadConfig, score_rows
+from .oft_heads import OFTDiffusionHead
 from .vit import FusedViTConfig, make_vision, ViTConfig
 from ..errors import ConfigError
 from ..support.validation import check_counts
@@ -45,7 +47,7 @@ class VLAConfig:
 
     vision: ViTConfig | FusedViTConfig = field(default_factory=ViTConfig)
     llm: LlamaConfig = field(default_factory=LlamaConfig)
-    head: ChunkHeadConfig | TokenHeadConfig | DiffusionHeadConfig = field(
+    head: ChunkHeadConfig | TokenHeadConfig | DiffusionHeadConfig | OFTHeadConfig = field(
         default_factory=ChunkHeadConfig)
     text_length: int = 16
     state_dim: int = 8
@@ -82,11 +84,41 @@ class VLAConfig:
         """Position of <act>, the last prompt token, behind num_visual visual tokens."""
         return self.prefix + num_visual + (self.state_dim > 0) + self.text_length - 1
 
+    def head_rows(self, length: int) -> range:
+        """
+        Return the rows whose hidden states the head reads, of a sequence of this length.
+
+        They are the action queries, the prompt's last token, or those of oft.py.  Visual tokens
+        may have been dropped in front of them.
+        """
+        if isinstance(self.head, OFTHeadConfig):
+            return self.head.rows(length)
+        count = self.head.chunk_length if isinstance(self.head, ChunkHeadConfig) else 1
+        return range(length - count, length)
+
+    def score_rows(self, length: int) -> range:
+        """Return the rows of a whole sequence whose attention scores its visual tokens."""
+        if isinstance(self.head, OFTHeadConfig):
+            return score_rows(self, length)
+        return self.head_rows(length)
+
 
 def make_projector(config: VLAConfig) -> nn.Sequential:
-    """Return linear layers with exact GELUs between, from patch features to visual tokens."""
+    """Return what maps patch features to visual tokens."""
     width = config.llm.hidden_size
-    widths = [config.vision.width, *(config.projector_widths or (width,)), width]
+    return _layers(config.vision.width, *(config.projector_widths or (width,)), width)
+
+
+def make_state_embed(config: VLAConfig) -> nn.Module | None:
+    """Return what maps the state to its token; None for a network without one."""
+    width = config.llm.hidden_size
+    if not config.state_dim or not config.state_hidden:
+        return nn.Linear(config.state_dim, width) if config.state_dim else None
+    return _layers(config.state_dim, config.state_hidden, width)
+
+
+def _layers(*widths: int) -> nn.Sequential:
+    """Return linear layers with exact GELUs between."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(widths, widths[1:]):
         layers += [nn.Linear(inputs, outputs), nn.GELU()]
@@ -100,28 +132,53 @@ class VLA(nn.Module):
         super().__init__()
         self.config = config
         width = config.llm.hidden_size
-        self.vision = make_vision(config.vision)
+        self.vision = make_vision(config.vision, width if config.film else 0)
         self.projector = make_projector(config)
-        self.llm = Llama(config.llm)
-        self.state_embed = nn.Linear(config.state_dim, width) if config.state_dim else None
+        self.llm = Llama(config.llm, config.attention == 'causal')
+        self.state_embed = make_state_embed(config)
         self.head = make_head(config.head, width, config.llm.vocab_size)
 
-    def encode_image(self, pixels, pool: int = 1):
-        """Map pixels [B, C, H, W] to visual tokens [B, N, D]."""
-        return self.projector(self.vision(pixels, pool))
+    def encode_image(self, pixels, pool: int = 1, condition=None):
+        """
+        Map pixels [B, C, H, W] to visual tokens [B, N, D].
 
-    def embed(self, visual, token_ids, state=None):
+        The channels of several images stand one behind the other, and so do their tokens.
+        condition: see `condition`.
+        """
+        return self.project(self.vision(self.each_image(pixels), pool, condition))
+
+    def each_image(self, pixels):
+        """Return pixels [B, images * C, H, W] as a batch [B * images, C, H, W]."""
+        return pixels.view(-1, self.config.vision.channels, *pixels.shape[2:])
+
+    def project(self, features):
+        """Map features [B * images, N, E] of single images to visual tokens [B, images * N, D]."""
+        return self.projector(features.reshape(
+            -1, self.config.images * features.shape[1], features.shape[2]))
+
+    def condition(self, token_ids):
+        """
+        Return what FiLM modulates the encoders by [B, D], None for a network without it.
+
+        It is the mean over all ids of the prompt, BOS and stop token included.
+        """
+        return self.llm.embed_tokens(token_ids).mean(dim=1) if self.config.film else None
+
+    def embed(self, visual, token_ids, state=None, noisy=None, step: int = 0):
         """
         Build the decoder's input [B, S, D].
 
         visual: [B, N, D].  token_ids: [B, 1 + L], BOS first.  state: normalised [B, state_dim],
-        needed exactly when the model has a state token.
+        needed exactly when the model has a state token.  noisy, step: see OFTDiffusionHead.
         """
         text = self.llm.embed_tokens(token_ids)  # [B, 1 + L, D]
         parts = [text[:, :1], visual]
         if self.state_embed is not None:
             parts.append(self.state_embed(state.to(visual.dtype))[:, None])
-        parts.append(text[:, 1:])
+        if isinstance(self.config.head, OFTHeadConfig):
+            parts += self.head.surrounded(text[:, 1:], noisy, step)
+        else:
+            parts.append(text[:, 1:])
         if self.head.num_queries:
             parts.append(self.head.queries.expand(visual.shape[0], -1, -1))
         return torch.cat([part.to(visual.dtype) for part in parts], 1)
@@ -138,13 +195,12 @@ class VLA(nn.Module):
         Run the blocks that see every token.
 
         Returns x [B, S, D] and the scores [B, N] of the visual tokens: the attention, in the last
-        of these blocks, of the tokens that the head reads, a mean over heads and queries.
+        of these blocks, of VLAConfig.score_rows, a mean over heads and queries.
         scored: False saves the scores where nothing is selected, and returns None for them.
         """
         config, length = self.config, x.shape[1]
-        readers = range(length - (self.head.num_queries or 1), length)
         x, row = self.llm.run(x, self._rotary(x, range(length)), 0, config.prune_layer,
-                              readers if scored else None, caches)
+                              config.score_rows(length) if scored else None, caches)
         if not scored:
             return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
@@ -154,8 +210,7 @@ class VLA(nn.Module):
         Run the remaining blocks on the kept visual tokens and everything that is not visual.
 
         kept: int64 [K] sorted indices into the visual tokens, or None to keep them all.
-        Returns the normed hidden states that the head reads: those of the action queries
-        [B, T, D], or of the prompt's last token [B, 1, D].
+        Returns the normed hidden states [B, R, D] that the head reads, see VLAConfig.head_rows.
         """
         config = self.config
         rotary = self._rotary(x, range(x.shape[1]))
@@ -167,25 +222,30 @@ class VLA(nn.Module):
             rotary = tuple(table.index_select(0, positions) for table in rotary)
         x, _ = self.llm.run(
             x, rotary, config.prune_layer, config.llm.num_layers, caches=caches)
-        return self.llm.norm(x[:, -(self.head.num_queries or 1):])
+        rows = config.head_rows(x.shape[1])
+        return self.llm.norm(x[:, rows.start:rows.stop])
 
     def _rotary(self, x, places: range):
         """Return the rotary tables' rows of neighbouring positions, views without a copy."""
         return tuple(table[places.start:places.stop]
                      for table in self.llm.rotary(places.stop, x))
 
-    def answer(self, hidden, length: int, caches=None, noise=None):
+    def answer(self, hidden, length: int, caches=None, noise=None, run=None):
         """
         Return the head's raw output for what prefill_kept gave.
 
         length: tokens of the whole sequence, kept or not.  caches: filled by both prefills, for
-        a head that decodes.  noise: [B, T, A] for a head that diffuses.  The output is token ids
-        [B, A] of the former and actions [B, T, A] of all others; head.normalised reads it.
+        a head that decodes.  noise: [B, T, A] for a head that diffuses.  run(noisy, step) gives
+        what prefill_kept gives in a later step, for one that runs the whole network in each.  The
+        output is token ids [B, A] of heads of tokens and actions [B, T, A] of all others;
+        head.normalised reads it.
         """
         if isinstance(self.config.head, TokenHeadConfig):
             return self.generate(hidden[:, -1], length, caches)
         if isinstance(self.config.head, DiffusionHeadConfig):
             return self.head(hidden[:, -1], noise)
+        if isinstance(self.head, OFTDiffusionHead):
+            return self.head.sample(hidden, noise, run)
         return self.head(hidden)
 
     def generate(self, hidden, length: int, caches):

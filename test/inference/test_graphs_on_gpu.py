@@ -57,7 +57,7 @@ def differences(policy, found, expected):
 @pytest.mark.parametrize('head', HEADS)
 def test_pixels_are_those_of_the_cpu_to_the_last_bit(head):
     inputs = golden_data.loaded(head).inputs
-    small = torch.from_numpy(inputs.image_transform.apply(seen(0).image))
+    small = torch.from_numpy(inputs.image_transform.apply(seen(0).image))[None]
     assert torch.equal(inputs.normalised(small.cuda()).cpu(), inputs.normalised(small))
 
 
