@@ -186,7 +186,7 @@ class Plan:
 
 
 def _selection_kernel(device: torch.device, grid, selection: SelectionConfig,
-                      images: int) -> Callable | None:
+                      images: int = 1) -> Callable | None:
     """Return what chooses without waiting for the device; None where the host has to."""
     if device.type != 'cuda':
         return None
