@@ -144,8 +144,8 @@ def within_bounds(state: np.ndarray, stats: dict) -> np.ndarray:
     Return a raw state float64 [S] as OpenVLA-OFT's network takes it, in -1..1.
 
     stats: state_low and state_high are what -1 and 1 stand for; state_mask is false for values
-    that are only clipped; epsilon is added to every range.  As in the reference, a value without a range is -1 at
-    it, else -1 or 1.
+    that are only clipped; epsilon is added to every range.  As in the reference, a value without
+    a range is -1 at it, else -1 or 1.
     """
     low, high = stats['state_low'], stats['state_high']
     scaled = 2.0 * (state - low) / (high - low + stats['epsilon']) - 1.0

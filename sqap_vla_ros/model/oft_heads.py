@@ -123,7 +123,7 @@ def around(config: OFTHeadConfig, text, placeholders=None) -> Sequence[torch.Ten
 
 
 class TimeToken(nn.Module):
-    """Time steps as vectors: sines, then cosines."""
+    """Turn time steps into vectors: sines, then cosines."""
 
     def __init__(self, steps: int, width: int):
         """steps: of the training."""
