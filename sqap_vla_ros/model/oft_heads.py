@@ -126,7 +126,7 @@ class TimeToken(nn.Module):
     """Turn time steps into vectors: sines, then cosines."""
 
     def __init__(self, steps: int, width: int):
-        """steps: of the training."""
+        """Keep the sizes; steps: of the training."""
         super().__init__()
         self.steps, self.width = steps, width
 
