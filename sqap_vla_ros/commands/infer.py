@@ -11,13 +11,16 @@ import time
 
 import numpy as np
 
+from .infer_inputs import (
+    arranged, observation_of, read_noise, shown_state, told_images)
 from .options import add_policy_arguments, CHECKPOINT, policy_options
+from .parser import numbers
 from ..control.action_space import TWIST_NAMES
-from ..errors import ConfigError, ObservationError
-from ..ingest.images import read_image
-from ..ingest.told_state import MAX_REACH_M, told_state
-from ..observation import Observation, STATE_NAMES
-from ..support.files import check_output, nearest_path, save_file
+from ..errors import ConfigError
+from ..ingest.state import state_of
+from ..ingest.told_state import MAX_REACH_M
+from ..observation import STATE_NAMES
+from ..support.files import check_output, save_file
 from ..support.progress import Progress
 from ..support.resources import checkpoint_path
 
@@ -30,13 +33,17 @@ def add_arguments(parser) -> None:
     """Add the options of `sqap-vla infer`."""
     add = parser.add_argument
     add('checkpoint', help=CHECKPOINT)
-    add('--image', required=True, metavar='FILE', help='what the camera sees')
+    add('--image', required=True, action='append', metavar='[CAMERA=]FILE',
+        help='what the camera sees; of a policy of several cameras once for each, by its name '
+        '(full=a.png wrist=b.png), or without names in the order of the checkpoint')
     add('--instruction', required=True, metavar='TEXT', help='what to do')
-    add('--state', type=float, nargs=len(STATE_NAMES), metavar='X',
-        help='state of the arm, for policies that take it, checked as the node checks it: '
+    add('--state', type=numbers, metavar='X,X,...',
+        help='state of the arm, for policies that take it, with commas or spaces between its '
+        'numbers. Of our own checkpoints, checked as the node checks it: '
         f'{" ".join(STATE_NAMES)}; x y z of the end effector in the base frame, m, from 0 to '
         f'{MAX_REACH_M:g} m away; its quaternion, of length 1; gripper from 0 (closed) to 1 '
-        '(open)')
+        '(open). Of others, such as OpenVLA-OFT: finite numbers as their data set has them, not '
+        'normalised, as many and in the order that `sqap-vla info` tells')
     add('--noise', metavar='FILE.npy',
         help='noise [T, A] that a diffusion head begins with; [100, T, A] for DDPM')
     add('--warm-up', type=int, metavar='N',
@@ -59,11 +66,9 @@ def infer(args) -> int:
     args.checkpoint = checkpoint_path(args.checkpoint)
     options = policy_options(args, capture=not args.dump)
     check_count(args.warm_up)
-    state = shown_state(args.state)
+    images = told_images(args.image)
     with Progress('reading the checkpoint'):
-        check_instruction(args)
-    observation = Observation(
-        shown_image(args.image), 0, args.instruction, state=state)
+        observation = shown(args, images, options)
     noise = None if args.noise is None else read_noise(args.noise)
     begun = time.perf_counter()
     with Progress('loading the weights'):
@@ -71,14 +76,25 @@ def infer(args) -> int:
         policy = load_policy(args.checkpoint, options)
     load_s = time.perf_counter() - begun
     policy.check_instruction(args.instruction)
-    if policy.state_names and args.state is None:
-        raise ConfigError(f'this policy is told the state of the arm: give --state with '
-                          f'{" ".join(policy.state_names)}')
     rounds = warm_up_rounds(args.warm_up, policy.device.type)
     cold, warm = answers(policy, observation, noise, rounds, args)
     print_answer(args, policy, warm or cold)
     print_timing(load_s, cold, warm, rounds)
     return 0
+
+
+def shown(args, images, options):
+    """Return the Observation of the command line; raise, before a weight is read, if it is none."""
+    from ..model.prompt import check_known
+    from ..policy import declared
+    config = declared(args.checkpoint, options)
+    check_known(args.instruction, config.instructions)
+    names = state_of(config)
+    if args.state is not None and not names:
+        print('note           this policy takes no state of the arm: --state is not used')
+    paths = arranged(images, config.cameras, config.model.images)
+    return observation_of(paths, config.cameras, args.instruction,
+                          shown_state(args.state, names))
 
 
 def answers(policy, observation, noise, rounds: int, args) -> tuple:
@@ -104,22 +120,6 @@ def check_count(rounds: int | None) -> None:
         raise ConfigError(f'--warm-up is {rounds}, expected at least 0')
 
 
-def shown_state(values):
-    """Return --state float32 [8], None without one; raise ConfigError for what no arm has."""
-    try:
-        return None if values is None else told_state(values)
-    except ObservationError as error:
-        raise ConfigError(f'--state: {error}') from error
-
-
-def check_instruction(args) -> None:
-    """Raise ObservationError, before anything is loaded, for one that the policy was not told."""
-    from ..formats import open_checkpoint
-    from ..model.prompt import check_known
-    source = open_checkpoint(args.checkpoint, args.tokenizer or None)
-    check_known(args.instruction, source.config.instructions)
-
-
 @contextmanager
 def shown_log():
     """Print which kernels a GPU has, why, and how far they are with compiling and tuning."""
@@ -134,30 +134,11 @@ def shown_log():
         package.setLevel(before)
 
 
-def shown_image(path) -> np.ndarray:
-    """Return --image uint8 [H, W, 3]; raise ConfigError if it cannot be read."""
-    try:
-        return read_image(path)
-    except ObservationError as error:
-        raise ConfigError(f'--image {error}') from error
-
-
 def warm_up_rounds(asked: int | None, device_type: str) -> int:
     """Return how many inferences come before the one that is timed as warm."""
     if asked is not None:
         return asked
     return 3 if device_type == 'cuda' else 1
-
-
-def read_noise(path) -> np.ndarray:
-    """Return a .npy file's array; raise ConfigError if it is none."""
-    try:
-        noise = np.load(path, allow_pickle=False)
-        return np.asarray(noise, np.float32)
-    except FileNotFoundError as error:
-        raise ConfigError(f'--noise {path} does not exist{nearest_path(path)}') from error
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise ConfigError(f'--noise {path} is no .npy file of numbers: {error}') from error
 
 
 def check_dump(path) -> None:
@@ -196,7 +177,7 @@ def cogact_logits(cognition: np.ndarray, checkpoint) -> dict[str, np.ndarray]:
 def print_answer(args, policy, chunk) -> None:
     """Print what was run, the actions, and what they tell an arm."""
     config = policy.config
-    tokens = f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]} visual tokens'
+    tokens = f'{policy.kept_tokens} of {config.model.num_visual} visual tokens'
     if policy.selection is not None:
         tokens += f' from layer {config.model.prune_layer} on'
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '

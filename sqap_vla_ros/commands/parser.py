@@ -12,7 +12,26 @@ from ..support.validation import nearest
 
 _OPTION = re.compile(r'--?[A-Za-z][\w-]*')
 _NEGATIVE = re.compile(r'-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$')
+_NUMBER = r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)'
+_NUMBERS = re.compile(rf'({_NUMBER})([,\s]+({_NUMBER}))*[,\s]*', re.IGNORECASE)
+_BEGINS_NEGATIVE = re.compile(r'-[.\d]')  # as no option does
 _NO_DEFAULT = (None, '', (), [], argparse.SUPPRESS)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """
+    Return the numbers of a text, with commas or spaces between them.
+
+    As the type of an option it takes them as several words, too, and those below 0.
+    """
+    words = text.replace(',', ' ').split()
+    try:
+        found = tuple(map(float, words))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text!r}: {error}') from error
+    if not found:
+        raise argparse.ArgumentTypeError('there is no number in it')
+    return found
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -40,6 +59,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
         """Parse; an unknown option is told before what it leaves missing."""
         self._greedy = ''
+        args = None if args is None else self._with_numbers_joined(args)
         for word in args or ():
             if word == '--':
                 break
@@ -53,6 +73,26 @@ class Parser(argparse.ArgumentParser):
         if self._greedy and message.startswith('the following arguments are required: '):
             message += f'; {self._greedy} takes all words behind it: give them before it'
         self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
+
+    def _with_numbers_joined(self, words: Sequence[str]) -> list[str]:
+        """Return words in which an option of `numbers` is one with those that follow it."""
+        joined, takes_more = [], False
+        for index, word in enumerate(words):
+            if word == '--':
+                return [*joined, *words[index:]]
+            if takes_more and (_NUMBERS.fullmatch(word) or _BEGINS_NEGATIVE.match(word)):
+                joined[-1] += (',' if '=' in joined[-1] else '=') + word
+                continue
+            joined.append(word)
+            takes_more = self._takes_numbers(word.partition('=')[0])
+        return joined
+
+    def _takes_numbers(self, name: str) -> bool:
+        known = self._option_string_actions
+        found = [known[name]] if name in known else [
+            action for option, action in known.items()
+            if name.startswith('--') and option.startswith(name)]
+        return bool(found) and all(action.type is numbers for action in found)
 
     def _is_greedy(self, word: str) -> bool:
         action = self._option_string_actions.get(word)

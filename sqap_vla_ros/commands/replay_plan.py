@@ -13,10 +13,10 @@ from ..control.instructions import why_unusable
 from ..errors import ConfigError, ObservationError
 from ..evaluate.checkpoint_files import digest
 from ..geometry.transform_buffer import TransformBuffer
-from ..ingest.cameras import camera_seen
+from ..ingest.cameras import cameras_seen
 from ..ingest.info_file import read_camera_info
 from ..ingest.observer import Heard, Observer, ObserverOptions
-from ..observation import STATE_NAMES
+from ..ingest.state import state_of
 from ..replay.dataset_robot import as_robot
 from ..replay.looking import LookOptions
 from ..replay.play_options import check_latency
@@ -61,7 +61,7 @@ def planned(args, config, recording) -> Plan:
         numbers(args.keep, '--keep'), _names(args.controls), _names(args.control_variants),
         args.other_instruction))
     check_latency(args.latency)
-    main = camera_seen(config.cameras, variants.config.cameras)
+    shown = cameras_seen(config.cameras, variants.config.cameras, variants.config.model.images)
     joints = _joints(config, variants.space)
     settings = CommandSettings.of(config, joints)
     recording, guessed = as_robot(recording, args.dataset, settings, variants.space)
@@ -69,7 +69,7 @@ def planned(args, config, recording) -> Plan:
         name: config.for_camera(name).image_transport for name in config.cameras or ('',)},
         variants.protects)
     infos = _infos(args.camera_info, config)
-    looking, notes = _looking(args, config, variants, topics, infos, main, recording)
+    looking, notes = _looking(args, config, variants, topics, infos, shown, recording)
     _check_part(looking, recording)
     _check_inputs(args, looking, topics, variants, recording)
     facts = _facts(args, recording, topics, config, variants)
@@ -112,7 +112,7 @@ def _infos(texts, config) -> dict:
     return infos
 
 
-def _looking(args, config, variants, topics, infos, main,
+def _looking(args, config, variants, topics, infos, shown,
              recording) -> tuple[LookOptions, list[str]]:
     """Return how the recording is looked at, and notes on what it cannot tell."""
     notes, observers = [], {}
@@ -124,16 +124,15 @@ def _looking(args, config, variants, topics, infos, main,
                 f'{missing}: frames of the robot cannot be found in the image'
                 f'{" of camera " + name if name else ""}, so no tokens are protected'
                 + ('; a running node would not move' if options.require_localization
-                   and variants.protects and name == main else ''))
+                   and variants.protects and name in shown else ''))
         observers[name] = replace(
             options, needs_localization=not missing, require_localization=bool(
                 options.require_localization and variants.protects))
-    state = STATE_NAMES if variants.config.model.state_dim else ()
     return LookOptions(
-        observers, main, state, (), config.image_timeout, args.instruction.strip(),
+        observers, shown[0], state_of(variants.config), (), config.image_timeout, args.instruction.strip(),
         config.max_instruction_length, infos,
-        chosen_episodes(args.episodes, recording, topics.images[main]), args.start, args.end,
-        args.stride), notes
+        chosen_episodes(args.episodes, recording, topics.images[shown[0]]), args.start, args.end,
+        args.stride, shown), notes
 
 
 def _not_localized(camera, topics: TopicMap, infos) -> str:

@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several cameras by name: which one a policy sees, and which of their images go together."""
+"""Several cameras by name: which a policy sees, and which of their images go together."""
 
 import re
 
@@ -24,13 +24,19 @@ def check_names(names) -> None:
         raise ConfigError(f'parameter cameras names {doubled} more than once: {list(names)}')
 
 
-def camera_seen(configured, taken) -> str:
+def cameras_seen(configured, taken, images: int | None = None) -> tuple[str, ...]:
     """
-    Return the name of the camera that a policy of one image sees, '' for one without a name.
+    Return the names of the cameras that a policy sees, in its order; '' for one without a name.
 
     configured: the parameter cameras.  taken: what the policy asks for (Policy.cameras), empty for
-    the first.  Raises ConfigError for one that is not there.
+    the first.  images: how many it takes, None where that is not known.  Raises ConfigError for
+    one that is not there, and for several of which it is not said which.
     """
+    if images is not None and images > 1 and len(taken) != images:
+        raise ConfigError(
+            f'the checkpoint takes {images} images, and names {len(taken)} cameras, '
+            f'{list(taken)}: write the names of all {images}, in its order, as "cameras" into '
+            'its deployment.json')
     missing = [name for name in taken if name not in configured]
     if missing:
         raise ConfigError(
@@ -38,10 +44,7 @@ def camera_seen(configured, taken) -> str:
             f'cameras has {list(configured)}: {", ".join(missing)} '
             f'{"is" if len(missing) == 1 else "are"} missing. Name the cameras as the checkpoint '
             'does, or correct its deployment.json')
-    if len(taken) > 1:
-        raise ConfigError(f'the checkpoint takes the cameras {list(taken)}, this version gives a '
-                          'policy the images of one')
-    return next(iter((*taken, *configured)), '')
+    return tuple(taken) or tuple(configured[:1]) or ('',)
 
 
 class ImageHistory:

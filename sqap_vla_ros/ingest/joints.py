@@ -248,19 +248,35 @@ def _told(check, *arguments) -> str:
     return ''
 
 
+def position_near(joints, name: str, options, time_ns: int) -> float:
+    """
+    Return the position of a joint at a time, m or rad.
+
+    Raises ObservationError when it was not heard near that time.
+    """
+    position, off_s = joints.nearest(name, time_ns)
+    limit_s = 0.0 if options.lockstep else options.tf_max_age
+    if off_s > limit_s:
+        raise ObservationError(
+            joints.refused or
+            f'joint_states of {name!r} are {duration_text(off_s)} off the image '
+            f'(limit: {"lockstep" if options.lockstep else "tf_max_age"}, {limit_s:g} s)')
+    return position
+
+
 def gripper_opening(joints, options, time_ns: int) -> float:
     """
     Return how far the gripper is open at a time, 0 closed .. 1 open, or a little beyond.
 
     Raises ObservationError when its joint was not heard near that time, or is far beyond.
     """
-    position, off_s = joints.nearest(options.gripper_joint, time_ns)
-    limit_s = 0.0 if options.lockstep else options.tf_max_age
-    if off_s > limit_s:
-        raise ObservationError(
-            joints.refused or
-            f'joint_states of {options.gripper_joint!r} are {duration_text(off_s)} off the image '
-            f'(limit: {"lockstep" if options.lockstep else "tf_max_age"}, {limit_s:g} s)')
+    position, closed = gripper_position(joints, options, time_ns), options.gripper_closed_position
+    return (position - closed) / (options.gripper_open_position - closed)
+
+
+def gripper_position(joints, options, time_ns: int) -> float:
+    """Return the position of the gripper's joint, m or rad; raise as gripper_opening does."""
+    position = position_near(joints, options.gripper_joint, options, time_ns)
     closed = options.gripper_closed_position
     opening = (position - closed) / (options.gripper_open_position - closed)
     if not OPENINGS[0] - 0.01 <= opening <= OPENINGS[1] + 0.01:
@@ -268,4 +284,4 @@ def gripper_opening(joints, options, time_ns: int) -> float:
             f'joint_states have the gripper joint {options.gripper_joint!r} at {position:g}, '
             f'far outside {closed:g} (closed) to {options.gripper_open_position:g} (open): are '
             'gripper_joint, gripper_open_position and gripper_closed_position right?')
-    return opening
+    return position

@@ -11,14 +11,15 @@ the end is an ObservationError, and no motion. Each camera is looked at by a Cam
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from sqap_vla_ros.errors import ConfigError, ObservationError
-from sqap_vla_ros.observation import end_effector_state, Observation, STATE_NAMES
+import numpy as np
+from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.observation import Observation
 
 from .camera_observer import CameraObserver
 from .cameras import ImageHistory
-from .joints import gripper_opening, JointHistory
-from .robot_poses import pose_at
+from .joints import JointHistory
 from .stamps import stamp_ns
+from .state import check_state, StateObserver
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class ObserverOptions:
     camera: str = ''
     base_frame: str = 'base_link'
     end_effector_frames: tuple = ('tool0',)
+    state_base_frame: str = ''
+    state_end_effector_frame: str = ''
     protected_frames: tuple = ()
     camera_frame: str = ''
     camera_rectified: bool = False
@@ -91,24 +94,19 @@ class Observer:
     """Build observations; remembers what the images are like."""
 
     def __init__(self, options: ObserverOptions, heard, transforms, state_names=(),
-                 waiting=at_once, further: Mapping | None = None):
+                 waiting=at_once, further: Mapping | None = None, shown=()):
         """
         Take where to look things up.
 
         options, heard: of the camera whose images are asked about; heard: as Heard.
         transforms: see pose_at.  state_names: what the policy needs.  waiting(tf_timeout):
         returns wait(attempt) for one image, see pose_at.  further: (options, heard) of further
-        cameras by name.  Raises ConfigError if the policy asks for a state that cannot be built.
+        cameras by name.  shown: names of the cameras that a policy of several sees.  Raises
+        ConfigError if the policy asks for a state that cannot be built.
         """
-        if state_names and tuple(state_names) != STATE_NAMES:
-            raise ConfigError(f'the policy needs the state {tuple(state_names)}, this node offers '
-                              f'{STATE_NAMES}')
-        if state_names and not options.gripper_joint:
-            raise ConfigError('parameter gripper_joint is empty, but the policy needs to know how '
-                              'far the gripper is open: name its joint in joint_states')
-        self._heard, self._transforms = heard, transforms
-        self._needs_state = bool(state_names)
-        self._waiting = waiting
+        check_state(state_names, options.gripper_joint)
+        self._state = StateObserver(state_names, heard, transforms)
+        self._waiting, self._shown = waiting, tuple(shown) if len(shown) > 1 else ()
         self._main = CameraObserver(options, heard, transforms)
         self._further = {name: CameraObserver(*camera, transforms)
                          for name, camera in (further or {}).items()}
@@ -153,7 +151,8 @@ class Observer:
             views[name], more = camera.view(other, camera.image(other), wait)
             warnings = warnings + more
         self._check_frames(seen, views)
-        state = self._state(time_ns, wait) if self._needs_state else None
+        self._check_pictures({self.options.camera: seen, **views})
+        state = self._state.at(time_ns, self.options, self._main.plausibility, wait)
         return (Observation(image, time_ns, instruction, seen.protected, state,
                             self.options.camera, views), warnings)
 
@@ -169,9 +168,24 @@ class Observer:
                     f'is not known where it is. Set {other}.camera_frame and '
                     f'{name}.camera_frame to the optical frame of each')
 
-    def _state(self, time_ns, wait):
-        options, frame = self.options, self.options.end_effector_frames[0]
-        pose, _ = pose_at(self._transforms, options, frame, time_ns, wait)
-        self._main.plausibility.check_frame(pose, frame, self._transforms, options, time_ns)
-        opening = wait(lambda: gripper_opening(self._heard.joints, options, time_ns))
-        return end_effector_state(pose.translation, pose.quaternion, opening)
+    def _check_pictures(self, views):
+        """Raise ObservationError where a policy of several cameras would see one of them twice."""
+        for number, name in enumerate(self._shown):
+            for other in self._shown[:number]:
+                if self._looks_at(name) and self._looks_at(other) and _is_one_picture(
+                        views[other].image, views[name].image):
+                    raise ObservationError(
+                        f'cameras {other} and {name} show one picture, the same to the last bit, '
+                        f'and the policy takes two: are {other}/image and {name}/image remapped '
+                        'to one device? (min_contrast 0 of either compares nothing)')
+
+    def _looks_at(self, name) -> bool:
+        camera = self._main if name == self.options.camera else self._further[name]
+        return camera.options.min_contrast > 0
+
+
+def _is_one_picture(first, second) -> bool:
+    """Return whether two images are one, be it turned by 180 degrees."""
+    return first.shape == second.shape and any(
+        np.array_equal(first[::16], each[::16]) and np.array_equal(first, each)
+        for each in (second, second[::-1, ::-1]))

@@ -25,6 +25,7 @@ from ..geometry.transform_buffer import CACHE_TIME_S, TransformLookupError
 from ..ingest.observer import at_once, Observer, ObserverOptions
 from ..ingest.robot_poses import DENSE_S, pose_at
 from ..ingest.stamps import stamp_ns, why_stamp_is_off
+from ..ingest.state import joints_of
 from ..observation import Observation
 from ..recordings.recording import episode_numbers
 
@@ -36,12 +37,12 @@ class LookOptions:
     """
     How a recording is looked at.
 
-    observers: ObserverOptions by camera, '' for the only one; main: the camera that the policy
-    sees.  state_names: what the policy needs.  joint_names: in the results; empty for all that
+    observers: ObserverOptions by camera, '' for the only one; main: the camera whose images are
+    asked about, the first that the policy sees.  state_names: what the policy needs.  joint_names: in the results; empty for all that
     are recorded.  image_timeout: s, see the node's parameter.  instruction: in place of the
     recorded one.  infos: camera_info by camera, in place of the recorded ones.  episodes: their
     places, None for all.  start_s, end_s: from the beginning of each episode; stride: of so many
-    images one is looked at.
+    images one is looked at.  seen: all cameras that the policy sees, empty for main alone.
     """
 
     observers: Mapping[str, ObserverOptions]
@@ -56,6 +57,7 @@ class LookOptions:
     start_s: float = 0.0
     end_s: float | None = None
     stride: int = 1
+    seen: tuple[str, ...] = ()
 
     @property
     def shown(self) -> ObserverOptions:
@@ -133,8 +135,8 @@ class _Episode:
         self._episode_number = episode_numbers(recording)[index]
         self._begin_ns, self._end_ns = window(self._episode, options)
         self._image_topic = topics.images[options.main]
-        gripper = [options.shown.gripper_joint] if options.state_names else []
-        self.ears = Ears(topics, options.observers, options.main, gripper, joint_names, check,
+        of_state = joints_of(options.state_names, options.shown.gripper_joint)
+        self.ears = Ears(topics, options.observers, options.main, of_state, joint_names, check,
                          options.max_instruction_length, self._episode.shift_ns)
         self._joint_names = joint_names
         self._observer = self._made_observer()
@@ -162,8 +164,9 @@ class _Episode:
         options, ears = self._options, self.ears
         return Observer(
             options.shown, ears.cameras[options.main], ears.transforms, options.state_names,
-            self._waiting, {name: (item, ears.cameras[name])
-                            for name, item in options.observers.items() if name != options.main})
+            self._waiting, {
+                name: (item, ears.cameras[name]) for name, item in options.observers.items()
+                if name != options.main}, options.seen)
 
     def _advance(self):
         self._next = next(self._messages, None)

@@ -94,29 +94,33 @@ def chunk_message(chunk, space, header, instruction: str, stages_ms: dict) -> Ac
         stage_names=list(stages_ms), stage_ms=array('f', stages_ms.values()))
 
 
-def selection_message(selection, observation, header) -> TokenSelection:
-    """Return a TokenSelection for the observation that it was made for."""
+def selection_message(selection, view, header) -> TokenSelection:
+    """Return what was kept of one image; view: its CameraView, or its Observation."""
     rows, cols = selection.grid
-    protected = observation.protected
+    protected = view.protected
     return TokenSelection(
-        header=header, image_width=observation.image.shape[1],
-        image_height=observation.image.shape[0], rows=int(rows), cols=int(cols),
+        header=header, image_width=view.image.shape[1], image_height=view.image.shape[0],
+        rows=int(rows), cols=int(cols),
         kept=_array('i', selection.kept, np.int32), reason=_array('B', selection.reason, np.uint8),
         frames=list(protected.names), protected_u=_array('f', protected.pixels[:, 0], np.float32),
         protected_v=_array('f', protected.pixels[:, 1], np.float32),
         protected_radius_px=_array('f', protected.radii_px, np.float32))
 
 
-def overlay_message(observation, selection, transform, header):
-    """Return a picture of what was kept, stamped as the image that it shows."""
-    picture = draw_overlay(observation.image, selection, transform, observation.protected)
+def overlay_message(view, selection, transform, header):
+    """Return a picture of what was kept of one image, stamped as that; view: as above."""
+    picture = draw_overlay(view.image, selection, transform, view.protected)
     return rgb_to_message(picture, header)
 
 
+def view_header(view) -> Header:
+    """Return the header of a CameraView's image."""
+    return Header(stamp=time_message(view.stamp_ns), frame_id=view.frame_id)
+
+
 def view_message(view):
-    """Return a picture of what is protected in a CameraView that no policy sees."""
-    header = Header(stamp=time_message(view.stamp_ns), frame_id=view.frame_id)
-    return rgb_to_message(draw_view(view.image, view.protected), header)
+    """Return a picture of what is protected in a CameraView of which nothing was dropped."""
+    return rgb_to_message(draw_view(view.image, view.protected), view_header(view))
 
 
 def _array(code, values, dtype):

@@ -347,7 +347,7 @@ def test_no_instruction_is_no_observation():
 
 
 @pytest.mark.parametrize('state_names, options, text', [
-    (('x', 'y'), {}, 'this node offers'),
+    (('x', 'height'), {}, "'height' is no value of a robot.*use x y z, qx"),
     (STATE_NAMES, {'gripper_joint': ''}, 'parameter gripper_joint is empty')])
 def test_a_state_that_cannot_be_built_is_refused_at_once(state_names, options, text):
     scene = Scene()

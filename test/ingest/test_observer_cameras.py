@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from observer_scene import camera_info, D, K, NOW_NS, OPTIONS, picture, Scene, SECOND
+from observer_scene import camera_info, D, IMAGE, K, NOW_NS, OPTIONS, picture, Scene, SECOND
 import pytest
 from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose
-from sqap_vla_ros.ingest.cameras import camera_seen, check_names, ImageHistory
+from sqap_vla_ros.ingest.cameras import cameras_seen, check_names, ImageHistory
 from sqap_vla_ros.ingest.observer import Heard, Observer
 from sqap_vla_ros.ingest.points import measured_speed
 from sqap_vla_ros.ingest.stamps import stamp_ns
@@ -50,11 +50,16 @@ class WristScene(Scene):
         return Pose(self.points[name] + [0, self.speed * at_ms * 1e-3, 0], turn.as_quat(),
                     stamp_ns)
 
-    def observer(self, wrist=None, **changes):
-        """Return an observer of both; wrist: what differs of the second one's options."""
+    def observer(self, wrist=None, shown=(), **changes):
+        """
+        Return an observer of both.
+
+        wrist: what differs of the second one's options.  shown: what a policy of several sees.
+        """
         options = replace(OPTIONS, end_effector_frames=('hand',), camera='front', **changes)
         wrist = replace(options, camera='wrist', **{'protected_frames': ('tip',), **(wrist or {})})
-        return Observer(options, self.heard, self.buffer, further={'wrist': (wrist, self.wrist)})
+        return Observer(options, self.heard, self.buffer, further={'wrist': (wrist, self.wrist)},
+                        shown=shown)
 
     def shown(self, *stamps_ns, **options):
         """Let the wrist's camera send images."""
@@ -273,21 +278,43 @@ def test_a_radius_that_would_claim_the_image_is_cut_and_told():
     assert 'wrist.calibration_error_px is 500' in warning
 
 
-# Which camera a policy sees
+def test_a_policy_of_two_cameras_never_sees_one_of_them_twice():
+    """Two topics of one device: each image is fresh, in focus, and of the moment."""
+    scene = WristScene()
+    for pixels, is_one in ((IMAGE, True), (IMAGE[::-1, ::-1], True), (IMAGE[::-1], False)):
+        scene.wrist.images.clear()
+        scene.shown(NOW_NS, pixels=np.ascontiguousarray(pixels))
+        assert scene.observer().observe(picture(), 'go')[0].views, 'it is shown one alone'
+        observers = [scene.observer(shown=('front', 'wrist')),
+                     scene.observer({'min_contrast': 0.0}, shown=('wrist', 'front'))]
+        if is_one:
+            with pytest.raises(ObservationError, match=(
+                    'cameras front and wrist show one picture, .* are front/image and wrist/im')):
+                observers[0].observe(picture(), 'go')
+        else:
+            assert observers[0].observe(picture(), 'go')[0].views
+        assert observers[1].observe(picture(), 'go')[0].views, 'nobody looks'
 
-@pytest.mark.parametrize('configured, taken, name', [
-    ((), (), ''), (('front', 'wrist'), (), 'front'), (('front', 'wrist'), ('wrist',), 'wrist')])
-def test_a_policy_sees_the_first_camera_or_the_one_it_names(configured, taken, name):
-    assert camera_seen(configured, taken) == name
+
+# Which cameras a policy sees
+
+@pytest.mark.parametrize('configured, taken, images, names', [
+    ((), (), 1, ('',)), (('front', 'wrist'), (), None, ('front',)),
+    (('front', 'wrist'), ('wrist',), 1, ('wrist',)),
+    (('wrist', 'front', 'side'), ('front', 'wrist'), 2, ('front', 'wrist'))])
+def test_a_policy_sees_the_first_camera_or_those_it_names(configured, taken, images, names):
+    assert cameras_seen(configured, taken, images) == names
 
 
-@pytest.mark.parametrize('configured, taken, text', [
-    (('front', 'side'), ('wrist',), r"the cameras \['wrist'\] .* cameras has \['front', 'si"),
-    ((), ('wrist',), r'cameras has \[\]: wrist is missing'),
-    (('left', 'right'), ('left', 'right'), 'gives a policy the images of one')])
-def test_a_camera_that_is_not_there_is_refused(configured, taken, text):
+@pytest.mark.parametrize('configured, taken, images, text', [
+    (('front', 'side'), ('wrist',), 1, r"the cameras \['wrist'\] .* cameras has \['front', 'si"),
+    ((), ('wrist',), 1, r'cameras has \[\]: wrist is missing'),
+    (('full',), ('full', 'wrist'), 2, r"cameras has \['full'\]: wrist is missing"),
+    (('full', 'wrist'), (), 2, r'takes 2 images, and names 0 cameras, \[\]: write the names of'),
+    (('full', 'wrist'), ('full',), 3, 'takes 3 images, and names 1 cameras')])
+def test_a_camera_that_is_not_there_is_refused(configured, taken, images, text):
     with pytest.raises(ConfigError, match=text):
-        camera_seen(configured, taken)
+        cameras_seen(configured, taken, images)
 
 
 @pytest.mark.parametrize('names', [('a b',), ('',), ('2nd',), ('a/b',), ('a.b',), ('a', 'b', 'a')])

@@ -3,12 +3,13 @@
 """The parts of a node that is configured, made for its configuration and policy."""
 
 from sqap_vla_ros.ingest.stamps import future_s
+from sqap_vla_ros.ingest.state import joints_of
 
 from .estop import EmergencyStop
 from .inference import Inference
 from .inputs import Inputs, polling
 from .measured import MeasuredArm
-from .observing import camera_shown, observer_of
+from .observing import cameras_shown, observer_of
 from .outputs import make_output
 from .parts import Parts
 from .planned import PlannedTrajectory
@@ -24,13 +25,13 @@ def make_parts(node, config, policy, drive, *, worker, **of_the_node):
     for what does not fit together.
     """
     space = policy.config.action_space
-    joint_names = {*([config.gripper_joint] if policy.state_names else ()), *drive.joint_names}
+    joint_names = {*joints_of(policy.state_names, config.gripper_joint), *drive.joint_names}
     ahead_s = future_s(config.lockstep, node.get_parameter('use_sim_time').value)
-    camera = camera_shown(node, config, policy)
-    inputs = Inputs(node, config, joint_names, ahead_s, camera)
+    shown = cameras_shown(node, config, policy)
+    inputs = Inputs(node, config, joint_names, ahead_s, shown[0])
     transforms = Transforms(node, ahead_s)
-    observer = observer_of(config, inputs, transforms, policy, polling)
-    results = Results(node, [name for name in config.cameras if name != camera])
+    observer = observer_of(config, inputs, transforms, policy, polling, shown)
+    results = Results(node, shown, [name for name in config.cameras if name not in shown])
     arm = MeasuredArm(config, transforms, inputs, drive.needs | space.needs, drive.joint_names)
     parts = Parts(
         node=node, inputs=inputs, transforms=transforms,

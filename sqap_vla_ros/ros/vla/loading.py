@@ -6,7 +6,8 @@ from sqap_vla_ros.control.output_modes import check_output
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.support.requirements import missing_modules_as
 
-from ...ingest.cameras import camera_seen
+from ...ingest.cameras import cameras_seen
+from ...ingest.state import check_state, state_of
 
 
 def load_configured_policy(config):
@@ -15,7 +16,8 @@ def load_configured_policy(config):
     with missing_modules_as(ConfigError):
         from sqap_vla_ros.policy import declared, load_policy
         checkpoint = declared(directory, config.policy)
-        camera_seen(config.cameras, checkpoint.cameras)
+        cameras_seen(config.cameras, checkpoint.cameras, checkpoint.model.images)
+        check_state(state_of(checkpoint), config.gripper_joint)
         check_output(checkpoint.action_space.kind, config.output)
         policy = load_policy(directory, config.policy)
         policy.warm_up()
@@ -24,10 +26,11 @@ def load_configured_policy(config):
 
 def policy_facts(policy) -> dict:
     """Return {name: value} of a policy that is loaded, for the log and /diagnostics."""
-    space = policy.config.action_space
+    space, cameras = policy.config.action_space, tuple(getattr(policy, 'cameras', ()))
+    patches = max(1, len(cameras)) * policy.grid[0] * policy.grid[1]
     return {
-        'precision': policy.precision,
-        'tokens': f'{policy.kept_tokens} of {policy.grid[0] * policy.grid[1]}',
+        'precision': policy.precision, 'tokens': f'{policy.kept_tokens} of {patches}',
+        'cameras': ' '.join(cameras), 'state': ' '.join(policy.state_names),
         'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
         'action_kind': space.kind, 'action_frame': space.frame,
         'gripper_open': space.gripper_open, 'gripper_closed': space.gripper_closed,

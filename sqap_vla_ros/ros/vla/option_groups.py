@@ -22,11 +22,18 @@ class InputOptions:
     base_frame: str = option('base_link', "TF frame of the robot's base.")
     end_effector_frames: tuple = option(
         ('tool0',), 'TF frames to protect; the first is the one that is commanded.')
+    state_base_frame: str = option(
+        '', "TF frame in which a data set of others tells the end effector's pose, such as "
+        "LIBERO's world, for policies whose state has it; empty: base_frame.")
+    state_end_effector_frame: str = option(
+        '', 'TF frame whose pose that is, turned as the data set has it; empty: the first of '
+        'end_effector_frames.')
     cameras: tuple = option(
         (), 'Names of several cameras: camera wrist has the topics wrist/image and '
         'wrist/camera_info, and parameters of its own such as wrist.camera_frame, which are as '
         'those without its name unless given. A policy of one image sees the first, unless it '
-        'names another. Empty: one camera, on image and camera_info.')
+        'names another; one of several images sees those that it names, in its order. Empty: one '
+        'camera, on image and camera_info.')
     camera_tolerance: float = option(
         0.1, "How much older than the image that is asked about another camera's may be [s].",
         0.001, 10.0, live=True)

@@ -19,11 +19,12 @@ OF_STOPS = 'a message that stops the arm must not be lost'
 EARLY = 'its publisher is there before parameters are read'
 
 
-def topics(node, config, camera: str = '') -> list[Overridable]:
+def topics(node, config, cameras: tuple[str, ...] = ()) -> list[Overridable]:
     """
     Return all topics that a node with this NodeConfig has, or might have.
 
-    camera: the one that the policy sees, whose overlay is ~/overlay; '' while it is not known.
+    cameras: those that the policy sees, of which the first has ~/overlay; () while that is not
+    known.
     """
     def have(kind, name, *rest, **options):
         full = node.resolve_topic_name(name)
@@ -31,8 +32,10 @@ def topics(node, config, camera: str = '') -> list[Overridable]:
         return Overridable(kind, full, *rest, unmapped=unmapped if unmapped != full else '',
                            **options)
 
-    main = camera or (config.cameras[0] if len(config.cameras) == 1 else '')
-    further = [f'~/{name}/overlay' for name in config.cameras if name != main]
+    main = cameras[0] if cameras else config.cameras[0] if len(config.cameras) == 1 else ''
+    others = [name for name in config.cameras if name != main]
+    further = [f'~/{name}/overlay' for name in others]
+    further += [f'~/{name}/token_selection' for name in others if not cameras or name in cameras]
     heard = [('joint_states', STREAM, STREAM_DEPTH), ('/tf', STREAM, STREAM_DEPTH),
              ('/tf_static', TF_STATIC, 1)]
     for name in config.cameras or ('',):
@@ -67,12 +70,12 @@ def check_cameras(node, config):
                     f'{other}/{what} and {camera}/{what} to topics of their own')
 
 
-def check_quality(node, config, camera: str = ''):
+def check_quality(node, config, cameras: tuple[str, ...] = ()):
     """
     Raise ConfigError for qos_overrides that reach nothing of a node, or may not be.
 
-    camera: see topics; what can be told without it is worth telling before a policy is loaded.
+    cameras: see topics; what can be told without it is worth telling before a policy is loaded.
     """
-    found = problems(overrides(node), topics(node, config, camera))
+    found = problems(overrides(node), topics(node, config, cameras))
     if found:
         raise ConfigError('. '.join(found))

@@ -1,0 +1,78 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the values of a policy's state are, by name: `"state": "libero"` in deployment.json.
+
+x y z: the end effector's position, m.  qx qy qz qw: its quaternion.  rx ry rz: its rotation
+vector, rad, as long as the angle of the quaternion says, 0 to 2 pi.  roll pitch yaw: its angles
+about the fixed x, y and z axes, rad.  gripper: 0 closed .. 1 open.  gripper_position: where the
+gripper's joint is, m or rad.  joint:NAME: where another joint is.  A minus before either of the
+last two turns its sign.
+
+Presets: libero: what the client of LIBERO's data sets tells (openvla-oft: run_libero_eval.py,
+prepare_observation); of the fingers one closes as the other does, and their positions have opposite
+signs.  There is none for bridge_orig, whose angles are from a pose of its own, nor for ALOHA, where
+each robot names its joints otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import re
+
+from ..errors import ConfigError
+from ..support.validation import nearest
+
+POSE_NAMES = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'rx', 'ry', 'rz', 'roll', 'pitch', 'yaw')
+GRIPPER, GRIPPER_POSITION, JOINT = 'gripper', 'gripper_position', 'joint:'
+STATES = {'libero': ('x', 'y', 'z', 'rx', 'ry', 'rz', GRIPPER_POSITION, f'-{GRIPPER_POSITION}')}
+_KNOWN = (*POSE_NAMES, GRIPPER, GRIPPER_POSITION, f'-{GRIPPER_POSITION}')
+_UNDECLARED = re.compile(r'state_\d+')
+VOCABULARY = ('x y z, qx qy qz qw, rx ry rz, roll pitch yaw, gripper, gripper_position, '
+              'joint:NAME, -gripper_position and -joint:NAME')
+
+
+def state_names(told, count: int) -> tuple[str, ...]:
+    """
+    Return the names of a state's values.
+
+    told: a preset's name or a list of names, as deployment.json has it.  count: how many values
+    the network takes.  Raises ConfigError for what is unknown, or of another number.
+    """
+    if isinstance(told, str):
+        if told not in STATES:
+            raise ConfigError(f'state: preset {told!r} is unknown{nearest(told, STATES)}: there '
+                              f'are {list(STATES)}, or give a list of {count} names')
+        told = STATES[told]
+    if not isinstance(told, Sequence) or not all(isinstance(name, str) for name in told):
+        raise ConfigError(f'state is {told!r}, expected a list of {count} names, or one of '
+                          f'{list(STATES)}')
+    check_names(told)
+    if len(told) != count:
+        raise ConfigError(f'state names {len(told)} values ({" ".join(told)}), the network takes '
+                          f'{count}')
+    return tuple(told)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ConfigError, with the nearest one, for a name that no value of a state has."""
+    for name in names:
+        if name not in _KNOWN and not joint_of(name):
+            raise ConfigError(f'state: {name!r} is no value of a robot{nearest(name, _KNOWN)}: '
+                              f'use {VOCABULARY}')
+
+
+def joint_of(name: str) -> str:
+    """Return the joint that joint:NAME or -joint:NAME is of, '' for other names."""
+    found = name.removeprefix('-')
+    return found.removeprefix(JOINT).strip() if found.startswith(JOINT) else ''
+
+
+def undeclared(count: int) -> tuple[str, ...]:
+    """Return the names of values of which nobody has told what they are."""
+    return tuple(f'state_{index}' for index in range(count))
+
+
+def is_undeclared(names: Sequence[str]) -> bool:
+    """Return whether nobody has told what these values are."""
+    return any(_UNDECLARED.fullmatch(name) for name in names)
