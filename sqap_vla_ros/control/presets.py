@@ -36,10 +36,6 @@ PRESETS = {
     'fractal': {**_DELTA, 'dt': 1 / 3, 'rotation': 'rpy'},
     'libero': {**_DELTA, 'dt': 0.05, 'rotation': 'rotvec',
                'scale': (0.05, 0.05, 0.05, 0.5, 0.5, 0.5, 1.0)}}
-# "state": "libero": position [m], rotation vector and both finger joints, which mirror each other
-# (openvla-oft: experiments/robot/libero/run_libero_eval.py, prepare_observation)
-STATE_PRESETS = {
-    'libero': ('x', 'y', 'z', 'rx', 'ry', 'rz', 'gripper_position', '-gripper_position')}
 
 
 def preset_name(config) -> str | None:

@@ -32,23 +32,25 @@ VOCABULARY = ('x y z, qx qy qz qw, rx ry rz, roll pitch yaw, gripper, gripper_po
               'joint:NAME, -gripper_position and -joint:NAME')
 
 
-def state_names(told, count: int) -> tuple[str, ...]:
+def state_names(told, count: int | None = None) -> tuple[str, ...]:
     """
     Return the names of a state's values.
 
     told: a preset's name or a list of names, as deployment.json has it.  count: how many values
-    the network takes.  Raises ConfigError for what is unknown, or of another number.
+    the network takes, None where that is not known yet.  Raises ConfigError for what is unknown,
+    or of another number.
     """
+    wanted = f'a list of {"" if count is None else f"{count} "}names'
     if isinstance(told, str):
         if told not in STATES:
             raise ConfigError(f'state: preset {told!r} is unknown{nearest(told, STATES)}: there '
-                              f'are {list(STATES)}, or give a list of {count} names')
+                              f'are {list(STATES)}, or give {wanted}')
         told = STATES[told]
     if not isinstance(told, Sequence) or not all(isinstance(name, str) for name in told):
-        raise ConfigError(f'state is {told!r}, expected a list of {count} names, or one of '
-                          f'{list(STATES)}')
+        raise ConfigError(f'state is {told!r}, expected {wanted}, such as ["x", "y", "z", "roll", '
+                          f'"pitch", "yaw", "gripper"], or one of the presets {list(STATES)}')
     check_names(told)
-    if len(told) != count:
+    if count is not None and len(told) != count:
         raise ConfigError(f'state names {len(told)} values ({" ".join(told)}), the network takes '
                           f'{count}')
     return tuple(told)

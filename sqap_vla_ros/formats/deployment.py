@@ -30,7 +30,8 @@ from .checkpoint import camera_names, check_cameras, read_json, UndeclaredAction
 from .oft_options import OFTOptions, read_oft_options
 from ..control.action_report import describe
 from ..control.action_space import ActionSpace
-from ..control.presets import preset_name, STATE_PRESETS
+from ..control.presets import preset_name
+from ..control.states import state_names
 from ..errors import CheckpointError, ConfigError
 from ..geometry import image_presets
 from ..geometry.image_transform import ImageTransform
@@ -94,21 +95,6 @@ def named_cameras(deployment: Deployment, images: int, directory: Path) -> tuple
     except ConfigError as error:
         raise CheckpointError(f'{directory / FILE}: {error}') from error
     return deployment.cameras
-
-
-def state_names(value) -> tuple[str, ...]:
-    """Return `state` of a file as a tuple; raise ConfigError for no preset or list of names."""
-    if isinstance(value, str):
-        if value not in STATE_PRESETS:
-            raise ConfigError(f'state: preset {value!r} is unknown, there are '
-                              f'{list(STATE_PRESETS)}; or list the names of its values')
-        return STATE_PRESETS[value]
-    if not isinstance(value, (list, tuple)) or not all(
-            isinstance(name, str) and name for name in value) or len(set(value)) < len(value):
-        raise ConfigError(f'state is {value!r}, expected a list of names, each once, such as '
-                          '["x", "y", "z", "roll", "pitch", "yaw", "gripper"], or one of the '
-                          f'presets {list(STATE_PRESETS)}')
-    return tuple(value)
 
 
 def _with_image(content: dict, path: Path) -> dict:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import re
 
 from .oft_options import OFTOptions
-from ..control.presets import STATE_PRESETS
+from ..control.states import STATES, undeclared
 from ..errors import CheckpointError
 
 EXAMPLE = '{"oft": {"chunk_length": 8, "images": 2, "normalization": "q01_q99"}}'
@@ -144,9 +144,9 @@ def state_names(platform: Platform | None, given: tuple[str, ...], width: int,
             f'{source}: state names {len(given)} values, {list(given)}, and '
             + (f'proprio_projector--*.pt takes {width}' if width else
                'the checkpoint takes none: it has no proprio_projector--*.pt'))
-    known = given or (STATE_PRESETS.get(platform.name, ()) if platform else ())
+    known = given or (STATES.get(platform.name, ()) if platform else ())
     if len(known) == width:
         return known, ()
-    return tuple(f'state_{index}' for index in range(width)), (
+    return undeclared(width), (
         f'nobody declared what the {width} values of its state are: to drive a robot, write their '
         f'names, in order, as "state" into {source}',)
