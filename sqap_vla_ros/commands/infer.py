@@ -84,7 +84,7 @@ def infer(args) -> int:
 
 
 def shown(args, images, options):
-    """Return the Observation of the command line; raise, before a weight is read, if it is none."""
+    """Return the Observation of a command line; raise, before a weight is read, if it is none."""
     from ..model.prompt import check_known
     from ..policy import declared
     config = declared(args.checkpoint, options)

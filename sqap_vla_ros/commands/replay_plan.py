@@ -129,8 +129,8 @@ def _looking(args, config, variants, topics, infos, shown,
             options, needs_localization=not missing, require_localization=bool(
                 options.require_localization and variants.protects))
     return LookOptions(
-        observers, shown[0], state_of(variants.config), (), config.image_timeout, args.instruction.strip(),
-        config.max_instruction_length, infos,
+        observers, shown[0], state_of(variants.config), (), config.image_timeout,
+        args.instruction.strip(), config.max_instruction_length, infos,
         chosen_episodes(args.episodes, recording, topics.images[shown[0]]), args.start, args.end,
         args.stride, shown), notes
 

@@ -10,9 +10,9 @@ gripper's joint is, m or rad.  joint:NAME: where another joint is.  A minus befo
 last two turns its sign.
 
 Presets: libero: what the client of LIBERO's data sets tells (openvla-oft: run_libero_eval.py,
-prepare_observation); of the fingers one closes as the other does, and their positions have opposite
-signs.  There is none for bridge_orig, whose angles are from a pose of its own, nor for ALOHA, where
-each robot names its joints otherwise.
+prepare_observation); the positions of the two fingers mirror each other.  There is none for
+bridge_orig, whose angles are from a pose of its own, nor for ALOHA, where each robot names its
+joints otherwise.
 """
 
 from __future__ import annotations

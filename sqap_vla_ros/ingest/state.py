@@ -42,7 +42,7 @@ def check_state(names: Sequence[str], gripper_joint: str) -> None:
 
 
 def state_of(config) -> tuple[str, ...]:
-    """Return the names of the values of a checkpoint's state, () for none; config: a CheckpointConfig."""
+    """Return the names of the values of the state that a CheckpointConfig takes, () for none."""
     if not config.model.state_dim:
         return ()
     return config.state_names or STATE_NAMES

@@ -122,7 +122,7 @@ def test_a_state_that_nobody_declared_moves_nothing():
 
 
 @pytest.mark.parametrize('told, text', [
-    ('liber', r"preset 'liber' is unknown \(did you mean 'libero'\?\): there are \['libero'\], or"),
+    ('liber', r"preset 'liber' is unknown \(did you mean 'libero'\?\): there are \['libero'\], "),
     (['x', 'y'], r'state names 2 values \(x y\), the network takes 8'),
     (['x'] * 7 + ['griper'], r"'griper' is no value of a robot \(did you mean 'gripper'\?\)"),
     (['joint:'] * 8, "'joint:' is no value"), (['-x'] * 8, "'-x' is no value of a robot"),
