@@ -40,9 +40,10 @@ class LookOptions:
     observers: ObserverOptions by camera, '' for the only one; main: the camera whose images are
     asked about, the first that the policy sees.  state_names: what the policy needs.
     joint_names: in the results; empty for all that are recorded.  image_timeout: s, see the
-    node's parameter.  instruction: in place of the recorded one.  infos: camera_info by camera, in place of the recorded ones.  episodes: their
-    places, None for all.  start_s, end_s: from the beginning of each episode; stride: of so many
-    images one is looked at.  seen: all cameras that the policy sees, empty for main alone.
+    node's parameter.  instruction: in place of the recorded one.  infos: camera_info by camera,
+    in place of the recorded ones.  episodes: their places, None for all.  start_s, end_s: from
+    the beginning of each episode; stride: of so many images one is looked at.
+    seen: all cameras that the policy sees, empty for main alone.
     """
 
     observers: Mapping[str, ObserverOptions]
