@@ -16,10 +16,12 @@ import json
 from pathlib import Path
 
 from .checkpoint_files import digest, fingerprint
+from .conventions import image_doubts
 from .plan import BASELINE, Job, plan_rows, Row, VARIANTS
 from .progress import Progress
 from .rollouts import MAX_STEPS
 from .seeds import episode_seeds, TEST_SEEDS
+from .simulated_robot import check_cameras
 from .table import summarize, table_text
 from .workers import require_simulator, run_episodes, Scene
 from ..errors import ConfigError
@@ -118,6 +120,9 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     source = source.with_key(options.policy.unnorm_key)
     config = with_options(source.config, options.policy)
     check_action_space(config.action_space)
+    check_cameras(config.cameras)
+    for doubt in image_doubts(config):
+        print(f'note: {doubt}')
     record = config.quantization
     stored = record.get('precision', 'fp')
     options = dataclasses.replace(

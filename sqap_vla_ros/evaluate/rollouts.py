@@ -10,21 +10,16 @@ through ROS with the same seed gives the same episodes, and test/ros/test_ros_on
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import numpy as np
 
+from .conventions import middle_state, takes_the_benchmarks_frames
+from .simulated_robot import SimulatedRobot
 from ..control.command import STOP
 from ..control.commander import Commander
 from ..errors import ConfigError, ObservationError
-from ..geometry.transform_buffer import TransformBuffer
-from ..ingest.joints import JointHistory
-from ..ingest.observer import Heard, Observer, ObserverOptions
 from ..model.prompt import PAD
 from ..observation import Observation
-from ..sim.sensors import (
-    BASE_FRAME, camera_info_fields, END_EFFECTOR_FRAME, FINGER_TRAVEL_M, GRIPPER_JOINT,
-    joint_state_fields, pose_of)
 from ..sim.units import COMMAND_SCALES
 
 # what the policy is given instead of the truth
@@ -32,17 +27,10 @@ CONTROLS = {
     'none': 'everything as it is',
     'blank-image': 'a black image; instruction and proprioception as they are',
     'other-instruction': "another task's instruction than the one that is judged",
-    'no-state': 'the mean proprioception of the training data',
+    'no-state': 'the mean proprioception of the training data, or the middle of its range',
     'state-only': 'a black image and an empty instruction; proprioception as it is',
 }
 MAX_STEPS = 300
-
-
-CAMERA_FRAME = 'camera_optical_frame'
-# The parameters of vla_node in config/libero_sim.yaml.
-OBSERVER = ObserverOptions(
-    base_frame=BASE_FRAME, end_effector_frames=(END_EFFECTOR_FRAME,), gripper_joint=GRIPPER_JOINT,
-    gripper_open_position=FINGER_TRAVEL_M, gripper_closed_position=0.0, lockstep=True)
 
 
 @dataclass(frozen=True)
@@ -61,41 +49,14 @@ class EpisodeResult:
     fault: str = ''
 
 
-class SimulatedRobot:
-    """What vla_node would hear of the simulator, and the Observer that it would have."""
-
-    def __init__(self, env, state_names=(), needs_localization: bool = True):
-        """Look at an environment in one episode, for its camera stands still."""
-        self._env, self._transforms = env, TransformBuffer()
-        self._transforms.insert(BASE_FRAME, CAMERA_FRAME, pose_of(env.camera_pose()), static=True)
-        roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
-        self._info = SimpleNamespace(binning_x=0, binning_y=0, roi=roi, **camera_info_fields(
-            env.camera_intrinsics(), env.image_size))
-        self._heard = Heard(joints=JointHistory([GRIPPER_JOINT]))
-        self._observer = Observer(replace(OBSERVER, needs_localization=needs_localization),
-                                  self._heard, self._transforms, state_names)
-
-    def observe(self, time_ns: int, instruction: str) -> Observation:
-        """Return what is seen and measured now; raises as Observer.observe does."""
-        image = self._env.render()
-        header = SimpleNamespace(frame_id=CAMERA_FRAME, stamp=SimpleNamespace(
-            sec=time_ns // 10**9, nanosec=time_ns % 10**9))
-        self._transforms.insert(BASE_FRAME, END_EFFECTOR_FRAME,
-                                pose_of(self._env.end_effector_pose(), time_ns))
-        self._heard.joints.add(SimpleNamespace(header=header, **joint_state_fields(self._env)))
-        self._info.header, self._heard.camera_info = header, self._info
-        height, width = image.shape[:2]
-        message = SimpleNamespace(header=header, height=height, width=width, encoding='rgb8',
-                                  step=3 * width, data=image.tobytes())
-        return self._observer.observe(message, instruction)[0]
-
-
 def controlled(observation: Observation, control: str, mean_state=None) -> Observation:
-    """Return what a control leaves of it; mean_state: float32 [S], shown under 'no-state'."""
+    """Return what a control leaves of it; mean_state: [S], shown under 'no-state'."""
     if control in ('blank-image', 'state-only'):
-        return replace(observation, image=np.zeros_like(observation.image))
+        views = {name: replace(view, image=np.zeros_like(view.image))
+                 for name, view in observation.views.items()}
+        return replace(observation, image=np.zeros_like(observation.image), views=views)
     if control == 'no-state':
-        return replace(observation, state=np.asarray(mean_state, np.float32))
+        return replace(observation, state=np.asarray(mean_state, observation.state.dtype))
     return observation
 
 
@@ -107,7 +68,7 @@ def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',
     control: one of CONTROLS.  start: seed of the initial state, None for `seed`.  Raises
     ConfigError for a control that this environment or policy cannot serve.
     """
-    mean_state = policy.statistics.get('state_mean')
+    mean_state = middle_state(policy.statistics)
     if control == 'no-state' and mean_state is None:
         raise ConfigError('no-state needs a policy with proprioception')
     env.reset(seed if start is None else start, instruction)
@@ -133,8 +94,11 @@ class Drive:
         space, selection = policy.config.action_space, policy.selection
         env.command_scale = COMMAND_SCALES[space.kind]
         self._env, self._policy, self._shown = env, policy, shown
-        self._robot = SimulatedRobot(env, policy.state_names, needs_localization=(
-            selection is not None and selection.method == 'sqap' and selection.protect))
+        self._robot = SimulatedRobot(
+            env, policy.state_names, needs_localization=(
+                selection is not None and selection.method == 'sqap' and selection.protect),
+            cameras=policy.cameras, upside_down=takes_the_benchmarks_frames(
+                policy.image_transform))
         self._commander = Commander(space, env.command_scale.limits, lockstep=True)
         self._gripper, self._spent_ms, self._count = 1.0, 0.0, 0
         self.fault = ''

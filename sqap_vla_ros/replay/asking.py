@@ -13,6 +13,7 @@ from .results import DROPPED
 from ..control.action_space import TWIST_NAMES
 from ..control.command import Measured
 from ..errors import ConfigError, ObservationError
+from ..evaluate.conventions import middle_state
 from ..evaluate.plan import Row
 from ..evaluate.rollouts import controlled, told_instruction
 from ..geometry.transform_buffer import Pose
@@ -58,7 +59,7 @@ class Asked:
         self.arm_names = TWIST_NAMES if self.space.is_cartesian else joint_names
         self.position_width = 7 if self.space.is_cartesian else len(joint_names)
         self.patches = policy.grid[0] * policy.grid[1]
-        self._mean_state = policy.statistics.get('state_mean')
+        self._mean_state = middle_state(policy.statistics)
 
     def nothing(self, problem: str = '') -> Answered:
         """Return no answer."""

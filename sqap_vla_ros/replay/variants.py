@@ -17,6 +17,7 @@ import numpy as np
 
 from .asking import Asked
 from ..errors import ConfigError
+from ..evaluate.conventions import middle_state
 from ..evaluate.evaluation import check_keep, usual_variants
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
@@ -103,7 +104,7 @@ class Variants:
                 raise ConfigError('the control other-instruction needs another instruction, and '
                                   f'{self.options.checkpoint} names '
                                   f'{len(self.config.instructions)}: give --other-instruction')
-        if 'no-state' in controls and 'state_mean' not in self._source.statistics():
+        if 'no-state' in controls and middle_state(self._source.statistics()) is None:
             raise ConfigError('the control no-state needs a policy that takes the state of the '
                               'arm; this one does not')
 

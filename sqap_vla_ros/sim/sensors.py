@@ -13,6 +13,10 @@ from scipy.spatial.transform import Rotation
 from ..geometry.transform_buffer import Pose
 
 BASE_FRAME, END_EFFECTOR_FRAME = 'base', 'end_effector'
+# LIBERO's data tell the state of this frame in that world: the hand's place is the end effector's,
+# and its axes are those of robosuite's body right_hand, on which the gripper is turned.
+WORLD_FRAME, HAND_FRAME = 'world', 'libero_hand'
+HAND_ON_END_EFFECTOR = np.array([[0., -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 # As the drivers of a real Panda publish them: both fingers at half the hand's opening.
 JOINT_NAMES = (*(f'panda_joint{number}' for number in range(1, 8)),
                'panda_finger_joint1', 'panda_finger_joint2')

@@ -9,8 +9,14 @@ import pytest
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
-from sqap_vla_ros.evaluate.rollouts import (
-    controlled, run_episode, SimulatedRobot, told_instruction)
+from sqap_vla_ros.evaluate.conventions import image_doubts, middle_state
+from sqap_vla_ros.evaluate.rollouts import controlled, run_episode, told_instruction
+from sqap_vla_ros.evaluate.simulated_robot import (
+    as_the_benchmark_shows_it, check_cameras, SimulatedRobot)
+from sqap_vla_ros.formats.checkpoint import CheckpointConfig
+from sqap_vla_ros.geometry.image_presets import PRESETS
+from sqap_vla_ros.geometry.image_transform import ImageTransform
+from sqap_vla_ros.geometry.patches import protected_distances
 from sqap_vla_ros.observation import ActionChunk, STATE_NAMES
 from sqap_vla_ros.policy import load_policy
 from tiny_checkpoint import save_tiny_checkpoint
@@ -23,7 +29,8 @@ class ExpertPolicy:
         from sqap_vla_ros.sim.expert import Expert
         self.config = SimpleNamespace(action_space=ActionSpace(execute_steps=1))
         self.expert, self.seen, self.resets, self.statistics = Expert(env), [], 0, {}
-        self.selection, self.state_names = None, ()
+        self.selection, self.state_names, self.cameras = None, (), ()
+        self.image_transform = ImageTransform((224, 224))
 
     def reset(self):
         self.resets += 1
@@ -99,6 +106,95 @@ def test_the_protected_point_is_where_the_gripper_is_seen(env):
     rows, cols = np.nonzero(np.isin(fingers, env.geom_ids('gripper0_finger')))
     u, v = protected.pixels[0]
     assert abs(u - cols.mean()) < 12 and rows.min() - 12 < v < rows.max() + 12
+
+
+@pytest.mark.parametrize('cameras', [('full', 'wrist'), ('hand_camera', 'front')])
+def test_two_cameras_are_seen_by_the_names_and_in_the_order_of_the_checkpoint(env, cameras):
+    env.reset(3, env.instructions[0])
+    robot = SimulatedRobot(env, cameras=cameras)
+    for step in range(2):
+        seen = robot.observe(step * 50_000_000, 'x')
+        assert (seen.camera, *seen.views) == cameras
+        for name in cameras:
+            view = seen.view(name)
+            on_hand = 'wrist' in name or 'hand' in name
+            np.testing.assert_array_equal(
+                view.image, env.render_wrist() if on_hand else env.render())
+            assert view.stamp_ns == seen.stamp_ns and view.protected.names == ('end_effector',)
+        env.step([0.1, 0, -0.1, 0, 0, 0], 1.0)
+    hand = seen.view(next(name for name in cameras if name not in ('full', 'front')))
+    np.testing.assert_allclose(hand.protected.pixels[0], [127.5, 213.5], atol=0.1)
+
+
+def test_a_single_camera_is_the_one_on_the_hand_if_it_is_named_so(env):
+    env.reset(3, env.instructions[0])
+    for cameras, expected in ((('wrist',), env.render_wrist()), (('front',), env.render()),
+                              ((), env.render())):
+        np.testing.assert_array_equal(
+            SimulatedRobot(env, cameras=cameras).observe(0, 'x').image, expected)
+
+
+@pytest.mark.parametrize('cameras', [
+    ('full', 'side'), ('wrist', 'hand'), ('full', 'left_wrist', 'right_wrist')])
+def test_cameras_that_the_simulator_has_not_are_refused(cameras):
+    with pytest.raises(ConfigError, match=f'{len(cameras)} cameras, .*{cameras[1]}.*has two'):
+        check_cameras(cameras)
+
+
+def test_what_is_protected_goes_with_the_pixels_through_turn_resize_and_crop(env):
+    """A white spot where the end effector is seen comes out in the patch that is protected."""
+    env.reset(3, env.instructions[0])
+    cameras, size, grid = ('full', 'wrist'), (224, 224), (16, 16)
+    plain = SimulatedRobot(env, cameras=cameras).observe(0, 'x')
+    seen = SimulatedRobot(env, cameras=cameras, upside_down=True).observe(0, 'x')
+    upright = ImageTransform(size, **{**PRESETS['libero'], 'rotate_180': False, 'mirror': True})
+    for name in cameras:
+        view, before = seen.view(name), plain.view(name)
+        np.testing.assert_array_equal(view.image, before.image[::-1])
+        image = np.zeros_like(view.image)
+        u, v = np.round(view.protected.pixels[0]).astype(int)
+        image[v - 1:v + 2, u - 1:u + 2] = 255
+        transform = ImageTransform(size, **PRESETS['libero'])
+        spot = transform.apply(image)[..., 0].argmax()
+        patch = spot // size[1] // 14 * grid[1] + spot % size[1] // 14
+        found, same = (protected_distances(
+            points.protected.pixels, points.protected.radii_px, (256, 256), way, grid)
+            for points, way in ((view, transform), (before, upright)))
+        assert found[patch] <= np.sqrt(0.5) and np.isfinite(found).sum() < 40
+        np.testing.assert_allclose(found, same, atol=1e-5)
+
+
+def test_an_observation_upside_down_twice_is_itself(env):
+    env.reset(3, env.instructions[0])
+    seen = SimulatedRobot(env, cameras=('full', 'wrist')).observe(0, 'x')
+    twice = as_the_benchmark_shows_it(as_the_benchmark_shows_it(seen))
+    for name in ('full', 'wrist'):
+        np.testing.assert_array_equal(twice.view(name).image, seen.view(name).image)
+        np.testing.assert_allclose(
+            twice.view(name).protected.pixels, seen.view(name).protected.pixels)
+
+
+def test_a_public_checkpoint_without_the_turn_of_libero_is_doubted():
+    def doubts(prompt='openvla', **image):
+        return list(image_doubts(CheckpointConfig(prompt=prompt, image=image)))
+    assert '"image": "libero"' in doubts()[0] and 'left and right as they are' in doubts()[0]
+    assert 'upside down;' in doubts(rotate_180=True)[0]
+    assert not doubts(mirror=True) and not doubts(**PRESETS['libero']) and not doubts('words')
+
+
+def test_the_middle_state_is_the_mean_or_the_middle_of_the_range():
+    np.testing.assert_array_equal(middle_state({'state_mean': np.ones(2)}), [1, 1])
+    low, high = np.array([0.0, -2.0]), np.array([1.0, 2.0])
+    np.testing.assert_array_equal(middle_state({'state_low': low, 'state_high': high}), [0.5, 0])
+    assert middle_state({}) is None
+
+
+def test_controls_blank_the_images_of_all_cameras(env):
+    env.reset(0, env.instructions[0])
+    seen = SimulatedRobot(env, cameras=('full', 'wrist')).observe(0, 'x')
+    blank = controlled(seen, 'blank-image')
+    assert seen.view('wrist').image.any() and seen.view('full').image.any()
+    assert not blank.view('wrist').image.any() and not blank.view('full').image.any()
 
 
 def test_controls_change_only_what_they_name(env):
