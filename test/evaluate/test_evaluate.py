@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.errors import ConfigError, ObservationError
-from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
 from sqap_vla_ros.evaluate.conventions import image_doubts, middle_state
+from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
 from sqap_vla_ros.evaluate.rollouts import controlled, run_episode, told_instruction
 from sqap_vla_ros.evaluate.simulated_robot import (
     as_the_benchmark_shows_it, check_cameras, SimulatedRobot)
