@@ -12,11 +12,16 @@ import re
 import torch
 
 from .foreign import MERGE
-from .tensors import forget_pages
+from .tensors import forget_pages, wrapper
 from ..errors import CheckpointError
 
 _FIRST = re.compile(r'(.*)\.lora_A\.(?:default\.)?weight')
 _BASE = '.base_layer.'
+
+
+def unwrapped(reader) -> dict[str, str]:
+    """Return {name without what DDP or torch.compile puts before all: name} of a reader."""
+    return {name.removeprefix(wrapper(reader.shapes)): name for name in reader.shapes}
 
 
 class JoinedReader:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .checkpoint import read_json
 from .foreign import MERGE
-from .joined import JoinedReader, MergedReader
+from .joined import JoinedReader, MergedReader, unwrapped
 from .tensors import SafetensorsReader
 from ..errors import CheckpointError
 from ..support.validation import is_count, is_number
@@ -37,12 +37,11 @@ def with_adapter(base, folder: Path, without: str = '') -> MergedReader:
     adapter = SafetensorsReader(folder, WEIGHTS)
     names = {name.removeprefix(PREFIX): name for name in adapter.shapes
              if not (without and name.removeprefix(PREFIX).startswith(without))}
-    joined = JoinedReader(folder, [(base, {name: name for name in base.shapes}), (adapter, names)])
-    return MergedReader(joined, factor)
+    return MergedReader(JoinedReader(folder, [(base, unwrapped(base)), (adapter, names)]), factor)
 
 
 def named_base(folder: Path) -> str:
-    """Return the name or the path of the base model that an adapter was trained on, '' if none."""
+    """Return the name or path of the base model that an adapter was trained on, '' if none."""
     name = read_json(folder / CONFIG).get('base_model_name_or_path')
     return name if isinstance(name, str) else ''
 

@@ -38,6 +38,13 @@ def action_width(entry, source: str) -> int:
         raise CheckpointError(_lacking(entry, source, error)) from error
 
 
+def width_of(entry, part: str) -> int | None:
+    """Return how many values a data set's actions, or its proprio, have; None for no such ones."""
+    values = entry.get(part) if isinstance(entry, dict) else None
+    bounds = [values.get(name) for name in ('q99', 'max')] if isinstance(values, dict) else []
+    return next((len(found) for found in bounds if isinstance(found, list)), None)
+
+
 def _lacking(entry, source: str, error) -> str:
     """Return what a data set's statistics lack, and what they have."""
     found = entry.get('action', entry) if isinstance(entry, dict) else entry
@@ -92,6 +99,9 @@ def _oft_statistics(entry, model: VLAConfig, normalization: str, source: str) ->
     if model.state_dim:
         state = _oft_bounds(entry, 'proprio', model.state_dim, normalization,
                             'proprio_projector--*.pt takes', source)
+        if (state['low'] == state['high']).all():
+            raise CheckpointError(f'{source}: proprio has no value that ever changes, and a state '
+                                  'cannot be normalised by that: compute it from the data set')
         found.update({f'state_{name}': values for name, values in state.items()})
     return found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from .checkpoint import CheckpointConfig, read_json, settle_rows
 from .deployment import Deployment, FILE, named_cameras, read_deployment
 from .fused import image_options, UNUSED_NOTE
-from .norm_stats import by_data_set
+from .norm_stats import by_data_set, width_of
 from .oft_body import Body, open_body
 from .oft_constants import choose, Constants, default_cameras, state_names
 from .oft_parts import check_parts, find_parts, head_reading, head_sizes, with_heads
@@ -49,11 +49,7 @@ def open_oft(directory: Path, content: dict, tokenizer=None) -> Source:
     check_parts(directory, parts, deployment.oft)
     body = open_body(directory, content, deployment.oft.base, 'vision_backbone' in parts)
     source = str(body.directory / 'config.json')
-    if body.content.get('model_type') != 'openvla':
-        raise CheckpointError(f'{source}: model_type is {body.content.get("model_type")!r}, and '
-                              f'{", ".join(path.name for path in parts.values())} belong to an '
-                              'OpenVLA-OFT, whose is "openvla"')
-    check_architecture(body.content, source)
+    _check_model(body.content, parts, source)
     tensors = with_heads(body.reader, parts, _prefixes(body.content, parts, source))
     stats, default_key = _statistics(directory, body.content, parts)
     try:
@@ -68,8 +64,19 @@ def open_oft(directory: Path, content: dict, tokenizer=None) -> Source:
                   (*body.notes, *notes, UNUSED_NOTE, *tensors.notes))
 
 
+def _check_model(content: dict, parts: Mapping[str, Path], source: str) -> None:
+    """Raise CheckpointError unless config.json is of an OpenVLA that this engine runs."""
+    if not content:
+        raise CheckpointError(f'{source} is missing: copy the directory again, whole')
+    if content.get('model_type') != 'openvla':
+        found = ', '.join(path.name for path in parts.values()) or f'"oft" in {FILE}'
+        raise CheckpointError(f'{source}: model_type is {content.get("model_type")!r}, and {found}'
+                              ' can only be of an OpenVLA-OFT, whose is "openvla"')
+    check_architecture(content, source)
+
+
 def _prefixes(content: dict, parts: Mapping[str, Path], source: str) -> dict[str, str]:
-    """Return the prefixes of an OpenVLA's names; its output layer is of the head, or unused."""
+    """Return the prefixes of an OpenVLA's names; its output layer is the head's, or unused."""
     unused = {} if 'action_head' not in parts else {'language_model.lm_head.': 'lm_head.'}
     return {**prefixes(content, source), **unused}
 
@@ -100,11 +107,12 @@ def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[
     shapes = Shapes(tensors.shapes, directory)
     head = _head(shapes, tensors, parts, body.content, model['llm'])
     state = _state_sizes(shapes)
+    _check_widths(stats, key, parts, head, state['state_dim'], STATISTICS)
     constants = choose(
         deployment.oft, [key] if key else sorted(stats), len(deployment.cameras),
         head.get('action_dim'), state['state_dim'], str(directory))
     tensors.without(r'lm_head\.')
-    _check_driving(directory, deployment, constants, state['state_dim'])
+    _check_driving(directory, deployment, constants, parts)
     names, state_note = state_names(constants.platform, deployment.state, state['state_dim'],
                                     str(directory / FILE))
     config = CheckpointConfig(
@@ -147,13 +155,28 @@ def _state_sizes(shapes: Shapes) -> dict:
 
 
 def _check_driving(directory: Path, deployment: Deployment, constants: Constants,
-                   state_dim: int) -> None:
-    """Raise CheckpointError where a robot would be driven without a state by mistake."""
-    usual = constants.platform.state_dim if constants.platform else 0
-    declares = isinstance(deployment.action_space, ActionSpace)
-    if declares and usual and not state_dim and deployment.oft.proprio is None:
-        raise CheckpointError(
-            f'{directory} has no proprio_projector--*.pt, and checkpoints of '
-            f'{constants.platform.name} usually take a state of {usual} values: download the '
-            'file, or, if it was trained without a state, write {"oft": {"proprio": false}} into '
-            f'{FILE}')
+                   parts: Mapping[str, Path]) -> None:
+    """Raise CheckpointError where a robot would be driven without a file that got lost."""
+    usual = constants.platform
+    if usual is None or not isinstance(deployment.action_space, ActionSpace):
+        return
+    for part, flag, said, is_usual in (
+            ('proprio_projector', 'proprio', deployment.oft.proprio, usual.state_dim > 0),
+            ('vision_backbone', 'film', deployment.oft.film, usual.film)):
+        if is_usual and part not in parts and said is None:
+            raise CheckpointError(
+                f'{directory} has no {part}--*_checkpoint.pt, which checkpoints of {usual.name} '
+                'usually have: download it, or, if it was trained without, write '
+                f'{{"oft": {{"{flag}": false}}}} into {FILE}')
+
+
+def _check_widths(stats: dict, key: str, parts: Mapping[str, Path], head: dict, state_dim: int,
+                  source: str) -> None:
+    """Raise CheckpointError for heads of another width than the chosen statistics have."""
+    for name, part, width in (('action', 'action_head', head.get('action_dim')),
+                              ('proprio', 'proprio_projector', state_dim)):
+        found = width_of(stats.get(key), name)
+        if part in parts and found is not None and found != width:
+            raise CheckpointError(
+                f'{parts[part]} is for {width} values, and {name} of {key} in {source} has '
+                f'{found}: the files belong to different checkpoints')

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import os
 from pathlib import Path
 
 from .checkpoint import read_json
@@ -60,19 +61,20 @@ def _merged(directory: Path, content: dict, adapter: Path | None, base: str | No
         raise CheckpointError(f'{directory} has weights and no {ADAPTER}/, and deployment.json '
                               f'names the base model {base!r}: take "base" out')
     notes = () if adapter is None else (
-        f'{ADAPTER}/ is not read: what it adds is in the weights, as the trainer leaves it; if '
-        'they are those of the base model, write {"oft": {"base": "."}} into deployment.json',)
+        f'{ADAPTER}/ is not read: what it adds is in the weights already, as the trainer leaves '
+        'them; if it is not, write {"oft": {"base": "."}} into deployment.json',)
     return Body(SafetensorsReader(directory), content, directory, notes)
 
 
 def _base_directory(directory: Path, adapter: Path, base: str | None) -> Path:
     """Return the base model's directory; raise CheckpointError, saying how to tell it."""
     named = named_base(adapter)
-    place = directory / (base if base is not None else named)
+    place = Path(os.path.normpath(directory / (base if base is not None else named)))
     if (base is not None or Path(named).is_absolute()) and (place / 'config.json').is_file():
         return place
     reason = (f'{place} has no config.json' if base is not None else
-              f'it says that this is {named or "some base model"}')
+              f'{ADAPTER_CONFIG} there says that it is for '
+              f'{named or "a base model without a name"}')
     raise CheckpointError(
         f'{directory} has an adapter that is not merged, in {adapter.name}/, and {reason}: '
         'download the base model, and name its directory in deployment.json, such as '

@@ -25,7 +25,7 @@ CAMERAS = {2: ('full', 'wrist'), 3: ('full', 'left_wrist', 'right_wrist')}
 
 @dataclass(frozen=True)
 class Platform:
-    """What the trainer assumes for the robots and data of one name."""
+    """What the trainer assumes for the robots and data of one name; film: what is usual."""
 
     name: str
     chunk_length: int
@@ -33,6 +33,7 @@ class Platform:
     state_dim: int
     normalization: str
     images: int
+    film: bool = False
 
     def fits(self, action_dim: int | None, state_dim: int) -> bool:
         """Whether tensors of these widths can be of it; 0 and None: there are none."""
@@ -45,7 +46,7 @@ class Platform:
 
 
 PLATFORMS = (
-    Platform('libero', 8, 7, 8, 'q01_q99', 2), Platform('aloha', 25, 14, 14, 'min_max', 3),
+    Platform('libero', 8, 7, 8, 'q01_q99', 2), Platform('aloha', 25, 14, 14, 'min_max', 3, True),
     Platform('bridge', 5, 7, 7, 'q01_q99', 1))
 
 
@@ -144,6 +145,8 @@ def state_names(platform: Platform | None, given: tuple[str, ...], width: int,
             f'{source}: state names {len(given)} values, {list(given)}, and '
             + (f'proprio_projector--*.pt takes {width}' if width else
                'the checkpoint takes none: it has no proprio_projector--*.pt'))
+    if not width:
+        return (), ('its answers depend on no state: there is no proprio_projector--*.pt',)
     known = given or (STATES.get(platform.name, ()) if platform else ())
     if len(known) == width:
         return known, ()

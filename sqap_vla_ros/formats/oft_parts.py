@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 import re
 
-from .joined import JoinedReader, MergedReader
+from .joined import JoinedReader, MergedReader, unwrapped
 from .oft_options import OFTOptions
 from .pickles import StateReader
 from .sizes import Shapes
@@ -89,18 +89,34 @@ def with_heads(body, parts: Mapping[str, Path], prefixes: Mapping[str, str]) -> 
 
     body: the reader of the OpenVLA.  prefixes: for its names, see RenamedReader.
     """
-    readers = {part: open_part(path) for part, path in parts.items()}
-    names = {name: name for name in body.shapes}
+    names = unwrapped(body)
     joined: list = [(body, names)]
-    if 'vision_backbone' in readers:
-        vision = film_vision(readers.pop('vision_backbone'))
-        joined = [(body, {name: name for name in names
-                          if not name.startswith('vision_backbone.')}),
-                  (vision, {name: name for name in vision.shapes})]
-    joined += [(reader, {f'{part}.{name}': name for name in reader.shapes})
-               for part, reader in readers.items()]
+    for part, path in parts.items():
+        reader = open_part(path)
+        if part == 'vision_backbone':
+            vision = film_vision(reader)
+            names = {name: theirs for name, theirs in names.items()
+                     if not name.startswith('vision_backbone.')}
+            joined = [(body, names), (vision, {name: name for name in vision.shapes})] + joined[1:]
+        else:
+            check_names(reader, part)
+            joined.append((reader, {f'{part}.{ours}': theirs
+                                    for ours, theirs in unwrapped(reader).items()}))
     reader = JoinedReader(body.path, joined)
     return RenamedReader(reader, {**prefixes, **PROJECTORS, **_head_prefixes(reader.shapes)})
+
+
+def check_names(reader, part: str) -> None:
+    """Raise CheckpointError for a file whose tensors are not those of a part of its name."""
+    names = unwrapped(reader)
+    wanted = tuple(trunk.partition('.')[2] for trunk in TRUNKS.values())
+    fits = (any(name.startswith(wanted) for name in names) if part == 'action_head'
+            else set(names) == {f'fc{n}.{leaf}' for n in (1, 2) for leaf in ('weight', 'bias')})
+    if not fits:
+        raise CheckpointError(
+            f'{reader.files[0]} is no {part} of OpenVLA-OFT: it has {sorted(names)[:3]}, expected '
+            + (f'names that begin with {" or ".join(wanted)}' if part == 'action_head' else
+               'fc1 and fc2, weight and bias of each') + ': copy it again')
 
 
 def _head_prefixes(names) -> dict[str, str]:
@@ -126,19 +142,16 @@ def film_vision(reader) -> MergedReader:
             f'{reader.files[0]} has no FiLM layers (blocks.i.scale and blocks.i.shift), which are '
             'what such a file is for: copy it again, or move it elsewhere if the model was '
             'trained without FiLM')
-    names = {re.sub(r'(\.blocks\.\d+)\.block\.', r'\1.', name): name for name in reader.shapes}
+    names = {re.sub(r'(\.blocks\.\d+)\.block\.', r'\1.', ours): theirs
+             for ours, theirs in unwrapped(reader).items()}
     return MergedReader(JoinedReader(reader.files[0], [(reader, names)]),
                         lambda rank: min(rank, _USUAL_ALPHA) / rank)
 
 
 def head_reading(tensors: RenamedReader, parts: Mapping[str, Path]) -> str:
-    """Return how an action head answers, by the names of its tensors; raise CheckpointError."""
-    found = tensors.theirs('head.fc1.weight') if tensors.has('head.fc1.weight') else ''
-    reading = next((name for name, trunk in TRUNKS.items() if found.startswith(trunk)), None)
-    if reading is None:
-        raise CheckpointError(
-            f'{parts["action_head"]} is no action head of OpenVLA-OFT: its tensors do not begin '
-            f'with {" or ".join(trunk.partition(".")[2] for trunk in TRUNKS.values())}')
+    """Return how an action head answers; raise CheckpointError if a file does not fit that."""
+    found = tensors.theirs('head.fc1.weight')
+    reading = 'diffusion' if found.startswith(TRUNKS['diffusion']) else 'regression'
     if (reading == 'diffusion') != ('noisy_action_projector' in parts):
         raise CheckpointError(
             f'{parts["action_head"]} is a head that diffuses, and noisy_action_projector--*.pt, '
