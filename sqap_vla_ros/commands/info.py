@@ -199,9 +199,10 @@ def state_lines(source) -> Iterator[tuple[str, str]]:
     names = config.state_names or (STATE_NAMES if config.model.state_dim else ())
     if not names:
         return
-    yield 'state', f'{len(names)} values: {" ".join(names)}'
     if not config.unnorm_key or config.model.head.kind != 'oft':
+        yield 'state', f'{len(names)} values: {" ".join(names)}'
         return
+    yield 'state', f'{len(names)} values, clipped to'
     stats = source.statistics()
     for name, low, high in zip(names, stats['state_low'], stats['state_high']):
         yield f'  {name}', f'{low:8.4f} .. {high:.4f}'

@@ -17,7 +17,7 @@ from .deployment import Deployment, FILE, named_cameras, read_deployment
 from .fused import image_options, UNUSED_NOTE
 from .norm_stats import by_data_set, width_of
 from .oft_body import Body, open_body
-from .oft_constants import choose, Constants, default_cameras, state_names
+from .oft_constants import choose, Constants, state_names
 from .oft_parts import check_parts, find_parts, head_reading, head_sizes, with_heads
 from .openvla import (
     check_architecture, model_config, prefixes, preprocessor, statistics, token_head, vision_ids)
@@ -122,8 +122,7 @@ def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[
             'prune_layer': min(PRUNE_LAYER, model['llm'].num_layers),
             'head': _head_config(head, constants, deployment)}),
         action_space=deployment.action_space, ensemble=deployment.ensemble,
-        cameras=named_cameras(deployment, constants.images, directory)
-        or default_cameras(constants.images), prompt='oft',
+        cameras=named_cameras(deployment, constants.images, directory), prompt='oft',
         state_names=names, normalization=constants.normalization, unnorm_key=key,
         **image_options(preprocessor(directory, preprocessor(body.directory, body.content)),
                         deployment.image, source, len(vision_ids(body.content, source))))

@@ -62,7 +62,8 @@ def _merged(directory: Path, content: dict, adapter: Path | None, base: str | No
                               f'names the base model {base!r}: take "base" out')
     notes = () if adapter is None else (
         f'{ADAPTER}/ is not read: what it adds is in the weights already, as the trainer leaves '
-        'them; if it is not, write {"oft": {"base": "."}} into deployment.json',)
+        'them; for weights of the base model, write {"oft": {"base": "."}} into '
+        'deployment.json',)
     return Body(SafetensorsReader(directory), content, directory, notes)
 
 

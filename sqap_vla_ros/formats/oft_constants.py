@@ -20,7 +20,6 @@ from ..errors import CheckpointError
 
 EXAMPLE = '{"oft": {"chunk_length": 8, "images": 2, "normalization": "q01_q99"}}'
 BOUNDS_TEXT = {'q01_q99': 'q01 .. q99', 'min_max': 'min .. max'}
-CAMERAS = {2: ('full', 'wrist'), 3: ('full', 'left_wrist', 'right_wrist')}
 
 
 @dataclass(frozen=True)
@@ -124,12 +123,6 @@ def _notes(said: dict, found: dict, platform: Platform | None, told: str) -> tup
         notes.append(f'{", ".join(assumed)}: as is usual for {platform.name}, by {told}; '
                      f'deployment.json can say otherwise, such as {EXAMPLE}')
     return tuple(notes)
-
-
-def default_cameras(images: int) -> tuple[str, ...]:
-    """Return names for the cameras of so many images, in the order of the public checkpoints."""
-    wrists = tuple(f'wrist_{index}' for index in range(1, images))
-    return CAMERAS.get(images) or ('full', *wrists) if images > 1 else ()
 
 
 def state_names(platform: Platform | None, given: tuple[str, ...], width: int,
