@@ -58,7 +58,7 @@ class Asked:
         self.space = policy.config.action_space
         self.arm_names = TWIST_NAMES if self.space.is_cartesian else joint_names
         self.position_width = 7 if self.space.is_cartesian else len(joint_names)
-        self.patches = policy.grid[0] * policy.grid[1]
+        self.patches = policy.config.model.num_visual
         self._mean_state = middle_state(policy.statistics)
 
     def nothing(self, problem: str = '') -> Answered:

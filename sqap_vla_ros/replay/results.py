@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..observation import TokenSelection
+
 DROPPED = 255  # the reason of a patch that was not kept
 
 
@@ -69,8 +71,8 @@ class Answers:
     gripper: float64 [N, T], 0 closed .. 1 open; NaN throughout for an arm without.
     actions: float32 [N, T, A], as the policy told them, in the checkpoint's units.
     latency_ms: {stage: float64 [N]}, with 'observe' (ingest), and 'total' of the policy.
-    grid: (rows, columns) of patches.  reasons: uint8 [N, P], of observation.REASONS, or DROPPED;
-    all 'preserved' without pruning.
+    grid: (rows, columns) of patches of an image.  reasons: uint8 [N, P], of observation.REASONS,
+    or DROPPED; all 'preserved' without pruning.  P is of all images that the policy takes at once.
     covered: bool [N, P], the patches that the robot's protected frames cover, for any variant.
     problems: why there is no answer, '' where there is one or the image had a problem.
     """
@@ -96,6 +98,17 @@ class Answers:
     def title(self) -> str:
         """Return the name with the control, if there is one."""
         return self.name if self.control == 'none' else f'{self.name}, {self.control}'
+
+    @property
+    def views(self) -> int:
+        """Return how many cameras' images a policy takes at once."""
+        return self.reasons.shape[1] // (self.grid[0] * self.grid[1])
+
+    def of_view(self, row: int, view: int) -> TokenSelection:
+        """Return what was kept of one camera's image in a row."""
+        kept = np.flatnonzero(self.kept[row])
+        return TokenSelection(
+            self.grid, kept, self.reasons[row][kept], self.views).of_image(view)
 
     @property
     def kept(self) -> np.ndarray:

@@ -58,8 +58,8 @@ class Replay:
         """
         names = self.new_looking().joint_names
         frames = self.looking.shown.protected_frames or self.looking.shown.end_effector_frames
-        rows, columns = self.variants.grid
-        store = Store(self.out, self.decides, frames, names, rows * columns)
+        store = Store(self.out, self.decides, frames, names,
+                      self.variants.config.model.num_visual)
         with ExitStack() as stack:
             stack.callback(store.close)
             passes, memory = self.variants.passes()
@@ -102,6 +102,7 @@ class Replay:
         sizes = store.images.read(store.done)['size']
         size = sizes[sizes.any(axis=1)][0].tolist() if sizes.any() else [0, 0]
         return Results({'memory': memory, 'image_size': size,
+                        'policy_cameras': list(self.variants.config.cameras),
                         **patch_box(self.transform, size, self.variants.grid),
                         'image_transform': asdict(self.transform)},
                        tuple(losses), images, answers, robot=robot)
@@ -168,15 +169,14 @@ class _Pass:
         return found if np.isfinite(found).all() else None
 
     def _keep(self, look: Look) -> None:
-        grid, size = self._replay.variants.grid, (0, 0)
-        covered = np.zeros(grid[0] * grid[1], bool)
+        config, size = self._replay.variants.config, (0, 0)
+        covered = np.zeros(config.model.num_visual, bool)
         if look.observation is not None:
-            view = look.observation.view(*self._replay.variants.config.cameras)
-            height, width = view.image.shape[:2]
-            size = width, height
+            views = [look.observation.view(name) for name in config.cameras or ('',)]
+            size = views[0].image.shape[1::-1]
             covered = np.isfinite(distances_of_views(
-                [(view.protected.pixels, view.protected.radii_px, (height, width))],
-                self._transform, grid, self._radius))
+                [(view.protected.pixels, view.protected.radii_px, view.image.shape[:2])
+                 for view in views], self._transform, config.model.vision.grid, self._radius))
         self._store.add_image(look, covered, size)
 
 

@@ -12,38 +12,51 @@ import numpy as np
 from . import values
 from ...errors import ObservationError
 from ...geometry.image_transform import ImageTransform
-from ...observation import ProtectedPoints, TokenSelection
+from ...observation import ProtectedPoints
 from ...tokens.overlay import draw_overlay
-
-IMAGE = '/replay/image/compressed'
 
 
 def pictured(results, pictures: Callable, recording=None) -> Iterator[tuple]:
     """
     Yield (time, topic, kind, fields) of each image and of an overlay for each variant that prunes.
 
-    pictures: see pictures.py; what cannot be read is left out.  recording: which tells the frame
-    of the images.
+    Of a policy that takes several images, the further cameras' are below their names.  pictures:
+    see pictures.py; what cannot be read is left out.  recording: which tells the frames of the
+    images.
     """
-    images, frame = results.images, None
+    images, frames = results.images, {}
     transform = _transform(results.facts)
-    pruned = [(f'/replay/{values.topic_part(answers.title)}/overlay/compressed', answers)
+    pruned = [(f'/replay/{values.topic_part(answers.title)}/', answers)
               for answers in results.answers
               if answers.control == 'none' and (~answers.kept).any()]
     for index, shown in zip(range(len(images)), pictures(range(len(images)))):
-        if not shown:
-            continue
-        camera, image = next(iter(shown.items()))
-        if frame is None:
-            frame = _frame(results.facts, camera, recording)
         time_ns, stamp_ns = int(images.times_ns[index]), int(images.stamps_ns[index])
-        yield time_ns, IMAGE, values.PICTURE, values.picture(image, stamp_ns, frame)
-        for topic, answers in pruned:
-            if answers.answered[index]:
-                drawn = draw_overlay(image, _selection(answers, index), transform,
-                                     _points(images.pixels[index]))
-                yield time_ns, topic, values.PICTURE, values.picture(
-                    drawn, stamp_ns, frame)
+        points = _points(images.pixels[index])
+        for view, (camera, image) in views_of(results.facts, shown).items():
+            if camera not in frames:
+                frames[camera] = _frame(results.facts, camera, recording)
+            below = values.below(camera, view)
+            yield (time_ns, f'/replay/{below}image/compressed', values.PICTURE,
+                   values.picture(image, stamp_ns, frames[camera]))
+            for prefix, answers in pruned:
+                if answers.answered[index]:
+                    drawn = draw_overlay(image, answers.of_view(index, view), transform,
+                                         None if view else points)
+                    yield (time_ns, f'{prefix}{below}overlay/compressed', values.PICTURE,
+                           values.picture(drawn, stamp_ns, frames[camera]))
+
+
+def views_of(facts, shown) -> dict:
+    """
+    Return {number: (camera, image)} of those shown that the policy takes, in its order.
+
+    shown: {camera: image}, that of the main one first.
+    """
+    cameras = facts.get('policy_cameras', ())
+    if len(cameras) < 2:
+        return dict(enumerate(list(shown.items())[:1]))
+    return {number: (camera, shown[camera]) for number, camera in enumerate(cameras)
+            if camera in shown}
 
 
 def _frame(facts, camera: str, recording) -> str:
@@ -60,11 +73,6 @@ def _frame(facts, camera: str, recording) -> str:
 def _transform(facts) -> ImageTransform:
     """Return what images go through on their way into the network; the whole where not told."""
     return ImageTransform(**facts.get('image_transform', {'size': (224, 224)}))
-
-
-def _selection(answers, index: int) -> TokenSelection:
-    kept = np.flatnonzero(answers.kept[index])
-    return TokenSelection(answers.grid, kept, answers.reasons[index][kept])
 
 
 def _points(pixels) -> ProtectedPoints:

@@ -116,7 +116,8 @@ class _Row:
 
     predicted_twist, predicted_pose or predicted_joints: row 0 of the answer to each image.
     predicted_poses or joint_trajectory: all its rows.  predicted_gripper, latency_ms.
-    error_<group>_<unit>: mean length over executed rows.  token_selection where it prunes.
+    error_<group>_<unit>: mean length over executed rows.  token_selection where it prunes, of
+    further cameras of the policy <camera>/token_selection.
     Of what a node would have said, in its control periods: delta_twist_cmds or joint_velocities,
     target_pose or joint_commands, gripper_command.
     """
@@ -138,8 +139,7 @@ class _Row:
             time_ns, stamp_ns = int(images.times_ns[index]), int(images.stamps_ns[index])
             found = [*self._predicted(index, stamp_ns), *self._numbers(index)]
             if self._prunes:
-                found.append(('token_selection', values.SELECTION,
-                              self._selection(index, stamp_ns)))
+                found += self._selections(index, stamp_ns)
             for name, kind, content in found:
                 yield time_ns, self._prefix + name, kind, content
 
@@ -201,12 +201,16 @@ class _Row:
         return [(name, values.FLOAT, {'data': float(number)})
                 for name, number in numbers.items() if np.isfinite(number)]
 
-    def _selection(self, index: int, stamp_ns: int) -> dict:
-        answers = self._answers
-        return values.selection(
-            answers.grid, answers.reasons[index], answers.kept[index],
-            self._results.facts.get('image_size', (0, 0)), self._results.images.pixels[index],
-            stamp_ns)
+    def _selections(self, index: int, stamp_ns: int) -> list[tuple]:
+        facts, answers = self._results.facts, self._answers
+        cameras = facts.get('policy_cameras') or [''] * answers.views
+
+        def where(view: int) -> tuple:  # only of the first one the size and the frames are known
+            return ((0, 0), {}) if view else (facts.get('image_size', (0, 0)),
+                                              self._results.images.pixels[index])
+        return [(f'{values.below(camera, view)}token_selection', values.SELECTION,
+                 values.selection(answers.of_view(index, view), *where(view), stamp_ns))
+                for view, camera in enumerate(cameras)]
 
     def _error_lengths(self) -> dict[str, np.ndarray]:
         held = held_against(self._results, self._answers)

@@ -80,19 +80,24 @@ def trajectory(names, stamp_ns: int, dt_s: float, positions, velocities) -> dict
         for index, (at, speed) in enumerate(zip(positions, velocities))]}
 
 
-def selection(grid, reasons, kept, image_size, pixels, stamp_ns: int) -> dict:
+def below(camera: str, view: int) -> str:
+    """Return what stands in front of the names of a policy's further cameras, view > 0."""
+    return f'{topic_part(camera)}/' if view else ''
+
+
+def selection(chosen, image_size, pixels, stamp_ns: int) -> dict:
     """
     Return a TokenSelection.
 
-    grid: (rows, columns); reasons: uint8 [P]; kept: bool [P]; image_size: (width, height), px;
-    pixels: {frame: (u, v, radius)}, px.
+    chosen: that of observation.py, of one image; image_size: (width, height), px; pixels:
+    {frame: (u, v, radius)}, px.
     """
-    index = np.flatnonzero(kept)
     u, v, radius = (np.array([point[each] for point in pixels.values()], np.float32)
                     for each in range(3))
     return {'header': header_values(stamp_ns), 'image_width': int(image_size[0]),
-            'image_height': int(image_size[1]), 'rows': int(grid[0]), 'cols': int(grid[1]),
-            'kept': index, 'reason': reasons[index], 'frames': list(pixels), 'protected_u': u,
+            'image_height': int(image_size[1]), 'rows': int(chosen.grid[0]),
+            'cols': int(chosen.grid[1]), 'kept': chosen.kept, 'reason': chosen.reason,
+            'frames': list(pixels), 'protected_u': u,
             'protected_v': v, 'protected_radius_px': radius}
 
 

@@ -71,17 +71,21 @@ class Tokens:
     """
     Visual tokens of one row of the table; shares are 0..1.
 
-    grid: (rows, columns) of patches.  kept: mean number.  by_reason: {reason: mean share of the
-    kept ones}.  projected: share of images in which a protected frame's pixel was known.
-    in_image: share in which the robot covers at least one patch.  recall: mean share of the
-    robot's patches that were kept, of the images with any.  recall_least: in the worst of them.
+    grid: (rows, columns) of patches of an image.  total: patches of all images that the policy
+    takes at once.  kept: mean number.  by_view: the same of each image.  by_reason: {reason: mean
+    share of the kept ones}.  projected: share of images in which a protected frame's pixel was
+    known.  in_image: share in which the robot covers at least one patch.  recall: mean share of
+    the robot's patches that were kept, of the images with any.  recall_least: in the worst of
+    them.
     recall_whole: share of them in which all were kept.  overlap_frames: kept by this image and
     the one before, of what either kept (Jaccard), in the mean.  overlap_reference: the same
     with the row `reference` (the first that prunes, too) on the same image; None for itself.
     """
 
     grid: tuple[int, int]
+    total: int
     kept: float | None
+    by_view: tuple[float | None, ...]
     by_reason: Mapping[str, float]
     projected: float | None
     in_image: float | None

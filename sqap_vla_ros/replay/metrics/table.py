@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from .row_numbers import Interval
+from collections.abc import Callable
+
+from .row_numbers import Interval, Tokens
 from .summary import Summary
 from .truth_errors import NormErrors
 
@@ -131,10 +133,17 @@ def _tokens(summary: Summary) -> str:
         found = row.tokens
         beside = (NOTHING if found.overlap_reference is None else
                   f'{found.reference}: {share(found.overlap_reference)}')
-        lines.append((row.title, number(found.kept), str(found.grid[0] * found.grid[1]),
+        lines.append((row.title, by_view(found, number), str(found.total),
                       *map(share, (found.recall, found.recall_least, found.projected,
                                    found.in_image, found.overlap_frames)), beside))
     return columns(lines)
+
+
+def by_view(found: Tokens, number: Callable) -> str:
+    """Return how many tokens are kept, and of several images how many of each."""
+    if len(found.by_view) < 2:
+        return number(found.kept)
+    return f'{number(found.kept)} ({" + ".join(map(number, found.by_view))})'
 
 
 def _times(summary: Summary) -> str:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .held import parts
@@ -29,21 +31,23 @@ def prunes(answers) -> bool:
 def token_statistics(images, answers, reference) -> Tokens:
     """Return the statistics of a row; reference: see token_reference."""
     known = answers.answered
-    recall, overlaps, kept, reasons = [], [], [], np.zeros(len(REASONS))
+    recall, overlaps, reasons = [], [], np.zeros(len(REASONS))
+    kept, each = [np.zeros((0, answers.views))], math.prod(answers.grid)
     other = reference if reference is not None and _comparable(answers, reference) else None
     both = known if other is None else known & other.answered
     for part in parts(len(known)):
         mine, covered = _kept(answers, part), answers.covered[part]
         there = covered.any(1) & known[part]
         recall.append((mine & covered)[there].sum(1) / covered[there].sum(1))
-        kept.append(mine[known[part]].sum(1))
+        kept.append(mine[known[part]].reshape(-1, answers.views, each).sum(2))
         reasons += np.array([(answers.reasons[part][known[part]] == number).sum()
                              for number in range(len(REASONS))])
         if other is not None:
             overlaps.append(_jaccard(mine[both[part]], _kept(other, part)[both[part]]))
-    recall, kept = np.concatenate(recall or [[]]), np.concatenate(kept or [[]])
+    recall, kept = np.concatenate(recall or [[]]), np.concatenate(kept)
     return Tokens(
-        tuple(answers.grid), mean_of(kept),
+        tuple(answers.grid), answers.reasons.shape[1], mean_of(kept.sum(1)),
+        tuple(map(mean_of, kept.T)),
         {name: float(count) / max(reasons.sum(), 1.0) for name, count in zip(REASONS, reasons)},
         mean_of([bool(pixels) for pixels in images.pixels]), mean_of(_covers(answers)),
         mean_of(recall), float(recall.min()) if len(recall) else None, mean_of(recall == 1.0),

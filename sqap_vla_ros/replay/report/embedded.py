@@ -4,7 +4,8 @@
 What the page's script draws from: numbers as base64 of little-endian arrays, texts once each.
 
 The script (page/data.js) reads the same names. K: rows in curves, S: rows with a picture, T: rows
-of an answer, D: columns of the arm and 'gripper' where there is one, P: patches.
+of an answer, D: columns of the arm and 'gripper' where there is one, P: patches of all images
+that the policy takes; seen: the names of their cameras, where there are several.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def page_data(results: Results, answers: list[Told], chosen: Chosen, pictures: l
         'pixels': [_rounded(images.pixels[row]) for row in chosen.shown],
         'sizes': [each.size or _usual_size(results, pictures) for each in pictures],
         'box': list(results.facts.get('patch_box', (0, 0, 1, 1))),
+        'seen': list(results.facts.get('policy_cameras', ())),
         'reversed': _reversed(results.facts.get('image_transform')),
         'pictures': [each.uris for each in pictures],
         'covered': _covered(results.answers, chosen.shown),
@@ -129,6 +131,7 @@ def _answer(results, one: Told, chosen: Chosen, place: int, texts: Texts) -> dic
     return {
         'title': answer.title, 'control': answer.control, 'rows': answer.actions.shape[1],
         'executed': answer.execute_steps, 'dt': answer.dt_s, 'grid': list(answer.grid),
+        'total': answer.reasons.shape[1],
         'names': list(line.names), 'units': list(line.units),
         'truth': one.truth, 'truthIs': one.truth_is,
         'said': packed(line.said[:, 0].T), 'true': packed(line.truth[:, 0].T),

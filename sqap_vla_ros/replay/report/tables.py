@@ -9,6 +9,7 @@ from html import escape
 
 from ..metrics.row_numbers import Percentiles
 from ..metrics.summary import Summary
+from ..metrics.table import by_view
 from ..playing import Playing
 
 MOST_BOXES, LONG = 8, 40  # letters from which a cell is broken into lines
@@ -184,7 +185,7 @@ def arm(played: Sequence[Playing]) -> str:
 def tokens(summary: Summary) -> str:
     """Return what was kept of the image."""
     rows = [[row.title,
-             f'{number(row.tokens.kept)} of {row.tokens.grid[0] * row.tokens.grid[1]}',
+             f'{by_view(row.tokens, number)} of {row.tokens.total}',
              share(row.tokens.projected), share(row.tokens.in_image), share(row.tokens.recall),
              share(row.tokens.recall_least), share(row.tokens.overlap_frames),
              share(row.tokens.overlap_reference) + (

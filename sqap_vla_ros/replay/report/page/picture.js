@@ -15,23 +15,37 @@ function openedImage(source) {
 
 async function drawPicture(place, answer, tokens) {
   const mine = ++wanted, pictures = Object.entries(data.pictures[place] || {});
-  const image = pictures.length ? await openedImage(pictures[0][1]) : null;
+  const images = await Promise.all(pictures.map(([, source]) => openedImage(source)));
   if (mine !== wanted) return;
-  const [width, height] = data.sizes[place];
+  const image = images[0], [width, height] = data.sizes[place];
   const canvas = element('picture'), scale = WIDTH_PX / width;
-  canvas.width = WIDTH_PX;
-  canvas.height = Math.round(height * scale);
-  const pen = canvas.getContext('2d');
-  if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-  else blank(pen, canvas);
-  const counts = tokens && answer ? drawTokens(pen, canvas, place, answer) : null;
+  const pen = fill(canvas, image, width, height);
+  const counts = tokens && answer ? counted(place, answer) : null;
+  if (counts) drawTokens(pen, canvas, place, answer, seenAt(pictures, 0));
   if (tokens) drawRings(pen, place, scale);
   canvas.setAttribute('aria-label', 'the camera image' + (image ? '' : ', which is missing') +
     (counts ? `, with the ${counts.kept} of ${counts.total} patches that ${answer.title} keeps` :
       ''));
   showLegend(place, answer, counts);
-  showOthers(pictures.slice(1));
+  showOthers(pictures, images, counts ? (pen, canvas, number) =>
+    drawTokens(pen, canvas, place, answer, seenAt(pictures, number)) : null);
   canvas.dataset.shows = [place, answer.index, tokens]; // for tests: what is drawn by now
+}
+
+// an image as wide as a canvas gets here; its context, to draw on
+function fill(canvas, image, width, height) {
+  canvas.width = WIDTH_PX;
+  canvas.height = Math.round(height * WIDTH_PX / width);
+  const pen = canvas.getContext('2d');
+  if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  else blank(pen, canvas);
+  return pen;
+}
+
+// which of the policy's images a picture is; -1 for none, one without names takes the first
+function seenAt(pictures, number) {
+  if (!data.seen.length) return number === 0 ? 0 : -1;
+  return pictures.length ? data.seen.indexOf(pictures[number][0]) : 0;
 }
 
 function blank(pen, canvas) {
@@ -42,30 +56,37 @@ function blank(pen, canvas) {
   pen.fillText('no picture of this frame', 20, 40);
 }
 
-function drawTokens(pen, canvas, place, answer) {
-  const [rows, cols] = answer.grid, total = rows * cols;
+function counted(place, answer) {
   if (!answer.patches || !answered(answer, place)) return null;
+  const {total} = answer, counts = {kept: 0, total, lost: 0, by: data.reasons.map(() => 0)};
+  for (let patch = place * total; patch < (place + 1) * total; patch++) {
+    const reason = answer.patches[patch];
+    if (reason === DROPPED) counts.lost += covered[patch];
+    else counts.kept++, counts.by[reason]++;
+  }
+  return counts;
+}
+
+// the tokens of one of the images that the policy takes, which lie one behind the other
+function drawTokens(pen, canvas, place, answer, view) {
+  if (view < 0) return;
+  const [rows, cols] = answer.grid, first = place * answer.total + view * rows * cols;
   const [left, top, right, bottom] = data.box;
   const x = left * canvas.width, wide = (right - left) * canvas.width / cols;
   const y = top * canvas.height, high = (bottom - top) * canvas.height / rows;
-  const counts = {kept: 0, total, lost: 0, by: data.reasons.map(() => 0)};
-  for (let patch = 0; patch < total; patch++) {
-    const reason = answer.patches[place * total + patch];
+  for (let patch = 0; patch < rows * cols; patch++) {
+    const reason = answer.patches[first + patch];
     const row = Math.floor(patch / cols), col = patch % cols;
     const corner = [x + (data.reversed[1] ? cols - 1 - col : col) * wide,
       y + (data.reversed[0] ? rows - 1 - row : row) * high];
-    const robot = covered[place * total + patch];
     if (reason === DROPPED) {
       pen.fillStyle = 'rgba(12,15,19,.68)';
       pen.fillRect(...corner, wide, high);
-      if (robot) outline(pen, corner, wide, high, '#ff5449', counts.lost++);
+      if (covered[first + patch]) outline(pen, corner, wide, high, '#ff5449');
     } else {
-      counts.kept++;
-      counts.by[reason]++;
       mark(pen, corner, wide, high, reason);
     }
   }
-  return counts;
 }
 
 function outline(pen, [x, y], wide, high, color) {
@@ -122,14 +143,24 @@ function showLegend(place, answer, counts) {
     part('#0c0f13', `dark: dropped ${counts.total - counts.kept} of ${counts.total}`);
     if (counts.lost) part('#ff5449', `the robot's, dropped: ${counts.lost}`);
   } else if (answer && answer.patches === null) {
-    parts.push(`${answer.title} keeps all ${answer.grid[0] * answer.grid[1]} patches`);
+    parts.push(`${answer.title} keeps all ${answer.total} patches`);
   }
   const rings = Object.keys(data.pixels[place]);
   if (rings.length) parts.push(made('span', {}, ` \u25cb ${rings.join(', ')}`));
   legend.replaceChildren(...parts);
 }
 
-function showOthers(pictures) {
-  element('others').replaceChildren(...pictures.map(([name, source]) => made('figure', {},
-    made('img', {src: source, alt: `image of the camera ${name}`}), made('figcaption', {}, name))));
+// the further cameras' pictures; draw(pen, canvas, number) adds the tokens, null for none
+function showOthers(pictures, images, draw) {
+  element('others').replaceChildren(...pictures.slice(1).map(([name, source], index) => {
+    const image = images[index + 1], alt = `image of the camera ${name}`;
+    if (!image || !draw || seenAt(pictures, index + 1) < 0) {
+      return figure(made('img', {src: source, alt}), name);
+    }
+    const canvas = made('canvas', {role: 'img', 'aria-label': `${alt}, with its patches`});
+    draw(fill(canvas, image, image.width, image.height), canvas, index + 1);
+    return figure(canvas, name);
+  }));
 }
+
+const figure = (picture, name) => made('figure', {}, picture, made('figcaption', {}, name));

@@ -72,7 +72,7 @@ function stageRows(columns, blank) {
 }
 
 function kept(answer) {
-  const total = answer.grid[0] * answer.grid[1];
+  const total = answer.total;
   if (!answered(answer, now.place)) return NaN;
   if (!answer.patches) return total;
   return answer.patches.subarray(now.place * total, (now.place + 1) * total)
