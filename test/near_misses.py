@@ -267,3 +267,32 @@ def answer(miss: Miss, path: Path) -> tuple[int, str, str]:
 def sentence(told: str, path: Path) -> str:
     """Return what was told without the name of the command, with DIR for the path."""
     return told.strip().removeprefix('sqap-vla info: ').replace(str(path), 'DIR')
+
+
+def table(place: Path) -> str:
+    """
+    Return docs/near_misses.md's tables, from what `sqap-vla info` says of each.
+
+    place: an empty directory to make them in.  The working directory has to be the repository.
+    """
+    refused = ['| what is named | what is said |\n|---|---|']
+    taken = ['| what is there | |\n|---|---|']
+    for number, miss in enumerate((*REFUSED, *TAKEN)):
+        path = place / f'{number}'
+        status, said, told = answer(miss, path)
+        if status != (miss in REFUSED):
+            raise AssertionError(f'{miss.title}: exit {status}, {told}')
+        if status:
+            refused.append(f'| {miss.title} | {plain(sentence(told, path))} |')
+        else:
+            notes = [line.split(maxsplit=1)[1] for line in said.splitlines()
+                     if line.startswith('note') and 'not used, nor' in line]
+            taken.append(f'| {miss.title} | {plain("; ".join(notes) or "nothing is said")} |')
+    return '\n'.join((*refused, '', 'Taken as they are:', '', *taken, ''))
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    for mark in '\\|*<>_':
+        text = text.replace(mark, f'\\{mark}')
+    return text

@@ -7,11 +7,13 @@ Write the generated parts of docs/: they stand between markers, and what is arou
 """
 
 import argparse
+import os
 from pathlib import Path
 import sys
+import tempfile
 
 from interface import interface_tables
-from markers import PAGES, written
+from markers import NEAR_MISSES, PAGES, written
 from tables import message_texts, parameter_tables, policy_table, simulator_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +23,17 @@ def parts() -> dict[str, str]:
     """Return the text of each generated part by its name."""
     return {**interface_tables(), 'parameters of vla_node': parameter_tables(),
             'parameters of libero_sim_node': simulator_table(),
-            'own messages': message_texts(ROOT), 'policy options': policy_table()}
+            'own messages': message_texts(ROOT), 'policy options': policy_table(),
+            'near misses': near_misses()}
+
+
+def near_misses() -> str:
+    """Return what is said of near misses, which test/near_misses.py makes."""
+    sys.path.insert(0, str(ROOT / 'test'))
+    from near_misses import table
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as place:
+        return table(Path(place))
 
 
 def main() -> int:
@@ -30,7 +42,7 @@ def main() -> int:
     parser.add_argument('--check', action='store_true', help='write nothing; 1 if one is stale')
     check = parser.parse_args().check
     texts, stale = parts(), []
-    for path in (ROOT / name for name in PAGES):
+    for path in (ROOT / name for name in (*PAGES, NEAR_MISSES)):
         before = path.read_text(encoding='utf-8')
         after = written(before, texts)
         if after != before:

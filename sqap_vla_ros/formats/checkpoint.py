@@ -23,7 +23,7 @@ import shutil
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from .downloads import download_advice
+from .downloads import damage
 from ..control.action_space import ActionSpace
 from ..control.presets import PRESETS
 from ..errors import CheckpointError, ConfigError
@@ -225,8 +225,8 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:  # also text that is not UTF-8
-        raise CheckpointError(f'{path} is not valid JSON ({error})'
-                              f'{download_advice(path) or ": copy it again"}') from error
+        raise CheckpointError(
+            f'{path} is not valid JSON{damage(path, error, "copy it again")}') from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object')
     return content

@@ -10,6 +10,15 @@ _POINTER = b'version https://git-lfs'
 _PAGES = (b'<!doctype html', b'<html')
 
 
+def damage(path: Path, error, otherwise: str) -> str:
+    """
+    Return what is wrong with a file that cannot be read, and what to do, as a sentence's end.
+
+    error: what its reader said.  otherwise: what to do if it is what it should be, but damaged.
+    """
+    return download_advice(path) or f' ({error}): {otherwise}'
+
+
 def download_advice(path: Path) -> str:
     """Return what a file is instead, and the cure, as ': ...'; '' if it is nothing else."""
     try:

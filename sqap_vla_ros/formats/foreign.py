@@ -212,7 +212,7 @@ def check_known(directory: Path, content: dict) -> None:
             raise CheckpointError(f'{directory} {sentence}; {SUPPORTED}')
     if not content:
         raise CheckpointError(f'{directory} is not a checkpoint: it holds {listing(directory)} '
-                              f'and no config.json{_nearby(directory)}')
+                              f'and no config.json{_nearby(directory)}; {SUPPORTED}')
 
 
 def _nearby(directory: Path) -> str:

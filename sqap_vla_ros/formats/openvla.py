@@ -100,7 +100,8 @@ def check_architecture(content: dict, source: str) -> None:
     if not isinstance(activations, (list, tuple)) or any(
             name not in (None, 'gelu') for name in activations):
         raise CheckpointError(f'{source}: timm_override_act_layers is {activations}: this engine '
-                              'runs vision encoders with exact GELUs')
+                              'runs encoders with exact GELUs, DINOv2 and SigLIP: take a '
+                              'checkpoint on those')
 
 
 def model_config(directory: Path, content: dict, tensors: RenamedReader, source: str) -> dict:

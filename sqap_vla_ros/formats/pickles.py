@@ -22,7 +22,7 @@ import zlib
 
 import torch
 
-from .downloads import download_advice
+from .downloads import damage
 from .tensors import wrapper
 from ..errors import CheckpointError
 
@@ -203,9 +203,9 @@ class PickleReader:
             raise self._damaged(f'data/{storage.key} has {length} bytes')
 
     def _damaged(self, reason) -> CheckpointError:
-        return CheckpointError(f'{self.path} cannot be read ({reason})' + (
-            download_advice(self.path) or ': it is truncated or damaged, copy it again (one of '
-            'torch before 1.6 must be loaded and saved again)'))
+        return CheckpointError(f'{self.path} cannot be read' + damage(
+            self.path, reason, 'it is truncated or damaged, copy it again (one of torch before '
+            '1.6 must be loaded and saved again)'))
 
 
 class StateReader(PickleReader):

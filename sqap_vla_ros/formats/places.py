@@ -69,6 +69,8 @@ def _of_nothing(path: Path) -> str:
     known = bundled_models() if len(path.parts) == 1 else []
     near = nearest_path(path) or nearest(path, known)
     reason = f'does not exist{near}'
+    if known and not near:
+        reason += f', nor has a bundled model this name; there: {", ".join(known)}'
     hub = HUB.fullmatch(str(path))
     if hub and (hub[1].split('/')[0] in PUBLISHERS or not near and not path.parent.is_dir()):
         name = hub[1].split('/')[1]

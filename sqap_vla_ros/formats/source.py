@@ -14,6 +14,7 @@ from .tensors import RenamedReader
 from ..control.action_report import doubts
 from ..errors import CheckpointError, ConfigError
 from ..model.heads import TokenHeadConfig
+from ..support.files import nearest_path
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ def find_tokenizer(path: Path, given) -> Path | None:
     given = Path(given)
     if given.is_file() or (given / 'tokenizer.json').is_file():
         return given.parent if given.name == 'tokenizer.json' else given
+    if not given.exists():
+        raise ConfigError(f'tokenizer {given} does not exist{nearest_path(given)}: name the '
+                          "directory of Llama 2's tokenizer.json, or this file")
     raise ConfigError(
-        f'--tokenizer {given} has no tokenizer.json; where there is only a tokenizer.model, '
+        f'tokenizer {given} has no tokenizer.json; where there is only a tokenizer.model, '
         "transformers' AutoTokenizer.from_pretrained(...).save_pretrained(...) writes one")

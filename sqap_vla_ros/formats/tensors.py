@@ -21,7 +21,7 @@ from safetensors import safe_open, SafetensorError
 import torch
 
 from .checkpoint import read_json
-from .downloads import download_advice
+from .downloads import damage
 from .foreign import MERGE
 from ..errors import CheckpointError
 
@@ -140,9 +140,8 @@ class SafetensorsReader:
                 self._files[name] = file
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
-                f'{path} cannot be read ({error})'
-                + (download_advice(path) or ': it is truncated or damaged, copy it again')
-            ) from error
+                f'{path} cannot be read'
+                + damage(path, error, 'it is truncated or damaged, copy it again')) from error
 
 
 class RenamedReader:

@@ -86,6 +86,8 @@ def read_image(path) -> np.ndarray:
             return np.asarray(image.convert('RGB'))
     except FileNotFoundError as error:
         raise ObservationError(f'{path} does not exist{nearest_path(path)}') from error
+    except IsADirectoryError as error:
+        raise ObservationError(f'{path} is a directory, expected an image: name a file') from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ObservationError(f'{path} cannot be read as an image: {error}') from error
 

@@ -60,8 +60,8 @@ def bundled_models() -> list[str]:
 def checkpoint_path(text: str) -> Path:
     """Return the path that a text names: a bundled model where nothing else has its name."""
     path = Path(text)
-    is_model = not path.exists() and text in bundled_models()
-    return model_directory(text) if is_model else path
+    is_model = not path.exists() and str(path) in bundled_models()
+    return model_directory(str(path)) if is_model else path
 
 
 def named_checkpoint(text: str) -> Path:

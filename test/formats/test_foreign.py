@@ -83,9 +83,9 @@ def test_other_families_are_told_by_name(tmp_path, config, names, found):
 
 
 @pytest.mark.parametrize('names, found', [
-    ((), 'it holds nothing and no config.json$'),
-    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json$'),
-    (('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc$')])
+    ((), 'it holds nothing and no config.json; this engine'),
+    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json; this engine'),
+    (('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc; this engine')])
 def test_a_directory_that_is_none_is_told_by_what_it_holds(tmp_path, names, found):
     with pytest.raises(CheckpointError, match=f'other is not a checkpoint: .*{found}'):
         open_checkpoint(write(tmp_path / 'other', None, *names))
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_ours_that_is_not_whole_names_what_is_missing_and_no_mor
     ('models/other', 'models/other does not exist$'),
     ('models/libero_goal/deep/er', 'does not exist$'),
     ('libero_gaol', r"does not exist \(did you mean 'libero_goal'\?\)$"),
-    ('zzzz', 'zzzz does not exist$')])
+    ('zzzz', 'zzzz does not exist, nor has a bundled model this name; there: libero_goal$')])
 def test_a_path_that_is_misspelt_gets_the_nearest(tmp_path, monkeypatch, name, told):
     (tmp_path / 'models/libero_goal').mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
@@ -117,7 +117,7 @@ def test_a_path_that_is_misspelt_gets_the_nearest(tmp_path, monkeypatch, name, t
 
 def test_a_bundled_model_is_found_by_its_name_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(['info', 'libero_goal']) == 0
+    assert main(['info', 'libero_goal/']) == main(['info', 'libero_goal']) == 0
     assert 'models/libero_goal' in capsys.readouterr().out
     (tmp_path / 'libero_goal').mkdir()
     assert main(['info', 'libero_goal']) == 1  # what lies here comes first

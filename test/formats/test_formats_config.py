@@ -180,7 +180,7 @@ def test_a_decoder_that_would_be_another_is_refused(opener, change, message):
 
 @pytest.mark.parametrize('change, message', [
     ({'timm_override_act_layers': [None, 'quick_gelu']}, 'quick_gelu'),
-    ({'llm_backbone_id': 'vicuna-v15-7b'}, 'vicuna-v15-7b'),
+    ({'llm_backbone_id': 'mistral-v0.1-7b-pure'}, 'mistral-v0.1-7b-pure'),
     ({'arch_specifier': 'no-align+linear'}, 'no-align.linear'),
     ({'norm_stats': [1]}, 'norm_stats holds a list'),
     ({'norm_stats': 'x'}, 'norm_stats holds a str'),

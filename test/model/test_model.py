@@ -178,8 +178,10 @@ def test_impossible_sizes_are_refused():
         dataclasses.replace(TINY, prune_layer=9)
     with pytest.raises(ConfigError, match='num_kv_heads 3'):
         LlamaConfig(hidden_size=64, num_heads=4, num_kv_heads=3)
-    with pytest.raises(ConfigError, match='patch_size 15'):
-        ViTConfig(image_size=56, patch_size=15)
+    with pytest.raises(ConfigError, match='at least patch_size 15'):
+        ViTConfig(image_size=14, patch_size=15)
+    with pytest.raises(ConfigError, match='width 250 / heads 4'):
+        ViTConfig(width=250)
     with pytest.raises(ConfigError, match='stem'):
         ViTConfig(stem='wavelet')
 

@@ -1,0 +1,50 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Each near miss gets one sentence, and docs/near_misses.md holds them all."""
+from pathlib import Path
+import re
+
+import near_misses
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs' / 'near_misses.md'
+CURES = re.compile(
+    'run it by|take a|take the|download|convert it by|merge it|name |move |put |save it|delete|'
+    'did you mean|choose|compute|known are|it holds')
+
+
+@pytest.fixture(scope='module')
+def said(tmp_path_factory):
+    """Return the tables as they are now."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return near_misses.table(tmp_path_factory.mktemp('misses'))
+
+
+def test_the_page_holds_what_is_said(said):
+    page = PAGE.read_text(encoding='utf-8')
+    assert said.strip() in page, 'docs/near_misses.md is stale: run `make docs`'
+
+
+def test_every_refusal_is_one_sentence_with_a_cure(said):
+    rows = [line.split(' | ', 1) for line in said.split('Taken as')[0].splitlines()[2:] if line]
+    assert len(rows) == len(near_misses.REFUSED)
+    for title, sentence in rows:
+        assert CURES.search(sentence), title
+        assert len(sentence) < 600, title
+
+
+@pytest.mark.parametrize('command', ['infer', 'convert', 'eval', 'replay'])
+def test_other_commands_say_the_same(tmp_path, capsys, command):
+    miss = near_misses.REFUSED[0]
+    path, = miss.make(tmp_path / 'policy')
+    image = str(ROOT / 'test' / 'golden' / 'case0.png')
+    options = {'infer': ['--image', image, '--instruction', 'x'], 'eval': [],
+               'convert': [str(tmp_path / 'out')],
+               'replay': ['--out', str(tmp_path / 'out')]}[command]
+    target = [str(ROOT / 'test' / 'data' / 'libero_bag')] if command == 'replay' else []
+    chosen = ['--checkpoint', str(path)] if command == 'replay' else [str(path)]
+    assert near_misses.main([command, *target, *chosen, *options]) == 1
+    told = capsys.readouterr()
+    assert told.err.count('\n') == 1 and 'the policy SmolVLA of lerobot: run' in told.err
