@@ -30,6 +30,9 @@ def open_checkpoint(path, tokenizer=None) -> Source:
     directory = path if path.is_dir() else path.parent.parent
     has_config = (directory / 'config.json').is_file()
     content = read_json(directory / 'config.json') if has_config else {}
+    if path != directory and 'vla' not in content:
+        raise CheckpointError(f'{path} is a .pt file, and the config.json of {directory} is not '
+                              'that of a CogACT: name the directory that is meant')
     if 'format' in content:
         return _open_own(directory, tokenizer)
     has_heads = is_oft(directory)
