@@ -78,7 +78,7 @@ def expected(name):
 
 def image(case):
     """Return a case's input image, uint8 [H, W, 3]."""
-    from sqap_vla_ros.commands.infer import read_image
+    from sqap_vla_ros.ingest.images import read_image
     return read_image(GOLDEN / f'case{case}.png')
 
 

@@ -84,7 +84,7 @@ def test_other_families_are_told_by_name(tmp_path, config, names, found):
 
 @pytest.mark.parametrize('names, found', [
     ((), 'it holds nothing and no config.json; this engine'),
-    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json; this engine'),
+    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json; '),
     (('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc; this engine')])
 def test_a_directory_that_is_none_is_told_by_what_it_holds(tmp_path, names, found):
     with pytest.raises(CheckpointError, match=f'other is not a checkpoint: .*{found}'):
