@@ -7,6 +7,10 @@ class CheckpointError(ValueError):
     """A checkpoint directory is missing, truncated or of another shape than its config says."""
 
 
+class UnreadableError(CheckpointError):
+    """A file of a checkpoint cannot be read now: what was read of it before is good."""
+
+
 class ConfigError(ValueError):
     """A parameter, option or configuration file holds a value that cannot be used."""
 

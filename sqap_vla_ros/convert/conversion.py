@@ -16,7 +16,7 @@ import torch
 from .calibration import Calibration, decoder_inputs
 from .work import WorkDirectory
 from .. import __version__
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, UnreadableError
 from ..formats import Source
 from ..formats.checkpoint import config_to_dict, file_contents
 from ..formats.tensor_file import layout_bytes
@@ -65,7 +65,8 @@ def convert(task: Task, out, progress: Callable[[Unit, int], None] = lambda unit
     progress(unit, bytes) is called for each unit that is done; note(text) with what a person
     may want to know.  Raises CheckpointError for an original that cannot be used and
     ConfigError for options that do not fit, and leaves nothing behind then; ConfigError for a
-    disk that is full.  What such a run, or a killed one, has done is taken up by the next.
+    disk that is full and UnreadableError for an original whose disk fails.  What such a run, or a
+    killed one, has done is taken up by the next.
     """
     float_type = FLOAT_TYPES[task.float_type]
     stream = Stream(task.source, task.scheme, float_type)
@@ -84,6 +85,10 @@ def convert(task: Task, out, progress: Callable[[Unit, int], None] = lambda unit
             units = make_units(task.source.tensors.shapes, layout)
             _convert_units(task, stream, units, work, progress, note)
             work.finish(contents)
+        except UnreadableError as error:
+            raise UnreadableError(f'{error}; {work.summary(len(units))}: start the same command '
+                                  'again when the file can be read (from another copy, with its '
+                                  'time stamp: cp -p)') from error
         except (CheckpointError, ConfigError):  # another run would end here too
             work.discard()
             raise

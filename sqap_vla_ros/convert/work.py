@@ -76,6 +76,10 @@ class WorkDirectory:
         """Return the bytes of the weights that are made."""
         return self._file.size
 
+    def summary(self, units: int) -> str:
+        """Tell how many of so many units are done, and where they are."""
+        return f'{len(self._done)} of {units} parts are done and stay in {self.path}'
+
     def is_done(self, unit: Unit) -> bool:
         """Return whether an earlier run has finished a unit and its values are still there."""
         return (unit.name in self._done

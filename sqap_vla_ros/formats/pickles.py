@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+import errno
 import math
 from pathlib import Path
 import pickle
@@ -23,6 +24,7 @@ import zlib
 import torch
 
 from .downloads import damage
+from .reading import unreadable
 from .tensors import wrapper
 from ..errors import CheckpointError
 
@@ -130,7 +132,12 @@ class PickleReader:
         self.dtypes = {name: entry.storage.dtype for name, entry in self._entries.items()}
 
     def read(self, name: str) -> torch.Tensor:
-        """Return a copy of a tensor; raise CheckpointError if the file has changed meanwhile."""
+        """
+        Return a copy of a tensor.
+
+        Raises UnreadableError where the disk fails, and CheckpointError for a file that has
+        changed since it was opened.
+        """
         entry = self._entries[name]
         values = torch.empty(entry.span, dtype=entry.storage.dtype)
         first = self._places[entry.storage.key][0] + entry.offset * values.itemsize
@@ -139,7 +146,7 @@ class PickleReader:
                 file.seek(first)
                 found = file.readinto(memoryview(values.view(torch.uint8).numpy()))
         except OSError as error:
-            raise self._damaged(error) from error
+            raise unreadable(self.path, error) from error
         if found != values.nbytes:
             raise self._damaged(f'{name} ends early')
         return values.as_strided(entry.shape, entry.stride)
@@ -161,7 +168,7 @@ class PickleReader:
     def _content(self):
         """Return what was pickled, tensors as entries, and note where the values are."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with self.path.open('rb') as opened, zipfile.ZipFile(opened) as archive:
                 pickled = next(name for name in archive.namelist() if name.endswith('/data.pkl'))
                 self._find_values(archive, pickled.removesuffix('data.pkl'))
                 with archive.open(pickled) as file:
@@ -172,6 +179,10 @@ class PickleReader:
                 'can run any code: take the checkpoint from its authors, or save only its '
                 f'tensors ({error})') from error
         except _DAMAGES as error:
+            cause = error if isinstance(error, OSError) else error.__context__
+            # what is cut off makes a zip's reader seek before the first byte
+            if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):
+                raise unreadable(self.path, cause) from error
             raise self._damaged(error) from error
 
     def _find_values(self, archive: zipfile.ZipFile, prefix: str) -> None:

@@ -23,6 +23,7 @@ import torch
 from .checkpoint import read_json
 from .downloads import damage
 from .foreign import MERGE
+from .reading import read_through, safetensors_header
 from ..errors import CheckpointError
 
 SAFETENSORS_TYPES = {
@@ -72,6 +73,7 @@ class SafetensorsReader:
         """
         self.path = Path(directory)
         self._files, self.shapes, self.dtypes = {}, {}, {}
+        self._places: dict[str, tuple[Path, int, int]] = {}  # file, first byte and the one behind
         self.files: list[Path] = []
         self.notes: tuple[str, ...] = ()
         listed = {} if file else self._listed()
@@ -84,7 +86,13 @@ class SafetensorsReader:
                 f'such as {lost[0]}: copy it again')
 
     def read(self, name: str) -> torch.Tensor:
-        """Return a tensor as it is on disk."""
+        """
+        Return a tensor as it is on disk.
+
+        Raises UnreadableError where the disk fails, and CheckpointError for a file that has
+        changed since it was opened.
+        """
+        read_through(*self._places[name])
         try:
             return self._files[name].get_tensor(name)
         except (SafetensorError, OSError) as error:
@@ -130,6 +138,7 @@ class SafetensorsReader:
         return f'{INDEX} with its shards, or {SINGLE}, is missing: download them'
 
     def _open(self, path: Path) -> None:
+        places, start = safetensors_header(path)
         try:
             file = safe_open(path, framework='pt')
             self.files.append(path)
@@ -138,6 +147,8 @@ class SafetensorsReader:
                 self.shapes[name] = tuple(header.get_shape())
                 self.dtypes[name] = SAFETENSORS_TYPES.get(header.get_dtype(), torch.uint8)
                 self._files[name] = file
+                first, last = places[name]['data_offsets']
+                self._places[name] = path, start + first, start + last
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f'{path} cannot be read'
