@@ -10,6 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.formats.pickles import StateReader
+from sqap_vla_ros.formats.tensors import SafetensorsReader
 import torch
 
 HEAD = 'action_head--150000_checkpoint.pt'
@@ -56,6 +58,39 @@ def test_sizes_are_of_the_tensors_and_the_rest_of_the_data_sets_name(
     assert (model.images, config.cameras, config.normalization) == (images, cameras, bounds)
     assert model.attention == 'full' and model.film == (variant == 'oft_tiny_aloha')
     assert any('by the name of the data set' in note for note in source.notes)
+
+
+def test_no_weight_is_read_before_it_is_asked_for(monkeypatch):
+    read = []
+    for reader in (StateReader, SafetensorsReader):
+        def counted(self, name, plain=reader.read):
+            read.append(name)
+            return plain(self, name)
+        monkeypatch.setattr(reader, 'read', counted)
+    tensors = open_checkpoint(golden_data.oft('oft_tiny_aloha')).tensors
+    assert not read
+    tensors.copy('vision.dino.blocks.0.attn.qkv.weight')
+    layer = 'vision_backbone.featurizer.blocks.0.block.attn.qkv'
+    assert sorted(read) == [f'{layer}.{name}.weight' for name in (
+        'base_layer', 'lora_A.default', 'lora_B.default')]
+
+
+def test_the_base_models_statistics_are_not_those_of_the_heads():
+    source = open_checkpoint(golden_data.oft())
+    assert list(source.norm_stats) == ['libero_spatial_no_noops'] == [source.config.unnorm_key]
+
+
+def test_a_plain_openvla_counts_the_saved_means_too(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    plain = open_checkpoint(path).config
+    assert plain.pixel_mean[:3] == (0.485, 0.456, 0.406)
+    content = golden_data.recipe_oft().preprocessor()
+    golden_data.recipe().write_json(path / 'preprocessor_config.json', content)
+    assert open_checkpoint(path).config.pixel_mean[:3] == (0.484375, 0.455078125, 0.40625)
+    content['tvf_normalize_params'][0].pop('std')
+    golden_data.recipe().write_json(path / 'preprocessor_config.json', content)
+    with pytest.raises(CheckpointError, match='tvf_normalize_params must hold mean and std'):
+        open_checkpoint(path)
 
 
 def test_the_saved_rounded_means_count():
