@@ -87,7 +87,7 @@ def test_a_plain_openvla_counts_the_saved_means_too(tmp_path):
     content = golden_data.recipe_oft().preprocessor()
     golden_data.recipe().write_json(path / 'preprocessor_config.json', content)
     assert open_checkpoint(path).config.pixel_mean[:3] == (0.484375, 0.455078125, 0.40625)
-    content['tvf_normalize_params'][0].pop('std')
+    content['tvf_normalize_params'] = [{'mean': [0.5] * 3}] * 2
     golden_data.recipe().write_json(path / 'preprocessor_config.json', content)
     with pytest.raises(CheckpointError, match='tvf_normalize_params must hold mean and std'):
         open_checkpoint(path)
