@@ -74,6 +74,22 @@ class PointEnv:
         pose[:3, 3] = [1.0, 0.1, 0.5]
         return pose
 
+    def render_wrist(self):
+        image = 40 + np.arange(3 * np.prod(self.size)).reshape(*self.size, 3) % 97
+        return (image + round(1000 * self.position[0]) % 50).astype(np.uint8)
+
+    def wrist_intrinsics(self):
+        return np.array([[100.0, 0, 15.5], [0, 100.0, 15.5], [0, 0, 1]])
+
+    def wrist_pose(self):
+        pose = self.end_effector_pose()
+        return pose @ np.array([[1.0, 0, 0, 0.05], [0, 1, 0, 0], [0, 0, 1, -0.1], [0, 0, 0, 1]])
+
+    def base_in_world(self):
+        pose = np.eye(4)
+        pose[:3, 3] = [-0.66, 0.0, 0.912]
+        return pose
+
     def end_effector_pose(self):
         pose = np.eye(4)
         pose[:3, :3] = np.diag([1, -1, -1])

@@ -124,6 +124,7 @@ EFFECTS = {
     'tf': {**ANY, 'shift': (shift, 0.3), 'jump': (jump, 0.3), 'nan': (not_a_number, 0.0)},
     'joints': {**ANY, 'nan': (not_a_number, 0.0), 'inf': (infinite, 0.0), 'beyond': (beyond, 4.0)},
 }
+EFFECTS['wrist'] = EFFECTS['image']  # of the camera on the hand
 
 
 def _stamp_ns(message) -> int:

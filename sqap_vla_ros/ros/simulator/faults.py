@@ -32,7 +32,7 @@ class Fault:
     """
     One line of a schedule.
 
-    sensor: image, info, tf, joints or clock.  value: what the effect makes of it.
+    sensor: image, wrist, info, tf, joints or clock.  value: what the effect makes of it.
     start_s, end_s: of an episode.  state: the effect's memory while it lasts.
     """
 

@@ -41,6 +41,7 @@ class SimulationStopped(Exception):
 def make_libero_env(settings: SimSettings):
     """Return the LIBERO environment that the settings describe (imports MuJoCo: seconds)."""
     from sqap_vla_ros.sim.env import LiberoEnv
+    from sqap_vla_ros.sim.scene import WRIST_CAMERA
     from sqap_vla_ros.sim.variation import Variation
     pose = settings.camera_pose
     variation = Variation(
@@ -51,6 +52,7 @@ def make_libero_env(settings: SimSettings):
     return LiberoEnv(
         instructions=settings.instructions, suite=settings.suite,
         placement_m=settings.placement_m, camera=settings.camera,
+        wrist_camera=settings.wrist_camera or WRIST_CAMERA,
         image_size=(settings.image_height, settings.image_width),
         initial_states=settings.initial_states, variation=variation,
         command_scale=COMMAND_SCALES[settings.command_kind])
@@ -149,7 +151,7 @@ class LiberoSimNode(Node):
         self._reset_policy()
         self._pacing.begin(record)
         stamp = time_message(self._pacing.stamp_ns)
-        self._sensors.send_camera_pose(stamp)
+        self._sensors.send_static(stamp)
         self._sensors.send_episode(record)
         start = time.monotonic()
         while record.steps < settings.max_steps and not record.success:

@@ -50,12 +50,16 @@ class Pacing:
         """Return the time of what the arm does now [ns]."""
         return self.stamp_ns
 
-    def _render(self) -> np.ndarray:
+    def _render(self) -> list[np.ndarray]:
+        """Return the image, and that of the camera on the hand if there is one."""
         start = time.perf_counter()
-        image = self._env.render()
+        images = [self._env.render()]
+        if self._settings.wrist_camera:
+            images.append(self._env.render_wrist())
         self._rendering_s.append(time.perf_counter() - start)
         self._record.render_ms = 1e3 * float(np.mean(self._rendering_s))
-        return np.zeros_like(image) if self._settings.control == 'blank-image' else image
+        is_blank = self._settings.control == 'blank-image'
+        return [np.zeros_like(image) if is_blank else image for image in images]
 
     def _drain(self) -> None:
         """Handle what has already arrived (both topics), without waiting."""
@@ -128,7 +132,7 @@ class Lockstep(Pacing):
         stamp = time_message(self.stamp_ns)
         messages = self._publishers.sense(stamp)
         if self._tick % self._settings.image_every == 0:
-            messages += self._publishers.camera(stamp, self._render())
+            messages += self._publishers.camera(stamp, *self._render())
         return messages + [self._publishers.clock_tick(stamp)]
 
     def _answer(self, messages: list[tuple]) -> bool:
@@ -206,7 +210,7 @@ class RealTime(Pacing):
         stamp = time_message(self.stamp_ns + self._faults.clock_offset_ns)
         self._publishers.send(self._publishers.sense(stamp))
         if number % self._settings.image_every == 0:
-            self._publishers.send(self._publishers.camera(stamp, self._render()))
+            self._publishers.send(self._publishers.camera(stamp, *self._render()))
 
     def _note_delay(self, delay_s: float) -> None:
         self._record.late_steps += delay_s > self._env.dt

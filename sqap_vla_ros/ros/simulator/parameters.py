@@ -63,6 +63,9 @@ class SimSettings:
         0.0, 'Objects are turned at random by up to this, either way [rad].', 0.0, 3.14159)
     distractors: int = option(0, 'Objects added to the scene, of no goal.', 0, 6)
     camera: str = option('agentview', 'Camera of the scene.')
+    wrist_camera: str = option(
+        '', 'Camera on the hand, robot0_eye_in_hand, for policies that see two: on wrist/image and '
+        'wrist/camera_info. Empty: none, for its pictures take time.')
     camera_pose: tuple[float, ...] = option(
         (0.0,) * 6, 'x, y, z of the camera and of what it looks at, base frame [m]; all zero: '
         "the scene's own.")
@@ -128,6 +131,11 @@ class SimSettings:
     def camera_frame(self) -> str:
         """TF frame of the camera: x right, y down, z forward."""
         return f'{self.camera}_optical_frame'
+
+    @property
+    def wrist_frame(self) -> str:
+        """TF frame of the camera on the hand."""
+        return f'{self.wrist_camera}_optical_frame'
 
     @property
     def mode(self) -> str:

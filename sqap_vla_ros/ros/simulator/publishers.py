@@ -9,20 +9,21 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import Image, JointState
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.messages import rgb_to_message
+from sqap_vla_ros.ros.simulator.camera_publishers import CameraPublishers, QUEUE
 from sqap_vla_ros.ros.simulator.episodes import EpisodeRecord
 from sqap_vla_ros.ros.simulator.faults import Faults
 from sqap_vla_ros.ros.simulator.joint_stream import JointStream
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
 from sqap_vla_ros.sim.robot_description import robot_description
-from sqap_vla_ros.sim.sensors import camera_info_fields, joint_state_fields, pose_of
+from sqap_vla_ros.sim.sensors import (
+    HAND_FRAME, HAND_ON_END_EFFECTOR, joint_state_fields, pose_of, WORLD_FRAME)
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 
 NANOSECONDS = 1_000_000_000
-QUEUE = QoSProfile(depth=10)  # reliable: fits subscriptions of either kind
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 REPORTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -54,16 +55,19 @@ class SimPublishers:
 
     `sense`, `camera` and `clock_tick` make messages, with what `faults` do to them, and `send`
     publishes them as often as needed; so a repeated tick is the same to the bit. The camera of
-    the scene does not move: its transform is latched on /tf_static.
+    the scene does not move: its transform is latched on /tf_static, and so are those of a camera
+    on the hand, of the hand as LIBERO's data tell it, and of LIBERO's world.
     """
 
     def __init__(self, node: Node, env, settings: SimSettings):
         self._env, self._settings = env, settings
         self.faults = Faults(settings.faults)
-        self._info = camera_info_fields(
-            np.asarray(env.camera_intrinsics()), (settings.image_height, settings.image_width))
-        self.image = node.create_publisher(Image, 'image', QUEUE)
-        self._camera_info = node.create_publisher(CameraInfo, 'camera_info', QUEUE)
+        size = settings.image_height, settings.image_width
+        self._main = CameraPublishers(node, '', settings.camera_frame, env.camera_intrinsics(),
+                                      size, self.faults, ('info', 'image'))
+        self._wrist = CameraPublishers(
+            node, 'wrist/', settings.wrist_frame, env.wrist_intrinsics(), size, self.faults,
+            ('', 'wrist')) if settings.wrist_camera else None
         self._final_image = node.create_publisher(Image, '~/final_image', QUEUE)
         self._joint_states = node.create_publisher(JointState, 'joint_states', QUEUE)
         self.joint_stream = JointStream(
@@ -75,11 +79,22 @@ class SimPublishers:
         self._episode = node.create_publisher(String, '~/episode', REPORTS)
         self._clock = node.create_publisher(Clock, '/clock', QUEUE)
 
-    def send_camera_pose(self, stamp: Time) -> None:
-        """Latch the transform base -> camera optical frame."""
-        self._tf_static.publish(TFMessage(transforms=[transform_message(
-            self._env.camera_pose(), stamp, self._settings.base_frame,
-            self._settings.camera_frame)]))
+    @property
+    def image(self) -> Publisher:
+        """Return the publisher of the main camera's images."""
+        return self._main.image
+
+    def send_static(self, stamp: Time) -> None:
+        """Latch what does not move in an episode: cameras, the hand, the world."""
+        env, settings = self._env, self._settings
+        base, hand = settings.base_frame, settings.end_effector_frame
+        told = [(env.camera_pose(), base, settings.camera_frame),
+                (env.base_in_world(), WORLD_FRAME, base), (HAND_ON_END_EFFECTOR, hand, HAND_FRAME)]
+        if self._wrist:
+            mount = np.linalg.inv(env.end_effector_pose()) @ env.wrist_pose()
+            told.append((mount, hand, settings.wrist_frame))
+        self._tf_static.publish(TFMessage(transforms=[
+            transform_message(pose, stamp, parent, child) for pose, parent, child in told]))
 
     def send_instruction(self, text: str) -> None:
         """Latch the instruction, and wait until those who listen have it."""
@@ -99,12 +114,16 @@ class SimPublishers:
             pairs += self.faults.applied('joints', self._joint_states, joints)
         return pairs
 
-    def camera(self, stamp: Time, image: np.ndarray) -> list[tuple]:
-        """Return (publisher, message) pairs for an image uint8 [H, W, 3]."""
-        header = Header(stamp=stamp, frame_id=self._settings.camera_frame)
-        info = CameraInfo(**self._info, header=header)
-        return [*self.faults.applied('info', self._camera_info, info),
-                *self.faults.applied('image', self.image, rgb_to_message(image, header))]
+    def camera(self, stamp: Time, image: np.ndarray, wrist: np.ndarray | None = None
+               ) -> list[tuple]:
+        """
+        Return (publisher, message) pairs for an image uint8 [H, W, 3].
+
+        wrist: that of the camera on the hand, where there is one; it goes first, for the main
+        one is what a policy's node is asked about.
+        """
+        beside = [] if wrist is None else self._wrist.messages(stamp, wrist)
+        return beside + self._main.messages(stamp, image)
 
     def clock_tick(self, stamp: Time) -> tuple:
         """Return the (publisher, message) pair of the simulated clock."""
