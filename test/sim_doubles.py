@@ -83,7 +83,7 @@ class PointEnv:
 
     def wrist_pose(self):
         pose = self.end_effector_pose()
-        return pose @ np.array([[1.0, 0, 0, 0.05], [0, 1, 0, 0], [0, 0, 1, -0.1], [0, 0, 0, 1]])
+        return pose @ np.array([[1.0, 0, 0, 0.01], [0, 1, 0, 0], [0, 0, 1, -0.1], [0, 0, 0, 1]])
 
     def base_in_world(self):
         pose = np.eye(4)

@@ -19,7 +19,7 @@ SECOND = 10**9
 def message_of(sensor, time_s):
     """Return a message of a sensor, stamped 100 s later than time_s, its content by time_s."""
     header = Header(stamp=time_message(round((100 + time_s) * SECOND)))
-    if sensor == 'image':
+    if sensor in ('image', 'wrist'):
         level = (10 + round(time_s * 10)) % 256
         return rgb_to_message(np.full((4, 6, 3), level, np.uint8), header)
     if sensor == 'info':

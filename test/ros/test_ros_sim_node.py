@@ -15,7 +15,7 @@ import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from sim_doubles import PointEnv, right, SPEED, twist_message
 from sqap_vla_ros.errors import ConfigError
@@ -136,6 +136,52 @@ def test_a_tick_carries_one_stamp_and_the_poses_of_the_environment(simulator, po
     np.testing.assert_array_equal(np.reshape(info.k, (3, 3)), start.camera_intrinsics())
     np.testing.assert_array_equal(np.reshape(info.p, (3, 4))[:, :3], start.camera_intrinsics())
     assert (info.width, info.height) == (32, 32)
+
+
+def until(condition, timeout_s=10.0):
+    """Wait for what another thread does."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def stamps(messages):
+    """Return their stamps in order; a tick may be sent again."""
+    return sorted({stamp_ns(message.header.stamp) for message in messages})
+
+
+def test_a_camera_on_the_hand_shows_the_same_ticks_and_goes_before_the_main_one(
+        simulator, policy):
+    double, node = policy(), simulator(
+        max_steps=9, wrist_camera='robot0_eye_in_hand', faults=['wrist_stop@0.3'])
+    pictures = {'wrist/image': [], 'wrist/camera_info': []}
+    for topic, kind in (('wrist/image', Image), ('wrist/camera_info', CameraInfo)):
+        double.node.create_subscription(kind, topic, pictures[topic].append, 10)
+    wrist, order, send = node._sensors._wrist, [], node._sensors.send
+    until(lambda: wrist.image.get_subscription_count() and wrist._info.get_subscription_count())
+    node._sensors.send = lambda pairs: (order.append([pair[0].topic for pair in pairs]),
+                                        send(pairs))
+    node.run()
+    sent = [topic.lstrip('/') for topic in order[0]]
+    assert sent.index('wrist/image') < sent.index('image')
+    images, infos = pictures['wrist/image'], pictures['wrist/camera_info']
+    both = stamps(double.messages['image'])
+    until(lambda: stamps(infos) == both)
+    assert len(both) == 3 and stamps(images) == both[:2], 'its image alone stops'
+    start = PointEnv(node.settings)
+    start.reset(0, STOVE)
+    np.testing.assert_array_equal(
+        np.reshape(images[0].data, (32, 32, 3)), start.render_wrist())
+    np.testing.assert_array_equal(np.reshape(infos[0].k, (3, 3)), start.wrist_intrinsics())
+    frame = 'robot0_eye_in_hand_optical_frame'
+    assert images[0].header.frame_id == infos[0].header.frame_id == frame
+    static = {(each.header.frame_id, each.child_frame_id): pose_of(each.transform)
+              for each in double.messages['/tf_static'][0].transforms}
+    np.testing.assert_allclose(
+        start.end_effector_pose() @ static['end_effector', frame], start.wrist_pose(), atol=1e-12)
+    np.testing.assert_allclose(static['world', 'base'], start.base_in_world(), atol=1e-12)
+    assert ('end_effector', 'libero_hand') in static
 
 
 def test_a_gripper_command_counts_for_the_twist_that_follows_it(simulator, policy):
