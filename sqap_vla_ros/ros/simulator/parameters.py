@@ -64,8 +64,8 @@ class SimSettings:
     distractors: int = option(0, 'Objects added to the scene, of no goal.', 0, 6)
     camera: str = option('agentview', 'Camera of the scene.')
     wrist_camera: str = option(
-        '', 'Camera on the hand, robot0_eye_in_hand, for policies that see two: on wrist/image and '
-        'wrist/camera_info. Empty: none, for its pictures take time.')
+        '', 'Camera on the hand, robot0_eye_in_hand, for policies that see two: on wrist/image '
+        'and wrist/camera_info. Empty: none, for its pictures take time.')
     camera_pose: tuple[float, ...] = option(
         (0.0,) * 6, 'x, y, z of the camera and of what it looks at, base frame [m]; all zero: '
         "the scene's own.")
