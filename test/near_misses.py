@@ -28,11 +28,12 @@ class Miss:
     """
     One of them: what it is, and how it is made.
 
-    make(folder) makes it there and returns the arguments of `sqap-vla info`, its path first.
+    make(folder) makes it there and returns the arguments of the command, its path first.
     """
 
     title: str
     make: Callable[[Path], list]
+    command: str = 'info'
 
 
 def folder(config=None, *names, content=b'{}'):
@@ -190,6 +191,48 @@ def _quantized(**value):
     return changed(lambda config: config.update(quantization_config=value))
 
 
+def oft(change=None, variant='oft_tiny', says=None):
+    """Return a maker of a golden OpenVLA-OFT; change(path) damages it, says: deployment.json."""
+    def make(path):
+        linked(golden_data.oft(variant), path)
+        if says is not None:
+            (path / 'deployment.json').write_text(json.dumps(says))
+        if change is not None:
+            change(path)
+        return [path]
+    return make
+
+
+def _of_other_heads(path):
+    state = torch.load(path / HEAD, weights_only=True)
+    state['module.model.fc1.weight'] = torch.zeros(64, 5 * 64)
+    (path / HEAD).unlink()
+    torch.save(state, path / HEAD)
+
+
+def _other_statistics(change):
+    return lambda path: golden_data.edit(path / 'dataset_statistics.json', change)
+
+
+def _of_six(stats):
+    for entry in stats.values():
+        entry['action'].update({name: [0.0] * 6 for name in ('q01', 'q99')})
+
+
+def _renamed(stats):
+    stats['my_robot'] = stats.pop(next(iter(stats)))
+    stats['my_robot']['proprio'] = {name: values[:7] for name, values in
+                                    stats['my_robot']['proprio'].items()}
+
+
+def with_images(make, count):
+    """Return a maker of an inference with so many images."""
+    image = ['--image', str(golden_data.GOLDEN / 'case0.png')]
+    return lambda path: [*make(path), *image * count, '--instruction', 'pick up the red block',
+                         '--state', *['0.1'] * 8]
+
+
+HEAD = 'action_head--150000_checkpoint.pt'
 REFUSED = (
     Miss('SmolVLA of lerobot', folder({'type': 'smolvla', 'chunk_size': 50}, 'model.safetensors')),
     Miss('pi0 of lerobot', folder({'type': 'pi0', 'chunk_size': 50}, 'model.safetensors')),
@@ -240,7 +283,25 @@ REFUSED = (
         use_fused_vision_backbone=False, timm_model_kwargs=None, image_sizes=[224],
         arch_specifier='no-align+gelu-mlp', timm_override_act_layers=['quick_gelu'],
         timm_model_ids=['vit_large_patch14_clip_224.openai']))),
-    Miss('a path that does not exist', text('models/libero_gaol')),
+    Miss('OpenVLA-OFT with two action heads', oft(lambda path: shutil.copy(
+        path / HEAD, path / 'action_head--50000_checkpoint.pt'))),
+    Miss('OpenVLA-OFT without its action head', oft(lambda path: (path / HEAD).unlink())),
+    Miss('OpenVLA-OFT with the head of another one', oft(_of_other_heads)),
+    Miss('OpenVLA-OFT with statistics of six values', oft(_other_statistics(_of_six))),
+    Miss('OpenVLA-OFT without its statistics', oft(
+        lambda path: (path / 'dataset_statistics.json').unlink())),
+    Miss('OpenVLA-OFT with FiLM that deployment.json denies', oft(
+        None, 'oft_tiny_aloha', {'oft': {'film': False}})),
+    Miss('OpenVLA-OFT without the FiLM that deployment.json says', oft(
+        None, says={'oft': {'film': True}})),
+    Miss('OpenVLA-OFT of unknown data', oft(lambda path: (
+        (path / 'proprio_projector--150000_checkpoint.pt').unlink(),
+        _other_statistics(_renamed)(path)))),
+    Miss('three images where two are taken', with_images(oft(), 3), 'infer'),
+    Miss('one image where two are taken', with_images(oft(), 1), 'infer'),
+    Miss('two images where one is taken', with_images(
+        with_key(changed(None), golden_data.KEY), 2), 'infer'),
+    Miss('a path that does not exist', lambda path: [f'{changed(None)(path)[0]}s']),
     Miss('a model that is not bundled', text('libero_gaol')),
     Miss('a file of a checkpoint', below(changed(None), SHARD)),
     Miss('a head of OpenVLA-OFT by itself', below(
@@ -256,17 +317,17 @@ TAKEN = (
 
 
 def answer(miss: Miss, path: Path) -> tuple[int, str, str]:
-    """Return the exit status of `sqap-vla info` for one made at `path`, stdout and stderr."""
+    """Return the exit status of the command for one made at `path`, stdout and stderr."""
     said, told = StringIO(), StringIO()
     arguments = list(map(str, miss.make(path)))
     with redirect_stdout(said), redirect_stderr(told):
-        status = main(['info', *arguments])
+        status = main([miss.command, *arguments])
     return status, said.getvalue(), told.getvalue()
 
 
 def sentence(told: str, path: Path) -> str:
     """Return what was told without the name of the command, with DIR for the path."""
-    return told.strip().removeprefix('sqap-vla info: ').replace(str(path), 'DIR')
+    return told.strip().partition(': ')[2].replace(str(path), 'DIR')
 
 
 def table(place: Path) -> str:

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'near_misses.md'
 CURES = re.compile(
     'run it by|take a|take the|download|convert it by|merge it|name |move |put |save it|delete|'
-    'did you mean|choose|compute|known are|it holds')
+    'did you mean|choose|compute|known are|it holds|leave|take one|write them|give --image|'
+    'different checkpoints|another checkpoint')
 
 
 @pytest.fixture(scope='module')
@@ -35,12 +36,12 @@ def test_every_refusal_is_one_sentence_with_a_cure(said):
         assert len(sentence) < 600, title
 
 
-@pytest.mark.parametrize('command', ['infer', 'convert', 'eval', 'replay'])
+@pytest.mark.parametrize('command', ['infer', 'convert', 'replay'])
 def test_other_commands_say_the_same(tmp_path, capsys, command):
     miss = near_misses.REFUSED[0]
     path, = miss.make(tmp_path / 'policy')
     image = str(ROOT / 'test' / 'golden' / 'case0.png')
-    options = {'infer': ['--image', image, '--instruction', 'x'], 'eval': [],
+    options = {'infer': ['--image', image, '--instruction', 'x'],
                'convert': [str(tmp_path / 'out')],
                'replay': ['--out', str(tmp_path / 'out')]}[command]
     target = [str(ROOT / 'test' / 'data' / 'libero_bag')] if command == 'replay' else []
