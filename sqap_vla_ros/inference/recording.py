@@ -24,6 +24,7 @@ from ..model.heads import TokenHeadConfig
 from ..model.oft import OFTHeadConfig
 from ..model.vit import FusedViTConfig
 
+TIME = 'timestep_embedding'
 _BATCHED = ('pixel_values', 'input_ids')
 
 
@@ -44,7 +45,7 @@ class StageRecorder:
         self._found: dict[str, torch.Tensor] = {}
         self._layers: list[torch.Tensor] = []  # of the first pass through the decoder
         self._last: list[torch.Tensor] = []  # and of the last
-        self._steps: dict[str, list[torch.Tensor]] = {'x': [], 'noise_pred': []}
+        self._steps: dict[str, list[torch.Tensor]] = {'x': [], 'noise_pred': [], TIME: []}
         self._is_oft = isinstance(self._model.config.head, OFTHeadConfig)
 
     def __enter__(self) -> StageRecorder:
@@ -135,10 +136,10 @@ class StageRecorder:
         if model.state_embed is not None:
             self._keep_output(model.state_embed, 'proprio_embedding')
         if model.config.head.diffuses:
-            for module, name in ((head.noisy, 'x'), (head, 'noise_pred')):
+            for module, name in ((head.noisy, 'x'), (head, 'noise_pred'), (head.time, TIME)):
                 self._add(module.register_forward_hook(
                     lambda module, inputs, output, name=name: self._steps[name].append(
-                        (output if name == 'noise_pred' else inputs[0]).cpu().clone())))
+                        (inputs[0] if name == 'x' else output).cpu().clone())))
 
     def _oft_stages(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return what OpenVLA-OFT's goldens name otherwise, or hold besides."""
@@ -167,12 +168,10 @@ class StageRecorder:
         """Return what went into each denoising step, and the noise that was found in it."""
         shape = (-1, config.chunk_length, config.action_dim)
         times = leading_times(config.training_steps, config.ddim_steps)
-        steps = {name: _array(torch.cat(found).reshape(shape))
+        steps = {name: _array(torch.cat(found).flatten(0, 1) if name == TIME
+                              else torch.cat(found).reshape(shape))
                  for name, found in self._steps.items()}
-        head = self._model.head
-        tokens = [head.time(time, head.noisy[0].weight)[0] for time in times]
-        return {**steps, 'timesteps': np.array(times),
-                'timestep_embedding': _array(torch.cat(tokens).cpu())}
+        return {**steps, 'timesteps': np.array(times)}
 
     def _normed(self, x):
         """Return the decoder's final norm of x, in host memory."""
