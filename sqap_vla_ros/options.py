@@ -250,7 +250,7 @@ class PolicyOptions:
     camera_budget: str = option(
         'joint', 'Of a policy that sees several cameras: one budget for all of them, of which '
         'none gets less than half of an equal share, or an equal share for each.',
-        choices=BUDGETS)
+        choices=BUDGETS, live=True)
     selection_seed: int = option(0, 'Seed of random token choices.', 0, _LARGEST)
     radius_patches: float = option(
         2.0, 'Radius of the protected disk round each frame [patches].', 0.0, 64.0,

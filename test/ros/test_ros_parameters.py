@@ -120,6 +120,20 @@ def test_a_running_node_takes_numbers_in_either_type_and_tells_the_nearest_name(
     assert world.node.get_parameter('max_linear_speed').value == 1.0
 
 
+def test_a_moving_node_takes_another_budget_of_cameras_and_no_other_option_of_tokens(make_world):
+    world = make_world(KnownPolicy, {'keep_tokens': 8})
+    world.start()
+    world.move()
+
+    def ask(name, value):
+        return world.node.set_parameters([Parameter(name, value=value)])[0].successful
+    assert world.policy.selection.budget == 'joint'
+    assert ask('camera_budget', 'each') and not ask('camera_budget', 'half')
+    assert not ask('keep_tokens', 4)
+    world.until(lambda: world.policy.selection.budget == 'each', meanwhile=world.robot.look)
+    assert world.policy.selection.keep == 8 and world.is_moving()
+
+
 @pytest.mark.parametrize('values, message', [
     ({'int8_parts': ('vision', 'engine')}, "'engine', expected one of vision, "),
     ({'ddim_steps': -2}, 'ddim_steps is -2, expected -1 to 100'),

@@ -151,17 +151,18 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
     @classmethod
     def from_parameters(cls, values: Mapping):
         """Return the configuration of parameters by their ROS names; others keep defaults."""
-        policy = PolicyOptions(**{item.name: values[parameter_name(item)] for item in OPTIONS
-                                  if parameter_name(item) in values})
+        policy = PolicyOptions(**_policy_values(values))
         own = {item.name: values[item.name] for item in OWN if item.name in values}
         return cls(policy=policy, **own, of_cameras=of_cameras(values))
 
     def changed(self, values: Mapping) -> NodeConfig:
         """Return the configuration with other values of parameters; raises ConfigError."""
-        mine = {name: value for name, value in values.items() if name in PARAMETERS}
+        of_policy = _policy_values(values)
+        mine = {name: value for name, value in values.items()
+                if name in PARAMETERS and name not in map(parameter_name, OPTIONS)}
         own = {name: {**self.of_cameras.get(name, {}), **of_cameras(values).get(name, {})}
                for name in self.cameras}
-        return replace(self, **mine, of_cameras=own)
+        return replace(self, **mine, policy=replace(self.policy, **of_policy), of_cameras=own)
 
     @property
     def needs_localization(self) -> bool:
@@ -176,6 +177,12 @@ class NodeConfig(TimeOptions, JointOptions, LimitOptions, StartOptions, OutputOp
             raise ConfigError('parameter checkpoint is empty: set it to a checkpoint directory '
                               'or to the name of a bundled model')
         return named_checkpoint(self.checkpoint)
+
+
+def _policy_values(values: Mapping) -> dict:
+    """Return what values of parameters say of fields of PolicyOptions."""
+    return {item.name: values[parameter_name(item)] for item in OPTIONS
+            if parameter_name(item) in values}
 
 
 def of_cameras(values: Mapping) -> dict:

@@ -103,6 +103,8 @@ class Control(Permission):
     def use(self, config):
         """Take changed parameters."""
         was_dry = self.config.dry_run
+        if config.policy != self.config.policy:
+            self.parts.inference.choose(config.policy.selection)
         if config.dry_run and not was_dry and self.is_active:
             self.halt_output()
         self.config = config

@@ -63,6 +63,7 @@ class Inference:
         self._camera_epoch = 0
         self._policy_epoch = None  # these two belong to the inference thread
         self._observer_epoch = None
+        self._choices = deque()  # of tokens, that the policy has not been told yet
         self._free_since = time.perf_counter()
         self._asked_ns = None
         self._guard = None
@@ -104,6 +105,10 @@ class Inference:
         self._asked_ns = frame.stamp_ns
         self._worker.offer(lambda: self._infer(frame, instruction, *epochs))
 
+    def choose(self, selection):
+        """Have tokens chosen otherwise from the next image on, see SelectionConfig."""
+        self._choices.append(selection)
+
     def reset(self, forget_image_size: bool = False):
         """Drop what is asked; the policy, and the image's size if asked to, start over."""
         self._epoch += 1
@@ -127,6 +132,8 @@ class Inference:
         if camera_epoch != self._observer_epoch:
             self._observer_epoch = camera_epoch
             self._observer.reset()
+        while self._choices:
+            policy.selection = self._choices.popleft()
         answer = self._answer(policy, frame, instruction, epoch, started_s, waited_ms)
         if self._policy is None:  # the node was taken apart meanwhile: nobody listens
             return
