@@ -25,8 +25,10 @@ from .simulated_robot import check_cameras
 from .table import summarize, table_text
 from .workers import require_simulator, run_episodes, Scene
 from ..errors import ConfigError
+from ..ingest.state import check_state, state_of
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
+from ..sim.sensors import GRIPPER_JOINT
 from ..support.files import check_output, make_directory, saving_to, write_whole
 from ..support.locks import Lock
 from ..support.progress import Progress as Shown
@@ -121,6 +123,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     config = with_options(source.config, options.policy)
     check_action_space(config.action_space)
     check_cameras(config.cameras)
+    check_state(state_of(config), GRIPPER_JOINT)
     for doubt in image_doubts(config):
         print(f'note: {doubt}')
     record = config.quantization

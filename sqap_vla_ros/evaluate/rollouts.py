@@ -124,9 +124,9 @@ class Drive:
         return command.velocity, self._gripper
 
     def _ask(self, time_ns: int, instruction: str) -> None:
-        observation = self._shown(self._robot.observe(time_ns, instruction))
         self._commander.player.ask(time_ns)
         try:
+            observation = self._shown(self._robot.observe(time_ns, instruction))
             chunk = self._policy.infer(observation)
         except ObservationError as error:
             self.fault = str(error)

@@ -83,6 +83,16 @@ class _Eye:
     info: SimpleNamespace
     heard: Heard = field(default_factory=Heard)
 
+    @property
+    def changes(self) -> dict:
+        """
+        Return how it is looked at otherwise than OBSERVER says.
+
+        From the hand near things fill a picture at once, and without a sensor's noise what is
+        flat is of one colour.
+        """
+        return {'max_image_change': 0.0} if self.moves else {}
+
     def message(self, header):
         """Return an image message, with the calibration heard beside it."""
         image, self.info.header = self.render(), header
@@ -114,10 +124,11 @@ class SimulatedRobot:
         self._heard.joints = JointHistory(JOINT_NAMES)
         options = replace(OBSERVER, needs_localization=needs_localization,
                           **_state_frames(state_names))
+        by_name = {name: replace(options, camera=name, **eye.changes)
+                   for name, eye in self._eyes.items()}
         self._observer = Observer(
-            replace(options, camera=self._main), self._heard, self._transforms, state_names,
-            further={name: (replace(options, camera=name), self._eyes[name].heard)
-                     for name in further})
+            by_name[self._main], self._heard, self._transforms, state_names,
+            further={name: (by_name[name], self._eyes[name].heard) for name in further})
         self._place_what_stands()
 
     def observe(self, time_ns: int, instruction: str) -> Observation:

@@ -7,6 +7,7 @@ from libero_scene import libero_env
 import numpy as np
 import pytest
 from sqap_vla_ros.control.action_space import ActionSpace
+from sqap_vla_ros.control.states import STATES
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.evaluate.conventions import image_doubts, middle_state
 from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
@@ -187,6 +188,25 @@ def test_the_middle_state_is_the_mean_or_the_middle_of_the_range():
     low, high = np.array([0.0, -2.0]), np.array([1.0, 2.0])
     np.testing.assert_array_equal(middle_state({'state_low': low, 'state_high': high}), [0.5, 0])
     assert middle_state({}) is None
+
+
+@pytest.mark.parametrize('moves', [[], [([0.2, -0.3, -0.4, 1.0, 0.5, 1.5], 0.0)] * 6])
+def test_the_state_is_the_one_that_liberos_clients_tell(env, moves):
+    """The benchmark's own sensors and robosuite's quat2axisangle say the same."""
+    transforms = pytest.importorskip('robosuite.utils.transform_utils')
+    env.reset(3, env.instructions[0])
+    for twist, gripper in moves:
+        env.step(twist, gripper)
+    data, robot = env.data, env.scene.benchmark.robots[0]
+    quaternion = transforms.convert_quat(data.body(robot.robot_model.eef_name).xquat, to='xyzw')
+    fingers = data.qpos[robot._ref_gripper_joint_pos_indexes]
+    expected = [*data.site_xpos[robot.eef_site_id], *transforms.quat2axisangle(quaternion)]
+    state = SimulatedRobot(env, STATES['libero']).observe(0, 'x').state
+    assert state.dtype == np.float64 and expected[2] > 1 and abs(expected[3]) > 2.5
+    np.testing.assert_allclose(state[:6], expected, atol=1e-9)
+    # one finger may be further than the other; ours are told as far as each other
+    np.testing.assert_allclose(state[6:], np.array([0.5, -0.5]) * np.ptp(fingers), atol=1e-9)
+    np.testing.assert_allclose(state[6:], fingers, atol=2e-3)
 
 
 def test_controls_blank_the_images_of_all_cameras(env):

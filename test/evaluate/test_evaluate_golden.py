@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sqap-vla eval` drives the simulated arm by checkpoints of the public formats."""
 import json
+import re
+import shutil
 
 import golden_data
 from libero_scene import libero_env
@@ -11,7 +13,7 @@ from sqap_vla_ros.cli import main
 from sqap_vla_ros.evaluate import evaluation, workers
 from sqap_vla_ros.policy import Policy
 from sqap_vla_ros.sim.options import INSTRUCTIONS
-from sqap_vla_ros.sim.units import CONTROL_PERIOD_S
+from sqap_vla_ros.sim.units import CONTROL_PERIOD_S, gripper_to_unit
 
 STEPS = 5
 LIBERO = {'preset': 'libero'}
@@ -72,6 +74,75 @@ def test_a_cogact_checkpoints_chunk_is_executed_at_its_own_rate(arm, tmp_path):
         metres = row[:3] / 0.1 * CONTROL_PERIOD_S / 0.05
         np.testing.assert_allclose(unit[:3], metres, atol=1e-6)
         assert gripper == row[6]
+
+
+OFT = {'action_space': {**LIBERO, 'execute_steps': 3}, 'image': 'libero', 'state': 'libero'}
+
+
+def run_oft(tmp_path, deployment, variants='fp'):
+    """Evaluate one short episode of an OpenVLA-OFT directory and return the results."""
+    checkpoint, out = tmp_path / 'oft', tmp_path / 'table.json'
+    if not checkpoint.exists():
+        shutil.copytree(golden_data.oft('oft_tiny'), checkpoint)
+    (checkpoint / 'deployment.json').write_text(json.dumps(deployment))
+    code = main(['eval', str(checkpoint), '--instructions', INSTRUCTIONS[0], '--variants',
+                 variants, '--episodes-per-task', '1', '--max-steps', str(STEPS), '--out', str(out)])
+    return json.loads(out.read_text()) if code == 0 else None
+
+
+def test_an_oft_checkpoint_sees_what_its_client_shows_and_plays_its_first_rows(
+        arm, tmp_path, monkeypatch, capsys):
+    answers, told = arm
+    seen, infer = [], Policy.infer
+    monkeypatch.setattr(Policy, 'infer', lambda policy, observation, *noise: seen.append(
+        observation) or infer(policy, observation, *noise))
+    found = run_oft(tmp_path, OFT)
+    episode, = found['episodes']
+    assert episode['steps'] == STEPS and not episode['fault'] and len(answers) == 2
+    assert 'note:' not in capsys.readouterr().out
+    first, second = (answer.actions for answer in answers)
+    for row, (unit, gripper) in zip([*first[:3], *second[:2]], told, strict=True):
+        np.testing.assert_allclose(unit, np.clip(row[:6], -1, 1), atol=1e-6)
+        assert gripper_to_unit(gripper) == -np.sign(2 * row[6] - 1)
+    observation = seen[-1]
+    env = libero_env()
+    env.reset(0, INSTRUCTIONS[0])
+    assert (observation.camera, *observation.views) == ('full', 'wrist')
+    np.testing.assert_array_equal(seen[-2].image, env.render()[::-1])  # upside down, as theirs
+    np.testing.assert_array_equal(seen[-2].view('wrist').image, env.render_wrist()[::-1])
+    assert observation.state.shape == (8,) and 2 < observation.state[3] < 4
+
+
+def test_an_oft_checkpoint_prunes_with_what_is_protected_in_either_image(arm, tmp_path, capsys):
+    answers, _ = arm
+    found = run_oft(tmp_path, {**OFT, 'image': {'crop_area': 0.9}}, 'prune')
+    assert 'note: the simulated frames are upright' in capsys.readouterr().out
+    assert not found['episodes'][0]['fault']
+    selection = answers[0].selection
+    assert selection.images == 2 and len(selection.kept) == 154
+    for image in range(2):
+        assert selection.of_image(image).counts()['protected'] > 0
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'cameras': ['left', 'right']}, 'the simulator has two: one in front'),
+    ({'action_space': LIBERO}, 'execute_steps is missing: how many of the 8 rows')])
+def test_an_oft_checkpoint_that_lacks_a_convention_is_refused_before_any_episode(
+        arm, tmp_path, capsys, changes, message):
+    assert run_oft(tmp_path, {**OFT, **changes}) is None
+    assert re.search(message, capsys.readouterr().err) and not arm[0]
+
+
+def test_an_oft_checkpoint_of_another_data_set_has_to_say_what_its_state_is(
+        arm, tmp_path, capsys):
+    shutil.copytree(golden_data.oft('oft_tiny'), tmp_path / 'oft')
+    golden_data.edit(tmp_path / 'oft/dataset_statistics.json', lambda statistics: (
+        statistics.update(mine=statistics.pop('libero_spatial_no_noops'))))
+    deployment = {**OFT, 'oft': {'images': 2, 'chunk_length': 8, 'normalization': 'q01_q99'}}
+    del deployment['state']
+    assert run_oft(tmp_path, deployment) is None
+    found = capsys.readouterr().err
+    assert 'nothing says what they are' in found and '"state": "libero"' in found and not arm[0]
 
 
 @pytest.mark.parametrize('changes, message', [
