@@ -86,7 +86,8 @@ def run_oft(tmp_path, deployment, variants='fp'):
         shutil.copytree(golden_data.oft('oft_tiny'), checkpoint)
     (checkpoint / 'deployment.json').write_text(json.dumps(deployment))
     code = main(['eval', str(checkpoint), '--instructions', INSTRUCTIONS[0], '--variants',
-                 variants, '--episodes-per-task', '1', '--max-steps', str(STEPS), '--out', str(out)])
+                 variants, '--episodes-per-task', '1', '--max-steps', str(STEPS),
+                 '--out', str(out)])
     return json.loads(out.read_text()) if code == 0 else None
 
 
