@@ -19,7 +19,7 @@ from ..formats.tensor_file import Layout
 from ..numerics.hadamard import Rotation
 from ..quant import packed_state, quantize_block, quantize_part, QuantScheme
 from ..quant.quantize import check_scheme
-from ..quant.rotate import rotate_block, rotate_end, rotate_outputs, vla_stream
+from ..quant.rotate import rotate_block, rotate_end, rotate_inputs, rotate_outputs, vla_stream
 
 
 class Stored:
@@ -98,6 +98,9 @@ class Stream:
             weight = getattr(target, 'weight', target)
             if not weight.is_meta:
                 rotate_outputs(target, self._rotation)
+        for linear in stream.embedding_readers:
+            if not linear.weight.is_meta:
+                rotate_inputs(linear, self._rotation)
         if unit.name == END:
             rotate_end(stream, self._rotation)
 

@@ -201,7 +201,7 @@ class FusedDecoderLayer(nn.Module):
         """Return what its kernels depend on, besides the tokens and their type."""
         attention = self.layer.self_attn
         products = self._qkv, self._out, self._gate_up, self._down
-        return (attention.config, str(attention.qk_transform),
+        return (attention.config, attention.causal, str(attention.qk_transform),
                 *((type(product), product.form) for product in products))
 
     def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):

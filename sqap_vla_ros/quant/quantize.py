@@ -22,7 +22,7 @@ from torch import nn
 from .gptq import input_hessians
 from .linear import QuantLinear
 from .qk import QKQuantizer
-from .rotate import ResidualStream, rotate_model, UnrotatedNorm, vla_stream
+from .rotate import ResidualStream, rotate_model, RotatedTime, UnrotatedNorm, vla_stream
 from ..errors import ConfigError
 from ..numerics.hadamard import is_power_of_two, largest_power_of_two, Rotation
 from ..numerics.precision import BACKBONE, QuantScheme
@@ -175,8 +175,10 @@ def quantized_shell(model: nn.Module, record: Mapping) -> None:
     """
     scheme = QuantScheme.from_record(record)
     check_scheme(model, scheme)
+    scale, time = model.llm.norm.weight, getattr(model.head, 'time', None)
+    if record['rotation'] and time is not None:
+        model.head.time = RotatedTime(scale.new_zeros(time.steps, len(scale)))
     if record['rotation'] and record['rotation']['unrotated_final']:
-        scale = model.llm.norm.weight
         model.llm.norm = UnrotatedNorm(model.llm.norm, scale.new_zeros(len(scale), len(scale)))
     for name, linear, options in _selected(model, '', scheme, model.llm.config.head_dim):
         with torch.device(linear.weight.device):

@@ -38,6 +38,8 @@ class ResidualStream:
     and attribute name.  writers: nn.Embedding, nn.Linear (its outputs) or nn.Parameter
     [..., D] beside the blocks' own o_proj and down_proj.  readers: nn.Linear that read the
     normed final vector; None where something else reads it, which then gets it un-rotated.
+    embedding_readers: nn.Linear that read embeddings, or their mean, without a norm.
+    timed: whose `time` makes the tokens of time steps, None for a model without them.
     """
 
     layers: Sequence[nn.Module]
@@ -46,6 +48,8 @@ class ResidualStream:
     head_dim: int
     writers: list = field(default_factory=list)
     readers: list[nn.Linear] | None = None
+    embedding_readers: list[nn.Linear] = field(default_factory=list)
+    timed: nn.Module | None = None
 
     @property
     def norm(self) -> nn.Module:
@@ -72,6 +76,26 @@ class UnrotatedNorm(nn.Module):
         return F.linear(self.norm(x), self.matrix)
 
 
+class RotatedTime(nn.Module):
+    """The tokens of time steps, by table instead of by formula."""
+
+    def __init__(self, table: torch.Tensor):
+        """Take the rotated tokens [steps, D]."""
+        super().__init__()
+        self.register_buffer('table', table)
+
+    def forward(self, time: int, like):
+        """Return the token [1, 1, D] of a time step; like: of its type."""
+        return self.table[None, time:time + 1].to(like.dtype)
+
+
+def rotated_time(time: nn.Module, q: Rotation, device) -> RotatedTime:
+    """Return the tokens of a module that computes them, in the rotated basis."""
+    like = torch.zeros((), device=device)
+    tokens = torch.cat([time(step, like)[0] for step in range(time.steps)])
+    return RotatedTime(q.apply(tokens).float())
+
+
 def unrotated_norm(norm: nn.Module, q: Rotation) -> UnrotatedNorm:
     """Take a final norm's scale away and put it, with Q's inverse, behind the norm."""
     scale = norm.weight.data
@@ -84,21 +108,35 @@ def vla_stream(model) -> ResidualStream:
     """
     Describe our VLA (model/vla.py): raise ConfigError for a model without the parts.
 
-    Writers are the embedding, the projector's last layer, the state token and the head's
-    learned queries; the reader is the head's first linear layer.
+    Writers are the embedding, the projector's last layer, the state token and what the head puts
+    into the sequence; the reader is the head's first linear layer, if it reads one vector at a
+    time.  The embeddings are read by FiLM's layers in the vision encoders, too.
     """
     try:
         llm, projector, head = model.llm, model.projector, model.head
     except AttributeError as error:
         raise ConfigError(f'{type(model).__name__} is no VLA: {error}') from error
-    writers = [llm.embed_tokens, projector[-1]]
-    if getattr(model, 'state_embed', None) is not None:
-        writers.append(model.state_embed)
-    if isinstance(getattr(head, 'queries', None), nn.Parameter):
-        writers.append(head.queries)
-    first = getattr(head, 'fc1', None)
-    readers = [first] if isinstance(first, nn.Linear) else None
-    return ResidualStream(llm.layers, llm, 'norm', llm.config.head_dim, writers, readers)
+    state, noisy = (getattr(owner, name, None) for owner, name in (
+        (model, 'state_embed'), (head, 'noisy')))
+    found = [state[-1] if isinstance(state, nn.Sequential) else state,
+             getattr(head, 'queries', None), None if noisy is None else noisy[-1]]
+    writers = [llm.embed_tokens, projector[-1],
+               *(part for part in found if isinstance(part, (nn.Linear, nn.Parameter)))]
+    return ResidualStream(llm.layers, llm, 'norm', llm.config.head_dim, writers, _readers(head),
+                          _film_layers(model), head if hasattr(head, 'time') else None)
+
+
+def _readers(head: nn.Module) -> list[nn.Linear] | None:
+    """Return what reads the final vector; None for a head whose first layer is no linear one."""
+    is_oft = getattr(getattr(head, 'config', None), 'kind', '') == 'oft'
+    first = getattr(head, 'lm_head' if is_oft else 'fc1', None)
+    return [first] if isinstance(first, nn.Linear) else None
+
+
+def _film_layers(model: nn.Module) -> list[nn.Linear]:
+    """Return the layers that modulate the vision encoders by the mean of the prompt."""
+    return [getattr(block, name) for block in model.vision.modules() for name in ('scale', 'shift')
+            if isinstance(getattr(block, name, None), nn.Linear)]
 
 
 def _write(parameter: nn.Parameter, value: torch.Tensor) -> None:
@@ -168,6 +206,8 @@ def rotate_model(stream: ResidualStream, seed: int = 0) -> dict:
         rotate_block(layer, q, stream.head_dim)
     for target in stream.writers:
         rotate_outputs(target, q)
+    for linear in stream.embedding_readers:
+        rotate_inputs(linear, q)
     rotate_end(stream, q)
     return record
 
@@ -181,7 +221,13 @@ def rotation_record(stream: ResidualStream, seed: int) -> dict:
 
 @torch.no_grad()
 def rotate_end(stream: ResidualStream, q: Rotation) -> None:
-    """Give the readers of the final vector, behind its norm, what they saw before."""
+    """
+    Rotate the tokens of time steps, and undo the rotation for what reads the final vector.
+
+    Its readers, behind the norm, see what they saw before.
+    """
+    if stream.timed is not None:
+        stream.timed.time = rotated_time(stream.timed.time, q, stream.norm.weight.device)
     if stream.readers is None:
         setattr(stream.owner, stream.norm_name, unrotated_norm(stream.norm, q))
         return
