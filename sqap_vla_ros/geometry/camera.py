@@ -18,6 +18,7 @@ from ..errors import ConfigError, ObservationError
 COEFFICIENT_COUNTS = {
     'none': (0,), 'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
 MIN_DEPTH_M = 1e-6
+_STAYS = np.zeros(3), np.eye(3)  # where OpenCV is to take points from, and as pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,8 @@ class CameraModel:
         object.__setattr__(self, 'D', tuple(float(value) for value in self.D))
         _check_distortion(self.distortion_model, self.D)
         object.__setattr__(self, '_angle_limit', _largest_angle(self.distortion_model, self.D))
+        object.__setattr__(self, '_is_plain', bool(
+            np.array_equal(self.R, np.eye(3)) and not self.translation_m.any()))
 
     @property
     def focal_px(self):
@@ -132,8 +135,11 @@ def project(camera, points_camera):
     the distortion folds back.
     """
     points = np.asarray(points_camera, np.float64).reshape(-1, 3)
-    points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, np.nan)
-    points = points @ camera.R.T + camera.translation_m
+    finite = np.isfinite(points)
+    if not finite.all():
+        points = np.where(finite.all(axis=1, keepdims=True), points, np.nan)
+    if not camera._is_plain:
+        points = points @ camera.R.T + camera.translation_m
     pixels = np.full((len(points), 2), np.nan)
     valid = points[:, 2] > MIN_DEPTH_M  # NaN compares false
     angle = np.arctan2(np.hypot(points[:, 0], points[:, 1]), points[:, 2])
@@ -147,12 +153,13 @@ def project(camera, points_camera):
 
 def _distorted(camera, points):
     """Return rays float64 [M, 2] as the lens bends them, NaN where they miss a tilted sensor."""
-    none, D, points = np.zeros(3), np.array(camera.D), np.ascontiguousarray(points)[:, None]
+    none, one = _STAYS
+    D, points = np.array(camera.D), np.ascontiguousarray(points)[:, None]
     if camera.distortion_model == 'equidistant':
-        return cv2.fisheye.projectPoints(points, none, none, np.eye(3), D)[0][:, 0]
-    rays = cv2.projectPoints(points, none, none, np.eye(3), D)[0][:, 0]
-    if any(D[12:]):  # OpenCV mirrors what is behind the sensor
-        before = cv2.projectPoints(points, none, none, np.eye(3), D[:12])[0][:, 0]
+        return cv2.fisheye.projectPoints(points, none, none, one, D)[0][:, 0]
+    rays = cv2.projectPoints(points, none, none, one, D)[0][:, 0]
+    if len(D) > 12 and any(D[12:]):  # OpenCV mirrors what is behind the sensor
+        before = cv2.projectPoints(points, none, none, one, D[:12])[0][:, 0]
         (sin_x, sin_y), (cos_x, cos_y) = np.sin(D[12:]), np.cos(D[12:])
         ahead = before @ [sin_y, -cos_y * sin_x] + cos_y * cos_x
         rays[~(ahead > 0)] = np.nan

@@ -24,6 +24,7 @@ LEAST_CONTRAST_LEFT = 0.2  # of that before
 COLOURFUL, LEAST_COLOUR_LEFT = 4.0, 0.1  # levels; of that before
 DEAD_ROWS = 0.1  # of the rows or columns, that became one colour
 BLACK_ROWS = 1 / 3  # of the rows, from the bottom, at the start
+LOOKED_AT = 8  # pixels of a row or column, before all of it is
 COMPARED_S = 1.0  # with a picture that is not older, whether it lies otherwise now
 MOVED_LEVELS, EXPLAINED = 12.0, 0.25
 OTHERWISE = {
@@ -101,9 +102,8 @@ def statistics(image: np.ndarray) -> Statistics:
     grey, spread = cv2.meanStdDev(cv2.cvtColor(cells, cv2.COLOR_RGB2GRAY))
     colour = cv2.mean(cv2.subtract(cv2.max(cv2.max(red, green), blue),
                                    cv2.min(cv2.min(red, green), blue)))
-    rows, darkest = _one_colour(part, 1)
+    rows, black = _one_colour(part, 1)
     columns, _ = _one_colour(part, 0)
-    black = rows & (darkest == 0)
     return Statistics(
         cells, float(grey[0, 0]), float(spread[0, 0]), colour[0],
         max(np.count_nonzero(rows) / len(rows), np.count_nonzero(columns) / len(columns)),
@@ -121,10 +121,18 @@ def _part(image):
 
 
 def _one_colour(part, axis):
-    """Return which columns (axis 0) or rows (1) are of one colour, and their largest value."""
-    largest, least = (cv2.reduce(part, axis, how).reshape(-1, 3)
-                      for how in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))
-    return (largest == least).all(axis=1), largest.max(axis=1)
+    """
+    Return which columns (axis 0) or rows (1) are of one colour, bool, and which are black.
+
+    Some of their pixels tell of nearly every one that it is not; the rest is looked at whole.
+    """
+    lines = part if axis == 1 else part.swapaxes(0, 1)
+    firsts = lines[:, :1]
+    found = (lines[:, ::max(1, lines.shape[1] // LOOKED_AT)] == firsts).all(axis=(1, 2))
+    maybe = np.flatnonzero(found)
+    if len(maybe):
+        found[maybe] = (lines[maybe] == firsts[maybe]).all(axis=(1, 2))
+    return found, found & ~firsts.any(axis=(1, 2))
 
 
 def neighbours_alike(image: np.ndarray) -> float:
@@ -134,19 +142,33 @@ def neighbours_alike(image: np.ndarray) -> float:
     step = max(2, image.shape[0] // 24)
     upper, lower = (cv2.extractChannel(image[first::step], 1) for first in (0, 1))
     upper = upper[:len(lower)]
-    return min(_correlation(upper, lower), _correlation(upper[:, 1:], upper[:, :-1]))
+    left, right = upper[:, :-1], upper[:, 1:]
+    sums = _sums(upper)
+    return min(_correlation(upper, lower, sums, _sums(lower)),
+               _correlation(right, left, _without(sums, upper[:, :1]),
+                            _without(sums, upper[:, -1:])))
 
 
-def _correlation(first, second):
-    """Return the correlation of uint8 [H, W]; all sums are whole numbers, and exact."""
+def _sums(pixels) -> tuple[int, int]:
+    """Return the sum of uint8 [H, W] and that of the squares, whole numbers and exact."""
+    return round(cv2.sumElems(pixels)[0]), round(cv2.norm(pixels, cv2.NORM_L2SQR))
+
+
+def _without(sums, column) -> tuple[int, int]:
+    """Return sums of an image without one of its columns."""
+    values = column.ravel().tolist()
+    return sums[0] - sum(values), sums[1] - sum(value * value for value in values)
+
+
+def _correlation(first, second, *sums):
+    """Return the correlation of uint8 [H, W], of which the _sums are known."""
     count = first.size
     if not count:
         return 1.0
-    sums = [round(cv2.sumElems(each)[0]) for each in (first, second)]
-    squares = [round(cv2.norm(each, cv2.NORM_L2SQR)) for each in (first, second)]
-    twice = sum(squares) - round(cv2.norm(first, second, cv2.NORM_L2SQR))
-    size = math.prod(count * square - each * each for square, each in zip(squares, sums))
-    return (count * twice / 2 - sums[0] * sums[1]) / math.sqrt(size) if size else 1.0
+    twice = sums[0][1] + sums[1][1] - round(cv2.norm(first, second, cv2.NORM_L2SQR))
+    size = math.prod(count * square - each * each for each, square in sums)
+    product = sums[0][0] * sums[1][0]
+    return (count * twice / 2 - product) / math.sqrt(size) if size else 1.0
 
 
 def _check_shows_something(now, image, min_contrast):

@@ -9,7 +9,6 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from itertools import islice
 import math
 from operator import itemgetter, lt
 from threading import Lock
@@ -20,7 +19,7 @@ from ..errors import ObservationError
 
 SPAN_S = 2.0
 SETTLED = 64  # messages, that are given to their joints at once, if nobody asks before
-LATEST = 64  # samples, of up to thousands: an image is hardly older
+LATEST = 64  # samples, of up to thousands, are gone through: an image is hardly older
 DOUBTED_NS = 10**9  # for how long joints that jumped are not told
 STARTED_NS = 10 * 10**9  # before, a simulator's clock may stand at 0
 OPENINGS = -1.0, 2.0  # 0 closed .. 1 open; what is far outside is of another joint or unit
@@ -58,15 +57,19 @@ class _Samples(deque):
         self.back = 0
 
     def around(self, time_ns: int | None) -> tuple:
-        """Return all, or of those in order the ones beside a time; another thread may add one."""
-        went_back = self.back
-        samples = tuple(islice(reversed(self), LATEST))[::-1]  # one step: nothing comes between
-        if len(samples) == LATEST and (went_back or time_ns is None or samples[0][0] > time_ns):
+        """Return all, or of those in order the ones beside a time."""
+        if self.back or time_ns is None:
+            return tuple(self)
+        if len(self) > LATEST and self[-LATEST][0] > time_ns:
             samples = tuple(self)
-        if went_back or self.back or time_ns is None:
-            return samples
-        after = bisect_left(samples, time_ns, key=itemgetter(0))
-        return samples[max(0, after - 1):after + 1]
+            after = bisect_left(samples, time_ns, key=itemgetter(0))
+            return samples[max(0, after - 1):after + 1]
+        later = ()
+        for sample in reversed(self):
+            if sample[0] < time_ns:
+                return sample, *later
+            later = sample,
+        return later
 
 
 class JointHistory:
@@ -181,7 +184,11 @@ class JointHistory:
 
         Raises ObservationError when nothing is known of the joint, or joints have just jumped.
         """
-        samples = sorted(self._known(name, time_ns))  # which they are, as good as always
+        samples = self._known(name, time_ns)
+        if len(samples) == 1:  # as for most images, which are newer
+            (only_ns, position), = samples
+            return position + 0.0, abs(time_ns - only_ns) * 1e-9
+        samples = sorted(samples)  # which they are, as good as always
         until = bisect_right(samples, (time_ns, math.inf))
         since = bisect_left(samples, (time_ns, -math.inf))
         before = samples[until - 1] if until else None

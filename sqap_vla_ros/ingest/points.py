@@ -10,12 +10,14 @@ in where it told too little. docs/cameras.md derives both.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+import math
 
 import numpy as np
 
 from .lookups import uncounted
 from .robot_poses import pose_at
-from ..geometry.poses import points_in_camera, pose_matrix
+from ..geometry.poses import invert_pose, pose_matrix, transform_points
 from ..geometry.transform_buffer import TransformLookupError
 
 WINDOW_NS = 200_000_000
@@ -51,8 +53,9 @@ def placed(transforms, options, camera, poses, time_ns: int) -> Placed:
     """
     camera_frame, camera_pose, camera_age_s, moves = camera
     transforms = uncounted(transforms)  # the questions that were to be answered have been
-    points = points_in_camera(np.array([pose.translation for _, pose, _ in poses]),
-                              pose_matrix(camera_pose.translation, camera_pose.quaternion))
+    points = transform_points(
+        _into_camera(camera_pose.translation.tobytes(), camera_pose.quaternion.tobytes()),
+        [pose.translation for _, pose, _ in poses])
     ages_s = np.array([age_s for _, _, age_s in poses]) + camera_age_s
     speeds = np.zeros(len(poses))
     for index, (frame, _, _) in enumerate(poses):
@@ -64,6 +67,12 @@ def placed(transforms, options, camera, poses, time_ns: int) -> Placed:
             speeds[index] = _speed(
                 transforms, options, camera_frame, frame, points[index], moves, time_ns)
     return Placed(points, ages_s, speeds)
+
+
+@lru_cache(maxsize=8)  # cameras stand still, as a rule
+def _into_camera(translation: bytes, quaternion: bytes):
+    """Return the 4x4 matrix that takes points of the base into a camera of a pose there."""
+    return invert_pose(pose_matrix(np.frombuffer(translation), np.frombuffer(quaternion)))
 
 
 def _beside(transforms, options, camera_frame, frame, time_ns):
@@ -99,7 +108,13 @@ def measured_speed(transforms, camera_frame: str, frame: str, time_ns: int) -> f
     if last_ns - first_ns < LEAST_SPAN_NS:
         return None
     times_ns = [first_ns + (last_ns - first_ns) * look // (LOOKS - 1) for look in range(LOOKS)]
-    places = np.array([transforms.lookup(camera_frame, frame, at_ns).translation
-                       for at_ns in times_ns])
-    moved_m = np.linalg.norm(np.diff(places, axis=0), axis=1)
-    return float((moved_m / (np.diff(times_ns) * 1e-9)).max())
+    places = [transforms.lookup(camera_frame, frame, at_ns).translation.tolist()
+              for at_ns in times_ns]
+    return max(_apart(*places[look:look + 2]) / ((times_ns[look + 1] - times_ns[look]) * 1e-9)
+               for look in range(LOOKS - 1))
+
+
+def _apart(first, second) -> float:
+    """Return how far two points are apart: of so few numbers NumPy has much to say."""
+    x, y, z = (b - a for a, b in zip(first, second))
+    return math.sqrt(x * x + y * y + z * z)

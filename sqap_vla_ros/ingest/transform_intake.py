@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of the transforms that come in is believed, and what is said of the rest."""
 
+import math
+
 from .stamps import duration_text
 from ..geometry.transform_buffer import TransformBuffer, TransformLookupError
 
@@ -35,6 +37,20 @@ class TransformIntake:
         except TransformLookupError as error:
             return self.refuse(error, steady_s)
         return ''
+
+    def take_moving(self, transforms, now_ns: int, steady_s: float) -> list[str]:
+        """Take WireTransforms that move, one after the other; return why some are not taken."""
+        latest_ns, append, refused = self._latest_ns(now_ns), self.buffer.append, []
+        for transform in transforms:
+            if transform[2] > latest_ns or not append(*transform):
+                refused.append(self.take(transform, now_ns, steady_s))
+        return list(filter(None, refused))
+
+    def _latest_ns(self, now_ns) -> float:
+        """Return up to when a stamp is surely not of the future."""
+        if not now_ns or self.future_s is None:
+            return math.inf
+        return now_ns + int(self.future_s * 1e9) - 1
 
     def refuse(self, error, steady_s: float) -> str:
         """Remember why something was not taken, and return it."""

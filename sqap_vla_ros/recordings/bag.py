@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from .bag_files import (
     bag_files, loaded_yaml, MAGIC_OF_ROS_1, ROS_1, temporary_folder, unpacked_file)
 from .bag_types import reader, type_store
+from .loading import Loading
 from .mcap_file import McapFile
 from .mcap_records import MAGIC as MCAP
 from .merging import merged, Source
@@ -80,13 +82,15 @@ class BagRecording:
         """Yield the messages of topics from a time to another, both included, by their times."""
         start_ns = 0 if start_ns is None else start_ns
         end_ns = 2**63 if end_ns is None else end_ns
-        for stretch in self._stretches:
-            shift_ns = stretch.shift_ns
-            sources = self._sources(stretch, set(topics), start_ns - shift_ns, end_ns - shift_ns)
-            for time_ns, channel, data, read in merged(sources):
-                if start_ns <= time_ns + shift_ns <= end_ns:
-                    yield Message(time_ns + shift_ns, channel.topic, channel.kind, data,
-                                  partial(read, data))
+        with ThreadPoolExecutor(1, 'load') as thread:
+            for stretch in self._stretches:
+                shift_ns = stretch.shift_ns
+                sources = self._sources(
+                    stretch, set(topics), start_ns - shift_ns, end_ns - shift_ns, thread)
+                for time_ns, channel, data, read in merged(sources):
+                    if start_ns <= time_ns + shift_ns <= end_ns:
+                        yield Message(time_ns + shift_ns, channel.topic, channel.kind, data,
+                                      partial(read, data))
 
     def type_store(self, topic: str):
         """
@@ -97,17 +101,21 @@ class BagRecording:
         return next((type_store(channel, self._distro) for file in self._files
                      for _, channel in self._used(file) if channel.topic == topic), None)
 
-    def _sources(self, stretch: Stretch, topics, start_ns, end_ns) -> Iterator[Source]:
+    def _sources(self, stretch: Stretch, topics, start_ns, end_ns, thread) -> list[Source]:
         wanted = {file: {number: (channel, reader(channel, self._distro))
                          for number, channel in self._used(file) if channel.topic in topics}
                   for file in self._files}
+        pieces = []
         for file, block in stretch.pieces:
             begin_ns = max(block.start_ns, stretch.first_ns)
             if max(block.end_ns, begin_ns) < start_ns or begin_ns > end_ns:
                 continue
             if block.channels is None or not block.channels.isdisjoint(wanted[file]):
-                yield Source(begin_ns, partial(
-                    _items, file, block, wanted[file], stretch.first_ns))
+                pieces.append((begin_ns, file, block))
+        loading = Loading(pieces, thread)
+        return [Source(begin_ns, partial(_items, loading, place, file, block, wanted[file],
+                                         stretch.first_ns))
+                for place, (begin_ns, file, block) in enumerate(pieces)]
 
     def _open(self, files):
         for path in files:
@@ -209,9 +217,9 @@ class BagRecording:
                                 f'cdr: {", ".join(sorted(others))}')
 
 
-def _items(file, block, wanted, first_ns):
+def _items(loading, place, file, block, wanted, first_ns):
     """Yield (time, channel, data, read) of a block's messages; none is before first_ns."""
-    for time_ns, number, data in file.read(block, frozenset(wanted)):
+    for time_ns, number, data in file.read(block, frozenset(wanted), loading.load(place)):
         channel, read = wanted[number]
         yield max(time_ns, first_ns), channel, data, read
 

@@ -58,7 +58,7 @@ def _read(kind, definition, distros, data) -> object:
 def _message(store, kind, data):
     from rosbags.serde import SerdeError
     try:
-        return store.deserialize_cdr(data, kind)
+        return store.deserialize_cdr(memoryview(data), kind)  # it makes a copy of bytes
     except (SerdeError, struct.error, ValueError, IndexError) as error:
         raise ObservationError(f'a {kind} of {len(data)} bytes is damaged: {error}') from error
 

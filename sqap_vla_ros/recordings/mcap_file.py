@@ -7,17 +7,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from operator import itemgetter
+import os
 from pathlib import Path
 import struct
+from typing import NamedTuple
 
 from .mcap_index import BEGINNING, index, LOOSE
 from .mcap_records import (
     chunk_beginning, chunk_head, chunk_records, HEAD, MESSAGE, MESSAGE_HEAD, records_in)
-from .parts import Block, LATEST_NS, Part, Raw, unpacked
+from .parts import Block, LATEST_NS, LZ4, Part, Raw, unpacked, ZSTD
+
+PACKED = LZ4, ZSTD
+SHARED_BYTES = 2**16  # from which the data of a message is not copied out of its chunk
+
+
+class Loaded(NamedTuple):
+    """
+    A block as it lies in the file.
+
+    records: of the chunk.  heads: [(time, channel, where its data begins and ends)] of the
+    messages.  problem: what is damaged, '' for nothing.
+    """
+
+    records: memoryview | bytes
+    heads: list[tuple[int, int, int, int]]
+    problem: str
 
 
 class McapFile:
-    """Reads one MCAP."""
+    """Reads one MCAP; loads_ahead: see Loading."""
+
+    loads_ahead = True
 
     def __init__(self, path: Path, told=lambda done: None):
         """Open a file; told(done bytes) if it has to be read. Raises ObservationError."""
@@ -63,42 +83,50 @@ class McapFile:
     def _places(self):
         return {block.place[:2] for block in self.part.blocks}
 
-    def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
-        """Yield the messages of channels in a block in the order of their times."""
-        records, heads = self._heads(block)
-        wanted = [head for head in heads[block.first:block.last] if head[1] in channels]
-        for time_ns, channel, begin, end in sorted(wanted, key=itemgetter(0)):
-            try:
-                yield Raw(time_ns, channel, unpacked(bytes(records[begin:end])))
-            except ValueError:
-                self._packed_wrong.add((block.place[0], begin))
-
-    def times(self, block: Block) -> list[tuple[int, int]]:
-        """Return (time, channel) of the messages of a block as they lie in the file."""
-        return [head[:2] for head in self._heads(block)[1]]
-
-    def _heads(self, block):
-        """Return (records, [(time, channel, where its data begins and ends)]) of a block."""
+    def load(self, block: Block) -> Loaded:
+        """Return what lies in a block; several threads may."""
         records, heads = b'', []
         try:
-            records = self._records(block)
+            records = memoryview(self._records(block))
             for kind, begin, end in records_in(records):
                 if kind == MESSAGE:
                     channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(records, begin)
-                    if self.part.has_time(time_ns, channel, (block.place[0], begin)):
-                        heads.append((time_ns, channel, begin + MESSAGE_HEAD.size, end))
+                    heads.append((time_ns, channel, begin + MESSAGE_HEAD.size, end))
         except (ValueError, struct.error, OSError) as error:
-            if block.place[2] != BEGINNING:
-                self.part.damaged[block.place[:2]] = str(error)
-        return records, heads
+            return Loaded(records, heads, '' if block.place[2] == BEGINNING else str(error))
+        return Loaded(records, heads, '')
+
+    def read(self, block: Block, channels: frozenset[int], loaded: Loaded) -> Iterator[Raw]:
+        """Yield the messages of channels in a block, as load has it, by their times."""
+        records, heads = loaded.records, self._heads(block, loaded)
+        wanted = [head for head in heads[block.first:block.last] if head[1] in channels]
+        for time_ns, channel, begin, end in sorted(wanted, key=itemgetter(0)):
+            data = records[begin:end]
+            if end - begin < SHARED_BYTES or data[:4] in PACKED:
+                try:
+                    data = unpacked(bytes(data))
+                except ValueError:
+                    self._packed_wrong.add((block.place[0], begin))
+                    continue
+            yield Raw(time_ns, channel, data)
+
+    def times(self, block: Block) -> list[tuple[int, int]]:
+        """Return (time, channel) of the messages of a block as they lie in the file."""
+        return [head[:2] for head in self._heads(block, self.load(block))]
+
+    def _heads(self, block, loaded):
+        """Return those of a block's messages whose times can be; note what is damaged."""
+        if loaded.problem:
+            self.part.damaged[block.place[:2]] = loaded.problem
+        return [head for head in loaded.heads if 0 <= head[0] <= LATEST_NS or self.part.has_time(
+            *head[:2], (block.place[0], head[2] - MESSAGE_HEAD.size))]
 
     def _records(self, block):
         at, length, form = block.place
-        self._file.seek(at)
-        content = self._file.read(length)
+        content = memoryview(os.pread(self._file.fileno(), length, at))
         if form == LOOSE:
             return content
-        head = chunk_head(memoryview(content)[HEAD.size:])
+        head = chunk_head(content[HEAD.size:])
         begin = HEAD.size + head.data_at
-        data = memoryview(content)[begin:begin + head.data_size]
+        data = content[begin:begin + head.data_size]
         return (chunk_beginning if form == BEGINNING else chunk_records)(head, data)

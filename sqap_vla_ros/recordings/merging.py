@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 import heapq
+import math
 from typing import NamedTuple, TypeVar
 
 Item = TypeVar('Item', bound=tuple)
+NEVER = ((math.inf,),)
 
 
 class Source(NamedTuple):
@@ -34,8 +36,12 @@ def merged(sources: Iterable[Source]) -> Iterator[tuple]:
             _push(heads, number, opened())
         if heads:
             _, number, item, rest = heapq.heappop(heads)
+            others_ns = min(queue[0][0] for queue in (heads, waiting, NEVER) if queue)
             yield item
-            _push(heads, number, rest)
+            while (item := next(rest, None)) is not None and item[0] < others_ns:
+                yield item
+            if item is not None:
+                heapq.heappush(heads, (item[0], number, item, rest))
 
 
 def _push(heads, number, items):

@@ -44,7 +44,7 @@ class Raw(NamedTuple):
 
     time_ns: int
     channel: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass
@@ -104,13 +104,17 @@ class Part:
 
 
 class Storage(Protocol):
-    """A file that is open."""
+    """A file that is open; loads_ahead: whether another thread may load, and it is worth it."""
 
     part: Part
     losses: list[str]
+    loads_ahead: bool
 
-    def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
-        """Yield the messages of channels in a block in the order of their times."""
+    def load(self, block: Block):
+        """Return what read needs of a block; changes nothing."""
+
+    def read(self, block: Block, channels: frozenset[int], loaded) -> Iterator[Raw]:
+        """Yield the messages of channels in a block, as load has it, by their times."""
 
     def times(self, block: Block) -> list[tuple[int, int]]:
         """Return (time, channel) of the messages of a block as they lie in the file."""

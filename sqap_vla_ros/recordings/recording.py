@@ -19,14 +19,15 @@ class Message(NamedTuple):
     One message.
 
     time_ns: when it came in, by the recording computer's clock.  kind: its type, such as
-    sensor_msgs/msg/Image.  data: its serialized form (CDR), None where there is none.
+    sensor_msgs/msg/Image.  data: its serialized form (CDR), None where there is none; of a large
+    one a view of what was read.
     read(): returns it with the fields of its type; raises ObservationError for a damaged one.
     """
 
     time_ns: int
     topic: str
     kind: str
-    data: bytes | None
+    data: bytes | memoryview | None
     read: Callable[[], object]
 
 

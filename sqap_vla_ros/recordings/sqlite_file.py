@@ -25,7 +25,9 @@ MAGIC = b'SQLite format 3\0'
 
 
 class SqliteFile:
-    """Reads one database."""
+    """Reads one database; loads_ahead: see loading.Loading."""
+
+    loads_ahead = False
 
     def __init__(self, path: Path, told: Callable[[int], None] = lambda done: None):
         """
@@ -58,14 +60,29 @@ class SqliteFile:
                 ] if self._lost else []
         return self.part.losses + lost + self.part.timeless_told()
 
-    def read(self, block: Block, channels: frozenset[int]) -> Iterator[Raw]:
-        """Yield the messages of channels in a block in the order of their times."""
-        rows = [row for row in self._rows_of(block)[block.first:block.last]
-                if row.topic in channels]
-        for row in sorted(rows, key=lambda row: (row.time_ns, row.number)):
-            data = self._content(row)
+    def load(self, block: Block) -> list[Row]:
+        """Return the rows of a block."""
+        return self._rows_of(block)
+
+    def read(self, block: Block, channels: frozenset[int], loaded: list[Row]) -> Iterator[Raw]:
+        """Yield the messages of channels in a block, as load has it, by their times."""
+        rows = [row for row in loaded[block.first:block.last] if row.topic in channels]
+        rows.sort(key=lambda row: (row.time_ns, row.number))
+        together = self._together(rows)
+        for row in rows:
+            data = self._content(row, together)
             if data is not None:
                 yield Raw(row.time_ns, row.topic, data)
+
+    def _together(self, rows) -> Iterator[tuple]:
+        """Return (number, data) of rows by one question, if they lie in their order."""
+        numbers = [row.number for row in rows]
+        if self._pages or not rows or numbers != sorted(numbers):
+            return iter(())
+        topics = {row.topic for row in rows}
+        return self._data.execute(
+            'SELECT id, data FROM messages WHERE id BETWEEN ? AND ? AND topic_id IN '
+            f'({", ".join("?" * len(topics))}) ORDER BY id', (numbers[0], numbers[-1], *topics))
 
     def times(self, block: Block) -> list[tuple[int, int]]:
         """Return (time, channel) of the messages of a block as they lie in the file."""
@@ -76,9 +93,12 @@ class SqliteFile:
             return list(block.place)
         return list(self._timed('WHERE id BETWEEN ? AND ?', block.place))
 
-    def _content(self, row):
-        """Return the data of a row, None for what is lost."""
+    def _content(self, row, together):
+        """Return the data of a row, None for what is lost; together: see _together."""
         try:
+            data = _next(row, together)
+            if data is not None:
+                return unpacked(bytes(data))
             return unpacked(self._pages.data(row) if self._pages else self._blob(row))
         except (sqlite3.Error, ValueError, TypeError, IndexError, struct.error):
             self._lost.add(row.number)
@@ -178,6 +198,15 @@ class SqliteFile:
         self.part.blocks.append(Block(
             min(times), max(times), frozenset(row.topic for row in rows), place))
         self.part.counts.update(row.topic for row in rows)
+
+
+def _next(row, together):
+    """Return the data of a row, None where it is not among those that are read together."""
+    with suppress(sqlite3.Error):  # then what can be read one by one is
+        for number, data in together:
+            if number >= row.number:
+                return data if number == row.number else None
+    return None
 
 
 def _opened(path):

@@ -37,6 +37,9 @@ def unpacked_ahead(messages: Iterator[Message], wanted: Callable[[Message], bool
                     future = threads.submit(_unpacked, message)
                     message = message._replace(read=future.result)
                     images += 1
+                elif not images:
+                    yield message
+                    continue
                 waiting.append(message)
                 while images > IMAGES or waiting and not images:
                     images -= _is_ahead(waiting[0])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..control.instructions import Instructions
 from ..errors import ObservationError
-from ..geometry.transform_buffer import TransformLookupError
+from ..geometry.transform_buffer import Pose, TransformLookupError
 from ..ingest.camera_info import InfoStream
 from ..ingest.cameras import ImageHistory
 from ..ingest.joints import JointHistory
@@ -25,27 +25,68 @@ from ..ingest.wire import JointReader, read_transforms, wire_transform
 
 
 class HeardTransforms:
-    """Transforms as an Observer asks for them; `now_s` explains what was refused lately."""
+    """
+    Transforms as an Observer asks for them; `now_s` explains what was refused lately.
+
+    What is asked again before more is heard, as by who measures after an Observer, is remembered.
+    """
 
     def __init__(self, ahead_s: float | None):
         """ahead_s: how far a stamp may be ahead of the clock, None for any."""
         self.intake, self.now_s = TransformIntake(ahead_s), 0.0
+        self._answers = {}
 
-    def __getattr__(self, name: str):
-        """Return a question of TransformBuffer."""
-        question = getattr(self.intake.buffer, name)
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
+        """Return the pose of source in target at a time; raises TransformLookupError."""
+        return self._ask(self.intake.buffer.lookup, target, source, stamp_ns)
 
-        def asked(*arguments):
-            try:
-                return question(*arguments)
-            except TransformLookupError as error:
-                raise self.intake.explained(error, self.now_s) from None
-        return asked
+    def latest(self, target: str, source: str) -> Pose:
+        """Return the newest pose of source in target; raises TransformLookupError."""
+        return self._ask(self.intake.buffer.latest, target, source)
+
+    def steps(self, target: str, source: str, since_ns: int) -> list:
+        """Return what was heard of the frames between two; see TransformBuffer.steps."""
+        return self._ask(self.intake.buffer.steps, target, source, since_ns)
+
+    def span(self, target: str, source: str) -> tuple[int, int] | None:
+        """Return since and until when what moves between two is known; see TransformBuffer."""
+        return self._ask(self.intake.buffer.span, target, source)
 
     @property
     def filled_buffer(self):
         """Return what answers without a word on what was refused."""
         return self.intake.buffer
+
+    def take_moving(self, transforms: Iterable, now_ns: int, time_s: float) -> None:
+        """Take WireTransforms that move; see TransformIntake."""
+        self._answers.clear()
+        self.intake.take_moving(transforms, now_ns, time_s)
+
+    def take_static(self, transforms: Iterable, time_s: float) -> None:
+        """Take WireTransforms that hold for ever."""
+        self._answers.clear()
+        for transform in transforms:
+            self.intake.take(transform, None, time_s)
+
+    def forget_moving(self) -> None:
+        """Forget what moves; see TransformBuffer.clear."""
+        self._answers.clear()
+        self.intake.buffer.clear()
+
+    def _ask(self, question, *about):
+        """Return an answer; what is not found may have been refused."""
+        key = question.__name__, *about
+        found = self._answers.get(key)
+        if found is None:
+            try:
+                found = question(*about), None
+            except TransformLookupError as error:
+                found = None, (str(error), error.reason)
+            self._answers[key] = found
+        answer, missing = found
+        if missing is not None:
+            raise self.intake.explained(TransformLookupError(*missing), self.now_s) from None
+        return answer
 
 
 class HeardCamera:
@@ -179,16 +220,17 @@ class Ears:
     def forget_moving(self) -> None:
         """Forget what has a time, after time has jumped back."""
         self.has_jumped = True
-        self.transforms.intake.buffer.clear()
+        self.transforms.forget_moving()
         self.joints.clear()
         self.arm.clear()
         for camera in self.cameras.values():
             camera.images.clear()
 
     def _moving(self, message) -> bool:
-        for transform in self.transforms_of(message):
+        transforms = list(self.transforms_of(message))
+        for transform in transforms if self._is_other is None else ():
             self.judge_clock(transform.stamp_ns, message.time_ns)
-            self.transforms.intake.take(transform, self.now_ns, message.time_ns * 1e-9)
+        self.transforms.take_moving(transforms, self.now_ns, message.time_ns * 1e-9)
         return True
 
     def _static(self, message) -> bool:
@@ -197,18 +239,17 @@ class Ears:
 
     def take_static(self, transforms: Iterable, time_ns: int) -> None:
         """Take WireTransforms that hold for ever."""
-        for transform in transforms:
-            self.transforms.intake.take(transform, None, time_ns * 1e-9)
+        self.transforms.take_static(transforms, time_ns * 1e-9)
 
     def transforms_of(self, message) -> Iterable:
         """Return the WireTransforms of a message; raise ObservationError for a damaged one."""
-        found = None if message.data is None else read_transforms(message.data)
+        found = None if message.data is None else read_transforms(bytes(message.data))
         if found is None:
             return map(wire_transform, message.read().transforms)
         return found
 
     def _joint_state(self, message) -> bool:
-        found = None if message.data is None else self._reader.read(message.data)
+        found = None if message.data is None else self._reader.read(bytes(message.data))
         if found is None:
             read = message.read()
             found = stamp_ns(read), tuple(read.name), read.position

@@ -4,6 +4,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.quaternions import from_rotation_vector, product
 from sqap_vla_ros.geometry.transform_buffer import Pose, TransformBuffer
 from sqap_vla_ros.ingest import image_health, joints, plausibility
+from sqap_vla_ros.ingest.transform_intake import TransformIntake
+from sqap_vla_ros.ingest.wire import WireTransform
 
 START, STEP_NS = 1_000 * 10**9, 10_000_000
 BACK, SAME, GAP, JUMP, ABSURD, OTHERWISE = range(6)
@@ -129,3 +132,70 @@ def test_the_way_between_two_frames_is_found_anew_when_a_frame_has_another_paren
                   static=True)
     assert buffer.lookup('world', 'hand', 0).translation[0] == 6
     assert [step.parent for step in buffer.steps('world', 'hand', 0)] == ['other', 'world']
+
+
+@pytest.mark.parametrize('size', [(120, 160), (7, 5), (1, 9), (9, 1)])
+def test_rows_and_columns_of_one_colour_are_those_that_opencv_finds(size):
+    random, found = np.random.default_rng(3), 0
+    for _ in range(60):
+        part = random.integers(0, 255, (*size, 3), np.uint8)
+        part[random.random(size[0]) < 0.2] = random.choice([0, 7], 3)
+        part[:, random.random(size[1]) < 0.2] = 0
+        part[random.integers(size[0]), random.integers(size[1])] += np.uint8(random.integers(2))
+        for axis in (0, 1):
+            largest, least = (cv2.reduce(part, axis, how).reshape(-1, 3)
+                              for how in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))
+            alike, black = image_health._one_colour(part, axis)
+            assert np.array_equal(alike, (largest == least).all(axis=1))
+            assert np.array_equal(black, (largest == 0).all(axis=1))
+            found += alike.sum()
+    assert found > 30
+
+
+def odd_transforms(random, stamp_ns):
+    """Return WireTransforms of a chain, a few of which are odd in one of many ways."""
+    found = []
+    for number, (parent, child) in enumerate((('base', 'a'), ('a', 'b'), ('b', 'c'))):
+        place, turn = random.normal(size=3), random.normal(size=4)
+        turn, at_ns = turn / np.linalg.norm(turn), stamp_ns
+        odd = random.integers(60)
+        if odd < 4:
+            at_ns += int(random.choice([-12 * 10**9, -3 * STEP_NS, 10**8 + 1, 10**9]))
+        elif odd == 4:
+            at_ns = 0
+        elif odd == 5:
+            place[number] = random.choice([np.nan, np.inf, 1e308])
+        elif odd == 6:
+            turn *= random.choice([1.009, 1.02])
+        elif odd == 7:
+            parent = random.choice(['other', 'c', '/base', ''])
+        found.append(WireTransform(str(parent), child, at_ns, (*place.tolist(), *turn.tolist())))
+    return found
+
+
+def told_of(buffer, time_ns):
+    """Return what a buffer says of all frames at a time and since then."""
+    found = []
+    for ask in (buffer.lookup, buffer.steps):
+        for frame in 'abc':
+            try:
+                found.append(str(ask('base', frame, time_ns)))
+            except ObservationError as error:
+                found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize('future_s', [0.1, None])
+def test_transforms_that_are_taken_together_are_those_taken_one_by_one(future_s):
+    random, refused = np.random.default_rng(4), 0
+    together, singly = (TransformIntake(future_s) for _ in range(2))
+    for number in range(1500):
+        now_ns = START + number * STEP_NS
+        transforms = odd_transforms(random, now_ns)
+        told = [text for each in transforms if (text := singly.take(each, now_ns, number))]
+        assert together.take_moving(transforms, now_ns, number) == told
+        refused += len(told)
+        if number % 50 == 0:
+            asked_ns = now_ns - int(random.integers(0, 20 * STEP_NS))
+            assert told_of(together.buffer, asked_ns) == told_of(singly.buffer, asked_ns)
+    assert refused > 50

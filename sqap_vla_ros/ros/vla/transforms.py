@@ -132,8 +132,10 @@ class Transforms:
                 return
             now_ns, newest = self._node.get_clock().now().nanoseconds, None
             for data in found:
-                for newest in self._transforms(data):
-                    self._insert(newest, now_ns)
+                transforms = list(self._transforms(data))
+                for refused in self._intake.take_moving(transforms, now_ns, time.monotonic()):
+                    self._tell(refused)
+                newest = transforms[-1] if transforms else newest
             self.lookups.heard(len(found), time.monotonic(), newest and (
                 now_ns - newest.stamp_ns) * 1e-9)
 
@@ -150,11 +152,7 @@ class Transforms:
 
     def _insert_static(self, message):
         for transform in message.transforms:
-            self._insert(wire_transform(transform))
-
-    def _insert(self, transform, now_ns: int | None = None):
-        """Take a transform; now_ns: the node's time, None for one that is static."""
-        self._tell(self._intake.take(transform, now_ns, time.monotonic()))
+            self._tell(self._intake.take(wire_transform(transform), None, time.monotonic()))
 
     def _tell(self, refused: str):
         if refused:
