@@ -219,6 +219,6 @@ def part_sizes(source) -> dict[str, tuple[int, int]]:
     counts, sizes = Counter(), Counter()
     for name, tensor in plain.items():
         counts[name.split('.')[0]] += tensor.numel()
-    for name, shape in source.tensors.shapes.items():
-        sizes[name.split('.')[0]] += math.prod(shape) * source.tensors.dtypes[name].itemsize
+    for name in source.tensors.shapes:
+        sizes[name.split('.')[0]] += source.tensors.stored_bytes(name)
     return {part: (counts[part], sizes[part]) for part in sorted(sizes)}

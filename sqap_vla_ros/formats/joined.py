@@ -12,7 +12,7 @@ import re
 import torch
 
 from .foreign import MERGE
-from .tensors import forget_pages, wrapper
+from .tensors import forget_pages, TensorReader, wrapper
 from ..errors import CheckpointError
 
 _FIRST = re.compile(r'(.*)\.lora_A\.(?:default\.)?weight')
@@ -24,7 +24,7 @@ def unwrapped(reader) -> dict[str, str]:
     return {name.removeprefix(wrapper(reader.shapes)): name for name in reader.shapes}
 
 
-class JoinedReader:
+class JoinedReader(TensorReader):
     """Tensors of several readers; of one name the last reader's counts."""
 
     def __init__(self, path: Path, parts: Iterable[tuple[object, Mapping[str, str]]]):
@@ -51,8 +51,13 @@ class JoinedReader:
         reader, theirs = self._places[name]
         return reader.maps(theirs)
 
+    def stored_bytes(self, name: str) -> int:
+        """Return how much of the files a tensor is."""
+        reader, theirs = self._places[name]
+        return reader.stored_bytes(theirs)
 
-class MergedReader:
+
+class MergedReader(TensorReader):
     """
     A reader whose low-rank adapters are added to the weights that they are for, as these are read.
 
@@ -101,6 +106,11 @@ class MergedReader:
     def maps(self, name: str) -> bool:
         """Whether a tensor shares a file's pages; what is merged does not."""
         return name not in self._pairs and self._reader.maps(self._plain[name])
+
+    def stored_bytes(self, name: str) -> int:
+        """Return how much of the files a tensor is, with its adapter."""
+        parts = self._pairs.get(name) or (self._plain[name],)
+        return sum(self._reader.stored_bytes(part) for part in parts)
 
 
 def _pair(reader, first: str) -> tuple[str, tuple[str, str, str]]:

@@ -99,7 +99,7 @@ def _platforms(keys: tuple[str, ...], action_dim: int | None,
     sizes = f'actions of {action_dim} values and a state of {state_dim}'
     if len(fitting) == 1 and named:
         return fitting[0], None, f'the name of {names}'
-    if len(fitting) == 1 and state_dim:
+    if len(fitting) == 1:
         return None, fitting[0], f'{sizes} values, which fits no other of the known platforms'
     if named and not fitting:
         return None, None, (f'{names} is named for {named[0].name}, which has {named[0].sizes} '

@@ -25,7 +25,7 @@ import torch
 
 from .downloads import damage
 from .reading import unreadable
-from .tensors import wrapper
+from .tensors import TensorReader, wrapper
 from ..errors import CheckpointError
 
 _STORAGES = {f'{name}Storage': dtype for name, dtype in (
@@ -112,7 +112,7 @@ _NAMES = {
     **{('torch', name): dtype for name, dtype in _STORAGES.items()}}
 
 
-class PickleReader:
+class PickleReader(TensorReader):
     """A .pt file of {'model': {group: {name: tensor}}}. Names are 'group.name'."""
 
     notes = ()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 import ctypes
 import logging
+import math
 import mmap
 from pathlib import Path
 import re
@@ -57,7 +58,18 @@ def wrapper(names: Collection[str]) -> str:
                  if names and all(name.startswith(prefix) for name in names)), '')
 
 
-class SafetensorsReader:
+class TensorReader:
+    """What readers have in common; `shapes` and `dtypes` are of what they read."""
+
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, torch.dtype]
+
+    def stored_bytes(self, name: str) -> int:
+        """Return how much of the files a tensor is."""
+        return math.prod(self.shapes[name]) * self.dtypes[name].itemsize
+
+
+class SafetensorsReader(TensorReader):
     """
     One model.safetensors, or the shards that an index lists.
 
@@ -198,6 +210,10 @@ class RenamedReader:
         if is_mapped:
             forget_pages(tensor)
         return moved
+
+    def stored_bytes(self, name: str) -> int:
+        """Return how much of the files a tensor is."""
+        return self._reader.stored_bytes(self._theirs[name])
 
     def has(self, name: str) -> bool:
         """Whether the file has a tensor, also one that the network does not use."""

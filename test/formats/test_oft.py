@@ -12,6 +12,7 @@ from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.formats.pickles import StateReader
 from sqap_vla_ros.formats.tensors import SafetensorsReader
+from sqap_vla_ros.loading.network import load_network
 import torch
 
 HEAD = 'action_head--150000_checkpoint.pt'
@@ -136,9 +137,20 @@ def test_films_vision_is_merged_and_replaces_that_of_the_shards():
         wanted = base + 0.5 * (second.flatten(1) @ first.flatten(1)).view(base.shape)
         torch.testing.assert_close(tensors.read(f'vision.{ours}.weight'), wanted)
         assert not torch.allclose(wanted, base)
+        parts = 2 * (base.numel() + first.numel() + second.numel())
+        assert tensors.stored_bytes(f'vision.{ours}.weight') == parts
     scale = film['vision_backbone.featurizer.blocks.0.scale.weight']
     assert torch.equal(tensors.read('vision.dino.blocks.0.scale.weight'), scale)
     assert not any(name.startswith('vision.dino.blocks.3') for name in tensors.shapes)
+
+
+def test_films_file_is_not_filled_up_from_the_shards(oft):
+    path, norm = oft('oft_tiny_aloha'), 'featurizer.blocks.1.block.norm1.weight'
+    film = torch.load(path / FILM, weights_only=True)
+    del film[f'vision_backbone.{norm}']
+    torch.save(film, path / FILM)
+    with pytest.raises(CheckpointError, match='missing.*featurizer.blocks.1.norm1.weight'):
+        load_network(open_checkpoint(path))
 
 
 @pytest.mark.parametrize('says, found', [
