@@ -34,9 +34,9 @@ def make_input(model, batch=2):
     return pixels, token_ids, torch.randn(batch, 8, generator=generator)
 
 
-@pytest.mark.parametrize('kv_heads', [1, 2, 4])
+@pytest.mark.parametrize(('kv_heads', 'causal'), [(1, True), (2, True), (4, True), (2, False)])
 @torch.inference_mode()
-def test_decoder_equals_transformers_llama(kv_heads):
+def test_decoder_equals_transformers_llama(kv_heads, causal):
     transformers = pytest.importorskip('transformers', reason='the oracle is transformers')
     config = LlamaConfig(vocab_size=50, hidden_size=64, intermediate_size=96, num_layers=3,
                          num_heads=4, num_kv_heads=kv_heads, rms_norm_eps=1e-5,
@@ -48,10 +48,11 @@ def test_decoder_equals_transformers_llama(kv_heads):
         attn_implementation='eager')).eval()
     for parameter in oracle.parameters():
         parameter.add_(torch.randn_like(parameter) * 0.1)
-    ours = Llama(config).eval()
+    ours = Llama(config, causal).eval()
     ours.load_state_dict(oracle.state_dict())
-    ids = torch.randint(0, 50, (2, 17))
-    expected = oracle(ids, output_attentions=True)
+    ids, nothing_hidden = torch.randint(0, 50, (2, 17)), torch.zeros(2, 1, 17, 17)
+    expected = oracle(ids, attention_mask=None if causal else nothing_hidden,
+                      output_attentions=True)
     x = ours.embed_tokens(ids)
     assert torch.allclose(ours(x, torch.arange(17)), expected.last_hidden_state, atol=2e-5)
     # the rows that pruning reads are rows of transformers' attention map
