@@ -1,7 +1,9 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Largest difference of every stage to what the official OpenVLA and CogACT code computes.
+Largest difference of every stage to what the official code of three families computes.
+
+OpenVLA, CogACT and OpenVLA-OFT, the last with a regressing head, with FiLM, and diffusing.
 
     python benchmarks/golden_parity.py [--out benchmarks/results/golden_parity.json]
 
@@ -18,17 +20,14 @@ from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.progress import Progress
 
 TEST = Path(__file__).resolve().parent.parent / 'test'
+HEADS = ('openvla', 'cogact', 'oft_tiny', 'oft_tiny_aloha', 'oft_tiny_diffusion')
 sys.path[:0] = [str(TEST), str(TEST / 'model')]
 
 
-def differences(head, found):
-    """Return {stage: {'max_error', 'max_value'}} over all cases of what found(case) gives."""
-    import golden_data
+def differences(pairs):
+    """Return {stage: {'max_error', 'max_value'}} over cases, of pairs of found and expected."""
     result = {}
-    for case in golden_data.CASES:
-        stages, expected = found(case), golden_data.expected(f'{head}_case{case}')
-        if head == 'cogact':
-            stages['ddim10_cfg1.5_raw'] = stages['ddim_raw']
+    for stages, expected in pairs:
         for name in (name for name in stages if name in expected):
             row = result.setdefault(name, {'max_error': 0.0, 'max_value': 0.0})
             error = np.abs(expected[name].astype(np.float64) - stages[name]).max()
@@ -37,20 +36,38 @@ def differences(head, found):
     return result
 
 
+def found_and_expected(head):
+    """Yield what is found of a checkpoint in each case, and what is expected."""
+    import golden_data
+    import golden_oft
+    import test_golden_cogact
+    import test_golden_oft
+    import test_golden_openvla
+    if head.startswith('oft'):
+        for _, case in (pair for pair in golden_oft.CASES if pair[0] == head):
+            yield test_golden_oft.found(head, case), golden_oft.expected(head, case)
+        return
+    found = {'openvla': test_golden_openvla, 'cogact': test_golden_cogact}[head].found
+    for case in golden_data.CASES:
+        stages = dict(found(case))
+        if head == 'cogact':
+            stages['ddim10_cfg1.5_raw'] = stages['ddim_raw']
+        yield stages, golden_data.expected(f'{head}_case{case}')
+
+
 def main():
     """Print the table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    with Progress('computing'):
-        import test_golden_cogact
-        import test_golden_openvla
-        found = {'openvla': differences('openvla', test_golden_openvla.found),
-                 'cogact': differences('cogact', test_golden_cogact.found)}
+    found = {}
+    for head in HEADS:
+        with Progress(f'computing {head}'):
+            found[head] = differences(found_and_expected(head))
     for head, rows in found.items():
-        print(f'{head:24}{"max error":>12}{"largest value":>16}')
+        print(f'{head:32}{"max error":>12}{"largest value":>16}')
         for name, row in rows.items():
-            print(f'  {name:22}{row["max_error"]:12.2e}{row["max_value"]:16.4g}')
+            print(f'  {name:30}{row["max_error"]:12.2e}{row["max_value"]:16.4g}')
     if args.out:
         content = {'stages': found, 'machine': machine(), 'versions': versions()}
         args.out.write_text(json.dumps(content, indent=1) + '\n')
