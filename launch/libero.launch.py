@@ -5,6 +5,9 @@ Start the LIBERO simulator and vla_node together; the launch ends with the last 
 
     ros2 launch sqap_vla_ros libero.launch.py task:='put the bowl on the stove' episodes:=3
 
+A checkpoint of two cameras names them, such as cameras:=full,wrist; the simulator then shows what
+the one on the hand sees, too.
+
 `sqap-vla demo` runs the same two nodes and measures them.
 """
 from dataclasses import fields
@@ -12,16 +15,18 @@ from dataclasses import fields
 from launch.actions import Shutdown
 from launch_ros.actions import Node
 from sqap_vla_ros.demo.options import BLANK_IMAGE
+from sqap_vla_ros.evaluate.simulated_robot import topics_of
 from sqap_vla_ros.options import description, plain_default
 from sqap_vla_ros.ros.launching.arguments import (
     Argument, OVERRIDES, typed, vla_arguments)
 from sqap_vla_ros.ros.launching.nodes import describe, rviz, vla_node
 from sqap_vla_ros.ros.launching.robot import robot_of
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
+from sqap_vla_ros.sim.options import WRIST_CAMERA
 
 # argument: parameter of the simulator; `task`, because the node has a topic `instruction`
 SIMULATOR = {'task': 'instruction', **{name: name for name in (
-    'episodes', 'seed', 'max_steps', 'control', 'lockstep', 'faults')}}
+    'episodes', 'seed', 'max_steps', 'control', 'lockstep', 'faults', 'command_kind')}}
 SETTINGS = {item.name: item for item in fields(SimSettings)}
 NODE = vla_arguments()
 DEFAULTS = {'checkpoint': 'libero_goal', 'precision': 'w4a4', 'keep_tokens': '154'}
@@ -44,9 +49,14 @@ def text_of(item):
         str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def settings(given):
-    """Return the simulator's parameters; raises ConfigError for values that make no sense."""
+def settings(given, topics):
+    """
+    Return the simulator's parameters; raises ConfigError for values that make no sense.
+
+    topics: of several cameras, as topics_of returns them; {} for one.
+    """
     values = {item: typed(SETTINGS[item], given[name]) for name, item in SIMULATOR.items()}
+    values['wrist_camera'] = WRIST_CAMERA if topics else ''
     SimSettings(**{name: tuple(value) if isinstance(value, list) else value
                    for name, value in values.items()})
     return {name: value for name, value in values.items() if value != []}  # which has no type
@@ -54,13 +64,14 @@ def settings(given):
 
 def start(context, given):
     """Return the node, with image checks off where a blank image is shown, and the simulator."""
-    simulator = settings(given)
+    topics = topics_of(tuple(filter(None, given['cameras'].replace(',', ' ').split())))
+    simulator = settings(given, topics)
     is_blank = given['control'] == 'blank-image'
     unchecked = {name: str(value) for name, value in BLANK_IMAGE.items()} if is_blank else {}
     robot = robot_of({
         **{name: argument.default for name, argument in NODE.items()},
         **{name: text for name, text in given.items() if name in NODE},
-        **FIXED, **unchecked, 'use_sim_time': given['lockstep'], 'lockstep': given['lockstep']})
+        **topics, **FIXED, **unchecked, 'use_sim_time': given['lockstep'], 'lockstep': given['lockstep']})
     return [vla_node(robot), *rviz(robot, given['rviz']), Node(
         package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
         output='screen', on_exit=[Shutdown()], parameters=[simulator])]

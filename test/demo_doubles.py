@@ -11,7 +11,7 @@ from sqap_vla_ros.demo.options import DemoOptions, node_commands
 HERE = Path(__file__).resolve().parent
 STOVE, CABINET = 'put the bowl on the stove', 'put the bowl on top of the cabinet'
 CONFIG = SimpleNamespace(
-    instructions=(STOVE, CABINET), action_space=ActionSpace(execute_steps=4), image={},
+    instructions=(STOVE, CABINET), action_space=ActionSpace(execute_steps=4), image={}, cameras=(),
     model=SimpleNamespace(num_visual=256, vision=SimpleNamespace(image_size=224)))
 
 

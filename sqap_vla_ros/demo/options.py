@@ -109,6 +109,8 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     config: the checkpoint's CheckpointConfig.  frames: directory for recorded images, None for
     none.
     """
+    from sqap_vla_ros.evaluate.simulated_robot import topics_of
+    from sqap_vla_ros.sim.options import WRIST_CAMERA
     from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
     python, space = [sys.executable, '-m'], config.action_space
     limits = COMMAND_SCALES[space.kind].limits
@@ -121,19 +123,25 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
         'max_linear_speed': limits.linear, 'max_angular_speed': limits.angular}
     if options.control == 'blank-image':
         policy.update(BLANK_IMAGE)
+    topics = topics_of(config.cameras)
+    if topics:
+        policy['cameras'] = list(config.cameras)
     simulator = {
         'lockstep': not options.real_time, 'instruction': options.instruction,
         'control': 'none' if options.control == 'random-tokens' else options.control,
         'episodes': options.episodes, 'seed': options.seed, 'max_steps': options.max_steps,
         'image_every': space.execute_steps * round(space.dt / CONTROL_PERIOD_S),
         'command_kind': space.kind, 'image_listeners': 1 if frames is None else 2}
+    if topics:
+        simulator['wrist_camera'] = WRIST_CAMERA
     if config.instructions:
         simulator['instructions'] = list(config.instructions)
     return {
         'recorder': recorder + (['--ros-args', *_parameters({'frames': str(frames)})]
                                 if frames else []),
         'vla_node': [*python, 'sqap_vla_ros.ros.vla.node', '--ros-args', '--params-file',
-                     str(config_file('libero_sim.yaml')), *_parameters(policy)],
+                     str(config_file('libero_sim.yaml')), *_parameters(policy),
+                     *(part for pair in topics.items() for part in ('-r', ':='.join(pair)))],
         'simulator': [*python, 'sqap_vla_ros.ros.simulator.node', '--ros-args',
                       *_parameters(simulator)]}
 

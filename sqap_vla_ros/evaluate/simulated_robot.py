@@ -51,6 +51,17 @@ def check_cameras(names) -> None:
             'in the order in which the network takes them')
 
 
+def topics_of(names) -> dict[str, str]:
+    """
+    Return {topic of one of several cameras: the topic on which libero_sim_node has it}.
+
+    names: of cameras, as the checkpoint has them.  Raises as check_cameras does.
+    """
+    check_cameras(names)
+    return {f'{name}/{topic}': f'wrist/{topic}' if is_wrist(name) else topic
+            for name in names for topic in ('image', 'camera_info')} if len(names) > 1 else {}
+
+
 def as_the_benchmark_shows_it(observation: Observation) -> Observation:
     """Return an observation with all images upside down, and what is protected in them."""
     image, protected = _upside_down(observation)

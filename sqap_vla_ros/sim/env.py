@@ -13,10 +13,10 @@ import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.sim.arm_control import JointSetpoint, PoseSetpoint
-from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M
+from sqap_vla_ros.sim.options import INSTRUCTIONS, PLACEMENT_M, WRIST_CAMERA
 from sqap_vla_ros.sim.physics import control_step, tracking_step
 from sqap_vla_ros.sim.reset import start_at_random, start_officially
-from sqap_vla_ros.sim.scene import Scene, WRIST_CAMERA
+from sqap_vla_ros.sim.scene import Scene
 from sqap_vla_ros.sim.tasks import find_tasks
 from sqap_vla_ros.sim.units import CONTROL_PERIOD_S, gripper_to_unit, SPEEDS
 from sqap_vla_ros.sim.variation import Looks, Variation

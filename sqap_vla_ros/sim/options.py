@@ -11,6 +11,7 @@ INSTRUCTIONS = (
     'put the bowl on the plate', 'put the cream cheese in the bowl',
     'put the wine bottle on top of the cabinet')
 PLACEMENT_M = 0.25
+WRIST_CAMERA = 'robot0_eye_in_hand'  # as robosuite mounts it
 OFFICIAL_STATES = 50  # a task of the benchmark
 
 

@@ -19,7 +19,6 @@ from sqap_vla_ros.sim.shapes import body_points, outline_box
 from sqap_vla_ros.sim.units import gripper_to_unit
 
 CONTROL_HZ = 20
-WRIST_CAMERA = 'robot0_eye_in_hand'  # as robosuite mounts it
 
 
 class Scene:

@@ -227,7 +227,20 @@ def test_the_demo_tells_both_nodes_what_they_share(load):
         False, False, True)
 
 
+def test_a_checkpoint_of_two_cameras_is_shown_the_hands_too(load):
+    made = nodes(started(load('libero.launch.py'), cameras='full,wrist', command_kind='delta'))
+    simulator, = made['libero_sim_node']['parameters']
+    assert (simulator['wrist_camera'], simulator['command_kind']) == (
+        'robot0_eye_in_hand', 'delta')
+    assert made['vla_node']['parameters'][-1]['cameras'] == ['full', 'wrist']
+    assert {'full/image': 'image', 'full/camera_info': 'camera_info',
+            'wrist/image': 'wrist/image'}.items() <= dict(made['vla_node']['remappings']).items()
+    one, = nodes(started(load('libero.launch.py')))['libero_sim_node']['parameters']
+    assert one['wrist_camera'] == ''
+
+
 @pytest.mark.parametrize('given, told', [
+    ({'cameras': 'left,right'}, 'the simulator has two: one in front of the table, and one on'),
     ({'episodes': '0'}, 'episodes is 0, expected 1 to 100000'),
     ({'episodes': 'many'}, "'many', expected a whole number from 1"),
     ({'control': 'blank_image'}, 'expected one of none, blank-image'),

@@ -25,6 +25,7 @@ from sqap_vla_ros.ros.simulator.pacing import Lockstep, PolicyTimeout, RealTime
 from sqap_vla_ros.ros.simulator.parameters import declare_sim_settings, SimSettings
 from sqap_vla_ros.ros.simulator.publishers import describe_robot, SimPublishers
 from sqap_vla_ros.ros.start import join_ros
+from sqap_vla_ros.sim.options import WRIST_CAMERA
 from sqap_vla_ros.sim.units import COMMAND_SCALES
 from std_srvs.srv import Trigger
 
@@ -41,7 +42,6 @@ class SimulationStopped(Exception):
 def make_libero_env(settings: SimSettings):
     """Return the LIBERO environment that the settings describe (imports MuJoCo: seconds)."""
     from sqap_vla_ros.sim.env import LiberoEnv
-    from sqap_vla_ros.sim.scene import WRIST_CAMERA
     from sqap_vla_ros.sim.variation import Variation
     pose = settings.camera_pose
     variation = Variation(
