@@ -15,7 +15,7 @@ from dataclasses import fields
 from launch.actions import Shutdown
 from launch_ros.actions import Node
 from sqap_vla_ros.demo.options import BLANK_IMAGE
-from sqap_vla_ros.evaluate.simulated_robot import topics_of
+from sqap_vla_ros.evaluate.simulated_robot import parameters_of, topics_of
 from sqap_vla_ros.options import description, plain_default
 from sqap_vla_ros.ros.launching.arguments import (
     Argument, OVERRIDES, typed, vla_arguments)
@@ -64,10 +64,12 @@ def settings(given, topics):
 
 def start(context, given):
     """Return the node, with image checks off where a blank image is shown, and the simulator."""
-    topics = topics_of(tuple(filter(None, given['cameras'].replace(',', ' ').split())))
+    cameras = tuple(given['cameras'].replace(',', ' ').split())
+    topics = topics_of(cameras)
     simulator = settings(given, topics)
     is_blank = given['control'] == 'blank-image'
-    unchecked = {name: str(value) for name, value in BLANK_IMAGE.items()} if is_blank else {}
+    unchecked = {name: str(value) for name, value in {
+        **parameters_of(cameras), **(BLANK_IMAGE if is_blank else {})}.items()}
     robot = robot_of({
         **{name: argument.default for name, argument in NODE.items()},
         **{name: text for name, text in given.items() if name in NODE},

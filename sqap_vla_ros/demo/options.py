@@ -109,7 +109,7 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     config: the checkpoint's CheckpointConfig.  frames: directory for recorded images, None for
     none.
     """
-    from sqap_vla_ros.evaluate.simulated_robot import topics_of
+    from sqap_vla_ros.evaluate.simulated_robot import parameters_of, topics_of
     from sqap_vla_ros.sim.options import WRIST_CAMERA
     from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
     python, space = [sys.executable, '-m'], config.action_space
@@ -125,7 +125,7 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
         policy.update(BLANK_IMAGE)
     topics = topics_of(config.cameras)
     if topics:
-        policy['cameras'] = list(config.cameras)
+        policy.update(cameras=list(config.cameras), **parameters_of(config.cameras))
     simulator = {
         'lockstep': not options.real_time, 'instruction': options.instruction,
         'control': 'none' if options.control == 'random-tokens' else options.control,

@@ -51,6 +51,16 @@ def check_cameras(names) -> None:
             'in the order in which the network takes them')
 
 
+def parameters_of(names) -> dict[str, float]:
+    """
+    Return the parameters of vla_node that the camera on the hand needs, of several cameras.
+
+    It shows the hand itself, without a sensor's noise, and what comes near changes its brightness.
+    """
+    return {f'{name}.max_image_change': 0.0 for name in names
+            if len(names) > 1 and is_wrist(name)}
+
+
 def topics_of(names) -> dict[str, str]:
     """
     Return {topic of one of several cameras: the topic on which libero_sim_node has it}.

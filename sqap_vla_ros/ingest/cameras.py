@@ -71,6 +71,10 @@ class ImageHistory:
             del rest[-1]  # between two of the same moment
         self._images = (*rest, (now_ns, message))
 
+    def has(self, message) -> bool:
+        """Return whether an image message of another camera shows one of them, to the last bit."""
+        return any(kept.data == message.data for _, kept in self._images)
+
     def beside(self, time_ns: int, tolerance_s: float, topic: str):
         """
         Return the newest image message that was not taken after a time.

@@ -11,7 +11,6 @@ the end is an ObservationError, and no motion. Each camera is looked at by a Cam
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-import numpy as np
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.observation import Observation
 
@@ -20,6 +19,7 @@ from .cameras import ImageHistory
 from .joints import JointHistory
 from .stamps import stamp_ns
 from .state import check_state, StateObserver
+from .twins import Twins
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,11 @@ class Observer:
         """
         check_state(state_names, options.gripper_joint)
         self._state = StateObserver(state_names, heard, transforms)
-        self._waiting, self._shown = waiting, tuple(shown) if len(shown) > 1 else ()
+        self._waiting = waiting
         self._main = CameraObserver(options, heard, transforms)
         self._further = {name: CameraObserver(*camera, transforms)
                          for name, camera in (further or {}).items()}
+        self._twins = Twins({name: heard for name, (_, heard) in (further or {}).items()}, shown)
 
     @property
     def options(self) -> ObserverOptions:
@@ -129,6 +130,7 @@ class Observer:
         """Accept any kind of image next."""
         for camera in (self._main, *self._further.values()):
             camera.reset()
+        self._twins.reset()
 
     def observe(self, message, instruction: str) -> tuple[Observation, list[str]]:
         """
@@ -144,6 +146,7 @@ class Observer:
         image, time_ns = self._main.image(message), stamp_ns(message)
         wait = self._waiting(self.options.tf_timeout)
         others = {name: camera.beside(time_ns, wait) for name, camera in self._further.items()}
+        self._check_twins({self.options.camera: message, **others})
         seen, warnings = self._main.view(message, image, wait)
         views = {}
         for name, other in others.items():
@@ -151,10 +154,15 @@ class Observer:
             views[name], more = camera.view(other, camera.image(other), wait)
             warnings = warnings + more
         self._check_frames(seen, views)
-        self._check_pictures({self.options.camera: seen, **views})
         state = self._state.at(time_ns, self.options, self._main.plausibility, wait)
         return (Observation(image, time_ns, instruction, seen.protected, state,
                             self.options.camera, views), warnings)
+
+    def _check_twins(self, messages):
+        """Look whether pictures are of one device, of cameras whose pictures are looked at."""
+        cameras = {self.options.camera: self._main, **self._further}
+        self._twins.check({name: message for name, message in messages.items()
+                           if cameras[name].options.min_contrast > 0})
 
     def _check_frames(self, seen, views):
         """Raise ObservationError for two cameras in one place: of one it is not known."""
@@ -167,25 +175,3 @@ class Observer:
                     f'{view.frame_id!r}, by their camera_frame or frame_id: of one of them it '
                     f'is not known where it is. Set {other}.camera_frame and '
                     f'{name}.camera_frame to the optical frame of each')
-
-    def _check_pictures(self, views):
-        """Raise ObservationError where a policy of several cameras would see one of them twice."""
-        for number, name in enumerate(self._shown):
-            for other in self._shown[:number]:
-                if self._looks_at(name) and self._looks_at(other) and _is_one_picture(
-                        views[other].image, views[name].image):
-                    raise ObservationError(
-                        f'cameras {other} and {name} show one picture, the same to the last bit, '
-                        f'and the policy takes two: are {other}/image and {name}/image remapped '
-                        'to one device? (min_contrast 0 of either compares nothing)')
-
-    def _looks_at(self, name) -> bool:
-        camera = self._main if name == self.options.camera else self._further[name]
-        return camera.options.min_contrast > 0
-
-
-def _is_one_picture(first, second) -> bool:
-    """Return whether two images are one, be it turned by 180 degrees."""
-    return first.shape == second.shape and any(
-        np.array_equal(first[::16], each[::16]) and np.array_equal(first, each)
-        for each in (second, second[::-1, ::-1]))

@@ -114,6 +114,17 @@ def test_controls_reach_the_node_that_they_concern(tmp_path):
     assert 'selection_method:="sqap"' in policy and 'control:="blank-image"' in simulator
 
 
+def test_a_checkpoint_of_two_cameras_is_shown_both(tmp_path):
+    config = SimpleNamespace(**{**vars(CONFIG), 'cameras': ('full', 'wrist')})
+    commands = node_commands(options_for(tmp_path), config, None)
+    policy, simulator = commands['vla_node'], commands['simulator']
+    assert 'cameras:=["full", "wrist"]' in policy and 'wrist.max_image_change:=0.0' in policy
+    assert {'full/image:=image', 'wrist/image:=wrist/image'} <= set(policy)
+    assert 'wrist_camera:="robot0_eye_in_hand"' in simulator
+    one = node_commands(options_for(tmp_path), CONFIG, None)
+    assert 'wrist_camera' not in ''.join(one['simulator']) and '-r' not in one['vla_node']
+
+
 def run_session(directory, environment, commands, episodes=2):
     """Run a session and return (records, what was told of episodes)."""
     told = []

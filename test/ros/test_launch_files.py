@@ -232,7 +232,8 @@ def test_a_checkpoint_of_two_cameras_is_shown_the_hands_too(load):
     simulator, = made['libero_sim_node']['parameters']
     assert (simulator['wrist_camera'], simulator['command_kind']) == (
         'robot0_eye_in_hand', 'delta')
-    assert made['vla_node']['parameters'][-1]['cameras'] == ['full', 'wrist']
+    overrides = made['vla_node']['parameters'][-1]
+    assert (overrides['cameras'], overrides['wrist.max_image_change']) == (['full', 'wrist'], 0.0)
     assert {'full/image': 'image', 'full/camera_info': 'camera_info',
             'wrist/image': 'wrist/image'}.items() <= dict(made['vla_node']['remappings']).items()
     one, = nodes(started(load('libero.launch.py')))['libero_sim_node']['parameters']

@@ -3,24 +3,30 @@
 """A node with two cameras by name, one of them at the wrist and compressed."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
+import golden_data
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from ros_harness import KnownPolicy, transform
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.msg import TokenSelection as TokenSelectionMessage
+from sqap_vla_ros.observation import TokenSelection
 from sqap_vla_ros.ros.messages import time_message
 from sqap_vla_ros.ros.vla.config import NodeConfig, PARAMETERS
 from sqap_vla_ros.ros.vla.image_topics import why_no_image
+from sqap_vla_ros.ros.vla.loading import load_configured_policy
 from sqap_vla_ros.ros.vla.overrides import check_overrides
 from sqap_vla_ros.ros.vla.parameters import changed
 from sqap_vla_ros.ros.vla.topics import check_cameras
 from tf2_msgs.msg import TFMessage
 
 WRIST = '/wrist/image/compressed'
+OFT = {'chunk_length': 8, 'images': 2, 'normalization': 'q01_q99'}
 CAMERAS = {'cameras': ['front', 'wrist'], 'wrist.image_transport': 'compressed',
            'wrist.protected_frames': ['tip'], 'wrist.calibration_error_px': 2.0}
 REMAPPED = {'cli_args': ['--ros-args', '-r', 'front/image:=image', '-r',
@@ -32,12 +38,17 @@ class Wrist:
 
     def __init__(self, robot):
         self.robot, self.looks, self.repeats, self.last = robot, True, False, None
+        self.front_looks = True
         self.image = robot.create_publisher(CompressedImage, WRIST, 1)
         self.info = robot.create_publisher(CameraInfo, '/wrist/camera_info', 1)
         self.overlays = []
 
-    def look(self):
-        """Publish what both cameras see, and where the wrist and what it carries are."""
+    def look(self, wrist_last=False):
+        """
+        Publish what both cameras see, and where the wrist and what it carries are.
+
+        wrist_last: for a policy that is asked about its images.
+        """
         robot, now_ns = self.robot, self.robot.now_ns()
         robot.tf.publish(TFMessage(transforms=[
             transform('end_effector', 'wrist_optical', (0.05, 0.0, 0.0), now_ns),
@@ -45,9 +56,13 @@ class Wrist:
         info = robot.camera_info(now_ns)
         info.header.frame_id = 'wrist_optical'
         self.info.publish(info)
-        if self.looks:
-            self.image.publish(self.picture(now_ns))
+        picture = self.picture(now_ns)
+        if self.looks and not wrist_last:
+            self.image.publish(picture)
+        robot.publishes = {'info', 'tf', *(['image'] if self.front_looks else [])}
         robot.look(now_ns)
+        if self.looks and wrist_last:
+            self.image.publish(picture)
 
     def picture(self, stamp_ns):
         """Return a compressed picture, the last one again if it repeats."""
@@ -100,6 +115,74 @@ def test_both_cameras_are_needed_checked_and_drawn(make_world):
     assert 'set front.max_image_change or wrist.max_image_change' in result.reason
     observers = world.node._observer._main, world.node._observer._further['wrist']
     assert [camera.options.max_image_change for camera in observers] == [80.0, 70.0]
+
+
+class PairPolicy(KnownPolicy):
+    """Sees the wrist's camera, then the front one; keeps the first patches of each."""
+
+    cameras = ('wrist', 'front')
+
+    def infer(self, observation):
+        chunk = super().infer(observation)
+        kept, patches = np.array([1, 3, 17, 20, 31]), 16
+        return replace(chunk, selection=TokenSelection(
+            (4, 4), kept, np.uint8([1, 0, 1, 2, 0]), images=len(kept[kept >= patches]) and 2))
+
+
+def test_a_policy_of_two_cameras_is_asked_about_its_first_and_tells_what_it_kept_in_each(
+        make_world):
+    world = make_world(PairPolicy, CAMERAS, REMAPPED)
+    robot = world.robot
+    world.start()
+    assert world.node._parts.inputs.main.name == 'wrist'
+    wrist, kept, drawn = Wrist(robot), [], []
+    robot.create_subscription(
+        TokenSelectionMessage, 'vla_node/front/token_selection', kept.append, 1)
+    robot.create_subscription(Image, 'vla_node/front/overlay', drawn.append, 1)
+    robot.say()
+    look = partial(wrist.look, wrist_last=True)
+    world.until(lambda: world.is_moving() and robot.selections and kept and drawn, meanwhile=look)
+    observation, = {id(each): each for each in world.policy.observations[-1:]}.values()
+    assert observation.camera == 'wrist' and list(observation.views) == ['front']
+    assert observation.protected.names == ('tip',)
+    assert observation.view('front').protected.names == ('end_effector',)
+    assert list(robot.selections[-1].kept) == [1, 3] and list(kept[-1].kept) == [1, 4, 15]
+    assert list(kept[-1].reason) == [1, 2, 0]
+    assert robot.selections[-1].frames == ['tip'] and kept[-1].frames == ['end_effector']
+    assert robot.selections[-1].header.frame_id == 'wrist_optical'
+    assert kept[-1].header.frame_id == 'camera' and drawn[-1].header.frame_id == 'camera'
+    assert drawn[-1].height > drawn[-1].width * 48 // 64, 'with a legend of what was kept'
+    assert world.node._observer._twins._shown == ('wrist', 'front')
+    wrist.front_looks = False
+    world.until(lambda: world.says('commands', 'camera front: no image on /image for more than'),
+                meanwhile=look)
+    world.stays_still(meanwhile=look)
+
+
+@pytest.fixture(scope='module')
+def oft():
+    """Return an OpenVLA-OFT of two images whose data set is of no known robot."""
+    path = golden_data.oft('oft_tiny')
+    golden_data.edit(path / 'dataset_statistics.json',
+                     lambda stats: stats.update(mine=stats.pop(next(iter(stats)))))
+    return path
+
+
+@pytest.mark.parametrize('says, parameters, text', [
+    ({'state': 'libero'}, {}, "takes the cameras ['full', 'wrist'] (deployment.json), the "
+     'parameter cameras has []: full, wrist are missing'),
+    ({'state': 'libero'}, {'cameras': ('full', 'wrist')}, 'parameter gripper_joint is empty'),
+    ({}, {'cameras': ('full', 'wrist')}, 'a state of 8 values, and nothing says what they are: '
+     'write it into its deployment.json, "state": "libero" or a list of 8 names'),
+    ({'cameras': ['wrist', 'front']}, {'cameras': ('full', 'wrist')}, 'front is missing')])
+def test_an_oft_that_a_robot_cannot_serve_is_refused_before_a_weight_is_read(
+        says, parameters, text, oft, monkeypatch):
+    golden_data.recipe().write_json(oft / 'deployment.json', {
+        'action_space': {'preset': 'libero', 'execute_steps': 8}, 'oft': OFT, **says})
+    monkeypatch.setattr('sqap_vla_ros.policy.load_policy', lambda *args: pytest.fail('loaded'))
+    with pytest.raises(ConfigError) as caught:
+        load_configured_policy(NodeConfig(checkpoint=str(oft), **parameters))
+    assert text in str(caught.value) and '\n' not in str(caught.value)
 
 
 class RearPolicy(KnownPolicy):
