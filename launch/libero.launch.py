@@ -73,7 +73,8 @@ def start(context, given):
     robot = robot_of({
         **{name: argument.default for name, argument in NODE.items()},
         **{name: text for name, text in given.items() if name in NODE},
-        **topics, **FIXED, **unchecked, 'use_sim_time': given['lockstep'], 'lockstep': given['lockstep']})
+        **topics, **FIXED, **unchecked, 'use_sim_time': given['lockstep'],
+        'lockstep': given['lockstep']})
     return [vla_node(robot), *rviz(robot, given['rviz']), Node(
         package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
         output='screen', on_exit=[Shutdown()], parameters=[simulator])]

@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether two cameras of a policy are one device: each picture is fine then, and one is missing."""
+"""Whether two cameras of a policy are one device: each picture is fine, and one is missing."""
 
 from collections.abc import Mapping, Sequence
 

@@ -123,7 +123,7 @@ def oft_policy():
 
 def test_an_oft_sees_both_cameras_and_the_state_of_its_data_through_ros_as_in_eval(oft_policy):
     scale = COMMAND_SCALES['delta']
-    seen, told, chunks = [], [], []
+    seen, told = [], []
     for drive in (
             lambda policy, env: through_ros(
                 policy, env, **TWO_CAMERAS, max_linear_speed=scale.limits.linear,
