@@ -77,7 +77,7 @@ def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file
     try:
         action, state = stats[unnorm_key]['action'], stats[unnorm_key].get('state', {})
         width = model.head.action_dim
-        mask = _numbers(action.get('mask', [True] * width), width, source, 'mask') != 0
+        mask = _mask(action, width, source, 'mask')
         found = {'low': _bounds(action['q01'], mask, source, 'q01', -1, dtype),
                  'high': _bounds(action['q99'], mask, source, 'q99', 1, dtype), 'mask': mask}
         if model.state_dim:
@@ -116,7 +116,7 @@ def _oft_bounds(entry, part: str, width: int, normalization: str, whose: str,
             raise CheckpointError(
                 f'{source}: {part} has {len(values[high])} values, and {whose} {width}: the files '
                 'belong to different checkpoints, or another unnorm_key is meant')
-        mask = _numbers(values.get('mask', [True] * width), width, source, f'{part} mask') != 0
+        mask = _mask(values, width, source, f'{part} mask')
         found = {'low': _bounds(values[low], mask, source, f'{part} {low}', -1, np.float64),
                  'high': _bounds(values[high], mask, source, f'{part} {high}', 1, np.float64),
                  'mask': mask}
@@ -126,6 +126,12 @@ def _oft_bounds(entry, part: str, width: int, normalization: str, whose: str,
     if (mask & (found['low'] > found['high'])).any():
         raise CheckpointError(f'{source}: {part}: {low} must not exceed {high}')
     return found
+
+
+def _mask(values: dict, width: int, source: str, name: str) -> np.ndarray:
+    """Return bool [width]: which values are normalised; all of them where nothing is said."""
+    given = values.get('mask')
+    return _numbers([True] * width if given is None else given, width, source, name) != 0
 
 
 def _bounds(values, mask, source: str, name: str, unit: float, dtype) -> np.ndarray:

@@ -9,7 +9,7 @@ import re
 
 from .cogact import what_lacks
 from .downloads import download_advice
-from .foreign import HEAD_FILES, SUPPORTED
+from .foreign import HEAD_FILES, SUPPORTED, UNQUANTIZED
 from .pickles import PickleReader
 from ..errors import CheckpointError
 from ..support.files import nearest_path
@@ -21,6 +21,14 @@ HUB = re.compile(r'(?:https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/*)?'
 # whose repositories are named for the folders that people have, too
 PUBLISHERS = ('openvla', 'moojink', 'CogACT', 'Stanford-ILIAD', 'lerobot', 'nvidia', 'TRI-ML',
               'physical-intelligence', 'Haozhan72', 'RLinf')
+
+KINDS = {
+    '.gguf': f'for llama.cpp: {UNQUANTIZED}; {SUPPORTED}',
+    **dict.fromkeys(('.bin', '.pth', '.ckpt'), (
+        'that can run code when it is read, and is not: load it where you trust it and save it by '
+        f'save_pretrained(..., safe_serialization=True); {SUPPORTED}')),
+    **dict.fromkeys(('.zip', '.tar', '.gz', '.tgz', '.xz', '.zst'), (
+        'an archive: unpack it, and name the directory that was in it'))}
 
 
 def check_place(path: Path) -> None:
@@ -42,6 +50,8 @@ def _of_file(path: Path) -> str:
     if any(path.match(pattern) for pattern in HEAD_FILES):
         return (f'is a file of an OpenVLA-OFT, expected its directory: name {path.parent}, with '
                 'the shards and config.json that the file came with')
+    if path.suffix in KINDS:
+        return f'is a file, {KINDS[path.suffix]}'
     if path.suffix != '.pt':
         inside = path.parent if (path.parent / 'config.json').is_file() else 'the one it is in'
         return f'is a file, expected a directory: name {inside}{download_advice(path)}'

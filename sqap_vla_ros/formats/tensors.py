@@ -23,7 +23,7 @@ import torch
 
 from .checkpoint import read_json
 from .downloads import damage
-from .foreign import MERGE
+from .foreign import MERGE, UNQUANTIZED
 from .reading import read_through, safetensors_header
 from ..errors import CheckpointError
 
@@ -33,7 +33,9 @@ SAFETENSORS_TYPES = {
     'U8': torch.uint8, 'BOOL': torch.bool}
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
-WRAPPERS = ('module.', '_orig_mod.')  # of DDP and torch.compile
+WRAPPERS = ('module.', '_orig_mod.', '_fsdp_wrapped_module.')  # of DDP, torch.compile and FSDP
+INNER = re.compile(r'(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
+QUANTIZED = re.compile(r'\.(?:qweight|qzeros|g_idx|SCB|absmax|quant_map|quant_state\..*)$')
 _log = logging.getLogger(__name__)
 _DONTNEED = getattr(mmap, 'MADV_DONTNEED', None)
 
@@ -53,9 +55,14 @@ def forget_pages(tensor: torch.Tensor) -> None:
 
 
 def wrapper(names: Collection[str]) -> str:
-    """Return what DDP or torch.compile put before every name, '' if they did not."""
-    return next((prefix for prefix in WRAPPERS
-                 if names and all(name.startswith(prefix) for name in names)), '')
+    """Return what trainers put before every name, one after the other; '' if they did not."""
+    prefix = ''
+    while True:
+        more = next((part for part in WRAPPERS if names and all(
+            name.startswith(prefix + part) for name in names)), '')
+        if not more:
+            return prefix
+        prefix += more
 
 
 class TensorReader:
@@ -173,10 +180,13 @@ class RenamedReader:
     def __init__(self, reader, prefixes: Mapping[str, str] | None = None):
         self.path, self._reader, self._prefixes = reader.path, reader, dict(prefixes or {})
         self.files, self.notes = reader.files, reader.notes
-        adapters = [name for name in reader.shapes if re.search(r'\.lora_[AB]\.', name)]
-        if adapters:
-            raise CheckpointError(f'{self.path} holds a LoRA adapter that is not merged '
-                                  f'({len(adapters)} tensors such as {adapters[0]}): {MERGE}')
+        for pattern, what, advice in (
+                (re.compile(r'\.lora_[AB]\.'), 'a LoRA adapter that is not merged', MERGE),
+                (QUANTIZED, 'weights that another tool has quantized', UNQUANTIZED)):
+            found = list(filter(pattern.search, reader.shapes))
+            if found:
+                raise CheckpointError(f'{self.path} holds {what} ({len(found)} tensors such as '
+                                      f'{found[0]}): {advice}')
         self._wrapper = wrapper(reader.shapes)
         self._theirs = {self._ours(name): name for name in reader.shapes}
         self.shapes = {ours: reader.shapes[name] for ours, name in self._theirs.items()}
@@ -252,7 +262,7 @@ class RenamedReader:
                     'weights')
 
     def _ours(self, name: str) -> str:
-        name = name.removeprefix(self._wrapper)
+        name = INNER.sub('', name.removeprefix(self._wrapper))
         for theirs, ours in self._prefixes.items():
             if name.startswith(theirs):
                 return re.sub(r'\.scale_factor$', '.gamma', ours + name[len(theirs):])

@@ -17,6 +17,7 @@ import torch
 
 KEY = golden_data.KEY
 INDEX = 'model.safetensors.index.json'
+INNER = '_checkpoint_wrapped_module._fsdp_wrapped_module.'
 NORM = 'language_model.model.norm.weight'
 SUPPORTED = 'this engine loads OpenVLA, OpenVLA-OFT, CogACT and its own checkpoints'
 
@@ -186,11 +187,12 @@ def test_a_pt_that_lacks_a_part_is_told_for_what_it_is(tmp_path, part, meaning):
         open_checkpoint(path)
 
 
-@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.'])
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.module.'])
 @pytest.mark.parametrize('head', ['openvla', 'cogact'])
 def test_what_a_trainer_wraps_round_a_network_makes_no_other_network(tmp_path, head, prefix):
     def wrapped(group):
-        return {prefix + name: tensor for name, tensor in group.items()}
+        return {prefix + name.replace('layers.0.', f'layers.0.{INNER}'): tensor
+                for name, tensor in group.items()}
     if head == 'cogact':
         path = change_parts(tmp_path, lambda parts: {
             name: wrapped(group) for name, group in parts.items()})
@@ -213,6 +215,29 @@ def test_an_adapter_within_the_weights_is_not_ignored(tmp_path):
     save_file({**load_file(shard), 'x.q_proj.lora_A.default.weight': torch.zeros(2, 2)}, shard)
     with pytest.raises(CheckpointError, match='LoRA adapter that is not merged .*lora_A'):
         open_checkpoint(path)
+
+
+@pytest.mark.parametrize('name', [
+    'q_proj.qweight', 'q_proj.weight.absmax', 'q_proj.weight.quant_state.bitsandbytes__nf4',
+    'q_proj.SCB', 'q_proj.g_idx'])
+def test_weights_that_are_quantized_without_a_word_in_config_json_are_told(tmp_path, name):
+    path = golden_data.copy_of('openvla', tmp_path)
+    shard = path / 'model-00001-of-00002.safetensors'
+    save_file({**load_file(shard), f'x.{name}': torch.zeros(2, dtype=torch.uint8)}, shard)
+    with pytest.raises(CheckpointError, match=(
+            rf'another tool has quantized \(1 tensors such as x.{name}\): take the checkpoint')):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize('name, told', [
+    ('openvla.gguf', 'for llama.cpp: take the checkpoint in bfloat16'),
+    ('model.ckpt', 'that can run code when it is read, and is not: load it'),
+    ('openvla-7b.tar', 'an archive: unpack it'),
+    ('model.safetensors', 'expected a directory: name')])
+def test_a_file_is_told_by_its_kind(tmp_path, name, told):
+    (tmp_path / name).write_bytes(b'x')
+    with pytest.raises(CheckpointError, match=f'{name} is a file, {told}'):
+        open_checkpoint(tmp_path / name)
 
 
 def test_an_action_model_of_no_known_size_is_refused_with_what_was_found(tmp_path):
