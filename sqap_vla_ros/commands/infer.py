@@ -92,7 +92,8 @@ def shown(args, images, options):
     names = state_of(config)
     if args.state is not None and not names:
         print('note           this policy takes no state of the arm: --state is not used')
-    paths = arranged(images, config.cameras, config.model.images)
+    paths = arranged(images, config.cameras, config.model.images,
+                     config.origins.get('images', ''))
     return observation_of(paths, config.cameras, args.instruction,
                           shown_state(args.state, names))
 

@@ -43,14 +43,17 @@ def _told_image(text: str) -> tuple[str, str]:
     return (name, path) if is_named else ('', text)
 
 
-def arranged(images: Sequence[tuple[str, str]], cameras: Sequence[str], count: int) -> list[str]:
+def arranged(images: Sequence[tuple[str, str]], cameras: Sequence[str], count: int,
+             origin: str = '') -> list[str]:
     """
     Return the paths in the checkpoint's order.
 
     images: of told_images.  cameras: that the checkpoint names, () for any one.  count: how many
-    images it takes.  Raises ConfigError for another number, and for a camera that it lacks.
+    images it takes; origin: what says so, where the checkpoint does not.
+    Raises ConfigError for another number, and for a camera that it lacks.
     """
-    takes = f'the checkpoint takes {count} image{"s" if count > 1 else ""}'
+    takes = (f'the checkpoint takes {count} image{"s" if count > 1 else ""}'
+             + (f' ({origin})' if origin else ''))
     if cameras:
         takes += (f', in this order: {", ".join(cameras)}' if count > 1
                   else f' of the camera {cameras[0]}')

@@ -40,6 +40,7 @@ def run(args) -> int:
 
 def lines(source) -> Iterator[tuple[str, str]]:
     """Yield (title, text) for everything that is known without reading the weights."""
+    from ..formats.oft_constants import origin_notes
     config, model = source.config, source.config.model
     sizes = part_sizes(source)
     total = sum(size for _, size in sizes.values())
@@ -54,7 +55,7 @@ def lines(source) -> Iterator[tuple[str, str]]:
     tokenizer = source.tokenizer or 'none: name a directory with tokenizer.json by --tokenizer'
     yield 'tokenizer', str(tokenizer)
     yield 'instructions', '\n               '.join(config.instructions or ('any',))
-    for note in source.notes:
+    for note in (*origin_notes(config), *source.notes):
         yield 'note', note
 
 

@@ -80,7 +80,8 @@ class CheckpointConfig:
     any one, and several get default_cameras.  state_names: what the values of its state are, see
     control/states.py; empty for those of observation.STATE_NAMES where it takes a state.
     normalization: what -1 and 1 of its actions, and of OpenVLA-OFT's state, stand for, see
-    NORMALIZATIONS.
+    NORMALIZATIONS.  origins: what no file of the original says and was taken from elsewhere, and
+    from where, {name: words}.
     """
 
     model: VLAConfig = field(default_factory=VLAConfig)
@@ -98,6 +99,7 @@ class CheckpointConfig:
     cameras: tuple[str, ...] = ()
     state_names: tuple[str, ...] = ()
     normalization: str = 'q01_q99'
+    origins: dict = field(default_factory=dict)
 
     def __post_init__(self):
         """Raise ConfigError for image options, deviations or a record that cannot be used."""
@@ -107,6 +109,9 @@ class CheckpointConfig:
         if not self.cameras:
             object.__setattr__(self, 'cameras', default_cameras(self.model.images))
         check_cameras(self.cameras, self.model.images)
+        if not isinstance(self.origins, dict) or not all(
+                isinstance(text, str) for text in self.origins.values()):
+            raise ConfigError(f'origins is {self.origins!r}, expected an object of texts')
         if self.normalization not in NORMALIZATIONS:
             raise ConfigError(f'normalization is {self.normalization!r}, expected one of '
                               f'{NORMALIZATIONS}')

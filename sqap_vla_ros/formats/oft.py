@@ -10,6 +10,7 @@ no file says is chosen in oft_constants.
 from __future__ import annotations
 
 from collections.abc import Mapping
+import logging
 from pathlib import Path
 
 from .checkpoint import CheckpointConfig, read_json, settle_rows
@@ -17,7 +18,7 @@ from .deployment import Deployment, FILE, named_cameras, read_deployment
 from .fused import image_options, UNUSED_NOTE
 from .norm_stats import by_data_set, width_of
 from .oft_body import Body, open_body
-from .oft_constants import choose, Constants, state_names
+from .oft_constants import choose, Constants, origin_notes, state_names
 from .oft_parts import check_parts, find_parts, head_reading, head_sizes, with_heads
 from .openvla import (
     check_architecture, model_config, prefixes, preprocessor, statistics, token_head, vision_ids)
@@ -29,6 +30,7 @@ from ..errors import CheckpointError, ConfigError
 from ..model.oft import OFTHeadConfig
 from ..model.vla import VLAConfig
 
+_LOG = logging.getLogger(__name__)
 STATISTICS = 'dataset_statistics.json'
 PRUNE_LAYER = 3  # the placeholders are zeros in front of block 0: their rows have no content yet
 
@@ -124,9 +126,13 @@ def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[
         action_space=deployment.action_space, ensemble=deployment.ensemble,
         cameras=named_cameras(deployment, constants.images, directory), prompt='oft',
         state_names=names, normalization=constants.normalization, unnorm_key=key,
+        origins=constants.origins,
         **image_options(preprocessor(directory, preprocessor(body.directory, body.content)),
                         deployment.image, source, len(vision_ids(body.content, source))))
-    return config, (*constants.notes, *state_note)
+    for note in origin_notes(config):
+        _LOG.log(logging.INFO if constants.platform else logging.WARNING, '%s: %s', directory,
+                 note)
+    return config, state_note
 
 
 def _head(shapes: Shapes, tensors: RenamedReader, parts: Mapping[str, Path], content: dict,

@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 import re
 
+from .checkpoint import CheckpointConfig
 from .oft_options import OFTOptions
 from ..control.states import STATES, undeclared
 from ..errors import CheckpointError
 
 EXAMPLE = '{"oft": {"chunk_length": 8, "images": 2, "normalization": "q01_q99"}}'
+SAID = 'as deployment.json says'
 BOUNDS_TEXT = {'q01_q99': 'q01 .. q99', 'min_max': 'min .. max'}
 
 
@@ -52,7 +54,7 @@ PLATFORMS = (
 @dataclass(frozen=True)
 class Constants:
     """
-    What was chosen, and notes that say where each comes from.
+    What was chosen, and where each comes from, by its name.
 
     platform: whose data it was trained on, None where that is unknown or its name does not say.
     """
@@ -61,7 +63,7 @@ class Constants:
     images: int
     normalization: str
     platform: Platform | None
-    notes: tuple[str, ...]
+    origins: dict[str, str]
 
 
 def choose(options: OFTOptions, keys: Iterable[str], cameras: int, action_dim: int | None,
@@ -75,8 +77,7 @@ def choose(options: OFTOptions, keys: Iterable[str], cameras: int, action_dim: i
     """
     said = {'chunk_length': options.chunk_length, 'images': options.images or cameras or None,
             'normalization': options.normalization}
-    keys = tuple(keys)
-    named, by_sizes, told = _platforms(keys, action_dim, state_dim)
+    named, by_sizes, told = _platforms(tuple(keys), action_dim, state_dim)
     platform = named or by_sizes
     missing = [name for name, value in said.items() if value is None]
     if missing and platform is None:
@@ -85,7 +86,22 @@ def choose(options: OFTOptions, keys: Iterable[str], cameras: int, action_dim: i
             f'OpenVLA-OFT says: write them into deployment.json, such as {EXAMPLE}')
     found = {name: getattr(platform, name) if value is None else value
              for name, value in said.items()}
-    return Constants(**found, platform=named, notes=_notes(said, found, platform, told))
+    return Constants(**found, platform=named, origins={
+        name: f'as is usual for {platform.name}, by {told}' if name in missing
+        else SAID for name in said})
+
+
+def origin_notes(config: CheckpointConfig) -> tuple[str, ...]:
+    """Return what no file of a checkpoint says, and where it was taken from."""
+    head, images = config.model.head, config.model.images
+    texts = {'chunk_length': f'chunks of {head.chunk_length} actions',
+             'images': f'{images} image{"s" if images > 1 else ""}',
+             'normalization': f'-1 .. 1 standing for {BOUNDS_TEXT[config.normalization]}'}
+    advice = '' if config.conversion else ' ("oft" in deployment.json can say otherwise)'
+    return tuple(
+        f'{", ".join(texts[name] for name in texts if config.origins.get(name) == origin)}: '
+        f'{origin}{"" if origin == SAID else advice}'
+        for origin in dict.fromkeys(config.origins.values()))
 
 
 def _platforms(keys: tuple[str, ...], action_dim: int | None,
@@ -107,22 +123,6 @@ def _platforms(keys: tuple[str, ...], action_dim: int | None,
     known = ', '.join(platform.name for platform in PLATFORMS)
     return None, None, (f'the name of {names} does not tell one of {known}, and the heads are for '
                         f'{sizes}')
-
-
-def _notes(said: dict, found: dict, platform: Platform | None, told: str) -> tuple[str, ...]:
-    """Return what was chosen with where it comes from."""
-    texts = {'chunk_length': f'chunks of {found["chunk_length"]} actions',
-             'images': f'{found["images"]} image{"s" if found["images"] > 1 else ""}',
-             'normalization': f'-1 .. 1 standing for {BOUNDS_TEXT[found["normalization"]]}'}
-    given = [texts[name] for name, value in said.items() if value is not None]
-    assumed = [texts[name] for name, value in said.items() if value is None]
-    notes = []
-    if given:
-        notes.append(f'{", ".join(given)}: as deployment.json says')
-    if assumed:
-        notes.append(f'{", ".join(assumed)}: as is usual for {platform.name}, by {told}; '
-                     f'deployment.json can say otherwise, such as {EXAMPLE}')
-    return tuple(notes)
 
 
 def state_names(platform: Platform | None, given: tuple[str, ...], width: int,

@@ -83,6 +83,11 @@ def test_images_that_do_not_fit_are_told_with_what_is_expected(texts, cameras, t
     assert '\n' not in str(caught.value)
 
 
+def test_what_tells_the_number_of_images_is_told_where_the_checkpoint_does_not():
+    with pytest.raises(ConfigError, match=r'takes 2 images \(by its name\), in this order: full'):
+        arranged(told_images(['a']), TWO, 2, 'by its name')
+
+
 def test_a_checkpoint_of_several_cameras_that_names_none_is_shown_nothing():
     with pytest.raises(ConfigError, match='takes 2 images, and does not say of which cameras'):
         arranged(told_images(['a', 'b']), (), 2)

@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """OpenVLA-OFT directories: what their files say, what is chosen, and what is refused."""
+import json
 import os
 import shutil
 
@@ -10,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.formats.checkpoint import config_from_dict, config_to_dict
 from sqap_vla_ros.formats.pickles import StateReader
 from sqap_vla_ros.formats.tensors import SafetensorsReader
 from sqap_vla_ros.loading.network import load_network
@@ -58,7 +60,17 @@ def test_sizes_are_of_the_tensors_and_the_rest_of_the_data_sets_name(
     assert (model.head.action_dim, model.state_dim, model.state_hidden) == (*widths, 64)
     assert (model.images, config.cameras, config.normalization) == (images, cameras, bounds)
     assert model.attention == 'full' and model.film == (variant == 'oft_tiny_aloha')
-    assert any('by the name of the data set' in note for note in source.notes)
+    assert all('by the name of the data set' in text for text in config.origins.values())
+
+
+@pytest.mark.parametrize('variant', ['oft_tiny', 'oft_tiny_aloha', 'oft_tiny_diffusion'])
+def test_all_that_was_chosen_is_kept_by_the_engines_own_format(variant):
+    config = open_checkpoint(golden_data.oft(variant)).with_key(None).config
+    content = json.loads(json.dumps(config_to_dict(config)))
+    kept = config_from_dict(content, 'config.json')
+    assert (kept.model, kept.origins) == (config.model, config.origins)
+    for name in ('cameras', 'state_names', 'normalization', 'prompt', 'pixel_mean'):
+        assert getattr(kept, name) == getattr(config, name)
 
 
 def test_no_weight_is_read_before_it_is_asked_for(monkeypatch):
@@ -157,10 +169,11 @@ def test_films_file_is_not_filled_up_from_the_shards(oft):
     ({}, (2, 8, 'q01_q99')), ({'chunk_length': 5}, (2, 5, 'q01_q99')),
     ({'images': 1, 'normalization': 'min_max'}, (1, 8, 'min_max'))])
 def test_deployment_json_overrides_what_is_usual(oft, says, found):
-    source = open_checkpoint(oft(says={'oft': says}))
-    model = source.config.model
-    assert (model.images, model.head.chunk_length, source.config.normalization) == found
-    assert any('as deployment.json says' in note for note in source.notes) == bool(says)
+    config = open_checkpoint(oft(says={'oft': says})).config
+    model = config.model
+    assert (model.images, model.head.chunk_length, config.normalization) == found
+    assert {name for name, text in config.origins.items()
+            if text == 'as deployment.json says'} == set(says)
 
 
 def test_named_cameras_say_how_many_images_there_are(oft):
@@ -171,7 +184,7 @@ def test_named_cameras_say_how_many_images_there_are(oft):
 def test_a_data_set_without_a_known_name_is_told_by_its_sizes(oft):
     source = open_checkpoint(renamed(oft(), 'my_robot'))
     assert source.config.model.head.chunk_length == 8
-    assert any('a state of 8 values, which fits no other' in note for note in source.notes)
+    assert 'a state of 8 values, which fits no other' in source.config.origins['images']
     assert source.config.state_names[0] == 'state_0'  # what they are is no matter of sizes
 
 
