@@ -132,6 +132,11 @@ class TokenSelection:
     reason: np.ndarray
     images: int = 1
 
+    @property
+    def total(self) -> int:
+        """Return how many patches there are, in all images."""
+        return self.images * self.grid[0] * self.grid[1]
+
     def of_image(self, index: int) -> TokenSelection:
         """Return what is kept of one image, numbered from its own first patch."""
         count = self.grid[0] * self.grid[1]

@@ -180,7 +180,7 @@ def print_answer(args, policy, chunk) -> None:
     config = policy.config
     tokens = f'{policy.kept_tokens} of {config.model.num_visual} visual tokens'
     if policy.selection is not None:
-        tokens += f' from layer {config.model.prune_layer} on'
+        tokens += f' from layer {config.model.prune_layer} on{by_camera(config, chunk.selection)}'
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
           f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
     print_rows('actions', chunk.names, chunk.actions)
@@ -196,6 +196,15 @@ def print_answer(args, policy, chunk) -> None:
     if not config.declares_actions:
         print('               (deltas a step, in the units of the data set; no action_space is '
               'declared, so no robot can be driven)')
+
+
+def by_camera(config, selection) -> str:
+    """Return how many tokens each of several cameras keeps, '' for one."""
+    if selection.images == 1:
+        return ''
+    kept = [f'{name} {len(selection.of_image(image).kept)}'
+            for image, name in enumerate(config.cameras)]
+    return f' ({", ".join(kept)})'
 
 
 def print_timing(load_s: float, cold, warm, rounds: int) -> None:

@@ -91,8 +91,8 @@ def right_title(frame: Frame) -> str:
         return 'the end of the episode'
     if frame.selection is None:
         return 'what the policy keeps: all'
-    rows, cols = frame.selection.grid
-    return f'what the policy keeps: {len(frame.selection.kept)} of {rows * cols} patches'
+    kept, total = len(frame.selection.kept), frame.selection.total
+    return f'what the policy keeps: {kept} of {total} patches'
 
 
 def frames_of(records: Records, episode: dict) -> Iterator[Frame]:

@@ -9,6 +9,7 @@ import re
 import shutil
 
 import golden_data
+import golden_oft
 import numpy as np
 import pytest
 from sqap_vla_ros.cli import main
@@ -120,6 +121,17 @@ def test_pruning_leaves_early_layers_whole_and_says_what_it_kept(own, tmp_path):
         assert stages['hidden_states'].shape == (3, length, 64)
         assert stages['hidden_states_kept'].shape == (2, length - 192, 64)
         assert stages['kept_tokens'].shape == (64,)
+
+
+def test_of_several_cameras_it_says_what_each_keeps(capsys):
+    path, images = golden_oft.directory('oft_tiny'), []
+    for name in golden_oft.CAMERAS['oft_tiny']:
+        images += ['--image', f'{name}={golden_data.GOLDEN / f"oft_tiny_case0_{name}.png"}']
+    state = ','.join(map(str, golden_oft.expected('oft_tiny', 0)['state']))
+    assert main(['infer', str(path), *images, '--instruction', 'stack', f'--state={state}',
+                 '--keep', '301', '--camera-budget', 'each', '--warm-up', '0']) == 0
+    assert '301 of 512 visual tokens from layer 3 on (full 151, wrist 150), ' in (
+        capsys.readouterr().out)
 
 
 def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_path, capsys):

@@ -86,4 +86,3 @@ def test_later_denoising_steps_keep_the_tokens_of_the_first():
     whole, prune = lengths[0], other.config.model.prune_layer
     each = [whole] * prune + [whole - 512 + 300] * (len(other.model.llm.layers) - prune)
     assert lengths == 3 * each
-

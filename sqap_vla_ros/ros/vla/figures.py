@@ -57,12 +57,14 @@ class Answers:
         if answer is None or answer.chunk.selection is None:
             return None
         selection, protected = answer.chunk.selection, answer.observation.protected
-        kept, rows_cols = len(selection.kept), selection.grid
-        values = {'kept': kept, 'of': rows_cols[0] * rows_cols[1], **selection.counts(),
+        kept = [len(selection.of_image(image).kept) for image in range(selection.images)]
+        values = {'kept': sum(kept), 'of': selection.total, **selection.counts(),
                   'protected_frames': ' '.join(protected.names) or 'none',
                   'largest_radius_px': float(max(protected.radii_px, default=0.0)),
                   'answers_with_warnings': self.unprotected}
-        return OK, f'keeps {kept} of {values["of"]}', values
+        if selection.images > 1:
+            values['kept_by_camera'] = ' '.join(map(str, kept))
+        return OK, f'keeps {sum(kept)} of {selection.total}', values
 
 
 class Figures:
