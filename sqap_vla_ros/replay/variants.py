@@ -25,7 +25,7 @@ from ..inference.device import find_device
 from ..loading.needs import needed_bytes
 from ..loading.network import check_precision
 from ..model.prompt import check_known, make_prompt
-from ..observation import Observation
+from ..observation import CameraView, Observation
 from ..options import PolicyOptions
 from ..policy import load_policy, with_options
 from ..support.files import MIB
@@ -150,8 +150,10 @@ def _shape(policy) -> tuple[int, tuple[str, ...]]:
     size = policy.config.model.vision.image_size
     text = (policy.instructions or ('pick up the object',))[0]
     state = np.zeros(len(policy.state_names), np.float32) if policy.state_names else None
-    chunk = policy.infer(Observation(np.full((size, size, 3), 128, np.uint8), 0, text,
-                                     state=state))
+    grey, (camera, *others) = np.full((size, size, 3), 128, np.uint8), policy.cameras or ('',)
+    chunk = policy.infer(Observation(
+        grey, 0, text, state=state, camera=camera,
+        views={name: CameraView(grey, 0) for name in others}))
     policy.reset()
     return len(chunk.actions), tuple(chunk.timings)
 
