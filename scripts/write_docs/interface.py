@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sqap_vla_ros.ros import qos
 from sqap_vla_ros.ros.vla.node import VlaNode
 from sqap_vla_ros.sim.robot_description import robot_description
-from stand_in_policy import StandInPolicy, StatePolicy
+from stand_in_policy import PairPolicy, StandInPolicy, StatePolicy
 from std_msgs.msg import String
 from tables import row
 
@@ -51,6 +51,7 @@ WAYS = (
         {'gripper_output': 'parallel_gripper_command'}),
     Way('`image_transport: compressed`', {'image_transport': 'compressed'}),
     Way('`cameras: [front, wrist]`', {'cameras': ['front', 'wrist'], 'keep_tokens': 8}),
+    Way('a policy that sees both', {'cameras': ['front', 'wrist'], 'keep_tokens': 8}, PairPolicy),
     Way('`estop_topic`', {'estop_topic': 'estop_topic'}),
     Way('`servo_node`', {'servo_node': '/servo_node'}),
 )

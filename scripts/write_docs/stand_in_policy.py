@@ -22,6 +22,12 @@ class StandInPolicy:
         self.image_transform = ImageTransform((64, 64))
 
 
+class PairPolicy(StandInPolicy):
+    """Sees two cameras."""
+
+    cameras = ('front', 'wrist')
+
+
 class StatePolicy(StandInPolicy):
     """Is told where the arm and its gripper are."""
 
