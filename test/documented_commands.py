@@ -7,7 +7,6 @@ check(words) raises ValueError, with what is wrong, for a command that would be 
 that are not ours are in NOT_RUN with the reason why nothing of them is tried here.
 """
 
-import argparse
 import ast
 from functools import cache
 from importlib import import_module
@@ -20,6 +19,7 @@ from documented_ros2 import node, ros2
 from markdown_pages import ROOT
 from shell_words import commands
 from sqap_vla_ros.cli import COMMANDS
+from sqap_vla_ros.commands.parser import Parser
 
 # The first words of commands, and why no test runs or parses them.
 NOT_RUN = {
@@ -46,8 +46,8 @@ NOT_RUN = {
 HELP = ('--help', '-h')
 
 
-class Refusing(argparse.ArgumentParser):
-    """A parser that raises where others end the process."""
+class Refusing(Parser):
+    """The command line's parser that raises where others end the process."""
 
     def error(self, message):
         """Raise ValueError."""
@@ -71,7 +71,7 @@ def check(words: list[str], is_part: bool = False) -> None:
 
 
 @cache
-def parser_of(command: str) -> argparse.ArgumentParser:
+def parser_of(command: str) -> Parser:
     """Return the parser of a command of `sqap-vla`."""
     if command not in COMMANDS:
         raise ValueError(f'sqap-vla has no command {command}, but {", ".join(COMMANDS)}')
