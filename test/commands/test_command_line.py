@@ -65,7 +65,7 @@ def test_values_that_look_like_options_are_taken_for_what_they_are():
     given = parser_of('infer').parse_args([
         'x', '--image', 'y', '--instruction', 'z', '--state',
         *'-0.5 -1e-3 .2 0 0 0 1 1'.split()])
-    assert given.state[:2] == [-0.5, -1e-3]
+    assert given.state[:2] == (-0.5, -1e-3)
     given = parser_of('infer').parse_args(
         ['x', '--image', 'y', '--instruction', '--state of rest'])
     assert given.instruction == '--state of rest'
