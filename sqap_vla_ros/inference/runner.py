@@ -128,9 +128,11 @@ class Runner:
         So many lengths are run, on zeros, that all choices are made for this selection.  May take
         minutes on a device that has never done it (not measured); a log says how far it is.
         """
-        visual = self._model.config.num_visual
+        config = self._model.config
+        visual, behind = config.num_visual, config.placeholders
         kept = visual if selection is None else selection.keep
-        picked = tuning.covering([(visual + tokens, kept + tokens) for tokens in lengths])
+        picked = tuning.covering([(visual + tokens + behind, kept + tokens + behind)
+                                  for tokens in lengths])
         with self._recorder.active():
             for number, index in enumerate(picked, start=1):
                 _log.info('prompts of %d tokens (%d of %d): kernels are compiled and tuned, if '

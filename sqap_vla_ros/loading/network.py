@@ -110,7 +110,7 @@ def _assign(model: VLA, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def _prepare(model: VLA, names: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
     """Pack the quantized layers that these tensors belong to, q/k/v and gate/up together."""
-    rows = model.config.num_visual + _USUAL_TEXT
+    rows = model.config.num_visual + _USUAL_TEXT + model.config.placeholders
     owners: dict[nn.Module, None] = {}
     for name in names:
         path = name.split('.')

@@ -97,6 +97,13 @@ def leading_times(training: int, count: int) -> tuple[int, ...]:
     return tuple(place * (training // count) for place in reversed(range(count)))
 
 
+@lru_cache(maxsize=4)
+def rounded_schedule(count: int) -> tuple[float, ...]:
+    """Return noise_schedule's cumulative products as a sampler in float32 has them."""
+    kept = np.float32(1) - noise_schedule(count)[0].astype(np.float32)
+    return tuple(np.cumprod(kept, dtype=np.float64).astype(np.float32).tolist())
+
+
 def clipped_ddim_steps(predict_noise, x, training: int, count: int):
     """
     Yield x after each of `count` denoising steps, whose clean samples are clipped to [-1, 1].
@@ -105,9 +112,7 @@ def clipped_ddim_steps(predict_noise, x, training: int, count: int):
     The noise is not worked out again after the clip.  As in the reference, the schedule is
     rounded to float32.
     """
-    betas = torch.from_numpy(noise_schedule(training)[0]).float()
-    kept = torch.cumprod(1.0 - betas, dim=0).tolist()
-    times = leading_times(training, count)
+    kept, times = rounded_schedule(training), leading_times(training, count)
     for step, time in enumerate(times):
         now, before = kept[time], kept[times[step + 1]] if step + 1 < count else 1.0
         noise = predict_noise(x, step)

@@ -84,6 +84,11 @@ class VLAConfig:
         """Position of <act>, the last prompt token, behind num_visual visual tokens."""
         return self.prefix + num_visual + (self.state_dim > 0) + self.text_length - 1
 
+    @property
+    def placeholders(self) -> int:
+        """Return the number of rows that only hold places for OpenVLA-OFT's answer, else 0."""
+        return self.head.placeholders if isinstance(self.head, OFTHeadConfig) else 0
+
     def head_rows(self, length: int) -> range:
         """
         Return the rows whose hidden states the head reads, of a sequence of this length.

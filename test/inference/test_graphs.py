@@ -18,44 +18,50 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 CPU = torch.device('cpu')
+SELECTIONS = {
+    'all': None, 'sqap': SelectionConfig(20), 'attention': SelectionConfig(20, method='attention'),
+    'random': SelectionConfig(20, method='random'),
+    'protected': SelectionConfig(20, preserve=False)}
 
 
 def steps_one_by_one(policy, seen):
     """Return visual, x, scores, kept, hidden and raw as the network's own steps give them."""
     model, inputs, selection = policy.model, policy.inputs, policy.selection
-    visual = model.encode_image(inputs.pixels(seen.image))
-    x = model.embed(visual, inputs.token_ids(seen.instruction), inputs.state(seen.state))
+    token_ids = inputs.token_ids(seen.instruction)
+    visual = model.encode_image(inputs.pixels(*(view.image for view in policy._seen(seen))),
+                                condition=model.condition(token_ids))
+    x = model.embed(visual, token_ids, inputs.state(seen.state))
     caches, length, kept = model.make_caches(), x.shape[1], None
     after, scores = model.prefill_full(x, caches)
     if selection is not None:
         kept = torch.from_numpy(select_tokens(
-            scores[0].numpy() if selection.needs_scores else None, policy._distance(seen),
-            policy.grid, selection).kept)
+            scores[0].numpy() if selection.needs_scores else None,
+            policy._distance(*policy._seen(seen)), policy.grid, selection,
+            images=model.config.images).kept)
     hidden = model.prefill_kept(after, kept, caches)
     raw = model.answer(hidden, length, caches, inputs.noise(None, 0))
     return {'visual': visual, 'x': after, 'scores': scores, 'kept': kept, 'hidden': hidden,
             'raw': raw}
 
 
-def small_image(policy, seen):
-    return policy.inputs.image_transform.apply(seen.image)
+def small_images(policy, seen):
+    return np.stack([policy.inputs.image_transform.apply(view.image)
+                     for view in policy._seen(seen)])
 
 
-@pytest.mark.parametrize('selection', [
-    None, SelectionConfig(20), SelectionConfig(20, method='attention'),
-    SelectionConfig(20, method='random'), SelectionConfig(20, preserve=False)],
-    ids=['all', 'sqap', 'attention', 'random', 'protected'])
-@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize(('head', 'way'), [
+    *((head, way) for head in HEADS for way in SELECTIONS), ('oft_tiny', 'all'),
+    ('oft_tiny', 'sqap')])
 @torch.inference_mode()
-def test_every_stage_gives_what_the_networks_own_step_gives(load, head, selection):
-    policy, seen = load(head), observation(head)
+def test_every_stage_gives_what_the_networks_own_step_gives(load, head, way):
+    policy, seen, selection = load(head), observation(head), SELECTIONS[way]
     policy.selection = selection
     expected = steps_one_by_one(policy, seen)
     inputs = policy.inputs
     token_ids = inputs.token_ids(seen.instruction)
     plan = Plan(policy.model, inputs.normalised, CPU, token_ids.shape[1], selection)
-    plan.fill(small_image(policy, seen), token_ids, inputs.state(seen.state),
-              inputs.noise(None, 0), policy._distance(seen))
+    plan.fill(small_images(policy, seen), token_ids, inputs.state(seen.state),
+              inputs.noise(None, 0), policy._distance(*policy._seen(seen)))
     for stage in plan.stages.values():
         stage()
     for name, made in (('visual', plan.visual), ('x', plan._x), ('hidden', plan.hidden)):
@@ -69,7 +75,7 @@ def test_every_stage_gives_what_the_networks_own_step_gives(load, head, selectio
         assert torch.equal(found['kept'], expected['kept'])
 
 
-@pytest.mark.parametrize('head', ['openvla', 'chunk'])
+@pytest.mark.parametrize('head', ['openvla', 'chunk', 'oft_tiny_diffusion'])
 @torch.inference_mode()
 def test_a_plan_never_asks_the_device_for_a_value(load, head):
     """
@@ -78,14 +84,15 @@ def test_a_plan_never_asks_the_device_for_a_value(load, head):
     The choice by scores may, where no kernel makes it: it stands between two graphs.  Nor does a
     stage bring anything from the host once it has run, which no graph can hold.
     """
-    policy, seen = load(head), observation(head)
+    few = {'ddim_steps': 2} if head == 'oft_tiny_diffusion' else {}
+    policy, seen = load(head, **few), observation(head)
     with torch.device('meta'):
         model = type(policy.model)(policy.config.model)
     token_ids = policy.inputs.token_ids(seen.instruction)
     for selection in (None, SelectionConfig(20), SelectionConfig(20, method='uniform')):
         plan = Plan(model, policy.inputs.normalised, torch.device('meta'), token_ids.shape[1],
                     selection)
-        plan.fill(small_image(policy, seen), token_ids, policy.inputs.state(seen.state),
+        plan.fill(small_images(policy, seen), token_ids, policy.inputs.state(seen.state),
                   policy.inputs.noise(None, 0))
         plan.inputs.upload()
         assert plan.on_host == ({'selection'} if plan.selection == SelectionConfig(20) else set())

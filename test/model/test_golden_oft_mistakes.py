@@ -187,7 +187,7 @@ def time_before_state(patch, policy):
 
 def noise_again_behind_the_clip(patch, policy):
     def steps(predict_noise, x, training, count):
-        kept = diffusion.noise_schedule(training)[1]
+        kept = diffusion.rounded_schedule(training)
         times = diffusion.leading_times(training, count)
         for step, time in enumerate(times):
             now = kept[time]
