@@ -220,7 +220,7 @@ class PolicyOptions:
     tokenizer: str | None = option(
         None, "Directory with tokenizer.json, for CogACT; empty takes the checkpoint's.", unset='')
     ddim_steps: int | None = option(
-        None, "Denoising steps of a diffusion head, up to 50 of OpenVLA-OFT; -1 takes the "
+        None, 'Denoising steps of a diffusion head, up to 50 of OpenVLA-OFT; -1 takes the '
         "checkpoint's, 0 all 100 of CogACT's DDPM.", -1, 100, unset=-1)
     guidance: float | None = option(
         None, "Guidance of a diffusion head, up to 1 for none; -1 takes the checkpoint's.",
