@@ -99,6 +99,29 @@ def test_an_answer_that_may_not_move_the_arm_ends_the_episode_and_says_why(env, 
     assert not result.success and result.steps == 3 and message in result.fault
 
 
+def test_a_picture_that_shows_nothing_ends_the_episode_and_says_why(env, monkeypatch):
+    render, frames = env.render, []
+
+    def going_dark():
+        frames.append(render())
+        return frames[-1] // (1 if len(frames) < 3 else 255)
+    monkeypatch.setattr(env, 'render', going_dark)
+    result = run_episode(env, ExpertPolicy(env), 3, env.instructions[0])
+    assert not result.success and result.steps == 3 and 'almost nothing' in result.fault
+
+
+def test_what_fills_the_picture_from_the_hand_is_no_fault_of_its_camera(env, monkeypatch):
+    dim = np.repeat(np.add.outer(np.arange(256) % 64, np.arange(256) // 4)[..., None], 3, axis=2)
+    flat = np.zeros((256, 256, 3), np.uint8)
+    flat[:, 64:] = 255  # much brighter, and of one colour from top to bottom
+    pictures = iter([dim.astype(np.uint8), flat])
+    monkeypatch.setattr(env, 'render_wrist', lambda: next(pictures))
+    env.reset(3, env.instructions[0])
+    robot = SimulatedRobot(env, cameras=('full', 'wrist'))
+    seen = [robot.observe(step * 50_000_000, 'x') for step in range(2)]
+    np.testing.assert_array_equal(seen[1].view('wrist').image, flat)
+
+
 def test_the_protected_point_is_where_the_gripper_is_seen(env):
     env.reset(0, env.instructions[0])
     protected = SimulatedRobot(env).observe(0, 'x').protected
