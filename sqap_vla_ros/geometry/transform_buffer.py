@@ -10,7 +10,7 @@ this one does not: a frame has the parent that it had, unless that was not heard
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
-import math
+from math import hypot, isfinite
 from threading import Lock
 from typing import NamedTuple
 
@@ -132,8 +132,8 @@ class TransformBuffer:
         parent, child = parent.lstrip('/'), child.lstrip('/')
         x, y, z, *quaternion = numbers
         a, b, c, d = quaternion
-        length = math.hypot(a, b, c, d)
-        if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)
+        length = hypot(a, b, c, d)
+        if not (isfinite(x) and isfinite(y) and isfinite(z)
                 and abs(length - 1) <= QUATERNION_TOLERANCE):
             raise TransformLookupError(
                 f'transform {parent} -> {child} is ignored: translation {[x, y, z]}, '
@@ -145,22 +145,26 @@ class TransformBuffer:
             edge.insert(stamp_ns, (x, y, z, a / length, b / length, c / length, d / length),
                         self._cache_ns)
 
-    def append(self, parent: str, child: str, stamp_ns: int, numbers) -> bool:
+    def append(self, transforms, latest_ns: float) -> int:
         """
-        Store a moving pose as insert_numbers does if it simply goes on; return whether it did.
+        Store moving poses as insert_numbers does as long as they simply go on; return how many.
 
-        It does where the frame has the parent that it had, and the pose is one and later than all
-        others: that is nearly every one, and a third of the work.
+        transforms: [(parent, child, stamp_ns, numbers)].  One does not that is later than
+        latest_ns, not the latest of its frame, of another parent than that had, or no pose.  It
+        is a third of the work, and nearly all go on.
         """
-        x, y, z, a, b, c, d = numbers
-        length = math.hypot(a, b, c, d)
-        if not (math.isfinite(x + y + z) and abs(length - 1) <= QUATERNION_TOLERANCE):
-            return False
+        count, cache_ns = 0, self._cache_ns
         with self._lock:
-            edge = self._edges.get(child)
-            return (edge is not None and edge.parent == parent and not edge.static
-                    and edge.append(stamp_ns, (x, y, z, a / length, b / length, c / length,
-                                               d / length), self._cache_ns))
+            for parent, child, stamp_ns, (x, y, z, a, b, c, d) in transforms:
+                edge, length = self._edges.get(child), hypot(a, b, c, d)
+                if edge is None or edge.parent != parent or edge.static or not (
+                        isfinite(x + y + z) and abs(length - 1) <= QUATERNION_TOLERANCE
+                        and edge.newest_ns < stamp_ns <= latest_ns):
+                    break
+                edge.append(stamp_ns, (x, y, z, a / length, b / length, c / length, d / length),
+                            cache_ns)
+                count += 1
+        return count
 
     def _edge(self, parent, child, stamp_ns, static):
         """Return the edge of a child, a new one unless that contradicts what is known."""
@@ -321,17 +325,14 @@ class _Edge:
         while self._stamps[0] < self._stamps[-1] - cache_ns:
             del self._numbers[self._stamps.pop(0)]
 
-    def append(self, stamp_ns, numbers, cache_ns) -> bool:
-        """Take a pose if it is later than all others; return whether it is."""
+    def append(self, stamp_ns, numbers, cache_ns):
+        """Take a pose that is later than all others."""
         stamps = self._stamps
-        if stamp_ns <= stamps[-1]:
-            return False
         self._late = 0
         stamps.append(stamp_ns)
         self._numbers[stamp_ns] = numbers
         while stamps[0] < stamp_ns - cache_ns:
             del self._numbers[stamps.pop(0)]
-        return True
 
     def step(self, child, since_ns):
         """Return what was heard since a time, and the last before."""

@@ -10,7 +10,7 @@ The history is a time, not a number of messages: an arm may publish at 1 kHz and
 from bisect import bisect_left, bisect_right
 from collections import deque
 import math
-from operator import itemgetter, lt
+from operator import itemgetter, sub
 from threading import Lock
 
 from .plausibility import ABSURD_POSITION, check_joints, JUMP_RAD
@@ -18,7 +18,7 @@ from .stamps import duration_text, stamp_ns
 from ..errors import ObservationError
 
 SPAN_S = 2.0
-SETTLED = 64  # messages, that are given to their joints at once, if nobody asks before
+MOST_ROWS = 512  # messages that are kept as they came, for who asks about the last ones
 LATEST = 64  # samples, of up to thousands, are gone through: an image is hardly older
 DOUBTED_NS = 10**9  # for how long joints that jumped are not told
 STARTED_NS = 10 * 10**9  # before, a simulator's clock may stand at 0
@@ -78,7 +78,8 @@ class JointHistory:
     def __init__(self, names=(), span_s: float = SPAN_S):
         """Remember the joints of these names and no others."""
         self._span_ns, self._lock = round(span_s * 1e9), Lock()
-        self._taken = []  # (stamp, positions) of messages that nobody has asked about yet
+        self._rows, self._settled = [], 0  # (stamp, positions of ours) of the last messages, as
+        # long as they go on; how many of them each joint has got among its own samples
         self._samples = {name: _Samples() for name in names}
         self._learn(())
         self.clear()
@@ -100,8 +101,8 @@ class JointHistory:
     def take(self, time_ns: int, names: tuple, positions, latest_ns: int = 0):
         """Take what a JointState has, as add does."""
         with self._lock:
-            if names != self._names:
-                self._settle()
+            if names is not self._names and names != self._names:
+                self._forget_rows()
                 self._learn(names)
             if not self._ours:
                 self._others = names
@@ -110,37 +111,66 @@ class JointHistory:
                 return
             self._refused = self._why_not(names, positions, time_ns, latest_ns)
             if not self._refused:
-                self._taken.append((time_ns, tuple(positions)))  # a message may be used again
-                if len(self._taken) >= SETTLED:
-                    self._settle()
+                self._remember(time_ns, tuple([positions[at] for at, _, _ in self._ours]))
+
+    def _remember(self, time_ns, positions):
+        """Take positions of our joints behind those that they go on from, else one by one."""
+        rows = self._rows
+        if rows and time_ns > rows[-1][0] and _is_near(positions, rows[-1][1]) or (
+                not rows and self._begins(time_ns, positions)):
+            rows.append((time_ns, positions))
+            if len(rows) >= MOST_ROWS:
+                self._settle()
+                del rows[:-MOST_ROWS // 2]
+                self._settled = len(rows)
+            return
+        self._forget_rows()
+        self._take_one(time_ns, positions)
+
+    def _begins(self, time_ns, positions) -> bool:
+        """Return whether positions simply continue what was heard of each joint."""
+        return all(not samples or not samples.back and time_ns > samples[-1][0] and _is_near(
+            (position,), (samples[-1][1],)) for (_, _, samples), position in zip(
+                self._ours, positions))
 
     def _settle(self):
-        """Give the messages that were taken to their joints, many at once if nothing is odd."""
-        taken, self._taken = self._taken, []
-        if not taken:
-            return
-        times_ns, rows = zip(*taken)
-        columns = [[row[at] for row in rows] for at, _, _ in self._ours]
-        if all(map(lt, times_ns, times_ns[1:])) and all(
-                _goes_on(samples, times_ns[0], column)
-                for (_, _, samples), column in zip(self._ours, columns)):
-            for (_, _, samples), column in zip(self._ours, columns):
+        """Give each joint those of the rows that it has not got yet."""
+        rows = self._rows[self._settled:]
+        if rows:
+            self._settled = len(self._rows)
+            times_ns, positions = zip(*rows)
+            for (_, _, samples), column in zip(self._ours, zip(*positions)):
                 samples.remember_row(times_ns, column, self._span_ns)
-        else:
-            for time_ns, positions in taken:
-                self._take_one(time_ns, positions)
+
+    def _forget_rows(self):
+        """Begin anew with rows; each joint has got its own."""
+        self._settle()
+        self._rows.clear()
+        self._settled = 0
+
+    def _in_rows(self, name, time_ns) -> tuple:
+        """Return the samples of a joint beside a time if rows have them, () if they may not."""
+        rows, place = self._rows, self._places.get(name)
+        if not rows or place is None:
+            return ()
+        after = len(rows) if time_ns is None else bisect_left(rows, (time_ns,))
+        if not after or rows[-1][0] - rows[after - 1][0] > self._span_ns:
+            return ()
+        return tuple([(stamp_ns, positions[place])
+                      for stamp_ns, positions in rows[after - 1:after + 1]])
 
     def _take_one(self, time_ns, positions):
-        for at, name, samples in self._ours:
-            if samples and abs(positions[at] - samples[-1][1]) > JUMP_RAD:
-                self._note_jump(name, time_ns, positions[at])
-            samples.remember(time_ns, positions[at], self._span_ns)
+        for (_, name, samples), position in zip(self._ours, positions):
+            if samples and abs(position - samples[-1][1]) > JUMP_RAD:
+                self._note_jump(name, time_ns, position)
+            samples.remember(time_ns, position, self._span_ns)
 
     def _learn(self, names):
         """Note which of the names are ours, and where: they hardly ever change."""
         self._names = names
         self._ours = [(at, name, self._samples[name]) for at, name in enumerate(names)
                       if name in self._samples]
+        self._places = {name: place for place, (_, name, _) in enumerate(self._ours)}
         self._doubled = next((name for name in self._samples if names.count(name) > 1), None)
 
     def _why_not(self, names, positions, time_ns, latest_ns) -> str:
@@ -207,10 +237,12 @@ class JointHistory:
         return self._known(name)[-1]
 
     def _known(self, name, time_ns=None) -> tuple:
-        """Return the samples of a joint beside a time; None: all, the newest last."""
+        """Return the samples of a joint beside a time; None: some, the newest last."""
         with self._lock:
-            self._settle()
-            samples = self._samples.get(name, _Samples()).around(time_ns)
+            samples = self._in_rows(name, time_ns)
+            if not samples:
+                self._settle()
+                samples = self._samples.get(name, _Samples()).around(time_ns)
         if not samples:
             others = f': they tell {", ".join(self._others)}' if self._others else ''
             raise ObservationError(
@@ -230,20 +262,14 @@ class JointHistory:
         with self._lock:
             self._refused, self._jump, self._jumped_ns = '', '', 0
             self._others = ()  # names in the newest message that is about none of ours
-            self._taken = []
+            self._rows, self._settled = [], 0
             for samples in self._samples.values():
                 samples.forget()
 
 
-def _goes_on(samples, first_ns, positions) -> bool:
-    """Return whether positions of later and later times simply continue those of a joint."""
-    least, largest = min(positions), max(positions)
-    if samples:
-        last_ns, last = samples[-1]
-        least, largest = min(least, last), max(largest, last)
-        if samples.back or last_ns >= first_ns:
-            return False
-    return largest - least <= JUMP_RAD  # nowhere it can have jumped
+def _is_near(positions, before) -> bool:
+    """Return whether no joint is so far from where it was that it can have jumped."""
+    return max(map(abs, map(sub, positions, before))) <= JUMP_RAD
 
 
 def _told(check, *arguments) -> str:

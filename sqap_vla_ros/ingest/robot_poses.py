@@ -31,17 +31,25 @@ def pose_at(transforms, options, frame: str, stamp_ns: int, wait, target: str = 
         return pose, pose.off_ns * 1e-9
     except SparseTransformsError:
         raise  # there is a later one, hence none that is only a little too old
-    except TransformLookupError as error:
-        missing = error
+    except TransformLookupError as missing:
+        # An error in a name that outlives this would hold, by its traceback, all callers' images.
+        pose = _newest(transforms, options, frame, target)
+        if pose is None:
+            raise
+        age_s = (stamp_ns - pose.stamp_ns) * 1e-9
+        if options.lockstep or not 0 <= age_s <= options.tf_max_age:
+            raise TransformLookupError(
+                f'no transform {target} -> {frame} at the time of the image: '
+                + _why_not(age_s, options)) from missing
+        return pose, age_s + pose.off_ns * 1e-9
+
+
+def _newest(transforms, options, frame, target):
+    """Return the newest pose, None where there is none, or none between two that are near."""
     try:
-        pose = _dense(transforms.latest(target, frame), options, f'{target} -> {frame}')
+        return _dense(transforms.latest(target, frame), options, f'{target} -> {frame}')
     except TransformLookupError:
-        raise missing from None
-    age_s = (stamp_ns - pose.stamp_ns) * 1e-9
-    if options.lockstep or not 0 <= age_s <= options.tf_max_age:
-        raise TransformLookupError(f'no transform {target} -> {frame} at the time of the image: '
-                                   + _why_not(age_s, options)) from missing
-    return pose, age_s + pose.off_ns * 1e-9
+        return None
 
 
 def _dense(pose, options, what):

@@ -40,10 +40,10 @@ class TransformIntake:
 
     def take_moving(self, transforms, now_ns: int, steady_s: float) -> list[str]:
         """Take WireTransforms that move, one after the other; return why some are not taken."""
-        latest_ns, append, refused = self._latest_ns(now_ns), self.buffer.append, []
-        for transform in transforms:
-            if transform[2] > latest_ns or not append(*transform):
-                refused.append(self.take(transform, now_ns, steady_s))
+        latest_ns, refused, done = self._latest_ns(now_ns), [], 0
+        while (done := done + self.buffer.append(transforms[done:], latest_ns)) < len(transforms):
+            refused.append(self.take(transforms[done], now_ns, steady_s))
+            done += 1
         return list(filter(None, refused))
 
     def _latest_ns(self, now_ns) -> float:

@@ -73,17 +73,16 @@ def answers(history, time_ns):
 def test_joints_that_are_taken_many_at_once_are_those_taken_one_by_one(monkeypatch, odd, share):
     random = np.random.default_rng(0)
     at_once, singly = (joints.JointHistory(NAMES[:2]) for _ in range(2))
-    spread = joints._goes_on
     for number, message in enumerate(stream(random, odd, share)):
         at_once.take(*message, latest_ns=START + 10**11)
-        singly.take(*message, latest_ns=START + 10**11)
-        monkeypatch.setattr(joints, '_goes_on', lambda *_: False)
-        singly._settle()
-        monkeypatch.setattr(joints, '_goes_on', spread)
+        with monkeypatch.context() as odd_ones:
+            odd_ones.setattr(joints.JointHistory, '_begins', lambda *_: False)
+            singly.take(*message, latest_ns=START + 10**11)
         if number % 37 == 0 or number > 390:
             asked_ns = message[0] - int(random.integers(-STEP_NS, 40 * STEP_NS))
             assert answers(at_once, asked_ns) == answers(singly, asked_ns)
-    assert list(at_once._samples['a']) == list(singly._samples['a'])
+    at_once._settle()
+    assert not singly._rows and list(at_once._samples['a']) == list(singly._samples['a'])
 
 
 def test_a_joint_that_is_asked_about_between_stamps_that_go_back_is_found_at_each():

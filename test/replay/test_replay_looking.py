@@ -3,6 +3,7 @@
 """Images of a recording are looked at with what the node would have heard by then."""
 
 from dataclasses import replace
+import gc
 
 from made_recording import (
     beginning, CLOCK, clock, hand, IMAGE, INFO, JOINTS, MadeRecording, MS, place, SAID, said,
@@ -298,3 +299,22 @@ def test_pictures_are_found_again_from_place_to_place():
     for row, pictures in zip([0, 3, 200], shown):
         np.testing.assert_array_equal(pictures[''], found[row].observation.image)
     assert shown[3] == {} and shown[4][''].shape == (48, 64, 3)
+
+
+def test_what_an_image_leaves_behind_needs_no_collector():
+    late = [(time_ns + 10 * MS if topic == TF else time_ns, topic, content)
+            for time_ns, topic, content in beginning() + ticks(40)]
+    late.sort(key=lambda message: message[0])
+    looking = Looking(MadeRecording(late), TOPICS, LookOptions(
+        {'': replace(ONE_FRAME, tf_timeout=0.0)}, state_names=STATE_NAMES))
+    found = iter(looking)
+    assert 'hand' in next(found).problem
+    assert not next(found).problem, 'its pose is that of the image before'
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            next(found)
+        assert gc.collect() == 0, 'a cycle would hold the image until it is found'
+    finally:
+        gc.enable()
