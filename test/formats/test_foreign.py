@@ -153,6 +153,57 @@ def test_a_pt_outside_its_run_directory_is_told_where_it_belongs(tmp_path):
         open_checkpoint(file)
 
 
+def test_a_pt_below_another_checkpoint_is_not_that_checkpoint(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    (path / 'runs').mkdir()
+    file = shutil.copy(next(golden_data.cogact().glob('checkpoints/*.pt')), path / 'runs/x.pt')
+    with pytest.raises(CheckpointError, match='runs/x.pt is a .pt file, and the config.json of '
+                                              '.*openvla is not that of a CogACT: name the'):
+        open_checkpoint(file)
+
+
+def test_a_publishers_repository_is_told_where_there_is_a_folder_of_its_name(
+        tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('openvla', 'models'):
+        (tmp_path / name).mkdir()
+    with pytest.raises(CheckpointError, match='hf download openvla/openvla-7b --local-dir'):
+        open_checkpoint('openvla/openvla-7b')
+    with pytest.raises(CheckpointError, match='models/openvla-7b does not exist$'):
+        open_checkpoint('models/openvla-7b')
+
+
+def test_an_adapter_within_a_whole_checkpoint_is_told_with_that(tmp_path):
+    path = golden_data.oft()
+    with pytest.raises(CheckpointError, match=f'if {path} is the whole checkpoint, name that'):
+        open_checkpoint(path / 'lora_adapter')
+    alone = write(tmp_path / 'alone', None)
+    (alone / 'adapter_config.json').write_text('{"base_model_name_or_path": "openvla/x"}')
+    with pytest.raises(CheckpointError, match='a LoRA adapter of openvla/x, which') as error:
+        open_checkpoint(alone)
+    assert 'is the whole checkpoint' not in str(error.value)
+
+
+@pytest.mark.parametrize('value, told', [
+    ({'_load_in_4bit': True, 'load_in_4bit': True, 'load_in_8bit': False,
+      'quant_method': 'bitsandbytes'}, 'bitsandbytes, 4 bits'),
+    ({'load_in_8bit': True}, 'bitsandbytes, 8 bits'), ({'quant_method': 'fp8'}, 'fp8'),
+    ({'quant_method': 'awq', 'w_bit': 4}, 'awq, 4 bits'),
+    ({'bits': 3}, 'of an unknown method, 3 bits')])
+@pytest.mark.parametrize('place', [None, 'text_config'])
+def test_a_quantization_is_told_with_its_method_and_bits(tmp_path, value, told, place):
+    content = {'quantization_config': value}
+    config = {'model_type': 'openvla', **({place: content} if place else content)}
+    with pytest.raises(CheckpointError, match=f'in config.json \\({told}\\), so it is quantized'):
+        open_checkpoint(write(tmp_path / 'other', config))
+
+
+def test_an_empty_quantization_config_is_none(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    golden_data.edit(path / 'config.json', lambda config: config.update(quantization_config=None))
+    assert open_checkpoint(path).family == 'openvla'
+
+
 def test_weights_in_a_pickle_or_left_by_git_as_a_pointer_are_told(tmp_path):
     path = golden_data.copy_of('openvla', tmp_path)
     shard = path / 'model-00001-of-00002.safetensors'

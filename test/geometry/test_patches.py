@@ -21,6 +21,19 @@ def test_patches_are_numbered_row_by_row_and_have_their_centres_between_pixels()
     np.testing.assert_allclose(centers[[0, 1, 16]], [[6.5, 6.5], [20.5, 6.5], [6.5, 20.5]])
 
 
+def test_patches_of_384_px_are_14_px_and_the_rest_is_beyond_the_last():
+    grid, large = (27, 27), ImageTransform((384, 384))
+    centers = geometry.patch_centers(grid, (384, 384))
+    np.testing.assert_allclose(centers[[0, 26, 27]], [[6.5, 6.5], [370.5, 6.5], [6.5, 20.5]])
+    found = geometry.protected_distances(
+        [[20.5 * 14 - 0.5, 3.5 * 14 - 0.5], [382.0, 100.0]], [0.0, 0.0], (384, 384), large, grid)
+    found = found.reshape(grid)
+    assert found[3, 20] == 0 and np.isfinite(found[7, 25:]).all() and np.isinf(found[7, 24])
+    np.testing.assert_allclose(geometry.patch_radius([14.0], (384, 384), large, grid), [1.0])
+    # twice as large an image, and a grid that divides it, are as they always were
+    np.testing.assert_allclose(geometry.patch_step((16, 8), (224, 224)), [28, 14])
+
+
 def test_the_disk_round_a_point_is_protected_and_nothing_else():
     # patch (row 5, col 7) of a 448 x 448 image has its centre at (7.5, 5.5) x 28 - 0.5
     distance = protected([[7.5 * 28 - 0.5, 5.5 * 28 - 0.5]]).reshape(GRID)

@@ -280,3 +280,6 @@ def test_patches_lie_where_the_image_was_cut():
     np.testing.assert_allclose(found['patch_box'], [0.125, 0, 0.875, 1], atol=1e-3)
     assert found['patch_reversed'] == [False, False]
     assert patch_box(transform, (0, 0), (16, 16)) == {}
+    large = ImageTransform((384, 384), rotate_180=True)  # 27 patches of 14 px, and 6 px are left
+    found = patch_box(large, (640, 480), (27, 27))
+    np.testing.assert_allclose(found['patch_box'], [6 / 384, 6 / 384, 1, 1], atol=1e-9)

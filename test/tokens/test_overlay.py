@@ -87,6 +87,13 @@ def test_a_crop_leaves_dark_what_the_network_does_not_see():
     assert 75 <= seen.min() < 80 and 550 < seen.max() < 558  # columns 10 to 73 of 85
 
 
+def test_pixels_that_are_left_over_belong_to_no_patch():
+    picture = draw_overlay(np.full((480, 480, 3), 200, np.uint8),
+                           selection(range(9), [SAMPLED] * 9, (3, 3)), ImageTransform((64, 64)))
+    seen = (picture[25, :480, 0] == 200).nonzero()[0]  # 3 patches of 21 of the 64 px
+    assert seen.max() == 480 * 63 // 64 - 1
+
+
 def test_small_images_are_enlarged_and_all_reasons_are_in_the_legend():
     points = ProtectedPoints(np.array([[10.0, 10.0]]), np.zeros(1), ('tool',))
     small = draw_overlay(GREY[:48, :64], selection([0, 1, 2, 3], range(4)),
