@@ -106,6 +106,7 @@ class EpisodeProgress(Progress):
 
 def _checked(options: DemoOptions):
     """Return the checkpoint's config once options, checkpoint and ROS are there."""
+    from ..evaluate.conventions import image_doubts
     from ..evaluate.evaluation import check_action_space
     from ..formats import open_checkpoint
     from ..options import PolicyOptions
@@ -115,6 +116,8 @@ def _checked(options: DemoOptions):
     config = with_options(config, PolicyOptions())
     check_against_checkpoint(options, config)
     check_action_space(config.action_space)
+    for doubt in image_doubts(config, turned=False):
+        print(f'note: {doubt}', flush=True)
     if not built_prefixes():
         raise ConfigError('the ROS messages of this package are not built: run `make setup`, or '
                           'source the workspace that colcon built')

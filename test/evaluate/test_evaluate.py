@@ -199,11 +199,15 @@ def test_an_observation_upside_down_twice_is_itself(env):
 
 
 def test_a_public_checkpoint_without_the_turn_of_libero_is_doubted():
-    def doubts(prompt='openvla', **image):
-        return list(image_doubts(CheckpointConfig(prompt=prompt, image=image)))
+    def doubts(prompt='openvla', turned=True, **image):
+        return list(image_doubts(CheckpointConfig(prompt=prompt, image=image), turned))
     assert '"image": "libero"' in doubts()[0] and 'left and right as they are' in doubts()[0]
     assert 'upside down;' in doubts(rotate_180=True)[0]
+    assert 'upside down;' in doubts(rotate_180=True, mirror=True)[0]
     assert not doubts(mirror=True) and not doubts(**PRESETS['libero']) and not doubts('words')
+    upright = {**PRESETS['libero'], 'rotate_180': False, 'mirror': True}
+    assert not doubts(turned=False, **upright) and not doubts('words', turned=False)
+    assert '"mirror": true' in doubts(turned=False, **PRESETS['libero'])[0]
 
 
 def test_the_middle_state_is_the_mean_or_the_middle_of_the_range():
