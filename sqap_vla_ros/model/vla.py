@@ -68,6 +68,11 @@ class VLAConfig:
         check_counts(self, 'state_hidden', least=0)
         if self.attention not in ATTENTIONS:
             raise ConfigError(f'attention is {self.attention!r}, expected one of {ATTENTIONS}')
+        wrong = {'causal': OFTHeadConfig, 'full': TokenHeadConfig}[self.attention]
+        if isinstance(self.head, wrong):
+            raise ConfigError(f'attention is {self.attention!r}, and the head is of the kind '
+                              f'{self.head.kind!r}, which was trained with another: correct '
+                              'attention in config.json')
 
     @property
     def num_visual(self) -> int:

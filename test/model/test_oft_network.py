@@ -9,6 +9,7 @@ import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.formats.checkpoint import CheckpointConfig, UndeclaredActionSpace
 from sqap_vla_ros.inference.recording import StageRecorder
+from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.model.llama import LlamaConfig
 from sqap_vla_ros.model.oft import OFTHeadConfig
 from sqap_vla_ros.model.vit import ViTConfig
@@ -194,6 +195,12 @@ def test_an_answer_that_is_not_finite_or_not_of_actions_is_refused():
         head.normalised(torch.tensor([[35, 36, 37, 38, 39, 7]]))
     with pytest.raises(ObservationError, match='non-finite logits'):
         head.normalised(head(torch.full((1, 6, 32), torch.nan)))
+
+
+@pytest.mark.parametrize('changes', [{'attention': 'causal'}, {'head': TokenHeadConfig()}])
+def test_attention_that_a_head_was_not_trained_with_is_refused(changes):
+    with pytest.raises(ConfigError, match="attention is '(causal|full)', and the head is of"):
+        dataclasses.replace(TINY, **changes)
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
