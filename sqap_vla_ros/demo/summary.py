@@ -21,11 +21,13 @@ EPISODE_FIELDS = (
     'refused')
 
 
-def summarize(records: Records, options: DemoOptions, total_tokens: int) -> dict:
+def summarize(records: Records, options: DemoOptions, total_tokens: int,
+              camera: str = '') -> dict:
     """
     Return the content of summary.json (docs/demo.md explains each field).
 
-    total_tokens: visual tokens of the checkpoint before pruning.
+    total_tokens: visual tokens of an image before pruning.  camera: of several, the one whose
+    tokens were recorded.
     """
     episodes = records.episodes
     successes = sum(episode['success'] for episode in episodes)
@@ -44,6 +46,7 @@ def summarize(records: Records, options: DemoOptions, total_tokens: int) -> dict
         'precision': options.precision,
         'kept_tokens': _kept_tokens(records.selections, total_tokens),
         'total_tokens': total_tokens,
+        'camera': camera,
         'kept_by_reason': _kept_by_reason(records.selections),
         'seed': options.seed,
         'control': options.control,
@@ -70,7 +73,8 @@ def report_text(summary: dict) -> str:
         f'({100 * summary["success_rate"]:.0f} %, 95 % interval {100 * low:.0f} to '
         f'{100 * high:.0f} %): {summary["precision"]}, {summary["mode"].replace("_", " ")}, '
         f'control {summary["control"]}',
-        f'tokens   kept {summary["kept_tokens"]} of {summary["total_tokens"]}: '
+        f'tokens   kept {summary["kept_tokens"]} of {summary["total_tokens"]}'
+        + (f' of the camera {summary["camera"]}' if summary['camera'] else '') + ': '
         + (', '.join(f'{name} {count:.1f}' for name, count
                      in summary['kept_by_reason'].items() if count) or 'no pruning'),
         '', f'{"latency (ms)":16}{"p50":>9}{"p95":>9}']

@@ -273,6 +273,19 @@ def test_a_run_without_results_still_has_a_report(tmp_path):
     assert '0 of 0 episodes' in report_text(summary)
 
 
+def test_of_several_cameras_the_tokens_of_the_first_are_told(tmp_path):
+    model = SimpleNamespace(num_visual=512, images=2)
+    config = SimpleNamespace(model=model, cameras=('full', 'wrist'))
+    options = options_for(tmp_path, video=False)
+    records = Records(selections=[{'kept': [1, 2], 'reason': [0, 2]}])
+    summary = command.write_results(options, config, records)
+    assert (summary['kept_tokens'], summary['total_tokens']) == (2, 256)
+    assert 'kept 2 of 256 of the camera full' in report_text(summary)
+    single = SimpleNamespace(model=SimpleNamespace(num_visual=256, images=1), cameras=('front',))
+    told = report_text(command.write_results(options, single, Records()))
+    assert 'kept 256 of 256: no pruning' in told
+
+
 @pytest.mark.ros
 def test_the_whole_demo_runs_with_the_bundled_policy(tmp_path):
     pytest.importorskip('libero', reason='needs the simulator: pip install .[sim]')
