@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 import ctypes
+from functools import lru_cache
 import logging
 import math
 import mmap
@@ -52,6 +53,11 @@ def forget_pages(tensor: torch.Tensor) -> None:
     if _DONTNEED is not None and length > 0:
         ctypes.CDLL(None).madvise(
             ctypes.c_void_p(first), ctypes.c_size_t(length), ctypes.c_int(_DONTNEED))
+
+
+@lru_cache(maxsize=64)
+def _warn_once(text: str) -> None:
+    _log.warning(text)
 
 
 def wrapper(names: Collection[str]) -> str:
@@ -128,7 +134,7 @@ class SafetensorsReader(TensorReader):
             if has_index:
                 self.notes = (f'the weights are those of {SINGLE}, and {INDEX} beside it is not '
                               'used, nor its shards: delete what you do not mean',)
-                _log.warning('%s: %s', self.path, *self.notes)
+                _warn_once(f'{self.path}: {self.notes[0]}')
             return {}
         if not has_index:
             raise CheckpointError(f'{self.path} holds no weights: {self._lacking()}')
