@@ -20,7 +20,7 @@ def farthest_points(grid, start, count, ties='index', images=1, least=0):
     grid: (rows, cols) of one image; the patches of each are numbered behind those of the one
     before. start: indices [S] that are there already and are not returned; in an image without
     any the centre patch comes first, and before all that are near others. least: how many patches
-    an image is to have in the end, with those of start; what is owed to it comes first, as far as
+    an image is to have in the end, with those of start; what it is owed comes first, as far as
     `count` goes. Distances are between patch centres, in patches; ties: one of TIES, see
     SelectionConfig. Raises ValueError when there are fewer free patches.
     """
@@ -31,7 +31,7 @@ def farthest_points(grid, start, count, ties='index', images=1, least=0):
     parts = [slice(image * size, (image + 1) * size) for image in range(images)]
     nearest = np.concatenate([_nearest(keys[part], start[start // size == image] % size, grid)
                               for image, part in enumerate(parts)])
-    owed = np.maximum(least - np.bincount(start // size, minlength=images), 0)
+    owed = np.maximum(min(least, size) - np.bincount(start // size, minlength=images), 0)
     found, missing = [], count
     for image in np.flatnonzero(owed):
         part = parts[image]

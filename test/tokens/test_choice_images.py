@@ -73,6 +73,11 @@ def test_sampling_pays_what_an_image_is_owed_and_is_the_farthest_else(data, imag
         assert set(added.tolist()) == set(free.tolist())
 
 
+def test_no_image_is_owed_more_than_it_has():
+    added = farthest_points((3, 5), [0, 1], 28, 'index', 2, 16)
+    assert set(added.tolist()) == set(range(2, 30))
+
+
 @settings(max_examples=200)
 @given(st.data(), st.integers(1, 3), st.sampled_from(METHODS), st.sampled_from(BUDGETS),
        st.tuples(st.booleans(), st.booleans(), st.booleans()))
