@@ -12,7 +12,7 @@ import re
 import torch
 
 from .foreign import MERGE
-from .tensors import forget_pages, TensorReader, wrapper
+from .tensors import forget_pages, INNER, TensorReader, wrapper
 from ..errors import CheckpointError
 
 _FIRST = re.compile(r'(.*)\.lora_A\.(?:default\.)?weight')
@@ -20,8 +20,9 @@ _BASE = '.base_layer.'
 
 
 def unwrapped(reader) -> dict[str, str]:
-    """Return {name without what DDP or torch.compile puts before all: name} of a reader."""
-    return {name.removeprefix(wrapper(reader.shapes)): name for name in reader.shapes}
+    """Return {name without what trainers wrap round a network: name} of a reader."""
+    prefix = wrapper(reader.shapes)
+    return {INNER.sub('', name.removeprefix(prefix)): name for name in reader.shapes}
 
 
 class JoinedReader(TensorReader):
@@ -95,7 +96,7 @@ class MergedReader(TensorReader):
         if name not in self._pairs:
             return self._reader.read(self._plain[name])
         base, first, second = (self._reader.read(part) for part in self._pairs[name])
-        weight = base.to(torch.float32, copy=True)
+        weight = base.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         weight.view(len(weight), -1).addmm_(
             second.float().flatten(1), first.float().flatten(1), alpha=self._factors[name])
         for part, tensor in zip(self._pairs[name], (base, first, second)):

@@ -53,6 +53,7 @@ def open_oft(directory: Path, content: dict, tokenizer=None) -> Source:
     source = str(body.directory / 'config.json')
     _check_model(body.content, parts, source)
     tensors = with_heads(body.reader, parts, _prefixes(body.content, parts, source))
+    tensors.without(r'lm_head\.')
     stats, default_key = _statistics(directory, body.content, parts)
     try:
         config, notes = _config(directory, body, tensors, parts, deployment,
@@ -104,7 +105,7 @@ def _statistics(directory: Path, content: dict, parts: Mapping[str, Path]) -> tu
 def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[str, Path],
             deployment: Deployment, key: str, stats: dict) -> tuple[CheckpointConfig, tuple]:
     """Return all that there is to say, and notes."""
-    source = f'{body.directory / "config.json"}'
+    source, file = str(body.directory / 'config.json'), str(directory / FILE)
     model = model_config(directory, body.content, tensors, source)
     shapes = Shapes(tensors.shapes, directory)
     head = _head(shapes, tensors, parts, body.content, model['llm'])
@@ -113,26 +114,24 @@ def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[
     constants = choose(
         deployment.oft, [key] if key else sorted(stats), len(deployment.cameras),
         head.get('action_dim'), state['state_dim'], str(directory))
-    tensors.without(r'lm_head\.')
     _check_driving(directory, deployment, constants, parts)
-    names, state_note = state_names(constants.platform, deployment.state, state['state_dim'],
-                                    str(directory / FILE))
+    names, note = state_names(constants.platform, deployment.state, state['state_dim'], file)
     config = CheckpointConfig(
         model=VLAConfig(**{
             **model, **state, 'text_length': 0, 'images': constants.images, 'attention': 'full',
             'film': 'vision_backbone' in parts,
             'prune_layer': min(PRUNE_LAYER, model['llm'].num_layers),
-            'head': _head_config(head, constants, deployment)}),
+            'head': _head_config(head, constants, deployment, file)}),
         action_space=deployment.action_space, ensemble=deployment.ensemble,
         cameras=named_cameras(deployment, constants.images, directory), prompt='oft',
         state_names=names, normalization=constants.normalization, unnorm_key=key,
         origins=constants.origins,
         **image_options(preprocessor(directory, preprocessor(body.directory, body.content)),
                         deployment.image, source, len(vision_ids(body.content, source))))
-    for note in origin_notes(config):
+    for text in origin_notes(config):
         _LOG.log(logging.INFO if constants.platform else logging.WARNING, '%s: %s', directory,
-                 note)
-    return config, state_note
+                 text)
+    return config, note
 
 
 def _head(shapes: Shapes, tensors: RenamedReader, parts: Mapping[str, Path], content: dict,
@@ -144,11 +143,18 @@ def _head(shapes: Shapes, tensors: RenamedReader, parts: Mapping[str, Path], con
     return {'reads': 'tokens', 'bins': tokens.bins, 'vocab_end': tokens.vocab_end}
 
 
-def _head_config(head: dict, constants: Constants, deployment: Deployment) -> OFTHeadConfig:
+def _head_config(head: dict, constants: Constants, deployment: Deployment,
+                 file: str) -> OFTHeadConfig:
     """Return the head; Source.with_key gives one of tokens as many values as the data set has."""
-    if deployment.oft.ddim_steps is not None:
-        head = {**head, 'ddim_steps': deployment.oft.ddim_steps}
-    return OFTHeadConfig(chunk_length=constants.chunk_length, **head)
+    steps = deployment.oft.ddim_steps
+    if steps is not None and head['reads'] != 'diffusion':
+        raise CheckpointError(f'{file}: oft: ddim_steps is {steps}, and this head does not '
+                              'diffuse: take it out')
+    try:
+        return OFTHeadConfig(chunk_length=constants.chunk_length, **head,
+                             **({} if steps is None else {'ddim_steps': steps}))
+    except ConfigError as error:
+        raise CheckpointError(f'{file}: oft: {error}') from error
 
 
 def _state_sizes(shapes: Shapes) -> dict:

@@ -130,8 +130,9 @@ def test_heads_are_read_with_and_without_the_wrapper_of_their_trainer(oft):
     wrapped = [open_checkpoint(path).tensors.read(name) for name in names]
     for name in (HEAD, STATE):
         state = torch.load(path / name, weights_only=True)
-        torch.save({key.removeprefix('module.'): tensor for key, tensor in state.items()},
-                   path / name)
+        plain = {key.removeprefix('module.'): tensor for key, tensor in state.items()}
+        nested = {f'_orig_mod.{key}': tensor for key, tensor in state.items()}
+        torch.save(plain if name == HEAD else nested, path / name)
     plain = open_checkpoint(path).tensors
     assert all(torch.equal(tensor, plain.read(name)) for name, tensor in zip(names, wrapped))
     assert 'lm_head.weight' not in plain.shapes and 'head.lm_head.weight' not in plain.shapes
@@ -368,6 +369,8 @@ def test_the_adapter_of_encoders_that_films_file_replaces_is_not_read(oft, tmp_p
     ('oft_tiny_aloha', {'film': False}, 'says film false, and vision_backbone--150000.*is there'),
     ('oft_tiny', {'proprio': False}, 'says proprio false, and proprio_projector--150000'),
     ('oft_tiny', {'head': 'tokens'}, 'head "tokens", and action_head--150000'),
+    ('oft_tiny', {'ddim_steps': 10}, 'deployment.json: oft: ddim_steps is 10, and this head does'),
+    ('oft_tiny_diffusion', {'ddim_steps': 60}, 'deployment.json: oft: .*at most the 50 of'),
     ('oft_tiny', {'images': 0}, 'images is 0, expected a whole number above 0'),
     ('oft_tiny', {'normalization': 'q01'}, "normalization is 'q01', expected one of"),
     ('oft_tiny', {'chunk': 8}, "unknown keys 'chunk'"),
