@@ -226,7 +226,7 @@ class StateReader(PickleReader):
         if not _is_state(content) or not content:
             raise CheckpointError(f'{self.path} is no part of a network: expected its tensors by '
                                   f'name, found {_described(content)}')
-        return {name.removeprefix(wrapper(content)): entry for name, entry in content.items()}
+        return dict(content)
 
 
 def _described(content) -> object:

@@ -200,6 +200,17 @@ def test_a_data_set_that_fits_nothing_needs_words_of_the_user(oft):
     assert open_checkpoint(path).config.cameras == ()
 
 
+def test_a_name_that_the_sizes_deny_or_of_several_platforms_tells_nothing(oft):
+    path = oft(state_dim=5)
+    golden_data.edit(path / 'dataset_statistics.json', lambda stats: [
+        entry['proprio'].update(q01=[0.0] * 5, q99=[1.0] * 5) for entry in stats.values()])
+    with pytest.raises(CheckpointError, match='named for libero, which .* state of 8 values'):
+        open_checkpoint(path)
+    (path / STATE).unlink()
+    with pytest.raises(CheckpointError, match='name of the data set libero_bridge does not tell'):
+        open_checkpoint(renamed(path, 'libero_bridge'))
+
+
 def damaged_head(path):
     state = torch.load(path / HEAD, weights_only=True)
     state['module.model.fc1.weight'] = torch.zeros(64, 5 * 64)
@@ -304,9 +315,12 @@ def test_no_robot_is_driven_without_a_file_that_is_usually_there(oft, variant, l
 def test_one_that_answers_with_tokens_has_its_output_layer_as_head(oft):
     path = oft(says={'oft': {'head': 'tokens'}})
     (path / HEAD).unlink()
+    golden_data.edit(path / 'dataset_statistics.json', lambda stats: [
+        entry['action'].update(mask=[True] * 6, q01=[0.0] * 6, q99=[1.0] * 6)
+        for entry in stats.values()])
     source = open_checkpoint(path).with_key(None)
     head = source.config.model.head
-    assert (head.reads, head.action_dim, head.bins, head.vocab_end) == ('tokens', 7, 256, 32000)
+    assert (head.reads, head.action_dim, head.bins, head.vocab_end) == ('tokens', 6, 256, 32000)
     assert [name for name in source.tensors.shapes if 'head' in name] == ['head.lm_head.weight']
 
 
@@ -350,6 +364,18 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(oft, tmp_path, changes, say
     golden_data.recipe().write_json(path / 'deployment.json', {'oft': {'base': '../base'}})
     with pytest.raises(CheckpointError, match=says):
         open_checkpoint(path)
+
+
+def test_a_weight_that_the_adapter_holds_whole_replaces_that_of_the_base(oft, tmp_path):
+    path, _ = unmerged(oft, tmp_path)
+    golden_data.recipe().write_json(path / 'deployment.json', {'oft': {'base': '../base'}})
+    file = path / 'lora_adapter/adapter_model.safetensors'
+    adapter = load_file(file)
+    file.unlink()  # a link
+    layer = 'language_model.model.layers.1.self_attn.q_proj'
+    save_file({**adapter, f'base_model.model.{layer}.base_layer.weight': torch.ones(64, 64)}, file)
+    found = open_checkpoint(path).tensors.read('llm.layers.1.self_attn.q_proj.weight')
+    assert torch.equal(found, torch.ones(64, 64))
 
 
 def test_the_adapter_of_encoders_that_films_file_replaces_is_not_read(oft, tmp_path):
