@@ -72,7 +72,7 @@ def _add_part(group) -> None:
     add('--episodes', default='', metavar='LIST', help='of a recording of several, such as '
         "0,3-5: a data set's own numbers, of a bag their places from 0; all unless given")
     add('--start', type=float, default=0.0, metavar='S',
-        help="from when on, at least 0, in seconds from each episode's beginning")
+        help="from when on, at least 0, in seconds from each episode's first image")
     add('--end', type=float, metavar='S',
         help='until when, above --start and at most 1e9; the end unless given')
     add('--stride', type=int, default=1, metavar='N',

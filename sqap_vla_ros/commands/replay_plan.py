@@ -19,6 +19,7 @@ from ..ingest.observer import Heard, Observer, ObserverOptions
 from ..ingest.state import state_of
 from ..replay.dataset_robot import as_robot
 from ..replay.looking import LookOptions
+from ..replay.part import first_image_ns, told_beginning
 from ..replay.play_options import check_latency
 from ..replay.recorded_commands import CommandSettings
 from ..replay.run import Replay
@@ -70,7 +71,7 @@ def planned(args, config, recording) -> Plan:
         variants.protects)
     infos = _infos(args.camera_info, config)
     looking, notes = _looking(args, config, variants, topics, infos, shown, recording)
-    _check_part(looking, recording)
+    notes += _check_part(looking, recording, topics.images[looking.main])
     _check_inputs(args, looking, topics, variants, recording)
     facts = _facts(args, recording, topics, config, variants)
     with Progress('reading the weights, to know them again'):
@@ -145,18 +146,23 @@ def _not_localized(camera, topics: TopicMap, infos) -> str:
     return f'the recording has no {" and no ".join(lacks)}' if lacks else ''
 
 
-def _check_part(looking: LookOptions, recording) -> None:
-    """Raise ConfigError for a part that no recording has, or this one has not."""
+def _check_part(looking: LookOptions, recording, image_topic) -> list[str]:
+    """Raise ConfigError for a part that no recording, or this one, has; note where it begins."""
     if looking.stride < 1 or not 0 <= looking.start_s or (
             looking.end_s is not None and not looking.start_s < looking.end_s <= LATEST_S):
         raise ConfigError(f'--start is {looking.start_s:g}, --end {looking.end_s} and --stride '
                           f'{looking.stride}: expected 0 <= start < end <= {LATEST_S:g}, and a '
                           'stride of at least 1')
-    lengths_s = [(each.end_ns - each.start_ns) * 1e-9 for index, each in enumerate(
-        recording.episodes) if looking.episodes is None or index in looking.episodes]
-    if looking.start_s > max(lengths_s):
+    if not looking.start_s and looking.end_s is None:
+        return []
+    episodes = [each for index, each in enumerate(recording.episodes)
+                if looking.episodes is None or index in looking.episodes]
+    longest_s = max((each.end_ns - first_image_ns(recording, image_topic, each)) * 1e-9
+                    for each in episodes)
+    if looking.start_s > longest_s:
         raise ConfigError(f'--start is {looking.start_s:g} s, but what is replayed of '
-                          f'{recording.name} lasts {max(lengths_s):.1f} s')
+                          f'{recording.name} lasts {longest_s:.1f} s from its first image')
+    return [told_beginning(recording, image_topic, episodes[0])]
 
 
 def _check_inputs(args, looking: LookOptions, topics, variants, recording) -> None:

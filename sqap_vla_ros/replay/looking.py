@@ -20,6 +20,7 @@ import numpy as np
 from .ahead import unpacked_ahead
 from .heard import Ears
 from .latched import hear_latched
+from .part import window
 from ..errors import ConfigError, ObservationError
 from ..geometry.transform_buffer import CACHE_TIME_S, TransformLookupError
 from ..ingest.observer import at_once, Observer, ObserverOptions
@@ -134,7 +135,8 @@ class _Episode:
         self._recording, self._topics = recording, topics
         self._episode = recording.episodes[index]
         self._episode_number = episode_numbers(recording)[index]
-        self._begin_ns, self._end_ns = window(self._episode, options)
+        self._begin_ns, self._end_ns = window(
+            recording, topics.images[options.main], self._episode, options)
         self._image_topic = topics.images[options.main]
         of_state = joints_of(options.state_names, options.shown.gripper_joint)
         self.ears = Ears(topics, options.observers, options.main, of_state, joint_names, check,
@@ -278,14 +280,6 @@ class _Episode:
                 continue
             joints[index] = position if off_s <= limit_s else np.nan
         return pose, joints
-
-
-def window(episode, options: LookOptions) -> tuple[int, int]:
-    """Return the times from which to which images of an episode are looked at, ns."""
-    begin_ns = episode.start_ns + round(options.start_s * 1e9)
-    if options.end_s is None:
-        return begin_ns, episode.end_ns
-    return begin_ns, min(episode.end_ns, episode.start_ns + round(options.end_s * 1e9))
 
 
 def recorded_joints(recording, topics) -> tuple[str, ...]:

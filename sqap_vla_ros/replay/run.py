@@ -13,23 +13,21 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-import re
 
 import numpy as np
 
 from .answers import Store
 from .asking import Asked
-from .looking import Look, Looking, LookOptions, window
+from .looking import Look, Looking, LookOptions
+from .part import first_image_ns, window
 from .results import Results, Robot
+from .unanswered import check_answerable
 from .variants import Variants
 from ..errors import ObservationError
 from ..geometry.image_transform import ImageTransform
 from ..geometry.patches import distances_of_views, patch_step
 from ..recordings.recording import shift_at
 from ..support.progress import Progress
-
-ROBOT = ('tf', 'tf_static', 'joint_states')
-
 
 @dataclass(frozen=True)
 class Replay:
@@ -64,10 +62,12 @@ class Replay:
             stack.callback(store.close)
             passes, memory = self.variants.passes()
             tell(memory)
-            for precisions in passes:
-                missing = [name for name in precisions if name not in store.finished]
-                if missing:
-                    _Pass(self, store, missing).run()
+            missing = [[name for name in precisions if name not in store.finished]
+                       for precisions in passes]
+            if any(missing) and not len(store.images):
+                self._check_answerable(store)
+            for precisions in filter(None, missing):
+                _Pass(self, store, precisions).run()
             results = self._results(store, memory)
             stack.pop_all()
         return results, store
@@ -80,13 +80,23 @@ class Replay:
     def expected(self) -> int:
         """Return about how many images will be looked at, by their times."""
         counts = {topic.name: topic.count for topic in self.recording.topics}
-        whole = sum(each.end_ns - each.start_ns for each in self.recording.episodes)
+        recording, topic = self.recording, self.topics.images[self.looking.main]
+        whole = sum(each.end_ns - first_image_ns(recording, topic, each)
+                    for each in recording.episodes)
         indices = self.looking.episodes
-        spans = [window(each, self.looking) for index, each in enumerate(
-            self.recording.episodes) if indices is None or index in indices]
+        spans = [window(recording, topic, each, self.looking) for index, each in enumerate(
+            recording.episodes) if indices is None or index in indices]
         share = sum(max(0, end_ns - begin_ns) for begin_ns, end_ns in spans) / max(whole, 1)
-        count = counts.get(self.topics.images[self.looking.main], 0)
+        count = counts.get(topic, 0)
         return max(1, round(min(share, 1.0) * count / self.looking.stride))
+
+    def _check_answerable(self, store: Store) -> None:
+        try:
+            check_answerable(self.new_looking(), self.expected(), self.recording.losses,
+                             self.topics)
+        except ObservationError:
+            store.remove()  # nothing to go on with, and other options are to be tried
+            raise
 
     def _results(self, store: Store, memory: str) -> Results:
         images, looking = store.found_images(), store.looking
@@ -222,36 +232,3 @@ def patch_box(transform: ImageTransform, size, grid) -> dict:
     ends = (transform.input_to_pixels(ends, size[::-1]) + 0.5) / size
     return {'patch_box': [*ends.min(axis=0).tolist(), *ends.max(axis=0).tolist()],
             'patch_reversed': list(transform.reversed_axes)}
-
-
-def reasons(problems, most: int = 5) -> list[tuple[int, str]]:
-    """Return (count, an example) of texts that differ in more than their numbers, most first."""
-    found: dict[str, list] = {}
-    for text in filter(None, problems):
-        each = found.setdefault(re.sub(r'\d+(\.\d+)?', '#', text), [0, text])
-        each[0] += 1
-    return sorted(map(tuple, found.values()), reverse=True)[:most]
-
-
-def check_answered(results: Results) -> None:
-    """Raise ObservationError, with the reasons, where no image was answered."""
-    if any(answers.answered.any() for answers in results.answers):
-        return
-    count = len(results.images)
-    if not count:
-        lost = '; '.join(results.losses)
-        raise ObservationError('there is no image in this part of the recording: see --start, '
-                               '--end, --episodes and --stride' + (f'. Lost: {lost}' if lost
-                                                                   else ''))
-    problems = [*results.images.problems, *(text for answers in results.answers
-                                            for text in answers.problems)]
-    raise ObservationError(f'none of {count} images could be answered: ' + '; '.join(
-        f'{number} x {text}' for number, text in reasons(problems)) + _unheard(results.facts))
-
-
-def _unheard(facts) -> str:
-    """Return what of the robot was not heard, as nothing was found, or asked for, to be it."""
-    topics = facts.get('topics')
-    lacks = [] if topics is None else [name for name in ROBOT if name not in topics]
-    return (f'. Nothing was heard as {", ".join(lacks)}: --topics {lacks[0]}=TOPIC names one'
-            if lacks else '')

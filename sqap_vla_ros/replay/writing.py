@@ -18,7 +18,7 @@ from .pictures import Pictures
 from .playing import playing_text
 from .recorded_commands import recorded_commands
 from .report.write import write_report
-from .run import check_answered, reasons
+from .unanswered import check_answered, reasons
 from ..errors import ConfigError, ObservationError
 from ..support.files import check_directory, make_directory, saving_to, write_whole
 from ..support.progress import Progress

@@ -62,7 +62,8 @@ def test_a_bag_becomes_files(replay, tmp_path):
     (['--other-instruction', 'pick \ud800 up'], '--other-instruction: the instruction '),
     (['--instruction', 'x' * 300], '--instruction: the instruction has 300 characters, at most'),
     (['--instruction', 'dance'], '--instruction: the policy was not trained on'),
-    (['--start', '60'], '--start is 60 s, but what is replayed of libero_bag lasts 5.3 s'),
+    (['--start', '60'], '--start is 60 s, but what is replayed of libero_bag lasts 5.3 s '
+     'from its first image'),
     (['--start', '2', '--end', '1'], 'expected 0 <= start < end'),
     (['--start', 'nan'], 'expected 0 <= start < end'),
     (['--end', 'inf'], 'expected 0 <= start < end <= 1e+09'),

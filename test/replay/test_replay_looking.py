@@ -9,13 +9,15 @@ from made_recording import (
     beginning, CLOCK, clock, hand, IMAGE, INFO, JOINTS, MadeRecording, MS, place, SAID, said,
     STATIC, TF, tick, ticks, TOPICS, transforms)
 import numpy as np
-from observer_scene import CAMERA, camera_info, NOW_NS, OPTIONS, picture, SECOND
+from observer_scene import (
+    CAMERA, camera_info, joint_state, NOW_NS, OPTIONS, picture, SECOND)
 import pytest
 from sqap_vla_ros.errors import ObservationError
 from sqap_vla_ros.geometry.transform_buffer import Pose
 from sqap_vla_ros.observation import STATE_NAMES
 from sqap_vla_ros.recordings.recording import Episode
 from sqap_vla_ros.replay.looking import Looking, LookOptions
+from sqap_vla_ros.replay.part import told_beginning
 from sqap_vla_ros.replay.pictures import Pictures
 from sqap_vla_ros.replay.results import Images
 
@@ -142,6 +144,22 @@ def test_a_part_is_looked_at_and_each_of_so_many():
     assert not problems(found), 'what was heard before counts'
     assert [look.number for look in found] == [0, 4, 8]
     assert [look.begins for look in found] == [True, False, False]
+
+
+def test_a_part_counts_from_the_first_image_whatever_came_in_before():
+    parts = {'start_s': 1.0, 'end_s': 1.5, 'stride': 4}
+    plain = [look.stamp_ns for look in looks(beginning() + ticks(40), **parts)]
+    for time_ns in (5, NOW_NS - 7 * SECOND):
+        stray = [(time_ns, JOINTS, joint_state(time_ns, grip=0.0))]
+        messages = stray + beginning() + ticks(40)
+        found = looks(messages, **parts)
+        assert [look.stamp_ns for look in found] == plain and not problems(found)
+        assert [look.number for look in found] == [0, 4, 8]
+        assert len(looks(messages, end_s=0.5)) == 11 and len(looks(messages)) == 40
+    recording = MadeRecording(messages)
+    assert told_beginning(recording, IMAGE, recording.episodes[0]) == (
+        '--start and --end count from the first image, which came in at '
+        f'{NOW_NS * 1e-9 + 0.004:.3f} s, 7.004 s behind the first message (made)')
 
 
 def test_a_silent_camera_lets_the_policy_start_over():

@@ -21,8 +21,9 @@ from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.replay import variants as variants_module
 from sqap_vla_ros.replay.looking import Looking, LookOptions
 from sqap_vla_ros.replay.results import DROPPED
-from sqap_vla_ros.replay.run import check_answered, patch_box, reasons, Replay
+from sqap_vla_ros.replay.run import patch_box, Replay
 from sqap_vla_ros.replay.store import Table
+from sqap_vla_ros.replay.unanswered import check_answered, reasons
 from sqap_vla_ros.replay.variants import VariantOptions, Variants
 from tiny_checkpoint import save_tiny_checkpoint
 
@@ -247,10 +248,11 @@ def test_a_full_disk_keeps_what_was_answered(checkpoint, tmp_path, whole, monkey
 
 
 def test_results_without_an_answer_are_told_with_counts(checkpoint, tmp_path):
-    lost = [message for message in messages() if message[1] != 'joint_states']
-    results, _ = ran(replay(checkpoint, tmp_path, recording=MadeRecording(lost)))
+    results, _ = ran(replay(checkpoint, tmp_path))
+    images = replace(results.images, problems=('no joint_states',) * 11 + ('cut off',))
+    results = replace(results, images=images, answers=())
     with pytest.raises(ObservationError, match='none of 12 images could be answered: 11 x '
-                                               'joint_states has not told .*; 1 x cut off'):
+                                               'no joint_states; 1 x cut off$'):
         check_answered(results)
     told = replace(results, facts={'topics': {'tf': '/tf', 'image': '/image'}})
     with pytest.raises(ObservationError, match='Nothing was heard as tf_static, joint_states: '
@@ -260,6 +262,26 @@ def test_results_without_an_answer_are_told_with_counts(checkpoint, tmp_path):
     none = replace(results, images=[], answers=(), losses=('of 7 episodes the video is missing',))
     with pytest.raises(ObservationError, match='no image in this part .*Lost: of 7 episodes'):
         check_answered(none)
+
+
+def test_where_no_image_can_be_answered_it_is_told_before_the_policy_is_loaded(
+        checkpoint, tmp_path, monkeypatch):
+    lost = [message for message in messages() if message[1] != 'joint_states']
+    whole = replay(checkpoint, tmp_path)
+    with monkeypatch.context() as unloaded:
+        unloaded.setattr(Variants, 'load', lambda *_: pytest.fail('it was loaded'))
+        for topics in (TOPICS, replace(TOPICS, joint_states='')):
+            with pytest.raises(ObservationError, match='none of 12 images could be answered: 11 x '
+                                                       'joint_states has not told .*; 1 x cut'):
+                ran(replay(checkpoint, tmp_path, recording=MadeRecording(lost), topics=topics,
+                           decides={'of': topics.joint_states}))
+    assert not list(tmp_path.iterdir()), 'nothing to go on with'
+    late = [message for message in lost + messages()[-15:] if message[1] != 'camera_info'] + [
+        message for message in messages() if message[1] == 'camera_info']
+    late.sort(key=lambda message: message[0])
+    results, _ = ran(replace(whole, recording=MadeRecording(late)))
+    assert results.images.problems[0] and any(answers.answered.any()
+                                              for answers in results.answers)
 
 
 def test_controls_that_a_checkpoint_cannot_have_are_refused(checkpoint, tmp_path):

@@ -1,0 +1,41 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which part of an episode is looked at: times of `--start` and `--end` count from its first image.
+
+Not from its first message: that is latched, and heard whenever the recorder began, or a stray
+one of a clock that was not set yet, years before all others.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from ..ingest.stamps import duration_text
+
+
+def first_image_ns(recording, image_topic: str, episode) -> int:
+    """Return when an episode's first image came in; its beginning where there is none."""
+    if episode.number is not None:  # of a data set, whose times are those of its images
+        return episode.start_ns
+    with closing(recording.messages({image_topic}, episode.start_ns, episode.end_ns)) as found:
+        return next((message.time_ns for message in found), episode.start_ns)
+
+
+def window(recording, image_topic: str, episode, options) -> tuple[int, int]:
+    """Return the times from which to which images of an episode are looked at, ns."""
+    if not options.start_s and options.end_s is None:
+        return episode.start_ns, episode.end_ns
+    first_ns = first_image_ns(recording, image_topic, episode)
+    begin_ns = first_ns + round(options.start_s * 1e9) if options.start_s else episode.start_ns
+    if options.end_s is None:
+        return begin_ns, episode.end_ns
+    return begin_ns, min(episode.end_ns, first_ns + round(options.end_s * 1e9))
+
+
+def told_beginning(recording, image_topic: str, episode) -> str:
+    """Return in words from when on the times of a part count."""
+    first_ns = first_image_ns(recording, image_topic, episode)
+    behind_s = (first_ns - episode.start_ns) * 1e-9
+    return (f'--start and --end count from the first image, which came in at {first_ns * 1e-9:.3f} '
+            f's, {duration_text(behind_s)} behind the first message ({episode.name})')
