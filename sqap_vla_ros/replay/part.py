@@ -37,5 +37,5 @@ def told_beginning(recording, image_topic: str, episode) -> str:
     """Return in words from when on the times of a part count."""
     first_ns = first_image_ns(recording, image_topic, episode)
     behind_s = (first_ns - episode.start_ns) * 1e-9
-    return (f'--start and --end count from the first image, which came in at {first_ns * 1e-9:.3f} '
-            f's, {duration_text(behind_s)} behind the first message ({episode.name})')
+    return ('--start and --end count from the first image, which came in at '
+            f'{first_ns * 1e-9:.3f} s, {duration_text(behind_s)} behind the first message ({episode.name})')

@@ -29,6 +29,7 @@ from ..geometry.patches import distances_of_views, patch_step
 from ..recordings.recording import shift_at
 from ..support.progress import Progress
 
+
 @dataclass(frozen=True)
 class Replay:
     """
