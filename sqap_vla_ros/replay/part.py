@@ -38,4 +38,5 @@ def told_beginning(recording, image_topic: str, episode) -> str:
     first_ns = first_image_ns(recording, image_topic, episode)
     behind_s = (first_ns - episode.start_ns) * 1e-9
     return ('--start and --end count from the first image, which came in at '
-            f'{first_ns * 1e-9:.3f} s, {duration_text(behind_s)} behind the first message ({episode.name})')
+            f'{first_ns * 1e-9:.3f} s, {duration_text(behind_s)} behind the first message '
+            f'({episode.name})')
