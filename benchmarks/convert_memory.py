@@ -3,9 +3,10 @@
 """
 Peak memory of `sqap-vla convert` at full size, on checkpoints that are made up on the spot.
 
-    python benchmarks/convert_memory.py --folder /tmp/convert_big [--formats openvla cogact]
+    python benchmarks/convert_memory.py --folder /tmp/convert_big [--formats openvla cogact oft]
 
-OpenVLA: 15 GB of bfloat16 in three shards; CogACT: one 30 GB .pt of float32.  Names and shapes are
+OpenVLA: 15 GB of bfloat16 in three shards; CogACT: one 30 GB .pt of float32; OpenVLA-OFT: the
+shards and its heads, for LIBERO's two images.  Names and shapes are
 those of the published models, values are repeated random numbers, written tensor by tensor.
 Conversion, and loading with one inference, run in processes of their own whose memory is read
 from /proc every 50 ms.  All files are removed afterwards.  --layers 2 tries it out on less.
@@ -32,6 +33,8 @@ import torch
 RESULTS = Path(__file__).resolve().parent / 'results' / 'convert_memory.json'
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'test' / 'golden'))
 DIT_B = (12, 768)  # blocks and width of CogACT's action transformer
+OFT_KEY, OFT_ACTIONS, OFT_STATE = 'libero_10_no_noops', 7, 8
+STATE = '0.1,0,0.9,3.1,0,0,0.04,-0.04'  # as LIBERO's client tells it
 GIB = 2 ** 30
 BLOCK = torch.randn(2 ** 22, generator=torch.Generator().manual_seed(0))
 
@@ -109,6 +112,38 @@ def write_cogact(folder, golden, sizes):
     golden.write_json(folder / 'dataset_statistics.json', golden.statistics('cogact'))
 
 
+def oft_heads(golden, hidden):
+    """Return the shapes and types of OpenVLA-OFT's two .pt files."""
+    stacked = OFT_ACTIONS * hidden
+    norms = {'layer_norm1': stacked, 'layer_norm2': hidden, **{
+        f'mlp_resnet_blocks.{block}.ffn.0': hidden for block in (0, 1)}}
+    shapes = {f'model.{name}.{part}': [size] for name, size in norms.items()
+              for part in ('weight', 'bias')}
+    for name, size in {'fc1': (hidden, stacked), 'mlp_resnet_blocks.0.ffn.1': (hidden, hidden),
+                       'mlp_resnet_blocks.1.ffn.1': (hidden, hidden),
+                       'fc2': (OFT_ACTIONS, hidden)}.items():
+        shapes.update(golden.linear(f'model.{name}', *size))
+    state = {**golden.linear('fc1', hidden, OFT_STATE), **golden.linear('fc2', hidden, hidden)}
+    return {'action_head': (shapes, torch.bfloat16), 'proprio_projector': (state, torch.float32)}
+
+
+def write_oft(folder, golden, sizes):
+    """Write the shards of an OpenVLA, and the heads beside them."""
+    write_openvla(folder, golden, sizes)
+    for part, (shapes, dtype) in oft_heads(golden, sizes.hidden).items():
+        tensors = {f'module.{name}': torch.empty(shape, dtype=dtype)
+                   for name, shape in shapes.items()}
+        for name, tensor in tensors.items():
+            fill(tensor, name)
+        torch.save(tensors, folder / f'{part}--150000_checkpoint.pt')
+    bounds = {name: [sign] * OFT_STATE for name, sign in (
+        ('q01', -4.0), ('q99', 4.0), ('min', -4.0), ('max', 4.0), ('mean', 0.0), ('std', 1.0))}
+    actions = {name: [value / 4] * OFT_ACTIONS for name, (value, *_) in bounds.items()}
+    actions['mask'] = [True] * (OFT_ACTIONS - 1) + [False]
+    golden.write_json(folder / 'dataset_statistics.json', {
+        OFT_KEY: {'action': actions, 'proprio': bounds}})
+
+
 def measured(command, log):
     """Run a command, write its output to `log`, and return the process's peaks and the time."""
     start, peaks = time.monotonic(), {}
@@ -136,17 +171,24 @@ def size_gib(folder):
     return sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / GIB
 
 
-def calibration(folder, golden):
-    """Write a few random images with instructions."""
+def calibration(folder, images):
+    """Write a few random images with instructions, and with a state where there are several."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     lines = []
     for number in range(32):
-        Image.fromarray(rng.integers(0, 255, (256, 256, 3), np.uint8)).save(
-            folder / f'{number}.png')
-        lines.append({'image': f'{number}.png', 'instruction': 'put the bowl on the stove'})
+        names = [f'{number}_{camera}.png' for camera in range(images)]
+        for name in names:
+            Image.fromarray(rng.integers(0, 255, (256, 256, 3), np.uint8)).save(folder / name)
+        line = {'image': names if images > 1 else names[0],
+                'instruction': 'put the bowl on the stove'}
+        lines.append({**line, 'state': [float(x) for x in STATE.split(',')]}
+                     if images > 1 else line)
     (folder / 'instructions.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     return ['--gptq', '--calibration', folder]
+
+
+WRITERS = {'openvla': write_openvla, 'cogact': write_cogact, 'oft': write_oft}
 
 
 def one_format(name, args, golden, log):
@@ -156,11 +198,11 @@ def one_format(name, args, golden, log):
     tokenizer.mkdir(parents=True)
     golden.write_tokenizer(tokenizer)
     with Progress(f'making a checkpoint of {name}'):
-        (write_openvla if name == 'openvla' else write_cogact)(source, golden, sizes)
-    options = ['--threads', args.threads, '--tokenizer', tokenizer, '--unnorm-key', 'bridge_orig',
-               *args.options]
+        WRITERS[name](source, golden, sizes)
+    options = ['--threads', args.threads, '--tokenizer', tokenizer, '--unnorm-key',
+               OFT_KEY if name == 'oft' else 'bridge_orig', *args.options]
     if args.gptq:
-        options += calibration(args.folder / 'calibration', golden)
+        options += calibration(args.folder / 'calibration', 2 if name == 'oft' else 1)
     result = {'options': ' '.join(map(str, args.options)), 'gptq': args.gptq,
               'layers': args.layers, 'original_gib': size_gib(source),
               'convert': measured(['convert', source, out, *options], log)}
@@ -169,8 +211,10 @@ def one_format(name, args, golden, log):
     measured(['info', out], log)
     image = args.folder / 'image.png'
     Image.fromarray(np.full((256, 256, 3), 90, np.uint8)).save(image)
+    seen = (['--image', f'full={image}', '--image', f'wrist={image}', f'--state={STATE}']
+            if name == 'oft' else ['--image', image])
     result['load_and_infer'] = measured(
-        ['infer', out, '--image', image, '--instruction', 'put the bowl on the stove',
+        ['infer', out, *seen, '--instruction', 'put the bowl on the stove',
          '--threads', args.threads], log)
     return result
 
@@ -180,7 +224,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     add = parser.add_argument
     add('--folder', type=Path, required=True, help='must not exist; on a disk with 40 GB free')
-    add('--formats', nargs='+', default=['openvla', 'cogact'])
+    add('--formats', nargs='+', choices=list(WRITERS), default=list(WRITERS))
     add('--layers', type=int, default=32)
     add('--threads', type=int, default=1)
     add('--gptq', action='store_true')

@@ -8,24 +8,26 @@ What a converted 7B model takes on disk and in a process, computed from its arch
 Disk: the sizes of all tensors.  Process: the weights that inference on this CPU holds (float32
 where not quantized, else what the chosen backend holds); activations and Python come on top.
 """
+from sqap_vla_ros.bench.sizes import FULL_VISION
 from sqap_vla_ros.formats.tensor_file import layout_bytes
 from sqap_vla_ros.loading.needs import memory_bytes
 from sqap_vla_ros.loading.units import empty_model, make_layout, make_record
 from sqap_vla_ros.model.dit import DiffusionHeadConfig
 from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.model.llama import LlamaConfig
-from sqap_vla_ros.model.vit import FusedViTConfig, ViTConfig
+from sqap_vla_ros.model.oft import OFTHeadConfig
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.quant import QuantScheme, summary
 import torch
 
 GIB = 2 ** 30
-VISION = FusedViTConfig(
-    ViTConfig(224, 14, 1024, 23, 16, 4096, class_token=True, registers=4, layer_scale=True,
-              final_norm=False),
-    ViTConfig(224, 14, 1152, 26, 16, 4304, final_norm=False))
-HEADS = {'OpenVLA': TokenHeadConfig(),
-         'CogACT': DiffusionHeadConfig(16, 7, 768, 12, 12, 3072, gripper_index=6)}
+COMMON = {'text_length': 0, 'projector_widths': (8704, 4096)}
+MODELS = {
+    'OpenVLA': VLAConfig(FULL_VISION, LlamaConfig(), TokenHeadConfig(), state_dim=0, **COMMON),
+    'CogACT': VLAConfig(FULL_VISION, LlamaConfig(), DiffusionHeadConfig(
+        16, 7, 768, 12, 12, 3072, gripper_index=6), state_dim=0, **COMMON),
+    'OpenVLA-OFT': VLAConfig(FULL_VISION, LlamaConfig(), OFTHeadConfig(), state_dim=8,
+                             state_hidden=4096, images=2, attention='full', **COMMON)}
 INT8 = {'vision': 'w8a8', 'projector': 'w8a8', 'head': 'w8a8'}
 SCHEMES = {
     'fp': QuantScheme('fp', False), 'w8a8': QuantScheme('w8a8'), 'w4a16': QuantScheme('w4a16'),
@@ -46,11 +48,10 @@ def row(config, scheme):
 def main():
     """Print the table."""
     print('| precision | bits a weight on disk / in memory | '
-          + ' | '.join(f'{name}: disk GiB | {name}: process GiB' for name in HEADS) + ' |')
-    print('|---' * (2 + 2 * len(HEADS)) + '|')
+          + ' | '.join(f'{name}: disk GiB | {name}: process GiB' for name in MODELS) + ' |')
+    print('|---' * (2 + 2 * len(MODELS)) + '|')
     for name, scheme in SCHEMES.items():
-        cells = [row(VLAConfig(VISION, LlamaConfig(), head, 0, 0,
-                               projector_widths=(8704, 4096)), scheme) for head in HEADS.values()]
+        cells = [row(config, scheme) for config in MODELS.values()]
         _, _, disk, memory = cells[0]
         bits = f'{disk:.2f} / {memory:.2f}' if disk else 'floats'
         print(f'| {name} | {bits} | '

@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Check and time the package on a GPU at the size of OpenVLA-7B and CogACT: `benchmarks/gpu/run.sh`.
+Check and time the package on a GPU at the size of a 7B model: `benchmarks/gpu/run.sh`.
 
 docs/performance.md tells the method.  checks.py compares every kernel with its reference,
 golden.py whole networks; pairs.py times networks in turn, layers.py single layers beside

@@ -16,7 +16,7 @@ import tempfile
 import time
 
 # seconds of each section, which also gets what those before it leave over
-SHARE = {'checks': 120, 'golden': 60, 'cogact': 130, 'openvla': 130, 'layers': 70}
+SHARE = {'checks': 120, 'golden': 60, 'cogact': 130, 'openvla': 130, 'oft': 130, 'layers': 70}
 SECTIONS = tuple(SHARE)
 TINY_SECONDS = 400.0  # about 20 on a machine with nothing else to do
 ROOT = Path(__file__).resolve().parents[2]

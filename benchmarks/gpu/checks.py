@@ -65,6 +65,9 @@ def cases(plan: Plan, device: torch.device, dtype: torch.dtype) -> dict[str, Cal
         for precision in _BLOCK[kind] if device.type == 'cuda' else ('w4a4',):
             found[f'decoder block {precision}{end}'] = partial(
                 block, config, precision, many, device, kind)
+        if any(model.attention == 'full' for model in plan.models.values()):
+            found[f'decoder block w4a4, full attention{end}'] = partial(
+                block, config, 'w4a4', many, device, kind, causal=False)
     return found
 
 
@@ -284,10 +287,11 @@ def edge_error(found, floats: torch.Tensor, bits: int) -> float:
 
 
 @torch.no_grad()
-def block(config: VLAConfig, precision: str, rows: int, device, dtype) -> Iterator[dict]:
+def block(config: VLAConfig, precision: str, rows: int, device, dtype,
+          causal: bool = True) -> Iterator[dict]:
     """Yield a fused prefill and a decoding step, the reference backend in the unfused block."""
     from sqap_vla_ros.model.fused_blocks import FusedDecoderLayer
-    plain = one_block(config, precision, device, dtype)
+    plain = one_block(config, precision, device, dtype, causal)
     fused = copy.deepcopy(plain)
     prepare_kernels(plain, backend='reference')
     prepare_kernels(fused, backend='triton')
@@ -299,11 +303,11 @@ def block(config: VLAConfig, precision: str, rows: int, device, dtype) -> Iterat
 
 
 @torch.inference_mode(False)
-def one_block(config: VLAConfig, precision: str, device, dtype) -> Llama:
+def one_block(config: VLAConfig, precision: str, device, dtype, causal: bool = True) -> Llama:
     """Return a decoder of one block with random weights, quantized and not yet with kernels."""
     torch.manual_seed(0)
     with torch.device(device):
-        llm = Llama(dataclasses.replace(config.llm, num_layers=1, vocab_size=8)).eval()
+        llm = Llama(dataclasses.replace(config.llm, num_layers=1, vocab_size=8), causal).eval()
     llm.requires_grad_(False)
     for name, parameter in llm.layers.named_parameters():
         if name.endswith('norm.weight'):

@@ -19,7 +19,7 @@ from sqap_vla_ros.bench.sizes import sequence_length
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 
-from .shapes import COGACT, OPENVLA, Variant, variants
+from .shapes import COGACT, KEEP, OFT, OPENVLA, Variant, variants
 
 FLOAT_BYTES = 2
 
@@ -80,10 +80,11 @@ def decoder_block(llm, rows: int, precision: str) -> list[Work]:
             linear('down', rows, inner, width, precision)]
 
 
-def prefill(llm, layers: int, tokens: int, precision: str) -> list[Work]:
+def prefill(config: VLAConfig, layers: int, tokens: int, precision: str) -> list[Work]:
     """Return the work of so many blocks on `tokens` tokens."""
-    block = decoder_block(llm, tokens, precision)
-    return layers * [*block, attention(tokens, tokens, llm.hidden_size)]
+    block = decoder_block(config.llm, tokens, precision)
+    return layers * [*block, attention(tokens, tokens, config.llm.hidden_size,
+                                       config.attention == 'causal')]
 
 
 def transformer(depth: int, batch: int, tokens: int, width: int, inner: int,
@@ -97,11 +98,12 @@ def transformer(depth: int, batch: int, tokens: int, width: int, inner: int,
                     attention(rows, tokens, width, causal=False)]
 
 
-def encoder(vit, precision: str = 'fp') -> list[Work]:
-    """Return the work of one vision transformer with a linear stem."""
+def encoder(vit, precision: str = 'fp', images: int = 1) -> list[Work]:
+    """Return the work of one vision transformer with a linear stem on so many images."""
     patches = vit.grid[0] * vit.grid[1]
-    return [linear('stem', patches, 3 * vit.patch_size ** 2, vit.width), *transformer(
-        vit.depth, 1, patches + vit.prefix_tokens, vit.width, vit.mlp_width, precision)]
+    stem = linear('stem', images * patches, 3 * vit.patch_size ** 2, vit.width)
+    return [stem, *transformer(vit.depth, images, patches + vit.prefix_tokens, vit.width,
+                               vit.mlp_width, precision)]
 
 
 def projector(config: VLAConfig) -> list[Work]:
@@ -115,6 +117,8 @@ def projector(config: VLAConfig) -> list[Work]:
 def head(config: VLAConfig, cached: list[int], precision: str) -> list[Work]:
     """Return the work of the head; cached: tokens that each block has keys of."""
     llm = config.llm
+    if config.head.kind == 'oft':
+        return chunk_head(config, precision)
     if config.head.kind == 'diffusion':
         return [*_condition(config, precision),
                 *config.head.ddim_steps * _diffusion_step(config.head)]
@@ -124,6 +128,22 @@ def head(config: VLAConfig, cached: list[int], precision: str) -> list[Work]:
         *decoder_block(llm, 1, precision),
         attention(1, tokens, llm.hidden_size, False, keys))]
     return [logits, *(config.head.action_dim - 1) * [*token, logits]]
+
+
+def chunk_head(config: VLAConfig, precision: str) -> list[Work]:
+    """Return the work of OpenVLA-OFT's head, which reads a chunk's hidden states at once."""
+    width, chunk = config.llm.hidden_size, config.head
+    steps, inner = chunk.chunk_length, chunk.width
+    undone = [] if precision == 'fp' else [linear('unrotate', chunk.placeholders, width, width)]
+    return [*undone, linear('fc1', steps, chunk.action_dim * width, inner),
+            *chunk.blocks * [linear('block', steps, inner, inner)],
+            linear('fc2', steps, inner, chunk.action_dim)]
+
+
+def state_token(config: VLAConfig) -> list[Work]:
+    """Return the work of the state's token, for a network that has one."""
+    widths = [config.state_dim, *filter(None, [config.state_hidden]), config.llm.hidden_size]
+    return [linear('state', 1, *pair) for pair in zip(widths, widths[1:]) if config.state_dim]
 
 
 def _condition(config: VLAConfig, precision: str) -> list[Work]:
@@ -146,11 +166,11 @@ def stages(config: VLAConfig, variant: Variant) -> dict[str, list[Work]]:
     kept = tokens - config.num_visual + (variant.keep or config.num_visual)
     rest = llm.num_layers - first
     encoders = [work for vit in (config.vision.dino, config.vision.siglip)
-                for work in encoder(vit, variant.vision)]
+                for work in encoder(vit, variant.vision, config.images)]
     return {
         'vision': encoders + projector(config),
-        'prefill_1': prefill(llm, first, tokens, precision),
-        'prefill_2': prefill(llm, rest, kept, precision),
+        'prefill_1': state_token(config) + prefill(config, first, tokens, precision),
+        'prefill_2': prefill(config, rest, kept, precision),
         'head': head(config, first * [tokens] + rest * [kept], precision)}
 
 
@@ -158,9 +178,11 @@ def weight_bytes(config: VLAConfig, variant: Variant) -> float:
     """Return the bytes of all weights that a model must hold."""
     llm, width = config.llm, config.llm.hidden_size
     block = sum(work.size for work in decoder_block(llm, 1, variant.precision))
-    rest = stages(config, variant)['vision']
-    rest += ([linear('lm_head', 1, width, llm.vocab_size)] if config.head.kind == 'tokens'
-             else _condition(config, variant.precision) + _diffusion_step(config.head))
+    rest = stages(config, variant)['vision'] + state_token(config)
+    rest += {'tokens': lambda: [linear('lm_head', 1, width, llm.vocab_size)],
+             'oft': lambda: chunk_head(config, variant.precision),
+             'diffusion': lambda: (_condition(config, variant.precision)
+                                   + _diffusion_step(config.head))}[config.head.kind]()
     embedding = llm.vocab_size * width * FLOAT_BYTES
     return llm.num_layers * block + embedding + sum(work.size for work in rest)
 
@@ -170,7 +192,7 @@ def stage_table(name: str, config: VLAConfig) -> str:
     lines = [f'| {name} | weights, GiB | '
              + ' | '.join(f'{card.name}: vision, backbone, head, total, ms' for card in CARDS)
              + ' |', '|---|---|' + len(CARDS) * '---|']
-    for variant in variants():
+    for variant in variants(config.images * KEEP):
         if variant.fused:
             works, cells = stages(config, variant), []
             for card in CARDS:
@@ -184,4 +206,5 @@ def stage_table(name: str, config: VLAConfig) -> str:
 
 
 if __name__ == '__main__':
-    print(stage_table('CogACT', COGACT), stage_table('OpenVLA-7B', OPENVLA), sep='\n\n')
+    print(stage_table('CogACT', COGACT), stage_table('OpenVLA-7B', OPENVLA),
+          stage_table('OpenVLA-OFT', OFT), sep='\n\n')

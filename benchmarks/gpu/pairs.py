@@ -64,7 +64,7 @@ def measure(plan: Plan, network: str, device: torch.device, dtype: torch.dtype, 
     """Return the section of one network; keep(content) saves what is known so far."""
     end, config = time.perf_counter() + seconds, plan.models[network]
     sides, memory, left_out = make_sides(
-        plan.variants, config, device, dtype, _MAKING * seconds)
+        plan.variants_of(network), config, device, dtype, _MAKING * seconds)
     keep({'memory_gib': memory, 'left_out': left_out})
     laps = in_turn(sides, plan.rounds, end - time.perf_counter(), Side.laps)
     times = {name: {row: np.array([lap[row] for lap in found]) for row in ROWS}

@@ -21,7 +21,7 @@ def markdown(content: dict) -> str:
     sections = content['sections']
     parts = [header(content), *(verdicts(name, sections[name]) for name in ('checks', 'golden')
                                 if name in sections)]
-    parts += [pairs(name, sections[name]) for name in ('cogact', 'openvla')
+    parts += [pairs(name, sections[name]) for name in ('cogact', 'openvla', 'oft')
               if 'ms' in sections.get(name, {})]
     if sections.get('layers', {}).get('points'):
         parts.append(layers(sections['layers']['points']))

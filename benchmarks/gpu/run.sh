@@ -2,7 +2,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Check every GPU kernel, then time OpenVLA-7B and CogACT: nine minutes at most.
+# Check every GPU kernel, then time OpenVLA-7B, CogACT and OpenVLA-OFT: eleven minutes at most.
 #
 #   benchmarks/gpu/run.sh [--tiny] [--only SECTION ...] [--seconds S] [--out FILE.json]
 #

@@ -9,7 +9,7 @@ from sqap_vla_ros.bench.sides import random_model
 from sqap_vla_ros.bench.sizes import sequence_length
 from sqap_vla_ros.formats.checkpoint import CheckpointConfig
 from sqap_vla_ros.inference import Outcome, Runner
-from sqap_vla_ros.inference.inputs import ModelInputs
+from sqap_vla_ros.inference.inputs import ModelInputs, noise_shape
 from sqap_vla_ros.model.vla import VLA, VLAConfig
 from sqap_vla_ros.quant import prepare_kernels
 import torch
@@ -54,18 +54,18 @@ def allocated_gib(device: torch.device, peak: bool = False) -> float:
 
 def random_inputs(config: VLAConfig, seed: int = 0) -> dict:
     """Return what a camera, an operator and TF give, in host memory; see Runner."""
-    rng, head = np.random.default_rng(seed), config.head
+    rng, shape = np.random.default_rng(seed), noise_shape(config.head)
     rows, cols = config.vision.grid
     row, col = np.divmod(np.arange(rows * cols), cols)
     distance = np.hypot(row - rows / 2, col - cols / 2)
-    noise = None
-    if head.kind == 'diffusion':
-        noise = torch.from_numpy(
-            rng.standard_normal((1, head.chunk_length, head.action_dim), np.float32))
+    distance = np.tile(np.where(distance <= _RADIUS, distance, np.inf), config.images)
+    noise = None if shape is None else torch.from_numpy(
+        rng.standard_normal((1, *shape), np.float32))
+    state = torch.zeros(1, config.state_dim) if config.state_dim else None
     ids = rng.integers(0, config.llm.vocab_size, (1, 1 + config.text_length))
-    return {'images': [rng.integers(0, 256, (*_CAMERA, 3), np.uint8)],
-            'token_ids': torch.from_numpy(ids), 'noise': noise,
-            'distance': np.where(distance <= _RADIUS, distance, np.inf)}
+    images = [rng.integers(0, 256, (*_CAMERA, 3), np.uint8) for _ in range(config.images)]
+    return {'images': images, 'token_ids': torch.from_numpy(ids), 'state': state, 'noise': noise,
+            'distance': distance}
 
 
 class Side:

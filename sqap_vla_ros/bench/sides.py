@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from .sizes import sequence_length
+from ..inference.inputs import noise_shape
 from ..inference.plan import Plan
 from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
@@ -100,7 +101,7 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
 
 @dataclass(frozen=True)
 class Inputs:
-    """One image and prompt with everything random in it."""
+    """Images and a prompt with everything random in them."""
 
     pixels: torch.Tensor
     token_ids: torch.Tensor
@@ -110,11 +111,10 @@ class Inputs:
     @classmethod
     def random(cls, config: VLAConfig) -> Inputs:
         """Return float32 inputs for a model of this configuration."""
-        size, head = config.vision.image_size, config.head
-        noise = (torch.randn(1, head.chunk_length, head.action_dim)
-                 if head.kind == 'diffusion' else None)
+        size, shape = config.vision.image_size, noise_shape(config.head)
+        noise = None if shape is None else torch.randn(1, *shape)
         return cls(
-            torch.randn(1, config.vision.channels, size, size),
+            torch.randn(1, config.images * config.vision.channels, size, size),
             torch.randint(config.llm.vocab_size, (1, 1 + config.text_length)),
             torch.randn(1, config.state_dim) if config.state_dim else None, noise)
 
@@ -136,11 +136,12 @@ class Side:
     def infer(self, clock=time.perf_counter) -> dict[str, float]:
         """Run one inference and return the milliseconds of every stage."""
         inputs = self.inputs
-        size = self.model.config.vision.image_size
+        config = self.model.config
+        size = config.vision.image_size
         plan = Plan(self.model, lambda image: inputs.pixels, inputs.pixels.device,
                     inputs.token_ids.shape[1], self.selection)
-        plan.fill(np.zeros((size, size, 3), np.uint8), inputs.token_ids, inputs.state,
-                  inputs.noise)
+        plan.fill(np.zeros((config.images, size, size, 3), np.uint8), inputs.token_ids,
+                  inputs.state, inputs.noise)
         plan.inputs.upload()
         marks = [clock()]
         for stage in plan.stages.values():

@@ -4,7 +4,8 @@
 Models of several sizes to time, with random weights: only shapes matter for speed.
 
 The decoders have the shapes of known small language models.  Each gets a vision encoder and a
-prompt in the proportion of the 7B models: at most 10 % of the decoder's operations.
+prompt in the proportion of the 7B models: at most 10 % of the decoder's operations.  openvla-7b is
+one of them, with the encoders that belong to it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import torch
 
 from ..errors import ConfigError
 from ..formats.checkpoint import read_config
+from ..formats.oft import PRUNE_LAYER
 from ..model.dit import DiffusionHeadConfig
 from ..model.heads import ChunkHeadConfig, TokenHeadConfig
 from ..model.llama import LlamaConfig
-from ..model.vit import ViTConfig
+from ..model.oft import OFTHeadConfig
+from ..model.vit import FusedViTConfig, ViTConfig
 from ..model.vla import VLA, VLAConfig
 from ..support.resources import model_directory
 from ..support.validation import nearest
 
-BUNDLED = 'bundled'
+BUNDLED, FULL = 'bundled', 'openvla-7b'
 TEXT_LENGTH = 20
+KEEP = 154  # of 256 visual tokens
 VISION_SHARE = 0.10
 _VOCABULARY = 512  # the embedding's size changes no time
 _DECODERS = {
@@ -36,11 +40,19 @@ _DECODERS = {
     'tinyllama-1.1b': (2048, 5632, 22, 32, 4),
 }
 SIZES = (BUNDLED, *_DECODERS)
+NAMES = (*SIZES, FULL)
 HEADS = {
     'chunk': ChunkHeadConfig(),
     'tokens': TokenHeadConfig(vocab_end=_VOCABULARY),
     'diffusion': DiffusionHeadConfig(width=256, depth=6, heads=4, mlp_width=1024),
+    'oft': OFTHeadConfig(),  # as wide as the decoder
 }
+# the last block of each encoder is in the checkpoints and not used
+FULL_VISION = FusedViTConfig(
+    ViTConfig(width=1024, depth=23, heads=16, mlp_width=4096, final_norm=False, class_token=True,
+              registers=4, layer_scale=True),
+    ViTConfig(width=1152, depth=26, heads=16, mlp_width=4304, final_norm=False))
+OFT_IMAGES = 2  # as for LIBERO, with a state
 
 
 def decoder(width: int, layers: int, inner: int = 0, heads: int = 0, kv_heads: int = 0):
@@ -54,47 +66,66 @@ def size_config(name: str, head: str = 'chunk') -> VLAConfig:
     """Return the configuration of a named size; raise ConfigError listing the known ones."""
     if name == BUNDLED:
         return read_config(model_directory()).model
+    if name == FULL:
+        return with_head(VLAConfig(FULL_VISION, LlamaConfig(_VOCABULARY), text_length=TEXT_LENGTH,
+                                   state_dim=0, projector_widths=(8704, 4096)), head)
     if name not in _DECODERS:
-        raise ConfigError(f'size {name!r} is unknown{nearest(name, SIZES)}: use one of {SIZES}')
+        raise ConfigError(f'size {name!r} is unknown{nearest(name, NAMES)}: use one of {NAMES}')
     width, inner, layers, heads, kv_heads = _DECODERS[name]
     return with_vision(decoder(width, layers, inner, heads, kv_heads), head)
+
+
+def with_head(config: VLAConfig, head: str) -> VLAConfig:
+    """Return a model with another head, and what goes with that."""
+    if head != 'oft':
+        return dataclasses.replace(config, head=HEADS[head])
+    width = config.llm.hidden_size
+    return dataclasses.replace(
+        config, head=dataclasses.replace(HEADS[head], width=width), images=OFT_IMAGES,
+        attention='full', state_dim=8, state_hidden=width,
+        prune_layer=min(PRUNE_LAYER, config.llm.num_layers))
 
 
 def with_vision(llm: LlamaConfig, head: str = 'chunk') -> VLAConfig:
     """Return a model around a decoder, with the largest vision encoder within its share."""
     smallest = ViTConfig(width=64, depth=2, heads=1, mlp_width=256)
-    config = VLAConfig(smallest, llm, HEADS[head], text_length=TEXT_LENGTH, state_dim=0)
+    config = with_head(VLAConfig(smallest, llm, text_length=TEXT_LENGTH, state_dim=0), head)
     limit = VISION_SHARE * operations(config)['backbone']
     candidates = [
         ViTConfig(width=width, depth=depth, heads=width // 64, mlp_width=4 * width)
         for width in range(64, llm.hidden_size + 1, 64) for depth in range(2, 28)]
-    within = [vision for vision in candidates if _vision_operations(vision) <= limit
+    within = [vision for vision in candidates
+              if config.images * _vision_operations(vision) <= limit
               and vision.depth <= llm.num_layers]
     return dataclasses.replace(config, vision=max(within, key=_vision_operations,
                                                   default=smallest))
 
 
 def sequence_length(config: VLAConfig) -> int:
-    """Return the tokens of one prefill, all visual ones included."""
-    queries = getattr(config.head, 'chunk_length', 0) if config.head.kind == 'chunk' else 0
+    """Return the tokens of one prefill, all visual ones and the actions' included."""
+    queries = {'chunk': 'chunk_length', 'oft': 'placeholders'}.get(config.head.kind)
+    queries = getattr(config.head, queries) if queries else 0
     return 1 + config.num_visual + (config.state_dim > 0) + config.text_length + queries
 
 
 def operations(config: VLAConfig) -> dict[str, int]:
     """Return floating-point operations of one image: vision, and backbone for all tokens."""
-    return {'vision': _vision_operations(config.vision),
+    return {'vision': config.images * _vision_operations(config.vision),
             'backbone': _backbone_operations(config.llm, sequence_length(config))}
 
 
-def _vision_operations(config: ViTConfig) -> int:
+def _vision_operations(config: ViTConfig | FusedViTConfig) -> int:
+    if isinstance(config, FusedViTConfig):
+        return _vision_operations(config.dino) + _vision_operations(config.siglip)
     width, half, patch = config.width, config.width // 2, config.patch_size
     patches = config.grid[0] * config.grid[1]
+    tokens = patches + config.prefix_tokens
     if config.stem == 'linear':
         stem = patches * 3 * patch * patch * width
     else:  # two convolutions at twice the grid, then one at the grid
         stem = 4 * patches * half * (3 * patch * patch // 4 + 9 * half)
         stem += patches * 9 * half * width
-    block = patches * width * (4 * width + 2 * config.mlp_width) + 2 * patches ** 2 * width
+    block = tokens * width * (4 * width + 2 * config.mlp_width) + 2 * tokens ** 2 * width
     return 2 * (stem + config.depth * block)
 
 
@@ -102,6 +133,11 @@ def _backbone_operations(llm: LlamaConfig, length: int) -> int:
     width, kv_width = llm.hidden_size, llm.num_kv_heads * llm.head_dim
     weights = 2 * width * (width + kv_width) + 3 * width * llm.intermediate_size
     return 2 * llm.num_layers * (length * weights + 2 * length ** 2 * width)
+
+
+def usual_keep(config: VLAConfig) -> int:
+    """Return how many visual tokens SQAP keeps: KEEP of 256, and as large a share of others."""
+    return config.num_visual * KEEP // 256
 
 
 def parameters(config: VLAConfig) -> int:

@@ -31,7 +31,8 @@ def describe(config: VLAConfig, vision: str) -> dict:
     return {
         'parameters': parameters(config), 'width': config.llm.hidden_size,
         'layers': config.llm.num_layers, 'tokens': sequence_length(config),
-        'visual_tokens': config.num_visual, 'prune_layer': config.prune_layer,
+        'visual_tokens': config.num_visual, 'images': config.images,
+        'prune_layer': config.prune_layer,
         'head': config.head.kind, 'backbone_gflop': count['backbone'] / 1e9,
         'vision_share': count['vision'] / count['backbone'], 'vision_precision': vision}
 

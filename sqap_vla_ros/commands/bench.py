@@ -7,7 +7,8 @@ Time SQAP against plain float32 at its fastest, stage by stage: `sqap-vla bench`
 
 Both sides run in turn in one process, on models with random weights.  `backbone` is the
 decoder's prefill (prefill_1 before the selection, prefill_2 behind it), `head` what follows;
-with --head tokens that is the decoding of the action tokens.
+with --head tokens that is the decoding of the action tokens.  --head oft is OpenVLA-OFT: two
+images and a state, and a whole chunk from one pass in which every token sees every token.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .bench_safety import check_outputs, run_safety
 from ..errors import ConfigError
 from ..numerics.precision import parse_precision, PRECISIONS
 from ..support.files import save_file
+from ..support.machine import machine
 from ..support.progress import Progress
 
 
@@ -33,14 +35,16 @@ def add_arguments(parser) -> None:
     add('--processes', type=int, default=0, metavar='N',
         help='safety: processes, at least 1; 0 for one a core')
     add('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'], metavar='SIZE',
-        help='bundled, w256, w512, smollm2-135m, smollm2-360m, tinyllama-1.1b; or all')
+        help='bundled, w256, w512, smollm2-135m, smollm2-360m, tinyllama-1.1b; or all of these; '
+        'openvla-7b, which takes 30 GiB')
     add('--precision', default='w4a4', metavar='NAME',
         help=f'of the decoder on the quantized side, one of {", ".join(PRECISIONS)}')
-    add('--keep', type=int, default=154, metavar='N',
-        help='visual tokens that SQAP keeps, from 1 to as many as the size has (256)')
+    add('--keep', type=int, metavar='N',
+        help='visual tokens that SQAP keeps, from 1 to as many as the size has; by default 154 of '
+        '256, and as large a share of two images')
     add('--vision', default='fp', choices=('fp', 'w8a8'), help='encoder on the quantized side')
-    add('--head', default='chunk', choices=('chunk', 'tokens', 'diffusion'),
-        help='of all sizes but the bundled one')
+    add('--head', default='chunk', choices=('chunk', 'tokens', 'diffusion', 'oft'),
+        help='of all sizes but the bundled one; oft: OpenVLA-OFT with two images and a state')
     add('--threads', type=int, default=1, metavar='N', help='torch threads, at least 1')
     add('--rounds', type=int, default=50, metavar='N', help='most rounds a size, at least 1')
     add('--seconds', type=float, default=30.0, metavar='S',
@@ -62,21 +66,21 @@ def run(args) -> int:
         import torch
 
         from ..bench.growth import growth
-        from ..bench.sizes import SIZES
+        from ..bench.sizes import KEEP, SIZES
         from ..bench.tables import conditions, curves_png
     sizes = SIZES if args.sizes == ['all'] else args.sizes
     _check(args, sizes)
     torch.set_num_threads(args.threads)
     options = {name: getattr(args, name) for name in (
-        'precision', 'keep', 'vision', 'threads', 'rounds', 'seconds', 'clock')}
+        'precision', 'keep', 'vision', 'head', 'threads', 'rounds', 'seconds', 'clock')}
     results = {'machine': conditions(), 'options': options, 'sizes': {}}
     print(results['machine'], flush=True)
     for name in sizes:
         results['sizes'][name] = _measure(name, args)
     if args.curves or args.png:
         with Progress('growth with tokens, layers and width'):
-            results['curves'] = growth(args.precision, args.keep, args.rounds, args.seconds / 3,
-                                       args.clock)
+            results['curves'] = growth(args.precision, args.keep or KEEP, args.rounds,
+                                       args.seconds / 3, args.clock)
         for axis, sides in results['curves'].items():
             print(f'backbone p50 in ms by {axis}: {sides}')
     if args.png:
@@ -88,7 +92,7 @@ def run(args) -> int:
 
 def _check(args, sizes) -> None:
     """Raise ConfigError for options that only fail after minutes of work."""
-    from ..bench.sizes import size_config
+    from ..bench.sizes import parameters, size_config
     if args.clock == 'cpu' and args.threads != 1:
         raise ConfigError('--clock cpu sees one thread only: use it with --threads 1')
     check_outputs(args)
@@ -99,9 +103,20 @@ def _check(args, sizes) -> None:
         raise ConfigError(f'--seconds is {args.seconds}, expected a number from 0')
     parse_precision(args.precision)
     for name in sizes:
-        visual = size_config(name, args.head).num_visual
-        if not 1 <= args.keep <= visual:
+        config = size_config(name, args.head)
+        visual = config.num_visual
+        if args.keep is not None and not 1 <= args.keep <= visual:
             raise ConfigError(f'--keep must be in 1..{visual} visual tokens, got {args.keep}')
+        _check_memory(name, parameters(config))
+
+
+def _check_memory(name: str, count: int) -> None:
+    """Raise ConfigError where a size's float32 side and a quantized one do not fit."""
+    needed, there = count * (4 + 0.6) / 2 ** 30, machine()['memory_gib']
+    if needed > there:
+        raise ConfigError(f'--sizes {name} takes {needed:.1f} GiB of memory, plain float32 and '
+                          f'quantized, and this machine has {there:.1f}: take a smaller size, or '
+                          'benchmarks/gpu/run.sh on a GPU')
 
 
 def _measure(name: str, args) -> dict:
@@ -124,15 +139,16 @@ def _sides(config, args) -> list:
     import torch
 
     from ..bench.sides import float32_model, Inputs, quantized_model, random_model, Side
+    from ..bench.sizes import usual_keep
     from ..tokens.choice import SelectionConfig
-    inputs = Inputs.random(config)
+    inputs, keep = Inputs.random(config), args.keep or usual_keep(config)
     plain, quantized = float32_model(config), quantized_model(
         config, args.precision, args.vision)
-    pruned = SelectionConfig(keep=args.keep, ties='even')
+    pruned = SelectionConfig(keep=keep, ties='even')
     sides = [
-        Side('float32', plain, inputs), Side(f'float32+{args.keep}', plain, inputs, pruned),
+        Side('float32', plain, inputs), Side(f'float32+{keep}', plain, inputs, pruned),
         Side(args.precision, quantized, inputs),
-        Side(f'sqap {args.precision}+{args.keep}', quantized, inputs, pruned)]
+        Side(f'sqap {args.precision}+{keep}', quantized, inputs, pruned)]
     if args.bfloat16:
         sides.append(Side('bfloat16', random_model(config).bfloat16(),
                           inputs.to(torch.bfloat16)))

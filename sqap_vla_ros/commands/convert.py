@@ -82,7 +82,8 @@ def make_task(args):
     source = open_checkpoint(checkpoint_path(args.source), options.tokenizer)
     if options.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(options.unnorm_key)
-    calibration = read_calibration(args.calibration, args.samples) if args.gptq else None
+    calibration = (read_calibration(args.calibration, args.samples, source.config)
+                   if args.gptq else None)
     return Task(source, scheme, args.float_type, calibration)
 
 

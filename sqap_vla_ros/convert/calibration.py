@@ -1,20 +1,21 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What GPTQ learns from: pairs of image and instruction, as the decoder gets them.
+What GPTQ learns from: pairs of images and instruction, as the decoder gets them.
 
 A calibration directory holds either of
-- images and `instructions.jsonl`, one line an image:
+- images and `instructions.jsonl`, one line a sample:
       {"image": "000.png", "instruction": "put the bowl on the stove", "state": [0.1, ...]}
-  with the state only for policies that are told one;
-- shards of `sqap-vla collect`.
+  with the state only for policies that are told one; for those of several images "image" is a list
+  in the order of their cameras, or an object by the cameras' names;
+- shards of `sqap-vla collect`, which hold one image each.
 
 The encoder and the projector run over many samples at once, one layer in memory at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 import hashlib
@@ -27,11 +28,15 @@ from torch import nn
 
 from ..errors import ConfigError, ObservationError
 from ..formats import Source
-from ..inference.inputs import ModelInputs
+from ..formats.checkpoint import CheckpointConfig
+from ..inference.inputs import ModelInputs, noise_shape
 from ..ingest.images import read_image
+from ..ingest.state import state_of
 from ..ingest.told_state import told_state
 from ..loading.units import empty_model
+from ..model.diffusion import leading_times, noise_schedule
 from ..model.prompt import make_prompt
+from ..observation import STATE_NAMES
 from ..support.files import nearest_path
 from ..train.shards import load_shards
 
@@ -41,9 +46,9 @@ AT_ONCE = 32  # images that the encoders see together
 
 @dataclass(frozen=True)
 class Sample:
-    """One image uint8 [H, W, 3], what to do, and the state [8] or None."""
+    """Images uint8 [H, W, 3], one a camera, what to do, and the state [S] or None."""
 
-    image: np.ndarray
+    images: tuple[np.ndarray, ...]
     instruction: str
     state: np.ndarray | None = None
 
@@ -60,8 +65,9 @@ class Calibration:
         """Return a digest of all samples."""
         digest = hashlib.sha256()
         for sample in self.samples:
-            digest.update(repr((sample.image.shape, sample.instruction)).encode())
-            digest.update(np.ascontiguousarray(sample.image).data)
+            for image in sample.images:
+                digest.update(repr((image.shape, sample.instruction)).encode())
+                digest.update(np.ascontiguousarray(image).data)
             digest.update(b'' if sample.state is None else np.asarray(sample.state).tobytes())
         return digest.hexdigest()[:16]
 
@@ -71,21 +77,27 @@ class Calibration:
         return {'name': self.name, 'samples': len(self.samples), 'digest': self.fingerprint}
 
 
-def read_calibration(directory, count: int) -> Calibration:
+def read_calibration(directory, count: int,
+                     config: CheckpointConfig | None = None) -> Calibration:
     """
     Return `count` samples of a directory, evenly chosen, or all if there are fewer.
 
-    Raises ConfigError for a directory without any, or samples that cannot be read.
+    config: of the checkpoint that is calibrated, None for one of one image and our own state.
+    Raises ConfigError for a directory without any, or samples that cannot be read or are not for
+    this checkpoint.
     """
-    directory = Path(directory)
+    directory, config = Path(directory), config or CheckpointConfig()
     if not directory.is_dir():
         raise ConfigError(f'--calibration {directory} is no directory{nearest_path(directory)}')
     if count < 1:
         raise ConfigError(f'{count} calibration samples: take at least one')
     if (directory / LIST).is_file():
-        samples = _listed(directory, count)
-    elif any(directory.glob('*.npz')):
+        samples = _listed(directory, count, config)
+    elif any(directory.glob('*.npz')) and config.model.images == 1:
         samples = _collected(directory, count)
+    elif any(directory.glob('*.npz')):
+        raise ConfigError(f'--calibration {directory} holds shards of one camera, and the '
+                          f'checkpoint takes {config.model.images} images: write a {LIST}')
     else:
         raise ConfigError(f'--calibration {directory} holds neither {LIST} with images nor '
                           'shards of `sqap-vla collect`')
@@ -97,7 +109,7 @@ def chosen(total: int, count: int) -> list[int]:
     return sorted({int(index) for index in np.linspace(0, total - 1, min(count, total))})
 
 
-def _listed(directory: Path, count: int) -> Iterator[Sample]:
+def _listed(directory: Path, count: int, config: CheckpointConfig) -> Iterator[Sample]:
     path = directory / LIST
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip()]
@@ -108,18 +120,41 @@ def _listed(directory: Path, count: int) -> Iterator[Sample]:
     for index in chosen(len(lines), count):
         try:
             entry = json.loads(lines[index])
-            state = entry.get('state')
-            yield Sample(read_image(directory / entry['image']), str(entry['instruction']),
-                         None if state is None else told_state(state))
+            state, names = entry.get('state'), state_of(config) or STATE_NAMES
+            files = _files(entry['image'], config)
+            yield Sample(tuple(read_image(directory / file) for file in files),
+                         str(entry['instruction']),
+                         None if state is None else told_state(state, names))
+        except _OtherImages as error:
+            raise ConfigError(f'{path}, line {index + 1}: {error}') from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f'{path}, line {index + 1}: {type(error).__name__} {error}: '
                               'expected an object with image and instruction') from error
 
 
+class _OtherImages(ConfigError):
+    """Images that are not those of the checkpoint's cameras."""
+
+
+def _files(value, config: CheckpointConfig) -> Sequence[str]:
+    """Return the names of a sample's images in the order of the checkpoint's cameras."""
+    cameras, count = config.cameras, config.model.images
+    if isinstance(value, dict) and set(value) == set(cameras):
+        return [value[name] for name in cameras]
+    names = [value] if isinstance(value, str) else list(value)
+    if isinstance(value, dict) or len(names) != count:
+        example = ', '.join(f'"{name}.png"' for name in cameras)
+        raise _OtherImages(
+            f'{len(names)} image{"s" if len(names) > 1 else ""} {names}, the checkpoint takes '
+            + (f'those of {", ".join(cameras)}: write "image": [{example}]' if cameras
+               else f'{count}'))
+    return names
+
+
 def _collected(directory: Path, count: int) -> Iterator[Sample]:
     data = load_shards(directory)
     for index in chosen(len(data), count):
-        yield Sample(data.frame(index), data.instructions[data.instruction[index]],
+        yield Sample((data.frame(index),), data.instructions[data.instruction[index]],
                      data.state[index])
 
 
@@ -135,7 +170,7 @@ def decoder_inputs(source: Source, calibration: Calibration) -> list[torch.Tenso
     key = config.unnorm_key or next(iter(source.norm_stats))  # only a state's depend on it
     inputs = ModelInputs(config, source.with_key(key).statistics(), prompt)
     try:
-        pixels = torch.cat([inputs.pixels(sample.image) for sample in calibration.samples])
+        pixels = torch.cat([inputs.pixels(*sample.images) for sample in calibration.samples])
         rest = [(inputs.token_ids(sample.instruction), inputs.state(sample.state))
                 for sample in calibration.samples]
     except ObservationError as error:
@@ -146,14 +181,44 @@ def decoder_inputs(source: Source, calibration: Calibration) -> list[torch.Tenso
 @torch.no_grad()
 def _embedded(source: Source, pixels, rest) -> list[torch.Tensor]:
     model = empty_model(source.config.model)
-    with _lent(model.vision, 'vision', source), _lent(model.projector, 'projector', source):
-        visual = torch.cat([model.encode_image(part) for part in pixels.split(AT_ONCE)])
-    others = [name for name in model.state_dict()
-              if name.startswith(('llm.embed_tokens', 'state_embed', 'head.queries'))]
+    others = [name for name in model.state_dict() if name.startswith(
+        ('llm.embed_tokens', 'state_embed', 'head.queries', 'head.noisy'))]
     weights = {name: source.tensors.copy(name, torch.float32) for name in others}
     model.load_state_dict(weights, strict=False, assign=True)
-    return [model.embed(visual[index:index + 1], token_ids, state).contiguous()
+    with _lent(model.vision, 'vision', source), _lent(model.projector, 'projector', source):
+        visual = torch.cat(_encoded(model, pixels, [token_ids for token_ids, _ in rest]))
+    return [model.embed(visual[index:index + 1], token_ids, state,
+                        *_noisy(model.config.head, index, len(rest))).contiguous()
             for index, (token_ids, state) in enumerate(rest)]
+
+
+def _encoded(model, pixels, prompts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the visual tokens [n, N, D] of a few samples after another."""
+    images, found = model.config.images, []
+    for first in range(0, len(pixels), max(1, AT_ONCE // images)):
+        part = slice(first, first + max(1, AT_ONCE // images))
+        conditions = [model.condition(token_ids) for token_ids in prompts[part]]
+        condition = (torch.cat(conditions).repeat_interleave(images, dim=0)
+                     if model.config.film else None)
+        found.append(model.encode_image(pixels[part], condition=condition))
+    return found
+
+
+def _noisy(head, index: int, count: int) -> tuple:
+    """
+    Return a noisy chunk [1, T, A] and a step for sample `index` of `count`; () for other heads.
+
+    The steps are spread over the samples; the chunk is mixed, as in that step, of noise and of
+    values that are even over -1..1, which stand for actions that nobody knows.
+    """
+    if head.kind != 'oft' or not head.diffuses:
+        return ()
+    rng, step = np.random.default_rng(index), index * head.ddim_steps // count
+    time = leading_times(head.training_steps, head.ddim_steps)[step]
+    kept, shape = noise_schedule(head.training_steps)[1][time], (1, *noise_shape(head))
+    mixed = (kept ** 0.5 * rng.uniform(-1.0, 1.0, shape)
+             + (1.0 - kept) ** 0.5 * rng.standard_normal(shape))
+    return torch.from_numpy(mixed).float(), step
 
 
 @contextmanager

@@ -37,6 +37,25 @@ def test_the_vision_encoder_takes_nearly_its_share(name):
     assert 0.09 < count['vision'] / count['backbone'] <= 0.10
 
 
+def test_openvla_oft_has_the_tokens_of_two_images_a_state_and_a_chunk():
+    config = sizes.size_config('openvla-7b', 'oft')
+    assert sizes.sequence_length(config) == 590 and config.num_visual == 512
+    assert sizes.usual_keep(config) == 308 and sizes.usual_keep(sizes.size_config('w256')) == 154
+    assert config.attention == 'full' and config.head.width == config.llm.hidden_size == 4096
+    plain = sizes.operations(sizes.size_config('openvla-7b', 'tokens'))
+    assert sizes.operations(config)['vision'] == 2 * plain['vision']
+    for name in ('smollm2-135m', 'tinyllama-1.1b'):
+        count = sizes.operations(sizes.size_config(name, 'oft'))
+        assert 0.08 < count['vision'] / count['backbone'] <= 0.10
+
+
+def test_a_size_that_this_machine_has_no_memory_for_is_refused(monkeypatch):
+    monkeypatch.setattr(bench, 'machine', lambda: {'memory_gib': 16.0})
+    monkeypatch.setattr(sides, 'float32_model', None)
+    with pytest.raises(ConfigError, match=r'openvla-7b takes 3\d\.\d GiB .* has 16\.0'):
+        bench.run(parsed('--sizes', 'openvla-7b', '--head', 'oft'))
+
+
 def test_the_largest_size_has_a_billion_parameters():
     assert 1e9 < sizes.parameters(sizes.size_config('tinyllama-1.1b')) < 1.2e9
 
@@ -148,7 +167,7 @@ def test_scores_are_only_computed_where_tokens_are_selected(tiny, monkeypatch):
         sides.Side('selected', model, inputs, SelectionConfig(40)).infer()
 
 
-@pytest.mark.parametrize('head', ['chunk', 'tokens', 'diffusion'])
+@pytest.mark.parametrize('head', ['chunk', 'tokens', 'diffusion', 'oft'])
 @pytest.mark.parametrize('vision', ['fp', 'w8a8'])
 def test_a_run_prints_and_writes_all_stages_and_ratios(tiny, tmp_path, capsys, head, vision):
     out = tmp_path / 'bench.json'

@@ -51,18 +51,18 @@ def test_the_whole_program_runs_in_the_interpreter(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads(out.read_text())
     found = content['sections']
-    assert list(found) == ['checks', 'golden', 'cogact', 'layers']
+    assert list(found) == ['checks', 'golden', 'cogact', 'oft', 'layers']
     assert all(section['ok'] and 'error' not in section for section in found.values())
     assert content['tiny'] and 'interpreted' in content['machine']['device']
     names = ' '.join(row['name'] for row in found['checks']['checks'])
     for part in ('selection, sqap', 'int_linear w4', 'skinny_linear w8a8', 'skinny_linear w4a16',
-                 'rotary', 'quantize', 'decoder block w4a4'):
+                 'rotary', 'quantize', 'decoder block w4a4', 'full attention'):
         assert part in names
-    section = found['cogact']
-    assert set(section['ms']) == {'eager bf16', 'bf16', 'sqap'} == set(section['memory_gib'])
-    assert all(set(rows) == set(sides.ROWS) for rows in section['ms'].values())
-    assert set(section['ratio']) == {'eager bf16', 'bf16'}
-    assert set(section['reached']['sqap']) == {'vision', 'prefill_1', 'prefill_2', 'head'}
+    for section in (found['cogact'], found['oft']):
+        assert set(section['ms']) == {'eager bf16', 'bf16', 'sqap'} == set(section['memory_gib'])
+        assert all(set(rows) == set(sides.ROWS) for rows in section['ms'].values())
+        assert set(section['ratio']) == {'eager bf16', 'bf16'}
+        assert set(section['reached']['sqap']) == {'vision', 'prefill_1', 'prefill_2', 'head'}
     points = {point['side'] for point in found['layers']['points'] if 'us' in point}
     assert {'fp', 'w8a8', 'w4a16', 'w4a4'} <= points
     assert '| sqap |' in done.stdout and 'nothing failed' in done.stdout
@@ -160,8 +160,24 @@ def test_floors_are_counted_from_shapes():
     card = floors.CARDS[0]
     assert work.seconds(card) == max(work.ops / card.int8, work.size / card.bandwidth)
     document = (ROOT / 'docs/performance.md').read_text()
-    for name, config in (('CogACT', shapes.COGACT), ('OpenVLA-7B', shapes.OPENVLA)):
+    for name, config in (('CogACT', shapes.COGACT), ('OpenVLA-7B', shapes.OPENVLA),
+                         ('OpenVLA-OFT', shapes.OFT)):
         assert floors.stage_table(name, config) in document
+
+
+def test_the_work_of_openvla_oft_is_counted_by_hand():
+    """Two images and a state, as for LIBERO: 590 rows, all of which see each other."""
+    config = shapes.OFT
+    found = floors.stages(config, shapes.Variant('sqap', 'w4a4', 308))
+    blocks = found['prefill_2'][:5]
+    assert [work.ops for work in blocks] == [2 * 386 * size for size in (
+        4096 * 3 * 4096, 4096 * 4096, 4096 * 2 * 11008, 11008 * 4096, 2 * 386 * 4096)]
+    assert found['prefill_1'][2].ops == 2 * 590 * 4096 * 3 * 4096  # behind the state's two layers
+    stem = found['vision'][0]
+    assert stem.ops == 2 * 2 * 256 * 588 * 1024 and stem.size == 588 * 1024 * 2
+    assert [work.name for work in found['head']] == ['unrotate', 'fc1', 'block', 'block', 'fc2']
+    assert found['head'][0].ops == 2 * 56 * 4096 ** 2
+    assert found['head'][1].ops == 2 * 8 * 7 * 4096 * 4096
 
 
 def test_a_wrong_layer_of_ours_fails_and_a_missing_rival_does_not(monkeypatch):
