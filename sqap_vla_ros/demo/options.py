@@ -136,9 +136,10 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
         simulator['wrist_camera'] = WRIST_CAMERA
     if config.instructions:
         simulator['instructions'] = list(config.instructions)
+    listens = {**({'frames': str(frames)} if frames else {}),
+               **({'further_cameras': list(config.cameras[1:])} if topics else {})}
     return {
-        'recorder': recorder + (['--ros-args', *_parameters({'frames': str(frames)})]
-                                if frames else []),
+        'recorder': recorder + (['--ros-args', *_parameters(listens)] if listens else []),
         'vla_node': [*python, 'sqap_vla_ros.ros.vla.node', '--ros-args', '--params-file',
                      str(config_file('libero_sim.yaml')), *_parameters(policy),
                      *(part for pair in topics.items() for part in ('-r', ':='.join(pair)))],

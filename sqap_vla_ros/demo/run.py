@@ -73,9 +73,7 @@ def write_results(options: DemoOptions, config, records: Records) -> dict:
     Raises ConfigError when the disk is full or must not be written.
     """
     from .summary import summarize
-    model = config.model
-    summary = summarize(records, options, model.num_visual // model.images,
-                        config.cameras[0] if model.images > 1 else '')
+    summary = summarize(records, options, config.model.num_visual)
     with saving_to(options.out, _PICTURE_BYTES, 'what was written before is whole'):
         write_whole(options.out / 'summary.json', (json.dumps(summary, indent=2) + '\n').encode())
         if options.video:
@@ -134,9 +132,8 @@ def _write_pictures(options: DemoOptions, config, records: Records, summary: dic
     transform = ImageTransform(
         **{'size': (config.model.vision.image_size,) * 2, **config.image})
     clock = 'true speed by the clock' if options.real_time else 'true speed in simulated time'
-    of_camera = f' of {summary["camera"]}' if summary['camera'] else ''
     caption = (f'{options.precision}, {summary["kept_tokens"]} of {summary["total_tokens"]} '
-               f'tokens{of_camera}, control {options.control}; {clock}')
+               f'tokens, control {options.control}; {clock}')
     composer = FrameComposer(transform, caption)
     rows = min(ROWS, len(records.episodes))
     with Progress('overview.png', total=rows, unit='row') as progress:

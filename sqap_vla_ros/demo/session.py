@@ -31,14 +31,15 @@ class Records:
     """
     What a run left behind.
 
-    episodes: finished EpisodeRecords as dictionaries; chunks, selections, frames, final_frames:
-    the recorder's lines in order; each of them carries the index of its `episode`; memory_mb:
+    episodes: finished EpisodeRecords as dictionaries; chunks, selections, frames, final_frames and
+    further_selections, of other cameras than the first: the recorder's lines in order; each of them carries the index of its `episode`; memory_mb:
     {process: {'rss', 'peak'}}; problems: diagnostics that were not OK, newest last.
     """
 
     episodes: list[dict] = field(default_factory=list)
     chunks: list[dict] = field(default_factory=list)
     selections: list[dict] = field(default_factory=list)
+    further_selections: list[dict] = field(default_factory=list)
     frames: list[dict] = field(default_factory=list)
     final_frames: list[dict] = field(default_factory=list)
     memory_mb: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Records:
     def add(self, line: dict, episode: int) -> None:
         """Sort in one line of the recorder that came during episode number `episode`."""
         kind = line['kind']
-        if kind in ('chunk', 'selection', 'frame', 'final_frame'):
+        if kind in ('chunk', 'selection', 'further_selection', 'frame', 'final_frame'):
             getattr(self, f'{kind}s').append({**line, 'episode': episode})
         elif kind == 'episode' and line['phase'] == 'finished':
             self.episodes.append(line)

@@ -21,13 +21,11 @@ EPISODE_FIELDS = (
     'refused')
 
 
-def summarize(records: Records, options: DemoOptions, total_tokens: int,
-              camera: str = '') -> dict:
+def summarize(records: Records, options: DemoOptions, total_tokens: int) -> dict:
     """
     Return the content of summary.json (docs/demo.md explains each field).
 
-    total_tokens: visual tokens of an image before pruning.  camera: of several, the one whose
-    tokens were recorded.
+    total_tokens: visual tokens of the checkpoint before pruning, of all images.
     """
     episodes = records.episodes
     successes = sum(episode['success'] for episode in episodes)
@@ -44,10 +42,9 @@ def summarize(records: Records, options: DemoOptions, total_tokens: int,
         'mode': options.mode,
         'instructions': sorted({episode['instruction'] for episode in episodes}),
         'precision': options.precision,
-        'kept_tokens': _kept_tokens(records.selections, total_tokens),
+        'kept_tokens': _kept_tokens(_by_camera(records), total_tokens),
         'total_tokens': total_tokens,
-        'camera': camera,
-        'kept_by_reason': _kept_by_reason(records.selections),
+        'kept_by_reason': _kept_by_reason(_by_camera(records)),
         'seed': options.seed,
         'control': options.control,
         'checkpoint': Path(options.checkpoint).name,
@@ -73,8 +70,7 @@ def report_text(summary: dict) -> str:
         f'({100 * summary["success_rate"]:.0f} %, 95 % interval {100 * low:.0f} to '
         f'{100 * high:.0f} %): {summary["precision"]}, {summary["mode"].replace("_", " ")}, '
         f'control {summary["control"]}',
-        f'tokens   kept {summary["kept_tokens"]} of {summary["total_tokens"]}'
-        + (f' of the camera {summary["camera"]}' if summary['camera'] else '') + ': '
+        f'tokens   kept {summary["kept_tokens"]} of {summary["total_tokens"]}: '
         + (', '.join(f'{name} {count:.1f}' for name, count
                      in summary['kept_by_reason'].items() if count) or 'no pruning'),
         '', f'{"latency (ms)":16}{"p50":>9}{"p95":>9}']
@@ -116,16 +112,27 @@ def _latency(chunks: list[dict]) -> dict[str, dict]:
         for name in stages if name != OVERHEAD}
 
 
-def _kept_tokens(selections: list[dict], total_tokens: int) -> int:
-    counts = {len(selection['kept']) for selection in selections}
-    return max(counts, default=total_tokens)
+def _by_camera(records: Records) -> list[list[dict]]:
+    """Return the selections of each camera that there are any of."""
+    found = {'': records.selections} if records.selections else {}
+    for line in records.further_selections:
+        found.setdefault(line['camera'], []).append(line)
+    return list(found.values())
 
 
-def _kept_by_reason(selections: list[dict]) -> dict[str, float]:
+def _kept_tokens(by_camera: list[list[dict]], total_tokens: int) -> int:
+    """Return how many tokens are kept of all images; of several each has its share, by means."""
+    if not by_camera:
+        return total_tokens
+    counts = [[len(selection['kept']) for selection in lines] for lines in by_camera]
+    return max(counts[0]) if len(counts) == 1 else round(sum(map(np.mean, counts)))
+
+
+def _kept_by_reason(by_camera: list[list[dict]]) -> dict[str, float]:
     """Return the mean number of tokens kept for each reason; empty without pruning."""
-    counts = [np.bincount(selection['reason'], minlength=len(REASONS))
-              for selection in selections]
-    return dict(zip(REASONS, np.mean(counts, axis=0).tolist())) if counts else {}
+    means = [np.mean([np.bincount(selection['reason'], minlength=len(REASONS))
+                      for selection in lines], axis=0) for lines in by_camera]
+    return dict(zip(REASONS, np.sum(means, axis=0).tolist())) if means else {}
 
 
 def _refused(episodes: list[dict]) -> dict[str, int]:

@@ -121,8 +121,23 @@ def test_a_checkpoint_of_two_cameras_is_shown_both(tmp_path):
     assert 'cameras:=["full", "wrist"]' in policy and 'wrist.max_image_change:=0.0' in policy
     assert {'full/image:=image', 'wrist/image:=wrist/image'} <= set(policy)
     assert 'wrist_camera:="robot0_eye_in_hand"' in simulator
+    assert 'further_cameras:=["wrist"]' in commands['recorder']
     one = node_commands(options_for(tmp_path), CONFIG, None)
     assert 'wrist_camera' not in ''.join(one['simulator']) and '-r' not in one['vla_node']
+
+
+def test_tokens_of_two_cameras_are_counted_together(tmp_path):
+    records, lines = Records(), [('selection', '', 40), ('further_selection', 'wrist', 24),
+                                 ('selection', '', 30), ('further_selection', 'wrist', 34)]
+    for kind, camera, count in lines:
+        records.add({'kind': kind, 'camera': camera, 'kept': list(range(count)),
+                     'reason': [0, 1, *[2] * (count - 2)]}, 0)
+    config = SimpleNamespace(model=SimpleNamespace(num_visual=512))
+    summary = command.write_results(options_for(tmp_path, video=False), config, records)
+    assert 'kept 64 of 512: preserved 2.0' in report_text(summary)
+    assert (summary['kept_tokens'], summary['total_tokens']) == (64, 512)
+    assert summary['kept_by_reason'] == {
+        'preserved': 2.0, 'protected': 2.0, 'sampled': 60.0, 'filled': 0.0}
 
 
 def run_session(directory, environment, commands, episodes=2):
@@ -271,19 +286,6 @@ def test_a_run_without_results_still_has_a_report(tmp_path):
     summary = summarize(Records(), options_for(tmp_path), 256)
     assert summary['wilson95'] == [0.0, 1.0]
     assert '0 of 0 episodes' in report_text(summary)
-
-
-def test_of_several_cameras_the_tokens_of_the_first_are_told(tmp_path):
-    model = SimpleNamespace(num_visual=512, images=2)
-    config = SimpleNamespace(model=model, cameras=('full', 'wrist'))
-    options = options_for(tmp_path, video=False)
-    records = Records(selections=[{'kept': [1, 2], 'reason': [0, 2]}])
-    summary = command.write_results(options, config, records)
-    assert (summary['kept_tokens'], summary['total_tokens']) == (2, 256)
-    assert 'kept 2 of 256 of the camera full' in report_text(summary)
-    single = SimpleNamespace(model=SimpleNamespace(num_visual=256, images=1), cameras=('front',))
-    told = report_text(command.write_results(options, single, Records()))
-    assert 'kept 256 of 256: no pruning' in told
 
 
 @pytest.mark.ros

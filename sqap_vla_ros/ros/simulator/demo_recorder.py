@@ -32,17 +32,26 @@ JPEG_QUALITY = 95
 
 
 class DemoRecorder(Node):
-    """Listens to both nodes; parameter frames: directory for images, empty to leave them out."""
+    """
+    Listens to both nodes.
+
+    Parameters: frames: directory for images, empty to leave them out.  further_cameras: names of
+    those that the policy sees besides the first.
+    """
 
     def __init__(self, **node_arguments):
         super().__init__('demo_recorder', **node_arguments)
         frames = self.declare_parameter('frames', '').value
+        further = self.declare_parameter('further_cameras', ['']).value
         self._frames = Path(frames)
         self._statuses: dict[str, tuple] = {}
         self.create_subscription(String, 'libero_sim/episode', self._on_episode, REPORTS)
         self.create_subscription(ActionChunk, 'vla_node/action_chunk', self._on_chunk, QUEUE)
         self.create_subscription(
-            TokenSelection, 'vla_node/token_selection', self._on_selection, QUEUE)
+            TokenSelection, 'vla_node/token_selection', partial(self._on_selection, ''), QUEUE)
+        for name in filter(None, further):
+            self.create_subscription(TokenSelection, f'vla_node/{name}/token_selection',
+                                     partial(self._on_selection, name), QUEUE)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QUEUE)
         if frames:
             for topic, kind in (('image', 'frame'), ('libero_sim/final_image', 'final_frame')):
@@ -58,8 +67,9 @@ class DemoRecorder(Node):
               instruction=message.instruction,
               stages={name: float(value) for name, value in stages})
 
-    def _on_selection(self, message: TokenSelection) -> None:
-        write('selection', stamp=nanoseconds_of(message.header.stamp),
+    def _on_selection(self, camera: str, message: TokenSelection) -> None:
+        write('further_selection' if camera else 'selection', camera=camera,
+              stamp=nanoseconds_of(message.header.stamp),
               grid=[message.rows, message.cols], kept=list(message.kept),
               reason=list(message.reason), frames=list(message.frames),
               pixels=[list(pair) for pair in zip(message.protected_u, message.protected_v)],
