@@ -32,8 +32,9 @@ class Records:
     What a run left behind.
 
     episodes: finished EpisodeRecords as dictionaries; chunks, selections, frames, final_frames and
-    further_selections, of other cameras than the first: the recorder's lines in order; each of them carries the index of its `episode`; memory_mb:
-    {process: {'rss', 'peak'}}; problems: diagnostics that were not OK, newest last.
+    further_selections, of other cameras than the first: the recorder's lines in order, each with
+    the index of its `episode`; memory_mb: {process: {'rss', 'peak'}}; problems: diagnostics that
+    were not OK, newest last.
     """
 
     episodes: list[dict] = field(default_factory=list)
