@@ -154,9 +154,10 @@ def options_in(path: Path) -> set[str]:
     """Return the options that are texts in a script, or in the package that it starts."""
     if path.suffix == '.sh' or path.is_dir():
         path = (path if path.is_dir() else path.parent) / '__main__.py'
-    if path.suffix != '.py':
+    text = path.read_text(encoding='utf-8')
+    if path.suffix != '.py' and not text.startswith('#!/usr/bin/env python3'):
         return set()
-    tree = ast.parse(path.read_text(encoding='utf-8'))
+    tree = ast.parse(text)
     shared = [ROOT / (node.module.replace('.', '/') + '.py') for node in ast.walk(tree)
               if isinstance(node, ast.ImportFrom)
               and (node.module or '').startswith('sqap_vla_ros.commands.')]

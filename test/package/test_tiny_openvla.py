@@ -27,10 +27,20 @@ def test_it_is_a_checkpoint_that_the_node_takes_and_is_not_written_over(
     assert (directory / 'deployment.json').stat().st_mtime_ns == written
 
 
+def test_an_openvla_oft_is_one_that_the_node_takes(tmp_path, monkeypatch):
+    directory = tmp_path / 'tiny'
+    monkeypatch.setattr(sys, 'argv', [str(SCRIPT), '--oft', str(directory)])
+    assert runpy.run_path(str(SCRIPT), run_name='tiny_openvla')['main']() == 0
+    config = declared(directory, PolicyOptions())
+    assert (config.cameras, config.state_names[0]) == (('full', 'wrist'), 'x')
+    assert config.action_space.execute_steps == 8
+
+
 def test_without_a_directory_it_says_how_it_is_used():
     result = subprocess.run([sys.executable, '-S', str(SCRIPT)], check=False,
                             capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (2, 'usage: scripts/tiny_openvla DIRECTORY\n')
+    assert (result.returncode, result.stderr) == (
+        2, 'usage: scripts/tiny_openvla [--oft] DIRECTORY\n')
 
 
 def test_a_python_without_torch_is_told_where_to_type_it(tmp_path):
