@@ -3,6 +3,8 @@
 """Each near miss gets one sentence, and docs/near_misses.md holds them all."""
 from pathlib import Path
 import re
+import runpy
+import sys
 
 import near_misses
 import pytest
@@ -49,3 +51,15 @@ def test_other_commands_say_the_same(tmp_path, capsys, command):
     assert near_misses.main([command, *target, *chosen, *options]) == 1
     told = capsys.readouterr()
     assert told.err.count('\n') == 1 and 'the policy SmolVLA of lerobot: run' in told.err
+
+
+def test_the_script_prints_the_tables(monkeypatch, capsys):
+    script = str(ROOT / 'scripts' / 'near_misses')
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(near_misses, 'table', lambda place: f'made in {place.is_dir()}')
+    monkeypatch.setattr('sys.path', [*sys.path])
+    monkeypatch.setattr('sys.argv', [script])
+    main = runpy.run_path(script, run_name='near_misses_script')['main']
+    assert main() == 0 and capsys.readouterr().out == 'made in True\n'
+    monkeypatch.setattr('sys.argv', [script, '--all'])
+    assert main() == 2 and capsys.readouterr().err == 'usage: scripts/near_misses\n'
