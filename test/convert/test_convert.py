@@ -137,7 +137,7 @@ def test_calibration_inputs_are_those_of_the_whole_model(kind, tmp_path):
     source = source_of(kind)
     policy = load_policy(source.path, unnorm_key=source.config.unnorm_key, prepare=False)
     for sample, found in zip(data.samples, decoder_inputs(source, data)):
-        visual = policy.model.encode_image(policy.inputs.pixels(sample.image))
+        visual = policy.model.encode_image(policy.inputs.pixels(*sample.images))
         expected = policy.model.embed(visual, policy.inputs.token_ids(sample.instruction),
                                       policy.inputs.state(sample.state))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
