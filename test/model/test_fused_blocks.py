@@ -8,7 +8,7 @@ import weakref
 
 import cuda_interpreter  # noqa: F401, I100, I202
 import pytest
-from small_models import answer, make_model, relative
+from small_models import answer, make_model, make_oft, oft_answer, relative
 from sqap_vla_ros.model.fused_blocks import _PlainProduct, fuse_blocks, FusedDecoderLayer, rotate
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, rotary_tables
 from sqap_vla_ros.quant import prepare_kernels, quantize_model
@@ -50,6 +50,31 @@ def test_quantized_blocks_give_nearly_the_same_answer_fused(options):
     assert count == 3
     expected, found = answer(plain)[0], answer(fused)[0]
     assert relative(found, expected) < 0.03
+
+
+@torch.no_grad()
+def test_blocks_in_which_every_token_sees_every_token_are_fused_too():
+    """With two images, a state, placeholders of zeros, scores and dropped tokens."""
+    plain = make_oft('regression')
+    fused = copy.deepcopy(plain)
+    prepare_kernels(plain, backend='reference')
+    prepare_kernels(fused, backend='triton')
+    assert fuse_blocks(fused) == 4
+    assert not any(layer.layer.self_attn.causal for layer in fused.llm.layers)
+    keep = torch.tensor([0, 3, 4, 9, 17, 30])
+    expected, found = oft_answer(plain, keep), oft_answer(fused, keep)
+    for name in ('scores', 'hidden', 'raw'):
+        assert relative(found[name], expected[name]) < 1e-5, name
+
+
+def test_causal_and_full_blocks_are_tried_apart():
+    forms = set()
+    for model in (make_model('chunk'), make_oft('regression')):
+        prepare_kernels(model)
+        layer = model.llm.layers[0]
+        layer.self_attn.config = make_model('chunk').llm.layers[0].self_attn.config
+        forms.add(FusedDecoderLayer(layer).form)
+    assert len(forms) == 2
 
 
 @torch.no_grad()
