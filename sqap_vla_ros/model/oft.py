@@ -72,10 +72,11 @@ def score_rows(config, length: int) -> range:
     """
     Return the rows of a whole sequence whose attention scores the patches.
 
-    config: a VLAConfig.  They are the prompt's, behind BOS and up to the last: the placeholders
-    of a head that regresses are zeros, whose attention is uniform in the first block and depends
-    on nothing but their positions in the second.
+    config: a VLAConfig.  They are the prompt's, behind BOS, and those that are read, which follow
+    them.  Placeholders of a head that regresses are zeros, whose attention is uniform in the first
+    block; in the second their queries hold no more than the mean of all tokens, and ask what was
+    learned all the same.  Measured by benchmarks/pruning_images.py.
     """
     head = config.head
     first = config.prefix + config.num_visual + (config.state_dim > 0) + head.diffuses
-    return range(first, length - head.placeholders - 1)
+    return range(first, head.rows(length).stop)

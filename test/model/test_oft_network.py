@@ -86,11 +86,11 @@ def test_a_later_token_changes_the_rows_in_front_of_it_and_each_image_has_its_pl
     assert (model.prefill_kept(x, None) - before).abs().max() > 1e-3
 
 
-def test_the_prompt_scores_the_patches_and_its_scores_are_a_softmax_over_all():
+def test_prompt_and_read_rows_score_the_patches_by_a_softmax_over_all():
     model = network()
     pixels, ids, state = inputs()
-    assert model.config.score_rows(21) == range(10, 14)
-    assert network('diffusion').config.score_rows(22) == range(11, 15)
+    assert model.config.score_rows(21) == range(10, 19)
+    assert network('diffusion').config.score_rows(22) == range(11, 20)
     x = model.embed(model.encode_image(pixels), ids, state)
     _, row = model.llm.run(x, model._rotary(x, range(21)), 0, 2, range(10, 14))
     torch.testing.assert_close(row.sum(), torch.tensor(1.0))

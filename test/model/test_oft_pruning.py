@@ -90,14 +90,14 @@ def test_dropped_patches_are_as_if_masked_for_every_token(images, reads, prune_l
 
 
 @torch.no_grad()
-def test_scores_are_of_the_prompt_whose_rows_have_content_before_those_of_the_placeholders():
+def test_scores_are_of_the_prompt_and_of_the_rows_that_are_read():
     model = made()
     x = embedded(model)
     length = x.shape[1]
     rows = model.config.score_rows(length)
-    assert rows == range(1 + 2 * SIZE + 1, length - 7)  # behind the state, before 6 and the stop
-    text = x[0, rows.start:rows.stop]
-    assert (text.abs().amax(1) > 0).all() and not x[0, rows.stop:length - 1].any()
+    assert rows == range(1 + 2 * SIZE + 1, length - 2)  # behind the state, without the last of 6
+    text = x[0, rows.start:length - 7]
+    assert (text.abs().amax(1) > 0).all() and not x[0, length - 7:length - 1].any()
     _, found = model.prefill_full(x)
     _, expected = model.llm.run(x, torch.arange(length), 0, 2, rows)
     torch.testing.assert_close(found, expected[:, 1:1 + 2 * SIZE])

@@ -151,6 +151,13 @@ def test_attention_that_is_all_on_one_image_leaves_the_others_half_an_equal_shar
         assert found.of_image(1).kept.tolist() == list(range(236, 256)) or config.sample
 
 
+def test_sampling_gives_an_image_its_least_though_patches_of_another_are_farther():
+    scores = np.zeros(2 * SIZE)
+    scores[:15] = 1.0  # in the first row: what is below is far from it
+    found = select_tokens(scores, None, GRID, SelectionConfig(20, 15, ties='even'), images=2)
+    assert counts(found) == [15, 5]
+
+
 def test_what_is_protected_counts_towards_the_least_of_its_image():
     scores = np.concatenate([np.ones(SIZE), np.zeros(SIZE)])
     distance = np.full(2 * SIZE, np.inf)

@@ -108,3 +108,9 @@ def test_the_budget_of_two_images_on_the_models_grid():
 def test_attention_alone_leaves_every_image_its_least():
     scores = np.arange(60, dtype=np.float32)
     check(scores, scores, (4, 5), SelectionConfig(24, method='attention'), 3)
+
+
+def test_the_last_patch_of_an_image_is_no_neighbour_of_the_next_image():
+    scores = (np.arange(32) == 15).astype(np.float32)
+    for keep in (2, 5):
+        check(scores, scores, (4, 4), SelectionConfig(keep, 1, protect=False), 2)
