@@ -224,6 +224,31 @@ def test_nothing_is_played_to_a_node_that_could_act_on_it(topic, monkeypatch):
         other.node.destroy_publisher(commands)
 
 
+@pytest.mark.parametrize('topic, kind, words', [
+    ('/cmds', 'geometry_msgs/msg/TwistStamped', r': /instruction \(/sqap_vla_other'),
+    ('/tf', 'tf2_msgs/msg/TFMessage', r'publishes now: /tf \(/sqap_vla_other')])
+def test_it_ends_where_somebody_begins_who_could_act_on_it(topic, kind, words):
+    with Session('other') as other, Session('bags') as session:
+        other.node.create_subscription(
+            message_class('std_msgs/msg/String'), '/instruction', print, 10)
+        player = Player(session, open_recording(LIBERO_BAG), PlayOptions(
+            str(LIBERO_BAG), rate=0.1))
+        begun, began_s = [], time.monotonic()
+
+        def begin():
+            if player.position_s > 0.01 and not begun:
+                begun.append(other.node.create_publisher(message_class(kind), topic, 10))
+        player._pause_if_asked = begin
+        with pytest.raises(ConfigError, match=rf'ended at 0\.\d s: somebody [a-z ]*{words}'):
+            player.run()
+        assert time.monotonic() - began_s < WAIT_S
+        player.close()
+        beside = Player(session, open_recording(LIBERO_BAG), PlayOptions(
+            str(LIBERO_BAG), end_s=0.1, beside_others=True))
+        beside.run()
+        beside.close()
+
+
 def test_two_processes_of_one_number_are_two():
     assert Session('play')._name != Session('play')._name
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import time
 
 from rclpy.action import get_action_client_names_and_types_by_node
 from rclpy.node import Node, NodeNameNonExistentError
@@ -14,6 +15,7 @@ from ...errors import ConfigError
 from ...support.progress import Progress
 
 DISCOVERY_S = 4.0  # after which others are known: one that was missed says it again after 3 s
+LOOK_S = 0.5  # between looks while a recording is played
 UNKNOWN_S = 5.0  # in which the name of a node comes whose topics are known
 # what a policy acts on: it is told what to do, or sees
 ACTED_ON = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'std_msgs/msg/String'}
@@ -51,12 +53,47 @@ def check_alone(session: Session, played: Mapping[str, str], waited_for: str = '
                       UNKNOWN_S)
     if session.interrupts:
         raise KeyboardInterrupt
-    if others := _publishing(session.node, played):
+    _refuse(_publishing(session.node, played), 'already', others_ways)
+    _refuse_acting([told for told, could in _acting(session.node, played, passed).items()
+                    if could is not False], others_ways)
+
+
+class Watch:
+    """
+    Looks now and then, while a recording is played, for those whom check_alone would refuse.
+
+    Who has begun meanwhile would take what is played for what is.
+    """
+
+    def __init__(self, node: Node, played: Mapping[str, str], waited_for: str, others_ways: str):
+        """Begin; see check_alone for the arguments."""
+        self._node, self._played, self._others_ways = node, played, others_ways
+        self._passed = {node.get_fully_qualified_name(), waited_for}
+        self._next_s, self._unknown_s = 0.0, {}  # since when a name does not come
+
+    def look(self) -> None:
+        """Raise ConfigError if somebody is there; it takes a look each LOOK_S."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + LOOK_S
+        _refuse(_publishing(self._node, self._played), 'now', self._others_ways)
+        acting = _acting(self._node, self._played, self._passed)
+        self._unknown_s = {told: self._unknown_s.get(told, now_s)
+                           for told, could in acting.items() if could is None}
+        _refuse_acting([told for told, could in acting.items() if could or (
+            could is None and now_s - self._unknown_s[told] > UNKNOWN_S)], self._others_ways)
+
+
+def _refuse(others, since, others_ways) -> None:
+    if others:
         raise ConfigError(
-            f'somebody publishes already: {", ".join(others)}. A recording among live messages '
+            f'somebody publishes {since}: {", ".join(others)}. A recording among live messages '
             f'misleads whoever listens: {_CURE}{others_ways}')
-    acting = _acting(session.node, played, passed)
-    if acting := [told for told, could in acting.items() if could is not False]:
+
+
+def _refuse_acting(acting, others_ways) -> None:
+    if acting:
         raise ConfigError(
             f'somebody listens who could act on it: {", ".join(acting)}. A recording is no '
             f'reason to move: end that node, or {_CURE}{others_ways}')

@@ -20,7 +20,7 @@ from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
-from .alone import check_alone
+from .alone import check_alone, Watch
 from .latched import latched_before
 from .live_types import add_type, difference, installed_types, message_class, UnknownType
 from .play_options import PlayOptions
@@ -43,6 +43,7 @@ CLOCK_DEPTH = 10
 PATIENCE_S = 0.05  # between looks at Ctrl-C
 LATE_S = 0.1
 FLUSH_S = 1.0
+OTHERS_WAYS = ', or under other names (--remap), or say --beside-others'
 REST_S = 0.2  # before time goes back: what was said last has to arrive first
 
 
@@ -111,9 +112,10 @@ class Player:
             Clock, CLOCK_TOPIC, CLOCK_DEPTH) if options.clock_hz else None
         self._at_ns, self._next_tick_ns, self._clock_ns = self._start_ns, 0, 0
         self._began_s, self._late_s = time.monotonic(), 0.0
+        self._watch = None
         if not options.beside_others:
-            check_alone(session, self._told, options.wait_for,
-                        ', or under other names (--remap), or say --beside-others')
+            check_alone(session, self._told, options.wait_for, OTHERS_WAYS)
+            self._watch = Watch(node, self._told, options.wait_for, OTHERS_WAYS)
 
     @property
     def position_s(self) -> float:
@@ -227,6 +229,7 @@ class Player:
                 self._next_tick_ns = 0
                 self._tick(self._start_ns)
                 self._pause_if_asked()
+                self._look_around()
         node.close()
 
     def _pass(self) -> None:
@@ -240,6 +243,14 @@ class Player:
             self._publishers[message.topic].publish(bytes(message.data))
         self._wait_until(self._end_ns)
 
+    def _look_around(self) -> None:
+        """Raise ConfigError where somebody has begun who would be misled."""
+        if self._watch is not None:
+            try:
+                self._watch.look()
+            except ConfigError as error:
+                raise ConfigError(f'ended at {self.position_s:.1f} s: {error}') from error
+
     def _due_s(self, time_ns: int) -> float:
         """Return when a moment of the recording is due, from the beginning of this pass."""
         return (time_ns - self._start_ns) * 1e-9 / self._options.rate
@@ -248,6 +259,7 @@ class Player:
         """Wait until a moment is due, and tell the time on the way."""
         while True:
             self._pause_if_asked()
+            self._look_around()
             left_s = self._began_s + self._due_s(time_ns) - time.monotonic()
             if left_s <= 0:
                 break
