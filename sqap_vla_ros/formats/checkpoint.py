@@ -233,7 +233,8 @@ def read_json(path: Path) -> dict:
         raise CheckpointError(
             f'{path} is not valid JSON{damage(path, error, "copy it again")}') from error
     if not isinstance(content, dict):
-        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object')
+        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected an object: copy '
+                              'it again')
     return content
 
 

@@ -210,6 +210,8 @@ def check_known(directory: Path, content: dict) -> None:
         sentence = sign.sentence(directory, content)
         if sentence:
             raise CheckpointError(f'{directory} {sentence}; {SUPPORTED}')
+    if not content and (directory / 'config.json').is_file():
+        raise CheckpointError(f'{directory / "config.json"} says nothing: copy it again')
     if not content:
         raise CheckpointError(f'{directory} is not a checkpoint: it holds {listing(directory)} '
                               f'and no config.json{_nearby(directory)}; {SUPPORTED}')

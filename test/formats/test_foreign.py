@@ -92,6 +92,14 @@ def test_a_directory_that_is_none_is_told_by_what_it_holds(tmp_path, names, foun
         open_checkpoint(write(tmp_path / 'other', None, *names))
 
 
+@pytest.mark.parametrize('content, told', [
+    ({}, 'config.json says nothing: copy it again'),
+    ([1], 'config.json holds a list, expected an object: copy it again')])
+def test_a_config_without_sense_is_told(tmp_path, content, told):
+    with pytest.raises(CheckpointError, match=told):
+        open_checkpoint(write(tmp_path / 'other', content))
+
+
 def test_a_checkpoint_of_ours_that_is_not_whole_names_what_is_missing_and_no_more(tmp_path):
     path = tmp_path / 'own'
     save_tiny_checkpoint(path)
