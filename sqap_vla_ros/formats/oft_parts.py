@@ -19,6 +19,7 @@ SUFFIXES = ('pt', 'pth', 'bin', 'safetensors')
 PATTERNS = {'action_head': '*action_head*', 'proprio_projector': '*proprio_projector*',
             'noisy_action_projector': '*noisy_action_projector*',
             'vision_backbone': 'vision_backbone--*'}
+BLOCKS = 2  # residual ones of every published action head; what lost one still has sizes that fit
 TRUNKS = {'regression': 'action_head.model.',
           'diffusion': 'action_head.noise_predictor.mlp_resnet.'}
 LAYERS = {'layer_norm1': 'norm1', 'fc1': 'fc1', 'layer_norm2': 'norm2', 'fc2': 'fc2'}
@@ -172,4 +173,8 @@ def head_sizes(shapes: Shapes, path: Path) -> dict:
             f'{path} gives {action_dim} values from {inputs} inputs, and {action_dim} hidden '
             f'states of the decoder have {action_dim} x {hidden}: it is the head of another '
             'checkpoint')
-    return {'action_dim': action_dim, 'width': width, 'blocks': shapes.count('head.blocks')}
+    blocks = shapes.count('head.blocks')
+    if blocks != BLOCKS:
+        raise CheckpointError(f'{path} has {blocks} residual blocks, an action head of an '
+                              f'OpenVLA-OFT has {BLOCKS}: tensors are missing, copy it again')
+    return {'action_dim': action_dim, 'width': width, 'blocks': blocks}

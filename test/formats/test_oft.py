@@ -217,6 +217,12 @@ def damaged_head(path):
     torch.save(state, path / HEAD)
 
 
+def without_a_block(path):
+    state = torch.load(path / HEAD, weights_only=True)
+    torch.save({name: tensor for name, tensor in state.items() if 'blocks.1' not in name},
+               path / HEAD)
+
+
 def of_other_width(path):
     golden_data.edit(path / 'dataset_statistics.json', lambda stats: [
         entry['action'].update({name: [0.0] * 6 for name in ('q01', 'q99')})
@@ -272,6 +278,7 @@ def without(name):
     (without(HEAD), 'no action_head--.*download it, or.*"head": "tokens"'),
     (without('dataset_statistics.json'), 'dataset_statistics.json is missing.*no units'),
     (damaged_head, '7 values from 320 inputs.*7 x 64.*another checkpoint'),
+    (without_a_block, 'has 1 residual blocks, .* has 2: tensors are missing'),
     (of_other_width, 'action_head--150000.* 7 values.*action of .* has 6.*different checkpoints'),
     (of_other_state, 'proprio_projector--.* 8 values, and proprio of .* has 7'),
     (aloha_part(HEAD), 'is for 14 values, and action of libero_spatial_no_noops .* has 7'),
