@@ -22,8 +22,11 @@ def numbers(text: str) -> tuple[float, ...]:
     """
     Return the numbers of a text, with commas or spaces between them.
 
-    As the type of an option it takes them as several words, too, and those below 0.
+    As the type of an option it takes them as several words, too, and those below 0.  Between two
+    commas there has to be one: a place that is left empty would move up all behind it.
     """
+    if re.search(r'^\s*,|,\s*,', text):
+        raise argparse.ArgumentTypeError(f'{text!r}: there is no number before a comma')
     words = text.replace(',', ' ').split()
     try:
         found = tuple(map(float, words))
@@ -81,7 +84,7 @@ class Parser(argparse.ArgumentParser):
             if word == '--':
                 return [*joined, *words[index:]]
             if takes_more and (_NUMBERS.fullmatch(word) or _BEGINS_NEGATIVE.match(word)):
-                joined[-1] += (',' if '=' in joined[-1] else '=') + word
+                joined[-1] += (' ' if '=' in joined[-1] else '=') + word
                 continue
             joined.append(word)
             takes_more = self._takes_numbers(word.partition('=')[0])

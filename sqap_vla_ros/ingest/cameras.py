@@ -73,7 +73,7 @@ class ImageHistory:
 
     def has(self, message) -> bool:
         """Return whether an image message of another camera shows one of them, to the last bit."""
-        return any(kept.data == message.data for _, kept in self._images)
+        return any(_is_same(kept.data, message.data) for _, kept in self._images)
 
     def beside(self, time_ns: int, tolerance_s: float, topic: str):
         """
@@ -92,6 +92,11 @@ class ImageHistory:
         raise ObservationError(
             f'no image on {topic} goes with the one that is asked about: the nearest was taken '
             + _when_taken([taken_ns - time_ns for taken_ns, _ in images], tolerance_s))
+
+
+def _is_same(first, second) -> bool:
+    """Return whether bytes are the same: of a live message an array, of a bag NumPy's or bytes."""
+    return len(first) == len(second) and memoryview(first) == memoryview(second)
 
 
 def _when_taken(offsets_ns, tolerance_s) -> str:

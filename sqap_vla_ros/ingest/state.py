@@ -21,6 +21,7 @@ from ..control.states import (
 from ..errors import ConfigError
 from ..observation import end_effector_state, STATE_NAMES
 
+_ABOUT_0 = 0.1  # an x of a quaternion that says nothing: 12 degrees from a half turn about y
 _OF_GRIPPER = frozenset((GRIPPER, GRIPPER_POSITION, f'-{GRIPPER_POSITION}'))
 
 
@@ -107,14 +108,30 @@ def pose_values(position, quaternion_xyzw) -> dict[str, float]:
     """
     Return all values of POSE_NAMES of a pose: metres, and a quaternion of any length but 0.
 
-    Of q and -q, which are one rotation, it takes the one whose largest component is positive, as
-    `end_effector_state` does: a hand that points down has rx near pi, and none that jumps to -pi.
+    Of q and -q, which are one rotation, qx .. qw are the one whose largest component is positive,
+    as in `end_effector_state`; rx ry rz are of the one that LIBERO's client tells.
     """
     q = np.asarray(quaternion_xyzw, np.float64)
     q = q / np.linalg.norm(q)
     q = -q if q[np.abs(q).argmax()] < 0 else q
-    numbers = (*position, *q, *whole_rotation_vector(q), *fixed_angles(q))
+    numbers = (*position, *q, *whole_rotation_vector(_of_the_client(q)), *fixed_angles(q))
     return dict(zip(POSE_NAMES, map(float, numbers)))
+
+
+def _of_the_client(q) -> np.ndarray:
+    """
+    Return the one of q and -q that MuJoCo has of a hand that points down.
+
+    Its quaternions go on continuously from one of x near 1, so x stays positive while the hand
+    turns about the vertical by less than half a turn, also where y is the larger one beyond 90
+    degrees: all public data have rx > 0.  Where x is about 0 the largest component decides, so
+    that noise of x alone turns nothing round, and w where that is it: a rotation of less than a
+    quarter turn is told the shorter way.
+    """
+    deciding = np.abs(q).argmax()
+    if deciding in (1, 2) and abs(q[0]) > _ABOUT_0:
+        deciding = 0
+    return -q if q[deciding] < 0 else q
 
 
 def whole_rotation_vector(quaternion) -> np.ndarray:

@@ -24,6 +24,9 @@ from ..ingest.transform_intake import TransformIntake
 from ..ingest.wire import JointReader, read_transforms, wire_transform
 
 
+MOST_ANSWERS = 64  # remembered, several times what is asked about one image
+
+
 class HeardTransforms:
     """
     Transforms as an Observer asks for them; `now_s` explains what was refused lately.
@@ -82,6 +85,8 @@ class HeardTransforms:
                 found = question(*about), None
             except TransformLookupError as error:
                 found = None, (str(error), error.reason)
+            if len(self._answers) >= MOST_ANSWERS:  # nothing moves, as in a bag without /tf
+                self._answers.clear()
             self._answers[key] = found
         answer, missing = found
         if missing is not None:

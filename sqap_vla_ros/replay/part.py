@@ -10,23 +10,40 @@ one of a clock that was not set yet, years before all others.
 from __future__ import annotations
 
 from contextlib import closing
+from weakref import WeakKeyDictionary
 
 from ..ingest.stamps import duration_text
+
+_FOUND = WeakKeyDictionary()  # {recording: {(image_topic, episode): when its first image came}}
 
 
 def first_image_ns(recording, image_topic: str, episode) -> int:
     """Return when an episode's first image came in; its beginning where there is none."""
     if episode.number is not None:  # of a data set, whose times are those of its images
         return episode.start_ns
+    known, key = _FOUND.setdefault(recording, {}), (image_topic, episode)
+    if key not in known:
+        known[key] = _looked_for(recording, image_topic, episode)
+    return known[key]
+
+
+def _looked_for(recording, image_topic, episode) -> int:
     with closing(recording.messages({image_topic}, episode.start_ns, episode.end_ns)) as found:
         return next((message.time_ns for message in found), episode.start_ns)
+
+
+def counted_from(recording, image_topic: str, episode, options) -> int:
+    """Return from when on an episode's images are counted; no image is looked for in vain."""
+    if not options.start_s and options.end_s is None:
+        return episode.start_ns
+    return first_image_ns(recording, image_topic, episode)
 
 
 def window(recording, image_topic: str, episode, options) -> tuple[int, int]:
     """Return the times from which to which images of an episode are looked at, ns."""
     if not options.start_s and options.end_s is None:
         return episode.start_ns, episode.end_ns
-    first_ns = first_image_ns(recording, image_topic, episode)
+    first_ns = counted_from(recording, image_topic, episode, options)
     begin_ns = first_ns + round(options.start_s * 1e9) if options.start_s else episode.start_ns
     if options.end_s is None:
         return begin_ns, episode.end_ns

@@ -19,7 +19,7 @@ import numpy as np
 from .answers import Store
 from .asking import Asked
 from .looking import Look, Looking, LookOptions
-from .part import first_image_ns, window
+from .part import counted_from, window
 from .results import Results, Robot
 from .unanswered import check_answerable
 from .variants import Variants
@@ -82,7 +82,7 @@ class Replay:
         """Return about how many images will be looked at, by their times."""
         counts = {topic.name: topic.count for topic in self.recording.topics}
         recording, topic = self.recording, self.topics.images[self.looking.main]
-        whole = sum(each.end_ns - first_image_ns(recording, topic, each)
+        whole = sum(each.end_ns - counted_from(recording, topic, each, self.looking)
                     for each in recording.episodes)
         indices = self.looking.episodes
         spans = [window(recording, topic, each, self.looking) for index, each in enumerate(

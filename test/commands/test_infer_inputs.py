@@ -30,6 +30,7 @@ def parsed(*words):
     ['--state', '-.02', '3.14,-1E-3', '0', 'DIR'],
     ['--state', '-0.02,3.14,-1e-3,0', 'DIR'], ['DIR', '--state', '-0.02, 3.14, -1e-3, 0,'],
     ['DIR', '--state', '-0.02 3.14 -1e-3 0'], ['DIR', '--stat', '-0.02,3.14', '-1e-3,0'],
+    ['DIR', '--state', '-0.02,', '3.14,', '-1e-3,', '0'],
     ['DIR', '--state=-0.02', '3.14', '-1e-3,0', '--precision', 'fp']])
 def test_a_state_takes_commas_and_spaces_and_begins_with_a_minus(words):
     given = parsed(*words)
@@ -46,6 +47,9 @@ def test_numbers_that_are_none_are_kept_to_be_told_by_name():
     (['DIR', '--state', '-1,x,2'], "--state: '-1,x,2': could not convert string to float: 'x'"),
     (['DIR', '--state'], '--state: expected one argument'),
     (['DIR', '--state', ''], '--state: there is no number in it'),
+    (['DIR', '--state', '1,,2'], "--state: '1,,2': there is no number before a comma"),
+    (['DIR', '--state=,1,2'], "--state: ',1,2': there is no number before a comma"),
+    (['DIR', '--state', '-1', '2, ,3'], "--state: '-1 2, ,3': there is no number before a comma"),
     (['DIR', '--stote', '-1'], 'there is no option --stote (did you mean')])
 def test_a_state_without_numbers_is_one_line(words, text, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A camera that looks on, and one at the wrist: their images together are one observation."""
 
+from array import array
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -287,6 +289,18 @@ def test_a_policy_of_two_cameras_never_sees_one_of_them_twice():
     with pytest.raises(ObservationError, match=(
             'cameras front and wrist show one picture, .* are front/image and wrist/image')):
         scene.observer(shown=('front', 'wrist')).observe(picture(), 'go')
+
+
+@pytest.mark.parametrize('kind', [bytes, lambda data: np.frombuffer(data, np.uint8),
+                                  lambda data: array('B', data)])
+def test_pictures_are_compared_in_whatever_their_bytes_came(kind):
+    """Those of a bag are NumPy arrays, of images as of JPEG, whose lengths differ."""
+    history = ImageHistory()
+    for data in (b'123456', b'1234'):
+        history.add(SimpleNamespace(header=picture().header, data=kind(data)))
+    for data, is_there in ((b'123456', True), (b'1234', True), (b'1235', False), (b'1', False),
+                           (b'', False), (b'123457', False)):
+        assert history.has(SimpleNamespace(data=kind(data))) is is_there
 
 
 def test_of_two_topics_of_one_device_one_may_be_a_picture_behind():

@@ -3,6 +3,7 @@
 """The state that checkpoints of others take, by the names of its values."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +70,41 @@ def test_a_hand_that_points_down_has_one_rotation_vector_and_not_two():
         for sign in (1, -1):
             values = pose_values([0, 0, 0], sign * q)
             assert values['rx'] == pytest.approx(np.pi + tilt), 'beyond pi, and never -pi'
+
+
+def rotation_vector(q):
+    values = pose_values([0, 0, 0], q)
+    return [values[name] for name in ('rx', 'ry', 'rz')]
+
+
+@pytest.mark.parametrize('client', [
+    (3.1, 0.1, 0.1), (2.25, -2.32, 0.14), (2.1, -2.2, 0.1), (1.5, -2.887, -0.3),
+    (1.5, 2.88, -0.3), (1.13, -3.2, 0.1), (0.0, 0.1, 0.5), (-0.2, 0.1, -1.0), (-0.3, 0.0, 0.02)])
+def test_a_rotation_vector_is_that_of_the_data_on_both_sides_of_90_degrees(client):
+    q = Rotation.from_rotvec(client).as_quat()
+    for sign in (1, -1):
+        np.testing.assert_allclose(rotation_vector(sign * q), client, atol=1e-9)
+
+
+def test_noise_of_a_hand_that_is_turned_half_round_turns_nothing_round():
+    for noise in (-0.05, 0.0, 0.05):
+        q = np.array([noise, 0.9, 0.0, 0.02])
+        assert rotation_vector(q)[1] == pytest.approx(np.pi, abs=0.1)
+
+
+def test_a_hand_that_turns_about_the_vertical_is_that_of_robosuite():
+    """Its arm, its quat2axisangle, as LIBERO's client calls it: no sign of its own is chosen."""
+    mujoco, robosuite = pytest.importorskip('mujoco'), pytest.importorskip('robosuite')
+    from robosuite.utils.transform_utils import quat2axisangle
+    model = mujoco.MjModel.from_xml_path(str(
+        Path(robosuite.__file__).parent / 'models/assets/robots/panda/robot.xml'))
+    data = mujoco.MjData(model)
+    for turned in (-2.0, -1.6, 0.0, 1.6, 2.0):
+        data.qpos[:7] = [0, np.pi / 16, 0, -np.pi / 2 - np.pi / 3, 0, np.pi - 0.2,
+                         np.pi / 4 + turned]
+        mujoco.mj_kinematics(model, data)
+        q = data.body('right_hand').xquat[[1, 2, 3, 0]]
+        np.testing.assert_allclose(rotation_vector(q), quat2axisangle(q.copy()), atol=1e-9)
 
 
 def test_joints_are_told_raw_or_with_the_other_sign_and_in_order():

@@ -13,13 +13,15 @@ from observer_scene import (
     CAMERA, camera_info, joint_state, NOW_NS, OPTIONS, picture, SECOND)
 import pytest
 from sqap_vla_ros.errors import ObservationError
-from sqap_vla_ros.geometry.transform_buffer import Pose
+from sqap_vla_ros.geometry.transform_buffer import Pose, TransformLookupError
 from sqap_vla_ros.observation import STATE_NAMES
 from sqap_vla_ros.recordings.recording import Episode
+from sqap_vla_ros.replay.heard import HeardTransforms, MOST_ANSWERS
 from sqap_vla_ros.replay.looking import Looking, LookOptions
 from sqap_vla_ros.replay.part import told_beginning
 from sqap_vla_ros.replay.pictures import Pictures
 from sqap_vla_ros.replay.results import Images
+from sqap_vla_ros.replay.run import Replay
 
 ONE_FRAME = replace(OPTIONS, end_effector_frames=('hand',), max_image_change=0.0)
 OTHER = said('pour the milk')
@@ -160,6 +162,36 @@ def test_a_part_counts_from_the_first_image_whatever_came_in_before():
     assert told_beginning(recording, IMAGE, recording.episodes[0]) == (
         '--start and --end count from the first image, which came in at '
         f'{NOW_NS * 1e-9 + 0.004:.3f} s, 7.004 s behind the first message (made)')
+
+
+class Asked(MadeRecording):
+    """Counts how often something was looked for."""
+
+    count = 0
+
+    def messages(self, *about):
+        self.count += 1
+        return super().messages(*about)
+
+
+@pytest.mark.parametrize('parts, looked, images', [
+    ({}, 0, 10), ({'episodes': (1,)}, 0, 5), ({'start_s': 0.2}, 2, 2), ({'end_s': 0.1}, 2, 5)])
+def test_the_first_image_is_looked_for_once_where_times_count_from_it(parts, looked, images):
+    episodes = [Episode(str(at), NOW_NS + at * SECOND, NOW_NS + at * SECOND + 250 * MS)
+                for at in (0, 1)]
+    recording = Asked(beginning() + ticks(5) + ticks(5, start_ns=NOW_NS + SECOND), episodes)
+    replay = Replay(recording, TOPICS, replace(LookOptions({'': ONE_FRAME}, ''), **parts),
+                    None, (), {}, None)
+    assert abs(replay.expected() - images) <= 1 and replay.expected()
+    assert recording.count == looked
+
+
+def test_what_is_asked_about_poses_is_not_remembered_for_ever():
+    heard = HeardTransforms(None)
+    for stamp_ns in range(1000):
+        with pytest.raises(TransformLookupError):
+            heard.lookup('base', 'hand', stamp_ns)
+    assert len(heard._answers) <= MOST_ANSWERS
 
 
 def test_a_silent_camera_lets_the_policy_start_over():

@@ -41,6 +41,9 @@ def recording(lacks=(), copies=()):
         if index not in lacks:
             messages.append(of_the_wrist(index, index in copies))
         messages += tick(index)
+    for _, topic, message in messages:
+        if topic in (IMAGE, WRIST):  # as rosbags has them
+            message.data = np.frombuffer(bytes(message.data), np.uint8)
     return MadeRecording(messages)
 
 
