@@ -123,10 +123,21 @@ class McapFile:
 
     def _records(self, block):
         at, length, form = block.place
-        content = memoryview(os.pread(self._file.fileno(), length, at))
+        content = memoryview(_at(self._file.fileno(), length, at))
         if form == LOOSE:
             return content
         head = chunk_head(content[HEAD.size:])
         begin = HEAD.size + head.data_at
         data = content[begin:begin + head.data_size]
         return (chunk_beginning if form == BEGINNING else chunk_records)(head, data)
+
+
+def _at(file: int, size: int, place: int) -> bytes:
+    """Return what lies at a place, less at the end of the file; one call may give less."""
+    found = os.pread(file, size, place)
+    while 0 < len(found) < size:
+        more = os.pread(file, size - len(found), place + len(found))
+        if not more:
+            break
+        found += more
+    return found

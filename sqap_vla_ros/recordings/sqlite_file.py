@@ -75,12 +75,12 @@ class SqliteFile:
                 yield Raw(row.time_ns, row.topic, data)
 
     def _together(self, rows) -> Iterator[tuple]:
-        """Return (number, data) of rows by one question, if they lie in their order."""
+        """Yield (number, data) of rows by one question, asked late, if they lie in their order."""
         numbers = [row.number for row in rows]
         if self._pages or not rows or numbers != sorted(numbers):
-            return iter(())
+            return
         topics = {row.topic for row in rows}
-        return self._data.execute(
+        yield from self._data.execute(
             'SELECT id, data FROM messages WHERE id BETWEEN ? AND ? AND topic_id IN '
             f'({", ".join("?" * len(topics))}) ORDER BY id', (numbers[0], numbers[-1], *topics))
 

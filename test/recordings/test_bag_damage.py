@@ -62,6 +62,31 @@ def test_rows_are_found_in_the_pages_as_the_database_tells_them(tmp_path):
         assert [pages.data(row) for row in rows] == [data for *_, data in LONG]
 
 
+@pytest.mark.parametrize('lost', [0, 7])
+def test_a_message_with_a_damaged_page_costs_itself_alone_even_the_first(tmp_path, lost):
+    wanted = [(topic, time_ns, said(chr(65 + number) * 40000))
+              for number, (topic, time_ns, _) in enumerate(messages(16))]
+    path = write_database(tmp_path / 'a.db3', wanted)
+    content = bytearray(path.read_bytes())
+    page = content.index(bytes([65 + lost]) * 3000) // 4096 + 3
+    content[page * 4096:page * 4096 + 4] = b'\0\x98\x96\x7f'  # the next page is none
+    path.write_bytes(content)
+    recording = BagRecording(path)
+    assert read_all(recording) == wanted[:lost] + wanted[lost + 1:]
+    assert 'the data of 1 messages is damaged' in recording.losses[0]
+
+
+@pytest.mark.parametrize('form', ['plain chunks', 'loose'])
+def test_a_file_system_that_gives_less_than_was_asked_for_is_asked_again(
+        tmp_path, form, monkeypatch):
+    from sqap_vla_ros.recordings import mcap_file
+    path, pread = WRITERS[form](tmp_path / 'bag'), mcap_file.os.pread
+    monkeypatch.setattr(mcap_file.os, 'pread', lambda file, size, place: pread(
+        file, -(-size // 2), place))
+    recording = BagRecording(path)
+    assert read_all(recording) == LONG and not recording.losses
+
+
 def test_a_database_that_was_left_while_it_was_written_to_is_read_with_its_log(tmp_path):
     import sqlite3
     path = write_database(tmp_path / 'a.db3', LONG[:40])
