@@ -15,7 +15,7 @@ from dataclasses import fields
 from launch.actions import Shutdown
 from launch_ros.actions import Node
 from sqap_vla_ros.demo.options import BLANK_IMAGE
-from sqap_vla_ros.evaluate.simulated_robot import parameters_of, topics_of
+from sqap_vla_ros.evaluate.simulated_robot import is_wrist, parameters_of, topics_of
 from sqap_vla_ros.options import description, plain_default
 from sqap_vla_ros.ros.launching.arguments import (
     Argument, OVERRIDES, typed, vla_arguments)
@@ -23,6 +23,7 @@ from sqap_vla_ros.ros.launching.nodes import describe, rviz, vla_node
 from sqap_vla_ros.ros.launching.robot import robot_of
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
 from sqap_vla_ros.sim.options import WRIST_CAMERA
+from sqap_vla_ros.sim.units import COMMAND_SCALES
 
 # argument: parameter of the simulator; `task`, because the node has a topic `instruction`
 SIMULATOR = {'task': 'instruction', **{name: name for name in (
@@ -49,32 +50,40 @@ def text_of(item):
         str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def settings(given, topics):
+def settings(given, cameras):
     """
     Return the simulator's parameters; raises ConfigError for values that make no sense.
 
-    topics: of several cameras, as topics_of returns them; {} for one.
+    cameras: names of those that the policy sees, none for one of any name.
     """
     values = {item: typed(SETTINGS[item], given[name]) for name, item in SIMULATOR.items()}
-    values['wrist_camera'] = WRIST_CAMERA if topics else ''
+    values['wrist_camera'] = WRIST_CAMERA if any(map(is_wrist, cameras)) else ''
     SimSettings(**{name: tuple(value) if isinstance(value, list) else value
                    for name, value in values.items()})
     return {name: value for name, value in values.items() if value != []}  # which has no type
+
+
+def limits_of(kind, given):
+    """Return the limits of a kind of commands that were not given, as texts of arguments."""
+    limits = COMMAND_SCALES[kind].limits
+    return {name: str(value) for name, value in {
+        'max_linear_speed': limits.linear, 'max_angular_speed': limits.angular}.items()
+        if not given[name]}
 
 
 def start(context, given):
     """Return the node, with image checks off where a blank image is shown, and the simulator."""
     cameras = tuple(given['cameras'].replace(',', ' ').split())
     topics = topics_of(cameras)
-    simulator = settings(given, topics)
+    simulator = settings(given, cameras)
     is_blank = given['control'] == 'blank-image'
     unchecked = {name: str(value) for name, value in {
         **parameters_of(cameras), **(BLANK_IMAGE if is_blank else {})}.items()}
     robot = robot_of({
         **{name: argument.default for name, argument in NODE.items()},
         **{name: text for name, text in given.items() if name in NODE},
-        **topics, **FIXED, **unchecked, 'use_sim_time': given['lockstep'],
-        'lockstep': given['lockstep']})
+        **topics, **FIXED, **unchecked, **limits_of(simulator['command_kind'], given),
+        'use_sim_time': given['lockstep'], 'lockstep': given['lockstep']})
     return [vla_node(robot), *rviz(robot, given['rviz']), Node(
         package='sqap_vla_ros', executable='libero_sim_node', name='libero_sim',
         output='screen', on_exit=[Shutdown()], parameters=[simulator])]

@@ -109,7 +109,7 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     config: the checkpoint's CheckpointConfig.  frames: directory for recorded images, None for
     none.
     """
-    from sqap_vla_ros.evaluate.simulated_robot import parameters_of, topics_of
+    from sqap_vla_ros.evaluate.simulated_robot import is_wrist, parameters_of, topics_of
     from sqap_vla_ros.sim.options import WRIST_CAMERA
     from sqap_vla_ros.sim.units import COMMAND_SCALES, CONTROL_PERIOD_S
     python, space = [sys.executable, '-m'], config.action_space
@@ -132,14 +132,16 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
         'episodes': options.episodes, 'seed': options.seed, 'max_steps': options.max_steps,
         'image_every': space.execute_steps * round(space.dt / CONTROL_PERIOD_S),
         'command_kind': space.kind, 'image_listeners': 1 if frames is None else 2}
-    if topics:
+    if any(map(is_wrist, config.cameras)):
         simulator['wrist_camera'] = WRIST_CAMERA
     if config.instructions:
         simulator['instructions'] = list(config.instructions)
     listens = {**({'frames': str(frames)} if frames else {}),
-               **({'further_cameras': list(config.cameras[1:])} if topics else {})}
+               **({'further_cameras': list(config.cameras[1:])} if config.cameras[1:] else {})}
+    of_first = [f'image:={topics[f"{name}/image"]}' for name in config.cameras[:1]]
+    arguments = [*_parameters(listens), *(part for rule in of_first for part in ('-r', rule))]
     return {
-        'recorder': recorder + (['--ros-args', *_parameters(listens)] if listens else []),
+        'recorder': recorder + (['--ros-args', *arguments] if arguments else []),
         'vla_node': [*python, 'sqap_vla_ros.ros.vla.node', '--ros-args', '--params-file',
                      str(config_file('libero_sim.yaml')), *_parameters(policy),
                      *(part for pair in topics.items() for part in ('-r', ':='.join(pair)))],

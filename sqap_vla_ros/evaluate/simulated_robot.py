@@ -53,23 +53,23 @@ def check_cameras(names) -> None:
 
 def parameters_of(names) -> dict[str, float]:
     """
-    Return the parameters of vla_node that the camera on the hand needs, of several cameras.
+    Return the parameters of vla_node that the camera on the hand needs, of cameras with names.
 
     It shows the hand itself, without a sensor's noise, and what comes near changes its brightness.
     """
-    return {f'{name}.max_image_change': 0.0 for name in names
-            if len(names) > 1 and is_wrist(name)}
+    return {f'{name}.max_image_change': 0.0 for name in names if is_wrist(name)}
 
 
 def topics_of(names) -> dict[str, str]:
     """
-    Return {topic of one of several cameras: the topic on which libero_sim_node has it}.
+    Return {topic of a camera with a name: the topic on which libero_sim_node has it}.
 
-    names: of cameras, as the checkpoint has them.  Raises as check_cameras does.
+    names: of cameras, as the checkpoint has them, none for one of any name.  Raises as
+    check_cameras does.
     """
     check_cameras(names)
     return {f'{name}/{topic}': f'wrist/{topic}' if is_wrist(name) else topic
-            for name in names for topic in ('image', 'camera_info')} if len(names) > 1 else {}
+            for name in names for topic in ('image', 'camera_info')}
 
 
 def as_the_benchmark_shows_it(observation: Observation) -> Observation:

@@ -126,6 +126,21 @@ def test_a_checkpoint_of_two_cameras_is_shown_both(tmp_path):
     assert 'wrist_camera' not in ''.join(one['simulator']) and '-r' not in one['vla_node']
 
 
+@pytest.mark.parametrize('cameras, topic', [
+    (('front',), 'image'), (('wrist',), 'wrist/image'), (('wrist', 'front'), 'wrist/image'),
+    (('front', 'wrist'), 'image')])
+def test_pictures_are_those_of_the_first_camera_and_one_may_have_a_name(tmp_path, cameras, topic):
+    config = SimpleNamespace(**{**vars(CONFIG), 'cameras': cameras})
+    commands = node_commands(options_for(tmp_path), config, tmp_path)
+    policy, simulator = commands['vla_node'], commands['simulator']
+    assert f'cameras:={json.dumps(cameras)}' in policy
+    assert f'{cameras[0]}/image:={topic}' in policy
+    assert ('wrist_camera:="robot0_eye_in_hand"' in simulator) == ('wrist' in cameras)
+    assert ('wrist.max_image_change:=0.0' in policy) == ('wrist' in cameras)
+    assert commands['recorder'][-2:] == ['-r', f'image:={topic}']
+    assert ('further_cameras' in ''.join(commands['recorder'])) == (len(cameras) > 1)
+
+
 def test_tokens_of_two_cameras_are_counted_together(tmp_path):
     records, lines = Records(), [('selection', '', 40), ('further_selection', 'wrist', 24),
                                  ('selection', '', 30), ('further_selection', 'wrist', 34)]

@@ -236,8 +236,19 @@ def test_a_checkpoint_of_two_cameras_is_shown_the_hands_too(load):
     assert (overrides['cameras'], overrides['wrist.max_image_change']) == (['full', 'wrist'], 0.0)
     assert {'full/image': 'image', 'full/camera_info': 'camera_info',
             'wrist/image': 'wrist/image'}.items() <= dict(made['vla_node']['remappings']).items()
-    one, = nodes(started(load('libero.launch.py')))['libero_sim_node']['parameters']
-    assert one['wrist_camera'] == ''
+    for cameras, wrist, on in (('', '', None), ('front', '', 'image'),
+                               ('hand', 'robot0_eye_in_hand', 'wrist/image')):
+        made = nodes(started(load('libero.launch.py'), cameras=cameras))
+        assert made['libero_sim_node']['parameters'][0]['wrist_camera'] == wrist
+        assert dict(made['vla_node']['remappings']).get(f'{cameras}/image') == on
+
+
+@pytest.mark.parametrize('given, expected', [
+    ({}, (0.5, 4.5)), ({'command_kind': 'delta'}, (2.0, 18.75)),
+    ({'command_kind': 'delta', 'max_linear_speed': '0.3'}, (0.3, 18.75))])
+def test_no_action_of_a_kind_is_cut_off_unless_it_is_asked_for(load, given, expected):
+    overrides = nodes(started(load('libero.launch.py'), **given))['vla_node']['parameters'][-1]
+    assert (overrides['max_linear_speed'], overrides['max_angular_speed']) == expected
 
 
 @pytest.mark.parametrize('given, told', [

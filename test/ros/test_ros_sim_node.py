@@ -112,6 +112,16 @@ def test_listeners_that_never_come_are_told_and_not_waited_for(simulator, policy
     assert '1 of 5 image_listeners subscribe to /image after 1 s' in told[0]
 
 
+def test_who_listens_to_the_hands_camera_alone_is_waited_for_there(simulator):
+    node = simulator(wrist_camera='robot0_eye_in_hand')
+    assert node._sensors.image.topic_name == '/image'
+    node.create_subscription(Image, 'wrist/image', print, 10)
+    give_up_at = time.monotonic() + 5
+    while node._sensors.image.topic_name != '/wrist/image' and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    assert node._sensors.image.topic_name == '/wrist/image'
+
+
 def test_a_tick_carries_one_stamp_and_the_poses_of_the_environment(simulator, policy):
     double, node = policy(), simulator(max_steps=9)
     node.run()

@@ -35,8 +35,9 @@ class DemoRecorder(Node):
     """
     Listens to both nodes.
 
-    Parameters: frames: directory for images, empty to leave them out.  further_cameras: names of
-    those that the policy sees besides the first.
+    Parameters: frames: directory for images, empty to leave them out; those on `image`, to be
+    remapped to the first camera of the policy.  further_cameras: names of those that it sees
+    besides.
     """
 
     def __init__(self, **node_arguments):

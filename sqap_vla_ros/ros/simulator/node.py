@@ -130,9 +130,9 @@ class LiberoSimNode(Node):
 
     def _wait_for_listeners(self) -> None:
         """Wait until as many nodes get the images as are told; warn of those that do not come."""
-        wanted, image = self.settings.image_listeners, self._sensors.image
+        wanted = self.settings.image_listeners
         give_up_at = time.monotonic() + self.settings.policy_timeout_s
-        while image.get_subscription_count() < wanted:
+        while (image := self._sensors.image).get_subscription_count() < wanted:
             if time.monotonic() > give_up_at:
                 self.get_logger().warning(
                     f'{image.get_subscription_count()} of {wanted} image_listeners subscribe to '

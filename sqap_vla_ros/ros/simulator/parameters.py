@@ -79,8 +79,9 @@ class SimSettings:
     image_height: int = option(256, 'Image height [px].', 16, 2048)
     image_every: int = option(4, 'Control steps from one image to the next.', 1, 100)
     image_listeners: int = option(
-        0, 'Subscriptions to image to wait for before the first episode, up to policy_timeout_s: '
-        'what discovers the simulator later does not see its first images.', 0, 100)
+        0, 'Subscriptions to image (or to wrist/image, where it has more) to wait for before the '
+        'first episode, up to policy_timeout_s: what discovers the simulator later does not see '
+        'its first images.', 0, 100)
     base_frame: str = option(
         'base', 'TF frame of the robot base, in which twists are expressed.')
     end_effector_frame: str = option('end_effector', 'TF frame of the end effector.')

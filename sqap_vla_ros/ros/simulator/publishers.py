@@ -81,8 +81,9 @@ class SimPublishers:
 
     @property
     def image(self) -> Publisher:
-        """Return the publisher of the main camera's images."""
-        return self._main.image
+        """Return the publisher of images to which most listen, the main camera's among equals."""
+        images = [camera.image for camera in (self._main, self._wrist) if camera]
+        return max(images, key=lambda publisher: publisher.get_subscription_count())
 
     def send_static(self, stamp: Time) -> None:
         """Latch what does not move in an episode: cameras, the hand, the world."""
