@@ -157,7 +157,7 @@ class ActionChunk:
     actions: float32 [T, A] in the units of the checkpoint's action space, row i is meant for
     stamp_ns + i * dt.  dt: seconds.  names: one name a column.  stamp_ns: of the image that is
     answered.  timings: milliseconds by stage.  selection: the visual tokens kept, None without
-    pruning.
+    pruning.  doubts: what of the observation was unlike what the policy was trained on, in words.
     """
 
     actions: np.ndarray
@@ -166,6 +166,7 @@ class ActionChunk:
     stamp_ns: int
     timings: dict[str, float]
     selection: TokenSelection | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def end_effector_state(position, quaternion_xyzw, gripper_open: float) -> np.ndarray:

@@ -344,8 +344,9 @@ class Policy:
         self._step += 1
         chosen = None if selection is None else TokenSelection(
             self.grid, outcome.kept, outcome.reason, self._config.model.images)
-        return self._outputs.chunk(
+        chunk = self._outputs.chunk(
             actions, observation.stamp_ns, _timings(clock, outcome.timings), chosen)
+        return dataclasses.replace(chunk, doubts=inputs.state_doubts(observation.state))
 
     def _distance(self, *views: CameraView) -> np.ndarray:
         """Return how far each visual token of images is from a protected point, see geometry."""

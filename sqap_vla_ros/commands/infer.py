@@ -184,6 +184,8 @@ def print_answer(args, policy, chunk) -> None:
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
           f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
     print_rows('actions', chunk.names, chunk.actions)
+    for doubt in chunk.doubts:
+        print(f'note           {doubt}')
     space = config.action_space
     if config.declares_actions and not space.needs:  # absolute ones tell where, not how fast
         commands = space.commands(chunk.actions)

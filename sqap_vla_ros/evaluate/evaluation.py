@@ -28,7 +28,7 @@ from ..errors import ConfigError
 from ..ingest.state import check_state, state_of
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
-from ..sim.sensors import GRIPPER_JOINT
+from ..sim.sensors import GRIPPER_JOINT, HAND_FRAME, WORLD_FRAME
 from ..support.files import check_output, make_directory, saving_to, write_whole
 from ..support.locks import Lock
 from ..support.progress import Progress as Shown
@@ -123,7 +123,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     config = with_options(source.config, options.policy)
     check_action_space(config.action_space)
     check_cameras(config.cameras)
-    check_state(state_of(config), GRIPPER_JOINT)
+    check_state(state_of(config), GRIPPER_JOINT, (WORLD_FRAME, HAND_FRAME))
     for doubt in image_doubts(config):
         print(f'note: {doubt}')
     record = config.quantization

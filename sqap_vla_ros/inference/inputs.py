@@ -16,6 +16,7 @@ from ..model.oft import OFTHeadConfig
 from ..model.prompt import Prompt
 from ..observation import STATE_NAMES
 
+FAR = 0.5  # of its range, by which a value may lie outside before it is doubted
 _USUAL = range(18, 65)  # tokens of OpenVLA's question, for up to about forty words
 
 
@@ -117,6 +118,12 @@ class ModelInputs:
         mean, std = self._stats['state_mean'], self._stats['state_std']
         return torch.from_numpy((np.asarray(state, np.float32) - mean) / std)[None]
 
+    def state_doubts(self, state) -> tuple[str, ...]:
+        """Return in words which values of a state [S], raw, are far from all training data."""
+        if not self.state_names or 'state_low' not in self._stats:
+            return ()
+        return far_from_bounds(self.state_names, np.asarray(state, np.float64), self._stats)
+
     def noise(self, given, step: int) -> torch.Tensor | None:
         """
         Return what a diffusion head begins with, [1, T, A] (DDPM: [1, 100, T, A]).
@@ -150,6 +157,23 @@ def within_bounds(state: np.ndarray, stats: dict) -> np.ndarray:
     low, high = stats['state_low'], stats['state_high']
     scaled = 2.0 * (state - low) / (high - low + stats['epsilon']) - 1.0
     return np.clip(np.where(stats['state_mask'], scaled, state), -1.0, 1.0)
+
+
+def far_from_bounds(names, state: np.ndarray, stats: dict) -> tuple[str, ...]:
+    """
+    Return in words which values [S] lie beyond their range by more than half of it.
+
+    names: of the values.  stats: see within_bounds, which clips them; a value without a range
+    tells nothing.
+    """
+    low, high = stats['state_low'], stats['state_high']
+    beyond = np.maximum(low - state, state - high)
+    is_far = stats['state_mask'] & (high > low) & (beyond > FAR * (high - low))
+    return tuple(
+        f'the state has {names[index]} {state[index]:.4g}, far outside the training data '
+        f'({low[index]:.4g} .. {high[index]:.4g}), and is clipped: compare state_base_frame, '
+        'state_end_effector_frame and joints with what the data set tells'
+        for index in np.flatnonzero(is_far))
 
 
 def noise_shape(head) -> tuple[int, ...] | None:

@@ -62,6 +62,11 @@ class ObserverOptions:
         """Return the options out of anything that has attributes of these names."""
         return cls(**{item.name: getattr(config, item.name) for item in fields(cls)})
 
+    @property
+    def state_frames(self) -> tuple[str, str]:
+        """Return in which frame a data set of others tells a pose, and the frame that it is of."""
+        return self.state_base_frame, self.state_end_effector_frame
+
     def parameter(self, name: str) -> str:
         """Return what a parameter of this camera is called, such as wrist.camera_frame."""
         return f'{self.camera}.{name}' if self.camera else name
@@ -104,7 +109,7 @@ class Observer:
         cameras by name.  shown: names of the cameras that a policy of several sees.  Raises
         ConfigError if the policy asks for a state that cannot be built.
         """
-        check_state(state_names, options.gripper_joint)
+        check_state(state_names, options.gripper_joint, options.state_frames)
         self._state = StateObserver(state_names, heard, transforms)
         self._waiting = waiting
         self._main = CameraObserver(options, heard, transforms)

@@ -22,14 +22,16 @@ from ..errors import ConfigError
 from ..observation import end_effector_state, STATE_NAMES
 
 _ABOUT_0 = 0.1  # an x of a quaternion that says nothing: 12 degrees from a half turn about y
+_FRAMES = ('state_base_frame', 'state_end_effector_frame')
 _OF_GRIPPER = frozenset((GRIPPER, GRIPPER_POSITION, f'-{GRIPPER_POSITION}'))
 
 
-def check_state(names: Sequence[str], gripper_joint: str) -> None:
+def check_state(names: Sequence[str], gripper_joint: str, frames: Sequence[str]) -> None:
     """
     Raise ConfigError for a state that no robot tells, or not without a parameter.
 
-    gripper_joint: the parameter of that name.
+    gripper_joint: the parameter of that name.  frames: state_base_frame and
+    state_end_effector_frame, which have no default for the pose of a data set of others.
     """
     if is_undeclared(names):
         raise ConfigError(
@@ -40,6 +42,15 @@ def check_state(names: Sequence[str], gripper_joint: str) -> None:
     if not gripper_joint and _OF_GRIPPER.intersection(names):
         raise ConfigError('parameter gripper_joint is empty, but the policy needs to know how '
                           'far the gripper is open: name its joint in joint_states')
+    told = [name for name in names if name in POSE_NAMES]
+    missing = [parameter for parameter, frame in zip(_FRAMES, frames) if not frame]
+    if told and missing and tuple(names) != STATE_NAMES:
+        raise ConfigError(
+            f'the policy is told {" ".join(told)} of the end effector, in the frames of the data '
+            f'set that it was trained on, and {" and ".join(missing)} '
+            f'{"is" if len(missing) == 1 else "are"} empty: name the frames in TF that stand as '
+            "the data set's do (LIBERO's: its world, and the hand as it is turned there; "
+            'docs/inputs.md), or base_frame and the first of end_effector_frames where those do')
 
 
 def state_of(config) -> tuple[str, ...]:

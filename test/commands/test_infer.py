@@ -127,11 +127,13 @@ def test_of_several_cameras_it_says_what_each_keeps(capsys):
     path, images = golden_oft.directory('oft_tiny'), []
     for name in golden_oft.CAMERAS['oft_tiny']:
         images += ['--image', f'{name}={golden_data.GOLDEN / f"oft_tiny_case0_{name}.png"}']
-    state = ','.join(map(str, golden_oft.expected('oft_tiny', 0)['state']))
+    values = golden_oft.expected('oft_tiny', 0)['state']
+    state = ','.join(map(str, [99.0, *values[1:]]))
     assert main(['infer', str(path), *images, '--instruction', 'stack', f'--state={state}',
                  '--keep', '301', '--camera-budget', 'each', '--warm-up', '0']) == 0
-    assert '301 of 512 visual tokens from layer 3 on (full 151, wrist 150), ' in (
-        capsys.readouterr().out)
+    told = capsys.readouterr().out
+    assert '301 of 512 visual tokens from layer 3 on (full 151, wrist 150), ' in told
+    assert re.search(r'\nnote +the state has \w+ 99, far outside the training data \(', told)
 
 
 def test_what_is_pruned_at_another_layer_is_printed_with_that_layer(own, tmp_path, capsys):

@@ -21,6 +21,7 @@ from sqap_vla_ros.ingest.told_state import told_state
 from sqap_vla_ros.observation import end_effector_state, STATE_NAMES
 
 LIBERO = STATES['libero']
+BASE = {'state_base_frame': 'base', 'state_end_effector_frame': 'hand'}
 QUATERNIONS = st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(
     lambda q: np.linalg.norm(q) > 0.1)
 
@@ -45,7 +46,7 @@ def test_libero_is_told_as_its_own_client_tells_it():
     assert state.dtype == np.float64
     np.testing.assert_allclose(state, [
         0.35 - 0.66, 0.1, 0.55 + 0.912, 3.075083, 0.0310832, 0.0575501, 0.03, -0.03], atol=2e-6)
-    plain = scene.observe(state_names=LIBERO)[0].state
+    plain = scene.observe(state_names=LIBERO, **BASE)[0].state
     np.testing.assert_allclose(plain[:3], [0.35, 0.1, 0.55])
     np.testing.assert_allclose(plain[3:6], [0, 0, np.pi / 6], atol=1e-12)
 
@@ -131,7 +132,7 @@ def test_a_state_of_which_a_part_is_missing_late_or_absurd_is_none(names, change
     scene.heard.joints = JointHistory(['grip', 'elbow'])
     scene.heard.joints.add(joint_state(NOW_NS + late_ms * 10**6, **joints))
     with pytest.raises(ObservationError, match=text):
-        scene.observe(state_names=names, require_localization=False, **changes)
+        scene.observe(state_names=names, require_localization=False, **{**BASE, **changes})
 
 
 def test_our_own_checkpoints_are_told_what_they_always_were():
@@ -151,10 +152,22 @@ def test_a_state_that_nobody_declared_moves_nothing():
             'deployment.json, "state": "libero" or a list of 14 names out of x y z, qx')):
         Scene().observe(state_names=names)
     with pytest.raises(ConfigError, match='gripper_joint is empty'):
-        check_state(LIBERO, '')
-    check_state(('x', 'joint:elbow'), '')
+        check_state(LIBERO, '', ('world', 'hand'))
+    check_state(('x', 'joint:elbow'), '', ('world', 'hand'))
     assert not is_undeclared(LIBERO) and not is_undeclared(())
     assert replace(OPTIONS).state_base_frame == ''
+
+
+@pytest.mark.parametrize('frames, text', [
+    ({}, 'state_base_frame and state_end_effector_frame are empty: name the frames in TF'),
+    ({'state_base_frame': 'world'}, 'set that it was trained on, and state_end_effector_frame is'),
+    ({'state_end_effector_frame': 'tool'}, 'is told x y z rx ry rz of .* state_base_frame is e')])
+def test_a_pose_of_a_data_set_of_others_is_told_in_no_frame_by_default(frames, text):
+    """Its z would be that above the base, where LIBERO's is above the floor."""
+    with pytest.raises(ConfigError, match=text):
+        Scene().observe(state_names=LIBERO, **frames)
+    for names in (STATE_NAMES, ('joint:elbow', 'gripper'), ()):
+        check_state(names, 'grip', ('', ''))
 
 
 @pytest.mark.parametrize('told, text', [

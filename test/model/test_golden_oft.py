@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """OpenVLA-OFT stage by stage against what the official code computes; see golden/README.md."""
+from dataclasses import replace
 from functools import lru_cache
 import hashlib
 
@@ -8,6 +9,7 @@ import golden_oft
 import numpy as np
 import pytest
 from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.inference.inputs import far_from_bounds
 from sqap_vla_ros.inference.outputs import unnormalise
 from sqap_vla_ros.model.diffusion import (
     clipped_ddim_steps, leading_times, noise_schedule, rounded_schedule)
@@ -56,6 +58,30 @@ def test_a_chunk_is_what_the_robot_is_sent(variant, case):
         golden_oft.observation(variant, case), golden_oft.noise(variant, case))
     np.testing.assert_allclose(chunk.actions, golden_oft.expected(variant, case)['actions'],
                                rtol=0, atol=1e-4)
+
+
+def test_a_state_far_from_the_training_data_is_clipped_as_officially_and_told():
+    policy = golden_oft.loaded('oft_tiny')
+    low, high = (policy.statistics[f'state_{side}'] for side in ('low', 'high'))
+    bound, ranged = low + 0.0, high - low
+    bound[1] = high[1]
+    far = bound + [-0.51, 0.51, -0.49, 0, 0, 0, 0, 0] * ranged
+    assert not policy.inputs.state_doubts(bound) and not policy.inputs.state_doubts(high)
+    seen = golden_oft.observation('oft_tiny', 0)
+    plain, told = (policy.infer(replace(seen, state=state)) for state in (bound, far))
+    np.testing.assert_array_equal(told.actions, plain.actions)
+    assert not plain.doubts and len(told.doubts) == 2
+    for axis, doubt in enumerate(told.doubts):
+        assert doubt.startswith(
+            f'the state has {policy.state_names[axis]} {far[axis]:.4g}, far outside the training '
+            f'data ({low[axis]:.4g} .. {high[axis]:.4g}), and is clipped: ')
+
+
+def test_a_value_that_never_changes_or_is_not_normalised_is_not_doubted():
+    stats = {'state_low': np.zeros(3), 'state_high': np.array([0.0, 1.0, 1.0]),
+             'state_mask': np.array([True, False, True])}
+    doubt, = far_from_bounds('abc', np.full(3, 9.0), stats)
+    assert 'has c 9, ' in doubt
 
 
 @pytest.mark.parametrize('variant', ['oft_tiny', 'oft_tiny_aloha'])

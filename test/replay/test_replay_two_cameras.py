@@ -18,7 +18,8 @@ from sqap_vla_ros.replay.variants import VariantOptions, Variants
 
 WRIST, COUNT, PERIOD = '/wrist', 4, 50
 TWO = replace(TOPICS, images={'full': IMAGE, 'wrist': WRIST}, infos={'full': INFO, 'wrist': INFO})
-EYE = replace(OPTIONS, end_effector_frames=('hand',), max_image_change=0.0, tf_timeout=0.0)
+EYE = replace(OPTIONS, end_effector_frames=('hand',), state_base_frame='base',
+              state_end_effector_frame='hand', max_image_change=0.0, tf_timeout=0.0)
 LOOKING = LookOptions(
     {'full': replace(EYE, camera='full', camera_frame='camera'),
      'wrist': replace(EYE, camera='wrist', camera_frame='wrist')},

@@ -125,7 +125,7 @@ class PairPolicy(KnownPolicy):
     def infer(self, observation):
         chunk = super().infer(observation)
         kept, patches = np.array([1, 3, 17, 20, 31]), 16
-        return replace(chunk, selection=TokenSelection(
+        return replace(chunk, doubts=('far off',), selection=TokenSelection(
             (4, 4), kept, np.uint8([1, 0, 1, 2, 0]), images=len(kept[kept >= patches]) and 2))
 
 
@@ -153,6 +153,7 @@ def test_a_policy_of_two_cameras_is_asked_about_its_first_and_tells_what_it_kept
     assert kept[-1].header.frame_id == 'camera' and drawn[-1].header.frame_id == 'camera'
     assert drawn[-1].height > drawn[-1].width * 48 // 64, 'with a legend of what was kept'
     assert world.node._observer._twins._shown == ('wrist', 'front')
+    world.until(lambda: world.says('inference', 'far off'), meanwhile=look)
     wrist.front_looks = False
     world.until(lambda: world.says('commands', 'camera front: no image on /image for more than'),
                 meanwhile=look)
@@ -172,6 +173,8 @@ def oft():
     ({'state': 'libero'}, {}, "takes the cameras ['full', 'wrist'] (deployment.json), the "
      'parameter cameras has []: full, wrist are missing'),
     ({'state': 'libero'}, {'cameras': ('full', 'wrist')}, 'parameter gripper_joint is empty'),
+    ({'state': 'libero'}, {'cameras': ('full', 'wrist'), 'gripper_joint': 'finger'},
+     'and state_base_frame and state_end_effector_frame are empty'),
     ({}, {'cameras': ('full', 'wrist')}, 'a state of 8 values, and nothing says what they are: '
      'write it into its deployment.json, "state": "libero" or a list of 8 names'),
     ({'cameras': ['wrist', 'front']}, {'cameras': ('full', 'wrist')}, 'front is missing')])

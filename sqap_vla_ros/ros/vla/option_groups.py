@@ -24,10 +24,9 @@ class InputOptions:
         ('tool0',), 'TF frames to protect; the first is the one that is commanded.')
     state_base_frame: str = option(
         '', "TF frame in which a data set of others tells the end effector's pose, such as "
-        "LIBERO's world, for policies whose state has it; empty: base_frame.")
+        "LIBERO's world; policies whose state has it are refused while it is empty.")
     state_end_effector_frame: str = option(
-        '', 'TF frame whose pose that is, turned as the data set has it; empty: the first of '
-        'end_effector_frames.')
+        '', 'TF frame whose pose that is, turned as the data set has it; likewise.')
     cameras: tuple = option(
         (), 'Names of several cameras: camera wrist has the topics wrist/image and '
         'wrist/camera_info, and parameters of its own such as wrist.camera_frame, which are as '

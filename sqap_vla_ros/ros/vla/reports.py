@@ -55,8 +55,8 @@ class Reports:
             found = ERROR, 'crashed: ' + answer.problem.splitlines()[-1]
         elif answer.chunk is None:
             found = ERROR, answer.problem
-        elif answer.warnings:
-            found = WARN, '; '.join(answer.warnings)
+        elif answer.warnings or answer.chunk.doubts:
+            found = WARN, '; '.join((*answer.warnings, *answer.chunk.doubts))
         else:
             found = OK, 'answering'
         if found != self.answered:  # times are told once a second: they cost more to compute
