@@ -62,9 +62,9 @@ def test_tuning_runs_a_prompt_of_every_kind_and_nothing_is_tuned_after_it(monkey
     policy, runs = golden_data.load('openvla', keep=30), []
     lengths, embed = policy.inputs.prompt_lengths('go'), policy.model.embed
 
-    def noted(visual, token_ids, state):
+    def noted(visual, token_ids, *rest):
         runs.append((token_ids.shape[1], tuning._mode() == 'settled'))
-        return embed(visual, token_ids, state)
+        return embed(visual, token_ids, *rest)
     monkeypatch.setattr(policy.model, 'embed', noted)
     policy.runner.tune(lengths, policy.selection)
     tuned = [tokens for tokens, is_settled in runs if not is_settled]

@@ -30,7 +30,7 @@ def kernels_turns():
     """Return the constant of the selection kernel, whose module needs triton."""
     pytest.importorskip('triton', reason='triton is not installed')
     from sqap_vla_ros.tokens.triton_choice import _turns
-    return _turns, (2, 3, 'index', torch.device('cpu'))
+    return _turns, (2, 3, 'index', 1, torch.device('cpu'))
 
 
 @pytest.mark.parametrize('name', [*SHARED, 'select._turns'])

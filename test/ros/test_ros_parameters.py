@@ -38,7 +38,8 @@ def asked_for(tmp_path, monkeypatch):
             return SimpleNamespace(warm_up=lambda: None)
         monkeypatch.setattr('sqap_vla_ros.policy.load_policy', load_policy)
         monkeypatch.setattr('sqap_vla_ros.policy.declared', lambda *_: SimpleNamespace(
-            action_space=ActionSpace(), cameras=()))
+            action_space=ActionSpace(), cameras=(),
+            model=SimpleNamespace(images=1, state_dim=0)))
         load_configured_policy(NodeConfig.from_parameters(
             {'checkpoint': str(tmp_path), **parameters}))
         return found[0]

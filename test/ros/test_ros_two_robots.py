@@ -116,7 +116,7 @@ def test_the_overlay_of_the_camera_that_the_policy_sees_has_no_name():
     check_quality(Named(given), config)  # it is not known yet which that is
     for camera in config.cameras:
         with pytest.raises(ConfigError, match=f'/vla_node/{camera}/overlay.*for no topic'):
-            check_quality(Named(given), config, camera)
+            check_quality(Named(given), config, (camera,))
     with pytest.raises(ConfigError, match='/vla_node/front/overlay.*did you mean /vla_node/over'):
         check_quality(Named({'/vla_node/front/overlay.publisher.depth': 1}),
                       NodeConfig(cameras=('front',)))

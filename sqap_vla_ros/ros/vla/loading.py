@@ -17,9 +17,9 @@ def load_configured_policy(config):
         from sqap_vla_ros.policy import declared, load_policy
         checkpoint = declared(directory, config.policy)
         cameras_seen(config.cameras, checkpoint.cameras, checkpoint.model.images)
+        check_output(checkpoint.action_space.kind, config.output)
         check_state(state_of(checkpoint), config.gripper_joint,
                     (config.state_base_frame, config.state_end_effector_frame))
-        check_output(checkpoint.action_space.kind, config.output)
         policy = load_policy(directory, config.policy)
         policy.warm_up()
     return policy
