@@ -10,6 +10,7 @@ no file says is chosen in oft_constants.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 import logging
 from pathlib import Path
 
@@ -129,9 +130,14 @@ def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[
         **image_options(preprocessor(directory, preprocessor(body.directory, body.content)),
                         deployment.image, source, len(vision_ids(body.content, source))))
     for text in origin_notes(config):
-        _LOG.log(logging.INFO if constants.platform else logging.WARNING, '%s: %s', directory,
-                 text)
+        _tell(logging.INFO if constants.platform else logging.WARNING, f'{directory}: {text}')
     return config, note
+
+
+@lru_cache
+def _tell(level: int, text: str) -> None:
+    """Log a text, once: a directory is opened for its config, and again for its weights."""
+    _LOG.log(level, '%s', text)
 
 
 def _head(shapes: Shapes, tensors: RenamedReader, parts: Mapping[str, Path], content: dict,

@@ -182,10 +182,12 @@ def test_named_cameras_say_how_many_images_there_are(oft):
     assert (config.model.images, config.cameras) == (3, ('top', 'left', 'hand'))
 
 
-def test_a_data_set_without_a_known_name_is_told_by_its_sizes(oft):
+def test_a_data_set_without_a_known_name_is_told_by_its_sizes_once(oft, caplog):
     source = open_checkpoint(renamed(oft(), 'my_robot'))
     assert source.config.model.head.chunk_length == 8
     assert 'a state of 8 values, which fits no other' in source.config.origins['images']
+    assert open_checkpoint(source.path).config.origins == source.config.origins
+    assert caplog.text.count('which fits no other') == 1
     assert source.config.state_names[0] == 'state_0'  # what they are is no matter of sizes
 
 
