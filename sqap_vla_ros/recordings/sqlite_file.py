@@ -80,9 +80,11 @@ class SqliteFile:
         if self._pages or not rows or numbers != sorted(numbers):
             return
         topics = {row.topic for row in rows}
-        yield from self._data.execute(
+        found = self._data.execute(
             'SELECT id, data FROM messages WHERE id BETWEEN ? AND ? AND topic_id IN '
             f'({", ".join("?" * len(topics))}) ORDER BY id', (numbers[0], numbers[-1], *topics))
+        for each in found:  # `yield from` would close it, after the file if nobody reads on
+            yield each
 
     def times(self, block: Block) -> list[tuple[int, int]]:
         """Return (time, channel) of the messages of a block as they lie in the file."""

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags that are damaged, odd or none: what can be read is read, and the rest is told."""
 
+import gc
+
 from made_bags import messages, read_all, said, START_NS, write_database, write_mcap
 import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
@@ -60,6 +62,18 @@ def test_rows_are_found_in_the_pages_as_the_database_tells_them(tmp_path):
         assert [row.number for row in rows] == list(range(1, 81))
         assert [row.time_ns for row in rows] == [time_ns for _, time_ns, _ in LONG]
         assert [pages.data(row) for row in rows] == [data for *_, data in LONG]
+
+
+def test_a_database_that_is_left_in_the_middle_is_closed_without_a_word(tmp_path, monkeypatch):
+    said_of = []
+    monkeypatch.setattr('sys.unraisablehook', said_of.append)
+    recording = BagRecording(write_database(tmp_path / 'a.db3', LONG))
+    found = recording.messages(['/a', '/b'])
+    assert next(found).data == LONG[0][2]
+    recording.close()
+    del found
+    gc.collect()
+    assert not said_of
 
 
 @pytest.mark.parametrize('lost', [0, 7])
