@@ -196,8 +196,8 @@ def print_answer(args, policy, chunk) -> None:
         frame = f' in frame {space.frame}' if space.is_cartesian else ''
         print(f'               (m/s and rad/s{frame}, before any limit; open: 0 closed .. 1)')
     if not config.declares_actions:
-        print('               (deltas a step, in the units of the data set; no action_space is '
-              'declared, so no robot can be driven)')
+        print('               (in the units of the data set; what they mean to a robot is not '
+              'declared: without an action_space none can be driven)')
 
 
 def by_camera(config, selection) -> str:

@@ -61,16 +61,17 @@ def arranged(images: Sequence[tuple[str, str]], cameras: Sequence[str], count: i
     if unknown:
         raise ConfigError(f'--image {unknown[0]}=...: there is no camera {unknown[0]!r}'
                           f'{nearest(unknown[0], cameras)}: {takes} ("cameras" in its '
-                          'deployment.json names them)')
+                          'deployment.json, or in config.json of a converted one, names them)')
     if count > 1 and not cameras:
         raise ConfigError(f'{takes}, and does not say of which cameras: write their names as '
-                          '"cameras" into its deployment.json')
+                          '"cameras" into its deployment.json, or into config.json of a '
+                          'converted one')
     if len(images) != count:
         usage = ' '.join(f'--image {name}=FILE' for name in cameras) or '--image FILE'
         raise ConfigError(
             f'--image is given {len(images)} time{"s" if len(images) > 1 else ""}, and {takes}: '
             f'give {usage}, or, if it is an OpenVLA-OFT, correct "images" under "oft" in its '
-            'deployment.json')
+            'deployment.json, and convert it again if it is converted')
     paths = dict(images)
     return [paths[name] for name in cameras] if images[0][0] and cameras else [
         path for _, path in images]

@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..support.validation import nearest
 
 POSE_NAMES = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'rx', 'ry', 'rz', 'roll', 'pitch', 'yaw')
+QUATERNION = POSE_NAMES[3:7]
 GRIPPER, GRIPPER_POSITION, JOINT = 'gripper', 'gripper_position', 'joint:'
 STATES = {'libero': ('x', 'y', 'z', 'rx', 'ry', 'rz', GRIPPER_POSITION, f'-{GRIPPER_POSITION}')}
 _KNOWN = (*POSE_NAMES, GRIPPER, GRIPPER_POSITION, f'-{GRIPPER_POSITION}')
@@ -57,11 +58,19 @@ def state_names(told, count: int | None = None) -> tuple[str, ...]:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise ConfigError, with the nearest one, for a name that no value of a state has."""
+    """Raise ConfigError for a name that no value has, one given twice, or half a quaternion."""
     for name in names:
         if name not in _KNOWN and not joint_of(name):
             raise ConfigError(f'state: {name!r} is no value of a robot{nearest(name, _KNOWN)}: '
                               f'use {VOCABULARY}')
+    doubled = sorted({name for name in names if list(names).count(name) > 1})
+    if doubled:
+        raise ConfigError(f'state names {", ".join(doubled)} more than once: name what each of '
+                          'its values is')
+    lost = [name for name in QUATERNION if name not in names]
+    if lost and set(QUATERNION).intersection(names):
+        raise ConfigError(f'state names a quaternion without {", ".join(lost)}, which is no '
+                          f'rotation: name all of {" ".join(QUATERNION)}')
 
 
 def joint_of(name: str) -> str:

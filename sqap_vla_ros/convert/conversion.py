@@ -19,6 +19,7 @@ from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnreadableError
 from ..formats import Source
 from ..formats.checkpoint import config_to_dict, file_contents
+from ..formats.lora import CONFIG as ADAPTER_CONFIG, WEIGHTS as ADAPTER_WEIGHTS
 from ..formats.tensor_file import layout_bytes
 from ..loading.stream import Stream
 from ..loading.units import empty_model, make_layout, make_record, make_units, Unit, unit_bytes
@@ -156,4 +157,6 @@ def _fingerprint(source: Source) -> str:
     content = [files, sorted((name, str(tensors.dtypes[name]), shape)
                              for name, shape in tensors.shapes.items()),
                config_to_dict(source.config), source.norm_stats]
+    content += [file.with_name(ADAPTER_CONFIG).read_text() for file in tensors.files
+                if file.name == ADAPTER_WEIGHTS]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -66,10 +66,11 @@ def open_cogact(path: Path, directory: Path, content: dict, tokenizer=None) -> S
                                   f'action_model_type, so it is {PARTS["action_model"]}; '
                                   f'{SUPPORTED}')
         raise CheckpointError(f'{source}: base_vlm {base!r} is unknown: this engine loads models '
-                              f'on {sorted(BASES)}')
+                              f'on {sorted(BASES)}: take a CogACT on one of them')
     statistics = directory / 'dataset_statistics.json'
     if not statistics.is_file():
-        raise CheckpointError(f'{statistics} is missing: without it no action has a unit')
+        raise CheckpointError(f'{statistics} is missing: without it no action has a unit: '
+                              'download it')
     stats = by_data_set(read_json(statistics), statistics)
     reader = PickleReader(_weight_file(path, directory))
     other = what_lacks(reader)

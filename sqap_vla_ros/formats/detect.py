@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .checkpoint import read_config, read_json
 from .cogact import open_cogact
+from .deployment import FILE
 from .foreign import check_known, SUPPORTED
 from .oft import is_oft, open_oft
 from .openvla import open_openvla
@@ -54,6 +55,11 @@ def open_checkpoint(path, tokenizer=None) -> Source:
 def _open_own(directory: Path, tokenizer) -> Source:
     """Open a directory that training or conversion wrote; raise CheckpointError."""
     config = read_config(directory)
+    if (directory / FILE).is_file():
+        raise CheckpointError(
+            f'{directory / FILE} lies beside a checkpoint of this package (converted or trained), '
+            'of which only config.json counts: write what it says there, under action_space, '
+            'unnorm_key, cameras, state_names and image, and move this file elsewhere')
     tensors = RenamedReader(SafetensorsReader(directory))
     return Source(
         'sqap_vla_ros', directory, config, tensors, read_json(directory / 'norm_stats.json'),

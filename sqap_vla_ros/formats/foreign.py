@@ -89,6 +89,12 @@ def without_config(find: Find) -> Find:
     return lambda directory, content: [] if content else find(directory, content)
 
 
+def without_weights(find: Find) -> Find:
+    """Return a finder that only looks where there are no safetensors of a model."""
+    return lambda directory, content: (
+        [] if any(directory.glob('model*.safetensors')) else find(directory, content))
+
+
 def entries(*names: str) -> Find:
     """Return a finder of entries in a config.json, all of them, without a model_type or vla."""
     def find(directory: Path, content: dict) -> list[str]:
@@ -174,9 +180,10 @@ SIGNS = (
          'if it is a plain OpenVLA whose adapter is merged, move lora_adapter/ elsewhere'),
     Sign(files('adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'),
          adapter_kind, MERGE + ' (and if it is merged already, move these files elsewhere)'),
-    Sign(either(quantized, files('quantize_config.json', 'quant_config.json')),
+    Sign(either(quantized, without_weights(
+        files('quantize_config.json', 'quant_config.json'))),
          'quantized by another tool', UNQUANTIZED),
-    Sign(files('*.gguf'), 'for llama.cpp', UNQUANTIZED),
+    Sign(without_weights(files('*.gguf')), 'for llama.cpp', UNQUANTIZED),
     Sign(either(says('model_type', 'gr00t'), says('architectures', 'gr00t'),
                 without_config(files('experiment_cfg/'))),
          'a GR00T policy', ELSEWHERE.format('Isaac-GR00T itself')),
@@ -187,11 +194,18 @@ SIGNS = (
                 entries('input_shapes', 'output_shapes')), 'a policy of lerobot', LEROBOT),
     Sign(without_config(files('pretrained_model/', 'train_config.json', 'training_state/',
                               'checkpoints/*/pretrained_model/')), 'a run of lerobot', LEROBOT),
+    Sign(without_config(files('meta/info.json')), 'a data set of lerobot, and no policy',
+         'name a checkpoint here, and the data set to `sqap-vla replay`'),
+    Sign(files('action_decoder*.pt'), 'a UniVLA, whose action decoder this engine does not run',
+         ELSEWHERE.format('UniVLA itself')),
     Sign(entries('paligemma_variant'), 'an openpi checkpoint (pi0), for PyTorch', OPENPI),
+    Sign(without_config(files('_METADATA', 'manifest.ocdbt')),
+         'a folder of parameters of JAX (orbax), as of openpi or octo',
+         ELSEWHERE.format('the code that they came with')),
     Sign(without_config(openpi), 'an openpi checkpoint (pi0)', OPENPI),
     Sign(either(entries('text_processor', 'window_size'), files('example_batch.msgpack')),
          'an Octo', ELSEWHERE.format('octo itself')),
-    Sign(files('saved_model.pb'), 'a model of TensorFlow (as RT-1-X)',
+    Sign(without_weights(files('saved_model.pb')), 'a model of TensorFlow (as RT-1-X)',
          ELSEWHERE.format('TensorFlow')),
     Sign(either(entries('model.vision_backbone_id'), says('model_type', '^prismatic$')),
          'a vision-language model of Prismatic, which answers with words and moves nothing',
@@ -218,9 +232,10 @@ def check_known(directory: Path, content: dict) -> None:
 
 
 def _nearby(directory: Path) -> str:
-    """Return which directories below or above hold a config.json, as ', ...'; '' if none does."""
+    """Return what to name: which directories below or above hold a config.json, if any does."""
     below = sorted(str(path.parent) for pattern in ('*/config.json', 'snapshots/*/config.json')
                    for path in directory.glob(pattern))
     if not below and (directory.parent / 'config.json').is_file():
         below = [str(directory.parent)]
-    return f', name the one that you mean: {", ".join(below[:3])}' if below else ''
+    return (f', name the one that you mean: {", ".join(below[:3])}' if below else
+            ': download a checkpoint into it, or name the directory of one')

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import math
 from pathlib import Path
+import re
 
 from .checkpoint import read_json
 from .foreign import MERGE
@@ -17,9 +18,15 @@ from ..support.validation import is_count, is_number
 
 CONFIG = 'adapter_config.json'
 WEIGHTS = 'adapter_model.safetensors'
+UNSAFE = 'adapter_model.bin'
 PREFIX = 'base_model.model.'
-PLAIN = {'peft_type': 'LORA', 'use_dora': False, 'fan_in_fan_out': False, 'rank_pattern': {},
-         'alpha_pattern': {}}
+_LAYER = re.compile(r'\.lora_[AB]\..*')
+_FILM = re.compile(r'(?<=\d)\.block\.')
+PLAIN = {'peft_type': ('LORA',), 'use_dora': (False,), 'fan_in_fan_out': (False,),
+         'rank_pattern': ({},), 'alpha_pattern': ({},), 'use_qalora': (False,),
+         'layer_replication': ([],), 'trainable_token_indices': ([], {}),
+         # the others (pissa, olora, corda, loftq) change the base model, too
+         'init_lora_weights': (True, False, 'gaussian', 'eva', 'orthogonal')}
 
 
 def with_adapter(base, folder: Path, without: str = '') -> MergedReader:
@@ -32,12 +39,35 @@ def with_adapter(base, folder: Path, without: str = '') -> MergedReader:
     """
     config = read_json(folder / CONFIG)
     if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(f'{folder} has {CONFIG} and no {WEIGHTS}: copy it again, whole')
+        raise CheckpointError(f'{folder} has {CONFIG} and no {WEIGHTS}: {_lacking(folder)}')
     factor = _factor(config, folder / CONFIG)
-    adapter = SafetensorsReader(folder, WEIGHTS)
-    names = {name.removeprefix(PREFIX): name for name in adapter.shapes
-             if not (without and name.removeprefix(PREFIX).startswith(without))}
-    return MergedReader(JoinedReader(folder, [(base, unwrapped(base)), (adapter, names)]), factor)
+    adapter, of_base = SafetensorsReader(folder, WEIGHTS), unwrapped(base)
+    names = {ours.removeprefix(PREFIX): theirs for ours, theirs in unwrapped(adapter).items()}
+    _check_targets(config.get('target_modules'), names, of_base, folder)
+    names = {ours: theirs for ours, theirs in names.items()
+             if not (without and ours.startswith(without))}
+    return MergedReader(JoinedReader(folder, [(base, of_base), (adapter, names)]), factor)
+
+
+def _lacking(folder: Path) -> str:
+    """Return what to do about an adapter without weights that are read here."""
+    if (folder / UNSAFE).is_file():
+        return (f'{UNSAFE} can run code when it is read, and is not: load it where you trust it '
+                'and save it by save_pretrained(..., safe_serialization=True)')
+    return 'copy it again, whole'
+
+
+def _check_targets(targets, names: Iterable[str], of_base: Iterable[str], folder: Path) -> None:
+    """Raise CheckpointError for layers that were adapted, and of which no adapter is there."""
+    adapted = ['.' + _LAYER.sub('', _FILM.sub('.', name)) for name in names]
+    there = [f'.{name.removesuffix(".weight")}' for name in of_base]
+    lost = [target for target in (targets if isinstance(targets, list) else ())
+            if any(name.endswith(f'.{target}') for name in there)
+            and not any(name.endswith(f'.{target}') for name in adapted)]
+    if lost:
+        raise CheckpointError(
+            f'{folder / CONFIG} lists {", ".join(map(str, lost))} in target_modules, and '
+            f'{WEIGHTS} holds no adapter of such a layer: tensors are missing, copy it again')
 
 
 def named_base(folder: Path) -> str:
@@ -49,7 +79,7 @@ def named_base(folder: Path) -> str:
 def _factor(config: dict, source: Path) -> Callable[[int], float]:
     """Return the factor of an adapter by its rank; raise CheckpointError for other than LoRA."""
     odd = {name: config[name] for name, plain in PLAIN.items()
-           if config.get(name) not in (None, plain)}
+           if config.get(name) not in (None, *plain)}
     rank, alpha = config.get('r'), config.get('lora_alpha')
     if odd or not is_count(rank) or rank < 1 or not is_number(alpha):
         raise CheckpointError(

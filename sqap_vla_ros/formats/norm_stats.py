@@ -12,6 +12,8 @@ from ..support.validation import nearest
 
 BOUNDS = {'q01_q99': ('q01', 'q99'), 'min_max': ('min', 'max')}
 EPSILON = 1e-8  # keeps OpenVLA-OFT's values of a constant dimension finite
+AGAIN = ('download the statistics of the checkpoint again, or compute them from the data set that '
+         'it was trained on')
 EXAMPLE = '{"action": {"q01": [...], "q99": [...], "mask": [...]}}'
 _FLAT = ('action', 'actions', 'q01', 'mean', 'norm_stats')
 
@@ -27,6 +29,8 @@ def by_data_set(content: dict, source) -> dict:
         raise CheckpointError(
             f'{source} is flat: it holds {", ".join(map(repr, list(content)[:4]))} where names of '
             f'data sets are expected: put its content under one, {{"my_data": {EXAMPLE}}}')
+    if not content:
+        raise CheckpointError(f'{source} holds no data set: download it again')
     return content
 
 
@@ -88,7 +92,8 @@ def statistics(stats: dict, unnorm_key: str, model: VLAConfig, source: str, file
         raise CheckpointError(_lacking(stats[unnorm_key], source, error)) from error
     std = found.get('state_std', np.ones(1))
     if (mask & (found['low'] > found['high'])).any() or (std <= 0).any():
-        raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be above 0')
+        raise CheckpointError(f'{source}: q01 must not exceed q99 and state std must be '
+                              f'above 0: {AGAIN}')
     return found
 
 
@@ -115,16 +120,18 @@ def _oft_bounds(entry, part: str, width: int, normalization: str, whose: str,
         if len(values[high]) != width:
             raise CheckpointError(
                 f'{source}: {part} has {len(values[high])} values, and {whose} {width}: the files '
-                'belong to different checkpoints, or another unnorm_key is meant')
+                'belong to different checkpoints, or another unnorm_key is meant: choose its key, '
+                'or download all files of one')
         mask = _mask(values, width, source, f'{part} mask')
         found = {'low': _bounds(values[low], mask, source, f'{part} {low}', -1, np.float64),
                  'high': _bounds(values[high], mask, source, f'{part} {high}', 1, np.float64),
                  'mask': mask}
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f'{source}: {part}: {type(error).__name__} {error}: expected '
-                              f'{low}, {high} and mask, {width} values each') from error
+                              f'{low}, {high} and mask, {width} values each: '
+                              f'{AGAIN}') from error
     if (mask & (found['low'] > found['high'])).any():
-        raise CheckpointError(f'{source}: {part}: {low} must not exceed {high}')
+        raise CheckpointError(f'{source}: {part}: {low} must not exceed {high}: {AGAIN}')
     return found
 
 
@@ -150,8 +157,9 @@ def _numbers(values, width: int, source: str, name: str, dtype=np.float32) -> np
     try:
         array = np.asarray(values, dtype)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f'{source}: {name} holds no numbers ({error})') from error
+        raise CheckpointError(f'{source}: {name} holds no numbers ({error}): '
+                              f'{AGAIN}') from error
     if array.shape != (width,) or not np.isfinite(array).all():
         raise CheckpointError(
-            f'{source}: {name} must be {width} finite numbers, found {values}')
+            f'{source}: {name} must be {width} finite numbers, found {values}: {AGAIN}')
     return array

@@ -33,6 +33,8 @@ from ..model.vla import VLAConfig
 
 _LOG = logging.getLogger(__name__)
 STATISTICS = 'dataset_statistics.json'
+MAX_POSITIONS = 2048  # that the decoder was trained for
+MIN_WORDS = 32  # room for the shortest instructions
 PRUNE_LAYER = 3  # the placeholders are zeros in front of block 0: their rows have no content yet
 
 
@@ -75,7 +77,8 @@ def _check_model(content: dict, parts: Mapping[str, Path], source: str) -> None:
     if content.get('model_type') != 'openvla':
         found = ', '.join(path.name for path in parts.values()) or f'"oft" in {FILE}'
         raise CheckpointError(f'{source}: model_type is {content.get("model_type")!r}, and {found}'
-                              ' can only be of an OpenVLA-OFT, whose is "openvla"')
+                              ' can only be of an OpenVLA-OFT, whose is "openvla": download the '
+                              'config.json that came with its weights')
     check_architecture(content, source)
 
 
@@ -116,6 +119,9 @@ def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[
         deployment.oft, [key] if key else sorted(stats), len(deployment.cameras),
         head.get('action_dim'), state['state_dim'], str(directory))
     _check_driving(directory, deployment, constants, parts)
+    rows, cols = model['vision'].grid
+    _check_length(constants, rows * cols, head.get('action_dim') or width_of(
+        stats.get(key), 'action') or 1, file)
     names, note = state_names(constants.platform, deployment.state, state['state_dim'], file)
     config = CheckpointConfig(
         model=VLAConfig(**{
@@ -187,6 +193,18 @@ def _check_driving(directory: Path, deployment: Deployment, constants: Constants
                 f'{{"oft": {{"{flag}": false}}}} into {FILE}')
 
 
+def _check_length(constants: Constants, patches: int, action_dim: int, file: str) -> None:
+    """Raise CheckpointError where images and actions leave no room for words."""
+    room = MAX_POSITIONS - MIN_WORDS - constants.images * patches
+    if constants.chunk_length * action_dim > room:
+        raise CheckpointError(
+            f'{file}: {constants.images} images of {patches} tokens and a chunk of '
+            f'{constants.chunk_length} actions of {action_dim} values do not fit the decoder, '
+            f'which takes {MAX_POSITIONS} tokens with the words: write '
+            + (f'a chunk_length of at most {room // action_dim}' if room >= action_dim else
+               'fewer images') + ' under "oft"')
+
+
 def _check_widths(stats: dict, key: str, parts: Mapping[str, Path], head: dict, state_dim: int,
                   source: str) -> None:
     """Raise CheckpointError for heads of another width than the chosen statistics have."""
@@ -196,4 +214,5 @@ def _check_widths(stats: dict, key: str, parts: Mapping[str, Path], head: dict, 
         if part in parts and found is not None and found != width:
             raise CheckpointError(
                 f'{parts[part]} is for {width} values, and {name} of {key} in {source} has '
-                f'{found}: the files belong to different checkpoints')
+                f'{found}: the files belong to different checkpoints: download all files of '
+                'one')

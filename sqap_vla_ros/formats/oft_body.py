@@ -9,11 +9,13 @@ import os
 from pathlib import Path
 
 from .checkpoint import read_json
+from .foreign import files, HEAD_FILES
 from .lora import CONFIG as ADAPTER_CONFIG, named_base, with_adapter
 from .tensors import INDEX, SafetensorsReader, SINGLE
 from ..errors import CheckpointError
 
 ADAPTER = 'lora_adapter'
+WEIGHTS = (INDEX, SINGLE, 'model-*.safetensors', 'pytorch_model*.bin')
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def open_body(directory: Path, content: dict, base: str | None, has_vision: bool
     content: of config.json, empty if there is none.  base: what deployment.json names.
     has_vision: whether a file of FiLM's brings the vision encoders.
     """
-    has_weights = any((directory / name).is_file() for name in (INDEX, SINGLE))
+    has_weights = any(map(any, map(directory.glob, WEIGHTS)))
     adapter = directory / ADAPTER
     adapter = adapter if (adapter / ADAPTER_CONFIG).is_file() else None
     if has_weights and (base is None or adapter is None):
@@ -52,6 +54,8 @@ def open_body(directory: Path, content: dict, base: str | None, has_vision: bool
             f'{directory} has weights of its own, and deployment.json names the base model '
             f'{folder}: take "base" out if {adapter.name}/ is merged in the weights, else move '
             'these weights elsewhere')
+    if folder.resolve() != directory.resolve():
+        _check_base(folder, adapter)
     return _with_base(folder, adapter, has_vision)
 
 
@@ -62,8 +66,7 @@ def _merged(directory: Path, content: dict, adapter: Path | None, base: str | No
                               f'names the base model {base!r}: take "base" out')
     notes = () if adapter is None else (
         f'{ADAPTER}/ is not read: what it adds is in the weights already, as the trainer leaves '
-        'them; for weights of the base model, write {"oft": {"base": "."}} into '
-        'deployment.json',)
+        'them',)
     return Body(SafetensorsReader(directory), content, directory, notes)
 
 
@@ -80,6 +83,16 @@ def _base_directory(directory: Path, adapter: Path, base: str | None) -> Path:
         f'{directory} has an adapter that is not merged, in {adapter.name}/, and {reason}: '
         'download the base model, and name its directory in deployment.json, such as '
         '{"oft": {"base": "../openvla-7b"}}')
+
+
+def _check_base(folder: Path, adapter: Path) -> None:
+    """Raise CheckpointError for a base model that was trained further and may hold the adapter."""
+    found = files(*HEAD_FILES, f'{ADAPTER}/')(folder, {})
+    if found:
+        raise CheckpointError(
+            f'the base model {folder} of the adapter in {adapter} has {", ".join(found)}, so it '
+            'is an OpenVLA-OFT itself, in which an adapter is merged already: name the directory '
+            'of the plain OpenVLA that the training began with, such as openvla-7b')
 
 
 def _with_base(folder: Path, adapter: Path, has_vision: bool) -> Body:

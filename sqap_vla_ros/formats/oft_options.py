@@ -13,6 +13,7 @@ from ..support.validation import is_count, unknown_names
 
 _CHOICES = {'normalization': NORMALIZATIONS, 'head': READINGS}
 _COUNTS = ('images', 'chunk_length', 'ddim_steps')
+MAX_IMAGES = 4
 _FLAGS = ('film', 'proprio')
 
 
@@ -54,6 +55,9 @@ def read_oft_options(content) -> OFTOptions:
 
 def _wanted(name: str, value) -> str:
     """Return what a key's value should be, or '' if it is."""
+    if name == 'images':
+        return '' if is_count(value) and 0 < value <= MAX_IMAGES else (
+            f'a whole number from 1 to {MAX_IMAGES}')
     if name in _COUNTS:
         return '' if is_count(value) and value > 0 else 'a whole number above 0'
     if name in _CHOICES:

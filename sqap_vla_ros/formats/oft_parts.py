@@ -51,7 +51,7 @@ def find_parts(directory: Path) -> dict[str, Path]:
 def _check_steps(directory: Path, parts: Mapping[str, Path]) -> None:
     """Raise CheckpointError for files whose names tell different steps of the training."""
     steps = {path.name: match[1] for path in parts.values()
-             if (match := re.search(r'--(\d+)_', path.name))}
+             if (match := re.search(r'--(.+)_checkpoint', path.name))}
     if len(set(steps.values())) > 1:
         raise CheckpointError(f'{directory}: {" and ".join(steps)} were saved at different steps '
                               'of the training: take all files of one')
@@ -65,7 +65,8 @@ def check_parts(directory: Path, parts: Mapping[str, Path], options: OFTOptions)
             raise CheckpointError(
                 f'{directory}: deployment.json says {name} {str(flag).lower()}, and '
                 + (f'{part}--*_checkpoint.pt is missing: download it' if flag else
-                   f'{parts[part].name} is there: take one of both out'))
+                   f'{parts[part].name} is there: take {name} out of deployment.json, or move the '
+                   'file elsewhere'))
     if 'action_head' not in parts and options.head != 'tokens':
         raise CheckpointError(
             f'{directory} has {", ".join(path.name for path in parts.values()) or "no heads"} and '
@@ -74,7 +75,8 @@ def check_parts(directory: Path, parts: Mapping[str, Path], options: OFTOptions)
             'deployment.json')
     if 'action_head' in parts and options.head == 'tokens':
         raise CheckpointError(f'{directory}: deployment.json says head "tokens", and '
-                              f'{parts["action_head"].name} is there: take one of both out')
+                              f'{parts["action_head"].name} is there: take head out of '
+                              'deployment.json, or move the file elsewhere')
 
 
 def open_part(path: Path) -> StateReader | SafetensorsReader:
@@ -117,7 +119,8 @@ def check_names(reader, part: str) -> None:
         raise CheckpointError(
             f'{reader.files[0]} is no {part} of OpenVLA-OFT: it has {sorted(names)[:3]}, expected '
             + (f'names that begin with {" or ".join(wanted)}' if part == 'action_head' else
-               'fc1 and fc2, weight and bias of each') + ': copy it again')
+               'fc1 and fc2, weight and bias of each')
+            + ': download it again, and leave it the name that it has there')
 
 
 def _head_prefixes(names) -> dict[str, str]:
@@ -159,7 +162,7 @@ def head_reading(tensors: RenamedReader, parts: Mapping[str, Path]) -> str:
             'which embeds its noise, is missing: download it' if reading == 'diffusion' else
             f'{parts["action_head"]} is no head that diffuses, and '
             f'{parts["noisy_action_projector"].name} belongs to one: the files are of different '
-            'checkpoints')
+            'checkpoints: download all files of one')
     return reading
 
 
@@ -172,7 +175,7 @@ def head_sizes(shapes: Shapes, path: Path) -> dict:
         raise CheckpointError(
             f'{path} gives {action_dim} values from {inputs} inputs, and {action_dim} hidden '
             f'states of the decoder have {action_dim} x {hidden}: it is the head of another '
-            'checkpoint')
+            'checkpoint: download the one that was saved with these weights')
     blocks = shapes.count('head.blocks')
     if blocks != BLOCKS:
         raise CheckpointError(f'{path} has {blocks} residual blocks, an action head of an '

@@ -138,11 +138,14 @@ def statistics(directory: Path, content: dict) -> tuple[dict, str]:
     if not isinstance(given, dict):
         raise CheckpointError(f'{directory / "config.json"}: norm_stats holds a '
                               f'{type(given).__name__}, expected an object by data set')
-    stats = {**by_data_set(given, f'{directory / "config.json"}, norm_stats'),
-             **by_data_set(tuned, path)}
+    for content, source in ((given, f'{directory / "config.json"}, norm_stats'), (tuned, path)):
+        if content:
+            by_data_set(content, source)
+    stats = {**given, **tuned}
     if not stats:
         raise CheckpointError(f'{directory} has neither norm_stats in config.json nor '
-                              'dataset_statistics.json: without them no action has a unit')
+                              'dataset_statistics.json: without them no action has a unit: '
+                              'download the latter')
     return stats, next(iter(tuned)) if len(tuned) == 1 else ''
 
 

@@ -35,6 +35,7 @@ _STORAGES = {f'{name}Storage': dtype for name, dtype in (
 _DAMAGES = (zipfile.BadZipFile, pickle.UnpicklingError, zlib.error, struct.error, OSError,
             EOFError, ValueError, TypeError, AttributeError, LookupError, StopIteration,
             RuntimeError, MemoryError, OverflowError)
+_NESTS = ('state_dict', 'model', 'model_state_dict')  # what may be round a part's tensors
 _LOCAL_HEADER = 30  # bytes of a zip entry's own header, before its name and extra field
 
 
@@ -223,9 +224,12 @@ class StateReader(PickleReader):
     """A .pt file of {name: tensor}, such as one part of a network's state_dict() gives."""
 
     def _named(self, content) -> dict[str, Entry]:
+        for key in _NESTS:
+            inner = content.get(key) if isinstance(content, dict) else None
+            content = inner if inner and _is_state(inner) else content
         if not _is_state(content) or not content:
             raise CheckpointError(f'{self.path} is no part of a network: expected its tensors by '
-                                  f'name, found {_described(content)}')
+                                  f'name, found {_described(content)}: download it again')
         return dict(content)
 
 

@@ -13,7 +13,7 @@ from .foreign import HEAD_FILES, SUPPORTED, UNQUANTIZED
 from .pickles import PickleReader
 from ..errors import CheckpointError
 from ..support.files import nearest_path
-from ..support.resources import bundled_models
+from ..support.resources import bundled_models, is_there
 from ..support.validation import nearest
 
 HUB = re.compile(r'(?:https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/*)?'
@@ -33,9 +33,9 @@ KINDS = {
 
 def check_place(path: Path) -> None:
     """Raise CheckpointError for a path that is no directory, nor a .pt in its run directory."""
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         return
-    if path.is_file() or path.exists():
+    if is_there(path):
         reason = _of_file(path)
         if not reason:
             return

@@ -36,14 +36,15 @@ def cameras_seen(configured, taken, images: int | None = None) -> tuple[str, ...
         raise ConfigError(
             f'the checkpoint takes {images} images, and names {len(taken)} cameras, '
             f'{list(taken)}: write the names of all {images}, in its order, as "cameras" into '
-            'its deployment.json')
+            'its deployment.json, or into config.json of a converted one')
     missing = [name for name in taken if name not in configured]
     if missing:
         raise ConfigError(
             f'the checkpoint takes the cameras {list(taken)} (deployment.json), the parameter '
             f'cameras has {list(configured)}: {", ".join(missing)} '
             f'{"is" if len(missing) == 1 else "are"} missing. Name the cameras as the checkpoint '
-            'does, or correct its deployment.json')
+            'does, or correct "cameras" in its deployment.json, or in config.json of a '
+            'converted one')
     return tuple(taken) or tuple(configured[:1]) or ('',)
 
 

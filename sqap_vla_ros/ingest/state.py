@@ -37,7 +37,8 @@ def check_state(names: Sequence[str], gripper_joint: str, frames: Sequence[str])
         raise ConfigError(
             f'the policy takes a state of {len(names)} values, and nothing says what they are: '
             f'write it into its deployment.json, "state": "libero" or a list of {len(names)} '
-            f'names out of {VOCABULARY}')
+            f'names out of {VOCABULARY} (of a converted one: such a list, as "state_names", into '
+            'its config.json)')
     check_names(names)
     if not gripper_joint and _OF_GRIPPER.intersection(names):
         raise ConfigError('parameter gripper_joint is empty, but the policy needs to know how '

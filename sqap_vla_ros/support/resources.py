@@ -6,6 +6,7 @@ Where the files beside the code are: models, robot configurations and launch fil
 They lie at the repository root for a source tree (also an editable or symlink install), and
 in `<prefix>/share/sqap_vla_ros` once colcon has installed them.
 """
+import os
 from pathlib import Path
 
 from sqap_vla_ros.errors import CheckpointError, ConfigError
@@ -58,10 +59,24 @@ def bundled_models() -> list[str]:
 
 
 def checkpoint_path(text: str) -> Path:
-    """Return the path that a text names: a bundled model where nothing else has its name."""
-    path = Path(text)
-    is_model = not path.exists() and str(path) in bundled_models()
+    """
+    Return the path that a text names: a bundled model where nothing else has its name.
+
+    A ~ before it is the home directory.  Raises CheckpointError for what cannot be looked at.
+    """
+    path = Path(os.path.expanduser(text))
+    is_model = not is_there(path) and str(path) in bundled_models()
     return model_directory(str(path)) if is_model else path
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path exists; raise CheckpointError where that cannot be known."""
+    try:
+        return path.exists()
+    except OSError as error:
+        shown = str(path) if len(str(path)) < 100 else f'{str(path)[:100]}...'
+        raise CheckpointError(f'{shown} cannot be looked at ({error.strerror}): name a directory '
+                              'that can be read') from error
 
 
 def named_checkpoint(text: str) -> Path:
@@ -71,7 +86,7 @@ def named_checkpoint(text: str) -> Path:
     Raises CheckpointError, with the nearest model, for one word that names nothing.
     """
     path = checkpoint_path(text)
-    return path if path.exists() or len(path.parts) > 1 else model_directory(text)
+    return path if is_there(path) or len(path.parts) > 1 else model_directory(text)
 
 
 def config_file(name: str) -> Path:

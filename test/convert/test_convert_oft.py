@@ -68,6 +68,16 @@ def test_a_converted_checkpoint_equals_quantizing_in_memory(variant, scheme, tmp
     assert_same(tmp_path / 'out', in_memory(task.source, scheme))
 
 
+def test_an_adapter_that_is_weighted_otherwise_is_another_original(tmp_path):
+    path = shutil.copytree(golden_oft.directory('oft_tiny'), tmp_path / 'oft')
+    (path / 'deployment.json').write_text('{"oft": {"base": "."}}')
+    before = Task(open_checkpoint(path), QuantScheme('w4a4')).in_words()
+    golden_data.edit(path / 'lora_adapter/adapter_config.json',
+                     lambda config: config.update(lora_alpha=32))
+    after = Task(open_checkpoint(path), QuantScheme('w4a4')).in_words()
+    assert {name for name in before if before[name] != after[name]} == {'source'}
+
+
 @pytest.mark.parametrize('variant', ['oft_tiny_aloha', 'oft_tiny_diffusion'])
 def test_a_rotated_copy_answers_as_the_official_code(variant, tmp_path):
     """From the copy alone: its cameras, state, bounds and prompt are those of the original."""

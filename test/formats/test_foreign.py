@@ -12,6 +12,7 @@ from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import CheckpointError, ObservationError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.policy import load_policy
+from sqap_vla_ros.support.resources import checkpoint_path
 from tiny_checkpoint import save_tiny_checkpoint
 import torch
 
@@ -76,6 +77,9 @@ def test_an_openvla_oft_that_is_not_whole_moves_no_arm(tmp_path, capsys, names, 
     (None, ('adapter_config.json', 'adapter_model.safetensors'), 'LoRA adapter.*merge it'),
     (None, ('params/_METADATA', 'assets/droid/norm_stats.json'), 'assets/, params/.*openpi'),
     (None, ('pretrained_model/config.json',), 'pretrained_model/.*lerobot'),
+    (None, ('meta/info.json', 'data/x'), 'meta/info.json.*data set of lerobot.*sqap-vla replay'),
+    (None, ('_METADATA', 'manifest.ocdbt'), '_METADATA, manifest.ocdbt.*orbax'),
+    ({'model_type': 'openvla'}, ('action_decoder.pt', INDEX), 'action_decoder.pt, .* a UniVLA'),
     ])
 def test_other_families_are_told_by_name(tmp_path, config, names, found):
     path = write(tmp_path / 'other', config, *names)
@@ -83,9 +87,23 @@ def test_other_families_are_told_by_name(tmp_path, config, names, found):
         open_checkpoint(path)
 
 
+def test_a_stray_file_of_another_tool_does_not_matter_beside_whole_shards(tmp_path):
+    path = golden_data.copy_of('openvla', tmp_path)
+    for name in ('x.gguf', 'saved_model.pb', 'quant_config.json'):
+        (path / name).write_bytes(b'{}')
+    assert open_checkpoint(path).family == 'openvla'
+
+
+def test_a_deployment_json_that_would_not_count_is_refused(tmp_path):
+    save_tiny_checkpoint(tmp_path)
+    (tmp_path / 'deployment.json').write_text('{"cameras": ["wrist"]}')
+    with pytest.raises(CheckpointError, match='only config.json counts: write .* state_names and'):
+        open_checkpoint(tmp_path)
+
+
 @pytest.mark.parametrize('names, found', [
-    ((), 'it holds nothing and no config.json; this engine'),
-    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json; '),
+    ((), 'it holds nothing and no config.json: download a .* of one; this engine'),
+    (('notes.txt', 'b/c', 'a', 'd'), 'it holds a, b/, d and 1 more and no config.json: download'),
     (('snapshots/abc/config.json',), 'no config.json, name the one .*snapshots/abc; this engine')])
 def test_a_directory_that_is_none_is_told_by_what_it_holds(tmp_path, names, found):
     with pytest.raises(CheckpointError, match=f'other is not a checkpoint: .*{found}'):
@@ -122,6 +140,15 @@ def test_a_path_that_is_misspelt_gets_the_nearest(tmp_path, monkeypatch, name, t
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=told):
         open_checkpoint(name)
+
+
+def test_a_home_directory_is_meant_and_a_name_that_no_disk_takes_is_told(monkeypatch, tmp_path):
+    save_tiny_checkpoint(tmp_path / 'own')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert checkpoint_path('~/own') == tmp_path / 'own'
+    for look in (checkpoint_path, open_checkpoint):
+        with pytest.raises(CheckpointError, match=r'xx\.\.\. cannot be looked at \(File name'):
+            look('x' * 300)
 
 
 def test_a_bundled_model_is_found_by_its_name_alone(tmp_path, monkeypatch, capsys):

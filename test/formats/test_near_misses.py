@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'near_misses.md'
 CURES = re.compile(
-    'run it by|take a|take the|download|convert it by|merge it|name |move |put |save it|delete|'
-    'did you mean|choose|compute|known are|it holds|leave|take one|write them|give --image|'
-    'different checkpoints|another checkpoint')
+    r'(?:[:;,] |\()(?:and |or |if [^:;,]*, )?'
+    r'(?:download|take|write|give|name|move|put|leave|merge|convert it by|run it by|copy it again|'
+    r"compute|choose one|get it by|load it where|save it|did you mean '|delete)")
 
 
 @pytest.fixture(scope='module')

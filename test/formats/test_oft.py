@@ -132,7 +132,7 @@ def test_heads_are_read_with_and_without_the_wrapper_of_their_trainer(oft):
         state = torch.load(path / name, weights_only=True)
         plain = {key.removeprefix('module.'): tensor for key, tensor in state.items()}
         nested = {f'_orig_mod.{key}': tensor for key, tensor in state.items()}
-        torch.save(plain if name == HEAD else nested, path / name)
+        torch.save(plain if name == HEAD else {'state_dict': nested, 'step': 5}, path / name)
     plain = open_checkpoint(path).tensors
     assert all(torch.equal(tensor, plain.read(name)) for name, tensor in zip(names, wrapped))
     assert 'lm_head.weight' not in plain.shapes and 'head.lm_head.weight' not in plain.shapes
@@ -270,6 +270,20 @@ def other_step(path):
     (path / STATE).rename(path / 'proprio_projector--50000_checkpoint.pt')
 
 
+def empty_statistics(path):
+    golden_data.edit(path / 'dataset_statistics.json', lambda stats: stats.clear())
+
+
+def swapped_files(path):
+    (path / HEAD).rename(path / 'x')
+    (path / STATE).rename(path / HEAD)
+    (path / 'x').rename(path / STATE)
+
+
+def latest_head(path):
+    (path / HEAD).rename(path / 'action_head--latest_checkpoint.pt')
+
+
 def without(name):
     return lambda path: (path / name).unlink()
 
@@ -277,6 +291,8 @@ def without(name):
 @pytest.mark.parametrize('damage, says', [
     (two_heads, '2 files of its action_head, .*150000.*50000.*leave the one'),
     (other_step, '150000_checkpoint.pt and proprio_projector--50000.*different steps'),
+    (latest_head, 'head--latest_checkpoint.pt and proprio_projector--150000.*different steps'),
+    (without('model.safetensors.index.json'), '2 shards such as .* without .*index.json: down'),
     (without(HEAD), 'no action_head--.*download it, or.*"head": "tokens"'),
     (without('dataset_statistics.json'), 'dataset_statistics.json is missing.*no units'),
     (damaged_head, '7 values from 320 inputs.*7 x 64.*another checkpoint'),
@@ -287,7 +303,12 @@ def without(name):
     (aloha_part(STATE), 'is for 14 values, and proprio of libero_spatial_no_noops .* has 8'),
     (film_as_head, f'{HEAD} is no action_head.*model. or noise_predictor'),
     (plain_vision, 'no FiLM layers.*trained without FiLM'),
-    (still_state, 'no value that ever changes'), (no_state_statistics, 'proprio: KeyError'),
+    (still_state, 'no value that ever changes'),
+    (no_state_statistics, 'proprio: KeyError.*: download the statistics of the checkpoint again'),
+    (empty_statistics, 'dataset_statistics.json holds no data set: download it again'),
+    (swapped_files, 'is no action_head.*download it again, and leave it the name'),
+    (lambda path: golden_data.edit(path / 'config.json', lambda c: c.pop('model_type')),
+     'model_type is None, .*: download the config.json that came with'),
     (without('config.json'), 'config.json is missing: copy the directory')])
 def test_files_that_do_not_belong_together_are_refused(oft, damage, says):
     path = oft()
@@ -364,14 +385,44 @@ def test_an_adapter_is_added_to_the_base_model_that_is_named(oft, tmp_path, rslo
     assert any('4 weights of' in note for note in source.notes)
 
 
+@pytest.mark.parametrize('holds', [HEAD, 'lora_adapter/adapter_config.json'])
+def test_a_base_that_holds_an_adapter_already_is_refused(oft, tmp_path, holds):
+    path, base = unmerged(oft, tmp_path)
+    golden_data.recipe().write_json(path / 'deployment.json', {'oft': {'base': '../base'}})
+    (base / holds).parent.mkdir(exist_ok=True)
+    shutil.copy(path / holds, base / holds)
+    with pytest.raises(CheckpointError, match=f' has {holds.split("/")[0]}/?, so it is an '):
+        open_checkpoint(path)
+
+
+def test_names_of_an_adapter_may_have_the_wrapper_of_its_trainer(oft):
+    path = oft(says={'oft': {'base': '.'}})
+    file = path / 'lora_adapter/adapter_model.safetensors'
+    adapter, plain = load_file(file), open_checkpoint(path).tensors
+    file.unlink()  # a link
+    save_file({f'module.{name}': tensor for name, tensor in adapter.items()}, file)
+    name = 'llm.layers.0.self_attn.q_proj.weight'
+    assert torch.equal(open_checkpoint(path).tensors.read(name), plain.read(name))
+
+
 @pytest.mark.parametrize('changes, says', [
     ({'use_dora': True}, "'use_dora': True.*plain LoRA: merge it first"),
+    ({'init_lora_weights': 'pissa_niter_16'}, 'pissa_niter_16.*plain LoRA: merge it first'),
+    ({'target_modules': ['q_proj', 'down_proj']}, 'lists down_proj in .*copy it again'),
     ({'r': 8}, 'says r 8, an adapter in .* has 32'),
     ({'peft_type': 'IA3'}, 'IA3.*merge it first')])
 def test_an_adapter_that_is_no_plain_lora_is_refused(oft, tmp_path, changes, says):
     path, _ = unmerged(oft, tmp_path, **changes)
     golden_data.recipe().write_json(path / 'deployment.json', {'oft': {'base': '../base'}})
     with pytest.raises(CheckpointError, match=says):
+        open_checkpoint(path)
+
+
+def test_an_adapter_that_could_run_code_is_not_read(oft):
+    path = oft(says={'oft': {'base': '.'}})
+    file = path / 'lora_adapter/adapter_model.safetensors'
+    file.rename(file.with_suffix('.bin'))
+    with pytest.raises(CheckpointError, match='model.bin can run.*safe_serialization=True'):
         open_checkpoint(path)
 
 
@@ -406,7 +457,10 @@ def test_the_adapter_of_encoders_that_films_file_replaces_is_not_read(oft, tmp_p
     ('oft_tiny', {'head': 'tokens'}, 'head "tokens", and action_head--150000'),
     ('oft_tiny', {'ddim_steps': 10}, 'deployment.json: oft: ddim_steps is 10, and this head does'),
     ('oft_tiny_diffusion', {'ddim_steps': 60}, 'deployment.json: oft: .*at most the 50 of'),
-    ('oft_tiny', {'images': 0}, 'images is 0, expected a whole number above 0'),
+    ('oft_tiny', {'images': 0}, 'images is 0, expected a whole number from 1 to 4'),
+    ('oft_tiny', {'images': 5}, 'images is 5, expected a whole number from 1 to 4'),
+    ('oft_tiny', {'chunk_length': 1000}, '1000 actions of 7 values do not fit .* at most [12]'),
+    ('oft_tiny', {'chunk_length': 0}, 'chunk_length is 0, expected a whole number above 0'),
     ('oft_tiny', {'normalization': 'q01'}, "normalization is 'q01', expected one of"),
     ('oft_tiny', {'chunk': 8}, "unknown keys 'chunk'"),
     ('oft_tiny', {'base': '../x'}, 'x has no config.json: download the base model')])

@@ -174,6 +174,8 @@ def test_a_pose_of_a_data_set_of_others_is_told_in_no_frame_by_default(frames, t
     ('liber', r"preset 'liber' is unknown \(did you mean 'libero'\?\): there are \['libero'\], "),
     (['x', 'y'], r'state names 2 values \(x y\), the network takes 8'),
     (['x'] * 7 + ['griper'], r"'griper' is no value of a robot \(did you mean 'gripper'\?\)"),
+    (['x', 'y', 'y', 'x', *LIBERO[3:7]], 'state names x, y more than once'),
+    (['x', 'y', 'z', 'qx', 'qy', 'qz', 'gripper', 'roll'], 'a quaternion without qw, which'),
     (['joint:'] * 8, "'joint:' is no value"), (['-x'] * 8, "'-x' is no value of a robot"),
     (8, 'state is 8, expected a list of 8 names'), ([1] * 8, r'expected a list of 8 names')])
 def test_a_state_that_is_told_wrongly_is_refused_with_what_to_write(told, text):
