@@ -110,12 +110,12 @@ def test_a_hand_that_turns_about_the_vertical_is_that_of_robosuite():
 
 def test_joints_are_told_raw_or_with_the_other_sign_and_in_order():
     scene = scene_with(grip=0.01, elbow=-1.25, wrist=2.5)
-    names = ('joint:wrist', '-joint:elbow', 'gripper', '-gripper_position', 'joint:wrist')
+    names = ('joint:wrist', '-joint:elbow', 'gripper', '-gripper_position', '-joint:wrist')
     assert joints_of(names, 'grip') == ('grip', 'wrist', 'elbow')
     assert joints_of(('x', 'joint:elbow'), '') == ('elbow',) and joints_of((), 'grip') == ()
     scene.buffer = scene.forget('hand').buffer  # no pose is asked for
     state = scene.observe(state_names=names, require_localization=False)[0].state
-    np.testing.assert_array_equal(state, [2.5, 1.25, 0.25, -0.01, 2.5])
+    np.testing.assert_array_equal(state, [2.5, 1.25, 0.25, -0.01, -2.5])
 
 
 @pytest.mark.parametrize('names, changes, text', [
