@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """OpenVLA-OFT converted: part by part what quantizing in memory gives, and the same policy."""
+from functools import lru_cache
 import json
 import shutil
 
@@ -35,6 +36,11 @@ def assert_same(directory, expected):
         assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
 
 
+@lru_cache(maxsize=1)
+def rounded(variant, precision):
+    return in_memory(source_of(variant), QuantScheme(precision))
+
+
 def in_memory(source, scheme, calibration=None):
     model = load_network(source, 'fp', prepare=False)
     quantize_model(model, scheme, calibration)
@@ -65,7 +71,9 @@ def calibration(tmp_path):
 def test_a_converted_checkpoint_equals_quantizing_in_memory(variant, scheme, tmp_path):
     task = Task(source_of(variant), scheme, 'float32')
     convert(task, tmp_path / 'out')
-    assert_same(tmp_path / 'out', in_memory(task.source, scheme))
+    plain = not scheme.overrides
+    assert_same(tmp_path / 'out', rounded(variant, scheme.precision) if plain else in_memory(
+        task.source, scheme))
 
 
 def test_an_adapter_that_is_weighted_otherwise_is_another_original(tmp_path):
@@ -102,8 +110,9 @@ def test_gptq_block_by_block_equals_gptq_in_memory(variant, tmp_path, calibratio
     convert(task, tmp_path / 'out')
     expected = in_memory(task.source, scheme, decoder_inputs(task.source, data))
     assert_same(tmp_path / 'out', expected)
-    rounded = in_memory(task.source, scheme)
-    assert any(not torch.equal(rounded[name], expected[name]) for name in expected)
+    if variant == 'oft_tiny_aloha':  # the same is learnt of every variant's decoder
+        plain = rounded(variant, 'w4a8')
+        assert any(not torch.equal(plain[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize('variant', ['oft_tiny_aloha', 'oft_tiny_diffusion'])

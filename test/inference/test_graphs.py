@@ -89,7 +89,8 @@ def test_a_plan_never_asks_the_device_for_a_value(load, head):
     with torch.device('meta'):
         model = type(policy.model)(policy.config.model)
     token_ids = policy.inputs.token_ids(seen.instruction)
-    for selection in (None, SelectionConfig(20), SelectionConfig(20, method='uniform')):
+    selections = SelectionConfig(20), None, SelectionConfig(20, method='uniform')
+    for selection in selections[:1] if few else selections:
         plan = Plan(model, policy.inputs.normalised, torch.device('meta'), token_ids.shape[1],
                     selection)
         plan.fill(small_images(policy, seen), token_ids, policy.inputs.state(seen.state),
