@@ -20,7 +20,7 @@ CONFIG = 'adapter_config.json'
 WEIGHTS = 'adapter_model.safetensors'
 UNSAFE = 'adapter_model.bin'
 PREFIX = 'base_model.model.'
-_LAYER = re.compile(r'\.lora_[AB]\..*')
+_LAYER = re.compile(r'\.lora_[AB]\..*|\.weight$')
 _FILM = re.compile(r'(?<=\d)\.block\.')
 PLAIN = {'peft_type': ('LORA',), 'use_dora': (False,), 'fan_in_fan_out': (False,),
          'rank_pattern': ({},), 'alpha_pattern': ({},), 'use_qalora': (False,),
@@ -43,7 +43,8 @@ def with_adapter(base, folder: Path, without: str = '') -> MergedReader:
     factor = _factor(config, folder / CONFIG)
     adapter, of_base = SafetensorsReader(folder, WEIGHTS), unwrapped(base)
     names = {ours.removeprefix(PREFIX): theirs for ours, theirs in unwrapped(adapter).items()}
-    _check_targets(config.get('target_modules'), names, of_base, folder)
+    for listed in ('target_modules', 'modules_to_save'):
+        _check_layers(listed, config.get(listed), names, of_base, folder)
     names = {ours: theirs for ours, theirs in names.items()
              if not (without and ours.startswith(without))}
     return MergedReader(JoinedReader(folder, [(base, of_base), (adapter, names)]), factor)
@@ -57,17 +58,18 @@ def _lacking(folder: Path) -> str:
     return 'copy it again, whole'
 
 
-def _check_targets(targets, names: Iterable[str], of_base: Iterable[str], folder: Path) -> None:
-    """Raise CheckpointError for layers that were adapted, and of which no adapter is there."""
+def _check_layers(listed: str, layers, names: Iterable[str], of_base: Iterable[str],
+                  folder: Path) -> None:
+    """Raise CheckpointError for layers that are listed in the config and have no tensor."""
     adapted = ['.' + _LAYER.sub('', _FILM.sub('.', name)) for name in names]
     there = [f'.{name.removesuffix(".weight")}' for name in of_base]
-    lost = [target for target in (targets if isinstance(targets, list) else ())
-            if any(name.endswith(f'.{target}') for name in there)
-            and not any(name.endswith(f'.{target}') for name in adapted)]
+    lost = [layer for layer in (layers if isinstance(layers, list) else ())
+            if any(name.endswith(f'.{layer}') for name in there)
+            and not any(name.endswith(f'.{layer}') for name in adapted)]
     if lost:
         raise CheckpointError(
-            f'{folder / CONFIG} lists {", ".join(map(str, lost))} in target_modules, and '
-            f'{WEIGHTS} holds no adapter of such a layer: tensors are missing, copy it again')
+            f'{folder / CONFIG} lists {", ".join(map(str, lost))} in {listed}, and {WEIGHTS} '
+            'holds nothing of such a layer: tensors are missing, copy it again')
 
 
 def named_base(folder: Path) -> str:

@@ -161,5 +161,5 @@ def _numbers(values, width: int, source: str, name: str, dtype=np.float32) -> np
                               f'{AGAIN}') from error
     if array.shape != (width,) or not np.isfinite(array).all():
         raise CheckpointError(
-            f'{source}: {name} must be {width} finite numbers, found {values}: {AGAIN}')
+            f'{source}: {name} must be {width} finite numbers, found {array.tolist()}: {AGAIN}')
     return array

@@ -409,6 +409,7 @@ def test_names_of_an_adapter_may_have_the_wrapper_of_its_trainer(oft):
     ({'use_dora': True}, "'use_dora': True.*plain LoRA: merge it first"),
     ({'init_lora_weights': 'pissa_niter_16'}, 'pissa_niter_16.*plain LoRA: merge it first'),
     ({'target_modules': ['q_proj', 'down_proj']}, 'lists down_proj in .*copy it again'),
+    ({'modules_to_save': ['lm_head']}, 'lists lm_head in modules_to_save.*copy it again'),
     ({'r': 8}, 'says r 8, an adapter in .* has 32'),
     ({'peft_type': 'IA3'}, 'IA3.*merge it first')])
 def test_an_adapter_that_is_no_plain_lora_is_refused(oft, tmp_path, changes, says):
