@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A recording of two cameras is shown to an OpenVLA-OFT, as the node would have shown it."""
 from dataclasses import replace
+import shutil
 
 import golden_data
 from made_recording import (
@@ -49,9 +50,9 @@ def recording(lacks=(), copies=()):
 
 
 @pytest.fixture(scope='module')
-def checkpoint():
+def checkpoint(tmp_path_factory):
     """Return an OpenVLA-OFT that may drive a robot."""
-    path = golden_data.oft('oft_tiny')
+    path = shutil.copytree(golden_data.oft('oft_tiny'), tmp_path_factory.mktemp('oft') / 'oft')
     golden_data.recipe().write_json(path / 'deployment.json', {
         'action_space': {'preset': 'libero', 'execute_steps': 8}})
     return path

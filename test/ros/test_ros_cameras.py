@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 from functools import partial
+import shutil
 from types import SimpleNamespace
 
 import cv2
@@ -161,9 +162,9 @@ def test_a_policy_of_two_cameras_is_asked_about_its_first_and_tells_what_it_kept
 
 
 @pytest.fixture(scope='module')
-def oft():
+def oft(tmp_path_factory):
     """Return an OpenVLA-OFT of two images whose data set is of no known robot."""
-    path = golden_data.oft('oft_tiny')
+    path = shutil.copytree(golden_data.oft('oft_tiny'), tmp_path_factory.mktemp('oft') / 'oft')
     golden_data.edit(path / 'dataset_statistics.json',
                      lambda stats: stats.update(mine=stats.pop(next(iter(stats)))))
     return path

@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """One path: what a policy sees and what the arm is told is the same with and without ROS."""
+import shutil
 import threading
 
 import golden_data
@@ -114,9 +115,9 @@ def test_a_recording_through_ros_and_through_eval_is_the_same(policy):
 
 
 @pytest.fixture(scope='module')
-def oft_policy():
+def oft_policy(tmp_path_factory):
     """Return an OpenVLA-OFT of two images that prunes them together."""
-    path = golden_data.oft('oft_tiny')
+    path = shutil.copytree(golden_data.oft('oft_tiny'), tmp_path_factory.mktemp('oft') / 'oft')
     golden_data.recipe().write_json(path / 'deployment.json', OFT_SAYS)
     return load_policy(path, keep=96)
 
