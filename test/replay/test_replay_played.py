@@ -207,6 +207,9 @@ def test_a_long_silence_is_told():
     assert silence_note(strided) == ''
     few = replace(some(3)[0], times_ns=ahead.times_ns[[0, 1, 15]])
     assert 'behind image 1, 0.1 s' in silence_note(few), 'of two steps one is a silence'
+    two = replace(some(2)[0], times_ns=ahead.times_ns[[0, 15]])
+    assert 'behind image 0, 0.0 s' in silence_note(two)
+    assert silence_note(replace(two, numbers=np.array([0, 15]))) == ''  # by a stride
 
 
 def test_an_answer_to_what_was_asked_before_the_arm_was_stopped_is_void():

@@ -87,6 +87,8 @@ def silences(images) -> list[tuple[int, float]]:
         steps_s = np.diff(images.times_ns[part]) * 1e-9
         if len(steps_s):
             usual_s = float(np.sort(steps_s)[len(steps_s) // 4])  # without the silences, of few
+            if len(steps_s) == 1 and np.diff(images.numbers[part])[0] == 1:
+                usual_s = 0.0  # nothing was left out between the only two
             limit_s = max(SILENCE_S, SILENT_STEPS * usual_s)
             found += [(part.start + int(place), float(steps_s[place]))
                       for place in np.flatnonzero(steps_s > limit_s)]
