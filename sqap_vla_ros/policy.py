@@ -61,7 +61,8 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
     dtype = find_dtype(options.dtype, device)
     source = _opened(directory, options)
     config = source.config
-    for doubt in source.action_doubts():
+    driving = source.doubts if config.declares_actions else ()
+    for doubt in (*driving, *source.action_doubts()):
         _LOG.warning('%s', doubt)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
@@ -87,7 +88,9 @@ def declared(directory, options: PolicyOptions) -> checkpoint.CheckpointConfig:
 def _opened(directory, options: PolicyOptions) -> Source:
     """Return a checkpoint with what the caller chose, of which no weight is read yet."""
     source = open_checkpoint(directory, options.tokenizer).with_key(options.unnorm_key)
-    return dataclasses.replace(source, config=with_options(source.config, options))
+    config = with_options(source.config, options)
+    source.check_driving(config)
+    return dataclasses.replace(source, config=config)
 
 
 def with_options(config: checkpoint.CheckpointConfig,

@@ -82,6 +82,8 @@ def make_task(args):
     source = open_checkpoint(checkpoint_path(args.source), options.tokenizer)
     if options.unnorm_key or source.config.unnorm_key or len(source.norm_stats) == 1:
         source = source.with_key(options.unnorm_key)
+    source.check_driving()
+    source = source.for_keeping()
     calibration = (read_calibration(args.calibration, args.samples, source.config)
                    if args.gptq else None)
     return Task(source, scheme, args.float_type, calibration)

@@ -73,6 +73,21 @@ def check_names(names: Sequence[str]) -> None:
                           f'rotation: name all of {" ".join(QUATERNION)}')
 
 
+def check_kept_names(names, count: int) -> None:
+    """
+    Raise ConfigError unless these are the names of a state of so many values, or there are none.
+
+    names: a tuple, as a checkpoint's own config.json keeps them; undeclared ones are among them.
+    """
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'state_names is {names!r}, expected a list of names, such as '
+                          f'{list(STATES["libero"])}')
+    check_names([name for name in names if not _UNDECLARED.fullmatch(name)])
+    if names and len(names) != count:
+        raise ConfigError(f'state_names names {len(names)} values ({" ".join(names)}), and the '
+                          f'network takes a state of {count}')
+
+
 def joint_of(name: str) -> str:
     """Return the joint that joint:NAME or -joint:NAME is of, '' for other names."""
     found = name.removeprefix('-')

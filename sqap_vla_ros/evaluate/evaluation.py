@@ -121,6 +121,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     source = open_checkpoint(options.checkpoint, options.policy.tokenizer)
     source = source.with_key(options.policy.unnorm_key)
     config = with_options(source.config, options.policy)
+    source.check_driving(config)
     check_action_space(config.action_space)
     check_cameras(config.cameras)
     check_state(state_of(config), GRIPPER_JOINT, (WORLD_FRAME, HAND_FRAME))

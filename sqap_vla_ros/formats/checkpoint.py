@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from .downloads import damage
 from ..control.action_space import ActionSpace
 from ..control.presets import PRESETS
+from ..control.states import check_kept_names
 from ..errors import CheckpointError, ConfigError
 from ..geometry.image_transform import ImageTransform
 from ..model.heads import HEADS
@@ -102,13 +103,14 @@ class CheckpointConfig:
     origins: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        """Raise ConfigError for image options, deviations or a record that cannot be used."""
+        """Raise ConfigError for image options, deviations, names or a record without sense."""
         if not isinstance(self.image, dict) or not isinstance(self.quantization, dict):
             raise ConfigError(f'image and quantization must be objects, found {self.image!r} and '
                               f'{self.quantization!r}')
         if not self.cameras:
             object.__setattr__(self, 'cameras', default_cameras(self.model.images))
         check_cameras(self.cameras, self.model.images)
+        check_kept_names(self.state_names, self.model.state_dim)
         if not isinstance(self.origins, dict) or not all(
                 isinstance(text, str) for text in self.origins.values()):
             raise ConfigError(f'origins is {self.origins!r}, expected an object of texts')
@@ -175,7 +177,8 @@ def config_from_dict(content: dict, source: str) -> CheckpointConfig:
         for name in ('instructions', 'pixel_mean', 'pixel_std'):
             content[name] = tuple(content[name])
         content['cameras'] = camera_names(content.get('cameras', ()))
-        content['state_names'] = tuple(content.get('state_names', ()))
+        names = content.get('state_names', ())
+        content['state_names'] = tuple(names) if isinstance(names, list) else names
         config = CheckpointConfig(model=model, action_space=space, **content)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error

@@ -9,7 +9,10 @@ no file says is chosen in oft_constants.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+import dataclasses
+from dataclasses import dataclass
 from functools import lru_cache
 import logging
 from pathlib import Path
@@ -19,14 +22,15 @@ from .deployment import Deployment, FILE, named_cameras, read_deployment
 from .fused import image_options, UNUSED_NOTE
 from .norm_stats import by_data_set, width_of
 from .oft_body import Body, open_body
-from .oft_constants import choose, Constants, origin_notes, state_names
+from .oft_constants import choose, Constants, name_origins, origin_notes, state_names
+from .oft_driving import Found, image_doubts, obstacles
 from .oft_parts import check_parts, find_parts, head_reading, head_sizes, with_heads
 from .openvla import (
     check_architecture, model_config, prefixes, preprocessor, statistics, token_head, vision_ids)
 from .sizes import Shapes
 from .source import find_tokenizer, Source
 from .tensors import RenamedReader
-from ..control.action_space import ActionSpace
+from ..control.states import is_undeclared
 from ..errors import CheckpointError, ConfigError
 from ..model.oft import OFTHeadConfig
 from ..model.vla import VLAConfig
@@ -58,16 +62,12 @@ def open_oft(directory: Path, content: dict, tokenizer=None) -> Source:
     tensors = with_heads(body.reader, parts, _prefixes(body.content, parts, source))
     tensors.without(r'lm_head\.')
     stats, default_key = _statistics(directory, body.content, parts)
-    try:
-        config, notes = _config(directory, body, tensors, parts, deployment,
-                                deployment.unnorm_key or default_key, stats)
-    except (ConfigError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
     given = tokenizer or deployment.tokenizer
     found = find_tokenizer(directory, given) or find_tokenizer(body.directory, given)
-    return Source('openvla_oft', directory, settle_rows(config, f'{directory / FILE}'), tensors,
-                  stats, STATISTICS, found,
-                  (*body.notes, *notes, UNUSED_NOTE, *tensors.notes))
+    with _blamed_on(source):
+        model = model_config(directory, body.content, tensors, source)
+    opened = _Opened(directory, body, model, tensors, parts, deployment, stats, found)
+    return opened.source(deployment.unnorm_key or default_key)
 
 
 def _check_model(content: dict, parts: Mapping[str, Path], source: str) -> None:
@@ -106,38 +106,114 @@ def _statistics(directory: Path, content: dict, parts: Mapping[str, Path]) -> tu
     return stats, next(iter(stats)) if len(stats) == 1 else ''
 
 
-def _config(directory: Path, body: Body, tensors: RenamedReader, parts: Mapping[str, Path],
-            deployment: Deployment, key: str, stats: dict) -> tuple[CheckpointConfig, tuple]:
-    """Return all that there is to say, and notes."""
-    source, file = str(body.directory / 'config.json'), str(directory / FILE)
-    model = model_config(directory, body.content, tensors, source)
-    shapes = Shapes(tensors.shapes, directory)
-    head = _head(shapes, tensors, parts, body.content, model['llm'])
-    state = _state_sizes(shapes)
-    _check_widths(stats, key, parts, head, state['state_dim'], STATISTICS)
-    constants = choose(
-        deployment.oft, [key] if key else sorted(stats), len(deployment.cameras),
-        head.get('action_dim'), state['state_dim'], str(directory))
-    _check_driving(directory, deployment, constants, parts)
-    rows, cols = model['vision'].grid
-    _check_length(constants, rows * cols, head.get('action_dim') or width_of(
-        stats.get(key), 'action') or 1, file)
-    names, note = state_names(constants.platform, deployment.state, state['state_dim'], file)
-    config = CheckpointConfig(
-        model=VLAConfig(**{
-            **model, **state, 'text_length': 0, 'images': constants.images, 'attention': 'full',
-            'film': 'vision_backbone' in parts,
-            'prune_layer': min(PRUNE_LAYER, model['llm'].num_layers),
-            'head': _head_config(head, constants, deployment, file)}),
-        action_space=deployment.action_space, ensemble=deployment.ensemble,
-        cameras=named_cameras(deployment, constants.images, directory), prompt='oft',
-        state_names=names, normalization=constants.normalization, unnorm_key=key,
-        origins=constants.origins,
-        **image_options(preprocessor(directory, preprocessor(body.directory, body.content)),
-                        deployment.image, source, len(vision_ids(body.content, source))))
-    for text in origin_notes(config):
-        _tell(logging.INFO if constants.platform else logging.WARNING, f'{directory}: {text}')
-    return config, note
+@contextmanager
+def _blamed_on(source: str) -> Iterator[None]:
+    """Raise CheckpointError, naming the file, for what its content makes impossible."""
+    try:
+        yield
+    except (ConfigError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f'{source}: {type(error).__name__} {error}') from error
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """
+    What is the same whatever data set is chosen: the files, and what the user says.
+
+    model: VLAConfig's fields of the OpenVLA in it; those of its tensors that are unused are out.
+    """
+
+    directory: Path
+    body: Body
+    model: dict
+    tensors: RenamedReader
+    parts: Mapping[str, Path]
+    deployment: Deployment
+    stats: dict
+    tokenizer: Path | None
+
+    def source(self, key: str, is_told: bool = True) -> Source:
+        """
+        Return the checkpoint for a data set, '' for all of them; raise CheckpointError.
+
+        is_told: whether the log tells what was chosen.
+        """
+        source = str(self.body.directory / 'config.json')
+        with _blamed_on(source):
+            config, constants, notes, differing = self._config(key, source)
+        entries = [self.stats.get(key)] if key else list(self.stats.values())
+        entry = next((each for each in entries if width_of(each, 'proprio') is not None), None)
+        found = Found(self.directory, self.parts, self.deployment, entry)
+        doubts = image_doubts(found, constants)
+        stops = (*obstacles(found, constants), *differing)
+        if key and is_told:
+            self._log(config, constants)
+        return Source(
+            'openvla_oft', self.directory, settle_rows(config, f'{self.directory / FILE}'),
+            self.tensors, self.stats, STATISTICS, self.tokenizer,
+            (*self.body.notes, *notes, UNUSED_NOTE, *self.tensors.notes, *doubts,
+             *(f'drives no robot: {text}' for text in stops)), stops, doubts, self.source)
+
+    def _log(self, config: CheckpointConfig, constants: Constants) -> None:
+        """Log what was chosen, and from where."""
+        for text in origin_notes(config):
+            _tell(logging.WARNING if constants.guessed else logging.INFO,
+                  f'{self.directory}: {text}')
+
+    def _constants(self, key: str, head: dict, state_dim: int) -> tuple[Constants, tuple]:
+        """
+        Return the constants and obstacles.
+
+        Where no data set is chosen and all together tell nothing, those of the first that does.
+        """
+        keys, first_error = [key] if key else sorted(self.stats), None
+        for told in (keys, *([one] for one in keys if len(keys) > 1)):
+            try:
+                found = choose(self.deployment.oft, told, len(self.deployment.cameras),
+                               head.get('action_dim'), state_dim, str(self.directory))
+            except CheckpointError as error:
+                first_error = first_error or error
+                continue
+            return found, () if told is keys else (
+                f'{self.directory}: its data sets differ, and what is said is of {told[0]} alone: '
+                f'choose one by unnorm_key, one of {keys}',)
+        raise first_error
+
+    def _config(self, key: str, source: str) -> tuple[CheckpointConfig, Constants, tuple, tuple]:
+        """Return all that there is to say, what was chosen, notes and obstacles."""
+        file, deployment = str(self.directory / FILE), self.deployment
+        model, shapes = self.model, Shapes(self.tensors.shapes, self.directory)
+        head = _head(shapes, self.tensors, self.parts, self.body.content, model['llm'])
+        state = _state_sizes(shapes)
+        _check_widths(self.stats, key, self.parts, head, state['state_dim'], STATISTICS)
+        constants, differing = self._constants(key, head, state['state_dim'])
+        rows, cols = model['vision'].grid
+        _check_length(constants, rows * cols, head.get('action_dim') or width_of(
+            self.stats.get(key), 'action') or 1, file)
+        names, undeclared = state_names(
+            constants.platform, deployment.state, state['state_dim'], file)
+        config = CheckpointConfig(
+            model=VLAConfig(**{
+                **model, **state, 'text_length': 0, 'images': constants.images,
+                'attention': 'full', 'film': 'vision_backbone' in self.parts,
+                'prune_layer': min(PRUNE_LAYER, model['llm'].num_layers),
+                'head': _head_config(head, constants, deployment, file)}),
+            action_space=deployment.action_space, ensemble=deployment.ensemble,
+            cameras=named_cameras(deployment, constants.images, self.directory), prompt='oft',
+            state_names=names, normalization=constants.normalization, unnorm_key=key,
+            **self._image_options(source))
+        origins = name_origins(
+            constants, bool(deployment.cameras), bool(config.cameras),
+            bool(names) and not deployment.state and not is_undeclared(names))
+        return (dataclasses.replace(config, origins={**constants.origins, **origins}), constants,
+                undeclared, differing)
+
+    def _image_options(self, source: str) -> dict:
+        """Return CheckpointConfig's fields of the preprocessing."""
+        content = self.body.content
+        saved = preprocessor(self.directory, preprocessor(self.body.directory, content))
+        return image_options(saved, self.deployment.image, source,
+                             len(vision_ids(content, source)))
 
 
 @lru_cache
@@ -175,22 +251,6 @@ def _state_sizes(shapes: Shapes) -> dict:
         return {'state_dim': 0, 'state_hidden': 0}
     hidden, width = shapes.of('state_embed.0.weight', 2)
     return {'state_dim': width, 'state_hidden': hidden}
-
-
-def _check_driving(directory: Path, deployment: Deployment, constants: Constants,
-                   parts: Mapping[str, Path]) -> None:
-    """Raise CheckpointError where a robot would be driven without a file that got lost."""
-    usual = constants.platform
-    if usual is None or not isinstance(deployment.action_space, ActionSpace):
-        return
-    for part, flag, said, is_usual in (
-            ('proprio_projector', 'proprio', deployment.oft.proprio, usual.state_dim > 0),
-            ('vision_backbone', 'film', deployment.oft.film, usual.film)):
-        if is_usual and part not in parts and said is None:
-            raise CheckpointError(
-                f'{directory} has no {part}--*_checkpoint.pt, which checkpoints of {usual.name} '
-                'usually have: download it, or, if it was trained without, write '
-                f'{{"oft": {{"{flag}": false}}}} into {FILE}')
 
 
 def _check_length(constants: Constants, patches: int, action_dim: int, file: str) -> None:

@@ -21,6 +21,7 @@ from ..errors import CheckpointError
 
 EXAMPLE = '{"oft": {"chunk_length": 8, "images": 2, "normalization": "q01_q99"}}'
 SAID = 'as deployment.json says'
+COUNTED = 'as many as deployment.json names cameras'
 BOUNDS_TEXT = {'q01_q99': 'q01 .. q99', 'min_max': 'min .. max'}
 
 
@@ -56,14 +57,24 @@ class Constants:
     """
     What was chosen, and where each comes from, by its name.
 
-    platform: whose data it was trained on, None where that is unknown or its name does not say.
+    platform: whose data it was trained on by its name, None where that does not tell.  guess: the
+    only one that the sizes fit where no name tells.  guessed: what was taken from that one.  told:
+    how it is known, or why it is not.
     """
 
     chunk_length: int
     images: int
     normalization: str
     platform: Platform | None
+    guess: Platform | None
+    guessed: tuple[str, ...]
+    told: str
     origins: dict[str, str]
+
+    @property
+    def usual(self) -> Platform | None:
+        """Return what it was probably trained on, None if nothing tells."""
+        return self.platform or self.guess
 
 
 def choose(options: OFTOptions, keys: Iterable[str], cameras: int, action_dim: int | None,
@@ -73,22 +84,40 @@ def choose(options: OFTOptions, keys: Iterable[str], cameras: int, action_dim: i
 
     keys: the data sets that may be meant.  cameras: how many deployment.json names.  The widths
     are those of the tensors, None and 0 where there are none.  Raises CheckpointError, asking
-    for it, where something stays unknown.
+    for it, where something stays unknown, or where the cameras are of another number than usual.
     """
     said = {'chunk_length': options.chunk_length, 'images': options.images or cameras or None,
             'normalization': options.normalization}
     named, by_sizes, told = _platforms(tuple(keys), action_dim, state_dim)
     platform = named or by_sizes
-    missing = [name for name, value in said.items() if value is None]
+    missing = tuple(name for name, value in said.items() if value is None)
     if missing and platform is None:
         raise CheckpointError(
             f'{source}: {told}, so {", ".join(missing)} cannot be told, which no file of an '
             f'OpenVLA-OFT says: write them into deployment.json, such as {EXAMPLE}')
+    if not options.images:
+        _check_cameras(cameras, platform, told, source)
     found = {name: getattr(platform, name) if value is None else value
              for name, value in said.items()}
-    return Constants(**found, platform=named, origins={
-        name: f'as is usual for {platform.name}, by {told}' if name in missing
-        else SAID for name in said})
+    origins = {name: _usual(platform, told) if name in missing
+               else COUNTED if name == 'images' and not options.images else SAID for name in said}
+    return Constants(**found, platform=named, guess=by_sizes, told=told,
+                     guessed=() if named else missing, origins=origins)
+
+
+def _usual(platform: Platform, told: str) -> str:
+    """Return where something came from that is usual for a platform."""
+    return f'as is usual for {platform.name}, by {told}'
+
+
+def _check_cameras(cameras: int, platform: Platform | None, told: str, source: str) -> None:
+    """Raise CheckpointError where the number of cameras alone would change the network."""
+    if cameras and platform is not None and cameras != platform.images:
+        raise CheckpointError(
+            f'{source}: deployment.json names {cameras} camera{"s" if cameras > 1 else ""}, and '
+            f'a network of {platform.name} takes {platform.images} images ({told}): name '
+            f'{platform.images}, in its order, or, if it was trained on {cameras}, say so too: '
+            f'"oft": {{"images": {cameras}}}')
 
 
 def origin_notes(config: CheckpointConfig) -> tuple[str, ...]:
@@ -96,19 +125,39 @@ def origin_notes(config: CheckpointConfig) -> tuple[str, ...]:
     head, images = config.model.head, config.model.images
     texts = {'chunk_length': f'chunks of {head.chunk_length} actions',
              'images': f'{images} image{"s" if images > 1 else ""}',
-             'normalization': f'-1 .. 1 standing for {BOUNDS_TEXT[config.normalization]}'}
-    advice = '' if config.conversion else ' ("oft" in deployment.json can say otherwise)'
+             'normalization': f'-1 .. 1 standing for {BOUNDS_TEXT[config.normalization]}',
+             'cameras': f'cameras called {" ".join(config.cameras)}',
+             'state': f'a state of {" ".join(config.state_names)}'}
+    advice = '' if config.conversion else ' (deployment.json can say otherwise)'
     return tuple(
         f'{", ".join(texts[name] for name in texts if config.origins.get(name) == origin)}: '
-        f'{origin}{"" if origin == SAID else advice}'
+        f'{origin}{"" if origin in (SAID, COUNTED) else advice}'
         for origin in dict.fromkeys(config.origins.values()))
+
+
+def name_origins(constants: Constants, told: bool, has_cameras: bool,
+                 has_state: bool) -> dict[str, str]:
+    """
+    Return where the names of cameras and of the state's values come from, where nobody said them.
+
+    told, has_cameras, has_state: whether deployment.json names cameras; whether each has names.
+    """
+    usual = constants.origins['images']
+    cameras = f'as is usual for {constants.images} images' if usual in (SAID, COUNTED) else usual
+    origins = {} if told or not has_cameras else {'cameras': cameras}
+    return {**origins, **({'state': _usual(constants.platform, constants.told)} if has_state else {})}
 
 
 def _platforms(keys: tuple[str, ...], action_dim: int | None,
                state_dim: int) -> tuple[Platform | None, Platform | None, str]:
-    """Return the platform by name and that by sizes, and how it was told or why it was not."""
-    words = {word for key in keys for word in re.split('[^a-z]+', key.lower())}
-    named = [platform for platform in PLATFORMS if platform.name in words]
+    """
+    Return the platform by name and that by sizes, and how it was told or why it was not.
+
+    Several data sets name one where each of them does.
+    """
+    words = [set(re.split('[^a-z]+', key.lower())) for key in keys]
+    named = [platform for platform in PLATFORMS
+             if words and all(platform.name in found for found in words)]
     fitting = [platform for platform in named or PLATFORMS
                if platform.fits(action_dim, state_dim)]
     names = f'the data set{"s" if len(keys) > 1 else ""} {", ".join(keys)}'

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,10 @@ class Source:
     config: as our own config.json would hold it; config.unnorm_key is '' while none is chosen.
     tensors: the network's, under this engine's names.  norm_stats: statistics by data set, and
     stats_file, where they come from.  tokenizer: directory or file, None if there is none.
-    notes: what `info` should say besides.
+    notes: what `info` should say besides.  obstacles: why no robot may be driven, though it
+    answers.  doubts: what one who drives a robot should know.  for_key(key,
+    is_told) returns the same checkpoint with what depends on the data set chosen for a key; None
+    if nothing does.
     """
 
     family: str
@@ -37,13 +41,17 @@ class Source:
     stats_file: str
     tokenizer: Path | None
     notes: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    for_key: Callable[..., Source] | None = None
 
     def with_key(self, unnorm_key: str | None) -> Source:
         """
         Choose the data set whose statistics un-normalise the actions; None takes the default.
 
         Raises CheckpointError for an unknown key and ConfigError where one has to be chosen;
-        both list the keys.
+        both list the keys.  Raises CheckpointError too where actions are declared that may drive
+        no robot.
         """
         key = unnorm_key or self.config.unnorm_key
         if not key and len(self.norm_stats) == 1:
@@ -52,6 +60,9 @@ class Source:
             raise ConfigError(
                 f'{self.path} was trained on {len(self.norm_stats)} data sets: choose the one '
                 f'whose actions your robot takes by unnorm_key, one of {sorted(self.norm_stats)}')
+        if self.for_key and key in self.norm_stats and key != self.config.unnorm_key:
+            return self.for_key(key).with_key(key)
+        self.check_driving(self.config)
         model = self.config.model
         if key in self.norm_stats and _answers_with_tokens(model.head):
             width = action_width(self.norm_stats[key], f'{self.path}/{self.stats_file}, {key}')
@@ -60,6 +71,35 @@ class Source:
         chosen = dataclasses.replace(
             self, config=dataclasses.replace(self.config, model=model, unnorm_key=key))
         return dataclasses.replace(chosen, notes=(*self.notes, *chosen.action_doubts()))
+
+    def for_keeping(self) -> Source:
+        """Return it with the statistics of those data sets alone of which the config is true."""
+        if self.for_key is None or not self.config.unnorm_key:
+            return self
+        kept = {key: entry for key, entry in self.norm_stats.items()
+                if key == self.config.unnorm_key or self._is_true_of(key)}
+        return dataclasses.replace(self, norm_stats=kept)
+
+    def _is_true_of(self, key: str) -> bool:
+        """Whether what depends on the data set is the same for another one."""
+        try:
+            other = self.for_key(key, False).config
+        except CheckpointError:
+            return False
+        return all(getattr(other, name) == getattr(self.config, name) for name in (
+            'cameras', 'state_names', 'normalization')) and (
+                other.model.images, other.model.head.chunk_length) == (
+                    self.config.model.images, self.config.model.head.chunk_length)
+
+    def check_driving(self, config: CheckpointConfig | None = None) -> None:
+        """
+        Raise CheckpointError for an obstacle to driving a robot.
+
+        config: with what the caller declares, which matters only if it declares actions; None
+        for whoever keeps the checkpoint in a form that does not tell of obstacles.
+        """
+        if self.obstacles and (config is None or config.declares_actions):
+            raise CheckpointError(self.obstacles[0])
 
     def statistics(self) -> dict:
         """Return the chosen data set's statistics as arrays; see norm_stats.statistics."""

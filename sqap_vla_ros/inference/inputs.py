@@ -27,8 +27,8 @@ class ModelInputs:
         """
         Keep the parts; stats: see norm_stats.statistics, prompt: see model/prompt.py.
 
-        Raises CheckpointError unless there is a mean and a deviation for every channel, and
-        ConfigError for a negative seed.
+        Raises CheckpointError unless there is a mean and a deviation for every channel, and a
+        name for every value of the state, and ConfigError for a negative seed.
         """
         vision = config.model.vision
         if seed < 0:
@@ -43,6 +43,11 @@ class ModelInputs:
             config.model.head, stats, prompt, seed)
         self._token_ids: dict[str, torch.Tensor] = {}
         self.state_names = config.state_names or (STATE_NAMES if config.model.state_dim else ())
+        if len(self.state_names) != config.model.state_dim:
+            raise CheckpointError(
+                f'the network takes a state of {config.model.state_dim}, and its names are of '
+                f'{len(self.state_names)} values, {" ".join(self.state_names)}: correct '
+                'state_names in the config')
         self.image_transform = ImageTransform(**{
             'size': (vision.image_size,) * 2, **config.image})
 
@@ -152,9 +157,12 @@ def within_bounds(state: np.ndarray, stats: dict) -> np.ndarray:
 
     stats: state_low and state_high are what -1 and 1 stand for; state_mask is false for values
     that are only clipped; epsilon is added to every range.  As in the reference, a value without
-    a range is -1 at it, else -1 or 1.
+    a range is -1 at it, else -1 or 1.  Raises ObservationError for another number of values.
     """
     low, high = stats['state_low'], stats['state_high']
+    if state.shape != low.shape:
+        raise ObservationError(f'the state has the shape {state.shape}, and the statistics are of '
+                               f'{len(low)} values')
     scaled = 2.0 * (state - low) / (high - low + stats['epsilon']) - 1.0
     return np.clip(np.where(stats['state_mask'], scaled, state), -1.0, 1.0)
 

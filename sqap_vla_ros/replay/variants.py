@@ -66,6 +66,7 @@ class Variants:
         self._source = open_checkpoint(options.checkpoint, options.policy.tokenizer).with_key(
             options.policy.unnorm_key)
         self.config = with_options(self._source.config, options.policy)
+        self._source.check_driving(self.config)
         self.space = self.config.action_space  # raises where nobody declared it
         record = self.config.quantization
         stored = record.get('precision', 'fp')

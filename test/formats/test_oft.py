@@ -1,25 +1,34 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """OpenVLA-OFT directories: what their files say, what is chosen, and what is refused."""
+import argparse
 import json
 import os
+import re
 import shutil
 
 import golden_data
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from sqap_vla_ros.commands import convert
+from sqap_vla_ros.control.action_space import ActionSpace
+from sqap_vla_ros.control.states import is_undeclared
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.formats.checkpoint import config_from_dict, config_to_dict
+from sqap_vla_ros.formats.oft_constants import origin_notes
 from sqap_vla_ros.formats.pickles import StateReader
 from sqap_vla_ros.formats.tensors import SafetensorsReader
 from sqap_vla_ros.loading.network import load_network
+from sqap_vla_ros.options import PolicyOptions
+from sqap_vla_ros.policy import declared
 import torch
 
 HEAD = 'action_head--150000_checkpoint.pt'
 STATE = 'proprio_projector--150000_checkpoint.pt'
 FILM = 'vision_backbone--150000_checkpoint.pt'
+VISION = 'base_model.model.vision_backbone.vision_backbone.featurizer.blocks.0.block.attn.qkv'
 FULL_AND_WRISTS = ('full', 'left_wrist', 'right_wrist')
 
 
@@ -71,6 +80,17 @@ def test_all_that_was_chosen_is_kept_by_the_engines_own_format(variant):
     assert (kept.model, kept.origins) == (config.model, config.origins)
     for name in ('cameras', 'state_names', 'normalization', 'prompt', 'pixel_mean'):
         assert getattr(kept, name) == getattr(config, name)
+
+
+@pytest.mark.parametrize('names, says', [
+    (['x'], 'names 1 values .*takes a state of 8'), (['x'] * 9, 'names 9 values'),
+    (['foo'] * 8, "'foo' is no value"), ([1] * 8, 'expected a list of names'),
+    ('xyzxyzxy', 'expected a list of names')])
+def test_names_that_are_not_those_of_the_state_are_refused(names, says):
+    content = config_to_dict(open_checkpoint(golden_data.oft()).config)
+    content = json.loads(json.dumps({**content, 'state_names': names}))
+    with pytest.raises(CheckpointError, match=f'config.json: .*{says}'):
+        config_from_dict(content, 'config.json')
 
 
 def test_no_weight_is_read_before_it_is_asked_for(monkeypatch):
@@ -177,18 +197,75 @@ def test_deployment_json_overrides_what_is_usual(oft, says, found):
             if text == 'as deployment.json says'} == set(says)
 
 
-def test_named_cameras_say_how_many_images_there_are(oft):
-    config = open_checkpoint(oft(says={'cameras': ['top', 'left', 'hand']})).config
-    assert (config.model.images, config.cameras) == (3, ('top', 'left', 'hand'))
+def test_the_number_of_named_cameras_alone_changes_no_network(oft):
+    path = oft(says={'cameras': ['front']})
+    with pytest.raises(CheckpointError, match='names 1 camera, and a network of libero takes 2 '
+                       'images .*: name 2.*"oft": {"images": 1}'):
+        open_checkpoint(path)
+    cameras = ['top', 'left', 'hand']
+    golden_data.recipe().write_json(path / 'deployment.json', {
+        'cameras': cameras, 'oft': {'images': 3}})
+    config = open_checkpoint(path).config
+    assert (config.model.images, config.cameras) == (3, tuple(cameras))
+    assert 'cameras' not in config.origins
+    golden_data.recipe().write_json(path / 'deployment.json', {'cameras': cameras[:2]})
+    assert open_checkpoint(path).config.origins['images'] == (
+        'as many as deployment.json names cameras')
 
 
 def test_a_data_set_without_a_known_name_is_told_by_its_sizes_once(oft, caplog):
-    source = open_checkpoint(renamed(oft(), 'my_robot'))
+    path = renamed(oft(), 'my_robot')
+    source = open_checkpoint(path)
     assert source.config.model.head.chunk_length == 8
     assert 'a state of 8 values, which fits no other' in source.config.origins['images']
     assert open_checkpoint(source.path).config.origins == source.config.origins
     assert caplog.text.count('which fits no other') == 1
     assert source.config.state_names[0] == 'state_0'  # what they are is no matter of sizes
+    says = {'action_space': 'libero', 'state': 'libero'}
+    golden_data.recipe().write_json(path / 'deployment.json', says)
+    guess = {'chunk_length': 8, 'images': 2, 'normalization': 'q01_q99'}
+    with pytest.raises(CheckpointError, match=re.escape(
+            f'no robot is driven by a guess: if it is right, write {json.dumps({"oft": guess})}')):
+        open_checkpoint(path).with_key(None)
+    golden_data.recipe().write_json(path / 'deployment.json', {**says, 'oft': guess})
+    assert open_checkpoint(path).with_key(None).config.declares_actions
+
+
+def test_what_no_file_says_is_that_of_the_data_set_that_is_chosen(oft):
+    path = renamed(oft(), 'libero_a')
+    golden_data.edit(path / 'dataset_statistics.json',
+                     lambda stats: stats.update(my_franka=stats['libero_a']))
+    pooled = open_checkpoint(path)
+    assert is_undeclared(pooled.config.state_names) and 'guessed' in pooled.obstacles[0]
+    libero, franka = pooled.with_key('libero_a'), pooled.with_key('my_franka')
+    assert libero.config.state_names[0] == 'x' and not libero.obstacles
+    assert is_undeclared(franka.config.state_names) and 'guessed' in franka.obstacles[0]
+    assert list(libero.for_keeping().norm_stats) == ['libero_a']
+    golden_data.recipe().write_json(path / 'deployment.json', {'unnorm_key': 'libero_a'})
+    assert open_checkpoint(path).with_key(None).config.state_names[0] == 'x'
+    assert is_undeclared(open_checkpoint(path).with_key('my_franka').config.state_names)
+
+
+def test_data_sets_of_which_only_one_tells_wait_for_a_choice(oft):
+    path = renamed(oft(state_dim=0), 'libero_a')
+    golden_data.edit(path / 'dataset_statistics.json',
+                     lambda stats: stats.update(my_franka=stats['libero_a']))
+    pooled = open_checkpoint(path)
+    assert 'said is of libero_a alone: choose one' in pooled.obstacles[-1]
+    assert pooled.with_key('libero_a').config.model.head.chunk_length == 8
+    with pytest.raises(CheckpointError, match='name of the data set my_franka does not tell'):
+        pooled.with_key('my_franka')
+
+
+def test_what_the_data_sets_name_stands_for_is_said(oft):
+    path = oft(says={'action_space': 'libero'})
+    source = open_checkpoint(path).with_key(None)
+    note, = origin_notes(source.config)
+    assert 'cameras called full wrist, a state of x y z rx ry rz gripper_position -grip' in note
+    doubt, = source.doubts
+    assert doubt in source.notes and 'write "image": "libero" into deployment.json' in doubt
+    golden_data.recipe().write_json(path / 'deployment.json', {'image': 'libero'})
+    assert not open_checkpoint(path).with_key(None).doubts
 
 
 def test_a_data_set_that_fits_nothing_needs_words_of_the_user(oft):
@@ -327,19 +404,47 @@ def test_a_head_that_diffuses_comes_with_the_projector_of_its_noise(oft, damage,
         open_checkpoint(path)
 
 
-@pytest.mark.parametrize('variant, lost, flag', [
-    ('oft_tiny', STATE, 'proprio'), ('oft_tiny_aloha', FILM, 'film')])
-def test_no_robot_is_driven_without_a_file_that_is_usually_there(oft, variant, lost, flag):
+def film_in_the_adapter(path):
+    file = path / 'lora_adapter/adapter_model.safetensors'
+    adapter = load_file(file)
+    file.unlink()  # a link
+    save_file({**adapter, f'{VISION}.lora_A.weight': torch.ones(32, 64)}, file)
+
+
+def state_of_an_unknown_robot(path):
+    (renamed(path, 'my_robot') / STATE).unlink()
+
+
+@pytest.mark.parametrize('variant, damage, flag, says', [
+    ('oft_tiny', without(STATE), 'proprio', 'which checkpoints of libero usually have'),
+    ('oft_tiny', state_of_an_unknown_robot, 'proprio', 'statistics have those of a state'),
+    ('oft_tiny_aloha', without(FILM), 'film', 'which checkpoints of aloha usually have'),
+    ('oft_tiny', film_in_the_adapter, 'film', f'lora_adapter/ has {VISION}')])
+def test_no_robot_is_driven_without_a_file_that_got_lost(oft, variant, damage, flag, says):
     preset = {'action_space': {'preset': 'libero'}} if variant == 'oft_tiny' else {
         'action_space': {'kind': 'joint_position', 'names': [f'j{n}' for n in range(14)],
                          'dt': 0.04}}
-    path = oft(variant, preset)
-    (path / lost).unlink()
-    with pytest.raises(CheckpointError, match=f'no {lost.split("--")[0]}.*"{flag}": false'):
-        open_checkpoint(path)
-    golden_data.recipe().write_json(path / 'deployment.json', {**preset, 'oft': {flag: False}})
-    model = open_checkpoint(path).config.model
-    assert not model.film and (model.state_dim > 0) == (lost != STATE)
+    space = ActionSpace.from_config(preset['action_space'])
+    count = 2 if variant == 'oft_tiny' else 3
+    told = {'chunk_length': 8, 'images': count, 'normalization': 'q01_q99'}
+    path = oft(variant, {'oft': told})
+    damage(path)
+    parser = argparse.ArgumentParser()
+    convert.add_arguments(parser)
+    source = open_checkpoint(path).with_key(None)  # it answers, and says what is missing
+    assert any(f'drives no robot: {source.path} has no ' in note for note in source.notes)
+    wanted = rf'has no .*--\*_checkpoint.pt, .*{says}.*: download it.*"{flag}": false'
+    with pytest.raises(CheckpointError, match=wanted):
+        convert.make_task(parser.parse_args([str(path), 'out']))
+    with pytest.raises(CheckpointError, match=wanted):
+        declared(path, PolicyOptions(action_space=space, execute_steps=8))
+    golden_data.recipe().write_json(path / 'deployment.json', {**preset, 'oft': told})
+    with pytest.raises(CheckpointError, match=wanted):
+        open_checkpoint(path).with_key(None)
+    golden_data.recipe().write_json(path / 'deployment.json', {
+        **preset, 'oft': {**told, flag: False}})
+    source = open_checkpoint(path).with_key(None)
+    assert not source.config.model.film and not source.obstacles
 
 
 def test_one_that_answers_with_tokens_has_its_output_layer_as_head(oft):
@@ -441,11 +546,7 @@ def test_a_weight_that_the_adapter_holds_whole_replaces_that_of_the_base(oft, tm
 
 def test_the_adapter_of_encoders_that_films_file_replaces_is_not_read(oft, tmp_path):
     path = oft('oft_tiny_aloha', {'oft': {'base': '.'}})
-    file = path / 'lora_adapter/adapter_model.safetensors'
-    adapter = load_file(file)
-    file.unlink()  # a link
-    vision = 'base_model.model.vision_backbone.vision_backbone.featurizer.blocks.0.block.attn.qkv'
-    save_file({**adapter, f'{vision}.lora_A.weight': torch.ones(32, 64)}, file)
+    film_in_the_adapter(path)
     whole = open_checkpoint(golden_data.oft('oft_tiny_aloha')).tensors
     name = 'vision.dino.blocks.0.attn.qkv.weight'
     assert torch.equal(open_checkpoint(path).tensors.read(name), whole.read(name))
