@@ -82,10 +82,10 @@ def check_kept_names(names, count: int) -> None:
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f'state_names is {names!r}, expected a list of names, such as '
                           f'{list(STATES["libero"])}')
-    check_names([name for name in names if not _UNDECLARED.fullmatch(name)])
     if names and len(names) != count:
         raise ConfigError(f'state_names names {len(names)} values ({" ".join(names)}), and the '
                           f'network takes a state of {count}')
+    check_names([name for name in names if not _UNDECLARED.fullmatch(name)])
 
 
 def joint_of(name: str) -> str:
