@@ -142,10 +142,13 @@ def name_origins(constants: Constants, told: bool, has_cameras: bool,
 
     told, has_cameras, has_state: whether deployment.json names cameras; whether each has names.
     """
-    usual = constants.origins['images']
-    cameras = f'as is usual for {constants.images} images' if usual in (SAID, COUNTED) else usual
+    cameras = constants.origins['images']
+    if cameras in (SAID, COUNTED):
+        cameras = f'as is usual for {constants.images} images'
     origins = {} if told or not has_cameras else {'cameras': cameras}
-    return {**origins, **({'state': _usual(constants.platform, constants.told)} if has_state else {})}
+    if has_state:
+        origins['state'] = _usual(constants.platform, constants.told)
+    return origins
 
 
 def _platforms(keys: tuple[str, ...], action_dim: int | None,
