@@ -3,8 +3,8 @@
 """
 Blocks of files read, unpacked and checked one ahead, by another thread.
 
-All of it is done without Python's lock: of a recording of raw images it took a tenth of the time
-of looking at them, and a quarter where its chunks are packed (benchmarks/replay_ingest.py).
+All of it is done without Python's lock.  benchmarks/replay_ingest.py tells how much of the time of
+looking at a recording that is: most where its chunks are packed.
 """
 
 from __future__ import annotations
