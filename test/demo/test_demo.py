@@ -314,6 +314,7 @@ def test_the_whole_demo_runs_with_the_bundled_policy(tmp_path):
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert (summary['episodes'], summary['chunks']) == (2, 4)
-    assert summary['kept_tokens'] == 154 and not summary['commands_refused']
+    # a busy machine's chunks may be late; nothing else may be wrong with one
+    assert summary['kept_tokens'] == 154 and not set(summary['commands_refused']) - {'late'}
     assert {path.name for path in tmp_path.iterdir()} == {
         'summary.json', 'demo.mp4', 'overview.png', 'logs'}

@@ -458,7 +458,8 @@ def test_a_topic_that_nobody_published_at_first_is_recorded_once_somebody_does(
     monkeypatch.setattr(BagWriter, 'flush', lambda self: (
         flush(self), flushed.append(self.messages)))
     assert recorder_module.record(RecordOptions(tmp_path / 'bag', ('/talk', '/late'))) == 0
-    assert 'nobody publishes /late yet' in capfd.readouterr().err
+    # discovery of /talk may take longer than NOBODY_S here
+    assert '/late yet: ' in capfd.readouterr().err
     counts = {topic.name: topic.count for topic in open_recording(tmp_path / 'bag').topics}
     assert counts['/late'] > 2 and counts['/talk']
     assert len(set(flushed)) > 2
