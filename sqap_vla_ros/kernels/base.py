@@ -21,6 +21,7 @@ import torch
 from ..errors import ConfigError
 from ..numerics.hadamard import check_block, hadamard_matrix, left_multiply
 from ..numerics.int4 import activation_scale, integer_range
+from ..numerics.visual_rows import VisualRows
 
 _INNER = 64  # channels of a Hadamard that one product does
 
@@ -33,7 +34,7 @@ class LinearSpec:
     weight_bits: 4 or 8.  act_bits: 4, 8, or 16 for activations that stay floats.
     hadamard_block, hadamard_stride: online transform of the input, block 1 for none.
     group_size: neighbouring input channels that share a weight scale, 0 for all of them; only
-    with act_bits 16.
+    with act_bits 16.  text_bits: of the activations of rows that are not visual, 0 for act_bits.
     """
 
     in_features: int
@@ -44,17 +45,29 @@ class LinearSpec:
     hadamard_stride: int = 1
     per_token: bool = True
     group_size: int = 0
+    text_bits: int = 0
 
     def __post_init__(self):
         """Raise ConfigError for bits, a Hadamard block or a group that are not available."""
         integer_range(self.weight_bits)
         if self.act_bits != 16:
             integer_range(self.act_bits)
+        if self.text_bits:
+            integer_range(self.text_bits)
+            if self.act_bits == 16 or not self.per_token:
+                raise ConfigError(f'text_bits {self.text_bits} beside act_bits {self.act_bits} '
+                                  'need quantized activations with a scale for each token')
         check_block(self.in_features, self.hadamard_block, self.hadamard_stride)
         if self.group_size and (self.act_bits != 16 or self.in_features % self.group_size):
             raise ConfigError(
                 f'weight scales by groups of {self.group_size} need 16-bit activations and a '
                 f'width that they divide, got {self.act_bits} bits and {self.in_features}')
+
+
+    @property
+    def widest_bits(self) -> int:
+        """Return the bits of the largest integers among the activations."""
+        return max(self.act_bits, self.text_bits)
 
 
 def dequantize(q_weight, scale) -> torch.Tensor:
@@ -113,8 +126,23 @@ class Kernel(ABC):
             x, block = (x.reshape(-1, stride) @ inner).view(x.shape), block // stride
         return left_multiply(x, block, stride)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Map x [M, K] to [M, N] of the same floating type."""
+    def row_scale(self, x: torch.Tensor, visual: VisualRows | None) -> torch.Tensor:
+        """Return the scale of each row of x [M, K], [M, 1], or [1, 1] for all of them."""
+        spec = self.spec
+        if not spec.text_bits:
+            return activation_scale(x, spec.act_bits, spec.per_token)
+        text = activation_scale(x, spec.text_bits)
+        if visual is None:
+            return text
+        mask = visual.mask(len(x), x.device)[:, None]
+        return torch.where(mask, activation_scale(x, spec.act_bits), text)
+
+    def __call__(self, x: torch.Tensor, visual: VisualRows | None = None) -> torch.Tensor:
+        """
+        Map x [M, K] to [M, N] of the same floating type.
+
+        visual: which rows are visual tokens, None for none; they matter with text_bits.
+        """
         spec, dtype = self.spec, x.dtype
         x = x.float()
         if spec.hadamard_block > 1:
@@ -122,7 +150,7 @@ class Kernel(ABC):
         if spec.act_bits == 16:
             y = self.product(x)
         else:
-            row_scale = activation_scale(x, spec.act_bits, spec.per_token)
+            row_scale = self.row_scale(x, visual)
             y = self.product(x / row_scale).mul_(row_scale)
         if self.bias is not None:
             y.add_(self.bias)

@@ -66,7 +66,7 @@ class FbgemmKernel(Kernel):
         if spec.act_bits == 16 or 'fbgemm' not in engines or not hasattr(
                 operators, 'linear_with_input_q_dq_qweight_dq_output_fp32'):
             raise Unavailable('this torch has no FBGEMM linear with float input and output')
-        self.zero_point = 2 ** (spec.act_bits - 1)
+        self.zero_point = 2 ** (spec.widest_bits - 1)
         before = torch.backends.quantized.engine
         torch.backends.quantized.engine = 'fbgemm'
         try:
@@ -98,7 +98,7 @@ class FloatKernel(Kernel):
         """Hold the integers, or for 16-bit activations the weights themselves, as floats."""
         super().__init__(spec, q_weight, scale, bias)
         self.rounds = spec.act_bits != 16
-        largest = 2 ** (spec.weight_bits + spec.act_bits - 2)  # product of two integers
+        largest = 2 ** (spec.weight_bits + spec.widest_bits - 2)  # product of two integers
         self.width = _FLOAT32_EXACT // largest if self.rounds else spec.in_features
         weight = q_weight.float() if self.rounds else dequantize(q_weight, scale)
         self.multiply = [float_product(part) for part in weight.split(self.width, dim=1)]

@@ -15,7 +15,7 @@ from .reference import ReferenceKernel
 
 def integer_part(spec: LinearSpec) -> tuple[int, int, int]:
     """Return what check_exact depends on."""
-    return spec.in_features, spec.weight_bits, spec.act_bits
+    return spec.in_features, spec.weight_bits, spec.widest_bits
 
 
 def extreme_inputs(in_features: int, bits: int, rows_random: int = 2) -> torch.Tensor:

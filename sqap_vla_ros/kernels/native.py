@@ -18,8 +18,9 @@ import torch
 
 from .base import Kernel, Unavailable
 from .build import build
+from ..numerics.visual_rows import VisualRows
 
-INTERFACE = 3
+INTERFACE = 4
 LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
 
 
@@ -30,6 +31,7 @@ class _Layer(ctypes.Structure):
         ('inputs', c_int64), ('outputs', c_int64), ('weight_bits', c_int32),
         ('act_bits', c_int32), ('hadamard_block', c_int64), ('hadamard_stride', c_int64),
         ('groups', c_int64), ('per_token', c_int32), ('level', c_int32),
+        ('text_bits', c_int32),
         ('weight', c_void_p), ('scale', c_void_p), ('bias', c_void_p)]
 
 
@@ -38,7 +40,8 @@ class _Call(ctypes.Structure):
 
     _fields_ = [
         ('x', c_void_p), ('y', c_void_p), ('rows', c_int64), ('x_stride', c_int64),
-        ('threads', c_int32), ('fixed_scale', c_float)]
+        ('threads', c_int32), ('fixed_scale', c_float), ('length', c_int64),
+        ('first_visual', c_int64), ('visual', c_int64)]
 
 
 @lru_cache(maxsize=None)
@@ -100,10 +103,11 @@ class NativeKernel(Kernel):
         return _Layer(
             spec.in_features, spec.out_features, spec.weight_bits, spec.act_bits, block,
             spec.hadamard_stride, self.scale.numel() // spec.out_features, spec.per_token,
-            self._level(), self.weight.data_ptr(),
+            self._level(), spec.text_bits or spec.act_bits, self.weight.data_ptr(),
             self.scale.data_ptr(), _pointer(bias))
 
-    def _run(self, layer: _Layer, x, fixed_scale: float = 0.0) -> torch.Tensor:
+    def _run(self, layer: _Layer, x, fixed_scale: float = 0.0,
+             visual: VisualRows | None = None) -> torch.Tensor:
         """
         Return float32 y [M, N] for x float32 [M, K] with neighbouring columns.
 
@@ -115,8 +119,9 @@ class NativeKernel(Kernel):
         y = torch.empty(x.shape[0], self.spec.out_features)
         if not y.numel():
             return y
+        rows = (1, 0, 0) if visual is None else (visual.length, visual.first, visual.count)
         call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0),
-                     torch.get_num_threads(), fixed_scale)
+                     torch.get_num_threads(), fixed_scale, *rows)
         self._linear(ctypes.byref(layer), ctypes.byref(call))
         return y
 
@@ -124,9 +129,9 @@ class NativeKernel(Kernel):
         """Return round(grid) @ q_w^T * s_w; grid is left alone."""
         return self._run(self._bare, grid.float().contiguous(), fixed_scale=1.0)
 
-    def __call__(self, x):
-        """Map x [M, K] to [M, N] of the same floating type."""
+    def __call__(self, x, visual=None):
+        """Map x [M, K] to [M, N] of the same floating type; see Kernel."""
         rows = x.float()
         if rows.stride(-1) != 1:
             rows = rows.contiguous()
-        return self._run(self._layer, rows).to(x.dtype)
+        return self._run(self._layer, rows, visual=visual).to(x.dtype)

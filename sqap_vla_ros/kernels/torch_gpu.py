@@ -55,10 +55,10 @@ class TorchKernel(Kernel):
         total = torch._int_mm(integers, weight.t())[:rows, :self.spec.out_features]
         return total.float().mul_(scale)
 
-    def __call__(self, x):
-        """Map x [M, K] to [M, N] of the same floating type."""
+    def __call__(self, x, visual=None):
+        """Map x [M, K] to [M, N] of the same floating type; see Kernel."""
         if self.spec.act_bits != 16:
-            return super().__call__(x)
+            return super().__call__(x, visual)
         rotated = x if self.spec.hadamard_block == 1 else self.transform(x.float()).to(x.dtype)
         y = self.product(rotated)
         return y if self.bias is None else y.add_(self.bias)

@@ -122,7 +122,7 @@ class _KernelProduct:
         self._kernel, self.form = kernel, (kernel.spec, kernel.bias is None)
 
     def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
-        return self._kernel(_prepared(x, norm, gate), residual)
+        return self._kernel(_prepared(x, norm, gate), residual=residual)
 
 
 class _IntegerProduct(_KernelProduct):
@@ -204,7 +204,7 @@ class FusedDecoderLayer(nn.Module):
         return (attention.config, attention.causal, str(attention.qk_transform),
                 *((type(product), product.form) for product in products))
 
-    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None):
         """Do what DecoderLayer.forward does; see there."""
         layer, rows = self.layer, x.reshape(-1, x.shape[-1])
         qkv = self._qkv(rows, layer.input_layernorm)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..errors import ConfigError
 from ..kernels.attention import attend
 from ..numerics.shared_tensors import constant
-from ..quant.linear import together
+from ..quant.linear import called, together
 from ..support.validation import check_counts, check_positive
 
 
@@ -150,23 +150,24 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.qk_transform = nn.Identity()  # quantizer of the rotated Q and K (qk_bits < 16)
 
-    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None):
         """
         Attend over x [B, S, D], and over what a LayerCache holds already.
 
         Returns [B, S, D] and, if score_rows is given, the attention probabilities [B, S] that
         these queries, neighbours, give all keys, as a mean over them and the heads; else None.
+        visual: VisualRows of x, None where no row is visual; it matters to layers with text_bits.
         """
         batch, length, _ = x.shape
         head_dim = self.config.head_dim
         q, k, v = (y.view(batch, length, -1, head_dim).transpose(1, 2)  # [B, H or G, S, d]
-                   for y in together((self.q_proj, self.k_proj, self.v_proj), x))
+                   for y in together((self.q_proj, self.k_proj, self.v_proj), x, visual))
         q = self.qk_transform(apply_rotary(q, cos, sin))
         k = self.qk_transform(apply_rotary(k, cos, sin))
         if cache is not None:
             k, v = cache.append(k, v)
         out = attend(q, k, v, self.masks(length, k.shape[2]))
-        out = self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
+        out = called(self.o_proj, out.transpose(1, 2).reshape(batch, length, -1), visual)
         return out, None if score_rows is None else self._scores(q, k, score_rows)
 
     def masks(self, queries: int, keys: int) -> bool:
@@ -201,10 +202,10 @@ class MLP(nn.Module):
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
-    def forward(self, x):
-        """Map x [..., D] to [..., D]."""
-        gate, up = together((self.gate_proj, self.up_proj), x)
-        return self.down_proj(F.silu(gate) * up)
+    def forward(self, x, visual=None):
+        """Map x [..., D] to [..., D]; visual: see Attention."""
+        gate, up = together((self.gate_proj, self.up_proj), x, visual)
+        return called(self.down_proj, F.silu(gate) * up, visual)
 
 
 class DecoderLayer(nn.Module):
@@ -217,11 +218,12 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None):
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None):
         """Return the block's output [B, S, D] and the attention asked for, or None."""
-        attended, scores = self.self_attn(self.input_layernorm(x), cos, sin, score_rows, cache)
+        attended, scores = self.self_attn(
+            self.input_layernorm(x), cos, sin, score_rows, cache, visual)
         x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), scores
+        return x + self.mlp(self.post_attention_layernorm(x), visual), scores
 
 
 class Llama(nn.Module):
@@ -246,7 +248,7 @@ class Llama(nn.Module):
         return rotary_rows(rows, config.head_dim, config.rope_theta, like.dtype, like.device)
 
     def run(self, x, positions, first: int, last: int, score_rows: range | None = None,
-            caches=None):
+            caches=None, visual=None):
         """
         Run blocks first..last-1 on x [B, S, D] at rotary positions.
 
@@ -254,7 +256,7 @@ class Llama(nn.Module):
 
         score_rows asks block last-1 for the attention of these queries, see Attention.
         caches: one LayerCache a block of the whole decoder, filled by the first run and read
-        and extended, token by token, by later ones.  Returns x and the probabilities [B, S]
+        and extended, token by token, by later ones.  visual: see Attention.  Returns x and the probabilities [B, S]
         (None if not asked for).  The final norm is not applied.
         """
         if torch.is_tensor(positions):
@@ -265,10 +267,10 @@ class Llama(nn.Module):
         for index in range(first, last):
             rows = score_rows if index == last - 1 else None
             cache = None if caches is None else caches[index]
-            x, scores = self.layers[index](x, cos, sin, rows, cache)
+            x, scores = self.layers[index](x, cos, sin, rows, cache, visual)
         return x, scores
 
-    def forward(self, x, positions):
+    def forward(self, x, positions, visual=None):
         """Return normed hidden states [B, S, D] for embeddings x [B, S, D], no pruning."""
-        x, _ = self.run(x, positions, 0, len(self.layers))
+        x, _ = self.run(x, positions, 0, len(self.layers), visual=visual)
         return self.norm(x)

@@ -25,6 +25,7 @@ from .oft import OFTHeadConfig, score_rows
 from .oft_heads import OFTDiffusionHead
 from .vit import FusedViTConfig, make_vision, ViTConfig
 from ..errors import ConfigError
+from ..numerics.visual_rows import VisualRows
 from ..support.validation import check_counts
 
 ATTENTIONS = ('causal', 'full')
@@ -210,7 +211,8 @@ class VLA(nn.Module):
         """
         config, length = self.config, x.shape[1]
         x, row = self.llm.run(x, self._rotary(x, range(length)), 0, config.prune_layer,
-                              config.score_rows(length) if scored else None, caches)
+                              config.score_rows(length) if scored else None, caches,
+                              self._visual(length, config.num_visual))
         if not scored:
             return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
@@ -231,9 +233,14 @@ class VLA(nn.Module):
             x = x.index_select(1, positions)
             rotary = tuple(table.index_select(0, positions) for table in rotary)
         x, _ = self.llm.run(
-            x, rotary, config.prune_layer, config.llm.num_layers, caches=caches)
+            x, rotary, config.prune_layer, config.llm.num_layers, caches=caches,
+            visual=self._visual(x.shape[1], config.num_visual if kept is None else len(kept)))
         rows = config.head_rows(x.shape[1])
         return self.llm.norm(x[:, rows.start:rows.stop])
+
+    def _visual(self, length: int, count: int) -> VisualRows:
+        """Return where a sequence of this length has its visual tokens."""
+        return VisualRows(length, self.config.prefix, count)
 
     def _rotary(self, x, places: range):
         """Return the rotary tables' rows of neighbouring positions, views without a copy."""
@@ -297,6 +304,6 @@ class VLA(nn.Module):
         first = self.config.prefix
         positions[first:first + count] = first + torch.arange(count, device=x.device) * step
         positions[first + count:] += count * (step - 1)
-        hidden = self.llm(x, positions)
+        hidden = self.llm(x, positions, self._visual(x.shape[1], count))
         actions = self.head(hidden[:, -self.config.head.chunk_length:])
         return actions, visual, hidden[:, self.config.query_index(count)]

@@ -24,11 +24,16 @@ BACKBONE = 'llm.layers'
 
 @dataclass(frozen=True)
 class Precision:
-    """Bits of weights and activations; 16 bits means floats that are left alone."""
+    """
+    Bits of weights and activations; 16 bits means floats that are left alone.
+
+    text_bits: of the activations of tokens that are not visual; 0 for the same as act_bits.
+    """
 
     name: str
     weight_bits: int
     act_bits: int
+    text_bits: int = 0
 
     def __post_init__(self):
         """Raise ConfigError for bits that are not available."""
@@ -39,7 +44,7 @@ class Precision:
 
 _TABLE = {p.name: p for p in (
     Precision('fp', 16, 16), Precision('w4a16', 4, 16), Precision('w8a8', 8, 8),
-    Precision('w4a8', 4, 8), Precision('w4a4', 4, 4))}
+    Precision('w4a8', 4, 8), Precision('w4a4', 4, 4), Precision('w4a4t8', 4, 4, 8))}
 PRECISIONS = tuple(_TABLE)
 PARTS = ('vision', 'projector', 'head')  # of a model, outside the decoder's blocks
 

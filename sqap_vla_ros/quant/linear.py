@@ -16,6 +16,7 @@ from ..kernels import Kernel, LinearSpec, make_kernel
 from ..numerics.hadamard import hadamard_transform
 from ..numerics.int4 import pack_int4, quantize_weight, spread_scale, unpack_int4
 from ..numerics.precision import parse_precision
+from ..numerics.visual_rows import VisualRows
 
 
 class QuantLinear(nn.Module):
@@ -41,7 +42,7 @@ class QuantLinear(nn.Module):
                 'be even (override it with w8a8 or fp)')
         self.precision = precision
         self.spec = LinearSpec(in_features, out_features, bits.weight_bits, bits.act_bits,
-                               hadamard_block, hadamard_stride, per_token, group_size)
+                               hadamard_block, hadamard_stride, per_token, group_size, bits.text_bits)
         packed = bits.weight_bits == 4
         self.register_buffer('weight', torch.zeros(
             out_features, in_features // (2 if packed else 1),
@@ -105,12 +106,16 @@ class QuantLinear(nn.Module):
         """Return the kernel in use, perhaps a joint one; None before the first call."""
         return self._kernel if self._group is None else self._group.kernel
 
-    def forward(self, x):
-        """Map x [..., in] to [..., out]; the first call chooses the kernel for its rows."""
+    def forward(self, x, visual: VisualRows | None = None):
+        """
+        Map x [..., in] to [..., out]; the first call chooses the kernel for its rows.
+
+        visual: which rows are visual tokens; it matters to precisions with text_bits.
+        """
         rows = x.reshape(-1, x.shape[-1])
         if self._kernel is None:
             self.prepare(len(rows), dtype=x.dtype)
-        return self._kernel(rows).view(*x.shape[:-1], self.spec.out_features)
+        return self._kernel(rows, visual).view(*x.shape[:-1], self.spec.out_features)
 
     def _apply(self, fn, recurse=True):
         """Forget the kernel when the module moves or is cast."""
@@ -183,9 +188,14 @@ def prepare_joint(layers, rows: int = 256, backend: str | None = None, release: 
     return kernel
 
 
-def together(layers, x) -> tuple[torch.Tensor, ...]:
+def called(layer: nn.Module, x, visual: VisualRows | None):
+    """Return a linear layer's output for x [..., in]; visual: see QuantLinear.forward."""
+    return layer(x, visual) if isinstance(layer, QuantLinear) else layer(x)
+
+
+def together(layers, x, visual: VisualRows | None = None) -> tuple[torch.Tensor, ...]:
     """
-    Return each layer's output for the same x [..., in].
+    Return each layer's output for the same x [..., in]; visual: see QuantLinear.forward.
 
     Quantized layers of one form share one quantization of x and one product; any others are
     simply called one by one.
@@ -198,6 +208,6 @@ def together(layers, x) -> tuple[torch.Tensor, ...]:
     elif joinable(layers):
         kernel = prepare_joint(layers, len(rows), dtype=x.dtype)
     else:
-        return tuple(layer(x) for layer in layers)
-    y = kernel(rows).view(*x.shape[:-1], -1)
+        return tuple(called(layer, x, visual) for layer in layers)
+    y = kernel(rows, visual).view(*x.shape[:-1], -1)
     return y.split([layer.spec.out_features for layer in layers], dim=-1)

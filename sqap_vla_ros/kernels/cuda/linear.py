@@ -79,7 +79,7 @@ class TritonKernel(Kernel):
             return skinny_linear(integers, self.weight, self.scale, ones, out_dtype=torch.float32)
         return int_linear(integers, ones, self.weight, self.scale, None, torch.float32)
 
-    def __call__(self, x, residual=None):
+    def __call__(self, x, visual=None, residual=None):
         """Map x [M, K] to [M, N] of the same floating type, and add a residual [M, N]."""
         spec = self.spec
         block, stride = spec.hadamard_block, spec.hadamard_stride
@@ -90,7 +90,7 @@ class TritonKernel(Kernel):
             warn('layers with one scale for all tokens are quantized by separate operations, '
                  'which is expected to be slower than the one kernel of those with a scale each: '
                  'quantize with per_token=True')
-            y = super().__call__(x)
+            y = super().__call__(x, visual)
             return y if residual is None else y + residual
         integers, row_scale = quantize_rows(x, spec.act_bits, block=block, stride=stride)
         return self.multiply(integers, row_scale, x.dtype, residual)

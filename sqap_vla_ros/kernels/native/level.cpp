@@ -113,6 +113,11 @@ float tensor_scale(const Layer& layer, const Call& call) {
   return activation_scale(found, layer.act_bits);
 }
 
+int32_t row_bits(const Layer& layer, const Call& call, int64_t row) {
+  const int64_t place = row % call.length - call.first_visual;
+  return place >= 0 && place < call.visual ? layer.act_bits : layer.text_bits;
+}
+
 void integer_linear(const Layer& layer, const Call& call) {
   const int64_t stride = round_up(layer.inputs, 64);
   int8_t* values = scratch<int8_t, 3>(call.rows * stride);
@@ -129,7 +134,7 @@ void integer_linear(const Layer& layer, const Call& call) {
     for (int64_t m = 0; m < call.rows; m++) {
       transformed_row(layer, call, m, row);
       scales[m] = shared ? shared_scale
-                         : activation_scale(magnitude_bits(row, layer.inputs), layer.act_bits);
+                         : activation_scale(magnitude_bits(row, layer.inputs), row_bits(layer, call, m));
       sums[m] = round_row(row, layer.inputs, scales[m], values + m * stride);
     }
     const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;

@@ -30,7 +30,7 @@ int64_t half_unit(bool floats) { return floats ? kPanel : 4 * kPanel; }
 #define SQAP_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Bumped with every change of the structures below, which kernels/native.py mirrors.
-SQAP_EXPORT int32_t sqap_interface() { return 3; }
+SQAP_EXPORT int32_t sqap_interface() { return 4; }
 
 // 0: nothing that this library can use, 1: AVX2, 2: AVX-VNNI, 3: AVX-512 with VNNI.
 SQAP_EXPORT int32_t sqap_best_level() {

@@ -36,6 +36,7 @@ struct Layer {
   int64_t groups;          // weight scales a channel; more than 1 only with act_bits 16
   int32_t per_token;
   int32_t level;           // instruction set, see sqap_best_level
+  int32_t text_bits;       // as act_bits, of the rows that are not visual
   const uint8_t* weight;   // as sqap_pack writes it
   const float* scale;      // [outputs, groups]
   const float* bias;       // [outputs] or null
@@ -48,6 +49,8 @@ struct Call {
   int64_t rows, x_stride;
   int32_t threads;
   float fixed_scale;       // s_x if > 0, else found in x'
+  int64_t length;          // rows of a sequence, of which `visual` from first_visual on are visual
+  int64_t first_visual, visual;
 };
 
 // softmax(q k^T / sqrt(width)) v for all heads; every head's channels lie side by side.
