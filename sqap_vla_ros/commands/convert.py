@@ -65,10 +65,10 @@ def run(args) -> int:
 
 def make_task(args):
     """Return the Task that the options describe; raise ConfigError where they don't fit."""
-    from ..convert.calibration import read_calibration
     from ..convert.conversion import Task
     from ..formats import open_checkpoint
     from ..quant import parse_overrides, QuantScheme
+    from ..samples.reading import read_samples
     if args.gptq and not args.calibration:
         raise ConfigError('--gptq learns from real inputs: name some with --calibration DIR '
                           '(see docs/convert.md)')
@@ -84,7 +84,7 @@ def make_task(args):
         source = source.with_key(options.unnorm_key)
     source.check_driving()
     source = source.for_keeping()
-    calibration = (read_calibration(args.calibration, args.samples, source.config)
+    calibration = (read_samples(args.calibration, args.samples, source.config)
                    if args.gptq else None)
     return Task(source, scheme, args.float_type, calibration)
 

@@ -7,5 +7,6 @@ Convert a checkpoint of any format into this package's own, quantized: `sqap-vla
     convert(Task(open_checkpoint('openvla-7b'), QuantScheme('w4a4')), 'openvla-7b-w4a4')
 
 units.py cuts the network into parts; stream.py reads, rotates and quantizes one at a time; work.py
-keeps the unfinished directory; calibration.py is what GPTQ learns from.
+keeps the unfinished directory; calibration.py makes of recorded observations (samples/) what GPTQ
+learns from.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from .calibration import Calibration, decoder_inputs
+from .calibration import decoder_inputs
 from .work import WorkDirectory
 from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnreadableError
@@ -25,6 +25,7 @@ from ..loading.stream import Stream
 from ..loading.units import empty_model, make_layout, make_record, make_units, Unit, unit_bytes
 from ..model.prompt import make_prompt
 from ..quant import QuantScheme
+from ..samples.sample import Samples
 from ..support.files import saving_to
 
 FLOAT_TYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
@@ -42,7 +43,7 @@ class Task:
     source: Source
     scheme: QuantScheme
     float_type: str = 'bfloat16'
-    calibration: Calibration | None = None
+    calibration: Samples | None = None
 
     def __post_init__(self):
         """Raise ConfigError for an unknown float type."""

@@ -23,6 +23,14 @@ def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
     return np.where(mask, 0.5 * (normalised + 1) * span + low, normalised)
 
 
+def normalise(actions: np.ndarray, stats: dict) -> np.ndarray:
+    """Map what unnormalise gave back to [-1, 1], float64; a value without a range is 0."""
+    low, high, mask = (np.asarray(stats[name]) for name in ('low', 'high', 'mask'))
+    span = (high - low + stats.get('epsilon', 0.0)).astype(np.float64)
+    scaled = 2 * (actions - low) / np.where(span > 0, span, np.inf) - (span > 0)
+    return np.where(mask, scaled, actions)
+
+
 class ModelOutputs:
     """Actions of one checkpoint."""
 

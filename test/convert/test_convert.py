@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from sqap_vla_ros.cli import main
-from sqap_vla_ros.convert.calibration import decoder_inputs, read_calibration
+from sqap_vla_ros.convert.calibration import decoder_inputs
 from sqap_vla_ros.convert.conversion import convert, Task
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.loading.network import load_network
@@ -19,6 +19,7 @@ from sqap_vla_ros.observation import Observation
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import (
     packed_state, parse_overrides, quantize_model, QuantLinear, QuantScheme)
+from sqap_vla_ros.samples.reading import read_samples
 from sqap_vla_ros.support.resources import model_directory
 from tiny_checkpoint import save_tiny_checkpoint
 import torch
@@ -118,7 +119,7 @@ def test_bfloat16_rounding_moves_actions_little(tmp_path):
 
 @pytest.mark.parametrize('kind', ['openvla', 'bundled'])
 def test_gptq_block_by_block_equals_gptq_in_memory(kind, tmp_path):
-    data = read_calibration(write_calibration(tmp_path / 'data', kind == 'bundled'), 4)
+    data = read_samples(write_calibration(tmp_path / 'data', kind == 'bundled'), 4)
     task = Task(source_of(kind), QuantScheme('w4a8'), 'float32', data)
     convert(task, tmp_path / 'out')
     inputs = decoder_inputs(task.source, data)
@@ -133,7 +134,7 @@ def test_gptq_block_by_block_equals_gptq_in_memory(kind, tmp_path):
 @pytest.mark.parametrize('kind', ['openvla', 'bundled'])
 @torch.no_grad()
 def test_calibration_inputs_are_those_of_the_whole_model(kind, tmp_path):
-    data = read_calibration(write_calibration(tmp_path / 'data', kind == 'bundled'), 3)
+    data = read_samples(write_calibration(tmp_path / 'data', kind == 'bundled'), 3)
     source = source_of(kind)
     policy = load_policy(source.path, unnorm_key=source.config.unnorm_key, prepare=False)
     for sample, found in zip(data.samples, decoder_inputs(source, data)):

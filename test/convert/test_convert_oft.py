@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from sqap_vla_ros.cli import main
-from sqap_vla_ros.convert.calibration import decoder_inputs, read_calibration
+from sqap_vla_ros.convert.calibration import decoder_inputs
 from sqap_vla_ros.convert.conversion import convert, Task
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.loading.network import load_network
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import packed_state, parse_overrides, quantize_model, QuantScheme
+from sqap_vla_ros.samples.reading import read_samples
 import torch
 
 PARTS = parse_overrides('vision,projector,head,state_embed: w8a8')
@@ -62,7 +63,7 @@ def calibration(tmp_path):
         for case in golden_data.CASES:
             shutil.copy(golden_data.GOLDEN / f'case{case}.png', folder)
         (folder / 'instructions.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-        return read_calibration(folder, count, source_of(variant).config)
+        return read_samples(folder, count, source_of(variant).config)
     return made
 
 
@@ -145,7 +146,7 @@ def test_images_of_other_cameras_are_refused(value, text, tmp_path, calibration)
     path = tmp_path / 'data' / 'instructions.jsonl'
     path.write_text(json.dumps({**json.loads(path.read_text()), 'image': value}))
     with pytest.raises(ConfigError, match=f'line 1: {text}'):
-        read_calibration(tmp_path / 'data', 1, source_of('oft_tiny').config)
+        read_samples(tmp_path / 'data', 1, source_of('oft_tiny').config)
 
 
 def test_images_by_the_name_of_their_camera_stand_in_the_checkpoints_order(tmp_path, calibration):
@@ -155,7 +156,7 @@ def test_images_by_the_name_of_their_camera_stand_in_the_checkpoints_order(tmp_p
     line['image'] = {'wrist': line['image'][1], 'full': line['image'][0]}
     path.write_text(json.dumps(line))
     config = source_of('oft_tiny').config
-    second, = read_calibration(tmp_path / 'data', 1, config).samples
+    second, = read_samples(tmp_path / 'data', 1, config).samples
     assert not np.array_equal(*first.images)
     for one, other in zip(first.images, second.images):
         assert np.array_equal(one, other)

@@ -13,7 +13,6 @@ from calibration_data import write_calibration
 import golden_data
 import pytest
 from sqap_vla_ros.cli import main
-from sqap_vla_ros.convert.calibration import read_calibration
 from sqap_vla_ros.convert.conversion import convert, Task
 from sqap_vla_ros.errors import CheckpointError, ConfigError
 from sqap_vla_ros.formats import open_checkpoint
@@ -21,6 +20,7 @@ from sqap_vla_ros.formats.tensor_file import TensorFile
 from sqap_vla_ros.loading.stream import Stream
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import QuantScheme
+from sqap_vla_ros.samples.reading import read_samples
 from sqap_vla_ros.support.files import MIB
 from tiny_checkpoint import save_tiny_checkpoint
 
@@ -110,7 +110,7 @@ def test_a_conversion_killed_in_its_last_steps_loads_only_when_it_is_whole(
 
 
 def test_gptq_goes_on_with_what_reached_the_next_block(tmp_path, converted):
-    data = read_calibration(write_calibration(tmp_path / 'data'), 2)
+    data = read_samples(write_calibration(tmp_path / 'data'), 2)
     source = open_checkpoint(golden_data.openvla()).with_key(golden_data.KEY)
     task = Task(source, QuantScheme('w4a4'), calibration=data)
     convert(task, tmp_path / 'whole')

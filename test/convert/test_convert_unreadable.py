@@ -10,13 +10,13 @@ import golden_data
 import pytest
 from safetensors import safe_open
 from sqap_vla_ros.cli import main
-from sqap_vla_ros.convert.calibration import read_calibration
 from sqap_vla_ros.convert.conversion import convert, Task
 from sqap_vla_ros.errors import CheckpointError, UnreadableError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.loading.stream import Stream
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import QuantScheme
+from sqap_vla_ros.samples.reading import read_samples
 from tiny_checkpoint import save_tiny_checkpoint
 
 
@@ -76,7 +76,7 @@ def test_a_disk_that_fails_under_gptq_leaves_what_reached_the_next_block(
         tmp_path, converted, failing_disk):  # noqa: F811
     path, _, _ = source_of('openvla', tmp_path)
     source = open_checkpoint(path).with_key(golden_data.KEY)
-    task = Task(source, QuantScheme('w4a8'), calibration=read_calibration(
+    task = Task(source, QuantScheme('w4a8'), calibration=read_samples(
         write_calibration(tmp_path / 'data'), 2))
     name = 'llm.layers.2.mlp.down_proj.weight'
     file, first, _ = source.tensors._reader._places[source.tensors.theirs(name)]
