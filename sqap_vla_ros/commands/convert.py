@@ -8,6 +8,7 @@ from pathlib import Path
 import time
 
 from .options import add_policy_arguments, CHECKPOINT, policy_options
+from .sample_options import add_sample_arguments, samples_of, SOURCES
 from ..errors import ConfigError
 from ..numerics.precision import PRECISIONS
 from ..support.progress import Progress
@@ -34,14 +35,14 @@ def add_arguments(parser) -> None:
     add('--per-tensor', action='store_true',
         help='one activation scale for all tokens instead of one for each')
     add('--gptq', action='store_true', help='round by GPTQ; needs --calibration')
-    add('--calibration', metavar='DIR',
-        help='for GPTQ: images with instructions.jsonl, or shards of `sqap-vla collect`')
+    add('--calibration', metavar='DIR', help=f'for GPTQ: {SOURCES}')
     add('--samples', type=int, default=32, metavar='N',
         help='calibration samples to take, at least 1')
     add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
         help='of what stays in floats')
     add('--seed', type=int, default=0, metavar='N', help='of the random rotation, at least 0')
     add_policy_arguments(parser, 'int8', 'tokenizer', 'unnorm_key', 'threads')
+    add_sample_arguments(parser, '--calibration')
 
 
 def run(args) -> int:
@@ -68,7 +69,6 @@ def make_task(args):
     from ..convert.conversion import Task
     from ..formats import open_checkpoint
     from ..quant import parse_overrides, QuantScheme
-    from ..samples.reading import read_samples
     if args.gptq and not args.calibration:
         raise ConfigError('--gptq learns from real inputs: name some with --calibration DIR '
                           '(see docs/convert.md)')
@@ -84,7 +84,7 @@ def make_task(args):
         source = source.with_key(options.unnorm_key)
     source.check_driving()
     source = source.for_keeping()
-    calibration = (read_samples(args.calibration, args.samples, source.config)
+    calibration = (samples_of(args, args.calibration, source, args.samples, '--calibration')
                    if args.gptq else None)
     return Task(source, scheme, args.float_type, calibration)
 

@@ -24,9 +24,11 @@ SEEN = ({item.name for item in fields(ObserverOptions)} & set(PARAMETERS)) | {
     'cameras', 'image_timeout', 'max_instruction_length', 'arm_joints'}
 
 
-def node_config(args) -> NodeConfig:
+def node_config(args, checkpoint: str = '') -> NodeConfig:
     """
-    Return what the files of --config say, later ones on top, and --checkpoint.
+    Return what the files of --config say, later ones on top, and a checkpoint.
+
+    checkpoint: of commands without an option for it.
 
     Raises ConfigError for what a node would not take.
     """
@@ -41,8 +43,8 @@ def node_config(args) -> NodeConfig:
     known_names = set(PARAMETERS)
     values = {name: value for name, value in values.items()
               if name in known_names or '.' in name}
-    if args.checkpoint:
-        values['checkpoint'] = args.checkpoint
+    if checkpoint or args.checkpoint:
+        values['checkpoint'] = checkpoint or args.checkpoint
     config = NodeConfig.from_parameters(values)
     return replace(config, policy=_policy(args, config.policy))
 
@@ -50,7 +52,8 @@ def node_config(args) -> NodeConfig:
 def _policy(args, given: PolicyOptions) -> PolicyOptions:
     """Return the YAML's options with those of the command line that were given."""
     told = {item.name: getattr(args, item.name) for item in OPTIONS
-            if item.name in POLICY and getattr(args, item.name) != plain_default(item)}
+            if item.name in POLICY and hasattr(args, item.name)
+            and getattr(args, item.name) != plain_default(item)}
     return replace(given, precision=None, keep=None, **told)
 
 

@@ -50,6 +50,18 @@ def window(recording, image_topic: str, episode, options) -> tuple[int, int]:
     return begin_ns, min(episode.end_ns, first_ns + round(options.end_s * 1e9))
 
 
+def expected_images(recording, topics, options) -> int:
+    """Return about how many images will be looked at, by their times; see looking.LookOptions."""
+    topic = topics.images[options.main]
+    counts = {each.name: each.count for each in recording.topics}
+    whole = sum(each.end_ns - counted_from(recording, topic, each, options)
+                for each in recording.episodes)
+    spans = [window(recording, topic, each, options) for index, each in enumerate(
+        recording.episodes) if options.episodes is None or index in options.episodes]
+    share = sum(max(0, end_ns - begin_ns) for begin_ns, end_ns in spans) / max(whole, 1)
+    return max(1, round(min(share, 1.0) * counts.get(topic, 0) / options.stride))
+
+
 def told_beginning(recording, image_topic: str, episode) -> str:
     """Return in words from when on the times of a part count."""
     first_ns = first_image_ns(recording, image_topic, episode)

@@ -19,7 +19,7 @@ import numpy as np
 from .answers import Store
 from .asking import Asked
 from .looking import Look, Looking, LookOptions
-from .part import counted_from, window
+from .part import expected_images
 from .results import Results, Robot
 from .unanswered import check_answerable
 from .variants import Variants
@@ -80,16 +80,7 @@ class Replay:
 
     def expected(self) -> int:
         """Return about how many images will be looked at, by their times."""
-        counts = {topic.name: topic.count for topic in self.recording.topics}
-        recording, topic = self.recording, self.topics.images[self.looking.main]
-        whole = sum(each.end_ns - counted_from(recording, topic, each, self.looking)
-                    for each in recording.episodes)
-        indices = self.looking.episodes
-        spans = [window(recording, topic, each, self.looking) for index, each in enumerate(
-            recording.episodes) if indices is None or index in indices]
-        share = sum(max(0, end_ns - begin_ns) for begin_ns, end_ns in spans) / max(whole, 1)
-        count = counts.get(topic, 0)
-        return max(1, round(min(share, 1.0) * count / self.looking.stride))
+        return expected_images(self.recording, self.topics, self.looking)
 
     def _check_answerable(self, store: Store) -> None:
         try:

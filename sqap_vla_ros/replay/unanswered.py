@@ -29,7 +29,7 @@ def check_answered(results: Results) -> None:
     count = len(results.images)
     problems = [*results.images.problems, *(text for answers in results.answers
                                             for text in answers.problems)] if count else []
-    raise _none(count, problems, results.losses, results.facts.get('topics'))
+    raise none_answered(count, problems, results.losses, results.facts.get('topics'))
 
 
 def check_answerable(looking, expected: int, losses, topics) -> None:
@@ -46,18 +46,18 @@ def check_answerable(looking, expected: int, losses, topics) -> None:
                 return
             problems.append(look.problem)
             progress.advance()
-    raise _none(len(problems), problems, losses,
-                [name for name in ROBOT if getattr(topics, name)])
+    raise none_answered(len(problems), problems, losses,
+                        [name for name in ROBOT if getattr(topics, name)])
 
 
-def _none(count, problems, losses, topics) -> ObservationError:
+def none_answered(count, problems, losses, topics) -> ObservationError:
     """Return why none of so many images can be answered; topics: names of what is heard."""
     if count:
         return ObservationError(f'none of {count} images could be answered: ' + '; '.join(
             f'{number} x {text}' for number, text in reasons(problems)) + _unheard(topics))
     lost = f'. Lost: {"; ".join(losses)}' if losses else ''
-    return ObservationError('there is no image in this part of the recording: see --start, --end, '
-                            f'--episodes and --stride{lost}')
+    return ObservationError('there is no image in this part of the recording: see --start, --end '
+                            f'and --episodes{lost}')
 
 
 def _unheard(topics) -> str:

@@ -14,6 +14,7 @@ from .sample import chosen, Opened, Sample
 from ..errors import ConfigError
 from ..formats.checkpoint import CheckpointConfig
 from ..observation import ProtectedPoints
+from ..support.progress import Progress
 from ..train.shards import Demonstrations, load_shards
 
 END_EFFECTOR = 'end_effector'  # of shards.POINT_NAMES: what the demo protects
@@ -24,7 +25,8 @@ def collected(directory: Path, count: int, config: CheckpointConfig, flag: str) 
     if config.model.images != 1:
         raise ConfigError(f'{flag} {directory} holds shards of one camera, and the checkpoint '
                           f'takes {config.model.images} images: write a {LIST}')
-    data = load_shards(directory)
+    with Progress(f'reading the shards in {directory.name}'):
+        data = load_shards(directory)
     return Opened(directory.resolve().name, 'shards of sqap-vla collect', len(data),
                   _samples(data, count, config))
 

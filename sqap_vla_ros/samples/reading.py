@@ -5,9 +5,10 @@ One way to recorded observations, whatever they lie in.
 
     samples = read_samples('runs/data', 32, source.config)
 
-A directory holds either of
-- images and `instructions.jsonl`, see listed.py;
-- shards of `sqap-vla collect`, see collected.py.
+A source is either of
+- a directory of images with `instructions.jsonl`, see listed.py;
+- a directory of shards of `sqap-vla collect`, see collected.py;
+- a bag or LeRobot data set, which is opened and described by a Recorded, see recorded.py.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from pathlib import Path
 
 from .collected import collected
 from .listed import LIST, listed
+from .recorded import Recorded, recorded
 from .sample import Opened, Sample, Samples
 from ..errors import ConfigError
 from ..formats.checkpoint import CheckpointConfig
 from ..geometry.image_transform import ImageTransform
 from ..geometry.patches import distances_of_views
-from ..support.files import nearest_path
+from ..support.files import listing, nearest_path
 from ..support.progress import Progress
 
 RADIUS_PATCHES = 2.0  # what PolicyOptions has
@@ -33,23 +35,23 @@ def read_samples(source, count: int, config: CheckpointConfig | None = None,
     """
     Return `count` samples, evenly chosen, or all if there are fewer.
 
-    source: a directory.  config: of the checkpoint that they are for, None for one of one image
-    and our own state.  radius_patches: see PolicyOptions, for Sample.distance.  flag: the option
-    that named the source, for messages.
-    Raises ConfigError for a source without samples, or with such as cannot be read or are not for
-    this checkpoint.
+    source: a directory, or a Recorded.  config: of the checkpoint that they are for, None for one
+    of one image and our own state.  radius_patches: see PolicyOptions, for Sample.distance.
+    flag: the option that named the source, for messages.
+    Raises ConfigError, or ObservationError of a recording, for a source without samples, or with
+    such as cannot be read or are not for this checkpoint.
     """
     config = config or CheckpointConfig()
     if count < 1:
         raise ConfigError(f'{count} samples: take at least one')
-    with Progress('reading recorded observations', total=count, unit='image') as progress:
-        found = _opened(Path(source), count, config, flag)
-        progress.total = min(count, found.total)
-        samples = []
+    found = (recorded(source, count, config) if isinstance(source, Recorded)
+             else _opened(Path(source), count, config, flag))
+    samples = []
+    with Progress('reading images', min(count, found.total), 'image') as progress:
         for sample in found.samples:
             samples.append(_with_distance(sample, config, radius_patches))
             progress.advance()
-    return Samples(found.name, tuple(samples), found.source, found.total)
+    return Samples(found.name, tuple(samples), found.source, found.total, found.notes)
 
 
 def _opened(directory: Path, count: int, config: CheckpointConfig, flag: str) -> Opened:
@@ -60,7 +62,8 @@ def _opened(directory: Path, count: int, config: CheckpointConfig, flag: str) ->
     if any(directory.glob('*.npz')):
         return collected(directory, count, config, flag)
     raise ConfigError(f'{flag} {directory} holds neither {LIST} with images nor shards of '
-                      '`sqap-vla collect`')
+                      '`sqap-vla collect`, and is no bag or LeRobot data set; there: '
+                      f'{listing(directory)}')
 
 
 def _with_distance(sample: Sample, config: CheckpointConfig, radius_patches: float) -> Sample:

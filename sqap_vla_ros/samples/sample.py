@@ -50,13 +50,14 @@ class Samples:
     Samples, and where they are from.
 
     name: of the directory or recording.  source: what it is, in words.  total: how many there
-    were to choose from.
+    were to choose from.  notes: what a person should know of it.
     """
 
     name: str
     samples: tuple[Sample, ...]
     source: str = 'images'
     total: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -100,6 +101,7 @@ class Opened(NamedTuple):
     source: str
     total: int
     samples: Iterator[Sample]
+    notes: tuple[str, ...] = ()
 
 
 def _held_out(samples, episodes, count: int) -> np.ndarray:
