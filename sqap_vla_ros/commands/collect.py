@@ -6,6 +6,7 @@ from pathlib import Path
 from .scene import add_scene_arguments
 from ..evaluate.seeds import FIRST_TRAINING_SEED
 from ..sim.options import scene_options
+from ..support.resources import checkpoint_path
 from ..train.collect import collect, CollectConfig
 
 
@@ -24,6 +25,13 @@ def add_arguments(parser):
                             default=getattr(CollectConfig, name))
     parser.add_argument('--instructions', nargs='+', default=(), metavar='TEXT',
                         help='tasks of the suite, all in one scene; default: five of libero_goal')
+    parser.add_argument('--policy', default='', metavar='CHECKPOINT',
+                        help='a policy that acts in turn with the expert, in full view of its '
+                        'mistakes (DAgger): what the expert would do is recorded at each frame, '
+                        'and failures are kept; a checkpoint directory or a bundled model')
+    parser.add_argument('--expert-share', type=float, default=CollectConfig.expert_share,
+                        metavar='0..1', help='share of the turns (1 to 3 s each) in which the '
+                        'expert acts beside a policy, from 0 to 1')
     add_scene_arguments(parser)
 
 
@@ -32,8 +40,10 @@ def run(args):
     config = CollectConfig(
         out=args.out, scene=scene_options(args, args.instructions), episodes=args.episodes,
         seed=args.seed, workers=args.workers, shard_episodes=args.shard_episodes,
-        frame_stride=args.frame_stride, input_size=args.input_size)
+        frame_stride=args.frame_stride, input_size=args.input_size,
+        policy=str(checkpoint_path(args.policy)) if args.policy else '',
+        expert_share=args.expert_share)
     episodes, failures, frames = collect(config)
-    print(f'added {episodes} episodes with {frames} frames to {config.out}; the expert failed '
-          f'in {failures} more, which were left out')
+    print(f'added {episodes} episodes with {frames} frames to {config.out}; {failures} more '
+          'could not be recorded and were left out')
     return 0

@@ -25,7 +25,8 @@ _AT_LEAST = {'batch_size': 1, 'log_every': 1, 'coarse_steps': 0, 'fine_steps': 0
 
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla train`."""
-    parser.add_argument('data', help='directory of shards that `sqap-vla collect` wrote')
+    parser.add_argument('data', nargs='+', help='directories of shards that `sqap-vla collect` '
+                        'wrote, one or more; their instructions may differ')
     parser.add_argument('out', help='directory for the checkpoint, the curves and the state')
     parser.add_argument('--init', metavar='CHECKPOINT', help='begin with the weights of this '
                         'checkpoint directory; its instructions may be others')
@@ -48,6 +49,9 @@ def add_arguments(parser) -> None:
         add(f'--{name}', type=int, default=default, metavar='N', help=text)
     add('--learning-rate', type=float, default=8e-4, metavar='X',
         help='the highest, after warming up, above 0')
+    add('--weights', default='', metavar='NUMBERS',
+        help="shares of the samples that are of each directory's frames, such as 1,3, each above "
+        '0; unless given, all frames count the same')
     add('--stem', choices=('linear', 'conv'), default='conv',
         help='how pixels become tokens: one product a patch, or convolutions')
     add('--device', default='auto', metavar='NAME', help='auto, cpu or cuda')

@@ -52,6 +52,8 @@ class ExpertConfig:
     press: float = 0.01  # below its resting height an object is lowered, until it touches
     retreat_slack: float = 0.3  # as open_slack, before the fingers leave it
     retreat_height: float = 0.10
+    reach: tuple = (0.25, 0.85)  # from the base's axis to an object that it can get hold of
+    fallen: float = 0.05  # below the table's top an object is lost
 
 
 class Expert:
@@ -60,6 +62,13 @@ class Expert:
     def __init__(self, env, config=ExpertConfig()):
         self._env = env
         self._config = config
+
+    def can_act(self):
+        """Return whether its object lies where the hand gets hold of it: no further off."""
+        config, origin = self._config, self._env.object_positions()[self._env.target_object()]
+        nearest, farthest = config.reach
+        return bool(nearest < _horizontal(origin) < farthest
+                    and origin[2] > self._env.table_height() - config.fallen)
 
     def act(self):
         """Return (twist [6] m/s, rad/s, base frame; gripper 0 or 1); ConfigError for no put."""

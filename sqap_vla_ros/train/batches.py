@@ -25,10 +25,15 @@ class Batches:
     """
 
     def __init__(self, data, rows, token_ids, norm, batch_size: int, seed: int,
-                 augment: bool = True, state_dropout: float = 0.3, ahead: int = 3):
-        """Start the preparing thread; rows are the indices of `data` to draw from."""
+                 augment: bool = True, state_dropout: float = 0.3, ahead: int = 3, chances=None):
+        """
+        Start the preparing thread.
+
+        rows: the indices of `data` to draw from.  chances: [n], of each row; None for equal ones.
+        """
         self._data, self._rows, self._token_ids, self._norm = data, rows, token_ids, norm
         self._batch_size, self._augment, self._dropout = batch_size, augment, state_dropout
+        self._chances = chances
         self._rng = np.random.default_rng(seed)
         self._queue: queue.Queue = queue.Queue(maxsize=ahead)
         self._thread = threading.Thread(target=self._fill, daemon=True)
@@ -51,7 +56,7 @@ class Batches:
 
     def draw(self) -> np.ndarray:
         """Return the row numbers of a random batch."""
-        return self._rng.choice(self._rows, self._batch_size)
+        return self._rng.choice(self._rows, self._batch_size, p=self._chances)
 
     def make(self, rows) -> dict:
         """Build the batch of the given rows."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.evaluate.checkpoint_files import digest
 from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.support.files import (
@@ -32,6 +33,7 @@ OPTIONS = 'collect.json'
 KEPT = 'finished shards are kept'
 FRAMES_AN_EPISODE = 56  # at a stride of 2: 0.9 MB of 16 KB each, of the tasks of libero_goal
 BYTES_A_PIXEL = 16e3 / 224 ** 2  # of a JPEG
+_TURNS_STREAM = 1  # of an episode's random numbers
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class CollectConfig:
     input_size: int = 224  # side of the stored, square frames (the network's input)
     max_steps: int = 300  # an episode is given up after these
     tail_steps: int = 16  # recorded after success, for the release
+    policy: str = ''  # checkpoint that acts in turn with the expert; empty for the expert alone
+    expert_share: float = 0.25  # of the turns, beside a policy
     niceness: int = 10
 
     def __post_init__(self):
@@ -58,11 +62,16 @@ class CollectConfig:
         if self.seed < FIRST_TRAINING_SEED:
             raise ConfigError(f'seeds below {FIRST_TRAINING_SEED} are kept for evaluation: '
                               f'use a larger seed than {self.seed}')
+        if not 0 <= self.expert_share <= 1:
+            raise ConfigError(f'expert_share must be from 0 to 1, found {self.expert_share}')
 
     def values(self):
         """Return the options that decide which episodes a folder holds, for a JSON file."""
         names = ('seed', 'shard_episodes', 'frame_stride', 'input_size', 'max_steps', 'tail_steps')
-        return {**self.scene.values(), **{name: getattr(self, name) for name in names}}
+        values = {**self.scene.values(), **{name: getattr(self, name) for name in names}}
+        if self.policy:
+            values.update(policy=digest(self.policy), expert_share=self.expert_share)
+        return values
 
 
 def collect_shard(env, config, shard):
@@ -70,35 +79,55 @@ def collect_shard(env, config, shard):
     from sqap_vla_ros.geometry.image_transform import ImageTransform
     from sqap_vla_ros.sim.expert import Expert
     from sqap_vla_ros.sim.placements import NoRoomError
-    from sqap_vla_ros.train.perturbation import Perturbation
     transform = ImageTransform((config.input_size, config.input_size))
     expert, records, seeds, failed = Expert(env), [], [], []
     first = shard * config.shard_episodes
     for episode in range(first, first + episodes_of(config, shard)):
         seed = config.seed + episode
-        perturbation = Perturbation(np.random.default_rng([seed, 1]))
         try:
             env.reset(seed, env.instructions[episode % len(env.instructions)])
         except NoRoomError:
             record = None
         else:
-            record = record_episode(env, expert, perturbation, config, transform)
+            record = record_episode(env, expert, _actor(env, config, seed), config, transform)
         if record is None:
             failed.append(seed)
         else:
             records.append((episode % len(env.instructions), record))
             seeds.append(seed)
-        tell(EpisodeNews(record is None, 0 if record is None else len(record['jpeg'])))
+        tell(EpisodeNews(record is None, 0 if record is None else len(record['jpeg']),
+                         record is not None and not record['solved']))
     point_names = (*POINT_NAMES, *env.object_centers())
     return pack_shard(records, seeds, failed, env.instructions, point_names)
 
 
+def _actor(env, config, seed):
+    """Return who acts in the episode of this seed."""
+    from sqap_vla_ros.train.acting import ExpertAlone, Turns
+    from sqap_vla_ros.train.perturbation import Perturbation
+    perturbation = Perturbation(np.random.default_rng([seed, 1]))
+    if not config.policy:
+        return ExpertAlone(perturbation)
+    return Turns(env, _policy(config.policy), perturbation,
+                 np.random.default_rng([seed, 1, _TURNS_STREAM]), config.expert_share)
+
+
+@lru_cache(maxsize=1)
+def _policy(checkpoint):
+    """Return this process's policy, loaded for its first episode; it sees all tokens."""
+    import torch
+    from sqap_vla_ros.policy import load_policy
+    torch.set_num_threads(1)
+    return load_policy(checkpoint)
+
+
 @dataclass(frozen=True)
 class EpisodeNews:
-    """What a worker tells of an episode that has ended."""
+    """What a worker tells of an episode that has ended; is_unsolved: kept without success."""
 
     is_failed: bool
     frames: int
+    is_unsolved: bool = False
 
 
 def shard_path(config, shard):
@@ -172,6 +201,8 @@ def collect(config):
     Raises ConfigError, before anything is written, for a folder without permission or room, for
     one that holds demonstrations of other options, and for a scene that cannot be.
     """
+    if config.policy:
+        check_policy(config)
     check_options(config)
     with Progress('looking at the shards that are there'):
         shards, totals = missing_shards(config), np.zeros(3, int)
@@ -195,13 +226,28 @@ class Score:
 
     def __init__(self, progress: Progress):
         """Show them there."""
-        self._progress, self._failed, self._frames = progress, 0, 0
+        self._progress, self._failed, self._unsolved, self._frames = progress, 0, 0, 0
 
     def add(self, news: EpisodeNews) -> None:
         """Count one."""
         self._failed += news.is_failed
+        self._unsolved += news.is_unsolved
         self._frames += news.frames
-        self._progress.advance(note=f'{self._failed} failed, {self._frames} frames')
+        kept = f'{self._unsolved} unsolved but kept, ' if self._unsolved else ''
+        self._progress.advance(note=f'{self._failed} failed, {kept}{self._frames} frames')
+
+
+def check_policy(config) -> None:
+    """Raise ConfigError or CheckpointError for a policy that cannot act in the scene."""
+    require(ConfigError, 'libero', 'mujoco')
+    with Progress('looking at the policy'):
+        from sqap_vla_ros.evaluate.evaluation import check_action_space
+        from sqap_vla_ros.formats import open_checkpoint
+        from sqap_vla_ros.sim.env import tasks_of
+        from sqap_vla_ros.train.acting import check_instructions
+        found = open_checkpoint(config.policy).config
+        check_action_space(found.action_space)
+        check_instructions(found, tasks_of(config.scene.suite, config.scene.instructions or None))
 
 
 def check_collection(config, episodes: int) -> None:

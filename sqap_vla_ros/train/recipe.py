@@ -60,6 +60,34 @@ def split_rows(data) -> tuple:
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def chances(data, rows, weights: str):
+    """
+    Return float64 [n]: how likely each row is drawn, where folders have weights; None for none.
+
+    weights: numbers with commas between, or empty.  A folder's share of the samples is its
+    weight's, however many frames it has.  Raises ConfigError for weights that are not one above
+    0 for each folder.
+    """
+    import numpy as np
+    if not weights:
+        return None
+    numbers, folders = _numbers(weights), data.source.max() + 1
+    if len(numbers) != folders or not all(0 < number < math.inf for number in numbers):
+        raise ConfigError(f'--weights {weights}: give {folders} numbers above 0, such as 1,3: one '
+                          'for each directory of demonstrations')
+    source = data.source[rows]
+    share = (np.array(numbers) / np.maximum(1, np.bincount(source, minlength=folders)))[source]
+    return share / share.sum()
+
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers in a list, none where it holds something else."""
+    try:
+        return [float(number) for number in text.split(',')]
+    except ValueError:
+        return []
+
+
 def normalisation(data) -> dict:
     """Return mean/std of the state and low/range of the actions, from the data."""
     import numpy as np

@@ -1,36 +1,66 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-One demonstration: disturbed actions are executed, the expert's own are recorded.
+One demonstration: others act, what the expert would do is recorded.
 
-What a record holds goes into a shard; shards.py says how.
+What a record holds goes into a shard; shards.py says how.  acting.py has who acts.
 """
 import numpy as np
 
 from sqap_vla_ros.observation import end_effector_state
+from sqap_vla_ros.sim.undone import undone
+from sqap_vla_ros.sim.units import SPEEDS
 
 JPEG_QUALITY = 95
+EXPERT, POLICY = 0, 1  # who acted
+CHUNK_ROWS = 8  # of what the expert would do from a frame on
+_LISTS = ('jpeg', 'state', 'points_px', 'points_xyz', 'frame_step', 'actions')
+_FURTHER = ('acted', 'chunks')  # where not the expert alone acts
 
 
-def record_episode(env, expert, perturbation, config, transform):
-    """Run an episode; return its record, lists by name in a dict, or None for a failure."""
-    record = {name: [] for name in
-              ('jpeg', 'state', 'points_px', 'points_xyz', 'frame_step', 'actions')}
+def record_episode(env, expert, actor, config, transform):
+    """
+    Run an episode; return its record, lists by name in a dict, or None for one to leave out.
+
+    actor: who acts, see acting.py.  Where the expert is not alone (config.policy), failures are
+    kept, up to a state in which it could do nothing, and each frame is given what it would do
+    from then on: along another's path its single actions make no plan.
+    """
+    shared = bool(config.policy)
+    record = {name: [] for name in _LISTS + _FURTHER * shared}
     tail = None
     for step in range(config.max_steps):
+        if tail == 0 or shared and not expert.can_act():
+            break
         twist, gripper = expert.act()
         early = tail is None or tail > config.tail_steps // 2
         if step % config.frame_stride == 0 and early:
             _record_frame(record, env, step, transform)
+            if shared:
+                record['chunks'].append(expert_chunk(env, expert))
         record['actions'].append(np.append(twist, gripper).astype(np.float32))
-        success = env.step(*perturbation.apply(twist, gripper))
-        if tail is None and success:
-            tail = config.tail_steps
-        elif tail is not None:
+        *command, who = actor.act(step, twist, gripper)
+        if shared:
+            record['acted'].append(who)
+        success = env.step(*command)
+        if tail is not None:
             tail -= 1
-            if tail == 0:
-                return record
-    return None
+        elif success:
+            tail = config.tail_steps
+    record['solved'] = tail is not None
+    return record if shared or tail == 0 else None
+
+
+def expert_chunk(env, expert, rows=CHUNK_ROWS):
+    """Return float32 [rows, 7]: what the expert would do from now on, alone; nothing is done."""
+    actions = []
+    with undone(env):
+        env.command_scale = SPEEDS
+        for _ in range(rows):
+            twist, gripper = expert.act()
+            actions.append(np.append(twist, gripper))
+            env.step(twist, gripper)
+    return np.array(actions, np.float32)
 
 
 def _record_frame(record, env, step, transform):
@@ -67,7 +97,12 @@ def pack_shard(records, seeds, failed, instructions, point_names):
         values = [value for _, record in records for value in record[name]]
         return np.array(values).reshape(-1, *shape)
     frames = [frame for _, record in records for frame in record['jpeg']]
+    further = {} if not records or 'chunks' not in records[0][1] else {
+        'acted': joined('acted', ()).astype(np.uint8),
+        'chunks': joined('chunks', (CHUNK_ROWS, 7)),
+        'solved': np.array([record['solved'] for _, record in records])}
     return {
+        **further,
         'jpeg': np.concatenate(frames) if frames else np.zeros(0, np.uint8),
         'jpeg_offsets': np.cumsum([0] + [len(frame) for frame in frames]),
         'state': joined('state', (8,)),

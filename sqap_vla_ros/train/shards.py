@@ -12,6 +12,10 @@ A shard is one .npz (never pickled) with, for F frames, S control steps and E ep
     actions float32 [S, 7]       the expert's clean action at every step: twist (SI), gripper 0..1
     action_offsets int64 [E + 1], instruction int32 [E], seed int64 [E]
     instructions str [I], point_names str [P], failed_seeds int64 [...]
+and, where a policy acted in turn with the expert (`collect --policy`):
+    acted uint8 [S]              who acted at every step: 0 the expert, 1 the policy
+    chunks float32 [F, T, 7]     what the expert would do from each frame on
+    solved bool [E]              whether the episode came to success
 """
 import io
 from pathlib import Path
@@ -32,6 +36,7 @@ _KINDS = {'jpeg': 'u', 'jpeg_offsets': 'i', 'state': 'f', 'points_px': 'f', 'poi
           'frame_step': 'i', 'frame_episode': 'i', 'actions': 'f', 'action_offsets': 'i',
           'instruction': 'i', 'seed': 'i', 'failed_seeds': 'i', 'instructions': 'U',
           'point_names': 'U'}
+_FURTHER_KINDS = {'acted': 'u', 'chunks': 'f', 'solved': 'b'}  # not in every shard
 # what NumPy and zipfile raise for a file with flipped or missing bytes
 _DAMAGES = (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, OverflowError,
             MemoryError, SyntaxError, RuntimeError, tokenize.TokenError, struct.error, zlib.error,
@@ -71,35 +76,42 @@ class Demonstrations:
 
     state float32 [F, 8]; points_px [F, P, 2]; points_xyz [F, P, 3]; frame_step int32 [F];
     instruction int32 [F] (index into instructions), seed int64 [F] of the frame's episode;
-    point_names: what the P points are; skipped: the shards that could not be read, and why.
+    point_names: what the P points are; skipped: the shards that could not be read, and why;
+    source int32 [F]: the folder that a frame is of.  The shards may hold different instructions.
     """
 
-    def __init__(self, shards, skipped=()):
+    def __init__(self, shards, skipped=(), sources=None):
         self.skipped = tuple(skipped)
-        self.instructions = tuple(shards[0]['instructions'].tolist())
+        self.instructions = tuple(dict.fromkeys(
+            text for shard in shards for text in shard['instructions'].tolist()))
         self.point_names = tuple(shards[0]['point_names'].tolist())
         for name in _PER_FRAME:
             setattr(self, name, np.concatenate([shard[name] for shard in shards]))
         self.state = np.array(  # whatever sign the quaternions were written with
             [end_effector_state(row[:3], row[3:7], row[7]) for row in self.state])
-        self.instruction = np.concatenate(
-            [shard['instruction'][shard['frame_episode']] for shard in shards])
+        self.instruction = np.concatenate([self._instruction(shard) for shard in shards])
+        self.source = np.repeat(np.array(sources or [0] * len(shards), np.int32),
+                                [len(shard['state']) for shard in shards])
         self.seed = np.concatenate([shard['seed'][shard['frame_episode']] for shard in shards])
         self.episodes = sum(len(shard['seed']) for shard in shards)
-        self._actions = np.concatenate([shard['actions'] for shard in shards])
+        self._actions = np.concatenate([_plans(shard)[0] for shard in shards])
         self._frames = [shard['jpeg'][start:end] for shard in shards for start, end in
                         zip(shard['jpeg_offsets'][:-1], shard['jpeg_offsets'][1:])]
         self._rows = self._action_rows(shards)
 
+    def _instruction(self, shard):
+        """Return int32 [F]: a shard's instructions, as indices into those of all."""
+        numbers = np.array([self.instructions.index(text)
+                            for text in shard['instructions'].tolist()], np.int32)
+        return numbers[shard['instruction'][shard['frame_episode']]]
+
     def _action_rows(self, shards):
-        """Return int64 [F, 2]: each frame's row in the actions, and its episode's last row."""
+        """Return int64 [F, 2]: each frame's row in the actions, and the last one of its plan."""
         rows, base = [], 0
         for shard in shards:
-            start, end = shard['action_offsets'][:-1], shard['action_offsets'][1:]
-            episode = shard['frame_episode']
-            rows.append(base + np.column_stack(
-                [start[episode] + shard['frame_step'], end[episode] - 1]))
-            base += len(shard['actions'])
+            actions, first, last = _plans(shard)
+            rows.append(base + np.column_stack([first, last]))
+            base += len(actions)
         return np.concatenate(rows)
 
     def __len__(self):
@@ -117,8 +129,36 @@ class Demonstrations:
         return self._actions[steps]
 
 
-def load_shards(directory):
-    """Return the Demonstrations of all readable shards; ConfigError for none or unlike ones."""
+def _plans(shard):
+    """Return actions [n, 7], and int64 [F] the first and last of them that follow a frame."""
+    if 'chunks' in shard:
+        frames, rows = shard['chunks'].shape[:2]
+        first = rows * np.arange(frames)
+        return shard['chunks'].reshape(-1, 7), first, first + rows - 1
+    start, end = shard['action_offsets'][:-1], shard['action_offsets'][1:]
+    episode = shard['frame_episode']
+    return shard['actions'], start[episode] + shard['frame_step'], end[episode] - 1
+
+
+def load_shards(*directories):
+    """
+    Return the Demonstrations of all readable shards of some folders.
+
+    Raises ConfigError for a folder without any, or with unlike ones; folders may differ in their
+    instructions, but not in their points.
+    """
+    shards, skipped, sources = [], [], []
+    for number, directory in enumerate(directories):
+        found, unreadable = _read_folder(directory)
+        _check_points(directory, found[0], (shards or found)[0])
+        shards += found
+        skipped += unreadable
+        sources += [number] * len(found)
+    return Demonstrations(shards, skipped, sources)
+
+
+def _read_folder(directory):
+    """Return a folder's shards, and (name, why) of those that cannot be read; else ConfigError."""
     shards, skipped = [], []
     if not Path(directory).is_dir():
         raise ConfigError(f'no directory {directory}{nearest_path(directory)}: collect '
@@ -138,7 +178,7 @@ def load_shards(directory):
     if not any(len(shard['state']) for shard in shards):
         raise ConfigError(f'no episode in {directory} succeeded, there is nothing to learn from: '
                           'collect more episodes')
-    return Demonstrations(shards, skipped)
+    return shards, skipped
 
 
 def describe(data):
@@ -153,6 +193,15 @@ def differences(found: dict, wanted: dict) -> str:
     return '; '.join(f'{name} was {found.get(name)!r} and is {wanted.get(name)!r}'
                      for name in sorted(found.keys() | wanted.keys())
                      if found.get(name) != wanted.get(name))
+
+
+def _check_points(directory, shard, first):
+    """Raise ConfigError for a folder of other points than the first."""
+    changed = differences(*({'point_names': each['point_names'].tolist()}
+                            for each in (first, shard)))
+    if changed:
+        raise ConfigError(f'{directory} cannot be learned from together with the folder before '
+                          f'it: {changed}. Train on folders of one scene')
 
 
 def _check_alike(path, shard, first):
@@ -173,6 +222,10 @@ def _check_shard(shard):
         raise ValueError('the shard lacks frames')
     if len(shard['actions']) != shard['action_offsets'][-1]:
         raise ValueError('the shard lacks actions')
+    for name, count in (('acted', len(shard['actions'])), ('chunks', frames),
+                        ('solved', episodes)):
+        if len(shard.get(name, range(count))) != count:
+            raise ValueError(f'the shard lacks {name}')
     if not len(shard['instruction']) == len(shard['action_offsets']) - 1 == episodes:
         raise ValueError('the shard lacks episodes')
     for name, size in (('instruction', len(shard['instructions'])), ('frame_episode', episodes)):
@@ -187,8 +240,13 @@ def _check_arrays(shard):
             raise ValueError(f'it lacks {name}: collect it anew')
         if shard[name].dtype.kind != kind:
             raise ValueError(f'{name} is {shard[name].dtype}')
+    for name, kind in _FURTHER_KINDS.items():
+        if name in shard and shard[name].dtype.kind != kind:
+            raise ValueError(f'{name} is {shard[name].dtype}')
     points = len(shard['point_names'])
     widths = {'state': (8,), 'points_px': (points, 2), 'points_xyz': (points, 3), 'actions': (7,)}
-    for name in _KINDS:
+    if 'chunks' in shard:
+        widths['chunks'] = (max(1, *shard['chunks'].shape[1:2]), 7)
+    for name in shard.keys() & (_KINDS.keys() | _FURTHER_KINDS.keys()):
         if shard[name].shape[1:] != widths.get(name, ()):
             raise ValueError(f'{name} is {shard[name].shape}')

@@ -13,8 +13,8 @@ import time
 
 from .loss_curves import curves_png, line_of
 from .recipe import (
-    choose_device, choose_dtype, initialise, network, norm_stats, normalisation, plain_options,
-    split_rows)
+    chances, choose_device, choose_dtype, initialise, network, norm_stats, normalisation,
+    plain_options, split_rows)
 from .saving import LAST_SAVE, read_state, stop_signals, write_state
 from .shards import describe, differences, load_shards
 from .success import best_of, last_measured, SuccessMeter
@@ -40,9 +40,10 @@ class Trainer:
         self.args, self.out = args, Path(args.out)
         self.device = choose_device(args.device)
         with Progress('reading the demonstrations'):
-            self.data = load_shards(args.data)
+            self.data = load_shards(*args.data)
         print(describe(self.data))
         self.rows, self.held_rows = split_rows(self.data)
+        self.chances = chances(self.data, self.rows, args.weights)
         if not len(self.held_rows):
             print('no episode is held out: the curves are of training batches only')
         make_directory(self.out)
@@ -98,14 +99,14 @@ class Trainer:
                 self.out / 'checkpoint', scene_options(args, self.data.instructions),
                 args.eval_episodes)
 
-    def _batches(self, rows, size, seed, augment=True):
+    def _batches(self, rows, size, seed, **options):
         from .batches import Batches
-        return Batches(self.data, rows, self.token_ids, self.norm, size, seed, augment)
+        return Batches(self.data, rows, self.token_ids, self.norm, size, seed, **options)
 
     def loop(self) -> int:
         """Run to the last step, the time limit or a signal; return 0 or 128 + its number."""
         batches = self._batches(
-            self.rows, self.args.batch_size, self.args.seed + self.step)
+            self.rows, self.args.batch_size, self.args.seed + self.step, chances=self.chances)
         if len(self.held_rows):
             held_out = self._batches(self.held_rows, HELD_OUT_SIZE, 1, augment=False)
             self.held_batches = [held_out.make(held_out.draw()) for _ in range(HELD_OUT_BATCHES)]
