@@ -31,6 +31,8 @@ def add_arguments(parser) -> None:
     parser.add_argument('--init', metavar='CHECKPOINT', help='begin with the weights of this '
                         'checkpoint directory; its instructions may be others')
     add = parser.add_argument
+    add('--keep-norm', action='store_true', help='normalise states and actions as --init does, '
+        'not by the data: it begins as that very policy, to be made better with more of the same')
     for name, default, text in (
             ('coarse-steps', 6000, 'steps on the coarse grid of a quarter of the tokens, at least '
              '0'),

@@ -48,7 +48,7 @@ class Trainer:
             print('no episode is held out: the curves are of training batches only')
         make_directory(self.out)
         check_directory(self.out, 'OUT')
-        self.norm = normalisation(self.data)
+        self.norm = self._normalisation()
         self.tokenizer = word_tokenizer(self.data.instructions)
         self.config = network(args, self.data, self.tokenizer)
         prompt = Prompt(self.tokenizer, self.config.model.text_length)
@@ -87,6 +87,15 @@ class Trainer:
             return ''
         print(warm_start(model, self.tokenizer, path))
         return Path(path).resolve().name
+
+    def _normalisation(self) -> dict:
+        """Return that of --init, where it is kept, else that of the data."""
+        if not self.args.keep_norm:
+            return normalisation(self.data)
+        from .warm_start import normalisation_of
+        if self.args.init is None:
+            raise ConfigError('--keep-norm keeps the normalisation of --init: give a checkpoint')
+        return normalisation_of(self.args.init)
 
     def _success_meter(self):
         """Return what measures success in the simulator, or None without --eval-every."""

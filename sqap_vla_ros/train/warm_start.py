@@ -35,6 +35,20 @@ def warm_start(model, tokenizer, directory) -> str:
             f'{" ".join(sorted(tokenizer.get_vocab().keys() - words)) or "none"}')
 
 
+def normalisation_of(directory) -> dict:
+    """
+    Return the normalisation of a checkpoint that `train` wrote, as recipe.normalisation does.
+
+    Raises ConfigError for a checkpoint that normalises otherwise.
+    """
+    found = open_checkpoint(directory).with_key(None).statistics()
+    if not found['mask'].all() or 'state_mean' not in found:
+        raise ConfigError(f'--keep-norm: {directory} normalises otherwise than `train` does: '
+                          'leave this option out')
+    return {'state_mean': found['state_mean'], 'state_std': found['state_std'],
+            'action_low': found['low'], 'action_range': found['high'] - found['low']}
+
+
 def _copy_words(own: dict, source: Source, tokenizer) -> set[str]:
     """Write the known words' rows into own[WORDS] [V, D]; return those words."""
     rows, shape = own[WORDS], source.tensors.shapes.get(WORDS, ())

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training that begins with the weights of another: what it takes, what it refuses."""
 import json
+import shutil
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 from sqap_vla_ros.commands import train
@@ -10,9 +12,10 @@ from sqap_vla_ros.errors import CheckpointError, ConfigError
 from sqap_vla_ros.formats import checkpoint
 from sqap_vla_ros.model.prompt import word_tokenizer
 from sqap_vla_ros.model.vla import VLA
+from sqap_vla_ros.train import trainer
 from sqap_vla_ros.train.recipe import network, norm_stats, normalisation
 from sqap_vla_ros.train.shards import load_shards
-from sqap_vla_ros.train.warm_start import warm_start
+from sqap_vla_ros.train.warm_start import normalisation_of, warm_start
 import torch
 from training_data import options, write_data
 
@@ -96,3 +99,26 @@ def test_a_resumed_run_ignores_the_start_and_keeps_its_name(data, start, tmp_pat
     assert '--init is ignored' in capsys.readouterr().out
     training = checkpoint.read_config(tmp_path / 'checkpoint').training
     assert training['init'] == 'toy_start' and training['step'] == 4
+
+
+def test_a_policy_may_be_made_better_under_its_own_normalisation(data, start, tmp_path):
+    (tmp_path / 'other').mkdir()
+    write_data(tmp_path / 'other', shards=1, seed=30_000)
+    run = options(tmp_path / 'other', tmp_path / 'run', '--init', str(start), '--keep-norm')
+    kept, own = trainer.Trainer(run).norm, normalisation(load_shards(data))
+    assert kept.keys() == own.keys()
+    for name in kept:
+        np.testing.assert_allclose(kept[name], own[name], rtol=1e-6)
+    found = normalisation(load_shards(tmp_path / 'other'))
+    assert not np.allclose(found['state_mean'], own['state_mean'], rtol=1e-6)
+
+
+def test_a_normalisation_is_kept_of_a_checkpoint_that_has_one(data, start, tmp_path):
+    with pytest.raises(ConfigError, match='--keep-norm keeps the normalisation of --init'):
+        trainer.Trainer(options(data, tmp_path, '--keep-norm'))
+    stats = json.loads((start / 'norm_stats.json').read_text())
+    stats['toy']['action']['mask'][6] = False
+    shutil.copytree(start, tmp_path / 'masked')
+    (tmp_path / 'masked' / 'norm_stats.json').write_text(json.dumps(stats))
+    with pytest.raises(ConfigError, match='normalises otherwise than `train` does'):
+        normalisation_of(tmp_path / 'masked')
