@@ -19,7 +19,7 @@ from .control.action_space import ActionSpace
 from .errors import ConfigError
 from .numerics.precision import PARTS, PRECISIONS
 from .support.validation import is_count, is_number, nearest
-from .tokens.choice import BUDGETS, METHODS, SelectionConfig
+from .tokens.choice import BUDGETS, DROPPED, METHODS, SelectionConfig
 from .tokens.farthest import TIES
 
 DTYPES = ('float32', 'bfloat16', 'float16')
@@ -251,6 +251,11 @@ class PolicyOptions:
         'joint', 'Of a policy that sees several cameras: one budget for all of them, of which '
         'none gets less than half of an equal share, or an equal share for each.',
         choices=BUDGETS, live=True)
+    dropped: str = option(
+        'gone', 'What becomes of dropped tokens behind prune_layer: gone, or follow, where they '
+        'are still seen and change as the nearest kept one does. Answers are then far nearer to '
+        'those with all tokens, for a part of what keeping them costs.', choices=DROPPED,
+        parameter='dropped_tokens')
     selection_seed: int = option(0, 'Seed of random token choices.', 0, _LARGEST)
     radius_patches: float = option(
         2.0, 'Radius of the protected disk round each frame [patches].', 0.0, 64.0,
@@ -282,7 +287,8 @@ class PolicyOptions:
         return SelectionConfig(
             keep=self.keep, preserve_top_k=self.preserve_top_k, preserve=self.preserve,
             protect=self.protect, sample=self.sample, method=self.selection_method,
-            seed=self.selection_seed, ties=self.sample_ties, budget=self.camera_budget)
+            seed=self.selection_seed, ties=self.sample_ties, budget=self.camera_budget,
+            dropped=self.dropped)
 
 
 OPTIONS = tuple(item for item in fields(PolicyOptions) if 'option' in item.metadata)

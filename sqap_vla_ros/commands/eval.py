@@ -16,8 +16,8 @@ from ..support.resources import checkpoint_path
 from ..tokens.farthest import TIES
 
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
-          'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
-          'camera_budget', 'radius_patches')
+          'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k', 'dropped',
+          'dropped', 'camera_budget', 'radius_patches')
 
 
 def add_arguments(parser) -> None:

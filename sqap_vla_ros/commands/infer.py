@@ -26,7 +26,7 @@ from ..support.resources import checkpoint_path
 
 POLICY = ('precision', 'device', 'dtype', 'int8', 'threads', 'unnorm_key', 'tokenizer',
           'ddim_steps', 'guidance', 'seed', 'keep', 'prune_layer', 'selection_method',
-          'preserve_top_k', 'sample_ties', 'camera_budget', 'selection_seed')
+          'preserve_top_k', 'sample_ties', 'dropped', 'camera_budget', 'selection_seed')
 
 
 def add_arguments(parser) -> None:

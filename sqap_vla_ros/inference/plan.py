@@ -171,13 +171,18 @@ class Plan:
         tensors['reason'].copy_(torch.from_numpy(chosen.reason))
 
     def _prefill_2(self) -> None:
-        self.hidden = self._model.prefill_kept(
-            self._x, self.outputs.device.get('kept'), self._caches)
+        self.hidden = self._kept(self._x, self._caches)
+
+    def _kept(self, x, caches=None):
+        """Return what the head reads behind the blocks that are pruned; see VLA.prefill_kept."""
+        return self._model.prefill_kept(
+            x, self.outputs.device.get('kept'), caches,
+            self.selection is not None and self.selection.dropped == 'follow')
 
     def _run_again(self, noisy, step: int):
         """Return the hidden states [1, R, D] of a later denoising step, with the same tokens."""
         x, _ = self._model.prefill_full(self._embedded(noisy, step), scored=False)
-        return self._model.prefill_kept(x, self.outputs.device.get('kept'))
+        return self._kept(x)
 
     def _head(self) -> None:
         self.outputs.device['raw'].copy_(self._model.answer(

@@ -30,24 +30,27 @@ class _Attention(ctypes.Structure):
         ('batch', c_int64), ('heads', c_int64), ('kv_heads', c_int64), ('queries', c_int64),
         ('keys', c_int64), ('width', c_int64), ('q_strides', c_int64 * 3),
         ('k_strides', c_int64 * 3), ('v_strides', c_int64 * 3), ('causal', c_int32),
-        ('threads', c_int32)]
+        ('seen', c_void_p), ('threads', c_int32)]
 
 
-def attend(q, k, v, is_causal: bool = False) -> torch.Tensor:
+def attend(q, k, v, is_causal: bool = False, seen=None) -> torch.Tensor:
     """
     Attend with queries [B, H, S, d] over keys and values [B, G, T, d]; G divides H.
 
-    is_causal: query i sees keys 0..i; S and T are equal then.  Returns [B, H, S, d].  Gradients,
+    is_causal: query i sees keys 0..i; S and T are equal then.  seen: int32 [S], rising, instead:
+    query i sees the first seen[i] keys, at least one.  Returns [B, H, S, d].  Gradients,
     and other types and devices than float32 on a CPU, are left to torch.
     """
     if _native_serves(q, k, v):
-        return native_attention(q, k, v, is_causal)
-    groups = q.shape[1] // k.shape[1]
-    if groups == 1 or HAS_GROUPED_ATTENTION:
-        options = {'enable_gqa': groups > 1} if HAS_GROUPED_ATTENTION else {}
-        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, **options)
-    k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+        return native_attention(q, k, v, is_causal, None, seen)
+    groups, options = q.shape[1] // k.shape[1], {'is_causal': is_causal}
+    if seen is not None:
+        options = {'attn_mask': torch.arange(k.shape[2], device=k.device) < seen[:, None]}
+    if HAS_GROUPED_ATTENTION:
+        options['enable_gqa'] = groups > 1
+    elif groups > 1:
+        k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, **options)
 
 
 def _native_serves(q, k, v) -> bool:
@@ -57,7 +60,8 @@ def _native_serves(q, k, v) -> bool:
             and not native_reason())
 
 
-def native_attention(q, k, v, is_causal: bool, level: int | None = None) -> torch.Tensor:
+def native_attention(q, k, v, is_causal: bool, level: int | None = None,
+                     seen=None) -> torch.Tensor:
     """
     Do what `attend` does by the native kernel; level: a lower instruction set's.
 
@@ -68,6 +72,6 @@ def native_attention(q, k, v, is_causal: bool, level: int | None = None) -> torc
     call = _Attention(
         q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), batch, heads, kv_heads, queries,
         keys, width, *((c_int64 * 3)(*x.stride()[:3]) for x in (q, k, v)), is_causal,
-        torch.get_num_threads())
+        None if seen is None else seen.data_ptr(), torch.get_num_threads())
     library().sqap_attention(ctypes.byref(call), level or library().sqap_best_level())
     return y.transpose(1, 2)

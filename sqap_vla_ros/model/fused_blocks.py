@@ -204,8 +204,11 @@ class FusedDecoderLayer(nn.Module):
         return (attention.config, attention.causal, str(attention.qk_transform),
                 *((type(product), product.form) for product in products))
 
-    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None):
-        """Do what DecoderLayer.forward does; see there."""
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
+                active=None):
+        """Do what DecoderLayer.forward does, unfused where some rows follow others."""
+        if active is not None:
+            return self.layer(x, cos, sin, score_rows, cache, visual, active)
         layer, rows = self.layer, x.reshape(-1, x.shape[-1])
         qkv = self._qkv(rows, layer.input_layernorm)
         q, k, v = self._rotated(qkv.view(*x.shape[:2], -1, cos.shape[-1]), cos, sin, cache)

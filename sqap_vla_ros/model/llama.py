@@ -16,10 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .followers import ActiveRows
 from ..errors import ConfigError
 from ..kernels.attention import attend
 from ..numerics.shared_tensors import constant
-from ..quant.linear import called, together
+from ..quant.linear import are_joined, called, together
 from ..support.validation import check_counts, check_positive
 
 
@@ -170,6 +171,24 @@ class Attention(nn.Module):
         out = called(self.o_proj, out.transpose(1, 2).reshape(batch, length, -1), visual)
         return out, None if score_rows is None else self._scores(q, k, score_rows)
 
+    def of_rows(self, x, cos, sin, rows: ActiveRows, cache=None, visual=None):
+        """Return what the active rows [B, A, D] of x [B, S, D] make of all; see forward."""
+        layers = self.k_proj, self.v_proj
+        if are_joined((self.q_proj, *layers)):
+            q, k, v = together((self.q_proj, *layers), x, visual)
+            q = rows.of(q)
+        else:
+            q = called(self.q_proj, rows.of(x), rows.visual)
+            k, v = together(layers, x, visual)
+        q, k, v = (y.unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)
+                   for y in (q, k, v))
+        q = self.qk_transform(apply_rotary(q, rows.of(cos, 0), rows.of(sin, 0)))
+        k = self.qk_transform(apply_rotary(k, cos, sin))
+        if cache is not None:
+            k, v = cache.append(k, v)
+        out = attend(q, k, v, seen=rows.seen)
+        return called(self.o_proj, out.transpose(1, 2).flatten(2), rows.visual)
+
     def masks(self, queries: int, keys: int) -> bool:
         """Whether so many queries do not see later keys; one new token sees all before it."""
         return self.causal and keys == queries
@@ -218,12 +237,27 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None):
-        """Return the block's output [B, S, D] and the attention asked for, or None."""
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
+                rows: ActiveRows | None = None):
+        """
+        Return the block's output [B, S, D] and the attention asked for, or None.
+
+        rows: the only ones that are computed, none of which is asked for attention.
+        """
+        if rows is not None:
+            return self._followed(x, cos, sin, rows, cache, visual), None
         attended, scores = self.self_attn(
             self.input_layernorm(x), cos, sin, score_rows, cache, visual)
         x = x + attended
         return x + self.mlp(self.post_attention_layernorm(x), visual), scores
+
+    def _followed(self, x, cos, sin, rows: ActiveRows, cache, visual):
+        """Return x [B, S, D] with its active rows computed, and the others following them."""
+        before = rows.of(x)
+        after = before + self.self_attn.of_rows(
+            self.input_layernorm(x), cos, sin, rows, cache, visual)
+        after = after + self.mlp(self.post_attention_layernorm(after), rows.visual)
+        return rows.spread(x, before, after)
 
 
 class Llama(nn.Module):
@@ -248,7 +282,7 @@ class Llama(nn.Module):
         return rotary_rows(rows, config.head_dim, config.rope_theta, like.dtype, like.device)
 
     def run(self, x, positions, first: int, last: int, score_rows: range | None = None,
-            caches=None, visual=None):
+            caches=None, visual=None, rows: ActiveRows | None = None):
         """
         Run blocks first..last-1 on x [B, S, D] at rotary positions.
 
@@ -256,7 +290,8 @@ class Llama(nn.Module):
 
         score_rows asks block last-1 for the attention of these queries, see Attention.
         caches: one LayerCache a block of the whole decoder, filled by the first run and read
-        and extended, token by token, by later ones.  visual: see Attention.  Returns x and the probabilities [B, S]
+        and extended, token by token, by later ones.  visual: see Attention.  rows: the only ones
+        that blocks compute, see DecoderLayer.  Returns x and the probabilities [B, S]
         (None if not asked for).  The final norm is not applied.
         """
         if torch.is_tensor(positions):
@@ -265,9 +300,9 @@ class Llama(nn.Module):
         cos, sin = positions
         scores = None
         for index in range(first, last):
-            rows = score_rows if index == last - 1 else None
+            scored = score_rows if index == last - 1 else None
             cache = None if caches is None else caches[index]
-            x, scores = self.layers[index](x, cos, sin, rows, cache, visual)
+            x, scores = self.layers[index](x, cos, sin, scored, cache, visual, rows)
         return x, scores
 
     def forward(self, x, positions, visual=None):

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from .dit import DiffusionHeadConfig
+from .followers import active_rows
 from .heads import BROKEN, ChunkHeadConfig, make_head, TokenHeadConfig
 from .llama import LayerCache, Llama, LlamaConfig
 from .oft import OFTHeadConfig, score_rows
@@ -217,26 +218,32 @@ class VLA(nn.Module):
             return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
 
-    def prefill_kept(self, x, kept, caches=None):
+    def prefill_kept(self, x, kept, caches=None, follow: bool = False):
         """
         Run the remaining blocks on the kept visual tokens and everything that is not visual.
 
-        kept: int64 [K] sorted indices into the visual tokens, or None to keep them all.
+        kept: int64 [K] sorted indices into the visual tokens, or None to keep them all.  follow:
+        the others are still seen, and follow those that are kept; see followers.py.
         Returns the normed hidden states [B, R, D] that the head reads, see VLAConfig.head_rows.
         """
         config = self.config
         rotary = self._rotary(x, range(x.shape[1]))
-        if kept is not None:
+        rows, count = None, config.num_visual
+        if kept is not None and follow:
+            rows = active_rows(kept, x.shape[1], config.prefix, config.vision.grid, config.images,
+                               config.attention == 'causal')
+        elif kept is not None:
             first, behind = config.prefix, config.prefix + config.num_visual
             positions = torch.arange(x.shape[1], device=x.device)
             positions = torch.cat([positions[:first], kept + first, positions[behind:]])
             x = x.index_select(1, positions)
             rotary = tuple(table.index_select(0, positions) for table in rotary)
+            count = len(kept)
         x, _ = self.llm.run(
             x, rotary, config.prune_layer, config.llm.num_layers, caches=caches,
-            visual=self._visual(x.shape[1], config.num_visual if kept is None else len(kept)))
-        rows = config.head_rows(x.shape[1])
-        return self.llm.norm(x[:, rows.start:rows.stop])
+            visual=self._visual(x.shape[1], count), rows=rows)
+        read = config.head_rows(x.shape[1])
+        return self.llm.norm(x[:, read.start:read.stop])
 
     def _visual(self, length: int, count: int) -> VisualRows:
         """Return where a sequence of this length has its visual tokens."""

@@ -42,7 +42,8 @@ class QuantLinear(nn.Module):
                 'be even (override it with w8a8 or fp)')
         self.precision = precision
         self.spec = LinearSpec(in_features, out_features, bits.weight_bits, bits.act_bits,
-                               hadamard_block, hadamard_stride, per_token, group_size, bits.text_bits)
+                               hadamard_block, hadamard_stride, per_token, group_size,
+                               bits.text_bits)
         packed = bits.weight_bits == 4
         self.register_buffer('weight', torch.zeros(
             out_features, in_features // (2 if packed else 1),
@@ -186,6 +187,12 @@ def prepare_joint(layers, rows: int = 256, backend: str | None = None, release: 
         if release:
             layer.weight = None
     return kernel
+
+
+def are_joined(layers) -> bool:
+    """Return whether one kernel computes all these layers' outputs side by side."""
+    group = getattr(layers[0], '_group', None)
+    return group is not None and group.consists_of(layers)
 
 
 def called(layer: nn.Module, x, visual: VisualRows | None):

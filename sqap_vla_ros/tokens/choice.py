@@ -19,6 +19,7 @@ from ..observation import FILLED, PRESERVED, PROTECTED, SAMPLED, TokenSelection
 
 METHODS = ('sqap', 'random', 'uniform', 'attention')
 BUDGETS = ('joint', 'each')
+DROPPED = ('gone', 'follow')
 _FREE = 255  # no reason yet
 
 
@@ -37,6 +38,8 @@ class SelectionConfig:
         all that are left are equally far, and 'index' takes the top rows of the image.
     budget: of several images, 'joint' (one for all of them, of which none gets less than half of
         an equal share) or 'each' (an equal share, and that of preserve_top_k, for every one).
+    dropped: what becomes of the others: they are 'gone' for the blocks behind, or 'follow' the
+        kept patch that is nearest: still seen, and changed as it is (model/followers.py).
 
     Raises ConfigError, when made, for a value out of range.
     """
@@ -50,6 +53,7 @@ class SelectionConfig:
     seed: int = 0
     ties: str = 'index'
     budget: str = 'joint'
+    dropped: str = 'gone'
 
     def __post_init__(self):
         for name, smallest in (('keep', 1), ('preserve_top_k', 0), ('seed', 0)):
@@ -65,6 +69,8 @@ class SelectionConfig:
             raise ConfigError(f'ties {self.ties!r} is unknown: use one of {TIES}')
         if self.budget not in BUDGETS:
             raise ConfigError(f'budget {self.budget!r} is unknown: use one of {BUDGETS}')
+        if self.dropped not in DROPPED:
+            raise ConfigError(f'dropped {self.dropped!r} is unknown: use one of {DROPPED}')
 
     @property
     def needs_scores(self):

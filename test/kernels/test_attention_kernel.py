@@ -42,6 +42,20 @@ def test_it_is_as_accurate_as_torch(level, case):
     assert (native_attention(q, k, v, causal, level) - expected).abs().max() < 3e-6
 
 
+@pytest.mark.parametrize('native', [True, False], ids=['native', 'torch'])
+@torch.inference_mode()
+def test_each_query_sees_so_many_keys(level, native):
+    q, k, v = random_heads(4, 2, 40, 150, 24)
+    seen = torch.randint(1, 151, (40,), generator=torch.Generator().manual_seed(3)).sort().values
+    seen = torch.cat([seen[:-1], torch.tensor([150])]).int()
+    mask = torch.arange(150) < seen[:, None]
+    keys, values = (x.double().repeat_interleave(2, dim=1) for x in (k, v))
+    expected = F.scaled_dot_product_attention(q.double(), keys, values, attn_mask=mask)
+    found = native_attention(q, k, v, False, level, seen) if native else attend(
+        q.double(), k.double(), v.double(), seen=seen)
+    assert (found - expected).abs().max() < 3e-6
+
+
 @pytest.mark.parametrize('threads', [2, 3, 8])
 @torch.inference_mode()
 def test_threads_change_no_bit(level, threads):

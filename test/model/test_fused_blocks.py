@@ -67,6 +67,16 @@ def test_blocks_in_which_every_token_sees_every_token_are_fused_too():
         assert relative(found[name], expected[name]) < 1e-5, name
 
 
+@torch.no_grad()
+def test_dropped_tokens_follow_behind_fused_blocks_as_behind_plain_ones():
+    plain, fused, _ = both_ways('w8a8')
+    x, kept = torch.randn(1, 24, 64, generator=torch.Generator().manual_seed(1)), [0, 3, 9]
+    expected, found, gone = (
+        model.prefill_kept(x, torch.tensor(kept), follow=follow)
+        for model, follow in ((plain, True), (fused, True), (fused, False)))
+    assert relative(found, expected) < 0.03 < relative(gone, expected)
+
+
 def test_causal_and_full_blocks_are_tried_apart():
     forms = set()
     for model in (make_model('chunk'), make_oft('regression')):

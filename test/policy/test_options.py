@@ -102,9 +102,9 @@ def test_the_selection_has_what_was_asked_for_and_is_none_for_all_tokens():
     assert PolicyOptions(selection_method='random').selection is None
     options = PolicyOptions(
         keep=20, preserve_top_k=3, preserve=False, protect=False, sample=False,
-        selection_method='attention', selection_seed=7, sample_ties='index')
+        selection_method='attention', selection_seed=7, sample_ties='index', dropped='follow')
     assert options.selection == SelectionConfig(
-        20, 3, False, False, False, 'attention', 7, 'index')
+        20, 3, False, False, False, 'attention', 7, 'index', dropped='follow')
 
 
 def test_names_are_told_apart_in_every_place():

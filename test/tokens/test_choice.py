@@ -237,7 +237,7 @@ def test_a_budget_above_the_grid_is_refused_with_both_numbers():
 
 @pytest.mark.parametrize('change', [
     {'keep': 0}, {'keep': 1.5}, {'keep': True}, {'preserve_top_k': -1}, {'method': 'best'},
-    {'seed': -1}])
+    {'seed': -1}, {'dropped': 'away'}])
 def test_a_configuration_that_cannot_be_is_refused(change):
     with pytest.raises(ConfigError):
         SelectionConfig(**{'keep': 154, **change})

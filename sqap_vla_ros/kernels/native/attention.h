@@ -71,10 +71,16 @@ float soften(float* scores, int64_t step, int64_t seen, int64_t last, float fact
   return total(sum);
 }
 
+// How many keys a query sees.
+inline int64_t keys_seen(const Attention& call, int64_t query) {
+  if (call.seen != nullptr) return call.seen[query];
+  return call.causal ? query + 1 : call.keys;
+}
+
 // Attention of rows first..first+rows-1 of one head; y has a row every `y_stride` floats.
 void attend_tile(const Attention& call, const float* q, const float* keys, const float* values,
                  int64_t first, int64_t rows, float* y, int64_t y_stride) {
-  const int64_t width = call.width, last = call.causal ? first + rows : call.keys;
+  const int64_t width = call.width, last = keys_seen(call, first + rows - 1);
   const int64_t panels = round_up(last, kPanel) / kPanel;
   float* scores = scratch<float, 8>(panels * kRows * kPanel);
   float* sums = scratch<float, 9>(kRows * kPanel);
@@ -84,8 +90,8 @@ void attend_tile(const Attention& call, const float* q, const float* keys, const
                        width, scores + p * kRows * kPanel, true);
   const float factor = 1.0f / std::sqrt(float(width));
   for (int64_t r = 0; r < rows; r++)
-    inverse[r] = 1.0f / soften(scores + r * kPanel, kRows * kPanel,
-                               call.causal ? first + r + 1 : call.keys, last, factor);
+    inverse[r] = 1.0f / soften(scores + r * kPanel, kRows * kPanel, keys_seen(call, first + r),
+                               last, factor);
   for (int64_t channel = 0; channel < width; channel += kPanel, values += call.keys * kPanel) {
     for (int64_t p = 0; p < panels; p++)
       kTiles<Real>[rows](scores + p * kRows * kPanel, kPanel, values + p * kPanel * kPanel,
