@@ -29,11 +29,13 @@ from .inference import Runner
 from .inference.device import find_device, find_dtype
 from .inference.inputs import ModelInputs
 from .inference.outputs import ModelOutputs
+from .loading.machines import auto_precision
 from .loading.network import load_network
 from .model.dit import DiffusionHeadConfig
 from .model.oft import OFTHeadConfig
 from .model.prompt import check_known, make_prompt
 from .model.vla import VLA
+from .numerics.precision import AUTO
 from .observation import ActionChunk, CameraView, Observation, TokenSelection
 from .options import PolicyOptions
 from .support.stopwatch import Stopwatch
@@ -66,12 +68,17 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
         _LOG.warning('%s', doubt)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
+    reason = ''
+    if options.precision == AUTO:
+        choice = auto_precision(config.model, config.quantization, device, options.int8)
+        options, reason = dataclasses.replace(options, precision=choice.precision), choice.reason
     if options.threads:
         torch.set_num_threads(options.threads)
     with _memory_told(device):
         model = load_network(source, options.precision, options.rotate, options.int8,
                              options.prepare, device, dtype)
     policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
+    policy.precision_reason = reason
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
 
@@ -161,11 +168,12 @@ class Policy:
 
     def __init__(self, model: VLA, config: checkpoint.CheckpointConfig, stats: dict, prompt,
                  options: PolicyOptions, device: torch.device, dtype: torch.dtype):
-        """Keep the parts; see load_policy."""
+        """Keep the parts; see load_policy.  precision_reason: why auto chose it, else ''."""
         self._model, self._config, self._stats = model, config, stats
         self.selection, self._radius_patches = options.selection, options.radius_patches
         self._inputs = ModelInputs(config, stats, prompt, options.seed)
         self._outputs, self._step = ModelOutputs(config, stats), 0
+        self.precision_reason = ''
         self.precision = options.precision or config.quantization.get('precision', 'fp')
         self.device = device
         self.runner = Runner(model, self._inputs, device, dtype, options.capture)

@@ -18,10 +18,13 @@ from pathlib import Path
 
 from .bench_safety import check_outputs, run_safety
 from ..errors import ConfigError
-from ..numerics.precision import parse_precision, PRECISIONS
+from ..numerics.precision import AUTO, parse_precision, PRECISIONS
 from ..support.files import save_file
 from ..support.machine import machine
 from ..support.progress import Progress
+
+# bytes that a weight of so many bits takes, with scales, in the kernels that need most
+_BYTES = {4: 0.6, 8: 4.0, 16: 4.0}
 
 
 def add_arguments(parser) -> None:
@@ -37,8 +40,9 @@ def add_arguments(parser) -> None:
     add('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'], metavar='SIZE',
         help='bundled, w256, w512, smollm2-135m, smollm2-360m, tinyllama-1.1b; or all of these; '
         'openvla-7b, which takes 30 GiB')
-    add('--precision', default='w4a4', metavar='NAME',
-        help=f'of the decoder on the quantized side, one of {", ".join(PRECISIONS)}')
+    add('--precision', default='w4a4', metavar='NAMES',
+        help='of the decoder on the quantized sides, timed in turn: one or, with commas between '
+        f'them, several of {", ".join(PRECISIONS)}; auto for what that stands for here')
     add('--keep', type=int, metavar='N',
         help='visual tokens that SQAP keeps, from 1 to as many as the size has; by default 154 of '
         '256, and as large a share of two images')
@@ -66,7 +70,7 @@ def run(args) -> int:
         import torch
 
         from ..bench.growth import growth
-        from ..bench.sizes import KEEP, SIZES
+        from ..bench.sizes import KEEP, size_config, SIZES
         from ..bench.tables import conditions, curves_png
     sizes = SIZES if args.sizes == ['all'] else args.sizes
     _check(args, sizes)
@@ -79,8 +83,9 @@ def run(args) -> int:
         results['sizes'][name] = _measure(name, args)
     if args.curves or args.png:
         with Progress('growth with tokens, layers and width'):
-            results['curves'] = growth(args.precision, args.keep or KEEP, args.rounds,
-                                       args.seconds / 3, args.clock)
+            results['curves'] = growth(
+                next(iter(_precisions(size_config(sizes[0], args.head), args))),
+                args.keep or KEEP, args.rounds, args.seconds / 3, args.clock)
         for axis, sides in results['curves'].items():
             print(f'backbone p50 in ms by {axis}: {sides}')
     if args.png:
@@ -101,18 +106,35 @@ def _check(args, sizes) -> None:
             raise ConfigError(f'--{name} is {getattr(args, name)}, expected at least 1')
     if not args.seconds >= 0:
         raise ConfigError(f'--seconds is {args.seconds}, expected a number from 0')
-    parse_precision(args.precision)
+    names = args.precision.split(',')
+    for name in names:
+        if name != AUTO:
+            parse_precision(name)
+    if len(set(names)) < len(names):
+        raise ConfigError(f'--precision {args.precision} names one twice: leave it out')
     for name in sizes:
         config = size_config(name, args.head)
         visual = config.num_visual
         if args.keep is not None and not 1 <= args.keep <= visual:
             raise ConfigError(f'--keep must be in 1..{visual} visual tokens, got {args.keep}')
-        _check_memory(name, parameters(config))
+        _check_memory(name, parameters(config), _precisions(config, args))
 
 
-def _check_memory(name: str, count: int) -> None:
-    """Raise ConfigError where a size's float32 side and a quantized one do not fit."""
-    needed, there = count * (4 + 0.6) / 2 ** 30, machine()['memory_gib']
+def _precisions(config, args) -> dict[str, str]:
+    """Return {precision: why auto chose it, else ''} of the quantized sides of a size."""
+    from ..inference.device import find_device
+    from ..loading.machines import auto_precision
+    names = {}
+    for name in args.precision.split(','):
+        choice = auto_precision(config, {}, find_device('cpu')) if name == AUTO else None
+        names[choice.precision if choice else name] = str(choice or '')
+    return names
+
+
+def _check_memory(name: str, count: int, precisions) -> None:
+    """Raise ConfigError where a size's float32 side and the quantized ones do not fit."""
+    needed = count * (4 + sum(_BYTES[parse_precision(name).weight_bits] for name in precisions))
+    needed, there = needed / 2 ** 30, machine()['memory_gib']
     if needed > there:
         raise ConfigError(f'--sizes {name} takes {needed:.1f} GiB of memory, plain float32 and '
                           f'quantized, and this machine has {there:.1f}: take a smaller size, or '
@@ -126,15 +148,18 @@ def _measure(name: str, args) -> dict:
     from ..bench.timing import time_sides
     with Progress(f'{name}: making the models') as progress:
         config = size_config(name, args.head)
-        sides = _sides(config, args)
+        precisions = _precisions(config, args)
+        sides = _sides(config, args, precisions)
         progress.show('', f'{name}: timing {len(sides)} sides in turn')
         result = compare(time_sides(sides, args.rounds, args.seconds, args.clock), 'float32')
+    for choice in filter(None, precisions.values()):
+        print(f'precision {choice}')
     facts = describe(config, args.vision)
     print(table(name, facts, result), flush=True)
     return {**facts, **result}
 
 
-def _sides(config, args) -> list:
+def _sides(config, args, precisions) -> list:
     """Return the models to time, each with its inputs."""
     import torch
 
@@ -142,13 +167,12 @@ def _sides(config, args) -> list:
     from ..bench.sizes import usual_keep
     from ..tokens.choice import SelectionConfig
     inputs, keep = Inputs.random(config), args.keep or usual_keep(config)
-    plain, quantized = float32_model(config), quantized_model(
-        config, args.precision, args.vision)
-    pruned = SelectionConfig(keep=keep, ties='even')
-    sides = [
-        Side('float32', plain, inputs), Side(f'float32+{keep}', plain, inputs, pruned),
-        Side(args.precision, quantized, inputs),
-        Side(f'sqap {args.precision}+{keep}', quantized, inputs, pruned)]
+    plain, pruned = float32_model(config), SelectionConfig(keep=keep, ties='even')
+    sides = [Side('float32', plain, inputs), Side(f'float32+{keep}', plain, inputs, pruned)]
+    for name in precisions:
+        quantized = quantized_model(config, name, args.vision)
+        sides += [Side(name, quantized, inputs),
+                  Side(f'sqap {name}+{keep}', quantized, inputs, pruned)]
     if args.bfloat16:
         sides.append(Side('bfloat16', random_model(config).bfloat16(),
                           inputs.to(torch.bfloat16)))

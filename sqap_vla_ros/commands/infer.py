@@ -183,6 +183,8 @@ def print_answer(args, policy, chunk) -> None:
         tokens += f' from layer {config.model.prune_layer} on{by_camera(config, chunk.selection)}'
     print(f'checkpoint     {args.checkpoint}: {config.model.head.kind} head, precision '
           f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
+    if policy.precision_reason:
+        print(f'precision      {policy.precision}, chosen by auto: {policy.precision_reason}')
     print_rows('actions', chunk.names, chunk.actions)
     for doubt in chunk.doubts:
         print(f'note           {doubt}')

@@ -139,6 +139,8 @@ def oft_text(head) -> str:
 
 def precision_lines(source) -> Iterator[tuple[str, str]]:
     """Yield the precision, what was done for it, and what the weights take here."""
+    from ..inference.device import find_device
+    from ..loading.machines import auto_precision
     from ..loading.needs import memory_bytes
     from ..loading.units import empty_model
     from ..quant import storage_text, summary
@@ -152,6 +154,9 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
         yield '', scheme_text(record)
     shell = empty_model(source.config.model, record)
     yield '', storage_text(summary(shell, on_cpu=True))
+    for device in dict.fromkeys(('cpu', find_device('auto').type)):
+        choice = auto_precision(source.config.model, record, find_device(device))
+        yield '', f'auto would choose {choice.precision} on {device}: {choice.reason}'
     yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
                      'CPU, in float32 where they are not quantized')
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.numerics.precision import AUTO
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.support.resources import config_file, named_checkpoint
 from sqap_vla_ros.support.validation import nearest
@@ -27,7 +28,7 @@ class DemoOptions:
     """
 
     instruction: str = ''
-    precision: str = 'w4a4'
+    precision: str = AUTO
     keep: int = 154
     episodes: int = 10
     seed: int = 0

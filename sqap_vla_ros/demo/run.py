@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """From options to results: what `sqap-vla demo` does, in order."""
+from dataclasses import replace
 import json
 from pathlib import Path
 import sys
@@ -11,6 +12,7 @@ from .options import check_against_checkpoint, DemoOptions, node_commands, prepa
 from .processes import ChildDied
 from .session import DemoInterrupted, Records, Session
 from ..errors import ConfigError
+from ..numerics.precision import AUTO
 from ..support.domains import free_domain_id
 from ..support.files import MIB, saving_to, write_whole
 from ..support.progress import Progress
@@ -27,7 +29,7 @@ def run_demo(options: DemoOptions) -> int:
 
     Raises ConfigError and CheckpointError for what the user can change.
     """
-    config = _checked(options)
+    options, config = _checked(options)
     prepare_output(options.out)
     with tempfile.TemporaryDirectory(prefix='frames_', dir=options.out) as directory:
         frames = Path(directory) if options.video else None
@@ -104,11 +106,17 @@ class EpisodeProgress(Progress):
                   f'steps; {score}', flush=True)
 
 
-def _checked(options: DemoOptions):
-    """Return the checkpoint's config once options, checkpoint and ROS are there."""
+def _checked(options: DemoOptions) -> tuple:
+    """
+    Return options and the checkpoint's config once options, checkpoint and ROS are there.
+
+    What auto stands for is settled and printed here, so that all that is written names it.
+    """
     from ..evaluate.conventions import image_doubts
     from ..evaluate.evaluation import check_action_space
     from ..formats import open_checkpoint
+    from ..inference.device import find_device
+    from ..loading.machines import auto_precision
     from ..options import PolicyOptions
     from ..policy import with_options
     require(ConfigError, 'rclpy', 'libero', 'mujoco', *(['av'] if options.video else []))
@@ -116,12 +124,16 @@ def _checked(options: DemoOptions):
     config = with_options(config, PolicyOptions())
     check_against_checkpoint(options, config)
     check_action_space(config.action_space)
+    if options.precision == AUTO:
+        choice = auto_precision(config.model, config.quantization, find_device('cpu'))
+        print(f'precision {choice}', flush=True)
+        options = replace(options, precision=choice.precision)
     for doubt in image_doubts(config, turned=False):
         print(f'note: {doubt}', flush=True)
     if not built_prefixes():
         raise ConfigError('the ROS messages of this package are not built: run `make setup`, or '
                           'source the workspace that colcon built')
-    return config
+    return options, config
 
 
 def _write_pictures(options: DemoOptions, config, records: Records, summary: dict) -> None:

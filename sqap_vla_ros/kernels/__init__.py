@@ -25,7 +25,7 @@ from .torch_gpu import TorchKernel
 from ..errors import ConfigError
 
 __all__ = ['check_exact', 'cpu_kernel', 'extreme_inputs', 'Kernel', 'LinearSpec', 'make_kernel',
-           'Unavailable']
+           'serving_kernel', 'Unavailable']
 
 _log = logging.getLogger(__name__)
 _ON_CPU = NativeKernel, FbgemmKernel, FloatKernel, ReferenceKernel
@@ -51,9 +51,15 @@ def cpu_kernel(spec: LinearSpec) -> type[Kernel]:
 @lru_cache(maxsize=None)
 def _first_exact(in_features: int, weight_bits: int, act_bits: int) -> type[Kernel]:
     integers = in_features, weight_bits, act_bits
-    kind = next(kind for kind in _ON_CPU if not check_exact(kind, *integers))
+    kind = serving_kernel(*integers)
     _tell(f'w{weight_bits}a{act_bits}', kind.name, check_exact(NativeKernel, *integers))
     return kind
+
+
+def serving_kernel(in_features: int, weight_bits: int, act_bits: int) -> type[Kernel]:
+    """Return what would serve such a layer on a CPU, and tell nobody."""
+    return next(kind for kind in _ON_CPU
+                if not check_exact(kind, in_features, weight_bits, act_bits))
 
 
 @lru_cache(maxsize=None)

@@ -22,7 +22,7 @@ from ..formats.source import Source
 from ..kernels.cuda import announce, unavailable
 from ..kernels.float_layers import use_fastest_linears
 from ..model.vla import VLA
-from ..numerics.precision import parse_precision, PARTS
+from ..numerics.precision import parse_precision, PARTS, same_weights
 from ..quant import prepare_kernels, QuantLinear, QuantScheme
 
 _CPU = torch.device('cpu')
@@ -35,8 +35,9 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     """
     Return the network on its device, quantized as the checkpoint is or as asked for.
 
-    precision: one of quant.PRECISIONS; None takes the checkpoint's own.  rotate: Hadamard
-    rotations when quantizing here.  int8: parts outside the decoder to hold at w8a8, of
+    precision: one of quant.PRECISIONS; None takes the checkpoint's own, and weights of 4 bits that
+    were converted serve every precision of the same weights.  rotate: Hadamard rotations when
+    quantizing here.  int8: parts outside the decoder to hold at w8a8, of
     quant.PARTS.  prepare: give the layers their fastest kernels, which hold the weights in
     forms of their own; what a GPU can do is logged.  dtype: of what is not quantized.
     Raises CheckpointError for weights that do not fit or are not finite and ConfigError for
@@ -60,10 +61,11 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
 def check_precision(source: Source, is_converted: bool, stored: str, precision: str) -> None:
     """Raise ConfigError for an unknown precision, or another than converted weights have."""
     parse_precision(precision)
-    if is_converted and stored != precision:
+    others = same_weights(stored) if is_converted else ()
+    if is_converted and precision not in others:
         raise ConfigError(
             f'{source.path} holds {stored} weights, {precision} was asked for: convert the '
-            'original checkpoint')
+            'original checkpoint' + (f', or take {" or ".join(others)}' if others[1:] else ''))
 
 
 def _wanted(source: Source, precision: str | None, rotate: bool,
@@ -78,8 +80,10 @@ def _wanted(source: Source, precision: str | None, rotate: bool,
     if record and int8:
         raise ConfigError(f'{source.path} is converted already: convert the original checkpoint '
                           f'with --int8 {" ".join(int8)}')
-    if record or (precision == 'fp' and not int8):
-        return record, None
+    if record:
+        return record if precision == stored else {**record, 'precision': precision}, None
+    if precision == 'fp' and not int8:
+        return {}, None
     return {}, QuantScheme(precision, rotate and precision != 'fp', dict.fromkeys(int8, 'w8a8'))
 
 

@@ -46,6 +46,7 @@ _TABLE = {p.name: p for p in (
     Precision('fp', 16, 16), Precision('w4a16', 4, 16), Precision('w8a8', 8, 8),
     Precision('w4a8', 4, 8), Precision('w4a4', 4, 4), Precision('w4a4t8', 4, 4, 8))}
 PRECISIONS = tuple(_TABLE)
+AUTO = 'auto'  # stands for one of them, see loading/auto_precision.py
 PARTS = ('vision', 'projector', 'head')  # of a model, outside the decoder's blocks
 
 
@@ -55,6 +56,18 @@ def parse_precision(name: str) -> Precision:
         raise ConfigError(f'precision {name!r} is unknown{nearest(name, PRECISIONS)}: use one of '
                           f'{PRECISIONS}')
     return _TABLE[name]
+
+
+def same_weights(name: str) -> tuple[str, ...]:
+    """
+    Return the precisions that differ from a named one in activations alone, itself included.
+
+    4-bit weights have a scale a channel where activations are integers, and one a group where
+    they are floats, which are other weights.
+    """
+    own = parse_precision(name)
+    return tuple(p.name for p in _TABLE.values() if p.weight_bits == own.weight_bits
+                 and (p.act_bits == 16) == (own.act_bits == 16))
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -32,7 +32,6 @@ from ..support.files import MIB
 from ..support.memory import available_bytes
 
 MOST_OF_MEMORY = 0.7  # that weights may take
-ON_GPU = 0.5  # of what they take on a CPU: bfloat16 in place of float32
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,11 @@ class Variants:
     def passes(self) -> tuple[list[tuple[str, ...]], str]:
         """Return (the precisions that are in memory together, pass by pass, and why)."""
         device = find_device(self.options.policy.device)
-        share = ON_GPU if device.type == 'cuda' else 1.0
+        on_cpu = device.type == 'cpu'
         precisions = tuple(dict.fromkeys(row.precision for row in self.rows))
-        needs = {name: share * needed_bytes(self._source, name, self.options.policy.int8)
-                 for name in precisions}
-        free = available_bytes() if share == 1.0 else _free_on(device)
+        needs = {name: needed_bytes(self.config.model, self.config.quantization, name,
+                                    self.options.policy.int8, on_cpu) for name in precisions}
+        free = available_bytes() if on_cpu else _free_on(device)
         whole = sum(needs.values())
         text = ' + '.join(f'{name} {size / MIB:.0f} MiB' for name, size in needs.items())
         if len(precisions) == 1 or free is None or whole <= MOST_OF_MEMORY * free:

@@ -10,6 +10,7 @@ from sqap_vla_ros.bench import growth as curves, sides, sizes, tables as report,
 from sqap_vla_ros.commands import bench
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels.float_layers import PlainLinear, use_fastest_linears
+from sqap_vla_ros.loading import machines
 from sqap_vla_ros.model import llama
 from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.quant import QuantLinear
@@ -185,6 +186,18 @@ def test_a_run_prints_and_writes_all_stages_and_ratios(tiny, tmp_path, capsys, h
     assert f'in {vision}' in printed
 
 
+def test_several_precisions_are_timed_in_turn_and_auto_is_one_of_them(
+        tiny, tmp_path, capsys):
+    out = tmp_path / 'bench.json'
+    bench.run(parsed('--sizes', 'tiny', '--rounds', '1', '--seconds', '0', '--keep', '40',
+                     '--precision', 'w4a16,auto', '--out', str(out)))
+    found = json.loads(out.read_text())['sizes']['tiny']
+    chosen = machines.auto_precision(tiny, {}, torch.device('cpu'))
+    assert set(found['ms']) == {'float32', 'float32+40'} | {
+        side for name in ('w4a16', chosen.precision) for side in (name, f'sqap {name}+40')}
+    assert f'precision {chosen}\n' in capsys.readouterr().out
+
+
 def test_growth_is_drawn_along_three_axes(monkeypatch):
     pytest.importorskip('matplotlib')
     for name, value in (('WIDTH', 64), ('LAYERS', 2), ('KEPT', (64, 256)), ('DEPTHS', (2, 3)),
@@ -201,7 +214,8 @@ def test_growth_is_drawn_along_three_axes(monkeypatch):
     (('--clock', 'cpu', '--threads', '2'), 'one thread only'),
     (('--keep', '300'), r'1\.\.256'),
     (('--out', '/no/such/directory/bench.json'), 'make it first'),
-    (('--sizes', '7b'), 'is unknown'),
+    (('--sizes', '7b'), 'is unknown'), (('--precision', 'Auto'), "'Auto' is unknown"),
+    (('--precision', 'w4a8,w4a4,w4a8'), 'one twice'),
 ])
 def test_bad_options_stop_before_any_work(arguments, message, monkeypatch):
     monkeypatch.setattr(sides, 'float32_model', None)

@@ -130,9 +130,11 @@ def test_of_several_cameras_it_says_what_each_keeps(capsys):
     values = golden_oft.expected('oft_tiny', 0)['state']
     state = ','.join(map(str, [99.0, *values[1:]]))
     assert main(['infer', str(path), *images, '--instruction', 'stack', f'--state={state}',
-                 '--keep', '301', '--camera-budget', 'each', '--warm-up', '0']) == 0
+                 '--keep', '301', '--camera-budget', 'each', '--warm-up', '0',
+                 '--precision', 'auto']) == 0
     told = capsys.readouterr().out
     assert '301 of 512 visual tokens from layer 3 on (full 151, wrist 150), ' in told
+    assert re.search(r'\nprecision +\w+, chosen by auto: .*this CPU', told)
     assert re.search(r'\nnote +the state has \w+ 99, far outside the training data \(', told)
 
 

@@ -89,6 +89,31 @@ def test_the_vision_encoder_can_be_quantized_when_it_is_loaded(load, tiny, preci
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+def test_weights_of_4_bits_serve_other_activation_bits(load, tiny, tmp_path):
+    path = quantized(load, tiny, tmp_path / 'w4a4', 'w4a4')
+    shown, answers = observation('chunk'), {}
+    for precision in ('w4a4', 'w4a4t8', 'w4a8'):
+        policy = load_policy(path, precision=precision, keep=30)
+        assert policy.precision == precision
+        answers[precision] = policy.infer(shown).actions
+        expected = load('chunk', precision=precision, keep=30).infer(shown).actions
+        assert np.array_equal(answers[precision], expected)
+    assert not np.array_equal(answers['w4a4'], answers['w4a8'])
+    assert np.array_equal(load_policy(path, keep=30).infer(shown).actions, answers['w4a4'])
+
+
+@pytest.mark.parametrize(('stored', 'asked', 'message'), [
+    ('w4a4', 'w8a8', 'holds w4a4 weights, w8a8 .*take w4a8 or w4a4 or w4a4t8'),
+    ('w4a8', 'w4a16', 'holds w4a8 weights'),
+    ('w8a8', 'w4a8', 'holds w8a8 .*original checkpoint$'),
+    ('w4a16', 'w4a8', 'holds w4a16 .*original checkpoint$')])
+def test_other_weights_than_the_converted_ones_are_refused(
+        load, tiny, tmp_path, stored, asked, message):
+    path = quantized(load, tiny, tmp_path / stored, stored)
+    with pytest.raises(ConfigError, match=message):
+        load_policy(path, precision=asked)
+
+
 def test_parts_that_cannot_be_quantized_when_they_are_loaded_are_named(load, tiny, tmp_path):
     with pytest.raises(ConfigError, match='nose.*vision'):
         load('chunk', int8=['nose'])

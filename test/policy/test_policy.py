@@ -182,7 +182,8 @@ def test_info_prints_what_a_checkpoint_holds(directory, capsys):
     from sqap_vla_ros.cli import main
     assert main(['info', str(directory)]) == 0
     printed = capsys.readouterr().out
-    for text in ('8 x 8 = 64 visual tokens', 'open the drawer', 'precision      fp', 'vx'):
+    for text in ('8 x 8 = 64 visual tokens', 'open the drawer', 'precision      fp',
+                 'auto would choose ', ' on cpu: ', 'vx'):
         assert text in printed
 
 

@@ -30,7 +30,8 @@ def policy_facts(policy) -> dict:
     space, cameras = policy.config.action_space, tuple(getattr(policy, 'cameras', ()))
     patches = max(1, len(cameras)) * policy.grid[0] * policy.grid[1]
     return {
-        'precision': policy.precision, 'tokens': f'{policy.kept_tokens} of {patches}',
+        'precision': policy.precision,
+        'precision_reason': getattr(policy, 'precision_reason', ''), 'tokens': f'{policy.kept_tokens} of {patches}',
         'cameras': ' '.join(cameras), 'state': ' '.join(policy.state_names),
         'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
         'action_kind': space.kind, 'action_frame': space.frame,

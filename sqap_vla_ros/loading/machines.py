@@ -1,0 +1,67 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What auto_precision.py has to know of this machine and of an opened checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import os
+
+import torch
+
+from .auto_precision import Checkpoint, Choice, choose_precision, Machine
+from .needs import needed_bytes
+from ..kernels import serving_kernel
+from ..kernels.base import Unavailable
+from ..kernels.cuda import unavailable
+from ..kernels.cuda.capability import Capability, capability
+from ..kernels.native import instruction_set
+from ..model.heads import TokenHeadConfig
+from ..model.vla import VLAConfig
+
+_TORCH_INT8 = 7, 5  # the oldest compute capability whose int8 products torch has
+
+
+def auto_precision(config: VLAConfig, record: Mapping, device: torch.device, int8=()) -> Choice:
+    """
+    Return what 'auto' stands for, of a network and a device that is there.
+
+    record: the checkpoint's quantization, empty for full precision.  int8: parts outside the
+    decoder that are to be held at w8a8.
+    """
+    on_cpu = device.type == 'cpu'
+    return choose_precision(machine_of(device, config), Checkpoint(
+        lambda precision: needed_bytes(config, record, precision, int8, on_cpu),
+        record.get('precision', 'fp') if record else '', bool(record.get('gptq')),
+        decodes(config)))
+
+
+def decodes(config: VLAConfig) -> bool:
+    """Return whether a network answers token by token."""
+    return isinstance(config.head, TokenHeadConfig)
+
+
+def machine_of(device: torch.device, config: VLAConfig) -> Machine:
+    """Return what decides about a device for a network of these sizes."""
+    if device.type == 'cpu':
+        return _cpu(max(config.llm.hidden_size, config.llm.intermediate_size))
+    if torch.version.hip:
+        return Machine(f'{device}', 'torch', False)
+    facts: Capability = capability(device)
+    reason = unavailable(device)
+    backend = ('triton' if not reason else
+               'torch' if facts.number >= _TORCH_INT8 else 'reference')
+    name = '{} (compute capability {}.{})'.format(facts.name, *facts.number)
+    return Machine(name, backend, backend != 'reference', facts.number, bool(facts.note),
+                   facts.memory_bytes)
+
+
+def _cpu(inputs: int) -> Machine:
+    """Return this processor, for layers of at most so many inputs."""
+    backend, eight = (serving_kernel(inputs, bits, 8).name for bits in (4, 8))
+    try:
+        level = f' ({instruction_set()})'
+    except Unavailable:
+        level = ''
+    return Machine(f'this CPU{level}', backend, eight == backend,
+                   memory_bytes=os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
