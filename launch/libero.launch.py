@@ -30,7 +30,7 @@ SIMULATOR = {'task': 'instruction', **{name: name for name in (
     'episodes', 'seed', 'max_steps', 'control', 'lockstep', 'faults', 'command_kind')}}
 SETTINGS = {item.name: item for item in fields(SimSettings)}
 NODE = vla_arguments()
-DEFAULTS = {'checkpoint': 'libero_goal', 'precision': 'w4a4', 'keep_tokens': '154'}
+DEFAULTS = {'checkpoint': 'libero_goal', 'precision': 'auto', 'keep_tokens': '154'}
 FIXED = {'config': 'libero_sim', 'autostart': 'true'}
 
 
