@@ -8,7 +8,7 @@ and each case can be tried on any other.  What is known of speed and loss:
 
 - On a CPU the native kernels take 4- and 8-bit activations in the same time, since int8 multiplies
   either: W4A4, W4A4 with 8-bit text rows and W4A8 differ by less than their spread
-  (docs/precision.md).  8-bit weights are as fast where the processor has
+  (benchmarks/results/precisions_avx2.json).  8-bit weights are as fast where the processor has
   VNNI, and slower than full precision where not.  Without native kernels nothing is faster than
   full precision.
 - Triton has no int4 products: it multiplies int8 on every GPU, also on those of compute

@@ -31,7 +31,8 @@ def policy_facts(policy) -> dict:
     patches = max(1, len(cameras)) * policy.grid[0] * policy.grid[1]
     return {
         'precision': policy.precision,
-        'precision_reason': getattr(policy, 'precision_reason', ''), 'tokens': f'{policy.kept_tokens} of {patches}',
+        'precision_reason': getattr(policy, 'precision_reason', ''),
+        'tokens': f'{policy.kept_tokens} of {patches}',
         'cameras': ' '.join(cameras), 'state': ' '.join(policy.state_names),
         'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
         'action_kind': space.kind, 'action_frame': space.frame,
