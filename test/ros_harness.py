@@ -32,7 +32,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 INSTRUCTION = 'put the bowl on the stove'
-WAIT_S = 30.0
+WAIT_S = 120.0
 SPEED = 0.1
 PARAMETERS = {
     'base_frame': 'base', 'end_effector_frames': ['end_effector'], 'keep_tokens': 8,

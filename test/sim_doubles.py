@@ -147,7 +147,7 @@ class ScriptedPolicy:
         self._thread = threading.Thread(target=self._executor.spin)
         self._thread.start()
 
-    def wait_for(self, topic, count=1, timeout_s=5.0):
+    def wait_for(self, topic, count=1, timeout_s=60.0):
         """Return the messages of a topic once there are at least `count`."""
         give_up_at = time.monotonic() + timeout_s
         while len(self.messages[topic]) < count and time.monotonic() < give_up_at:

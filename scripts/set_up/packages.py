@@ -127,13 +127,17 @@ def correct_cmake_files(target: Target) -> None:
 
 
 def pip(target: Target, arguments: list[str], constraints: Path | None) -> None:
-    """Run pip install; constraints also hold for the tools that build source packages."""
+    """
+    Run pip install; constraints also hold for the tools that build source packages.
+
+    Modules are compiled when they are first imported: most of them never are.
+    """
     environment = dict(os.environ)
     if constraints:
         place = constraints.as_uri()  # pip would split a path at its spaces
         environment.update(PIP_CONSTRAINT=place, PIP_BUILD_CONSTRAINT=place)
     command = [target.environment_python, '-m', 'pip', '--disable-pip-version-check', 'install',
-               '--no-input', '--progress-bar', 'off']
+               '--no-input', '--progress-bar', 'off', '--no-compile']
     execute(target, command + arguments, environment)
 
 

@@ -55,7 +55,7 @@ def are_gone(pids):
     return not any(Path(f'/proc/{pid}').exists() for pid in pids)
 
 
-def wait_until(condition, timeout_s=10.0):
+def wait_until(condition, timeout_s=60.0):
     """Return whether a condition became true in time."""
     give_up_at = time.monotonic() + timeout_s
     while not condition():
@@ -271,7 +271,7 @@ def test_no_process_is_left_however_the_demo_is_stopped(tmp_path, how):
         os.killpg(demo.pid, signal.SIGINT)
     else:
         demo.send_signal(getattr(signal, how))
-    _, errors = demo.communicate(timeout=15)
+    _, errors = demo.communicate(timeout=120)
     assert wait_until(lambda: are_gone(children))
     assert demo.returncode == (-signal.SIGKILL if how == 'SIGKILL' else 130)
     assert 'Traceback' not in errors
@@ -310,7 +310,7 @@ def test_the_whole_demo_runs_with_the_bundled_policy(tmp_path):
         pytest.skip('no bundled model yet: train one with `sqap-vla train`')
     done = subprocess.run(
         [sys.executable, '-m', 'sqap_vla_ros.cli', 'demo', '--episodes', '2', '--max-steps',
-         '8', '--out', str(tmp_path)], capture_output=True, text=True, timeout=120)
+         '8', '--out', str(tmp_path)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert (summary['episodes'], summary['chunks']) == (2, 4)

@@ -20,6 +20,7 @@ from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.support.locks import Lock
 from sqap_vla_ros.support.resources import model_directory
+from still_scene import StillScene
 from tiny_checkpoint import save_tiny_checkpoint
 
 STOVE, PLATE = 'put the bowl on the stove', 'put the bowl on the plate'
@@ -233,7 +234,7 @@ def test_every_official_state_of_a_task_is_used_once():
 def test_processes_share_the_episodes_and_lose_none(checkpoint):
     rows = plan_rows(['fp', 'random-prune'], [20], ['none'], [])
     jobs = [Job(rows[0], 0), Job(rows[1], 1), Job(rows[0], 1)]
-    scene = workers.Scene(str(checkpoint), SceneOptions(instructions=(STOVE, PLATE)), 2)
+    scene = StillScene(str(checkpoint), SceneOptions(instructions=(STOVE, PLATE)), 2)
     found = dict(workers.run_episodes(jobs, scene, 2))
     assert found.keys() == set(jobs)
     assert all(done.instruction == (STOVE, PLATE)[job.seed] and done.steps == 2
@@ -241,8 +242,8 @@ def test_processes_share_the_episodes_and_lose_none(checkpoint):
 
 
 def test_an_error_of_a_worker_reaches_the_caller(checkpoint):
-    scene = workers.Scene(str(checkpoint), SceneOptions(instructions=('juggle',)))
-    with pytest.raises(ConfigError, match='juggle'):
+    scene = StillScene(str(checkpoint), SceneOptions(instructions=('juggle',)))
+    with pytest.raises(ValueError, match='juggle'):
         list(workers.run_episodes([Job(Row('fp'), 0)], scene, 1))
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The set-up script: what is done again and when, which ROS 2 is taken, what failures say."""
 import errno
+import fcntl
 from importlib import import_module
 import os
 from pathlib import Path
@@ -283,18 +284,27 @@ def test_an_environment_whose_making_was_cut_off_is_made_again(set_up, wheels, m
 
 
 def test_a_lock_outlives_a_set_up_that_is_killed_for_as_long_as_its_pip_runs(
-        set_up, wheels, capsys):
-    code = ('import sys, os, signal; sys.path.insert(0, sys.argv[1])\n'
+        set_up, wheels, capsys, monkeypatch):
+    code = ('import sys, os, signal, time; sys.path.insert(0, sys.argv[1])\n'
             'from pathlib import Path\nimport steps, processes, target, threading\n'
             "found = target.Target(Path(sys.argv[2]), sys.executable, 'jazzy', None)\n"
             'with steps.locked(found):\n'
-            '    run = lambda: processes.execute(found, ["sh", "-c", "echo > begun; sleep 1"])\n'
+            '    pip = "echo > begun; for i in $(seq 6000); do [ -e end ] && exit; "\n'
+            '    pip += "sleep 0.05; done"\n'
+            '    run = lambda: processes.execute(found, ["sh", "-c", pip])\n'
             '    threading.Thread(target=run, daemon=True).start()\n'
             '    while not (found.root / "begun").exists():\n'
-            '        pass\n'
+            '        time.sleep(0.01)\n'
             '    os.kill(os.getpid(), signal.SIGKILL)\n')
     killed = subprocess.run([sys.executable, '-c', code, str(SCRIPTS), str(wheels.root)])
     assert killed.returncode == -signal.SIGKILL and list(wheels.build.glob('output_*'))
+    flock = fcntl.flock
+
+    def wait(file, operation):
+        if operation == fcntl.LOCK_EX:  # it is said by now
+            (wheels.root / 'end').touch()
+        flock(file, operation)
+    monkeypatch.setattr(set_up.steps.fcntl, 'flock', wait)
     with set_up.steps.locked(wheels):
         shown = capsys.readouterr().out
     assert 'another set-up of this directory is running (process ' in shown

@@ -74,7 +74,7 @@ def test_cancel_stops_the_arm_before_it_is_answered(client):
     result = client.run()
     cancelled = client.handle.cancel_goal_async()
     client.world.until(cancelled.done)
-    client.world.until(client.world.stands_still, timeout_s=1)
+    client.world.until(client.world.stands_still)
     status, ended = client.ended(result)
     assert (status, ended.termination_reason) == (GoalStatus.STATUS_CANCELED, Result.CANCELLED)
     client.stays_ended()
@@ -182,7 +182,7 @@ def test_the_arm_is_stopped_before_the_result_which_may_fail_to_go_out(client, m
     world.node.take_apart()
     assert zeros == ['flushed', 'ended'] and not run.is_running
     world.executors[1].spin_once(timeout_sec=1)
-    world.until(world.stands_still, timeout_s=5)
+    world.until(world.stands_still)
 
 
 def test_whatever_ends_the_loop_the_arm_is_stopped_while_results_go_out(monkeypatch):

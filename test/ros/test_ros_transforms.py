@@ -79,7 +79,7 @@ def test_transforms_that_came_in_while_nobody_looked_are_all_there(wire):
     for millisecond in range(500):
         wire.send('tool', (millisecond, 2, 3), START + millisecond * 10**6, quaternion)
     wire.tf.wait_for_all_acked()
-    end = time.monotonic() + 10.0
+    end = time.monotonic() + 60.0
     while not wire.finds(START + 499 * 10**6) and time.monotonic() < end:
         time.sleep(0.005)
     for millisecond in (0, 250, 499):

@@ -87,11 +87,11 @@ def test_preparing_counts_neither_as_overhead_nor_as_inference(world):
     world.policy.ready_gate.clear()
     world.robot.say()
     world.until(lambda: world.says('commands', 'made ready'), meanwhile=world.robot.look)
-    world.spin(0.3)
+    world.spin(1.0)
     world.policy.ready_gate.set()
     world.until(lambda: world.robot.chunks, meanwhile=world.robot.look)
     chunk = world.robot.chunks[0]
-    assert dict(zip(chunk.stage_names, chunk.stage_ms))['ros_overhead'] < 200
+    assert dict(zip(chunk.stage_names, chunk.stage_ms))['ros_overhead'] < 900
     world.until(lambda: world.says('inference', 'answering'))
 
 
@@ -157,7 +157,7 @@ def test_after_a_stop_the_rest_of_a_long_chunk_is_never_played(world, how):
         world.robot.say('another')
     else:
         world.until(lambda: world.says('commands', 'no image on'))
-    world.until(world.stands_still, 5.0, meanwhile=world.robot.look)
+    world.until(world.stands_still, meanwhile=world.robot.look)
     world.stays_still(meanwhile=world.robot.look)
     world.policy.gate.set()
     world.until(world.is_moving, meanwhile=world.robot.look)

@@ -19,6 +19,6 @@ leave(3)
 
 def test_nothing_that_is_left_behind_is_waited_for():
     result = subprocess.run([sys.executable, '-c', PROGRAM], check=False, capture_output=True,
-                            text=True, timeout=50, env={**os.environ, 'PYTHONUNBUFFERED': ''})
+                            text=True, timeout=300, env={**os.environ, 'PYTHONUNBUFFERED': ''})
     assert result.returncode == 3
     assert sorted(result.stdout.splitlines()) == ['said by C', 'said by Python']

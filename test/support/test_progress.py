@@ -35,7 +35,7 @@ on_both = pytest.mark.parametrize('is_terminal', [True, False], ids=['terminal',
 
 def wait_for(screen, text):
     """Wait until the screen shows a text."""
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while text not in screen.getvalue():
         assert time.monotonic() < give_up_at, screen.getvalue()
         time.sleep(0.01)
