@@ -8,7 +8,7 @@ from .options import add_policy_arguments, CHECKPOINT, policy_options
 from .scene import add_scene_arguments
 from ..errors import ConfigError
 from ..evaluate.evaluation import evaluate, EvaluationOptions
-from ..evaluate.plan import VARIANTS
+from ..evaluate.plan import VARIANT_NAMES
 from ..evaluate.rollouts import CONTROLS
 from ..evaluate.seeds import TEST_SEEDS, VALIDATION_SEEDS
 from ..sim.options import scene_options
@@ -29,7 +29,7 @@ def add_arguments(parser) -> None:
     add('--episodes-per-task', type=int, default=default.episodes_per_task, metavar='N',
         help='episodes of each task, at least 1')
     add('--variants', default='', metavar='NAMES',
-        help=f'of {", ".join(VARIANTS)}; fp,sqap unless given, or those in '
+        help=f'{VARIANT_NAMES}; fp,sqap unless given, or those in '
         'the precision of a converted checkpoint')
     add('--keep', default=','.join(map(str, default.keep)),
         metavar='NUMBERS', help='numbers of visual tokens that each pruning variant keeps, such '

@@ -18,7 +18,7 @@ from .replay_config import node_config, POLICY
 
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla replay`."""
-    from ..evaluate.plan import VARIANTS
+    from ..evaluate.plan import VARIANT_NAMES
     add = parser.add_argument
     add('source', metavar='SOURCE', help='a bag (its directory, metadata.yaml or a file; SQLite '
         'or MCAP) or a LeRobot data set')
@@ -29,7 +29,7 @@ def add_arguments(parser) -> None:
         help='directory for replay.json, frames.csv, frames.parquet, replay.mcap and report.html; '
         'the same command goes on with an interrupted run')
     add('--variants', default='', metavar='NAMES',
-        help=f'of {", ".join(VARIANTS)}; fp,sqap unless given, or those in the precision of a '
+        help=f'{VARIANT_NAMES}; fp,sqap unless given, or those in the precision of a '
         'converted checkpoint')
     add('--keep', default='154', metavar='NUMBERS',
         help='numbers of visual tokens that each pruning variant keeps, such as 154,102; each '

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .checkpoint_files import digest, fingerprint
 from .conventions import image_doubts
-from .plan import BASELINE, Job, plan_rows, Row, VARIANTS
+from .plan import BASELINE, Job, names_auto, plan_rows, Row
 from .progress import Progress
 from .rollouts import MAX_STEPS
 from .seeds import episode_seeds, TEST_SEEDS
@@ -86,7 +86,7 @@ def evaluate(options: EvaluationOptions) -> list[dict]:
         make_directory(out.resolve().parent)
         check_output(out, '--out')
     with Shown('reading the weights, to know them again'):
-        facts = _facts(options)
+        facts = {**_facts(options), **{'auto': row.auto for row in rows if row.auto}}
     with Lock(out.with_name(out.name + '.lock'), f'evaluating into {out}') if out else (
             nullcontext()):
         return _evaluated(options, rows, seeds, facts, out)
@@ -115,7 +115,6 @@ def _evaluated(options: EvaluationOptions, rows, seeds, facts, out: Path | None)
 def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     """Return the options with what the checkpoint decides, and the table's rows."""
     from ..formats import open_checkpoint
-    from ..loading.network import check_precision
     from ..model.prompt import make_prompt
     from ..policy import with_options
     source = open_checkpoint(options.checkpoint, options.policy.tokenizer)
@@ -134,9 +133,9 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
         scene=dataclasses.replace(
             options.scene, instructions=_instructions(options.scene, config.instructions)))
     check_keep(options.keep, config.model.num_visual)
-    rows = plan_rows(options.variants, options.keep, options.controls, options.control_variants)
-    for row in rows:
-        check_precision(source, bool(record), stored, row.precision)
+    rows = plan_rows(options.variants, options.keep, options.controls, options.control_variants,
+                     auto_of(options.variants, config, options.policy))
+    check_rows(source, rows)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
     for text in options.scene.instructions:
@@ -161,8 +160,30 @@ def usual_variants(stored: str | None) -> tuple[str, ...]:
     """Return the default variants; stored: precision of a converted checkpoint, else None."""
     if stored is None:
         return BASELINE, 'sqap'
-    return tuple(name for name, (precision, method) in VARIANTS.items()
-                 if precision == stored and method in (None, 'sqap'))
+    return stored, {'w4a4': 'sqap', BASELINE: 'prune'}.get(stored, f'{stored}-prune')
+
+
+def check_rows(source, rows) -> None:
+    """Raise ConfigError for a row whose weights a checkpoint, a Source, does not hold."""
+    from ..loading.network import check_precision
+    record = source.config.quantization
+    for row in rows:
+        check_precision(source, bool(record), record.get('precision', 'fp'), row.precision)
+        if record and row.facts.is_nearest:
+            raise ConfigError(f'{row.variant} rounds weights to nearest, and {source.path} is '
+                              'converted already: name the original checkpoint')
+
+
+def auto_of(variants, config, policy: PolicyOptions) -> str:
+    """Return what auto stands for and print why; '' where none of the variants names it."""
+    from ..inference.device import find_device
+    from ..loading.machines import auto_precision
+    if not names_auto(variants):
+        return ''
+    choice = auto_precision(
+        config.model, config.quantization, find_device(policy.device), policy.int8)
+    print(f'precision {choice}', flush=True)
+    return choice.precision
 
 
 def _instructions(scene: SceneOptions, own: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -79,9 +78,7 @@ class _Worker:
             self._policy = load_policy(self.scene.checkpoint, common, precision=row.precision)
             self._policy.warm_up()
             self._loaded = row.precision
-        self._policy.selection = None if row.method is None else dataclasses.replace(
-            common, keep=row.keep, selection_method=row.method,
-            selection_seed=job.seed if row.method == 'random' else 0).selection
+        self._policy.selection = row.selection(common, job.seed)
         return self._policy
 
 

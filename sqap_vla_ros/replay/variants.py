@@ -10,7 +10,7 @@ and shown to all; else the recording is gone through once for each.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,11 @@ import numpy as np
 from .asking import Asked
 from ..errors import ConfigError
 from ..evaluate.conventions import middle_state
-from ..evaluate.evaluation import check_keep, usual_variants
-from ..evaluate.plan import plan_rows, Row
+from ..evaluate.evaluation import auto_of, check_keep, check_rows, usual_variants
+from ..evaluate.plan import plan_rows
 from ..formats import open_checkpoint
 from ..inference.device import find_device
 from ..loading.needs import needed_bytes
-from ..loading.network import check_precision
 from ..model.prompt import check_known, make_prompt
 from ..observation import CameraView, Observation
 from ..options import PolicyOptions
@@ -73,9 +72,9 @@ class Variants:
         check_keep(options.keep, self.config.model.num_visual)
         controls = tuple(name for name in options.controls if name != 'none')
         self.rows = tuple(plan_rows(
-            names, options.keep, controls, options.control_variants or names[:1]))
-        for row in self.rows:
-            check_precision(self._source, bool(record), stored, row.precision)
+            names, options.keep, controls, options.control_variants or names[:1],
+            auto_of(names, self.config, options.policy)))
+        check_rows(self._source, self.rows)
         self._prompt = make_prompt(
             self.config.prompt, self._source.read_tokenizer(), self.config.model.text_length,
             self.config.model.llm.vocab_size)
@@ -136,13 +135,8 @@ class Variants:
             shape = _shape(loaded)
             for row in self.rows:
                 if row.precision == precision:
-                    yield Asked(row, loaded.twin(self._selection(row)), shape, joint_names,
+                    yield Asked(row, loaded.twin(row.selection(options.policy)), shape, joint_names,
                                 (options.other,) if options.other else others)
-
-    def _selection(self, row: Row):
-        if row.method is None:
-            return None
-        return replace(self.options.policy, keep=row.keep, selection_method=row.method).selection
 
 
 def _shape(policy) -> tuple[int, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from sqap_vla_ros.evaluate.progress import Progress
 from sqap_vla_ros.evaluate.rollouts import EpisodeResult
 from sqap_vla_ros.evaluate.seeds import episode_seeds
 from sqap_vla_ros.evaluate.table import summarize, table_text
+from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.support.locks import Lock
@@ -118,6 +119,17 @@ def test_a_run_writes_its_options_its_table_and_its_episodes(checkpoint, stand_i
     assert content['checkpoint'] == 'tiny' and content['placement_m'] == 0.25
     assert [path.name for path in tmp_path.iterdir()] == ['table.json']
     assert 'blank-image' in capsys.readouterr().out
+
+
+def test_auto_is_settled_once_for_all_rows_and_told(checkpoint, stand_in, tmp_path, capsys):
+    out = tmp_path / 'table.json'
+    evaluate.run(options(checkpoint, '--episodes-per-task', '1', '--variants', 'auto,auto-prune',
+                         '--control-variants', 'auto', '--out', str(out)))
+    content = json.loads(out.read_text())
+    assert [row['variant'] for row in content['table']] == ['auto', 'auto-prune@40',
+                                                            'auto-prune@20']
+    assert {job.row.precision for job in stand_in} == {content['auto']} <= set(PRECISIONS)
+    assert f"precision {content['auto']}, chosen by auto: " in capsys.readouterr().out
 
 
 def test_an_interrupted_run_goes_on_where_it_was(checkpoint, stand_in, tmp_path, monkeypatch,
@@ -273,6 +285,6 @@ def test_the_bundled_policy_is_the_one_of_the_committed_table():
 
 
 @pytest.mark.parametrize('stored, variants', [
-    (None, ('fp', 'sqap')), ('w4a4', ('w4a4', 'sqap')), ('w4a8', ('w4a8', 'w4a8-prune'))])
+    (None, ('fp', 'sqap')), ('fp', ('fp', 'prune')), ('w4a4', ('w4a4', 'sqap')), ('w4a8', ('w4a8', 'w4a8-prune'))])
 def test_a_converted_checkpoint_runs_in_its_own_precision(stored, variants):
     assert evaluation.usual_variants(stored) == variants
