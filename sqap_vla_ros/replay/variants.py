@@ -135,7 +135,8 @@ class Variants:
             shape = _shape(loaded)
             for row in self.rows:
                 if row.precision == precision:
-                    yield Asked(row, loaded.twin(row.selection(options.policy)), shape, joint_names,
+                    policy = loaded.twin(row.selection(options.policy))
+                    yield Asked(row, policy, shape, joint_names,
                                 (options.other,) if options.other else others)
 
 

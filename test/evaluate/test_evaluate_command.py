@@ -285,6 +285,7 @@ def test_the_bundled_policy_is_the_one_of_the_committed_table():
 
 
 @pytest.mark.parametrize('stored, variants', [
-    (None, ('fp', 'sqap')), ('fp', ('fp', 'prune')), ('w4a4', ('w4a4', 'sqap')), ('w4a8', ('w4a8', 'w4a8-prune'))])
+    (None, ('fp', 'sqap')), ('fp', ('fp', 'prune')), ('w4a4', ('w4a4', 'sqap')),
+    ('w4a8', ('w4a8', 'w4a8-prune'))])
 def test_a_converted_checkpoint_runs_in_its_own_precision(stored, variants):
     assert evaluation.usual_variants(stored) == variants
