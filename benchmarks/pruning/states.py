@@ -25,8 +25,7 @@ class Look:
     One image with what is known of it.
 
     frame: its number in the demonstrations.  image uint8 [h, w, 3]; state [8]; points float
-    [P, 2] in patches (column, row; whole numbers are centres) by POINTS; sizes float [2]: the
-    radii of object and place there, in patches; phase: one of PHASES.
+    [P, 2] in patches (column, row; whole numbers are centres) by POINTS; phase: one of PHASES.
     """
 
     frame: int
