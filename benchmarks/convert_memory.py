@@ -185,7 +185,7 @@ def calibration(folder, images):
         lines.append({**line, 'state': [float(x) for x in STATE.split(',')]}
                      if images > 1 else line)
     (folder / 'instructions.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-    return ['--gptq', '--calibration', folder]
+    return ['--calibration', folder, '--held-out', '0']
 
 
 WRITERS = {'openvla': write_openvla, 'cogact': write_cogact, 'oft': write_oft}

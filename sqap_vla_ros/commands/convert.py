@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 import time
 
@@ -15,6 +16,7 @@ from ..support.progress import Progress
 from ..support.resources import checkpoint_path
 
 _GIB = 2 ** 30
+ROUNDINGS = 'gptq', 'nearest'
 
 
 def add_arguments(parser) -> None:
@@ -34,10 +36,16 @@ def add_arguments(parser) -> None:
         'all')
     add('--per-tensor', action='store_true',
         help='one activation scale for all tokens instead of one for each')
-    add('--gptq', action='store_true', help='round by GPTQ; needs --calibration')
-    add('--calibration', metavar='DIR', help=f'for GPTQ: {SOURCES}')
-    add('--samples', type=int, default=32, metavar='N',
+    add('--calibration', metavar='PLACE',
+        help=f'what the robot sees, to round the weights by: {SOURCES}')
+    add('--rounding', choices=ROUNDINGS, metavar='NAME',
+        help='of the weights: gptq, which learns from --calibration, or nearest; gptq where there '
+        'is a calibration, else nearest')
+    add('--samples', type=int, default=64, metavar='N',
         help='calibration samples to take, at least 1')
+    add('--held-out', type=int, default=16, metavar='N',
+        help='further samples on which the action error is measured, at least 0; a quarter of all '
+        'where there are few')
     add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
         help='of what stays in floats')
     add('--seed', type=int, default=0, metavar='N', help='of the random rotation, at least 0')
@@ -54,26 +62,34 @@ def run(args) -> int:
         if args.threads:
             torch.set_num_threads(args.threads)
         task = make_task(args)
+    task, held_out = _calibrated(task, args)
     _print_plan(task)
     with PeakMemory() as peak:
         size = _convert(task, args.out)
     print(f'{args.out}: {size / 2**20:.1f} MiB of weights in {time.monotonic() - started:.0f} s; '
           f'peak memory {peak.anonymous / _GIB:.2f} GiB of its own, '
           f'{peak.resident / _GIB:.2f} GiB with pages of mapped files')
+    if held_out is not None:
+        _print_errors(task, args.out, held_out)
     print(f'look at it with `sqap-vla info {args.out}`')
     return 0
 
 
 def make_task(args):
-    """Return the Task that the options describe; raise ConfigError where they don't fit."""
+    """
+    Return the Task that the options describe, without a calibration.
+
+    Raises ConfigError where they don't fit.
+    """
     from ..convert.conversion import Task
     from ..formats import open_checkpoint
     from ..quant import parse_overrides, QuantScheme
-    if args.gptq and not args.calibration:
-        raise ConfigError('--gptq learns from real inputs: name some with --calibration DIR '
-                          '(see docs/convert.md)')
-    if args.calibration and not args.gptq:
-        raise ConfigError('--calibration serves --gptq only: give both or neither')
+    if args.rounding == 'gptq' and not args.calibration:
+        raise ConfigError('--rounding gptq learns from what the robot sees: name some by '
+                          '--calibration PLACE (see docs/convert.md)')
+    if args.calibration and min(args.samples, args.held_out + 1) < 1:
+        raise ConfigError(f'--samples is {args.samples} and --held-out {args.held_out}, expected '
+                          'at least 1 and 0')
     options = policy_options(args)
     overrides = {**parse_overrides(args.overrides), **dict.fromkeys(options.int8, 'w8a8')}
     scheme = QuantScheme(
@@ -84,9 +100,46 @@ def make_task(args):
         source = source.with_key(options.unnorm_key)
     source.check_driving()
     source = source.for_keeping()
-    calibration = (samples_of(args, args.calibration, source, args.samples, '--calibration')
-                   if args.gptq else None)
-    return Task(source, scheme, args.float_type, calibration)
+    if args.calibration and scheme.precision == 'fp' and not overrides:
+        raise ConfigError('--calibration serves to round weights, and --precision fp leaves them '
+                          'as they are: leave one of both out')
+    return Task(source, scheme, args.float_type)
+
+
+def _calibrated(task, args):
+    """Return (the Task with its calibration, the Samples that are held out), None for none."""
+    from ..samples.doubts import check_samples, doubts, few
+    if not args.calibration:
+        return task, None
+    found = samples_of(args, args.calibration, task.source, args.samples + args.held_out,
+                       '--calibration')
+    check_samples(found, task.source)
+    learnt, held_out = found.split(min(args.held_out, len(found.samples) // 4))
+    if args.rounding == 'nearest':
+        learnt, held_out = None, found
+    print(f'{found.name}: {found.source}, {len(found.samples)} of {found.total} samples, of '
+          f'{len(found.episodes)} episodes: ' + (
+              'nothing is learnt from them' if learnt is None else
+              f'{len(learnt.samples)} to round by, {len(held_out.samples)} held out'))
+    too_few = few(learnt, task.source) if learnt else ''
+    for note in filter(None, (*found.notes, *doubts(found, task.source), too_few)):
+        print(f'note: {note}')
+    return replace(task, calibration=learnt), held_out
+
+
+def _print_errors(task, out, held_out) -> None:
+    from ..convert.measured import lack_of_memory, measured
+    if not held_out.samples:
+        print('the action error was not measured: no samples were held out for it')
+        return
+    lack = lack_of_memory(task)
+    if lack:
+        print(lack)
+        return
+    found = measured(task, out, held_out)
+    print(found.in_words())
+    for doubt in found.doubts():
+        print(f'note: {doubt}')
 
 
 def _print_plan(task) -> None:

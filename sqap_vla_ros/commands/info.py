@@ -151,7 +151,7 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
         yield '', (f'converted from {made["name"]} ({made["family"]}), '
                    f'{made["float_type"]} where it is not quantized')
     if record:
-        yield '', scheme_text(record)
+        yield '', scheme_text(record) + _learnt_from(made.get('calibration'))
     shell = empty_model(source.config.model, record)
     yield '', storage_text(summary(shell, on_cpu=True))
     for device in dict.fromkeys(('cpu', find_device('auto').type)):
@@ -159,6 +159,15 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
         yield '', f'auto would choose {choice.precision} on {device}: {choice.reason}'
     yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
                      'CPU, in float32 where they are not quantized')
+
+
+def _learnt_from(calibration: dict | None) -> str:
+    """Return what GPTQ learnt from; '' for nothing."""
+    if not calibration:
+        return ''
+    source = calibration.get('source', '')
+    return (f' on {calibration["samples"]} samples of {calibration["name"]}'
+            + f' ({source})' * bool(source))
 
 
 def scheme_text(record: dict) -> str:

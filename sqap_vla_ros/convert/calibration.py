@@ -17,10 +17,10 @@ from torch import nn
 
 from ..errors import ConfigError, ObservationError
 from ..formats import Source
-from ..inference.inputs import ModelInputs, noise_shape
+from ..inference.inputs import noise_shape
 from ..loading.units import empty_model
 from ..model.diffusion import leading_times, noise_schedule
-from ..model.prompt import make_prompt
+from ..samples.doubts import model_inputs
 from ..samples.sample import Samples
 
 AT_ONCE = 32  # images that the encoders see together
@@ -32,11 +32,7 @@ def decoder_inputs(source: Source, calibration: Samples) -> list[torch.Tensor]:
 
     Raises ConfigError for samples that the model cannot take.
     """
-    config = source.config
-    prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
-                         config.model.llm.vocab_size)
-    key = config.unnorm_key or next(iter(source.norm_stats))  # only a state's depend on it
-    inputs = ModelInputs(config, source.with_key(key).statistics(), prompt)
+    inputs = model_inputs(source)
     try:
         pixels = torch.cat([inputs.pixels(*sample.images) for sample in calibration.samples])
         rest = [(inputs.token_ids(sample.instruction), inputs.state(sample.state))

@@ -46,10 +46,16 @@ class Task:
     calibration: Samples | None = None
 
     def __post_init__(self):
-        """Raise ConfigError for an unknown float type."""
+        """Raise ConfigError for an unknown float type, or weights that are quantized already."""
         if self.float_type not in FLOAT_TYPES:
             raise ConfigError(f'float type {self.float_type!r} is unknown: use one of '
                               f'{", ".join(FLOAT_TYPES)}')
+
+        record = self.source.config.quantization
+        if record:
+            raise ConfigError(
+                f'{self.source.path} is converted already ({record.get("precision")}), expected '
+                'weights in floats: name the original checkpoint')
 
     def in_words(self) -> dict[str, str]:
         """Return everything that the result depends on, to compare with an earlier run."""
@@ -107,10 +113,6 @@ def check(task: Task, stream: Stream):
     without reading weights.
     """
     source = task.source
-    if source.config.quantization:
-        raise ConfigError(
-            f'{source.path} is converted already '
-            f'({source.config.quantization.get("precision")}): name the original checkpoint')
     tokenizer, model = source.read_tokenizer(), source.config.model
     make_prompt(source.config.prompt, tokenizer, model.text_length, model.llm.vocab_size)
     source.tensors.check(stream.model.state_dict())

@@ -51,6 +51,11 @@ class ModelInputs:
         self.image_transform = ImageTransform(**{
             'size': (vision.image_size,) * 2, **config.image})
 
+    @property
+    def statistics(self) -> dict:
+        """Return the statistics that normalise a state; see norm_stats.statistics."""
+        return self._stats
+
     def token_ids(self, instruction: str) -> torch.Tensor:
         """Return the token ids [1, 1 + L], cached by instruction."""
         if instruction not in self._token_ids:

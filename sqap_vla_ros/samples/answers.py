@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .sample import Sample
+from .sample import Sample, Samples
 from ..formats.checkpoint import CheckpointConfig
 from ..inference.outputs import normalise
 
@@ -33,6 +33,14 @@ def answers(policy, samples: Sequence[Sample],
         found.append(normalise(chunk.actions, policy.statistics))
         advance()
     return np.stack(found)
+
+
+def recorded_actions(samples: Samples, stats: dict) -> np.ndarray | None:
+    """Return what was recorded, as `answers` has it; None unless all samples tell."""
+    found = [sample.action for sample in samples.samples]
+    if not found or any(action is None for action in found):
+        return None
+    return np.stack([normalise(action, stats) for action in found])
 
 
 def action_errors(exact: np.ndarray, other: np.ndarray, rows: int) -> np.ndarray:

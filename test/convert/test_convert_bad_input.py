@@ -72,10 +72,12 @@ def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):
     (['--precision', 'w2a2'], 'expected one of'),
     (['--overrides', 'no_such_layer: w8a8'], "'no_such_layer' fits none"),
     (['--overrides', 'o_proj w8a8'], 'is not of the form'),
-    (['--gptq'], 'name some with --calibration'),
-    (['--calibration', '.'], 'serves --gptq only'),
-    (['--gptq', '--calibration', '/proc/none'], '/proc/none is no directory'),
-    (['--gptq', '--calibration', '/usr'], 'holds neither instructions.jsonl'),
+    (['--rounding', 'gptq'], 'name some by --calibration'),
+    (['--calibration', '.', '--precision', 'fp'], 'leave one of both out'),
+    (['--calibration', '.', '--held-out', '-1'], '--held-out -1, expected at least 1 and 0'),
+    (['--calibration', '.', '--samples', '0'], '--samples is 0'),
+    (['--calibration', '/proc/none'], '/proc/none is no directory'),
+    (['--calibration', '/usr'], 'holds neither instructions.jsonl'),
     (['--group-size', '48'], 'power of two')])
 def test_options_that_do_not_fit_are_refused(options, text, tmp_path, capsys):
     assert text in refused(golden_data.openvla(), tmp_path, capsys, *options)
@@ -91,7 +93,7 @@ def test_calibration_that_cannot_be_read_is_named(line, text, tmp_path, capsys):
     data.mkdir()
     (data / 'case0.png').write_bytes((golden_data.GOLDEN / 'case0.png').read_bytes())
     (data / 'instructions.jsonl').write_text(line + '\n')
-    options = ('--gptq', '--calibration', data)
+    options = ('--calibration', data)
     assert text in refused(golden_data.openvla(), tmp_path, capsys, *options)
 
 

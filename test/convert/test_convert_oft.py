@@ -168,7 +168,7 @@ def test_a_state_of_another_width_and_shards_of_one_camera_are_refused(
     calibration('oft_tiny', 1)
     path = tmp_path / 'data' / 'instructions.jsonl'
     path.write_text(json.dumps({**json.loads(path.read_text()), 'state': [0.0] * 7}))
-    command = ['convert', str(golden_oft.directory('oft_tiny')), str(tmp_path / 'out'), '--gptq',
+    command = ['convert', str(golden_oft.directory('oft_tiny')), str(tmp_path / 'out'),
                '--calibration', str(tmp_path / 'data')]
     assert main(command) == 1
     assert 'the state has shape [7], expected 8 numbers' in capsys.readouterr().err

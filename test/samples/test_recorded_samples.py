@@ -105,7 +105,7 @@ def test_images_that_cannot_be_used_are_counted_with_the_reason(tmp_path):
 
 def test_a_recording_that_does_not_serve_is_refused_in_a_sentence(tmp_path, capsys):
     def refused(*options):
-        assert main(['convert', 'libero_goal', str(tmp_path / 'out'), '--gptq', '--calibration',
+        assert main(['convert', 'libero_goal', str(tmp_path / 'out'), '--calibration',
                      str(LIBERO_BAG), *options]) == 1
         return capsys.readouterr().err.splitlines()[-1]
     assert 'fly away' in refused('--config', 'libero_sim', '--instruction', 'fly away')

@@ -1,0 +1,136 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a conversion costs in actions, on observations that it has not learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .conversion import FLOAT_TYPES, Task
+from ..formats import open_checkpoint, Source
+from ..loading.needs import memory_bytes, needed_bytes
+from ..loading.network import load_network
+from ..loading.units import empty_model
+from ..model.prompt import make_prompt
+from ..model.vla import VLA
+from ..options import PolicyOptions
+from ..policy import Policy
+from ..quant import packed_state, quantize_model
+from ..samples.answers import action_errors, answers, executed_rows, recorded_actions
+from ..samples.sample import Sample, Samples
+from ..support.files import MIB
+from ..support.memory import available_bytes
+from ..support.progress import Progress
+
+NEAREST, GPTQ = 'rounded to nearest', 'GPTQ'
+MOST_OF_MEMORY = 0.7  # that weights may take
+
+
+@dataclass(frozen=True)
+class Measured:
+    """
+    Errors against full precision, by what was done to the weights.
+
+    errors: {NEAREST or GPTQ: [n]}, the mean absolute difference of a sample's first `rows` rows
+    of actions, in units of -1..1.  unlike: what makes it doubtful that the policy knows what the
+    samples show, '' for nothing.
+    """
+
+    samples: Samples
+    rows: int
+    errors: dict[str, np.ndarray]
+    unlike: str = ''
+
+    def in_words(self) -> str:
+        """Return the errors in a line."""
+        listed = ', '.join(f'{name} {errors.mean():.4f}' for name, errors in self.errors.items())
+        return (f'action error on {len(self.samples.samples)} samples held out, of '
+                f'{len(self.samples.episodes)} episodes (first {self.rows} rows, -1 .. 1): '
+                f'{listed}')
+
+    def doubts(self) -> list[str]:
+        """Return what a person should doubt, in words."""
+        found = [self.unlike] if self.unlike else []
+        if len(self.errors) == 2:
+            gain = self.errors[NEAREST] - self.errors[GPTQ]
+            if gain.mean() <= 0:
+                found.append(
+                    f'GPTQ is no better here than rounding to nearest (action error '
+                    f'{self.errors[GPTQ].mean():.4f} against {self.errors[NEAREST].mean():.4f}): '
+                    'calibrate with more frames, of the robot and camera that the policy drives, '
+                    'or convert with --rounding nearest')
+        return found
+
+
+def lack_of_memory(task: Task) -> str:
+    """Return why the error cannot be measured here, '' if it can."""
+    record = dict(task.scheme.record(None, False))
+    needed = needed_bytes(task.source, 'fp') + memory_bytes(
+        empty_model(task.source.config.model, record))
+    free = available_bytes()
+    if free is None or needed <= MOST_OF_MEMORY * free:
+        return ''
+    return (f'the action error was not measured: full precision beside it takes about '
+            f'{needed / MIB:.0f} MiB, of {free / MIB:.0f} MiB that are free {MOST_OF_MEMORY:.0%} '
+            'may be used. Measure it on a larger machine')
+
+
+def measured(task: Task, out, held_out: Samples) -> Measured:
+    """
+    Return the errors of a finished conversion, and of rounding to nearest where GPTQ was used.
+
+    out: the converted directory.  Raises ObservationError for samples that cannot be used.
+    """
+    source, samples = _keyed(task.source), held_out.samples
+    name = GPTQ if task.calibration else NEAREST
+    networks = {name: lambda: load_network(_keyed(open_checkpoint(out)))}
+    if task.calibration:
+        networks = {NEAREST: lambda: _rounded(task, source), **networks}
+    rows, errors = executed_rows(source.config), {}
+    with Progress('measuring the action error', len(samples) * (1 + len(networks)),
+                  'inference') as progress:
+        exact = _answers(source, load_network(source, 'fp'), samples, progress)
+        for name, network in networks.items():
+            errors[name] = action_errors(
+                exact, _answers(source, network(), samples, progress), rows)
+    return Measured(held_out, rows, errors, _unlike(held_out, exact, source, rows))
+
+
+def _keyed(source: Source) -> Source:
+    return source.with_key(source.config.unnorm_key or next(iter(source.norm_stats)))
+
+
+def _answers(source: Source, model: VLA, samples: tuple[Sample, ...], progress) -> np.ndarray:
+    config = source.config
+    prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
+                         config.model.llm.vocab_size)
+    policy = Policy(model, config, source.statistics(), prompt, PolicyOptions(),
+                    torch.device('cpu'), torch.float32)
+    return answers(policy, samples, progress.advance)
+
+
+def _rounded(task: Task, source: Source) -> VLA:
+    """Return the network that the same conversion gives without GPTQ."""
+    model = load_network(source, 'fp', prepare=False)
+    quantize_model(model, task.scheme)
+    kept = packed_state(model, FLOAT_TYPES[task.float_type])
+    model.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor
+                           for name, tensor in kept.items()})
+    return model
+
+
+def _unlike(held_out: Samples, exact: np.ndarray, source: Source, rows: int) -> str:
+    """Return whether a constant action is nearer to what was recorded than the policy's."""
+    recorded = recorded_actions(held_out, source.statistics())
+    if recorded is None:
+        return ''
+    own = action_errors(recorded, exact, rows).mean()
+    constant = np.abs(recorded - np.median(recorded, axis=0))[:, :rows].mean()
+    if own < constant:
+        return ''
+    return (f'{held_out.name}: full precision is {own:.2f} off the recorded actions, and one '
+            f'constant action only {constant:.2f}: is it of another robot, camera or scene than '
+            'the policy was trained on?')

@@ -1,0 +1,98 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What of recorded observations is unlike what a checkpoint was trained on, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from .sample import Samples
+from ..errors import ConfigError, ObservationError
+from ..formats.source import Source
+from ..inference.inputs import ModelInputs
+from ..model.prompt import check_known, make_prompt
+
+WIDE = 3.0  # standard deviations, where the statistics hold no bounds
+FEW = 8
+MOST_OUTSIDE = 0.1  # of the samples; between q01 and q99 lie 98 % of what was trained on
+
+
+def model_inputs(source: Source) -> ModelInputs:
+    """Return what turns samples into tensors, of the first data set where none is chosen."""
+    config = source.config
+    prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
+                         config.model.llm.vocab_size)
+    key = config.unnorm_key or next(iter(source.norm_stats))  # only a state's depend on it
+    return ModelInputs(config, source.with_key(key).statistics(), prompt)
+
+
+def check_samples(samples: Samples, source: Source) -> None:
+    """Raise ConfigError, with its place among the samples, for one that a policy cannot take."""
+    inputs = model_inputs(source)
+    for index, sample in enumerate(samples.samples):
+        try:
+            check_known(sample.instruction, source.config.instructions)
+            inputs.token_ids(sample.instruction)
+            inputs.state(sample.state)
+        except ObservationError as error:
+            raise ConfigError(f'calibration {samples.name}: {error} (sample {index + 1} of '
+                              f'{len(samples.samples)}, episode {sample.episode})') from error
+
+
+def doubts(samples: Samples, source: Source) -> list[str]:
+    """Return what makes it doubtful that samples are of the checkpoint's robot and camera."""
+    return [f'{samples.name}: {text}' for text in (
+        *_sizes(samples), *_states(samples, model_inputs(source)))]
+
+
+def few(samples: Samples, source: Source) -> str:
+    """Return why samples are too few to round weights by, '' if they are not."""
+    count, llm = len(samples.samples), source.config.model.llm
+    rows, widest = count * source.config.model.num_visual, max(
+        llm.hidden_size, llm.intermediate_size)
+    if count < FEW:
+        return (f'{samples.name}: {count} sample{"s" * (count != 1)} to round by, expected at '
+                f'least {FEW}: with fewer GPTQ takes less of the error away. Give more, of '
+                'other episodes')
+    if rows < widest:
+        enough = -(-widest // source.config.model.num_visual)
+        return (f'{samples.name}: {count} samples give {rows} visual tokens, and the widest layer '
+                f'has {widest} inputs: give --samples {enough} or more')
+    return ''
+
+
+def _sizes(samples: Samples) -> list[str]:
+    counts = Counter(tuple(image.shape[1::-1] for image in sample.images)
+                     for sample in samples.samples)
+    if len(counts) < 2:
+        return []
+    listed = ', '.join(f'{number} of {" and ".join(f"{w} x {h}" for w, h in sizes)}'
+                       for sizes, number in counts.most_common(4))
+    return [f'the images have {len(counts)} sizes, {listed}: are all of one camera?']
+
+
+def _states(samples: Samples, inputs: ModelInputs) -> list[str]:
+    if not inputs.state_names:
+        return []
+    states = np.array([sample.state for sample in samples.samples], np.float64)
+    low, high, known = state_range(inputs.statistics)
+    outside = ((states < low) | (states > high)) & known
+    share = outside.mean(axis=0)
+    worst = np.argsort(-share, kind='stable')[:3]
+    told = [f'{inputs.state_names[index]} in {share[index]:.0%} of them ('
+            f'{states[:, index].min():.3g} .. {states[:, index].max():.3g}, trained on '
+            f'{low[index]:.3g} .. {high[index]:.3g})'
+            for index in worst if share[index] > MOST_OUTSIDE]
+    return [f'states lie outside what the checkpoint was trained on: {"; ".join(told)}. Are they '
+            'of its robot, in its frames and units?'] if told else []
+
+
+def state_range(stats: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return low, high [S] of the states that were trained on, and where they are known."""
+    if 'state_low' in stats:
+        known = stats['state_mask'] & (stats['state_high'] > stats['state_low'])
+        return stats['state_low'], stats['state_high'], known
+    mean, std = (np.asarray(stats[name], np.float64) for name in ('state_mean', 'state_std'))
+    return mean - WIDE * std, mean + WIDE * std, np.ones(len(mean), bool)
