@@ -11,7 +11,7 @@ import torch
 
 from .conversion import FLOAT_TYPES, Task
 from ..formats import open_checkpoint, Source
-from ..loading.needs import memory_bytes, needed_bytes
+from ..loading.needs import memory_bytes
 from ..loading.network import load_network
 from ..loading.units import empty_model
 from ..model.prompt import make_prompt
@@ -67,9 +67,9 @@ class Measured:
 
 def lack_of_memory(task: Task) -> str:
     """Return why the error cannot be measured here, '' if it can."""
-    record = dict(task.scheme.record(None, False))
-    needed = needed_bytes(task.source, 'fp') + memory_bytes(
-        empty_model(task.source.config.model, record))
+    model = task.source.config.model
+    needed = sum(memory_bytes(empty_model(model, record))
+                 for record in ({}, task.scheme.record(None, False)))
     free = available_bytes()
     if free is None or needed <= MOST_OF_MEMORY * free:
         return ''
