@@ -22,6 +22,7 @@ from sqap_vla_ros.kernels.cuda.gemv import skinny_linear
 from sqap_vla_ros.kernels.cuda.quantize import quantize_rows, transform_rows
 from sqap_vla_ros.model.fused_blocks import rotate
 from sqap_vla_ros.model.llama import LayerCache
+from sqap_vla_ros.numerics.visual_rows import VisualRows
 from sqap_vla_ros.tokens.choice import SelectionConfig
 from sqap_vla_ros.tokens.triton_choice import select_tokens_cuda
 import torch
@@ -110,7 +111,8 @@ CASES = {
         floats(rows, WIDTH), integers(1)['weight'], **CHANNELS)),
     'quantize_rows': (MANY, lambda rows: quantize_rows(
         floats(rows, 2 * WIDTH)[:, WIDTH:], 4, block=256,
-        gate=floats(rows, 2 * WIDTH)[:, :WIDTH])),
+        gate=floats(rows, 2 * WIDTH)[:, :WIDTH], text_bits=8,
+        visual=VisualRows(rows, 1, rows - 8))),
     'transform_rows': (MANY, lambda rows: transform_rows(
         floats(rows, WIDTH), floats(WIDTH), 1e-5)),
     'rotate': (MANY, lambda rows: rotated(rows, None)),

@@ -45,7 +45,7 @@ NATIVE = tuple(map(_at_level, (1, 2, 3)))
 
 def usable(kind, spec):
     """Return a kind of kernel, or skip the test where this machine has not got it."""
-    reason = kernels.check_exact(kind, spec.in_features, spec.weight_bits, spec.act_bits)
+    reason = kernels.check_exact(kind, *kernels.integer_part(spec))
     if reason:
         assert kind.name not in ('float', 'torch'), reason  # they are for every machine
         pytest.skip(f'{kind.name} is not offered on this machine: {reason}')

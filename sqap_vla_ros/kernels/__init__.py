@@ -24,8 +24,8 @@ from .reference import ReferenceKernel
 from .torch_gpu import TorchKernel
 from ..errors import ConfigError
 
-__all__ = ['check_exact', 'cpu_kernel', 'extreme_inputs', 'Kernel', 'LinearSpec', 'make_kernel',
-           'serving_kernel', 'Unavailable']
+__all__ = ['check_exact', 'cpu_kernel', 'extreme_inputs', 'integer_part', 'Kernel', 'LinearSpec',
+           'make_kernel', 'serving_kernel', 'Unavailable']
 
 _log = logging.getLogger(__name__)
 _ON_CPU = NativeKernel, FbgemmKernel, FloatKernel, ReferenceKernel
@@ -45,17 +45,12 @@ def native_reason() -> str:
 
 def cpu_kernel(spec: LinearSpec) -> type[Kernel]:
     """Return what serves a layer on a CPU: the first backend that is exact here."""
-    return _first_exact(*integer_part(spec))
-
-
-@lru_cache(maxsize=None)
-def _first_exact(in_features: int, weight_bits: int, act_bits: int) -> type[Kernel]:
-    integers = in_features, weight_bits, act_bits
-    kind = serving_kernel(*integers)
-    _tell(f'w{weight_bits}a{act_bits}', kind.name, check_exact(NativeKernel, *integers))
+    kind = serving_kernel(*integer_part(spec))
+    _tell(spec.precision, kind.name, check_exact(NativeKernel, *integer_part(spec)))
     return kind
 
 
+@lru_cache(maxsize=None)
 def serving_kernel(in_features: int, weight_bits: int, act_bits: int) -> type[Kernel]:
     """Return what would serve such a layer on a CPU, and tell nobody."""
     return next(kind for kind in _ON_CPU

@@ -63,11 +63,16 @@ class LinearSpec:
                 f'weight scales by groups of {self.group_size} need 16-bit activations and a '
                 f'width that they divide, got {self.act_bits} bits and {self.in_features}')
 
-
     @property
     def widest_bits(self) -> int:
         """Return the bits of the largest integers among the activations."""
         return max(self.act_bits, self.text_bits)
+
+    @property
+    def precision(self) -> str:
+        """Return the name of its bits, such as w4a4t8."""
+        text = f't{self.text_bits}' if self.text_bits else ''
+        return f'w{self.weight_bits}a{self.act_bits}{text}'
 
 
 def dequantize(q_weight, scale) -> torch.Tensor:

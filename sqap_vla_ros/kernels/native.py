@@ -18,7 +18,7 @@ import torch
 
 from .base import Kernel, Unavailable
 from .build import build
-from ..numerics.visual_rows import VisualRows
+from ..numerics.visual_rows import NO_ROWS, VisualRows
 
 INTERFACE = 4
 LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
@@ -119,9 +119,10 @@ class NativeKernel(Kernel):
         y = torch.empty(x.shape[0], self.spec.out_features)
         if not y.numel():
             return y
-        rows = (1, 0, 0) if visual is None else (visual.length, visual.first, visual.count)
+        visual = visual or NO_ROWS
         call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0),
-                     torch.get_num_threads(), fixed_scale, *rows)
+                     torch.get_num_threads(), fixed_scale, visual.length, visual.first,
+                     visual.count)
         self._linear(ctypes.byref(layer), ctypes.byref(call))
         return y
 

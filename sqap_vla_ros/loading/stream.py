@@ -73,7 +73,7 @@ class Stream:
         if self._rotation is not None:
             self._rotate(unit)
         if unit.block is not None:
-            quantize_block(model.llm, unit.block, self._scheme, inputs)
+            quantize_block(model.llm, unit.block, self._scheme, inputs, model.visual_rows)
         else:
             quantize_part(model, '', self._scheme, model.llm.config.head_dim)
         state = packed_state(model, self._float_type)

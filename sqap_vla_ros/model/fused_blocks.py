@@ -121,18 +121,18 @@ class _KernelProduct:
     def __init__(self, kernel: TritonKernel):
         self._kernel, self.form = kernel, (kernel.spec, kernel.bias is None)
 
-    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
-        return self._kernel(_prepared(x, norm, gate), residual=residual)
+    def __call__(self, x, visual=None, norm=None, gate=None, residual=None, may_overwrite=False):
+        return self._kernel(_prepared(x, norm, gate), visual, residual)
 
 
 class _IntegerProduct(_KernelProduct):
     """A quantized product, or several side by side, whose tokens become integers on the way."""
 
-    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
+    def __call__(self, x, visual=None, norm=None, gate=None, residual=None, may_overwrite=False):
         kernel, spec = self._kernel, self._kernel.spec
         integers, scale = quantize_rows(
             x, spec.act_bits, *_norm_arguments(norm), block=spec.hadamard_block,
-            stride=spec.hadamard_stride, gate=gate)
+            stride=spec.hadamard_stride, gate=gate, text_bits=spec.text_bits, visual=visual)
         return kernel.multiply(integers, scale, x.dtype, residual)
 
 
@@ -147,7 +147,7 @@ class _PlainProduct:
         for layer, part in zip(layers, parts):
             layer.weight = nn.Parameter(part, requires_grad=False)
 
-    def __call__(self, x, norm=None, gate=None, residual=None, may_overwrite=False):
+    def __call__(self, x, visual=None, norm=None, gate=None, residual=None, may_overwrite=False):
         x = _prepared(x, norm, gate)
         if residual is None:
             return x @ self._transposed
@@ -210,13 +210,13 @@ class FusedDecoderLayer(nn.Module):
         if active is not None:
             return self.layer(x, cos, sin, score_rows, cache, visual, active)
         layer, rows = self.layer, x.reshape(-1, x.shape[-1])
-        qkv = self._qkv(rows, layer.input_layernorm)
+        qkv = self._qkv(rows, visual, layer.input_layernorm)
         q, k, v = self._rotated(qkv.view(*x.shape[:2], -1, cos.shape[-1]), cos, sin, cache)
         attended = attend(q, k, v, layer.self_attn.masks(x.shape[1], k.shape[2]))
         attended = attended.transpose(1, 2).reshape(len(rows), -1)
-        rows = self._out(attended, residual=rows)
-        gate, up = self._gate_up(rows, layer.post_attention_layernorm).chunk(2, dim=1)
-        rows = self._down(up, gate=gate, residual=rows, may_overwrite=True)  # it is ours
+        rows = self._out(attended, visual, residual=rows)
+        gate, up = self._gate_up(rows, visual, layer.post_attention_layernorm).chunk(2, dim=1)
+        rows = self._down(up, visual, gate=gate, residual=rows, may_overwrite=True)  # it is ours
         scores = None if score_rows is None else layer.self_attn._scores(q, k, score_rows)
         return rows.view(x.shape), scores
 

@@ -202,6 +202,11 @@ class VLA(nn.Module):
         room = self.config.head.action_dim - 1  # the last token is never fed back
         return [LayerCache(room) for _ in self.llm.layers]
 
+    def visual_rows(self, length: int, count: int | None = None) -> VisualRows:
+        """Return where a sequence of this length has its `count` visual tokens, None for all."""
+        return VisualRows(length, self.config.prefix,
+                          self.config.num_visual if count is None else count)
+
     def prefill_full(self, x, caches=None, scored: bool = True):
         """
         Run the blocks that see every token.
@@ -213,7 +218,7 @@ class VLA(nn.Module):
         config, length = self.config, x.shape[1]
         x, row = self.llm.run(x, self._rotary(x, range(length)), 0, config.prune_layer,
                               config.score_rows(length) if scored else None, caches,
-                              self._visual(length, config.num_visual))
+                              self.visual_rows(length))
         if not scored:
             return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
@@ -241,13 +246,9 @@ class VLA(nn.Module):
             count = len(kept)
         x, _ = self.llm.run(
             x, rotary, config.prune_layer, config.llm.num_layers, caches=caches,
-            visual=self._visual(x.shape[1], count), rows=rows)
+            visual=self.visual_rows(x.shape[1], count), rows=rows)
         read = config.head_rows(x.shape[1])
         return self.llm.norm(x[:, read.start:read.stop])
-
-    def _visual(self, length: int, count: int) -> VisualRows:
-        """Return where a sequence of this length has its visual tokens."""
-        return VisualRows(length, self.config.prefix, count)
 
     def _rotary(self, x, places: range):
         """Return the rotary tables' rows of neighbouring positions, views without a copy."""
@@ -311,6 +312,6 @@ class VLA(nn.Module):
         first = self.config.prefix
         positions[first:first + count] = first + torch.arange(count, device=x.device) * step
         positions[first + count:] += count * (step - 1)
-        hidden = self.llm(x, positions, self._visual(x.shape[1], count))
+        hidden = self.llm(x, positions, self.visual_rows(x.shape[1], count))
         actions = self.head(hidden[:, -self.config.head.chunk_length:])
         return actions, visual, hidden[:, self.config.query_index(count)]

@@ -40,6 +40,9 @@ class Precision:
         if self.weight_bits not in _BITS or self.act_bits not in _BITS:
             raise ConfigError(f'precision {self.name!r}: {self.weight_bits} and {self.act_bits} '
                               f'bits, expected each to be one of {_BITS}')
+        if self.text_bits and (self.act_bits == 16 or self.text_bits not in _BITS[:-1]):
+            raise ConfigError(f'precision {self.name!r}: {self.text_bits} bits for text beside '
+                              f'{self.act_bits}, expected 4 or 8 beside 4 or 8')
 
 
 _TABLE = {p.name: p for p in (
@@ -122,7 +125,10 @@ class QuantScheme:
         """Raise ConfigError for unknown precisions or numbers that are not available."""
         object.__setattr__(self, 'overrides', dict(self.overrides))
         for name in (self.precision, *self.overrides.values()):
-            parse_precision(name)
+            if parse_precision(name).text_bits and not self.per_token:
+                raise ConfigError(f'{name} has activation scales by kind of token, and per_token '
+                                  'False asks for one scale of all tokens: leave per_token True '
+                                  '(--per-tensor away), or take w4a4 or w4a8')
         if self.qk_bits not in _BITS:
             raise ConfigError(f'qk_bits {self.qk_bits} is not one of {_BITS}')
         size = self.group_size
@@ -145,8 +151,14 @@ class QuantScheme:
         return size if size >= _SMALLEST_GROUP else 0
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Raise ConfigError for an override that fits none of the linear layers' names."""
+        """Raise ConfigError for overrides that fit none of these layers, or one that may not."""
         names = list(names)
+        for name in names:
+            precision = self.precision_of(name)
+            if parse_precision(precision).text_bits and not name.startswith(f'{BACKBONE}.'):
+                raise ConfigError(f'{name} is to be {precision}, which tells visual tokens from '
+                                  f'others, and only the layers of {BACKBONE} see both: override '
+                                  'it with w4a8, w8a8 or fp')
         for pattern in self.overrides:
             if not any(fits(name, pattern) for name in names):
                 raise ConfigError(f'override {pattern!r} fits none of the linear layers, such '

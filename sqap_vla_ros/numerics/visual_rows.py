@@ -25,3 +25,6 @@ class VisualRows:
         """Return bool [rows]: whether each row of the flattened sequences is visual."""
         place = torch.arange(rows, device=device) % self.length
         return (place >= self.first) & (place < self.first + self.count)
+
+
+NO_ROWS = VisualRows(1, 0, 0)

@@ -14,7 +14,7 @@ quantize_block), and the parts outside the decoder with quantize_part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -26,6 +26,7 @@ from .rotate import ResidualStream, rotate_model, RotatedTime, UnrotatedNorm, vl
 from ..errors import ConfigError
 from ..numerics.hadamard import is_power_of_two, largest_power_of_two, Rotation
 from ..numerics.precision import BACKBONE, QuantScheme
+from ..numerics.visual_rows import VisualRows
 
 
 def _online_hadamard(name: str, linear: nn.Linear, head_dim: int) -> tuple[int, int]:
@@ -100,19 +101,24 @@ def quantize_part(part: nn.Module, prefix: str, scheme: QuantScheme, head_dim: i
 @torch.inference_mode(False)
 @torch.no_grad()
 def quantize_block(llm: nn.Module, index: int, scheme: QuantScheme,
-                   inputs: list[torch.Tensor] | None = None) -> None:
+                   inputs: list[torch.Tensor] | None = None,
+                   visual_rows: Callable[[int], VisualRows] | None = None) -> None:
     """
     Quantize block `index` of a decoder (model/llama.py); the other blocks may be on 'meta'.
 
-    inputs: what reaches the block [B, S, D] when everything before it is quantized; with them
-    GPTQ rounds the weights, and the list is overwritten with what leaves the block.
+    inputs: what reaches the block [B, S, D], each of a length of its own, when everything before
+    it is quantized; with them GPTQ rounds the weights, and the list is overwritten with what
+    leaves the block.  visual_rows(S): where sequences of a length have their visual tokens (as
+    VLA.visual_rows), for precisions with text_bits; None: no token is visual.
     """
     layer, prefix = llm.layers[index], f'{BACKBONE}.{index}'
     head_dim = llm.config.head_dim
 
     def run(x):
-        positions = torch.arange(x.shape[1], device=x.device)
-        return llm.run(x, positions, index, index + 1)[0]
+        length = x.shape[1]
+        visual = None if visual_rows is None else visual_rows(length)
+        positions = torch.arange(length, device=x.device)
+        return llm.run(x, positions, index, index + 1, visual=visual)[0]
 
     hessians = None
     if inputs is not None:
@@ -161,7 +167,7 @@ def quantize_model(model: nn.Module, precision: str | QuantScheme,
         q = Rotation(inputs[0].shape[-1], scheme.seed)
         inputs = [q.apply(x).float() for x in inputs]
     for index in range(len(model.llm.layers)):
-        quantize_block(model.llm, index, scheme, inputs)
+        quantize_block(model.llm, index, scheme, inputs, model.visual_rows)
     quantize_part(model, '', scheme, model.llm.config.head_dim)
     model.requires_grad_(False)  # integers have no gradient
     return scheme.record(rotation, gptq=inputs is not None)

@@ -120,7 +120,7 @@ def test_bfloat16_rounding_moves_actions_little(tmp_path):
 @pytest.mark.parametrize('kind', ['openvla', 'bundled'])
 def test_gptq_block_by_block_equals_gptq_in_memory(kind, tmp_path):
     data = read_samples(write_calibration(tmp_path / 'data', kind == 'bundled'), 4)
-    task = Task(source_of(kind), QuantScheme('w4a8'), 'float32', data)
+    task = Task(source_of(kind), QuantScheme('w4a4t8'), 'float32', data)
     convert(task, tmp_path / 'out')
     inputs = decoder_inputs(task.source, data)
     expected = in_memory(task.source, task.scheme, torch.float32, inputs)

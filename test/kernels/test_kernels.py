@@ -144,7 +144,7 @@ class SaturatingKernel(ReferenceKernel):
 def anew(caplog):
     """Let what serves be chosen, and told, anew."""
     caplog.set_level(logging.INFO, logger='sqap_vla_ros.kernels')
-    cached = kernels.native_reason, kernels.check_exact, kernels._first_exact, kernels._tell
+    cached = kernels.native_reason, kernels.check_exact, kernels.serving_kernel, kernels._tell
     for function in cached:
         function.cache_clear()
     yield

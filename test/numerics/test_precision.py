@@ -13,12 +13,16 @@ DOWN = 'llm.layers.11.mlp.down_proj'
 
 
 def test_precisions_have_one_name_each():
-    assert PRECISIONS == ('fp', 'w4a16', 'w8a8', 'w4a8', 'w4a4')
+    assert PRECISIONS == ('fp', 'w4a16', 'w8a8', 'w4a8', 'w4a4', 'w4a4t8')
     assert parse_precision('w4a8') == Precision('w4a8', 4, 8)
+    assert parse_precision('w4a4t8') == Precision('w4a4t8', 4, 4, text_bits=8)
     with pytest.raises(ConfigError, match='w4a16'):
         parse_precision('int4')
     with pytest.raises(ConfigError, match='3 and 8 bits'):
         Precision('w3a8', 3, 8)
+    for act_bits, text_bits in ((16, 8), (4, 3), (4, 16)):
+        with pytest.raises(ConfigError, match=f'{text_bits} bits for text beside {act_bits}'):
+            Precision('other', 4, act_bits, text_bits)
 
 
 @pytest.mark.parametrize(('pattern', 'fitting'), [
@@ -71,10 +75,17 @@ def test_groups_divide_the_width_and_are_for_16_bit_activations(width, group):
     assert QuantScheme('w4a16', group_size=0).group_of(width, 'w4a16') == 0
 
 
-schemes = st.builds(
-    QuantScheme, st.sampled_from(PRECISIONS), st.booleans(),
-    st.dictionaries(st.sampled_from(['o_proj', 'vision']), st.sampled_from(PRECISIONS)),
-    st.sampled_from([16, 8, 4]), st.booleans(), st.sampled_from([0, 16, 64, 128]))
+ONE_KIND = [name for name in PRECISIONS if not parse_precision(name).text_bits]
+
+
+def schemes_of(names, per_token):
+    return st.builds(
+        QuantScheme, st.sampled_from(names), st.booleans(),
+        st.dictionaries(st.sampled_from(['o_proj', 'vision']), st.sampled_from(names)),
+        st.sampled_from([16, 8, 4]), per_token, st.sampled_from([0, 16, 64, 128]))
+
+
+schemes = st.one_of(schemes_of(ONE_KIND, st.booleans()), schemes_of(PRECISIONS, st.just(True)))
 
 
 @given(schemes)

@@ -23,7 +23,7 @@ def test_errors_fall_with_the_bits():
     plain = make_vla(width=64)
     inputs = make_input(plain)
     expected, errors = run(plain, inputs), []
-    for precision in ('fp', 'w8a8', 'w4a8', 'w4a4'):
+    for precision in ('fp', 'w8a8', 'w4a8', 'w4a4t8', 'w4a4'):
         model = copy.deepcopy(plain)
         quantize_model(model, precision)
         errors.append(relative(run(model, inputs), expected))

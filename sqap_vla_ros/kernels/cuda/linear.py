@@ -80,7 +80,7 @@ class TritonKernel(Kernel):
         return int_linear(integers, ones, self.weight, self.scale, None, torch.float32)
 
     def __call__(self, x, visual=None, residual=None):
-        """Map x [M, K] to [M, N] of the same floating type, and add a residual [M, N]."""
+        """Map x [M, K] to [M, N] of the same floating type, and add a residual; see Kernel."""
         spec = self.spec
         block, stride = spec.hadamard_block, spec.hadamard_stride
         if spec.act_bits == 16:
@@ -92,5 +92,6 @@ class TritonKernel(Kernel):
                  'quantize with per_token=True')
             y = super().__call__(x, visual)
             return y if residual is None else y + residual
-        integers, row_scale = quantize_rows(x, spec.act_bits, block=block, stride=stride)
+        integers, row_scale = quantize_rows(x, spec.act_bits, block=block, stride=stride,
+                                            text_bits=spec.text_bits, visual=visual)
         return self.multiply(integers, row_scale, x.dtype, residual)

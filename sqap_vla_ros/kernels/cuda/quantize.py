@@ -12,6 +12,10 @@ have all its bits.  Rounding is to the nearest even, as in torch, so that withou
 integers and scales equal quant.int4.activation_scale's to the last bit; with it an integer may
 differ by one where the float is within 1e-5 of the middle between two.
 
+Rows of visual tokens and all others may have bits of their own.  A program knows its row's kind
+from three integers (numerics/visual_rows.py): there is no mask to make or to read, and prompts of
+all lengths run the same compiled kernel.
+
 Bytes: M K (2 + 1) for 16-bit floats, M K (4 + 1) with SwiGLU.  Operations of the Hadamard:
 2 M K (F1 + 3 F2) for a block of F1 F2, K rounded up to a power of two.
 """
@@ -28,6 +32,7 @@ from .tuning import is_interpreted
 from ...errors import ConfigError
 from ...numerics.hadamard import check_block
 from ...numerics.int4 import integer_range
+from ...numerics.visual_rows import NO_ROWS, VisualRows
 
 _LARGEST = 32768  # inputs
 _PER_WARP = 1024  # values, 32 a thread
@@ -99,16 +104,19 @@ def _gated(up, gate):
     return (activated.to(tl.float32) * up.to(tl.float32)).to(up.dtype)
 
 
-@triton.jit
-def quantize_kernel(x, gate, norm_weight, out, row_scale, x_stride, gate_stride, eps,
-                    K: tl.constexpr, WIDTH: tl.constexpr, FIRST: tl.constexpr,
-                    SECOND: tl.constexpr, STRIDE: tl.constexpr, WIDE_STRIDE: tl.constexpr,
-                    HIGH: tl.constexpr, HAS_NORM: tl.constexpr, HAS_GATE: tl.constexpr):
+@triton.jit(do_not_specialize=['length', 'first_visual', 'visual'])
+def quantize_kernel(x, gate, norm_weight, out, row_scale, x_stride, gate_stride, eps, length,
+                    first_visual, visual, K: tl.constexpr, WIDTH: tl.constexpr,
+                    FIRST: tl.constexpr, SECOND: tl.constexpr, STRIDE: tl.constexpr,
+                    WIDE_STRIDE: tl.constexpr, HIGH: tl.constexpr, TEXT_HIGH: tl.constexpr,
+                    HAS_NORM: tl.constexpr, HAS_GATE: tl.constexpr):
     """
     Do one row of x [M, K]: integers [M, K] and scale [M], or floats [M, K] for HIGH 0.
 
-    WIDTH: power of two that holds the row, with each STRIDE inputs padded to WIDE_STRIDE.
-    FIRST, SECOND: factors of the Hadamard's block, 1 for none.
+    length, first_visual, visual: rows of a sequence, the first visual one and how many, see
+    VisualRows.  WIDTH: power of two that holds the row, with each STRIDE inputs padded to
+    WIDE_STRIDE.  FIRST, SECOND: factors of the Hadamard's block, 1 for none.  HIGH, TEXT_HIGH:
+    largest integer of visual rows and of all others.
     """
     row = tl.program_id(0).to(tl.int64)
     place = tl.arange(0, WIDTH)
@@ -132,7 +140,12 @@ def quantize_kernel(x, gate, norm_weight, out, row_scale, x_stride, gate_stride,
     if HIGH > 0:
         # a NaN must not be hidden: it makes the scale infinite
         largest = tl.max(tl.where(value == value, tl.abs(value), float('inf')))
-        scale = tl.maximum(largest, 1e-30) * (1.0 / (HIGH + 0.49))
+        largest = tl.maximum(largest, 1e-30)
+        scale = largest * (1.0 / (HIGH + 0.49))
+        if TEXT_HIGH != HIGH:
+            token = tl.program_id(0) % length - first_visual
+            is_visual = (token >= 0) & (token < visual)
+            scale = tl.where(is_visual, scale, largest * (1.0 / (TEXT_HIGH + 0.49)))
         tl.store(row_scale + row, scale)
         if FIRST > 1:
             value = value * tl.div_rn(1.0, scale)
@@ -144,17 +157,21 @@ def quantize_kernel(x, gate, norm_weight, out, row_scale, x_stride, gate_stride,
 
 
 def quantize_rows(x, bits: int, norm_weight=None, eps: float = 0.0, block: int = 1,
-                  stride: int = 1, gate=None) -> tuple[torch.Tensor, torch.Tensor]:
+                  stride: int = 1, gate=None, text_bits: int = 0,
+                  visual: VisualRows | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Return integers int8 [M, K] and scales float32 [M] of floats x [M, K].
 
     norm_weight [K]: RMSNorm with eps first.  gate [M, K]: silu(gate) * x first.  Both give the
     type of x.  block, stride: online Hadamard after that.  Rows may stand any distance apart.
+    text_bits: of the rows that are not in `visual` (None: no row is), 0 for the same bits.
     Raises ConfigError for a block that does not fit or more than 32768 inputs.
     """
     out = torch.empty(x.shape, dtype=torch.int8, device=x.device)
     row_scale = torch.empty(len(x), dtype=torch.float32, device=x.device)
-    _launch(x, out, row_scale, integer_range(bits)[1], norm_weight, eps, block, stride, gate)
+    high, text_high = (integer_range(one)[1] for one in (bits, text_bits or bits))
+    _launch(x, out, row_scale, {'HIGH': high, 'TEXT_HIGH': text_high}, norm_weight, eps, block,
+            stride, gate, visual or NO_ROWS)
     return out, row_scale
 
 
@@ -162,7 +179,8 @@ def transform_rows(x, norm_weight=None, eps: float = 0.0, block: int = 1, stride
                    gate=None) -> torch.Tensor:
     """Return what quantize_rows would quantize, [M, K] in the type of x."""
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    _launch(x, out, out, 0, norm_weight, eps, block, stride, gate)
+    _launch(x, out, out, {'HIGH': 0, 'TEXT_HIGH': 0}, norm_weight, eps, block, stride, gate,
+            NO_ROWS)
     return out
 
 
@@ -193,16 +211,16 @@ def _rows(x: torch.Tensor) -> torch.Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _launch(x, out, row_scale, high: int, norm_weight, eps: float, block: int, stride: int,
-            gate) -> None:
+def _launch(x, out, row_scale, highs: dict[str, int], norm_weight, eps: float, block: int,
+            stride: int, gate, visual: VisualRows) -> None:
     if not len(x):
         return
     constants = row_constants(x.shape[1], block, stride)
-    flags = {'HIGH': high, 'HAS_NORM': norm_weight is not None, 'HAS_GATE': gate is not None}
+    flags = {**highs, 'HAS_NORM': norm_weight is not None, 'HAS_GATE': gate is not None}
     x = _rows(x)
     gate = x if gate is None else _rows(gate)
 
     quantize_kernel[(len(x),)](
         x, gate, x if norm_weight is None else norm_weight, out, row_scale, x.stride(0),
-        gate.stride(0), eps, **constants, **flags,
+        gate.stride(0), eps, visual.length, visual.first, visual.count, **constants, **flags,
         num_warps=min(max(constants['WIDTH'] // _PER_WARP, 1), 16))

@@ -113,6 +113,7 @@ float tensor_scale(const Layer& layer, const Call& call) {
   return activation_scale(found, layer.act_bits);
 }
 
+// Bits of a row's integers, by whether it is one of the visual rows.
 int32_t row_bits(const Layer& layer, const Call& call, int64_t row) {
   const int64_t place = row % call.length - call.first_visual;
   return place >= 0 && place < call.visual ? layer.act_bits : layer.text_bits;
@@ -134,7 +135,8 @@ void integer_linear(const Layer& layer, const Call& call) {
     for (int64_t m = 0; m < call.rows; m++) {
       transformed_row(layer, call, m, row);
       scales[m] = shared ? shared_scale
-                         : activation_scale(magnitude_bits(row, layer.inputs), row_bits(layer, call, m));
+                         : activation_scale(magnitude_bits(row, layer.inputs),
+                                            row_bits(layer, call, m));
       sums[m] = round_row(row, layer.inputs, scales[m], values + m * stride);
     }
     const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;
