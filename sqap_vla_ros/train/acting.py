@@ -20,6 +20,7 @@ from ..evaluate.rollouts import Drive
 from ..sim.units import SPEEDS
 
 STRETCH_STEPS = (20, 60)  # fewest, most control steps of a turn: 1 to 3 s
+STUCK_STEPS, STUCK_M = 20, 0.01  # a hand that stays as near as this for so long is stuck
 
 
 class ExpertAlone:
@@ -39,7 +40,9 @@ class Turns:
     A policy, driving as in evaluation, and the disturbed expert act in turn for an episode.
 
     The policy's chunks are executed as far as it executes them, whatever a turn's length; where
-    it is stopped (a fault), the expert acts until the turn is over.
+    it is stopped (a fault), the expert acts until the turn is over. One whose hand stays where it
+    is, is stuck: it would show the same state until the episode ends, so that the next turn is
+    the expert's, unless the expert has no share.
     """
 
     def __init__(self, env, policy, perturbation: Perturbation, rng: np.random.Generator,
@@ -49,12 +52,13 @@ class Turns:
         self._env, self._policy, self._rng = env, policy, rng
         self._expert, self._share = ExpertAlone(perturbation), expert_share
         self._drive: Drive | None = None
-        self._is_expert, self._left = False, 0
+        self._left, self._still, self._place = 0, 0, None
 
     def act(self, step: int, twist, gripper) -> tuple:
         """Return (twist, gripper) to execute in place of the expert's, and who acts."""
-        if self._left == 0:
-            self._begin_turn()
+        is_stuck = self._is_stuck()
+        if self._left == 0 or is_stuck:
+            self._begin_turn(is_stuck)
         self._left -= 1
         if self._drive is not None:
             command = self._drive.command(step, self._env.instruction)
@@ -64,10 +68,19 @@ class Turns:
         self._env.command_scale = SPEEDS
         return self._expert.act(step, twist, gripper)
 
-    def _begin_turn(self) -> None:
-        """Draw whose turn it is, and for how long."""
+    def _is_stuck(self) -> bool:
+        """Look where the hand is; return whether a policy has left it there for too long."""
+        place = self._env.end_effector_pose()[:3, 3]
+        if (self._place is None or self._drive is None
+                or np.linalg.norm(place - self._place) > STUCK_M):
+            self._place, self._still = place, 0
+        self._still += 1
+        return self._still > STUCK_STEPS and self._share > 0
+
+    def _begin_turn(self, is_stuck: bool) -> None:
+        """Draw whose turn it is, the expert's where a policy is stuck, and for how long."""
         self._left = int(self._rng.integers(*STRETCH_STEPS, endpoint=True))
-        if self._rng.random() < self._share:
+        if self._rng.random() < self._share or is_stuck:
             self._drive = None
         elif self._drive is None:
             self._drive = Drive(self._env, self._policy)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy and the expert act in turn; the expert's plans are recorded and learned from."""
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 
 from libero_scene import libero_env
@@ -50,6 +51,14 @@ class ScriptedDrive:
         return np.full(6, 0.5), 1.0
 
 
+def wander(stays_at=None):
+    """Yield poses of a hand that goes 1 mm a step, to and fro 0.1 m, or stays from a step on."""
+    for step in count():
+        pose = np.eye(4)
+        pose[0, 3] = 1e-3 * abs((step if stays_at is None else min(step, stays_at)) % 200 - 100)
+        yield pose
+
+
 @pytest.fixture
 def turns(monkeypatch):
     """Return a maker of Turns whose policy is scripted, and the drives that it made."""
@@ -58,8 +67,9 @@ def turns(monkeypatch):
     monkeypatch.setattr(ScriptedDrive, 'fault_at', None)
     resets = []
 
-    def make(share, seed=0):
-        env = SimpleNamespace(instruction=PLATE, command_scale=SPEEDS)
+    def make(share, seed=0, hand=wander()):
+        env = SimpleNamespace(instruction=PLATE, command_scale=SPEEDS,
+                              end_effector_pose=lambda: next(hand))
         policy = SimpleNamespace(reset=lambda: resets.append(1))
         return Turns(env, policy, CalmNoise(), np.random.default_rng(seed), share), env
     return make, resets
@@ -108,6 +118,17 @@ def test_a_policy_that_is_stopped_leaves_the_rest_of_its_turn_to_the_expert(turn
     assert lengths.min() >= acting.STRETCH_STEPS[0]
 
 
+def test_a_policy_that_is_stuck_gives_the_next_turn_to_the_expert(turns):
+    actor, _ = turns[0](1e-9, hand=wander(stays_at=30))
+    acted = played(actor, 200)
+    assert acted[:30 + 10] == [POLICY] * 40 and EXPERT in acted[40:30 + acting.STUCK_STEPS + 1]
+    turn = acted[acted.index(EXPERT):]
+    assert acting.STRETCH_STEPS[0] <= turn.index(POLICY) <= acting.STRETCH_STEPS[1]
+    again = turn[turn.index(POLICY):].index(EXPERT)
+    assert again == acting.STUCK_STEPS  # it still does not move
+    assert played(turns[0](0.0, hand=wander(stays_at=30))[0], 200) == [POLICY] * 200
+
+
 def test_each_is_heard_in_its_own_units(turns):
     actor, env = turns[0](0.5, 3)
     for step in range(300):
@@ -127,7 +148,7 @@ def test_what_the_expert_would_do_leaves_no_trace():
                 plan = expert_chunk(env, expert)
                 np.testing.assert_array_equal(plan[0], np.float32([*twist, gripper]))
                 assert plan.shape == (CHUNK_ROWS, 7) and np.ptp(plan[:, :3], axis=0).max() > 0
-            env.step(np.array(twist) * 3, step < 7)
+            env.step([*twist[:3], 0, 0, 0], step < 7)  # it keeps the orientation that it had
             states.append([*env.data.qpos, *env.data.qvel, *env.end_effector_pose().ravel(),
                            env.time, env.command_scale.linear])
         return np.array(states)
