@@ -25,6 +25,7 @@ from sqap_vla_ros.demo.processes import ChildDied, Children
 from sqap_vla_ros.demo.session import Records, Session
 from sqap_vla_ros.demo.summary import report_text, summarize
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.support.resources import share_directory
 
 
@@ -73,6 +74,22 @@ def wait_until(condition, timeout_s=60.0):
 def test_a_bad_option_is_named(values, word):
     with pytest.raises(ConfigError, match=word):
         DemoOptions(**values)
+
+
+def test_what_auto_stands_for_is_settled_before_the_processes_start(
+        monkeypatch, tmp_path, capsys):
+    pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
+    begun = []
+
+    def run_nodes(options, commands):
+        begun.append((options.precision, commands['vla_node']))
+        raise command.DemoInterrupted
+    monkeypatch.setattr(command, 'run_nodes', run_nodes)
+    command.run_demo(DemoOptions(out=tmp_path, video=False))
+    command.run_demo(DemoOptions(out=tmp_path, video=False, precision='w4a4'))
+    (chosen, of_node), (asked, _) = begun
+    assert chosen in PRECISIONS and f'precision:="{chosen}"' in of_node and asked == 'w4a4'
+    assert capsys.readouterr().out.count(f'precision {chosen}, chosen by auto: ') == 1
 
 
 @pytest.mark.parametrize('values, word', [
