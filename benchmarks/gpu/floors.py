@@ -87,6 +87,15 @@ def prefill(config: VLAConfig, layers: int, tokens: int, precision: str) -> list
                                        config.attention == 'causal')]
 
 
+def last_block(config: VLAConfig, tokens: int, precision: str) -> list[Work]:
+    """Return the work of the decoder's last block, whose output is the head's rows alone."""
+    llm, read = config.llm, len(config.head_rows(tokens))
+    width, keys = llm.hidden_size, 2 * llm.num_kv_heads * llm.head_dim
+    return [linear('kv', tokens, width, keys, precision),
+            linear('q', read, width, width, precision),
+            *decoder_block(llm, read, precision)[1:], attention(read, tokens, width, False)]
+
+
 def transformer(depth: int, batch: int, tokens: int, width: int, inner: int,
                 precision: str = 'fp') -> list[Work]:
     """Return the work of so many plain blocks on `batch` sequences that see all of themselves."""
@@ -170,7 +179,8 @@ def stages(config: VLAConfig, variant: Variant) -> dict[str, list[Work]]:
     return {
         'vision': encoders + projector(config),
         'prefill_1': state_token(config) + prefill(config, first, tokens, precision),
-        'prefill_2': prefill(config, rest, kept, precision),
+        'prefill_2': prefill(config, rest - 1, kept, precision) + last_block(
+            config, kept, precision),
         'head': head(config, first * [tokens] + rest * [kept], precision)}
 
 

@@ -125,12 +125,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Side:
-    """A model, its inputs, and how it selects visual tokens (None keeps them all)."""
+    """
+    A model, its inputs, and how it selects visual tokens (None keeps them all).
+
+    all_rows: see Plan.
+    """
 
     name: str
     model: VLA
     inputs: Inputs
     selection: SelectionConfig | None = None
+    all_rows: bool = False
 
     @torch.inference_mode()
     def infer(self, clock=time.perf_counter) -> dict[str, float]:
@@ -139,7 +144,7 @@ class Side:
         config = self.model.config
         size = config.vision.image_size
         plan = Plan(self.model, lambda image: inputs.pixels, inputs.pixels.device,
-                    inputs.token_ids.shape[1], self.selection)
+                    inputs.token_ids.shape[1], self.selection, all_rows=self.all_rows)
         plan.fill(np.zeros((config.images, size, size, 3), np.uint8), inputs.token_ids,
                   inputs.state, inputs.noise)
         plan.inputs.upload()

@@ -4,8 +4,8 @@
 Models of several sizes to time, with random weights: only shapes matter for speed.
 
 The decoders have the shapes of known small language models.  Each gets a vision encoder and a
-prompt in the proportion of the 7B models: at most 10 % of the decoder's operations.  openvla-7b is
-one of them, with the encoders that belong to it.
+prompt in the proportion of the 7B models: at most 10 % of the operations of a decoder whose last
+block computes all rows.  openvla-7b is one of them, with the encoders that belong to it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def with_vision(llm: LlamaConfig, head: str = 'chunk') -> VLAConfig:
     """Return a model around a decoder, with the largest vision encoder within its share."""
     smallest = ViTConfig(width=64, depth=2, heads=1, mlp_width=256)
     config = with_head(VLAConfig(smallest, llm, text_length=TEXT_LENGTH, state_dim=0), head)
-    limit = VISION_SHARE * operations(config)['backbone']
+    limit = VISION_SHARE * operations(config, all_rows=True)['backbone']
     candidates = [
         ViTConfig(width=width, depth=depth, heads=width // 64, mlp_width=4 * width)
         for width in range(64, llm.hidden_size + 1, 64) for depth in range(2, 28)]
@@ -108,10 +108,16 @@ def sequence_length(config: VLAConfig) -> int:
     return 1 + config.num_visual + (config.state_dim > 0) + config.text_length + queries
 
 
-def operations(config: VLAConfig) -> dict[str, int]:
-    """Return floating-point operations of one image: vision, and backbone for all tokens."""
+def operations(config: VLAConfig, all_rows: bool = False) -> dict[str, int]:
+    """
+    Return floating-point operations of one image: vision, and backbone for all tokens.
+
+    all_rows: of the last block, too, of which only the head's rows are computed.
+    """
+    length = sequence_length(config)
+    read = length if all_rows else len(config.head_rows(length))
     return {'vision': config.images * _vision_operations(config.vision),
-            'backbone': _backbone_operations(config.llm, sequence_length(config))}
+            'backbone': _backbone_operations(config.llm, length, read)}
 
 
 def _vision_operations(config: ViTConfig | FusedViTConfig) -> int:
@@ -129,10 +135,13 @@ def _vision_operations(config: ViTConfig | FusedViTConfig) -> int:
     return 2 * (stem + config.depth * block)
 
 
-def _backbone_operations(llm: LlamaConfig, length: int) -> int:
+def _backbone_operations(llm: LlamaConfig, length: int, read: int) -> int:
+    """Return the operations of all blocks, the last of which computes `read` rows."""
     width, kv_width = llm.hidden_size, llm.num_kv_heads * llm.head_dim
-    weights = 2 * width * (width + kv_width) + 3 * width * llm.intermediate_size
-    return 2 * llm.num_layers * (length * weights + 2 * length ** 2 * width)
+    weights = 2 * width * width + 3 * width * llm.intermediate_size  # of q, o and the MLP
+    rows = (llm.num_layers - 1) * length + read
+    keys_and_values = llm.num_layers * length * 2 * width * kv_width
+    return 2 * (keys_and_values + rows * (weights + 2 * length * width))
 
 
 def usual_keep(config: VLAConfig) -> int:

@@ -13,6 +13,7 @@ images and a state, and a whole chunk from one pass in which every token sees ev
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -56,6 +57,9 @@ def add_arguments(parser) -> None:
     add('--clock', default='wall', choices=('wall', 'cpu'),
         help="cpu: this thread's processor time, for one thread on a busy machine")
     add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')
+    add('--all-rows', action='store_true',
+        help='time every side a second time with a last block that computes all rows, not only '
+        'those that the head reads')
     add('--curves', action='store_true', help='growth with kept tokens, layers and width')
     add('--out', type=Path, metavar='FILE.json', help='write all figures')
     add('--png', type=Path, metavar='FILE.png',
@@ -165,6 +169,7 @@ def _sides(config, args, precisions) -> list:
 
     from ..bench.sides import float32_model, Inputs, quantized_model, random_model, Side
     from ..bench.sizes import usual_keep
+    from ..bench.tables import ALL_ROWS
     from ..tokens.choice import SelectionConfig
     inputs, keep = Inputs.random(config), args.keep or usual_keep(config)
     plain, pruned = float32_model(config), SelectionConfig(keep=keep, ties='even')
@@ -176,4 +181,7 @@ def _sides(config, args, precisions) -> list:
     if args.bfloat16:
         sides.append(Side('bfloat16', random_model(config).bfloat16(),
                           inputs.to(torch.bfloat16)))
+    if args.all_rows:
+        sides += [dataclasses.replace(side, name=side.name + ALL_ROWS, all_rows=True)
+                  for side in sides]
     return sides

@@ -42,15 +42,18 @@ class Plan:
     """
 
     def __init__(self, model: VLA, normalise: Callable, device: torch.device, tokens: int,
-                 selection: SelectionConfig | None = None, beside=None):
+                 selection: SelectionConfig | None = None, beside=None,
+                 all_rows: bool = False):
         """
         Lay out the buffers on a device.
 
         normalise: maps the images there to the network's pixels [1, images * C, h, w].  tokens:
         BOS and everything behind it.  selection: None keeps all visual tokens.  beside: a CUDA
-        stream in which one of two encoders may run.
+        stream in which one of two encoders may run.  all_rows: the decoder's last block computes
+        all rows, not only those that the head reads; so it does for a watch.
         """
         self._model, self._normalise, self.selection = model, normalise, selection
+        self._all_rows = all_rows
         self._is_scored = selection is not None and selection.needs_scores
         self._grid, self._images = model.config.vision.grid, model.config.images
         self._kernel = (_selection_kernel(device, self._grid, selection, self._images)
@@ -67,6 +70,11 @@ class Plan:
         stages = {'vision': self._vision, 'prefill_1': self._prefill_1,
                   'selection': self._selection, 'prefill_2': self._prefill_2, 'head': self._head}
         return {name: partial(self._run, name, stage) for name, stage in stages.items()}
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether the decoder's last block computes rows that the head does not read."""
+        return self._all_rows or self.watch is not None
 
     @property
     def on_host(self) -> frozenset[str]:
@@ -142,7 +150,7 @@ class Plan:
     def _prefill_1(self) -> None:
         model, x = self._model, self._embedded(self.inputs.device.get('noise'))
         self._length, self._caches = x.shape[1], model.make_caches()
-        self._x, scores = model.prefill_full(x, self._caches, self._is_scored)
+        self._x, scores = model.prefill_full(x, self._caches, self._is_scored, self.all_rows)
         if self._is_scored:
             self.outputs.device['scores'].copy_(scores[0])
 
@@ -177,11 +185,12 @@ class Plan:
         """Return what the head reads behind the blocks that are pruned; see VLA.prefill_kept."""
         return self._model.prefill_kept(
             x, self.outputs.device.get('kept'), caches,
-            self.selection is not None and self.selection.dropped == 'follow')
+            self.selection is not None and self.selection.dropped == 'follow', self.all_rows)
 
     def _run_again(self, noisy, step: int):
         """Return the hidden states [1, R, D] of a later denoising step, with the same tokens."""
-        x, _ = self._model.prefill_full(self._embedded(noisy, step), scored=False)
+        x, _ = self._model.prefill_full(self._embedded(noisy, step), scored=False,
+                                        all_rows=self.all_rows)
         return self._kept(x)
 
     def _head(self) -> None:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from . import native_reason
 from .native import library
+from ..numerics.shared_tensors import constant
 
 HAS_GROUPED_ATTENTION = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 5)
 _FEWEST_QUERIES = 12  # below that, packing the keys takes longer than torch's product
@@ -35,15 +36,17 @@ class _Attention(ctypes.Structure):
 
 def attend(q, k, v, is_causal: bool = False, seen=None) -> torch.Tensor:
     """
-    Attend with queries [B, H, S, d] over keys and values [B, G, T, d]; G divides H.
+    Attend with queries [B, H, R, d] over keys and values [B, G, T, d]; G divides H.
 
-    is_causal: query i sees keys 0..i; S and T are equal then.  seen: int32 [S], rising, instead:
-    query i sees the first seen[i] keys, at least one.  Returns [B, H, S, d].  Gradients,
-    and other types and devices than float32 on a CPU, are left to torch.
+    is_causal: the queries are those of the last R tokens, and see no later key: query i sees keys
+    0..T-R+i.  seen: int32 [R], rising, instead: query i sees the first seen[i] keys, at least one.
+    Returns [B, H, R, d].  Gradients, and other types and devices than float32 on a CPU, are left
+    to torch.
     """
     if _native_serves(q, k, v):
         return native_attention(q, k, v, is_causal, None, seen)
-    groups, options = q.shape[1] // k.shape[1], {'is_causal': is_causal}
+    groups = q.shape[1] // k.shape[1]
+    options = _masked(q.shape[2], k.shape[2], is_causal, q.device)
     if seen is not None:
         options = {'attn_mask': torch.arange(k.shape[2], device=k.device) < seen[:, None]}
     if HAS_GROUPED_ATTENTION:
@@ -51,6 +54,21 @@ def attend(q, k, v, is_causal: bool = False, seen=None) -> torch.Tensor:
     elif groups > 1:
         k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
     return F.scaled_dot_product_attention(q, k, v, **options)
+
+
+def _masked(queries: int, keys: int, is_causal: bool, device) -> dict:
+    """Return what tells torch which keys the last queries see; one alone sees all of them."""
+    if not is_causal or queries == 1:
+        return {}
+    if queries == keys:
+        return {'is_causal': True}  # which torch counts from the first key
+    return {'attn_mask': seen_keys(queries, keys, device)}
+
+
+@constant
+def seen_keys(queries: int, keys: int, device) -> torch.Tensor:
+    """Return bool [R, T], shared between callers: which keys the last R tokens see."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 def _native_serves(q, k, v) -> bool:

@@ -124,7 +124,8 @@ def _prepare(model: VLA, names: Mapping[str, torch.Tensor], dtype: torch.dtype) 
         if isinstance(module, QuantLinear):
             module.prepare(rows, release=True, dtype=dtype)
         elif module in model.llm.layers:
-            prepare_kernels(module, rows, release=True, dtype=dtype)
+            prepare_kernels(module, rows, release=True, dtype=dtype,
+                            is_last=module is model.llm.layers[-1])
 
 
 def _finish(model: VLA, device: torch.device) -> None:

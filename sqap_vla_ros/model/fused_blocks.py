@@ -29,9 +29,8 @@ from torch import nn
 import triton
 import triton.language as tl
 
-from .llama import LayerCache, rotary_tables
+from .llama import LayerCache, part_of, rotary_tables
 from ..errors import ConfigError
-from ..kernels.attention import attend
 from ..kernels.cuda import unavailable
 from ..kernels.cuda.linear import TritonKernel
 from ..kernels.cuda.quantize import quantize_rows, row_constants, transform_rows
@@ -186,12 +185,18 @@ def _product(layers: Sequence[nn.Module]):
 class FusedDecoderLayer(nn.Module):
     """A model.llama.DecoderLayer in as few launches as possible, for inference."""
 
-    def __init__(self, layer: nn.Module):
-        """Take a layer whose kernels are made; raise ConfigError if it cannot be fused."""
+    def __init__(self, layer: nn.Module, is_last: bool = False):
+        """
+        Take a layer whose kernels are made; raise ConfigError if it cannot be fused.
+
+        is_last: of the decoder: its queries have a product of their own, since few rows need one.
+        """
         super().__init__()
-        self.layer = layer
+        self.layer, self.is_last = layer, is_last
         attention, mlp = layer.self_attn, layer.mlp
-        self._qkv = _product((attention.q_proj, attention.k_proj, attention.v_proj))
+        queries, others = (attention.q_proj,), (attention.k_proj, attention.v_proj)
+        self._projections = ([_product(queries), _product(others)] if is_last
+                             else [_product(queries + others)])
         self._out = _product((attention.o_proj,))
         self._gate_up = _product((mlp.gate_proj, mlp.up_proj))
         self._down = _product((mlp.down_proj,))
@@ -200,35 +205,55 @@ class FusedDecoderLayer(nn.Module):
     def form(self) -> tuple:
         """Return what its kernels depend on, besides the tokens and their type."""
         attention = self.layer.self_attn
-        products = self._qkv, self._out, self._gate_up, self._down
+        products = *self._projections, self._out, self._gate_up, self._down
         return (attention.config, attention.causal, str(attention.qk_transform),
                 *((type(product), product.form) for product in products))
 
     def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
-                active=None):
+                read: range | None = None, rows=None):
         """Do what DecoderLayer.forward does, unfused where some rows follow others."""
-        if active is not None:
-            return self.layer(x, cos, sin, score_rows, cache, visual, active)
-        layer, rows = self.layer, x.reshape(-1, x.shape[-1])
-        qkv = self._qkv(rows, visual, layer.input_layernorm)
-        q, k, v = self._rotated(qkv.view(*x.shape[:2], -1, cos.shape[-1]), cos, sin, cache)
-        attended = attend(q, k, v, layer.self_attn.masks(x.shape[1], k.shape[2]))
-        attended = attended.transpose(1, 2).reshape(len(rows), -1)
-        rows = self._out(attended, visual, residual=rows)
-        gate, up = self._gate_up(rows, visual, layer.post_attention_layernorm).chunk(2, dim=1)
-        rows = self._down(up, visual, gate=gate, residual=rows, may_overwrite=True)  # it is ours
-        scores = None if score_rows is None else layer.self_attn._scores(q, k, score_rows)
-        return rows.view(x.shape), scores
+        if rows is not None:
+            return self.layer(x, cos, sin, score_rows, cache, visual, read, rows)
+        layer, attention = self.layer, self.layer.self_attn
+        read_x, some = (x, visual) if read is None else (
+            x[:, read.start:read.stop], part_of(visual, read))
+        q, k, v = self._rotated((x, visual), (read_x, some), cos, sin, cache, read)
+        attended = attention.attended(q, k, v, read).transpose(1, 2)
+        y = read_x.reshape(-1, x.shape[-1])
+        y = self._out(attended.reshape(len(y), -1), some, residual=y)
+        gate, up = self._gate_up(y, some, layer.post_attention_layernorm).chunk(2, dim=1)
+        y = self._down(up, some, gate=gate, residual=y, may_overwrite=True)  # it is ours
+        scores = None if score_rows is None else attention.scores(
+            q, k, score_rows, 0 if read is None else read.start)
+        return y.view(read_x.shape), scores
 
-    def _rotated(self, qkv, cos, sin, cache):
-        """Return q, k and v as attention takes them, those of the cache included."""
+    def _rotated(self, every, some, cos, sin, cache, read):
+        """
+        Return q, k and v as attention takes them, those of the cache included.
+
+        every, some: x and its visual rows, of all and of those that are read.
+        """
         attention = self.layer.self_attn
         heads, transform = attention.config.num_heads, attention.qk_transform
-        if isinstance(transform, nn.Identity):
-            return rotate(qkv, cos, sin, heads, cache)
-        q, k, v = rotate(qkv, cos, sin, heads)
+        plain = isinstance(transform, nn.Identity)
+        direct = cache if plain else None  # what the rotation writes to
+        if self.is_last:
+            first = 0 if read is None else read.start
+            q = rotate(self._projected(0, *some), cos[first:], sin[first:], heads)[0]
+            _, k, v = rotate(self._projected(1, *every), cos, sin, 0, direct)
+        else:
+            q, k, v = rotate(self._projected(0, *every), cos, sin, heads, direct)
+            q = q if read is None else q[:, :, read.start:read.stop]
+        if plain:
+            return q, k, v
         k = transform(k)
         return transform(q), *((k, v) if cache is None else cache.append(k, v))
+
+    def _projected(self, index: int, x, visual):
+        """Return the heads [B, S, H', d] that a product makes of x [B, S, D]."""
+        rows = self._projections[index](
+            x.reshape(-1, x.shape[-1]), visual, self.layer.input_layernorm)
+        return rows.view(*x.shape[:2], -1, self.layer.self_attn.config.head_dim)
 
 
 def _why_not(fused: FusedDecoderLayer, model: nn.Module) -> str:
@@ -243,8 +268,9 @@ def _why_not(fused: FusedDecoderLayer, model: nn.Module) -> str:
         position = torch.arange(tokens + 1, device=x.device)
         rotary = [table.to(x.dtype) for table in rotary_tables(position, config.head_dim,
                                                                config.rope_theta)]
-        cache = LayerCache(1) if decodes else None
-        fused(x, *(table[:tokens] for table in rotary), cache=cache)
+        cache, read = LayerCache(1) if decodes else None, model.config.head_rows(tokens)
+        fused(x, *(table[:tokens] for table in rotary), cache=cache,
+              read=range(max(read.start, 0), tokens) if fused.is_last else None)
         if decodes:
             fused(x[:, :1], *(table[tokens:] for table in rotary), cache=cache)
     key = fused.form, embedding.dtype, str(embedding.device), decodes, tokens
@@ -264,7 +290,7 @@ def fuse_blocks(model: nn.Module) -> int:
         try:
             if problem:
                 raise ConfigError(problem)
-            candidate = FusedDecoderLayer(layer)
+            candidate = FusedDecoderLayer(layer, index == len(layers) - 1)
             if reason := _why_not(candidate, model):
                 raise ConfigError(reason)
             layers[index] = candidate

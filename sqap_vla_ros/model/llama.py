@@ -20,6 +20,7 @@ from .followers import ActiveRows
 from ..errors import ConfigError
 from ..kernels.attention import attend
 from ..numerics.shared_tensors import constant
+from ..numerics.visual_rows import VisualRows
 from ..quant.linear import are_joined, called, together
 from ..support.validation import check_counts, check_positive
 
@@ -97,6 +98,11 @@ def apply_rotary(x, cos, sin):
     return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
 
 
+def part_of(visual: VisualRows | None, read: range | None) -> VisualRows | None:
+    """Return which of the rows `read` are visual, of all rows where it is None."""
+    return visual if visual is None or read is None else visual.part(read)
+
+
 class LayerCache:
     """
     Keys and values of one block, for decoding one token at a time.
@@ -151,25 +157,26 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.qk_transform = nn.Identity()  # quantizer of the rotated Q and K (qk_bits < 16)
 
-    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None):
+    def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
+                read: range | None = None):
         """
         Attend over x [B, S, D], and over what a LayerCache holds already.
 
-        Returns [B, S, D] and, if score_rows is given, the attention probabilities [B, S] that
+        read: the rows R, neighbours, whose output is wanted, score_rows among them; None for all.
+        Returns [B, R, D] and, if score_rows is given, the attention probabilities [B, S] that
         these queries, neighbours, give all keys, as a mean over them and the heads; else None.
         visual: VisualRows of x, None where no row is visual; it matters to layers with text_bits.
         """
-        batch, length, _ = x.shape
-        head_dim = self.config.head_dim
-        q, k, v = (y.view(batch, length, -1, head_dim).transpose(1, 2)  # [B, H or G, S, d]
-                   for y in together((self.q_proj, self.k_proj, self.v_proj), x, visual))
-        q = self.qk_transform(apply_rotary(q, cos, sin))
+        q, k, v = self._projected(x, visual, read)
+        rows = read or range(x.shape[1])
+        tables = (table[rows.start:rows.stop] for table in (cos, sin))
+        q = self.qk_transform(apply_rotary(q, *tables))
         k = self.qk_transform(apply_rotary(k, cos, sin))
         if cache is not None:
             k, v = cache.append(k, v)
-        out = attend(q, k, v, self.masks(length, k.shape[2]))
-        out = called(self.o_proj, out.transpose(1, 2).reshape(batch, length, -1), visual)
-        return out, None if score_rows is None else self._scores(q, k, score_rows)
+        out = self.attended(q, k, v, read)
+        out = called(self.o_proj, out.transpose(1, 2).flatten(2), part_of(visual, read))
+        return out, None if score_rows is None else self.scores(q, k, score_rows, rows.start)
 
     def of_rows(self, x, cos, sin, rows: ActiveRows, cache=None, visual=None):
         """Return what the active rows [B, A, D] of x [B, S, D] make of all; see forward."""
@@ -189,19 +196,39 @@ class Attention(nn.Module):
         out = attend(q, k, v, seen=rows.seen)
         return called(self.o_proj, out.transpose(1, 2).flatten(2), rows.visual)
 
-    def masks(self, queries: int, keys: int) -> bool:
-        """Whether so many queries do not see later keys; one new token sees all before it."""
-        return self.causal and keys == queries
+    def _projected(self, x, visual, read: range | None):
+        """Return queries [B, H, R, d] of the rows `read`, keys and values [B, G, S, d] of all."""
+        layers = self.q_proj, self.k_proj, self.v_proj
+        if read is None:
+            found = together(layers, x, visual)
+        elif are_joined(layers):
+            q, k, v = together(layers, x, visual)
+            found = q[:, read.start:read.stop], k, v
+        else:
+            found = (called(self.q_proj, x[:, read.start:read.stop], part_of(visual, read)),
+                     *together(layers[1:], x, visual))
+        return (y.unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2) for y in found)
 
-    def _scores(self, q, k, rows: range):
+    def attended(self, q, k, v, read: range | None = None):
+        """
+        Return what queries [B, H, R, d] make of keys and values [B, G, T, d]: [B, H, R, d].
+
+        read: their rows; None for all, or new ones behind those of the cache.
+        """
+        if read is not None and self.causal:
+            k, v = k[:, :, :read.stop], v[:, :, :read.stop]
+        return attend(q, k, v, self.causal)
+
+    def scores(self, q, k, rows: range, first: int = 0):
         """
         Return the probabilities [B, S] of the queries `rows`, a mean over heads and rows.
 
-        q: [B, H, S, d] and k: [B, G, S, d], both rotated.
+        q: [B, H, R, d] of the rows from `first` on, and k: [B, G, S, d], both rotated.
         """
-        batch, _, length, head_dim = q.shape
+        batch, _, length, head_dim = k.shape
         last = rows.stop if self.causal else length
-        queries = q[:, :, rows.start:rows.stop].reshape(batch, k.shape[1], -1, head_dim)
+        queries = q[:, :, rows.start - first:rows.stop - first]
+        queries = queries.reshape(batch, k.shape[1], -1, head_dim)
         seen = k[:, :, :last]  # [B, G, T, d]
         logits = queries.float() @ seen.float().transpose(2, 3) / head_dim ** 0.5
         if self.causal and len(rows) > 1:  # [B, G, H/G, R, T]: each row sees one key more
@@ -238,18 +265,20 @@ class DecoderLayer(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
-                rows: ActiveRows | None = None):
+                read: range | None = None, rows: ActiveRows | None = None):
         """
         Return the block's output [B, S, D] and the attention asked for, or None.
 
-        rows: the only ones that are computed, none of which is asked for attention.
+        read: compute the output of these rows only, [B, R, D]; see Attention.  rows: the only ones
+        that are computed, none of which is asked for attention; the others follow them.
         """
         if rows is not None:
             return self._followed(x, cos, sin, rows, cache, visual), None
         attended, scores = self.self_attn(
-            self.input_layernorm(x), cos, sin, score_rows, cache, visual)
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x), visual), scores
+            self.input_layernorm(x), cos, sin, score_rows, cache, visual, read)
+        x = attended + (x if read is None else x[:, read.start:read.stop])
+        x = x + self.mlp(self.post_attention_layernorm(x), part_of(visual, read))
+        return x, scores
 
     def _followed(self, x, cos, sin, rows: ActiveRows, cache, visual):
         """Return x [B, S, D] with its active rows computed, and the others following them."""
@@ -282,7 +311,8 @@ class Llama(nn.Module):
         return rotary_rows(rows, config.head_dim, config.rope_theta, like.dtype, like.device)
 
     def run(self, x, positions, first: int, last: int, score_rows: range | None = None,
-            caches=None, visual=None, rows: ActiveRows | None = None):
+            caches=None, visual=None, read: range | None = None,
+            rows: ActiveRows | None = None):
         """
         Run blocks first..last-1 on x [B, S, D] at rotary positions.
 
@@ -291,8 +321,11 @@ class Llama(nn.Module):
         score_rows asks block last-1 for the attention of these queries, see Attention.
         caches: one LayerCache a block of the whole decoder, filled by the first run and read
         and extended, token by token, by later ones.  visual: see Attention.  rows: the only ones
-        that blocks compute, see DecoderLayer.  Returns x and the probabilities [B, S]
-        (None if not asked for).  The final norm is not applied.
+        that blocks compute, see DecoderLayer.
+
+        read: the rows that somebody reads behind block last-1, which computes no others; None for
+        all.  Returns x [B, S, D], or [B, R, D] of these rows, and the probabilities [B, S] (None
+        if not asked for).  The final norm is not applied.
         """
         if torch.is_tensor(positions):
             positions = (table.to(x.dtype) for table in rotary_tables(
@@ -300,9 +333,11 @@ class Llama(nn.Module):
         cos, sin = positions
         scores = None
         for index in range(first, last):
-            scored = score_rows if index == last - 1 else None
-            cache = None if caches is None else caches[index]
-            x, scores = self.layers[index](x, cos, sin, scored, cache, visual, rows)
+            cache, options = None if caches is None else caches[index], {'rows': rows}
+            if index == last - 1:
+                options = {'score_rows': score_rows, 'read': read,
+                           'rows': rows if read is None else None}  # which need no others
+            x, scores = self.layers[index](x, cos, sin, cache=cache, visual=visual, **options)
         return x, scores
 
     def forward(self, x, positions, visual=None):

@@ -207,31 +207,40 @@ class VLA(nn.Module):
         return VisualRows(length, self.config.prefix,
                           self.config.num_visual if count is None else count)
 
-    def prefill_full(self, x, caches=None, scored: bool = True):
+    def prefill_full(self, x, caches=None, scored: bool = True, all_rows: bool = False):
         """
         Run the blocks that see every token.
 
         Returns x [B, S, D] and the scores [B, N] of the visual tokens: the attention, in the last
         of these blocks, of VLAConfig.score_rows, a mean over heads and queries.
         scored: False saves the scores where nothing is selected, and returns None for them.
+        Where no block is left behind them, x is [B, R, D], what the head reads, unless all_rows
+        has the decoder's last block compute the others too.
         """
         config, length = self.config, x.shape[1]
-        x, row = self.llm.run(x, self._rotary(x, range(length)), 0, config.prune_layer,
-                              config.score_rows(length) if scored else None, caches,
-                              self.visual_rows(length))
+        rows = config.score_rows(length) if scored else None
+        reads_all = all_rows or config.prune_layer < config.llm.num_layers
+        x, row = self.llm.run(
+            x, self._rotary(x, range(length)), 0, config.prune_layer, rows, caches,
+            self.visual_rows(length), None if reads_all else rows or config.head_rows(length))
+        if not reads_all:  # the rows that score end with those of the head
+            x = x[:, -len(config.head_rows(length)):]
         if not scored:
             return x, None
         return x, row[:, config.prefix:config.prefix + config.num_visual]
 
-    def prefill_kept(self, x, kept, caches=None, follow: bool = False):
+    def prefill_kept(self, x, kept, caches=None, follow: bool = False, all_rows: bool = False):
         """
         Run the remaining blocks on the kept visual tokens and everything that is not visual.
 
-        kept: int64 [K] sorted indices into the visual tokens, or None to keep them all.  follow:
-        the others are still seen, and follow those that are kept; see followers.py.
-        Returns the normed hidden states [B, R, D] that the head reads, see VLAConfig.head_rows.
+        x: what prefill_full gave.  kept: int64 [K] sorted indices into the visual tokens, or None
+        to keep them all.  follow: the others are still seen, and follow those that are kept; see
+        followers.py.  Returns the normed hidden states [B, R, D] that the head reads, see
+        VLAConfig.head_rows; the last block computes no others unless all_rows says so.
         """
         config = self.config
+        if config.prune_layer == config.llm.num_layers and not all_rows:
+            return self.llm.norm(x)
         rotary = self._rotary(x, range(x.shape[1]))
         rows, count = None, config.num_visual
         if kept is not None and follow:
@@ -244,11 +253,12 @@ class VLA(nn.Module):
             x = x.index_select(1, positions)
             rotary = tuple(table.index_select(0, positions) for table in rotary)
             count = len(kept)
+        read = config.head_rows(x.shape[1])
         x, _ = self.llm.run(
             x, rotary, config.prune_layer, config.llm.num_layers, caches=caches,
-            visual=self.visual_rows(x.shape[1], count), rows=rows)
-        read = config.head_rows(x.shape[1])
-        return self.llm.norm(x[:, read.start:read.stop])
+            visual=self.visual_rows(x.shape[1], count), read=None if all_rows else read,
+            rows=rows)
+        return self.llm.norm(x[:, read.start:read.stop] if all_rows else x)
 
     def _rotary(self, x, places: range):
         """Return the rotary tables' rows of neighbouring positions, views without a copy."""

@@ -21,6 +21,12 @@ class VisualRows:
     first: int
     count: int
 
+    def part(self, rows: range) -> VisualRows | None:
+        """Return which of neighbouring rows of each sequence are visual, None if none is."""
+        first, stop = (min(max(place - rows.start, 0), len(rows))
+                       for place in (self.first, self.first + self.count))
+        return VisualRows(len(rows), first, stop - first) if stop > first else None
+
     def mask(self, rows: int, device=None) -> torch.Tensor:
         """Return bool [rows]: whether each row of the flattened sequences is visual."""
         place = torch.arange(rows, device=device) % self.length

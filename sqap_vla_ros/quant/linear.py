@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import groupby
 import weakref
 
 import torch
@@ -204,15 +205,17 @@ def together(layers, x, visual: VisualRows | None = None) -> tuple[torch.Tensor,
     """
     Return each layer's output for the same x [..., in]; visual: see QuantLinear.forward.
 
-    Quantized layers of one form share one quantization of x and one product; any others are
-    simply called one by one.
+    Quantized layers of one form share one quantization of x and one product, or if they were
+    prepared in several groups one product a group; any others are simply called one by one.
     """
-    layers = tuple(layers)
-    group = getattr(layers[0], '_group', None)
-    rows = x.reshape(-1, x.shape[-1])
-    if group is not None and group.consists_of(layers):
-        kernel = group.kernel
-    elif joinable(layers):
+    parts = [tuple(part) for _, part in groupby(
+        layers, lambda layer: getattr(layer, '_group', None))]
+    if len(parts) > 1:
+        return tuple(y for part in parts for y in together(part, x, visual))
+    layers, rows = parts[0], x.reshape(-1, x.shape[-1])
+    if are_joined(layers):
+        kernel = layers[0].kernel
+    elif len(layers) > 1 and joinable(layers):
         kernel = prepare_joint(layers, len(rows), dtype=x.dtype)
     else:
         return tuple(called(layer, x, visual) for layer in layers)

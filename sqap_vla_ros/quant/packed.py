@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..kernels import cpu_kernel
 
 TOGETHER = (('q_proj', 'k_proj', 'v_proj'), ('gate_proj', 'up_proj'))
+LAST = (('k_proj', 'v_proj'), ('gate_proj', 'up_proj'))  # where few rows have queries
 
 
 def packed_state(model: nn.Module, float_dtype: torch.dtype | None = None):
@@ -39,15 +40,19 @@ def packed_state(model: nn.Module, float_dtype: torch.dtype | None = None):
 
 
 def prepare_kernels(model: nn.Module, rows: int = 256, backend: str | None = None,
-                    release: bool = False, dtype: torch.dtype | None = None) -> None:
+                    release: bool = False, dtype: torch.dtype | None = None,
+                    is_last: bool = False) -> None:
     """
     Choose all kernels now instead of at the first call; see QuantLinear.prepare.
 
-    Layers that the decoder runs together (q/k/v, gate/up) get one joint kernel.
+    Layers that the decoder runs together (q/k/v, gate/up) get one joint kernel.  In its last block
+    q has one of its own: only the rows that somebody reads need it.  is_last: model is that block
+    alone; of a whole model it is known.
     """
     options, done = (rows, backend, release, dtype), set()
+    last = {id(module) for module in (model if is_last else _last_block(model)).modules()}
     for parent in model.modules():
-        for names in TOGETHER:
+        for names in LAST if id(parent) in last else TOGETHER:
             layers = [getattr(parent, name, None) for name in names]
             if joinable(layers):
                 prepare_joint(layers, *options)
@@ -55,6 +60,12 @@ def prepare_kernels(model: nn.Module, rows: int = 256, backend: str | None = Non
     for module in model.modules():
         if isinstance(module, QuantLinear) and module not in done:
             module.prepare(*options)
+
+
+def _last_block(model: nn.Module) -> nn.Module:
+    """Return the last block of a model's decoder, an empty module of a model without one."""
+    layers = getattr(getattr(model, 'llm', None), 'layers', None)
+    return layers[-1] if layers else nn.Module()
 
 
 def summary(model: nn.Module, on_cpu: bool = False) -> dict:

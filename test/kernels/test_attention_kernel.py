@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 # heads, key-value heads, queries, keys, width, causal
 CASES = [(4, 2, 285, 285, 64, True), (9, 3, 77, 77, 64, True), (2, 2, 13, 200, 72, False),
-         (3, 1, 130, 130, 20, True), (4, 4, 64, 64, 128, True), (2, 2, 31, 31, 8, False)]
+         (3, 1, 130, 130, 20, True), (4, 4, 64, 64, 128, True), (2, 2, 31, 31, 8, False),
+         (4, 2, 13, 200, 72, True), (2, 1, 100, 130, 64, True), (1, 1, 12, 64, 16, True)]
 
 
 @pytest.fixture(params=[1, 2, 3], ids=native.LEVELS[1:])
@@ -28,9 +29,13 @@ def random_heads(heads, kv_heads, queries, keys, width, batch=2):
 
 
 def exact(q, k, v, causal):
-    groups = q.shape[1] // k.shape[1]
+    """Return it in float64; causal: the queries are those of the last tokens."""
+    groups, behind = q.shape[1] // k.shape[1], k.shape[2] - q.shape[2]
     k, v = (x.double().repeat_interleave(groups, dim=1) for x in (k, v))
-    return F.scaled_dot_product_attention(q.double(), k, v, is_causal=causal)
+    before = torch.zeros(*q.shape[:2], behind, q.shape[3], dtype=torch.float64)
+    q = torch.cat([before, q.double()], dim=2) if causal else q.double()
+    found = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return found[:, :, behind:] if causal else found
 
 
 @pytest.mark.parametrize('case', CASES, ids=str)
@@ -117,6 +122,14 @@ def test_the_rest_is_left_to_torch(change, monkeypatch):
     assert found.shape == q.shape and found.dtype == q.dtype
 
 
+@pytest.mark.parametrize('queries', [1, 3, 11, 20])
+@torch.inference_mode()
+def test_the_queries_of_the_last_tokens_see_no_later_one(queries):
+    q, k, v = random_heads(6, 2, queries, 20, 16)
+    assert torch.allclose(attend(q, k, v, True), exact(q, k, v, True).float(), atol=1e-6)
+    assert torch.allclose(attend(q, k, v), exact(q, k, v, False).float(), atol=1e-6)
+
+
 @pytest.mark.parametrize('grouped', [True, False])
 @torch.inference_mode()
 def test_without_native_kernels_grouped_queries_work_on_every_torch(grouped, monkeypatch):
@@ -124,5 +137,6 @@ def test_without_native_kernels_grouped_queries_work_on_every_torch(grouped, mon
         pytest.skip('this torch has no grouped queries of its own')
     monkeypatch.setattr(attention, 'native_reason', lambda: 'off')
     monkeypatch.setattr(attention, 'HAS_GROUPED_ATTENTION', grouped)
-    q, k, v = random_heads(6, 2, 20, 20, 16)
-    assert torch.allclose(attend(q, k, v, True), exact(q, k, v, True).float(), atol=1e-5)
+    for queries in (20, 13, 4):
+        q, k, v = random_heads(6, 2, queries, 20, 16)
+        assert torch.allclose(attend(q, k, v, True), exact(q, k, v, True).float(), atol=1e-5)

@@ -194,7 +194,8 @@ def test_decoder_blocks_whose_kernels_fail_stay_as_they_are(kind, precision, fai
         prepare_kernels(model, backend='triton')
     expected = answer(model)
     calls = failing(block, 'rotate')
-    assert fuse_blocks(model) == 0 and len(calls) == 2  # the three blocks are of one form
+    assert fuse_blocks(model) == 0
+    assert len(calls) == 4  # of two forms: in the last block queries are apart
     for found, one in zip(answer(model), expected):
         assert torch.equal(found, one)
     text, = warnings(caplog)

@@ -11,6 +11,7 @@ import pytest
 from small_models import answer, make_model, make_oft, oft_answer, relative
 from sqap_vla_ros.model.fused_blocks import _PlainProduct, fuse_blocks, FusedDecoderLayer, rotate
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, rotary_tables
+from sqap_vla_ros.numerics.visual_rows import VisualRows
 from sqap_vla_ros.quant import prepare_kernels, quantize_model
 import torch
 from torch import nn
@@ -104,6 +105,23 @@ def test_a_quantized_block_decodes_through_its_cache():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize('options', [
+    {'precision': 'fp'}, {'precision': 'w4a4t8', 'qk_bits': 8}], ids=str)
+def test_a_fused_block_computes_the_rows_that_are_read(options):
+    """In the last block, whose queries are apart, and in one that has them beside keys."""
+    _, fused, _ = both_ways(**options)
+    x = torch.randn(2, 12, 64, generator=torch.Generator().manual_seed(1))
+    rotary = [table[:12] for table in fused.llm.rotary(12, x)]
+    for index, read in ((1, range(4, 6)), (2, range(9, 12))):
+        every, scores = fused.llm.layers[index](x, *rotary, read, visual=VisualRows(12, 2, 3))
+        cache = LayerCache(1)
+        some, found = fused.llm.layers[index](x, *rotary, read, cache, VisualRows(12, 2, 3), read)
+        assert fused.llm.layers[index].is_last == (index == 2) and cache.length == 12
+        assert relative(some, every[:, read.start:read.stop]) < 1e-6
+        assert torch.allclose(found, scores, atol=1e-7)
+
+
+@torch.no_grad()
 def test_the_attention_that_pruning_reads_is_the_same_fused():
     plain, fused, _ = both_ways('fp')
     x = torch.randn(1, 24, 64, generator=torch.Generator().manual_seed(1))
@@ -166,7 +184,7 @@ def test_a_dropped_model_frees_its_weights_at_once(precision):
     plain, fused, _ = both_ways(precision)
     del plain
     block = fused.llm.layers[0]
-    products = block._qkv, block._gate_up, block._out, block._down
+    products = *block._projections, block._gate_up, block._out, block._down
     held = [weakref.ref(product._transposed if precision == 'fp' else product._kernel.weight)
             for product in products]
     answer(fused)

@@ -60,7 +60,7 @@ struct Attention {
   float* y;                // [batch, queries, heads, width], contiguous
   int64_t batch, heads, kv_heads, queries, keys, width;
   int64_t q_strides[3], k_strides[3], v_strides[3];  // of batch, head, token
-  int32_t causal;          // query i sees keys 0..i
+  int32_t causal;          // query i of the last `queries` tokens sees keys 0..keys-queries+i
   const int32_t* seen;     // [queries], rising: query i sees keys 0..seen[i]-1; null: see causal
   int32_t threads;
 };
