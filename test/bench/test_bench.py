@@ -165,10 +165,21 @@ def test_a_product_is_timed_once_a_shape():
 
 def test_scores_are_only_computed_where_tokens_are_selected(tiny, monkeypatch):
     model, inputs = sides.random_model(tiny), sides.Inputs.random(tiny)
-    monkeypatch.setattr(llama.Attention, '_scores', None)  # a call would fail
+    monkeypatch.setattr(llama.Attention, 'scores', None)  # a call would fail
     sides.Side('all', model, inputs).infer()
     with pytest.raises(TypeError):
         sides.Side('selected', model, inputs, SelectionConfig(40)).infer()
+
+
+def test_every_side_can_be_timed_with_all_rows_too(tiny, tmp_path, capsys):
+    out = tmp_path / 'bench.json'
+    assert bench.run(parsed('--sizes', 'tiny', '--rounds', '1', '--seconds', '0', '--keep', '40',
+                            '--all-rows', '--out', str(out))) == 0
+    found = json.loads(out.read_text())['sizes']['tiny']
+    sides = ['float32', 'float32+40', 'w4a4', 'sqap w4a4+40']
+    assert list(found['ms']) == sides + [f'{side}, all rows' for side in sides]
+    assert list(found['few_rows']) == sides and found['few_rows']['w4a4']['backbone']['low'] > 0
+    assert 'of w4a4, all rows' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('head', ['chunk', 'tokens', 'diffusion', 'oft'])

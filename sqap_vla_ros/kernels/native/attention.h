@@ -74,7 +74,7 @@ float soften(float* scores, int64_t step, int64_t seen, int64_t last, float fact
 // How many keys a query sees.
 inline int64_t keys_seen(const Attention& call, int64_t query) {
   if (call.seen != nullptr) return call.seen[query];
-  return call.causal ? query + 1 : call.keys;
+  return call.causal ? call.keys - call.queries + query + 1 : call.keys;
 }
 
 // Attention of rows first..first+rows-1 of one head; y has a row every `y_stride` floats.
