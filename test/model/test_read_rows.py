@@ -12,7 +12,7 @@ from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.numerics.visual_rows import VisualRows
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
-from sqap_vla_ros.quant import prepare_kernels, PRECISIONS, quantize_model
+from sqap_vla_ros.quant import PRECISIONS, prepare_kernels, quantize_model
 from sqap_vla_ros.quant.linear import are_joined, prepare_joint, QuantLinear
 from tiny_policies import observation
 import torch
