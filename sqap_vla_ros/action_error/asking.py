@@ -1,0 +1,127 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""All variants of a policy, asked about the same frames one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .seen_once import Remembered, seen_once
+from ..errors import ConfigError, ObservationError
+from ..evaluate.plan import BASELINE, Row
+from ..evaluate.rollouts import controlled
+from ..numerics.precision import parse_precision
+from ..observation import Observation, TokenSelection
+from ..options import PolicyOptions
+from ..policy import load_policy
+
+REPEAT, BLANK = 'repeat', 'blank-image'
+FULL = Row(BASELINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """
+    What a row answered to n frames.
+
+    actions: float32 [n, T, A] in the checkpoint's units.  selections: what was kept in each
+    frame, empty where all tokens were.  doubts: of each frame, see ActionChunk.
+    """
+
+    row: Row
+    actions: np.ndarray
+    selections: tuple[TokenSelection, ...]
+    doubts: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    What is asked, of what.
+
+    checkpoint: the original.  quantized: a converted directory of it, for the rows of 4-bit
+    weights, or None.  policy: what all rows have in common.
+    """
+
+    checkpoint: Path
+    rows: tuple[Row, ...]
+    policy: PolicyOptions = PolicyOptions()
+    quantized: Path | None = None
+
+    def source(self, row: Row) -> Path:
+        """Return the directory that a row's weights are of."""
+        converted = self.quantized is not None and takes_converted(row)
+        return self.quantized if converted else self.checkpoint
+
+    def answers(self, observations: Sequence[Observation],
+                advance: Callable[[str], None] = lambda name: None) -> Iterator[Answers]:
+        """
+        Yield full precision's answers, and then those of each row, with the repetitions.
+
+        Rows of the same weights follow each other, whatever the order of `rows`: a policy is
+        loaded once, and one is in memory at a time.  advance(name of the row) is called for each
+        frame.  Raises ConfigError, with the number of the frame, for one that cannot be answered.
+        """
+        remembered: dict[Path, Remembered] = {}
+        groups: dict[tuple, list[Row]] = {}
+        for row in (FULL, *self.rows):
+            groups.setdefault((self.source(row), row.precision), []).append(row)
+        for (source, precision), rows in groups.items():
+            loaded = load_policy(source, self.policy, precision=precision, keep=None)
+            known = None if self.policy.int8 else remembered.setdefault(source, Remembered())
+            for row in rows:
+                policy = loaded.twin(self.selection(row))
+                yield _answered(row, policy, observations, known, advance)
+                if row in _repeated(self.rows):
+                    policy.reset()
+                    yield _answered(replace(row, control=REPEAT), policy, observations, None,
+                                    advance)
+            if precision == BASELINE:
+                blank = [controlled(each, BLANK) for each in observations]
+                yield _answered(Row(BASELINE, control=BLANK), loaded.twin(None), blank, None,
+                                advance)
+
+    def selection(self, row: Row):
+        """Return how a row chooses tokens, None where it keeps them all."""
+        if row.method is None:
+            return None
+        return replace(self.policy, keep=row.keep, selection_method=row.method).selection
+
+    @property
+    def asked(self) -> int:
+        """Return how many answers there are to each frame."""
+        return len({FULL, *self.rows}) + len(_repeated(self.rows)) + 1
+
+
+def takes_converted(row: Row) -> bool:
+    """Return whether a converted checkpoint of 4-bit weights can serve a row."""
+    return parse_precision(row.precision).weight_bits == 4
+
+
+def _repeated(rows) -> tuple[Row, ...]:
+    """Return the rows that are asked twice: full precision, and the first other one."""
+    return (FULL, *[row for row in rows if row != FULL][:1])
+
+
+def _answered(row: Row, policy, observations, remembered, advance) -> Answers:
+    """Ask about all frames in their order: noise and random choices depend on it."""
+    actions, selections, doubts = [], [], []
+    with seen_once(policy, remembered):
+        for number, observation in enumerate(observations):
+            if remembered is not None:
+                remembered.frame = number
+            try:
+                chunk = policy.infer(observation)
+            except ObservationError as error:
+                raise ConfigError(f'frame {number} (instruction '
+                                  f'{observation.instruction!r}): {error}') from error
+            actions.append(chunk.actions)
+            doubts.append(chunk.doubts)
+            if chunk.selection is not None:
+                selections.append(chunk.selection)
+            advance(row.name)
+    return Answers(row, np.array(actions), tuple(selections), tuple(doubts))

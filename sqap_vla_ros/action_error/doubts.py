@@ -1,0 +1,102 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Why an error that was measured may not be that of the robot it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .asking import Answers
+from .columns import Columns, differences
+from .resampling import LEAST_EPISODES, Resampling
+from ..errors import ObservationError
+from ..model.prompt import check_known
+from ..samples.sample import Samples
+
+FAR = 5.0  # standard deviations of the training data, beyond which a state is not of it
+LOOKS = 0.7  # of a black image's error: a policy that looks at its own camera has less
+FEW_FRAMES = 30
+
+
+def doubts(samples: Samples, config, statistics: dict, resampling: Resampling,
+           prunes: bool) -> Iterator[str]:
+    """Yield what is known of the samples before anything is asked; prunes: whether a row does."""
+    count = len(samples.samples)
+    if not resampling.is_enough:
+        yield (f'{count} frames of {resampling.episodes} episodes: no intervals, at least '
+               f'{LEAST_EPISODES} episodes are needed, since frames of one are alike')
+    elif count < FEW_FRAMES:
+        yield f'{count} frames are few: intervals of at least {FEW_FRAMES} can be relied on'
+    yield from _unknown_instructions(samples, config)
+    yield from _far_states(samples, statistics)
+    bare = sum(sample.protected is None for sample in samples.samples)
+    if prunes and bare:
+        yield (f'{_share(bare, count)} of the frames tell of no camera and pose: pruned variants '
+               'keep no tokens round the hand there, as they would on the robot')
+
+
+def _unknown_instructions(samples: Samples, config) -> Iterator[str]:
+    found = [text for sample in samples.samples if (
+        text := _unknown(sample.instruction, config.instructions))]
+    if found:
+        yield f'{_share(len(found), len(samples.samples))} of the frames: {found[0]}'
+
+
+def _unknown(instruction: str, known: Sequence[str]) -> str:
+    try:
+        check_known(instruction, known)
+    except ObservationError as error:
+        return str(error)
+    return ''
+
+
+def _far_states(samples: Samples, statistics: dict) -> Iterator[str]:
+    """Yield how many states are far from a mean; ranges are doubted in each answer."""
+    mean = statistics.get('state_mean')
+    told = [sample.state for sample in samples.samples
+            if mean is not None and np.shape(sample.state) == np.shape(mean)]
+    if not told:
+        return
+    scores = np.abs((np.array(told) - mean) / statistics['state_std'])
+    count = int((scores > FAR).any(axis=1).sum())
+    if count:
+        yield (f'{_share(count, len(told))} of the frames have a state more than {FAR:g} standard '
+               f"deviations from the training data's mean (largest {scores.max():.1f}): another "
+               'robot, another base frame or another unit?')
+
+
+def doubted_answers(full: Answers) -> Iterator[str]:
+    """Yield how many states the policy itself doubted."""
+    found = [texts for texts in full.doubts if texts]
+    if found:
+        yield f'{_share(len(found), len(full.doubts))} of the frames: {found[0][0]}'
+
+
+def unlike_the_recorded(samples: Samples, columns: Columns, full: Answers,
+                        blank: Answers) -> Iterator[str]:
+    """Yield whether looking brings full precision no nearer to what was recorded."""
+    chosen = [number for number, sample in enumerate(samples.samples)
+              if sample.action is not None
+              and np.shape(sample.action) == full.actions.shape[1:]]
+    if not chosen:
+        return
+    truth = np.array([samples.samples[number].action for number in chosen])
+    seeing, blind = (float(differences(columns, each.actions[chosen], truth).error.mean())
+                     for each in (full, blank))
+    if seeing > LOOKS * blind:
+        yield (f'full precision is {seeing:.3f} from the recorded actions, and {blind:.3f} with a '
+               'black image in place of each: it does not know these pictures. Are they of '
+               "another camera or robot, or are actions in other units than the checkpoint's?")
+
+
+def not_repeated(row: str, errors: np.ndarray) -> Iterator[str]:
+    """Yield whether the same variant answered otherwise the second time."""
+    if errors.any():
+        yield (f'{row}, asked twice, answered otherwise the second time, by {errors.mean():.2g} on '
+               'average: smaller errors below mean nothing')
+
+
+def _share(count: int, total: int) -> str:
+    return f'{count} of {total} ({100 * count / total:.0f} %)'

@@ -1,0 +1,114 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The loss of success that an action error lets expect: a prediction, never success itself.
+
+    loss in points = c * error^2
+
+What c is was fitted by benchmarks/error_predicts_loss.py to episodes of the bundled policy; what
+it found is in loss_fit.json beside this file.  The interval of a prediction holds what is not
+known of c, of the error and, as `deviation`, how far the formula was from what was seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .resampling import Resampling
+from ..replay.metrics.intervals import student
+
+FIT = Path(__file__).with_name('loss_fit.json')
+MOST_POINTS = 100.0
+NEVER_SUCCESS = 'The predicted loss is a guess from the error, not success: only episodes show that.'
+FAILS = ('It fails for methods that change what attention does, such as raising the logits of kept '
+         'tokens by how many they stand for: at 64 tokens it said 30 points gained where 65 pairs '
+         'of episodes had 6.')
+
+
+@dataclass(frozen=True)
+class Fit:
+    """
+    What was fitted.
+
+    policy: its name; digest: of the checkpoint, as `sqap-vla eval` writes it.  points: c, with
+    its standard error points_error.  deviation: of what was seen from what the formula says, as
+    a share of that; floor: the least of it, points.  freedom: rows less one.  largest: the range of
+    the errors that were fitted ends there.  rows: each a dict with name, precision, tokens,
+    error, loss, low and high (of the paired 95 % interval), points.  left_out: mean absolute
+    error of predicting each row from the others, points.
+    """
+
+    policy: str
+    digest: str
+    points: float
+    points_error: float
+    deviation: float
+    floor: float
+    freedom: int
+    smallest: float
+    largest: float
+    left_out: float
+    rows: tuple[dict, ...] = ()
+
+    def loss(self, error):
+        """Return the predicted loss in points, at most all of it."""
+        return np.minimum(self.points * np.square(error), MOST_POINTS)
+
+    def spread(self, error) -> float:
+        """Return the standard deviation of what comes beside the formula, points."""
+        square = float(np.square(error))
+        return float(np.hypot(self.points_error * square,
+                              max(self.deviation * self.points * square, self.floor)))
+
+    def error_of(self, loss):
+        """Return the error for which a loss is predicted, 0 for none or less."""
+        return np.sqrt(np.maximum(loss, 0.0) / self.points)
+
+
+@lru_cache(maxsize=1)
+def shipped_fit() -> Fit:
+    """Return what was fitted to the bundled policy."""
+    content = json.loads(FIT.read_text(encoding='utf-8'))
+    return Fit(**{**content, 'rows': tuple(content['rows'])})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A Fit, and whether it is of the policy that is asked; `words` say what holds for all."""
+
+    fit: Fit
+    is_own: bool
+
+    def of(self, error: np.ndarray, resampling: Resampling) -> dict:
+        """
+        Return the predicted loss of a row, points.
+
+        error: of each frame, float64 [n].  Keys: loss, low and high of the 95 % interval (None
+        with too few episodes to know the error's), beyond: whether the error is larger than any
+        that was fitted.
+        """
+        mean, fit = float(np.mean(error)), self.fit
+        found = {'loss': float(fit.loss(mean)), 'low': None, 'high': None,
+                 'beyond': mean > fit.largest}
+        if resampling.is_enough:
+            spread = np.hypot(fit.spread(mean), np.std(fit.loss(resampling.means(error))))
+            half = student(fit.freedom) * spread
+            found |= {'low': max(0.0, found['loss'] - half),
+                      'high': min(MOST_POINTS, found['loss'] + half)}
+        return found
+
+    @property
+    def words(self) -> list[str]:
+        """Return what a reader of predictions has to know."""
+        fit = self.fit
+        of = (f'Fitted to {len(fit.rows)} rows of episodes of the policy {fit.policy}, errors of '
+              f'{fit.smallest:.4f} to {fit.largest:.4f}: {fit.points:.0f} points x error^2; a row '
+              f'that was left out was predicted to {fit.left_out:.1f} points.')
+        guess = ('This is that policy.' if self.is_own else 'This is another policy, for which '
+                 'it is no more than a guess: how much error a task forgives is its own.')
+        return [NEVER_SUCCESS, of, guess, FAILS]

@@ -1,0 +1,173 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Action errors of variants of a checkpoint against its full precision: `sqap-vla error`.
+
+All variants are asked about the same recorded observations; nothing is executed, and no simulator
+is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .asking import Answers, Asked, BLANK, FULL, REPEAT, takes_converted
+from .columns import Columns, columns_of, Differences, differences
+from .doubts import doubted_answers, doubts, not_repeated, unlike_the_recorded
+from .prediction import Prediction, shipped_fit
+from .resampling import Resampling
+from .summary import summarize
+from ..errors import ConfigError
+from ..evaluate.checkpoint_files import digest
+from ..evaluate.evaluation import check_keep
+from ..evaluate.plan import plan_rows, Row
+from ..formats import open_checkpoint
+from ..formats.source import Source
+from ..loading.network import check_precision
+from ..options import PolicyOptions
+from ..policy import with_options
+from ..samples.reading import read_samples
+from ..samples.sample import Samples
+from ..support.progress import Progress
+
+VARIANTS = ('w4a4', 'w4a8', 'w8a8', 'prune', 'sqap', 'w4a8-prune')
+
+
+@dataclass(frozen=True)
+class ErrorOptions:
+    """
+    What is asked for; commands/error.py explains each.
+
+    checkpoint: the original.  samples: a source of recorded observations, see samples/.
+    quantized: a converted directory of the checkpoint, or None.  Raises ConfigError for counts
+    without sense.
+    """
+
+    checkpoint: Path
+    samples: str
+    variants: tuple[str, ...] = VARIANTS
+    keep: tuple[int, ...] = (154, 102, 64)
+    quantized: Path | None = None
+    policy: PolicyOptions = PolicyOptions()
+    frames: int = 128
+
+    def __post_init__(self):
+        """Check the counts."""
+        if self.frames < 1:
+            raise ConfigError(f'--frames is {self.frames}, expected at least 1')
+        if not self.variants:
+            raise ConfigError('--variants is empty: name some, such as ' + ','.join(VARIANTS))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """
+    What was found.
+
+    source: the checkpoint.  answers: of each row, full precision's and controls' among them.
+    found: how far they are from full precision's.  table: see summary.summarize.  doubts: why
+    all of it may not be what it seems.
+    """
+
+    options: ErrorOptions
+    source: Source
+    samples: Samples
+    columns: Columns
+    resampling: Resampling
+    prediction: Prediction
+    answers: dict[Row, Answers]
+    found: dict[Row, Differences]
+    table: list[dict]
+    doubts: tuple[str, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Return how many visual tokens there are."""
+        return self.source.config.model.num_visual
+
+
+def measure(options: ErrorOptions) -> Measured:
+    """
+    Ask all variants about all frames.
+
+    Raises CheckpointError, ConfigError or ObservationError for what cannot be compared, most of
+    it before a weight is read.
+    """
+    source = original(options)
+    config = source.config
+    columns = columns_of(config, source.statistics())
+    policy = replace(options.policy, ensemble=0, execute_steps=columns.rows) if (
+        config.ensemble) else options.policy
+    asked = Asked(options.checkpoint, planned(options, source), policy, options.quantized)
+    samples = read_samples(options.samples, options.frames, config,
+                           policy.radius_patches, '--samples')
+    resampling = Resampling([sample.episode for sample in samples.samples], policy.seed)
+    told = list(doubts(samples, config, source.statistics(), resampling,
+                       any(row.method == 'sqap' for row in asked.rows)))
+    answers = _asked(asked, samples, config)
+    full = answers[FULL]
+    found = {row: differences(columns, each.actions, full.actions)
+             for row, each in answers.items() if row != FULL}
+    told += [*doubted_answers(full), *unlike_the_recorded(
+        samples, columns, full, answers[replace(FULL, control=BLANK)])]
+    for row, each in found.items():
+        if row.control == REPEAT:
+            told += not_repeated(row.name, each.error)
+    fit = shipped_fit()
+    prediction = Prediction(fit, digest(options.checkpoint) == fit.digest)
+    table = summarize(found, columns, resampling, config.model.num_visual, prediction)
+    return Measured(options, source, samples, columns, resampling, prediction, answers, found,
+                    table, tuple(told))
+
+
+def original(options: ErrorOptions) -> Source:
+    """Return the checkpoint, with what the caller chose; raise ConfigError for a converted one."""
+    with Progress('reading the checkpoint'):
+        source = open_checkpoint(options.checkpoint, options.policy.tokenizer).with_key(
+            options.policy.unnorm_key)
+        if stored := source.config.quantization:
+            raise ConfigError(
+                f'{options.checkpoint} is converted ({stored.get("precision")}): it holds no full '
+                'precision to compare with. Name the original as CHECKPOINT, and this one as '
+                f'--quantized {options.checkpoint}')
+        return replace(source, config=with_options(source.config, options.policy))
+
+
+def planned(options: ErrorOptions, source: Source) -> tuple[Row, ...]:
+    """Return the rows that are asked for but full precision; raise ConfigError for what is not."""
+    check_keep(options.keep, source.config.model.num_visual)
+    rows = plan_rows(options.variants, options.keep, ('none',), ())
+    converted = converted_of(source, options.quantized, options.policy)
+    for row in rows:
+        if converted is not None and takes_converted(row):
+            stored = converted.config.quantization['precision']
+            check_precision(converted, True, stored, row.precision)
+    return tuple(row for row in rows if row != FULL)
+
+
+def converted_of(source: Source, path: Path | None, policy: PolicyOptions) -> Source | None:
+    """Return the converted checkpoint; raise ConfigError unless it can be one of the original."""
+    if path is None:
+        return None
+    found = open_checkpoint(path, policy.tokenizer)
+    if not found.config.quantization:
+        raise ConfigError(f'--quantized {path} is not converted: make one of {source.path} with '
+                          f'`sqap-vla convert {source.path} {path}`')
+    key = source.config.unnorm_key
+    same = (found.config.model.llm.hidden_size == source.config.model.llm.hidden_size
+            and found.config.model.num_visual == source.config.model.num_visual
+            and found.norm_stats.get(key) == source.norm_stats.get(key))
+    if not same:
+        raise ConfigError(
+            f'--quantized {path} was made of {found.config.conversion.get("name", "another")!r}, '
+            f'which has other sizes or statistics than {source.path}: convert that one')
+    return found
+
+
+def _asked(asked: Asked, samples: Samples, config) -> dict[Row, Answers]:
+    observations = [sample.observation(config.cameras) for sample in samples.samples]
+    total = asked.asked * len(observations)
+    with Progress('asking all variants', total=total, unit='answer') as progress:
+        return {each.row: each for each in asked.answers(
+            observations, lambda name: progress.advance(note=name))}
