@@ -30,6 +30,8 @@ COMMANDS = {
     'collect': ('sqap_vla_ros.commands.collect', 'record demonstrations of the scripted expert'),
     'train': ('sqap_vla_ros.commands.train', 'train a policy on recorded demonstrations'),
     'eval': ('sqap_vla_ros.commands.eval', 'measure success rates without ROS'),
+    'error': ('sqap_vla_ros.commands.error',
+              'measure how far variants are from full precision, on recorded images'),
     'compare': ('sqap_vla_ros.commands.compare',
                 'tell whether a replay answers as an earlier one did, for tests'),
     'replay': ('sqap_vla_ros.commands.replay',

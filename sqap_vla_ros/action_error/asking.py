@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,14 @@ class Asked:
 
     checkpoint: the original.  quantized: a converted directory of it, for the rows of 4-bit
     weights, or None.  policy: what all rows have in common.
+    remembered: what the encoders made of the frames, by their checkpoint.
     """
 
     checkpoint: Path
     rows: tuple[Row, ...]
     policy: PolicyOptions = PolicyOptions()
     quantized: Path | None = None
+    remembered: dict[Path, Remembered] = field(default_factory=dict)
 
     def source(self, row: Row) -> Path:
         """Return the directory that a row's weights are of."""
@@ -66,24 +68,27 @@ class Asked:
         loaded once, and one is in memory at a time.  advance(name of the row) is called for each
         frame.  Raises ConfigError, with the number of the frame, for one that cannot be answered.
         """
-        remembered: dict[Path, Remembered] = {}
         groups: dict[tuple, list[Row]] = {}
         for row in (FULL, *self.rows):
             groups.setdefault((self.source(row), row.precision), []).append(row)
         for (source, precision), rows in groups.items():
             loaded = load_policy(source, self.policy, precision=precision, keep=None)
-            known = None if self.policy.int8 else remembered.setdefault(source, Remembered())
+            known = self.known(source)
             for row in rows:
                 policy = loaded.twin(self.selection(row))
-                yield _answered(row, policy, observations, known, advance)
+                yield answered(row, policy, observations, known, advance)
                 if row in _repeated(self.rows):
                     policy.reset()
-                    yield _answered(replace(row, control=REPEAT), policy, observations, None,
+                    yield answered(replace(row, control=REPEAT), policy, observations, None,
                                     advance)
             if precision == BASELINE:
                 blank = [controlled(each, BLANK) for each in observations]
-                yield _answered(Row(BASELINE, control=BLANK), loaded.twin(None), blank, None,
+                yield answered(Row(BASELINE, control=BLANK), loaded.twin(None), blank, None,
                                 advance)
+
+    def known(self, source: Path) -> Remembered | None:
+        """Return what is remembered of a checkpoint's encoder; None where rows differ in it."""
+        return None if self.policy.int8 else self.remembered.setdefault(source, Remembered())
 
     def selection(self, row: Row):
         """Return how a row chooses tokens, None where it keeps them all."""
@@ -107,8 +112,14 @@ def _repeated(rows) -> tuple[Row, ...]:
     return (FULL, *[row for row in rows if row != FULL][:1])
 
 
-def _answered(row: Row, policy, observations, remembered, advance) -> Answers:
-    """Ask about all frames in their order: noise and random choices depend on it."""
+def answered(row: Row, policy, observations: Sequence[Observation],
+             remembered: Remembered | None = None,
+             advance: Callable[[str], None] = lambda name: None) -> Answers:
+    """
+    Ask about all frames in their order: noise and random choices depend on it.
+
+    policy: begins anew.  remembered: None computes everything.  For the others see Asked.answers.
+    """
     actions, selections, doubts = [], [], []
     with seen_once(policy, remembered):
         for number, observation in enumerate(observations):

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from .asking import Answers
-from .columns import Columns, differences
+from .asking import Answers, BLANK, FULL, REPEAT
+from .columns import Columns, Differences, differences
 from .resampling import LEAST_EPISODES, Resampling
 from ..errors import ObservationError
+from ..evaluate.plan import Row
 from ..model.prompt import check_known
 from ..samples.sample import Samples
 
@@ -67,15 +69,26 @@ def _far_states(samples: Samples, statistics: dict) -> Iterator[str]:
                'robot, another base frame or another unit?')
 
 
-def doubted_answers(full: Answers) -> Iterator[str]:
-    """Yield how many states the policy itself doubted."""
+def answers_doubts(samples: Samples, columns: Columns, answers: dict[Row, Answers],
+                   found: dict[Row, Differences]) -> Iterator[str]:
+    """Yield what the answers show; see run.Measured."""
+    yield from _doubted_states(answers[FULL])
+    yield from _unlike_the_recorded(samples, columns, answers[FULL],
+                                    answers[replace(FULL, control=BLANK)])
+    for row, each in found.items():
+        if row.control == REPEAT and each.error.any():
+            yield (f'{row.name}, asked twice, answered otherwise the second time, by '
+                   f'{each.error.mean():.2g} on average: smaller errors mean nothing')
+
+
+def _doubted_states(full: Answers) -> Iterator[str]:
     found = [texts for texts in full.doubts if texts]
     if found:
         yield f'{_share(len(found), len(full.doubts))} of the frames: {found[0][0]}'
 
 
-def unlike_the_recorded(samples: Samples, columns: Columns, full: Answers,
-                        blank: Answers) -> Iterator[str]:
+def _unlike_the_recorded(samples: Samples, columns: Columns, full: Answers,
+                         blank: Answers) -> Iterator[str]:
     """Yield whether looking brings full precision no nearer to what was recorded."""
     chosen = [number for number, sample in enumerate(samples.samples)
               if sample.action is not None
@@ -89,13 +102,6 @@ def unlike_the_recorded(samples: Samples, columns: Columns, full: Answers,
         yield (f'full precision is {seeing:.3f} from the recorded actions, and {blind:.3f} with a '
                'black image in place of each: it does not know these pictures. Are they of '
                "another camera or robot, or are actions in other units than the checkpoint's?")
-
-
-def not_repeated(row: str, errors: np.ndarray) -> Iterator[str]:
-    """Yield whether the same variant answered otherwise the second time."""
-    if errors.any():
-        yield (f'{row}, asked twice, answered otherwise the second time, by {errors.mean():.2g} on '
-               'average: smaller errors below mean nothing')
 
 
 def _share(count: int, total: int) -> str:

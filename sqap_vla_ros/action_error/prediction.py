@@ -36,11 +36,11 @@ class Fit:
     What was fitted.
 
     policy: its name; digest: of the checkpoint, as `sqap-vla eval` writes it.  points: c, with
-    its standard error points_error.  deviation: of what was seen from what the formula says, as
-    a share of that; floor: the least of it, points.  freedom: rows less one.  largest: the range of
-    the errors that were fitted ends there.  rows: each a dict with name, precision, tokens,
-    error, loss, low and high (of the paired 95 % interval), points.  left_out: mean absolute
-    error of predicting each row from the others, points.
+    its standard error points_error.  deviation: of losses from the formula, beside the noise of
+    episodes, as a share of the loss.  freedom: rows less one.  smallest, largest: of the errors
+    that were fitted.  left_out: mean absolute error of predicting each row from the others,
+    points.  rows: each a dict with name, precision, method, tokens, error, and the loss in points
+    with low and high of its paired 95 % interval.
     """
 
     policy: str
@@ -48,7 +48,6 @@ class Fit:
     points: float
     points_error: float
     deviation: float
-    floor: float
     freedom: int
     smallest: float
     largest: float
@@ -61,9 +60,8 @@ class Fit:
 
     def spread(self, error) -> float:
         """Return the standard deviation of what comes beside the formula, points."""
-        square = float(np.square(error))
-        return float(np.hypot(self.points_error * square,
-                              max(self.deviation * self.points * square, self.floor)))
+        return float(np.square(error)
+                     * np.hypot(self.points_error, self.deviation * self.points))
 
     def error_of(self, loss):
         """Return the error for which a loss is predicted, 0 for none or less."""

@@ -10,11 +10,11 @@ is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from .asking import Answers, Asked, BLANK, FULL, REPEAT, takes_converted
+from .asking import Answers, Asked, FULL, REPEAT, takes_converted
 from .columns import Columns, columns_of, Differences, differences
-from .doubts import doubted_answers, doubts, not_repeated, unlike_the_recorded
+from .doubts import answers_doubts, doubts
+from .options import ErrorOptions, SHARES
 from .prediction import Prediction, shipped_fit
 from .resampling import Resampling
 from .summary import summarize
@@ -31,46 +31,18 @@ from ..samples.reading import read_samples
 from ..samples.sample import Samples
 from ..support.progress import Progress
 
-VARIANTS = ('w4a4', 'w4a8', 'w8a8', 'prune', 'sqap', 'w4a8-prune')
-
-
-@dataclass(frozen=True)
-class ErrorOptions:
-    """
-    What is asked for; commands/error.py explains each.
-
-    checkpoint: the original.  samples: a source of recorded observations, see samples/.
-    quantized: a converted directory of the checkpoint, or None.  Raises ConfigError for counts
-    without sense.
-    """
-
-    checkpoint: Path
-    samples: str
-    variants: tuple[str, ...] = VARIANTS
-    keep: tuple[int, ...] = (154, 102, 64)
-    quantized: Path | None = None
-    policy: PolicyOptions = PolicyOptions()
-    frames: int = 128
-
-    def __post_init__(self):
-        """Check the counts."""
-        if self.frames < 1:
-            raise ConfigError(f'--frames is {self.frames}, expected at least 1')
-        if not self.variants:
-            raise ConfigError('--variants is empty: name some, such as ' + ','.join(VARIANTS))
-
-
 @dataclass(frozen=True, eq=False)
 class Measured:
     """
     What was found.
 
     source: the checkpoint.  answers: of each row, full precision's and controls' among them.
-    found: how far they are from full precision's.  table: see summary.summarize.  doubts: why
-    all of it may not be what it seems.
+    found: how far they are from full precision's, or what was asked twice from the first time.
+    table: see summary.summarize.  doubts: why all of it may not be what it seems.
     """
 
     options: ErrorOptions
+    asked: Asked
     source: Source
     samples: Samples
     columns: Columns
@@ -86,6 +58,15 @@ class Measured:
         """Return how many visual tokens there are."""
         return self.source.config.model.num_visual
 
+    @property
+    def full(self) -> Answers:
+        """Return full precision's answers with all tokens."""
+        return self.answers[FULL]
+
+    def is_as_fitted(self, row: Row) -> bool:
+        """Return whether a row is what episodes were run with: this policy, rounded to nearest."""
+        return self.prediction.is_own and self.asked.source(row) == self.options.checkpoint
+
 
 def measure(options: ErrorOptions) -> Measured:
     """
@@ -97,28 +78,41 @@ def measure(options: ErrorOptions) -> Measured:
     source = original(options)
     config = source.config
     columns = columns_of(config, source.statistics())
-    policy = replace(options.policy, ensemble=0, execute_steps=columns.rows) if (
-        config.ensemble) else options.policy
-    asked = Asked(options.checkpoint, planned(options, source), policy, options.quantized)
+    asked = Asked(options.checkpoint, planned(options, source),
+                  _without_ensemble(options.policy, config, columns), options.quantized)
     samples = read_samples(options.samples, options.frames, config,
-                           policy.radius_patches, '--samples')
-    resampling = Resampling([sample.episode for sample in samples.samples], policy.seed)
-    told = list(doubts(samples, config, source.statistics(), resampling,
-                       any(row.method == 'sqap' for row in asked.rows)))
+                           options.policy.radius_patches, '--samples')
+    resampling = Resampling([sample.episode for sample in samples.samples], options.policy.seed)
     answers = _asked(asked, samples, config)
-    full = answers[FULL]
-    found = {row: differences(columns, each.actions, full.actions)
-             for row, each in answers.items() if row != FULL}
-    told += [*doubted_answers(full), *unlike_the_recorded(
-        samples, columns, full, answers[replace(FULL, control=BLANK)])]
-    for row, each in found.items():
-        if row.control == REPEAT:
-            told += not_repeated(row.name, each.error)
+    found = _compared(answers, asked.rows, columns)
+    told = [*doubts(samples, config, source.statistics(), resampling,
+                    any(row.method == 'sqap' for row in asked.rows)),
+            *answers_doubts(samples, columns, answers, found)]
     fit = shipped_fit()
     prediction = Prediction(fit, digest(options.checkpoint) == fit.digest)
     table = summarize(found, columns, resampling, config.model.num_visual, prediction)
-    return Measured(options, source, samples, columns, resampling, prediction, answers, found,
-                    table, tuple(told))
+    return Measured(options, asked, source, samples, columns, resampling, prediction, answers,
+                    found, table, tuple(told))
+
+
+def _without_ensemble(policy: PolicyOptions, config, columns: Columns) -> PolicyOptions:
+    """Return what lets single answers be compared: an ensemble blends neighbours."""
+    if not config.ensemble:
+        return policy
+    return replace(policy, ensemble=0, execute_steps=columns.rows)
+
+
+def _compared(answers: dict[Row, Answers], rows, columns: Columns) -> dict[Row, Differences]:
+    """
+    Return each row from full precision, and what was asked twice from the first time.
+
+    rows: in the order that was asked for; controls come behind them.
+    """
+    controls = [row for row in answers if row.control != 'none']
+    return {row: differences(
+        columns, answers[row].actions,
+        answers[replace(row, control='none') if row.control == REPEAT else FULL].actions)
+        for row in (*rows, *controls)}
 
 
 def original(options: ErrorOptions) -> Source:
@@ -136,8 +130,11 @@ def original(options: ErrorOptions) -> Source:
 
 def planned(options: ErrorOptions, source: Source) -> tuple[Row, ...]:
     """Return the rows that are asked for but full precision; raise ConfigError for what is not."""
-    check_keep(options.keep, source.config.model.num_visual)
-    rows = plan_rows(options.variants, options.keep, ('none',), ())
+    total = source.config.model.num_visual
+    keep = options.keep or tuple(round(share * total) for share in SHARES)
+    rows = plan_rows(options.variants, keep, ('none',), ())
+    if any(row.method for row in rows):
+        check_keep(keep, total)
     converted = converted_of(source, options.quantized, options.policy)
     for row in rows:
         if converted is not None and takes_converted(row):

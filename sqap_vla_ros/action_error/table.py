@@ -91,3 +91,12 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return '\n'.join('  '.join(
         [line[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(
             line[1:], widths[1:]))]).rstrip() for line in (head, *rows))
+
+
+def curve_text(curve: Sequence[dict]) -> str:
+    """Return the curve of errors against frames that GPTQ learns from."""
+    counts = sorted({row['frames'] for row in curve})
+    names = list(dict.fromkeys(row['name'] for row in curve))
+    return aligned(['by GPTQ frames (0: nearest)', *map(str, counts)], [
+        [name, *(f'{row["error"]["mean"]:.4f}' for row in curve if row['name'] == name)]
+        for name in names])
