@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
-from sqap_vla_ros.action_error.prediction import Fit, FIT
+from sqap_vla_ros.action_error.prediction import FIT, Fit
 from sqap_vla_ros.evaluate.plan import Row
 from sqap_vla_ros.support.files import save_file
 

@@ -80,11 +80,11 @@ class Asked:
                 if row in _repeated(self.rows):
                     policy.reset()
                     yield answered(replace(row, control=REPEAT), policy, observations, None,
-                                    advance)
+                                   advance)
             if precision == BASELINE:
                 blank = [controlled(each, BLANK) for each in observations]
                 yield answered(Row(BASELINE, control=BLANK), loaded.twin(None), blank, None,
-                                advance)
+                               advance)
 
     def known(self, source: Path) -> Remembered | None:
         """Return what is remembered of a checkpoint's encoder; None where rows differ in it."""

@@ -108,7 +108,7 @@ class _Picture:
         return LEFT + room * (place + 0.5) / len(self._places)
 
     def _grid(self) -> str:
-        parts = [f'<text class="soft" x="4" y="12">action error</text>']
+        parts = ['<text class="soft" x="4" y="12">action error</text>']
         for tick in range(TICKS + 1):
             error = self._top * tick / TICKS
             y = self._y(error)

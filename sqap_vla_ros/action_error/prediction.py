@@ -24,10 +24,11 @@ from ..replay.metrics.intervals import student
 
 FIT = Path(__file__).with_name('loss_fit.json')
 MOST_POINTS = 100.0
-NEVER_SUCCESS = 'The predicted loss is a guess from the error, not success: only episodes show that.'
-FAILS = ('It fails for methods that change what attention does, such as raising the logits of kept '
-         'tokens by how many they stand for: at 64 tokens it said 30 points gained where 65 pairs '
-         'of episodes had 6.')
+NEVER_SUCCESS = ('The predicted loss is a guess from the error, not success: only episodes show '
+                 'that.')
+FAILS = ('It fails for methods that change what attention does, such as raising the logits of '
+         'kept tokens by how many they stand for: at 64 tokens it said 30 points gained where 65 '
+         'pairs of episodes had 6.')
 
 
 @dataclass(frozen=True)

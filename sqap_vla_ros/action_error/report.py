@@ -20,7 +20,8 @@ from ..support.html import listed, page
 STYLE = plots.STYLE + """
 .caution{border-left:5px solid var(--unsure)}
 .table td,.table th{padding-right:14px}.table th[scope=row]{font-weight:500;min-width:90px}
-.wide th[scope=row]{position:sticky;left:0;background:var(--card)}.table td.long{white-space:normal}
+.wide th[scope=row]{position:sticky;left:0;background:var(--card)}
+.table td.long{white-space:normal}
 .pictures{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(260px,1fr))}
 .worst{margin:0}.worst img{width:100%;margin-bottom:6px}.worst figcaption{font-size:13px}
 """
@@ -45,9 +46,9 @@ def _about(measured) -> str:
     weights = measured.options.quantized
     return (f'Against full precision with all {measured.tokens} tokens, on '
             f'{len(samples.samples)} frames of {measured.resampling.episodes} episodes of '
-            f'{samples.name} ({samples.source}); a mean over the {rows} rows that are executed and '
-            'over all columns, of which 1 is half the range of the training data. Intervals of '
-            '95 % draw whole episodes, the same for all variants. 4-bit weights: '
+            f'{samples.name} ({samples.source}); a mean over the {rows} rows that are executed '
+            'and over all columns, of which 1 is half the range of the training data. Intervals '
+            'of 95 % draw whole episodes, the same for all variants. 4-bit weights: '
             + (f'of {weights.resolve().name}.' if weights else 'rounded to nearest, at load.'))
 
 

@@ -10,6 +10,7 @@ is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .asking import Answers, Asked, FULL, REPEAT, takes_converted
 from .columns import Columns, columns_of, Differences, differences
@@ -30,6 +31,7 @@ from ..policy import with_options
 from ..samples.reading import read_samples
 from ..samples.sample import Samples
 from ..support.progress import Progress
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
