@@ -14,12 +14,12 @@ from .seen_once import Remembered, seen_once
 from ..errors import ConfigError, ObservationError
 from ..evaluate.plan import BASELINE, Row
 from ..evaluate.rollouts import controlled
-from ..numerics.precision import parse_precision
 from ..observation import Observation, TokenSelection
 from ..options import PolicyOptions
 from ..policy import load_policy
 
 REPEAT, BLANK = 'repeat', 'blank-image'
+AGAIN = 'fp-repeat'
 FULL = Row(BASELINE)
 
 
@@ -56,7 +56,7 @@ class Asked:
 
     def source(self, row: Row) -> Path:
         """Return the directory that a row's weights are of."""
-        converted = self.quantized is not None and takes_converted(row)
+        converted = self.quantized is not None and row.takes_converted
         return self.quantized if converted else self.checkpoint
 
     def answers(self, observations: Sequence[Observation],
@@ -73,9 +73,9 @@ class Asked:
             groups.setdefault((self.source(row), row.precision), []).append(row)
         for (source, precision), rows in groups.items():
             loaded = load_policy(source, self.policy, precision=precision, keep=None)
-            known = self.known(source)
             for row in rows:
-                policy = loaded.twin(self.selection(row))
+                policy = loaded.twin(row.selection(self.policy))
+                known = None if row.variant == AGAIN else self.known(source)
                 yield answered(row, policy, observations, known, advance)
                 if row in _repeated(self.rows):
                     policy.reset()
@@ -90,21 +90,10 @@ class Asked:
         """Return what is remembered of a checkpoint's encoder; None where rows differ in it."""
         return None if self.policy.int8 else self.remembered.setdefault(source, Remembered())
 
-    def selection(self, row: Row):
-        """Return how a row chooses tokens, None where it keeps them all."""
-        if row.method is None:
-            return None
-        return replace(self.policy, keep=row.keep, selection_method=row.method).selection
-
     @property
     def asked(self) -> int:
         """Return how many answers there are to each frame."""
         return len({FULL, *self.rows}) + len(_repeated(self.rows)) + 1
-
-
-def takes_converted(row: Row) -> bool:
-    """Return whether a converted checkpoint of 4-bit weights can serve a row."""
-    return parse_precision(row.precision).weight_bits == 4
 
 
 def _repeated(rows) -> tuple[Row, ...]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 import tempfile
@@ -14,35 +14,44 @@ from .columns import differences
 from .run import Measured
 from ..convert.conversion import convert, Task
 from ..evaluate.plan import Row
+from ..numerics.precision import same_weights
 from ..policy import load_policy
 from ..quant import QuantScheme
-from ..samples.reading import read_samples
 from ..samples.sample import chosen, Samples
 from ..support.progress import Progress
 
 FLOATS = 'float32'  # what is not quantized stays as it is: the curve is of GPTQ alone
-USUAL = ('w4a4', 'w4a8')
+SHARED = same_weights('w4a4')  # of which one conversion serves all
 
 
-def measured_curve(measured: Measured) -> list[dict]:
+def measured_curve(measured: Measured, read: Callable[..., Samples]) -> list[dict]:
     """
     Return one dict a variant and number of frames: name, frames and error (of an Estimate).
 
-    frames 0 is rounding to nearest.  Empty where no curve is asked for.  Raises ConfigError for
-    a calibration that cannot be used.
+    frames 0 is rounding to nearest.  read: see run.measure.  Empty where no curve is asked for.
+    Raises ConfigError for a calibration that cannot be used.
     """
     options = measured.options
     if not options.calibrate:
         return []
     source = measured.source
-    samples = read_samples(options.calibration, max(options.calibrate), source.config)
+    samples = read(options.calibration, source, max(options.calibrate), '--calibration')
+    if shared := _seen_before(measured.samples, samples):
+        print(f'WARNING: {shared} of the frames that errors are measured on are among those that '
+              'GPTQ learns from: name others by --calibration')
     counts = sorted({min(count, len(samples.samples)) for count in options.calibrate})
-    rows = [row for row in measured.found if row.control == 'none' and row.method is None
-            and row.precision.startswith('w4') and row.precision != 'w4a16']
-    names = tuple(row.precision for row in rows) or USUAL
+    names = tuple(dict.fromkeys(
+        row.precision for row in measured.found if row.control == 'none'
+        and row.method is None and row.precision in SHARED)) or SHARED
     with Progress('errors by calibration frames', total=len(names) * (len(counts) + 1),
                   unit='variant') as progress:
         return list(_curve(measured, samples, counts, names, progress))
+
+
+def _seen_before(samples: Samples, learnt: Samples) -> int:
+    """Return how many samples are among those that are learnt from."""
+    known = {sample.images[0].tobytes() for sample in learnt.samples}
+    return sum(sample.images[0].tobytes() in known for sample in samples.samples)
 
 
 def _curve(measured, samples: Samples, counts: Sequence[int], names, progress) -> Iterator[dict]:

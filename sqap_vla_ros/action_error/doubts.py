@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,17 +12,16 @@ import numpy as np
 from .asking import Answers, BLANK, FULL, REPEAT
 from .columns import Columns, Differences, differences
 from .resampling import LEAST_EPISODES, Resampling
-from ..errors import ObservationError
 from ..evaluate.plan import Row
-from ..model.prompt import check_known
+from ..formats.source import Source
+from ..samples.doubts import doubts as unlike_training
 from ..samples.sample import Samples
 
-FAR = 5.0  # standard deviations of the training data, beyond which a state is not of it
 LOOKS = 0.7  # of a black image's error: a policy that looks at its own camera has less
 FEW_FRAMES = 30
 
 
-def doubts(samples: Samples, config, statistics: dict, resampling: Resampling,
+def doubts(samples: Samples, source: Source, resampling: Resampling,
            prunes: bool) -> Iterator[str]:
     """Yield what is known of the samples before anything is asked; prunes: whether a row does."""
     count = len(samples.samples)
@@ -31,42 +30,12 @@ def doubts(samples: Samples, config, statistics: dict, resampling: Resampling,
                f'{LEAST_EPISODES} episodes are needed, since frames of one are alike')
     elif count < FEW_FRAMES:
         yield f'{count} frames are few: intervals of at least {FEW_FRAMES} can be relied on'
-    yield from _unknown_instructions(samples, config)
-    yield from _far_states(samples, statistics)
+    yield from unlike_training(samples, source)
+    yield from samples.notes
     bare = sum(sample.protected is None for sample in samples.samples)
     if prunes and bare:
         yield (f'{_share(bare, count)} of the frames tell of no camera and pose: pruned variants '
                'keep no tokens round the hand there, as they would on the robot')
-
-
-def _unknown_instructions(samples: Samples, config) -> Iterator[str]:
-    found = [text for sample in samples.samples if (
-        text := _unknown(sample.instruction, config.instructions))]
-    if found:
-        yield f'{_share(len(found), len(samples.samples))} of the frames: {found[0]}'
-
-
-def _unknown(instruction: str, known: Sequence[str]) -> str:
-    try:
-        check_known(instruction, known)
-    except ObservationError as error:
-        return str(error)
-    return ''
-
-
-def _far_states(samples: Samples, statistics: dict) -> Iterator[str]:
-    """Yield how many states are far from a mean; ranges are doubted in each answer."""
-    mean = statistics.get('state_mean')
-    told = [sample.state for sample in samples.samples
-            if mean is not None and np.shape(sample.state) == np.shape(mean)]
-    if not told:
-        return
-    scores = np.abs((np.array(told) - mean) / statistics['state_std'])
-    count = int((scores > FAR).any(axis=1).sum())
-    if count:
-        yield (f'{_share(count, len(told))} of the frames have a state more than {FAR:g} standard '
-               f"deviations from the training data's mean (largest {scores.max():.1f}): another "
-               'robot, another base frame or another unit?')
 
 
 def answers_doubts(samples: Samples, columns: Columns, answers: dict[Row, Answers],

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..options import PolicyOptions
 
-VARIANTS = ('w4a4', 'w4a8', 'w8a8', 'prune', 'sqap', 'w4a8-prune')
+VARIANTS = ('w4a4', 'w4a4t8', 'w4a8', 'w8a8', 'prune', 'w4a4-prune', 'w4a4t8-prune', 'w4a8-prune')
 SHARES = (0.6, 0.4, 0.25)  # of all tokens, that are kept unless numbers are given
 
 

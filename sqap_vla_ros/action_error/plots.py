@@ -23,6 +23,7 @@ STYLE = ''.join(
     f'.k{place}{{--k:{light}}}' for place, light in enumerate(
         ('#6b7280', '#8b5cf6', '#009e73', '#0072b2', '#d55e00', '#cc79a7', '#b58900'))) + """
 .line{fill:none;stroke:var(--k);stroke-width:2}.line.dashed{stroke-dasharray:6 4}
+.line.dotted{stroke-dasharray:2 4}.line.long{stroke-dasharray:14 5}
 .bar{stroke:var(--k);stroke-width:1.5}.dot{fill:var(--k)}
 .seen{fill:var(--card);stroke:var(--k);stroke-width:2}.seenbar{stroke:var(--k);stroke-width:1;
 stroke-dasharray:2 2}
@@ -50,12 +51,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Variants that belong together; look: of its colour and mark, from 0."""
+    """
+    Variants that belong together.
+
+    look: of its colour and mark, from 0.  dash: '', dashed, dotted or long.
+    """
 
     name: str
     look: int
     points: tuple[Point, ...]
-    dashed: bool = False
+    dash: str = ''
 
 
 def figure(title: str, axis: str, lines: Sequence[Line], places: Sequence[str],
@@ -70,7 +75,7 @@ def figure(title: str, axis: str, lines: Sequence[Line], places: Sequence[str],
                        for name, width in WIDTHS.items())
     seen = any(point.seen for line in lines for point in line.points)
     legend = ''.join(f'<li><svg viewBox="0 0 26 12" class="k{line.look % LOOKS}" '
-                     f'aria-hidden="true"><path class="line{" dashed" * line.dashed}" '
+                     f'aria-hidden="true"><path class="line {line.dash}" '
                      f'd="M0 6H26"/>{_mark(line.look, 13, 6)}</svg>{escape(line.name)}</li>'
                      for line in lines)
     if seen:
@@ -148,7 +153,7 @@ class _Picture:
         path = 'M' + 'L'.join(f'{x:.1f} {self._y(point.error["mean"]):.1f}'
                               for x, point in points)
         marks = ''.join(self._marks(line.look, x, point) for x, point in points)
-        return (f'<g class="k{line.look % LOOKS}"><path class="line{" dashed" * line.dashed}" '
+        return (f'<g class="k{line.look % LOOKS}"><path class="line {line.dash}" '
                 f'd="{path}"/>{marks}</g>')
 
     def _marks(self, look: int, x: float, point: Point) -> str:

@@ -13,6 +13,7 @@ from .plots import figure, Line, Point
 from .prediction import NEVER_SUCCESS
 from .summary import rows_of
 from .table import agreement, CONTROLS, interval, loss, more
+from ..evaluate.plan import NEAREST
 from ..numerics.precision import PRECISIONS
 from ..replay.report.tables import table
 from ..support.html import listed, page
@@ -25,6 +26,8 @@ STYLE = plots.STYLE + """
 .pictures{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(260px,1fr))}
 .worst{margin:0}.worst img{width:100%;margin-bottom:6px}.worst figcaption{font-size:13px}
 """
+BITS = ('fp', 'w8a8', 'w4a16', *(
+    name + end for name in ('w4a8', 'w4a4t8', 'w4a4') for end in ('', NEAREST)))
 METHODS = {'random': ', random tokens'}
 
 
@@ -71,30 +74,42 @@ def _by_tokens(measured) -> str:
     """Return the errors against the number of tokens, a line for each precision and method."""
     rows = [row for row in measured.found if row.control == 'none']
     counts = sorted({row.keep or measured.tokens for row in rows}, reverse=True)
+    families: dict[tuple, list] = {}
+    for row in rows:
+        families.setdefault((row.precision, row.facts.is_nearest, row.method, row.facts.dropped),
+                            []).append(row)
     lines = []
-    for precision in PRECISIONS:
-        for method in ('sqap', 'random'):
-            mine = [row for row in rows if row.precision == precision
-                    and (row.method == method or row.method is None and method == 'sqap')]
-            lines.append(Line(precision + METHODS.get(method, ''), PRECISIONS.index(precision),
-                              _points(measured, mine, [counts.index(row.keep or measured.tokens)
-                                                       for row in mine]), method == 'random'))
+    for (precision, nearest, method, dropped), mine in sorted(
+            families.items(), key=lambda item: PRECISIONS.index(item[0][0])):
+        if method is not None:
+            mine = [*families.get((precision, nearest, None, ''), ()), *mine]
+        elif any(other[:2] == (precision, nearest) and other[2] for other in families):
+            continue  # its point is where the lines of its pruned rows begin
+        lines.append(Line(
+            precision + NEAREST * nearest + METHODS.get(method, '') + f', {dropped}' * bool(
+                dropped), PRECISIONS.index(precision),
+            _points(measured, mine, [counts.index(row.keep or measured.tokens) for row in mine]),
+            'dashed' * nearest or 'dotted' * (method == 'random') or 'long' * bool(dropped)))
     return figure('Error against tokens', 'visual tokens kept', lines,
                   [f'all {count}' if count == measured.tokens else str(count)
                    for count in counts], measured.prediction.fit)
 
 
+def _bits(row) -> str:
+    return row.precision + NEAREST * row.facts.is_nearest
+
+
 def _by_bits(measured) -> str:
     """Return the errors against bits, a line for each number of tokens."""
-    rows = [row for row in measured.found if row.control == 'none' and row.method != 'random']
+    rows = [row for row in measured.found if row.control == 'none'
+            and (row.method != 'random' and not row.facts.dropped)]
     counts = sorted({row.keep or measured.tokens for row in rows}, reverse=True)
-    names = [name for name in ('fp', 'w8a8', 'w4a16', 'w4a8', 'w4a4t8', 'w4a4')
-             if any(row.precision == name for row in rows)]
+    names = list(dict.fromkeys(name for name in BITS if any(_bits(row) == name for row in rows)))
     lines = []
     for look, count in enumerate(counts):
         mine = [row for row in rows if (row.keep or measured.tokens) == count]
         lines.append(Line(f'{count} tokens', look + 1, _points(
-            measured, mine, [names.index(row.precision) for row in mine])))
+            measured, mine, [names.index(_bits(row)) for row in mine])))
     return figure('Error against bits', 'precision of the decoder', lines, names,
                   measured.prediction.fit) if len(names) > 1 else ''
 

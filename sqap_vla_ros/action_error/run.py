@@ -9,11 +9,12 @@ is needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .asking import Answers, Asked, FULL, REPEAT, takes_converted
-from .columns import Columns, columns_of, Differences, differences
+from .asking import Answers, Asked, FULL, REPEAT
+from .columns import Columns, columns_of, Differences, differences, noisy
 from .doubts import answers_doubts, doubts
 from .options import ErrorOptions, SHARES
 from .prediction import Prediction, shipped_fit
@@ -21,14 +22,14 @@ from .resampling import Resampling
 from .summary import summarize
 from ..errors import ConfigError
 from ..evaluate.checkpoint_files import digest
-from ..evaluate.evaluation import check_keep
+from ..evaluate.evaluation import auto_of, check_keep
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
 from ..loading.network import check_precision
 from ..options import PolicyOptions
 from ..policy import with_options
-from ..samples.reading import read_samples
+from ..samples.doubts import check_samples
 from ..samples.sample import Samples
 from ..support.progress import Progress
 
@@ -67,13 +68,16 @@ class Measured:
 
     def is_as_fitted(self, row: Row) -> bool:
         """Return whether a row is what episodes were run with: this policy, rounded to nearest."""
-        return self.prediction.is_own and self.asked.source(row) == self.options.checkpoint
+        chosen = row.selection(self.options.policy)
+        return (self.prediction.is_own and self.asked.source(row) == self.options.checkpoint
+                and (chosen is None or chosen.dropped == 'gone'))
 
 
-def measure(options: ErrorOptions) -> Measured:
+def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     """
     Ask all variants about all frames.
 
+    read(place, source, count, flag) gives samples for a checkpoint, see commands/sample_options.
     Raises CheckpointError, ConfigError or ObservationError for what cannot be compared, most of
     it before a weight is read.
     """
@@ -82,12 +86,12 @@ def measure(options: ErrorOptions) -> Measured:
     columns = columns_of(config, source.statistics())
     asked = Asked(options.checkpoint, planned(options, source),
                   _without_ensemble(options.policy, config, columns), options.quantized)
-    samples = read_samples(options.samples, options.frames, config,
-                           options.policy.radius_patches, '--samples')
+    samples = read(options.samples, source, options.frames, '--samples')
+    check_samples(samples, source)
     resampling = Resampling([sample.episode for sample in samples.samples], options.policy.seed)
     answers = _asked(asked, samples, config)
-    found = _compared(answers, asked.rows, columns)
-    told = [*doubts(samples, config, source.statistics(), resampling,
+    found = _compared(answers, asked.rows, columns, options.policy.seed)
+    told = [*doubts(samples, source, resampling,
                     any(row.method == 'sqap' for row in asked.rows)),
             *answers_doubts(samples, columns, answers, found)]
     fit = shipped_fit()
@@ -104,7 +108,8 @@ def _without_ensemble(policy: PolicyOptions, config, columns: Columns) -> Policy
     return replace(policy, ensemble=0, execute_steps=columns.rows)
 
 
-def _compared(answers: dict[Row, Answers], rows, columns: Columns) -> dict[Row, Differences]:
+def _compared(answers: dict[Row, Answers], rows, columns: Columns,
+              seed: int) -> dict[Row, Differences]:
     """
     Return each row from full precision, and what was asked twice from the first time.
 
@@ -112,7 +117,7 @@ def _compared(answers: dict[Row, Answers], rows, columns: Columns) -> dict[Row, 
     """
     controls = [row for row in answers if row.control != 'none']
     return {row: differences(
-        columns, answers[row].actions,
+        columns, noisy(columns, answers[row].actions, row.facts.noise, seed),
         answers[replace(row, control='none') if row.control == REPEAT else FULL].actions)
         for row in (*rows, *controls)}
 
@@ -132,14 +137,15 @@ def original(options: ErrorOptions) -> Source:
 
 def planned(options: ErrorOptions, source: Source) -> tuple[Row, ...]:
     """Return the rows that are asked for but full precision; raise ConfigError for what is not."""
-    total = source.config.model.num_visual
+    config, total = source.config, source.config.model.num_visual
     keep = options.keep or tuple(round(share * total) for share in SHARES)
-    rows = plan_rows(options.variants, keep, ('none',), ())
+    rows = plan_rows(options.variants, keep, ('none',), (),
+                     auto_of(options.variants, config, options.policy))
     if any(row.method for row in rows):
         check_keep(keep, total)
     converted = converted_of(source, options.quantized, options.policy)
     for row in rows:
-        if converted is not None and takes_converted(row):
+        if converted is not None and row.takes_converted:
             stored = converted.config.quantization['precision']
             check_precision(converted, True, stored, row.precision)
     return tuple(row for row in rows if row != FULL)

@@ -23,9 +23,9 @@ def summarize(found: Mapping[Row, Differences], columns: Columns, resampling: Re
     Return one dict a row.
 
     found: of each row from full precision, controls among them.  tokens: visual ones in all.
-    Each has name, variant, precision, tokens, control, error (an Estimate), p50, p95, largest,
-    axes, gripper_agreement, `more` than the first row without a control, and `predicted`, which
-    is None for controls.
+    Each has name, variant, precision, tokens, method, nearest, dropped, control, error (an
+    Estimate), p50, p95, largest, worst, axes, gripper_agreement, `more` than the first row
+    without a control, and `predicted`, which is None for controls.
     """
     plain = [row for row in found if row.control == 'none']
     first = plain[0] if plain else None
@@ -40,7 +40,8 @@ def _summary(row, each, columns, resampling, tokens, prediction, first) -> dict:
     is_plain = row.control == 'none'
     return {
         'name': row.name, 'variant': row.variant, 'precision': row.precision,
-        'tokens': row.keep or tokens, 'control': row.control,
+        'tokens': row.keep or tokens, 'method': row.method, 'control': row.control,
+        'nearest': row.facts.is_nearest, 'dropped': row.facts.dropped,
         'error': asdict(resampling.mean(error)), 'p50': float(p50), 'p95': float(p95),
         'largest': float(error.max()), 'worst': worst_frames(error),
         'axes': _axes(each, columns, resampling),

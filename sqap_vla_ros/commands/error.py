@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .options import add_policy_arguments, CHECKPOINT, policy_options
+from .sample_options import add_sample_arguments, samples_of, SOURCES
 from ..action_error.options import ErrorOptions, VARIANTS
 from ..errors import ConfigError
 from ..support.progress import Progress
@@ -19,16 +20,16 @@ POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim
 
 def add_arguments(parser) -> None:
     """Add the options of `sqap-vla error`."""
-    from ..evaluate.plan import VARIANTS as KNOWN
+    from ..evaluate.plan import VARIANT_NAMES
     add, default = parser.add_argument, ErrorOptions(Path(), '')
     add('checkpoint', help='the original, in full precision: ' + CHECKPOINT)
     add('--samples', required=True, metavar='SOURCE',
-        help='recorded observations that the policy has not learnt from: shards of '
-        '`sqap-vla collect`, or images with instructions.jsonl')
+        help='recorded observations that neither training nor calibration has seen: '
+        + SOURCES)
     add('--frames', type=int, default=default.frames, metavar='N',
         help='frames to take of --samples, evenly chosen, at least 1')
     add('--variants', default=','.join(VARIANTS), metavar='NAMES',
-        help=f'what is compared with full precision, of {", ".join(KNOWN)}')
+        help=f'what is compared with full precision: {VARIANT_NAMES}')
     add('--keep', default='', metavar='NUMBERS',
         help='numbers of visual tokens that each pruning variant keeps, such as 154,102,64; each '
         'from 1 to as many as the checkpoint has; 60, 40 and 25 % of them unless given')
@@ -42,6 +43,7 @@ def add_arguments(parser) -> None:
         help='recorded observations for --calibrate, others than --samples')
     add('--out', type=Path, metavar='DIR',
         help='a new directory for error.json and report.html')
+    add_sample_arguments(parser, '--samples or --calibration')
     add_policy_arguments(parser, *POLICY)
 
 
@@ -54,12 +56,12 @@ def run(args) -> int:
         from ..action_error.curve import measured_curve
         from ..action_error.run import measure
         from ..action_error.table import curve_text, tables_text
-        if options.policy.threads:
-            import torch
-            torch.set_num_threads(options.policy.threads)
-    measured = measure(options)
+
+    def read(place, source, count, flag):
+        return samples_of(args, place, source, count, flag, protects=True)
+    measured = measure(options, read)
     print(tables_text(measured), flush=True)
-    curve = measured_curve(measured)
+    curve = measured_curve(measured, read)
     if curve:
         print(curve_text(curve))
     if args.out:
