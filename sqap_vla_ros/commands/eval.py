@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..evaluate.evaluation import evaluate, EvaluationOptions
 from ..evaluate.plan import VARIANT_NAMES
 from ..evaluate.rollouts import CONTROLS
-from ..evaluate.seeds import TEST_SEEDS, VALIDATION_SEEDS
+from ..evaluate.seeds import kinds_text
 from ..sim.options import scene_options
 from ..support.resources import checkpoint_path
 from ..tokens.farthest import TIES
@@ -31,6 +31,10 @@ def add_arguments(parser) -> None:
     add('--variants', default='', metavar='NAMES',
         help=f'{VARIANT_NAMES}; fp,sqap unless given, or those in '
         'the precision of a converted checkpoint')
+    add('--quantized', metavar='DIR',
+        help='directory that `sqap-vla convert` made of the checkpoint, from which variants of '
+        '4-bit weights take them, at whatever precision of the same weights; else, and in '
+        'variants with -nearest, weights are rounded to nearest when they are loaded')
     add('--keep', default=','.join(map(str, default.keep)),
         metavar='NUMBERS', help='numbers of visual tokens that each pruning variant keeps, such '
         'as 154,102,64; each from 1 to as many as the checkpoint has')
@@ -43,8 +47,7 @@ def add_arguments(parser) -> None:
     add('--control-variants', default=','.join(default.control_variants), metavar='NAMES',
         help="variants or rows (as 'sqap@154') that the controls are run for")
     add('--seed', type=int, default=default.seed, metavar='N',
-        help=f'first seed, at least 0; test seeds are {TEST_SEEDS[0]} to {TEST_SEEDS[-1]}, '
-        f'training picks its best checkpoint on {VALIDATION_SEEDS[0]} to {VALIDATION_SEEDS[-1]}')
+        help=f'first seed; all are of one kind: {kinds_text()}')
     add('--max-steps', type=int, default=default.max_steps, metavar='N',
         help='control steps (0.05 s) of an episode, at least 1')
     add('--processes', type=int, default=default.processes, metavar='N',
@@ -64,6 +67,7 @@ def run(args) -> int:
     evaluate(EvaluationOptions(
         str(checkpoint_path(args.checkpoint)), policy_options(args, seed=0, keep=None),
         scene_options(args, args.instructions), keep=_numbers(args.keep), out=args.out,
+        quantized=args.quantized and str(checkpoint_path(args.quantized)),
         **lists, **numbers))
     return 0
 

@@ -21,10 +21,10 @@ def checkpoint_files(checkpoint) -> list[Path]:
                   if file.is_file() and file.suffix in READ_SUFFIXES)
 
 
-def fingerprint(checkpoint) -> tuple:
-    """Return what changes when a checkpoint's files are written again."""
+def fingerprint(*checkpoints) -> tuple:
+    """Return what changes when a checkpoint's files, or another one's, are written again."""
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns)
-                 for path in checkpoint_files(checkpoint))
+                 for checkpoint in checkpoints for path in checkpoint_files(checkpoint))
 
 
 def digest(checkpoint) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .checkpoint_files import digest, fingerprint
 from .conventions import image_doubts
+from .converted import open_converted
 from .plan import BASELINE, Job, names_auto, plan_rows, Row
 from .progress import Progress
 from .rollouts import MAX_STEPS
@@ -26,6 +27,7 @@ from .table import summarize, table_text
 from .workers import require_simulator, run_episodes, Scene
 from ..errors import ConfigError
 from ..ingest.state import check_state, state_of
+from ..numerics.precision import same_weights
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
 from ..sim.sensors import GRIPPER_JOINT, HAND_FRAME, WORLD_FRAME
@@ -41,8 +43,10 @@ class EvaluationOptions:
 
     policy: what all rows have in common.  variants: empty for full precision and 4 bits with
     pruning, or those of a converted checkpoint's precision.  scene.instructions: empty for the
-    checkpoint's own, or all of the suite where it names none.  out: a JSON file for the results.
-    Raises ConfigError for counts that make no evaluation.
+    checkpoint's own, or all of the suite where it names none.  out: a JSON file for the results,
+    which another run with more rows or episodes goes on with.  quantized: a directory of the
+    checkpoint's 4-bit weights, see converted.py.  Raises ConfigError for counts that make no
+    evaluation.
     """
 
     checkpoint: str
@@ -57,6 +61,7 @@ class EvaluationOptions:
     max_steps: int = MAX_STEPS
     processes: int = 2
     out: str | None = None
+    quantized: str | None = None
 
     def __post_init__(self):
         """Check the counts."""
@@ -96,18 +101,19 @@ def _evaluated(options: EvaluationOptions, rows, seeds, facts, out: Path | None)
     """Run what is missing, print the table and write it."""
     instructions = options.scene.instructions
     jobs = [Job(row, seed) for row in rows for seed in seeds]
-    progress = Progress(out and out.with_name(out.name + '.part.jsonl'), facts)
+    progress = Progress(out and out.with_name(out.name + '.part.jsonl'), facts, out)
     try:
         _run_missing(jobs, progress, options)
     except KeyboardInterrupt:
-        print(f'\ninterrupted: {len(progress.finished)} of {len(jobs)} episodes '
+        done = sum(job.key in progress.finished for job in jobs)
+        print(f'\ninterrupted: {done} of {len(jobs)} episodes '
               + ('are kept, the same command goes on' if out else 'are lost without --out'))
         raise
     results = {row: [progress.finished[Job(row, seed).key] for seed in seeds] for row in rows}
     table = summarize(rows, results, instructions)
     print(table_text(table, instructions))
     if out:
-        _write(out, facts, table, results)
+        _write(out, facts, table, progress)
         progress.remove()
     return table
 
@@ -135,7 +141,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     check_keep(options.keep, config.model.num_visual)
     rows = plan_rows(options.variants, options.keep, options.controls, options.control_variants,
                      auto_of(options.variants, config, options.policy))
-    check_rows(source, rows)
+    check_rows(source, rows, options.quantized)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
     for text in options.scene.instructions:
@@ -163,13 +169,22 @@ def usual_variants(stored: str | None) -> tuple[str, ...]:
     return stored, {'w4a4': 'sqap', BASELINE: 'prune'}.get(stored, f'{stored}-prune')
 
 
-def check_rows(source, rows) -> None:
-    """Raise ConfigError for a row whose weights a checkpoint, a Source, does not hold."""
+def check_rows(source, rows, quantized: str | None = None) -> None:
+    """
+    Raise ConfigError for a row whose weights a checkpoint, a Source, does not hold.
+
+    quantized: a directory that was converted from it; one that no row takes is refused, too.
+    """
     from ..loading.network import check_precision
-    record = source.config.quantization
+    converted = open_converted(quantized, source) if quantized else None
+    if converted and not any(row.takes_converted for row in rows):
+        raise ConfigError(f'--quantized {quantized}: no variant takes its weights, name one of '
+                          f'{", ".join(same_weights("w4a4"))} or leave it out')
     for row in rows:
-        check_precision(source, bool(record), record.get('precision', 'fp'), row.precision)
-        if record and row.facts.is_nearest:
+        held = converted if converted and row.takes_converted else source
+        record = held.config.quantization
+        check_precision(held, bool(record), record.get('precision', 'fp'), row.precision)
+        if record and row.facts.is_nearest:  # never of a conversion beside the original
             raise ConfigError(f'{row.variant} rounds weights to nearest, and {source.path} is '
                               'converted already: name the original checkpoint')
 
@@ -211,6 +226,8 @@ def _facts(options: EvaluationOptions) -> dict:
         **{name: list(getattr(options, name))
            for name in ('variants', 'keep', 'controls', 'control_variants')},
         'ties': options.policy.sample_ties, 'policy': policy,
+        **({'quantized': Path(options.quantized).resolve().name,
+            'quantized_sha256': digest(options.quantized)} if options.quantized else {}),
         **{name: getattr(options, name) for name in ('episodes_per_task', 'seed', 'max_steps')}}
 
 
@@ -227,7 +244,8 @@ def _run_missing(jobs, progress, options: EvaluationOptions) -> None:
         options.scene.instructions)
     missing.sort(key=lambda job: (places[job.row], job.seed % tasks, job.seed))
     scene = Scene(options.checkpoint, options.scene, options.max_steps, options.policy,
-                  fingerprint(options.checkpoint))
+                  quantized=options.quantized)
+    scene = dataclasses.replace(scene, fingerprint=fingerprint(*scene.files))
     with closing(run_episodes(missing, scene, options.processes)) as finished, Shown(
             'eval', total=len(jobs), done=len(jobs) - len(missing), unit='episode') as shown:
         for job, result in finished:
@@ -235,11 +253,11 @@ def _run_missing(jobs, progress, options: EvaluationOptions) -> None:
             shown.advance(note=f'{job.row.name} {job.row.control}')
 
 
-def _write(out: Path, facts: dict, table: list[dict], results: dict) -> None:
-    """Write the results to a JSON file, whole or not at all."""
+def _write(out: Path, facts: dict, table: list[dict], progress: Progress) -> None:
+    """Write the table and all episodes, of earlier runs too, whole or not at all."""
     from ..support.machine import machine, versions
-    episodes = [{'variant': row.name, 'control': row.control, **dataclasses.asdict(result)}
-                for row, of_row in results.items() for result in of_row]
+    episodes = [{'variant': variant, 'control': control, **dataclasses.asdict(result)}
+                for (variant, control, _), result in progress.finished.items()]
     content = json.dumps({**facts, 'machine': machine(), 'versions': versions(),
                           'table': table, 'episodes': episodes}, indent=1).encode() + b'\n'
     with saving_to(out.parent, len(content), 'the finished episodes are kept'):

@@ -41,6 +41,14 @@ def paired_difference(both: int, first: int, second: int, neither: int):
             difference + joined(high_1 - rate_1, rate_2 - low_2))
 
 
+def mean_interval(values) -> tuple[float, float, float]:
+    """Return the mean of at least two values and its 95 % interval, by the normal law."""
+    count, mean = len(values), sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
+    half = 1.96 * spread / math.sqrt(count)
+    return mean, mean - half, mean + half
+
+
 def _correlation(both: int, first: int, second: int, neither: int) -> float:
     """Return phi of the pairs; a positive one with the continuity correction of method 10."""
     margins = (both + first) * (second + neither) * (both + second) * (first + neither)

@@ -4,7 +4,8 @@
 Episodes on the disk as they end, so that an interrupted evaluation goes on where it was.
 
 The file has one JSON object a line: the options of the run, then one line an episode.  A last
-line that was cut off (a kill, a full disk) is dropped.
+line that was cut off (a kill, a full disk) is dropped.  Which rows and how many episodes are asked
+for may change from run to run, and a finished table is gone on with, too.
 """
 
 from __future__ import annotations
@@ -13,31 +14,35 @@ import dataclasses
 import json
 from pathlib import Path
 
-from .plan import Job
+from .plan import Job, names_auto, Row, VARIANTS
 from .rollouts import EpisodeResult
 from ..errors import ConfigError
 from ..support.files import saving_to, write_whole
 
 
+EXTENDED = ('variants', 'keep', 'controls', 'control_variants', 'episodes_per_task')
+RESULTS = ('machine', 'versions', 'table', 'episodes')  # of a table; all else are options
+
+
 class Progress:
     """The finished episodes of one run: `finished` maps Job.key to EpisodeResult."""
 
-    def __init__(self, path: Path | None, options: dict):
+    def __init__(self, path: Path | None, options: dict, table: Path | None = None):
         """
         Begin or go on with a run; without a path nothing is written.
 
-        Raises ConfigError when the file holds a run of other options.
+        table: the JSON file of a finished run, if there is one.  Raises ConfigError when a file
+        holds a run of other options.
         """
         self.finished: dict[tuple, EpisodeResult] = {}
         self._path = path
         if path is None:
             return
-        lines = _whole_lines(path)
-        if lines:
-            _compare(lines[0], options, path)
-        for entry in lines[1:]:
-            key = entry.pop('variant'), entry.pop('control'), entry['seed']
-            self.finished[key] = EpisodeResult(**entry)
+        for found, entries, file in _earlier(path, table):
+            _compare(found, options, entries, file)
+            for entry in entries:
+                key = entry.pop('variant'), entry.pop('control'), entry['seed']
+                self.finished[key] = EpisodeResult(**entry)
         with self._saving():
             write_whole(path, b''.join(
                 [_line(options), *(_entry(*item) for item in self.finished.items())]))
@@ -66,6 +71,23 @@ def _line(content: dict) -> bytes:
     return json.dumps(content).encode() + b'\n'
 
 
+def _earlier(path: Path, table: Path | None) -> list[tuple[dict, list, Path]]:
+    """Return (options, episodes, file) of a finished table and of an interrupted run."""
+    found = [(*_of_table(table), table)] if table is not None and table.is_file() else []
+    lines = _whole_lines(path)
+    return found + ([(lines[0], lines[1:], path)] if lines else [])
+
+
+def _of_table(path: Path) -> tuple[dict, list]:
+    try:
+        content = json.loads(path.read_text())
+        episodes = content['episodes']
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f'{path} is no table of an evaluation ({error!r}): give another --out, '
+                          'or delete it') from error
+    return {name: value for name, value in content.items() if name not in RESULTS}, episodes
+
+
 def _whole_lines(path: Path) -> list[dict]:
     if not path.is_file():
         return []
@@ -76,12 +98,23 @@ def _whole_lines(path: Path) -> list[dict]:
         raise ConfigError(f'{path} is damaged ({error}): delete it to start again') from error
 
 
-def _compare(found: dict, options: dict, path: Path) -> None:
+def _compare(found: dict, options: dict, entries: list, path: Path) -> None:
+    """Raise ConfigError unless the episodes of one run may stand beside those of the other."""
     options = json.loads(json.dumps(options))
+    names = (found.keys() | options.keys()) - set(EXTENDED)
+    if not found.keys() & options.keys() >= {'auto'}:
+        names -= {'auto'}
+    if not any(_takes_converted(entry['variant']) for entry in entries):
+        names -= {'quantized', 'quantized_sha256'}
     changed = [f'{name} was {found.get(name)!r} and is {options.get(name)!r}'
-               for name in sorted(found.keys() | options.keys())
-               if found.get(name) != options.get(name)]
+               for name in sorted(names) if found.get(name) != options.get(name)]
     if changed:
         raise ConfigError(
-            f'{path} holds an interrupted run of other options: {"; ".join(changed)}. Give the '
-            'same options to go on with it, another --out, or delete it')
+            f'{path} holds a run of other options: {"; ".join(changed)}. Give the same options to '
+            'go on with it, another --out, or delete it')
+
+
+def _takes_converted(name: str) -> bool:
+    """Return whether a row of this name may have run on converted weights."""
+    variant = name.split('@')[0]
+    return variant not in VARIANTS or Row(variant).takes_converted or names_auto([variant])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .conventions import middle_state, takes_the_benchmarks_frames
+from .motion import path_length, rms_jerk
 from .simulated_robot import SimulatedRobot
 from ..control.command import STOP
 from ..control.commander import Commander
@@ -38,7 +39,8 @@ class EpisodeResult:
     """
     One episode: what was asked, whether it succeeded, after how many control steps.
 
-    fault: why the arm was stopped for good, empty if it was not.
+    fault: why the arm was stopped for good, empty if it was not.  path_m, jerk: the length of the
+    hand's way and the root mean square of its jerk (m/s3), None where they were not taken.
     """
 
     seed: int
@@ -47,6 +49,8 @@ class EpisodeResult:
     steps: int
     infer_ms: float
     fault: str = ''
+    path_m: float | None = None
+    jerk: float | None = None
 
 
 def controlled(observation: Observation, control: str, mean_state=None) -> Observation:
@@ -75,11 +79,17 @@ def run_episode(env, policy, seed: int, instruction: str, control: str = 'none',
     policy.reset()
     told = told_instruction(env.instructions, instruction, control, seed)
     drive = Drive(env, policy, lambda seen: controlled(seen, control, mean_state))
-    success = step = 0
-    while step < max_steps and not success and not drive.fault:
-        success = drive.step(step, told)
-        step += 1
-    return EpisodeResult(seed, instruction, bool(success), step, drive.infer_ms, drive.fault)
+    success, way = False, [_hand(env)]
+    while len(way) <= max_steps and not success and not drive.fault:
+        success = drive.step(len(way) - 1, told)
+        way.append(_hand(env))
+    return EpisodeResult(seed, instruction, bool(success), len(way) - 1, drive.infer_ms,
+                         drive.fault, path_length(np.array(way)), rms_jerk(np.array(way), env.dt))
+
+
+def _hand(env) -> np.ndarray:
+    """Return where the end effector is, m."""
+    return np.array(env.end_effector_pose()[:3, 3])
 
 
 class Drive:

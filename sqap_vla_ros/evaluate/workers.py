@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from .checkpoint_files import fingerprint
+from .converted import path_of
+from .noise import NoisyPolicy
 from .plan import Job
 from .rollouts import EpisodeResult, MAX_STEPS, run_episode
 from ..errors import ConfigError
@@ -25,7 +27,8 @@ class Scene:
 
     checkpoint: its directory.  options: of the simulator, with the instructions.  policy: what
     all rows have in common.  fingerprint: of the checkpoint's files when the evaluation began,
-    empty for no check.
+    empty for no check.  quantized: directory of 4-bit weights of the checkpoint, None to quantize
+    when loading.
     """
 
     checkpoint: str
@@ -33,6 +36,12 @@ class Scene:
     max_steps: int = MAX_STEPS
     policy: PolicyOptions = PolicyOptions()
     fingerprint: tuple = ()
+    quantized: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the checkpoints whose files are read."""
+        return self.checkpoint, *([self.quantized] if self.quantized else [])
 
     def environment(self):
         """Return a new LiberoEnv; raise ConfigError where it cannot be made."""
@@ -70,16 +79,19 @@ class _Worker:
         """Return the job's policy; jobs come row by row, so that one precision is kept."""
         from ..policy import load_policy
         row, common = job.row, self.scene.policy
-        if self._loaded != row.precision:
+        path = path_of(row, self.scene.checkpoint, self.scene.quantized)
+        if self._loaded != (path, row.precision):
             begun = self.scene.fingerprint
-            if begun and fingerprint(self.scene.checkpoint) != begun:
-                raise ConfigError(f'{self.scene.checkpoint} has changed since the evaluation '
-                                  'began: evaluate a copy of what is still being trained')
-            self._policy = load_policy(self.scene.checkpoint, common, precision=row.precision)
+            if begun and fingerprint(*self.scene.files) != begun:
+                raise ConfigError(f'{" or ".join(self.scene.files)} has changed since the '
+                                  'evaluation began: evaluate a copy of what is still being '
+                                  'trained')
+            self._policy = load_policy(path, common, precision=row.precision)
             self._policy.warm_up()
-            self._loaded = row.precision
+            self._loaded = path, row.precision
         self._policy.selection = row.selection(common, job.seed)
-        return self._policy
+        noise = row.facts.noise
+        return NoisyPolicy(self._policy, noise, job.seed) if noise else self._policy
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate.checkpoint_files import digest
-from sqap_vla_ros.evaluate.seeds import FIRST_TRAINING_SEED
+from sqap_vla_ros.evaluate.seeds import TRAINING_SEEDS
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.support.files import (
     check_directory, make_directory, saving_to, write_whole)
@@ -59,9 +59,11 @@ class CollectConfig:
                      'max_steps'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'{name} must be at least 1, found {getattr(self, name)}')
-        if self.seed < FIRST_TRAINING_SEED:
-            raise ConfigError(f'seeds below {FIRST_TRAINING_SEED} are kept for evaluation: '
-                              f'use a larger seed than {self.seed}')
+        last = self.seed + self.episodes - 1
+        if self.seed not in TRAINING_SEEDS or last not in TRAINING_SEEDS:
+            raise ConfigError(f'seeds {self.seed} to {last} are not all of those for training, '
+                              f'{TRAINING_SEEDS[0]} to {TRAINING_SEEDS[-1]}: others are kept for '
+                              'evaluation')
         if not 0 <= self.expert_share <= 1:
             raise ConfigError(f'expert_share must be from 0 to 1, found {self.expert_share}')
 

@@ -164,15 +164,6 @@ def test_two_evaluations_are_not_written_into_one_file(checkpoint, stand_in, tmp
     assert [path.name for path in tmp_path.iterdir()] == ['o.json']
 
 
-def test_an_interrupted_run_of_other_options_is_not_gone_on_with(tmp_path):
-    path = tmp_path / 'part.jsonl'
-    Progress(path, {'keep': [154], 'seed': 0}).add(Job(Row('fp'), 3), result(3))
-    again = Progress(path, {'keep': [154], 'seed': 0})
-    assert again.finished == {('fp', 'none', 3): result(3)}
-    with pytest.raises(ConfigError, match=r'keep was \[154\] and is \[102\]'):
-        Progress(path, {'keep': [102], 'seed': 0})
-
-
 def test_a_full_disk_is_named_and_loses_no_episode(tmp_path):
     path = tmp_path / 'part.jsonl'
     progress = Progress(path, {})
