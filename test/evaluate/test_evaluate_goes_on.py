@@ -56,6 +56,7 @@ def ran(monkeypatch):
     jobs = []
 
     def run_episodes(missing, scene, processes):
+        assert scene.fingerprint == fingerprint(*scene.files)
         for job in missing:
             jobs.append(job)
             yield job, result(job.seed)
@@ -131,6 +132,8 @@ def test_an_interrupted_run_of_other_options_is_not_gone_on_with(tmp_path):
         Progress(path, {'ties': 'spread', 'seed': 0})
     path.unlink()
     Progress(path, {'auto': 'w4a8'}).add(Job(Row('auto', auto='w4a8'), 3), result(3))
+    assert Progress(path, {}).finished  # without a row of it
+    Progress(path, {'auto': 'w4a8'}).add(Job(Row('auto', auto='w4a8'), 4), result(4))
     with pytest.raises(ConfigError, match="auto was 'w4a8' and is 'fp'"):
         Progress(path, {'auto': 'fp'})
 
@@ -191,7 +194,8 @@ def test_noise_is_drawn_by_the_seed_in_normalised_actions():
     found = noisy.infer(seen).actions - actions
     assert found.std(0)[:2] == pytest.approx([0.002, 0.0005], rel=0.1) and not found[:, 2].any()
     assert np.array_equal(NoisyPolicy(policy, NOISE, 3).infer(seen).actions - actions, found)
-    assert not np.array_equal(noisy.infer(seen).actions - actions, found)
+    for other in (noisy, NoisyPolicy(policy, NOISE, 4)):
+        assert not np.array_equal(other.infer(seen).actions - actions, found)
     assert noisy.resets == 7
 
 
