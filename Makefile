@@ -1,5 +1,5 @@
 # make demo [ARGS="--episodes 10 --precision w4a4"]   the simulated arm, driven through ROS 2
-# make test [ARGS="test/tokens"] [WORKERS=3]           all tests, by so many processes
+# make test [ARGS="test/tokens"] [WORKERS=4]           all tests, by so many processes
 # make shell [ARGS='-c "COMMAND"']                     a shell with sqap-vla and the nodes on PATH
 # make docs [ARGS=--check]                             the generated parts of docs/
 # Each does all of its set-up first; what is done already is not done again.
@@ -9,8 +9,8 @@
 
 PYTHON ?= python3
 ROS_DISTRO ?= jazzy
-# one more than the cores of a small machine: tests of nodes wait for messages
-WORKERS ?= 3
+# twice the cores of a small machine: tests of nodes wait for messages, and of processes for them
+WORKERS ?= 4
 ARGS ?=
 SET_UP = $(PYTHON) scripts/set_up --ros-distro $(ROS_DISTRO)
 IN_ROS = python -m sqap_vla_ros.support.ros_environment

@@ -184,7 +184,8 @@ def test_a_folder_goes_on_with_the_same_options_only(tmp_path):
     ({'scene': SceneOptions(instructions=('put the bowl on the stoev',))},
      "did you mean 'put the bowl on the stove'"),
     ({'scene': SceneOptions(placement_m=2.0)}, 'placement_m is 2.0'),
-    ({'episodes': 80_000, 'input_size': 10**5}, 'No space left on device .[0-9]+ bytes are needed, [0-9]+ bytes')])
+    ({'episodes': 80_000, 'input_size': 10**5},
+     'No space left on device .[0-9]+ bytes are needed, [0-9]+ bytes')])
 def test_what_cannot_be_collected_is_refused_before_anything_is_written(tmp_path, changes, told):
     pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')
     (tmp_path / 'file').touch()
