@@ -76,7 +76,8 @@ def test_rounding_to_nearest_stays_one_word_away(place, tmp_path, capsys):
 
 def test_without_room_for_full_precision_nothing_is_measured(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('sqap_vla_ros.convert.measured.available_bytes', lambda: 2**20)
-    shown = converted(place, tmp_path / 'out', capsys, '--samples', '3', '--held-out', '1')
+    shown = converted(place, tmp_path / 'out', capsys, '--samples', '4', '--held-out', '16')
+    assert '15 to round by, 5 held out' in shown  # a quarter at most
     assert 'of 1 MiB that are free 70% may be used' in shown and 'samples held out,' not in shown
 
 

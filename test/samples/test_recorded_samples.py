@@ -82,6 +82,7 @@ def test_of_many_episodes_each_gives_one(tmp_path):
     found = sampled(place, 2, '--config', str(tmp_path / 'node.yaml'), '--instruction', 'lift it',
                     checkpoint=golden_data.openvla())
     assert len(found.samples) == 2 and found.episodes == (0, 7)
+    assert found.total == 4  # of 32 images: others are not even decoded
     assert {sample.instruction for sample in found.samples} == {'lift it'}
 
 

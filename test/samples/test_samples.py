@@ -17,13 +17,19 @@ from sqap_vla_ros.samples.answers import action_errors, answers, executed_rows
 from sqap_vla_ros.samples.reading import read_samples
 from sqap_vla_ros.samples.sample import Sample, Samples
 from sqap_vla_ros.support.resources import model_directory
-from sqap_vla_ros.train.shards import load_shards
+from sqap_vla_ros.train.shards import load_shards, read_shard, write_shard
 from training_data import write_data
 
 
 @pytest.fixture(scope='module')
 def shards(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp('shards'))
+    """Return a folder of shards whose points lie apart."""
+    folder = write_data(tmp_path_factory.mktemp('shards'))
+    for path in folder.glob('*.npz'):
+        arrays = read_shard(path)
+        arrays['points_px'] += np.arange(3, dtype=np.float32)[:, None]
+        write_shard(path, arrays)
+    return folder
 
 
 @pytest.fixture(scope='module')
