@@ -111,7 +111,7 @@ def _held_out(samples, episodes, count: int) -> np.ndarray:
         return np.zeros(len(samples), bool)
     if len(episodes) < 2:
         return np.arange(len(samples)) >= len(samples) - count
-    number = min(max(1, round(count / len(samples) * len(episodes))), len(episodes) - 1)
+    number = max(1, round(count / len(samples) * len(episodes)))  # half of them at most
     places = (np.arange(number) + 0.5) * len(episodes) / number
     return np.isin(of, np.asarray(episodes)[places.astype(int)])
 

@@ -71,7 +71,8 @@ def test_the_wheel_holds_the_code_and_what_lies_beside_it(built):
     beside = {share + name for name in {'package.xml', 'LICENSE', *files_below(*TREES)}}
     assert (beside | files_below('sqap_vla_ros')) - built.names == set()
     for name in ('sqap_vla_ros/sim/panda.urdf', 'sqap_vla_ros/kernels/native/level.cpp',
-                 share + 'models/libero_goal/model.safetensors', share + 'config/fastdds.xml'):
+                 share + 'models/libero_goal/model.safetensors',
+                 share + 'models/libero_goal_w4/model.safetensors', share + 'config/fastdds.xml'):
         assert name in built.names
     assert not [name for name in built.names if '__pycache__' in name or name.startswith('test')]
 
