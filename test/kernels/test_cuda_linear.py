@@ -40,7 +40,7 @@ def test_layers_equal_the_reference(spec, rows):
     close = torch.isclose(found, expected, rtol=1e-4, atol=1e-2).all(dim=1)
     assert close.float().mean() > 0.9
     assert (found - expected).norm() < 0.01 * expected.norm()
-    assert torch.allclose(kernel(x, residual), found + residual, atol=1e-4)
+    assert torch.allclose(kernel(x, residual=residual), found + residual, atol=1e-4)
     assert kernel.weight.numel() <= (spec.in_features + 127) * spec.out_features // (
         8 // spec.weight_bits)
 

@@ -30,7 +30,7 @@ def test_a_zero_row_gives_bias_and_residual(spec, rows):
     kernel, residual = TritonKernel(spec, weight, scale, bias), torch.randn(rows, 40)
     y = kernel(x)
     assert y.isfinite().all() and torch.equal(y[zero], bias.expand(2, -1))
-    assert torch.allclose(kernel(x, residual)[zero], bias + residual[zero], atol=1e-6)
+    assert torch.allclose(kernel(x, residual=residual)[zero], bias + residual[zero], atol=1e-6)
     assert torch.equal(kernel(torch.zeros_like(x)), bias.expand(rows, -1))
 
 
