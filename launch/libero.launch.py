@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from launch.actions import Shutdown
 from launch_ros.actions import Node
-from sqap_vla_ros.demo.options import BLANK_IMAGE
+from sqap_vla_ros.demo.options import BLANK_IMAGE, bundled_for
 from sqap_vla_ros.evaluate.simulated_robot import is_wrist, parameters_of, topics_of
 from sqap_vla_ros.options import description, plain_default
 from sqap_vla_ros.ros.launching.arguments import (
@@ -30,7 +30,7 @@ SIMULATOR = {'task': 'instruction', **{name: name for name in (
     'episodes', 'seed', 'max_steps', 'control', 'lockstep', 'faults', 'command_kind')}}
 SETTINGS = {item.name: item for item in fields(SimSettings)}
 NODE = vla_arguments()
-DEFAULTS = {'checkpoint': 'libero_goal', 'precision': 'auto', 'keep_tokens': '154'}
+DEFAULTS = {'precision': 'auto', 'keep_tokens': '154'}
 FIXED = {'config': 'libero_sim', 'autostart': 'true'}
 
 
@@ -73,6 +73,7 @@ def limits_of(kind, given):
 
 def start(context, given):
     """Return the node, with image checks off where a blank image is shown, and the simulator."""
+    given = {**given, 'checkpoint': given['checkpoint'] or bundled_for(given['precision'])}
     cameras = tuple(given['cameras'].replace(',', ' ').split())
     topics = topics_of(cameras)
     simulator = settings(given, cameras)

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              'judged, or tokens kept at random')
     add('--out', type=Path, default=default.out, metavar='DIR', help='directory for results')
     add('--checkpoint', default=default.checkpoint, metavar='NAME_OR_DIR',
-        help='a bundled model or a checkpoint directory')
+        help='a bundled model or a checkpoint directory; default: libero_goal_w4, whose weights '
+        'GPTQ rounded to 4 bits, or libero_goal for a precision of other weights')
     add('--max-steps', type=int, default=default.max_steps, metavar='N',
         help='control steps (20 a second) after which an episode has failed, from 1 to 100000')
     add('--no-video', dest='video', action='store_false', help='write no video and no overview')

@@ -8,7 +8,7 @@ import shutil
 import sys
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.numerics.precision import AUTO
+from sqap_vla_ros.numerics.precision import AUTO, same_weights
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.support.resources import config_file, named_checkpoint
 from sqap_vla_ros.support.validation import nearest
@@ -35,7 +35,7 @@ class DemoOptions:
     real_time: bool = False
     control: str = 'none'
     out: Path = Path('out/demo')
-    checkpoint: str = 'libero_goal'
+    checkpoint: str = ''
     max_steps: int = 300
     video: bool = True
     video_episodes: int = 6
@@ -64,7 +64,17 @@ class DemoOptions:
     @property
     def checkpoint_directory(self) -> Path:
         """Return the checkpoint's directory; raises CheckpointError for an unknown name."""
-        return named_checkpoint(self.checkpoint).resolve()
+        return named_checkpoint(self.checkpoint or bundled_for(self.precision)).resolve()
+
+
+def bundled_for(precision: str) -> str:
+    """
+    Return the name of the bundled policy that has the best weights for a precision.
+
+    Weights of 4 bits are those that GPTQ rounded; others are made of full precision.
+    """
+    is_converted = precision == AUTO or precision in same_weights('w4a8')
+    return 'libero_goal_w4' if is_converted else 'libero_goal'
 
 
 def check_against_checkpoint(options: DemoOptions, config) -> None:

@@ -1,7 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What the demo found: summary.json and the same as text. Pure functions of the records."""
-from pathlib import Path
 import time
 
 import numpy as np
@@ -47,7 +46,7 @@ def summarize(records: Records, options: DemoOptions, total_tokens: int) -> dict
         'kept_by_reason': _kept_by_reason(_by_camera(records)),
         'seed': options.seed,
         'control': options.control,
-        'checkpoint': Path(options.checkpoint).name,
+        'checkpoint': options.checkpoint_directory.name,
         'max_steps': options.max_steps,
         'chunks': len(records.chunks),
         'latency_ms': latency,

@@ -76,6 +76,16 @@ def test_a_bad_option_is_named(values, word):
         DemoOptions(**values)
 
 
+@pytest.mark.parametrize(('precision', 'name'), [
+    ('auto', 'libero_goal_w4'), ('w4a4', 'libero_goal_w4'), ('w4a4t8', 'libero_goal_w4'),
+    ('w4a8', 'libero_goal_w4'), ('fp', 'libero_goal'), ('w8a8', 'libero_goal'),
+    ('w4a16', 'libero_goal')])
+def test_the_bundled_weights_are_those_that_serve_the_precision(precision, name):
+    assert DemoOptions(precision=precision).checkpoint_directory.name == name
+    other = share_directory() / 'models/libero_goal'
+    assert DemoOptions(precision=precision, checkpoint=str(other)).checkpoint_directory == other
+
+
 def test_what_auto_stands_for_is_settled_before_the_processes_start(
         monkeypatch, tmp_path, capsys):
     pytest.importorskip('libero', reason='needs the LIBERO benchmark: pip install .[sim]')

@@ -227,6 +227,17 @@ def test_the_demo_tells_both_nodes_what_they_share(load):
         False, False, True)
 
 
+@pytest.mark.parametrize('given, checkpoint, precision', [
+    ({}, 'libero_goal_w4', 'auto'), ({'precision': 'w4a4'}, 'libero_goal_w4', 'w4a4'),
+    ({'precision': 'fp'}, 'libero_goal', 'fp'),
+    ({'precision': 'w4a8', 'checkpoint': 'libero_goal'}, 'libero_goal', 'w4a8')])
+def test_the_demo_takes_the_bundled_weights_that_serve_the_precision(
+        load, given, checkpoint, precision):
+    made = nodes(started(load('libero.launch.py'), **{'checkpoint': '', **given}))
+    overrides = made['vla_node']['parameters'][-1]
+    assert (overrides['checkpoint'], overrides['precision']) == (checkpoint, precision)
+
+
 def test_a_checkpoint_of_two_cameras_is_shown_the_hands_too(load):
     made = nodes(started(load('libero.launch.py'), cameras='full,wrist', command_kind='delta'))
     simulator, = made['libero_sim_node']['parameters']
