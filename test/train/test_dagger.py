@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import CheckpointError, ConfigError
+from sqap_vla_ros.evaluate.rollouts import run_episode
+from sqap_vla_ros.geometry.image_transform import ImageTransform
+from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.expert import Expert
 from sqap_vla_ros.sim.options import INSTRUCTIONS, SceneOptions
 from sqap_vla_ros.sim.units import GOAL_OFFSETS, SPEEDS
@@ -193,6 +196,18 @@ def test_an_episode_that_fails_is_kept_with_plans_and_who_acted(config, tmp_path
     write_shard(tmp_path / 'a.npz', arrays)
     data = load_shards(tmp_path)
     np.testing.assert_array_equal(data.chunks(np.arange(4)), arrays['chunks'])
+
+
+def test_a_policy_without_an_expert_beside_it_drives_as_in_evaluation(config):
+    env, policy = libero_env(), load_policy(config.policy)
+    run_episode(env, policy, 10_028, PLATE, max_steps=10)
+    wanted = env.data.qpos.copy()
+    env.reset(10_028, PLATE)
+    turns = Turns(env, policy, CalmNoise(), np.random.default_rng(0), 0.0)
+    record = record_episode(env, Expert(env), turns, replace(config, max_steps=10),
+                            ImageTransform((64, 64)))
+    assert record['acted'] == [POLICY] * 10 and len(record['chunks']) == 2
+    np.testing.assert_array_equal(env.data.qpos, wanted)
 
 
 def test_an_episode_ends_where_the_expert_could_do_nothing(config):
