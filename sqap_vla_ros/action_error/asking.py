@@ -12,6 +12,7 @@ import numpy as np
 
 from .seen_once import Remembered, seen_once
 from ..errors import ConfigError, ObservationError
+from ..evaluate.noise import NoisyPolicy
 from ..evaluate.plan import BASELINE, Row
 from ..evaluate.rollouts import controlled
 from ..observation import Observation, TokenSelection
@@ -74,7 +75,7 @@ class Asked:
         for (source, precision), rows in groups.items():
             loaded = load_policy(source, self.policy, precision=precision, keep=None)
             for row in rows:
-                policy = loaded.twin(row.selection(self.policy))
+                policy = self._policy(loaded, row)
                 known = None if row.variant == AGAIN else self.known(source)
                 yield answered(row, policy, observations, known, advance)
                 if row in _repeated(self.rows):
@@ -89,6 +90,11 @@ class Asked:
     def known(self, source: Path) -> Remembered | None:
         """Return what is remembered of a checkpoint's encoder; None where rows differ in it."""
         return None if self.policy.int8 else self.remembered.setdefault(source, Remembered())
+
+    def _policy(self, loaded, row: Row):
+        policy = loaded.twin(row.selection(self.policy))
+        noise = row.facts.noise
+        return NoisyPolicy(policy, noise, self.policy.seed) if noise else policy
 
     @property
     def asked(self) -> int:

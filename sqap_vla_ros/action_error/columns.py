@@ -70,13 +70,6 @@ def columns_of(config: CheckpointConfig, statistics: dict) -> Columns:
                    config.ensemble or space.execute_steps or 1, _gripper(space))
 
 
-def noisy(columns: Columns, actions: np.ndarray, deviation: float, seed: int = 0) -> np.ndarray:
-    """Return actions [n, T, A] with noise of this standard deviation, normalised."""
-    scale = np.divide(deviation, columns.normalised, out=np.zeros_like(columns.normalised),
-                      where=columns.normalised > 0)
-    return actions + scale * np.random.default_rng(seed).standard_normal(np.shape(actions))
-
-
 def _normalised(statistics: dict) -> np.ndarray:
     """Return the factors [A]; of a column whose bounds are one value nothing is left."""
     span = 0.5 * np.asarray(statistics['high'] - statistics['low']

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from .asking import Answers, Asked, FULL, REPEAT
-from .columns import Columns, columns_of, Differences, differences, noisy
+from .columns import Columns, columns_of, Differences, differences
 from .doubts import answers_doubts, doubts
 from .options import ErrorOptions, SHARES
 from .prediction import Prediction, shipped_fit
@@ -22,11 +21,11 @@ from .resampling import Resampling
 from .summary import summarize
 from ..errors import ConfigError
 from ..evaluate.checkpoint_files import digest
+from ..evaluate.converted import open_converted
 from ..evaluate.evaluation import auto_of, check_keep
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
-from ..loading.network import check_precision
 from ..options import PolicyOptions
 from ..policy import with_options
 from ..samples.doubts import check_samples
@@ -90,7 +89,7 @@ def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     check_samples(samples, source)
     resampling = Resampling([sample.episode for sample in samples.samples], options.policy.seed)
     answers = _asked(asked, samples, config)
-    found = _compared(answers, asked.rows, columns, options.policy.seed)
+    found = _compared(answers, asked.rows, columns)
     told = [*doubts(samples, source, resampling,
                     any(row.method == 'sqap' for row in asked.rows)),
             *answers_doubts(samples, columns, answers, found)]
@@ -108,8 +107,7 @@ def _without_ensemble(policy: PolicyOptions, config, columns: Columns) -> Policy
     return replace(policy, ensemble=0, execute_steps=columns.rows)
 
 
-def _compared(answers: dict[Row, Answers], rows, columns: Columns,
-              seed: int) -> dict[Row, Differences]:
+def _compared(answers: dict[Row, Answers], rows, columns: Columns) -> dict[Row, Differences]:
     """
     Return each row from full precision, and what was asked twice from the first time.
 
@@ -117,13 +115,17 @@ def _compared(answers: dict[Row, Answers], rows, columns: Columns,
     """
     controls = [row for row in answers if row.control != 'none']
     return {row: differences(
-        columns, noisy(columns, answers[row].actions, row.facts.noise, seed),
+        columns, answers[row].actions,
         answers[replace(row, control='none') if row.control == REPEAT else FULL].actions)
         for row in (*rows, *controls)}
 
 
 def original(options: ErrorOptions) -> Source:
-    """Return the checkpoint, with what the caller chose; raise ConfigError for a converted one."""
+    """
+    Return the checkpoint, with what the caller chose.
+
+    Raises ConfigError for a converted one, and for a --quantized that was not made of it.
+    """
     with Progress('reading the checkpoint'):
         source = open_checkpoint(options.checkpoint, options.policy.tokenizer).with_key(
             options.policy.unnorm_key)
@@ -132,6 +134,8 @@ def original(options: ErrorOptions) -> Source:
                 f'{options.checkpoint} is converted ({stored.get("precision")}): it holds no full '
                 'precision to compare with. Name the original as CHECKPOINT, and this one as '
                 f'--quantized {options.checkpoint}')
+        if options.quantized:
+            open_converted(str(options.quantized), source)
         return replace(source, config=with_options(source.config, options.policy))
 
 
@@ -143,31 +147,7 @@ def planned(options: ErrorOptions, source: Source) -> tuple[Row, ...]:
                      auto_of(options.variants, config, options.policy))
     if any(row.method for row in rows):
         check_keep(keep, total)
-    converted = converted_of(source, options.quantized, options.policy)
-    for row in rows:
-        if converted is not None and row.takes_converted:
-            stored = converted.config.quantization['precision']
-            check_precision(converted, True, stored, row.precision)
     return tuple(row for row in rows if row != FULL)
-
-
-def converted_of(source: Source, path: Path | None, policy: PolicyOptions) -> Source | None:
-    """Return the converted checkpoint; raise ConfigError unless it can be one of the original."""
-    if path is None:
-        return None
-    found = open_checkpoint(path, policy.tokenizer)
-    if not found.config.quantization:
-        raise ConfigError(f'--quantized {path} is not converted: make one of {source.path} with '
-                          f'`sqap-vla convert {source.path} {path}`')
-    key = source.config.unnorm_key
-    same = (found.config.model.llm.hidden_size == source.config.model.llm.hidden_size
-            and found.config.model.num_visual == source.config.model.num_visual
-            and found.norm_stats.get(key) == source.norm_stats.get(key))
-    if not same:
-        raise ConfigError(
-            f'--quantized {path} was made of {found.config.conversion.get("name", "another")!r}, '
-            f'which has other sizes or statistics than {source.path}: convert that one')
-    return found
 
 
 def _asked(asked: Asked, samples: Samples, config) -> dict[Row, Answers]:

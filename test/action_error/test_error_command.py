@@ -133,9 +133,9 @@ def test_the_report_is_whole_in_a_browser_and_fits_a_phone(out, tmp_path):
     (['--variants', 'w4a5'], 'w4a5'), (['--variants', ''], 'empty'),
     (['--keep', '65'], '1..64'), (['--keep', 'many'], 'whole numbers'),
     (['--frames', '0'], 'at least 1'), (['--calibrate', '4'], 'both or neither'),
-    (['--quantized', 'ORIGINAL'], 'not converted'), (['--samples', 'EMPTY'], 'holds neither'),
-    (['--out', 'HERE'], 'exists and holds'), (['--calibrate', '0', '--calibration', 'x'],
-                                              'at least 1')])
+    (['--quantized', 'ORIGINAL'], 'no quantized weights'),
+    (['--samples', 'EMPTY'], 'holds neither'), (['--out', 'HERE'], 'exists and holds'),
+    (['--calibrate', '0', '--calibration', 'x'], 'at least 1')])
 def test_bad_input_is_one_line_before_anything_is_asked(tiny, tmp_path, capsys, changed, message):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'here').mkdir()
