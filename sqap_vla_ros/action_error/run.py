@@ -144,7 +144,7 @@ def planned(options: ErrorOptions, source: Source) -> tuple[Row, ...]:
     config, total = source.config, source.config.model.num_visual
     keep = options.keep or tuple(round(share * total) for share in SHARES)
     rows = plan_rows(options.variants, keep, ('none',), (),
-                     auto_of(options.variants, config, options.policy))
+                     auto_of(options.variants, config, options.policy, options.quantized))
     if any(row.method for row in rows):
         check_keep(keep, total)
     return tuple(row for row in rows if row != FULL)

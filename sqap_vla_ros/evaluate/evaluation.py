@@ -140,7 +140,7 @@ def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
             options.scene, instructions=_instructions(options.scene, config.instructions)))
     check_keep(options.keep, config.model.num_visual)
     rows = plan_rows(options.variants, options.keep, options.controls, options.control_variants,
-                     auto_of(options.variants, config, options.policy))
+                     auto_of(options.variants, config, options.policy, options.quantized))
     check_rows(source, rows, options.quantized)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
@@ -189,14 +189,19 @@ def check_rows(source, rows, quantized: str | None = None) -> None:
                               'converted already: name the original checkpoint')
 
 
-def auto_of(variants, config, policy: PolicyOptions) -> str:
-    """Return what auto stands for and print why; '' where none of the variants names it."""
+def auto_of(variants, config, policy: PolicyOptions, quantized=None) -> str:
+    """
+    Return what auto stands for and print why; '' where none of the variants names it.
+
+    quantized: directory that the weights of 4 bits are taken from, None or '' for none.
+    """
+    from ..formats import open_checkpoint
     from ..inference.device import find_device
     from ..loading.machines import auto_precision
     if not names_auto(variants):
         return ''
-    choice = auto_precision(
-        config.model, config.quantization, find_device(policy.device), policy.int8)
+    record = (open_checkpoint(quantized).config if quantized else config).quantization
+    choice = auto_precision(config.model, record, find_device(policy.device), policy.int8)
     print(f'precision {choice}', flush=True)
     return choice.precision
 

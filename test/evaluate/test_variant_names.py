@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.evaluate.evaluation import check_rows
+from sqap_vla_ros.evaluate.evaluation import auto_of, check_rows
 from sqap_vla_ros.evaluate.plan import plan_rows, Row, VARIANTS
+from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.options import PolicyOptions
+from sqap_vla_ros.support.resources import model_directory
 
 
 @pytest.mark.parametrize(('name', 'precision', 'method', 'dropped', 'is_nearest'), [
@@ -38,6 +40,17 @@ def test_noise_is_in_a_variant_of_its_own_and_auto_has_to_be_settled():
     assert all(f'{name}-prune' in VARIANTS for name in PRECISIONS[1:])
     with pytest.raises(ConfigError, match='what auto stands for is not asked here'):
         plan_rows(['fp', 'auto-prune'], [40], ['none'], [])
+
+
+def test_auto_is_chosen_of_the_weights_that_will_serve(capsys):
+    own, converted = (open_checkpoint(model_directory(name)) for name in (
+        'libero_goal', 'libero_goal_w4'))
+    assert auto_of(['fp', 'sqap'], own.config, PolicyOptions()) == ''
+    assert capsys.readouterr().out == ''
+    assert auto_of(['fp', 'auto-prune'], own.config, PolicyOptions(), converted.path) == 'w4a8'
+    assert 'and GPTQ rounded them\n' in capsys.readouterr().out
+    auto_of(['auto'], own.config, PolicyOptions())
+    assert 'GPTQ' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(('variant', 'stored', 'message'), [
