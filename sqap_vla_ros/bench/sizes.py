@@ -108,16 +108,20 @@ def sequence_length(config: VLAConfig) -> int:
     return 1 + config.num_visual + (config.state_dim > 0) + config.text_length + queries
 
 
-def operations(config: VLAConfig, all_rows: bool = False) -> dict[str, int]:
+def operations(config: VLAConfig, all_rows: bool = False,
+               keep: int | None = None) -> dict[str, int]:
     """
-    Return floating-point operations of one image: vision, and backbone for all tokens.
+    Return floating-point operations of one image: vision and backbone.
 
-    all_rows: of the last block, too, of which only the head's rows are computed.
+    all_rows: of the last block, too, of which only the head's rows are computed.  keep: visual
+    tokens from prune_layer on, None for all.
     """
-    length = sequence_length(config)
-    read = length if all_rows else len(config.head_rows(length))
+    length, llm = sequence_length(config), config.llm
+    kept = length - (0 if keep is None else config.num_visual - keep)
+    lengths = [length if index < config.prune_layer else kept for index in range(llm.num_layers)]
+    rows = lengths[:-1] + [lengths[-1] if all_rows else len(config.head_rows(lengths[-1]))]
     return {'vision': config.images * _vision_operations(config.vision),
-            'backbone': _backbone_operations(config.llm, length, read)}
+            'backbone': sum(_block_operations(llm, *pair) for pair in zip(lengths, rows))}
 
 
 def _vision_operations(config: ViTConfig | FusedViTConfig) -> int:
@@ -135,13 +139,18 @@ def _vision_operations(config: ViTConfig | FusedViTConfig) -> int:
     return 2 * (stem + config.depth * block)
 
 
-def _backbone_operations(llm: LlamaConfig, length: int, read: int) -> int:
-    """Return the operations of all blocks, the last of which computes `read` rows."""
+def _block_operations(llm: LlamaConfig, length: int, rows: int) -> int:
+    """Return the operations of a block that has keys of `length` tokens and computes `rows`."""
     width, kv_width = llm.hidden_size, llm.num_kv_heads * llm.head_dim
     weights = 2 * width * width + 3 * width * llm.intermediate_size  # of q, o and the MLP
-    rows = (llm.num_layers - 1) * length + read
-    keys_and_values = llm.num_layers * length * 2 * width * kv_width
-    return 2 * (keys_and_values + rows * (weights + 2 * length * width))
+    return 2 * (length * 2 * width * kv_width + rows * (weights + 2 * length * width))
+
+
+def pruned_share(config: VLAConfig, all_rows: bool = False) -> float:
+    """Return what is left of the backbone's operations with the usual number of tokens."""
+    pruned, whole = (operations(config, all_rows, keep)['backbone']
+                     for keep in (usual_keep(config), None))
+    return pruned / whole
 
 
 def usual_keep(config: VLAConfig) -> int:

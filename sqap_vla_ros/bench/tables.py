@@ -8,7 +8,7 @@ import io
 import os
 import time
 
-from .sizes import operations, parameters, sequence_length
+from .sizes import operations, parameters, pruned_share, sequence_length
 from .timing import paired_ratio, ROWS
 from ..kernels import native_reason
 from ..kernels.native import instruction_set
@@ -17,6 +17,7 @@ from ..support.machine import machine, versions
 from ..support.timing import percentiles
 
 GOALS = {'backbone': 2.56, 'total': 1.93}
+_NAME = 28  # characters of a side's name
 ALL_ROWS = ', all rows'  # behind the name of a side whose last block computes them
 
 
@@ -35,6 +36,8 @@ def describe(config: VLAConfig, vision: str) -> dict:
         'visual_tokens': config.num_visual, 'images': config.images,
         'prune_layer': config.prune_layer,
         'head': config.head.kind, 'backbone_gflop': count['backbone'] / 1e9,
+        'backbone_gflop_all_rows': operations(config, all_rows=True)['backbone'] / 1e9,
+        'pruned_share': pruned_share(config), 'pruned_share_all_rows': pruned_share(config, True),
         'vision_share': count['vision'] / count['backbone'], 'vision_precision': vision}
 
 
@@ -65,9 +68,13 @@ def table(name: str, facts: dict, result: dict) -> str:
         f'{facts["layers"]} layers, {facts["tokens"]} tokens with {facts["visual_tokens"]} '
         f'visual, head {facts["head"]}; vision {100 * facts["vision_share"]:.0f} % of the '
         f'backbone\'s operations, in {facts["vision_precision"]}; {result["rounds"]} rounds',
-        f'{"p50/p95 in ms":16}' + ''.join(f'{row:>16}' for row in ROWS)]
+        f'backbone: {facts["backbone_gflop"]:.3g} GFLOP, {facts["backbone_gflop_all_rows"]:.3g} if '
+        'its last block computed all rows; pruned as usual '
+        f'{100 * facts["pruned_share"]:.0f} % of that, '
+        f'{100 * facts["pruned_share_all_rows"]:.0f} % with all rows',
+        f'{"p50/p95 in ms":{_NAME}}' + ''.join(f'{row:>16}' for row in ROWS)]
     for side, rows in result['ms'].items():
-        lines.append(f'{side:16}' + ''.join(
+        lines.append(f'{side:{_NAME}}' + ''.join(
             f'{rows[row]["p50"]:>9.2f}/{rows[row]["p95"]:<6.2f}' for row in ROWS))
     for side, ratios in result['ratio'].items():
         lines.append(_ratios(side, ratios, result['faster_than']))
@@ -77,7 +84,7 @@ def table(name: str, facts: dict, result: dict) -> str:
 
 
 def _ratios(side: str, ratios: dict, faster_than: str) -> str:
-    return f'{side:16}' + ', '.join(
+    return f'{side:{_NAME}}' + ', '.join(
         f'{row} {r["ratio"]:.2f}x ({r["low"]:.2f}-{r["high"]:.2f})'
         for row, r in ratios.items()) + f' of {faster_than}'
 

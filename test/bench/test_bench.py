@@ -76,6 +76,13 @@ def test_operations_are_those_that_torch_counts():
             counted[part] = counter.get_total_flops()
         with FlopCounterMode(display=False) as counter:
             model.llm.run(*inputs['backbone'][1:], 0, 4, read=config.head_rows(length))
+        with FlopCounterMode(display=False) as pruned:
+            model.llm.run(*inputs['backbone'][1:], 0, 2)
+            few = torch.empty(1, length - 102, config.llm.hidden_size)
+            model.llm.run(few, torch.arange(length - 102), 2, 4,
+                          read=config.head_rows(length - 102))
+    assert pruned.get_total_flops() == sizes.operations(config, keep=154)['backbone']
+    assert sizes.pruned_share(config) == pruned.get_total_flops() / counter.get_total_flops()
     assert counted == sizes.operations(config, all_rows=True)
     assert counter.get_total_flops() == sizes.operations(config)['backbone']
 
