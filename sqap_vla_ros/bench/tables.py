@@ -68,7 +68,8 @@ def table(name: str, facts: dict, result: dict) -> str:
         f'{facts["layers"]} layers, {facts["tokens"]} tokens with {facts["visual_tokens"]} '
         f'visual, head {facts["head"]}; vision {100 * facts["vision_share"]:.0f} % of the '
         f'backbone\'s operations, in {facts["vision_precision"]}; {result["rounds"]} rounds',
-        f'backbone: {facts["backbone_gflop"]:.3g} GFLOP, {facts["backbone_gflop_all_rows"]:.3g} if '
+        f'backbone: {facts["backbone_gflop"]:.3g} GFLOP, '
+        f'{facts["backbone_gflop_all_rows"]:.3g} if '
         'its last block computed all rows; pruned as usual '
         f'{100 * facts["pruned_share"]:.0f} % of that, '
         f'{100 * facts["pruned_share_all_rows"]:.0f} % with all rows',
