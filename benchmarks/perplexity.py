@@ -8,10 +8,12 @@ What each precision costs a real language model, with and without rotations.
 
 SmolLM2-135M in our decoder, on a fixed text in windows of 512 tokens.  Rows that the result file
 holds already are not computed again, and keep the machine and versions (`origin`) that computed
-them: delete it to start over.
+them: delete it to start over.  `first N` of w4a4t8: the N tokens at the beginning of each window
+have activations of 8 bits, as the tokens that are not visual have in a policy; all others 4.
 """
 import argparse
 import copy
+from dataclasses import dataclass
 from importlib.metadata import version
 import json
 from pathlib import Path
@@ -33,24 +35,39 @@ RESULTS = HERE / 'results' / 'perplexity.json'
 LENGTH, COUNT, CALIBRATION = 512, 6, 4
 MIXED = {'o_proj': 'w8a8', 'down_proj': 'w8a8'}
 REFERENCE = 'fp, no rotation'
+BY_KIND = 'w4a4t8'
+FIRST = (1, 41)  # tokens: the sink of attention alone, and the share of text in a policy
 
 
-def rows() -> dict[str, tuple[QuantScheme, bool]]:
-    """Return label to scheme and whether GPTQ rounds the weights."""
+@dataclass(frozen=True)
+class Row:
+    """A scheme, whether GPTQ rounds the weights, and CausalLM.first_tokens."""
+
+    scheme: QuantScheme
+    gptq: bool = False
+    first_tokens: int | None = None
+
+
+def rows() -> dict[str, Row]:
+    """Return the rows of the table by label."""
     table = {}
 
-    def add(precision, note='', gptq=False, both=True, **options):
+    def add(precision, note='', gptq=False, both=True, first=None, **options):
         for rotate in (False, True) if both else (True,):
             label = f'{precision}{note}, {"Hadamard" if rotate else "no rotation"}'
-            table[label] = QuantScheme(precision, rotate=rotate, **options), gptq
+            table[label] = Row(QuantScheme(precision, rotate=rotate, **options), gptq, first)
 
     for precision in PRECISIONS:
-        add(precision)
+        if precision != BY_KIND:
+            add(precision)
     for precision in ('fp', 'w4a4'):
         for bits in (8, 4):
             add(precision, f' qk{bits}', qk_bits=bits)
     for precision in ('w4a16', 'w4a8', 'w4a4'):
         add(precision, ' GPTQ', gptq=True)
+    for first in FIRST:
+        add(BY_KIND, f' first {first}', both=False, first=first)
+        add(BY_KIND, f' first {first} GPTQ', gptq=True, both=False, first=first)
     add('w4a4', ' o/down w8a8', overrides=MIXED)
     add('w4a4', ' o/down w8a8 GPTQ', overrides=MIXED, gptq=True, both=False)
     add('w4a16', ' per channel', group_size=0)
@@ -60,13 +77,13 @@ def rows() -> dict[str, tuple[QuantScheme, bool]]:
     return table
 
 
-def measure(model, scheme: QuantScheme, calibration, ids) -> dict:
-    """Quantize a copy of the model and return its row of the table."""
+def measure(model, wanted: Row, calibration, ids) -> dict:
+    """Quantize a copy of the model and return what is found of it."""
     model = copy.deepcopy(model)
+    model.first_tokens = wanted.first_tokens
     start = time.perf_counter()
-    if calibration is not None:
-        calibration = [model.embed(window) for window in calibration]
-    quantize_model(model, scheme, calibration, stream=model.stream())
+    inputs = [model.embed(window) for window in calibration] if wanted.gptq else None
+    quantize_model(model, wanted.scheme, inputs, stream=model.stream())
     prepare_kernels(model, rows=LENGTH)
     converted = time.perf_counter()
     losses = negative_log_likelihoods(model, ids)
@@ -139,12 +156,12 @@ def main():
     place = place_of_origin(result)
     with Progress('reading the model and the texts'):
         plain, (ids, calibration) = from_transformers(load_model()), read_texts()
-    for label, (scheme, gptq) in rows().items():
-        wanted = label == REFERENCE or (args.only in label and time.monotonic() < stop)
-        if label in result['rows'] or not wanted:
+    for label, wanted in rows().items():
+        is_wanted = label == REFERENCE or (args.only in label and time.monotonic() < stop)
+        if label in result['rows'] or not is_wanted:
             continue
         with Progress(label):
-            row = measure(plain, scheme, calibration if gptq else None, ids)
+            row = measure(plain, wanted, calibration, ids)
         result['rows'][label] = {**row, 'origin': place}
         print(f'{label:40} {row["perplexity"]:9.3f}  ({row["convert_s"]:.0f} s to convert, '
               f'{row["evaluate_s"]:.0f} s to evaluate)', flush=True)

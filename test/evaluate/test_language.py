@@ -8,9 +8,10 @@ import pytest
 from small_models import relative
 from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.evaluate.language import (
-    from_transformers, INSTALL, load_model, missing_packages, negative_log_likelihoods, perplexity,
-    windows)
-from sqap_vla_ros.quant import quantize_model
+    CausalLM, from_transformers, INSTALL, load_model, missing_packages, negative_log_likelihoods,
+    perplexity, windows)
+from sqap_vla_ros.model.llama import LlamaConfig
+from sqap_vla_ros.quant import prepare_kernels, quantize_model
 import torch
 
 
@@ -42,6 +43,29 @@ def test_tied_embeddings_are_rotated_apart():
     assert record['rotation']['residual'] == 'orthogonal'  # 48 has no Hadamard matrix
     assert relative(rotated(ids), plain(ids)) < 1e-4
     assert not torch.allclose(rotated.lm_head.weight, rotated.llm.embed_tokens.weight)
+
+
+@torch.no_grad()
+def test_the_first_tokens_of_a_sequence_may_have_bits_of_their_own():
+    """Causal: what stands before the others is what it would be if all had its bits."""
+    torch.manual_seed(0)
+    plain = CausalLM(LlamaConfig(
+        vocab_size=50, hidden_size=64, intermediate_size=96, num_layers=2, num_heads=4,
+        num_kv_heads=2)).eval()
+    ids, found = torch.randint(0, 50, (2, 12)), {}
+    for precision, first in (('w4a4', None), ('w4a8', None), ('w4a4t8', 0), ('w4a4t8', 3),
+                             ('w4a4t8', None), ('w4a4t8', 20)):
+        model = copy.deepcopy(plain)
+        quantize_model(model, precision, stream=model.stream())
+        prepare_kernels(model, backend='reference')
+        model.first_tokens = first
+        found[precision, first] = model(ids)
+    few, many, mixed = found['w4a4', None], found['w4a8', None], found['w4a4t8', 3]
+    assert torch.equal(found['w4a4t8', 0], few)
+    assert torch.equal(found['w4a4t8', None], many) and torch.equal(found['w4a4t8', 20], many)
+    assert torch.allclose(mixed[:, :3], many[:, :3], atol=1e-5)
+    for others in (few, many):
+        assert relative(mixed[:, 3:], others[:, 3:]) > 0.01
 
 
 def test_a_model_that_knows_nothing_has_the_vocabulary_as_its_perplexity():
