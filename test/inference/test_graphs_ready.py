@@ -48,6 +48,25 @@ def test_making_ready_forgets_nothing_and_refuses_what_infer_refuses():
         policy.make_ready('', (70, 90))
 
 
+def test_each_prompt_has_bits_by_kind_for_its_own_length_in_any_order():
+    """A text cannot be longer than what it was made for: nothing is made, and none is kept."""
+    noise = golden_data.expected('cogact_case0')['noise']
+    texts = 'go', 'go up and down to the left', 'go up'
+
+    def load():
+        return golden_data.load('cogact', precision='w4a4t8', keep=30)
+
+    def act(policy, text):
+        return policy.infer(golden_data.observation(0, instruction=text), noise).actions
+    expected = {text: act(load(), text) for text in texts}
+    policy = load()
+    recorder = captured_in(policy)
+    for text in (*texts, *texts[::-1], *texts):  # run, captured, replayed
+        np.testing.assert_array_equal(act(policy, text), expected[text], err_msg=text)
+    assert recorder.captures == 2 * len(texts)
+    assert len({policy.inputs.token_ids(text).shape[1] for text in texts}) == len(texts)
+
+
 def test_a_cpu_and_a_failed_capture_have_nothing_to_make_ready(load):
     policy = load('chunk')
     policy.make_ready('put the bowl on the stove', (90, 120))
