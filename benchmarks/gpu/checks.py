@@ -24,8 +24,9 @@ from sqap_vla_ros.kernels.cuda.trial import failures
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache, Llama, RMSNorm, rotary_tables
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.numerics.hadamard import hadamard_transform
-from sqap_vla_ros.numerics.int4 import quantize_activation
+from sqap_vla_ros.numerics.int4 import activation_scale
 from sqap_vla_ros.numerics.powers_of_two import largest_power_of_two
+from sqap_vla_ros.numerics.visual_rows import VisualRows
 from sqap_vla_ros.quant import packed_state, prepare_kernels, QuantScheme
 from sqap_vla_ros.quant.quantize import quantize_block
 from sqap_vla_ros.tokens.choice import select_tokens, SelectionConfig
@@ -41,8 +42,10 @@ _SPREAD = 1.7  # weights of a layer whose output is about as large as its input
 # the reference backend.  float32: noise of 1e-6 on its input gave 2e-6, 2e-6, 0.01 and 0.016.
 # bfloat16, against float32: 0.0075, 0.0077, 0.02 and 0.24.  The scales of one projection doubled
 # gave 0.35 (v, o) to 1.2 (gate) in fp, 0.48 to 1.2 in w4a4
-_BLOCK = {torch.float32: {'fp': 5e-5, 'w4a16': 5e-5, 'w8a8': 2e-2, 'w4a4': 4e-2},
-          torch.bfloat16: {'fp': 2e-2, 'w4a16': 2e-2, 'w8a8': 5e-2, 'w4a4': 3.5e-1}}
+_BLOCK = {torch.float32: {'fp': 5e-5, 'w4a16': 5e-5, 'w8a8': 2e-2, 'w4a4': 4e-2, 'w4a4t8': 4e-2},
+          torch.bfloat16: {'fp': 2e-2, 'w4a16': 2e-2, 'w8a8': 5e-2, 'w4a4': 3.5e-1,
+                           'w4a4t8': 3.5e-1}}
+_TEXT = 8  # tokens behind the visual ones, of a sequence that has both kinds
 
 
 def cases(plan: Plan, device: torch.device, dtype: torch.dtype) -> dict[str, Callable]:
@@ -62,7 +65,7 @@ def cases(plan: Plan, device: torch.device, dtype: torch.dtype) -> dict[str, Cal
         found[f'skinny_linear w4a16{end}'] = partial(few_floats, width, device, kind)
         found[f'rotary{end}'] = partial(rotary, config, many, device, kind)
         found[f'quantize{end}'] = partial(quantized, config, many, device, kind)
-        for precision in _BLOCK[kind] if device.type == 'cuda' else ('w4a4',):
+        for precision in _BLOCK[kind] if device.type == 'cuda' else ('w4a4', 'w4a4t8'):
             found[f'decoder block {precision}{end}'] = partial(
                 block, config, precision, many, device, kind)
         if any(model.attention == 'full' for model in plan.models.values()):
@@ -265,19 +268,29 @@ def quantized(config: VLAConfig, rows: int, device, dtype) -> Iterator[dict]:
         options.update(block=block[0], stride=block[1])
         yield row(row_error(transform_rows(given, **options), floats), rounded(dtype, 3),
                   part=name)
-        for bits in (4, 8):
-            yield row(edge_error(quantize_rows(given, bits, **options), floats, bits),
-                      rounded(dtype, 2), part=f'{name}, {bits} bits')
+        few, many = (activation_scale(floats, bits) for bits in (4, 8))
+        visual = visual_rows(rows)
+        both = torch.where(visual.mask(rows, device)[:, None], few, many)
+        for bits, more, scale in ((4, {}, few), (8, {}, many),
+                                  (4, {'text_bits': 8, 'visual': visual}, both)):
+            kind = '4 and 8' if more else bits
+            yield row(edge_error(quantize_rows(given, bits, **options, **more), floats, scale),
+                      rounded(dtype, 2), part=f'{name}, {kind} bits')
 
 
-def edge_error(found, floats: torch.Tensor, bits: int) -> float:
+def visual_rows(length: int) -> VisualRows:
+    """Return the visual rows of a sequence as a policy's: behind BOS and before a text."""
+    return VisualRows(length, 1, max(length - 1 - _TEXT, 1))
+
+
+def edge_error(found, floats: torch.Tensor, expected: torch.Tensor) -> float:
     """
     Return how far integers and scales are from those of floats [M, K], of each row's largest.
 
-    An integer may be off by as much as the float, in steps, is beyond the middle between two.
+    expected: scales [M, 1].  An integer may be off by as much as the float, in steps, is beyond
+    the middle between two.
     """
     integers, scale = found
-    expected = quantize_activation(floats, bits)[1]
     if not scale.isfinite().all():
         return float('inf')
     grid = floats.double() / expected.double()
@@ -324,7 +337,8 @@ def steps(llm: Llama, layer, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield what a block adds to tokens, its scores, and what it adds to the token behind them."""
     cos, sin = llm.rotary(x.shape[1], x)
     cache, last = LayerCache(1), x.shape[1] - 1
-    y, scores = layer(x[:, :last], cos[:last], sin[:last], range(last - 1, last), cache)
+    y, scores = layer(x[:, :last], cos[:last], sin[:last], range(last - 1, last), cache,
+                      visual_rows(last))
     yield y.float() - x[:, :last].float()
     yield scores
     y, _ = layer(x[:, last:], cos[last:last + 1], sin[last:last + 1], None, cache)

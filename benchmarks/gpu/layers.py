@@ -16,7 +16,7 @@ from sqap_vla_ros.numerics.precision import parse_precision, QuantScheme
 import torch
 from torch.nn import functional as F
 
-from .checks import relative_error
+from .checks import relative_error, visual_rows
 from .floors import decoder_block, linear
 from .shapes import Plan
 
@@ -69,7 +69,8 @@ def layer_spec(llm: LlamaConfig, index: int, precision: str) -> LinearSpec:
                  (largest_power_of_two(inner), 1))[index]
     bits = parse_precision(precision)
     return LinearSpec(inputs, outputs, bits.weight_bits, bits.act_bits, *transform,
-                      group_size=QuantScheme(precision).group_of(inputs, precision))
+                      group_size=QuantScheme(precision).group_of(inputs, precision),
+                      text_bits=bits.text_bits)
 
 
 def random_weight(spec: LinearSpec, device):
@@ -99,8 +100,10 @@ def ours(precision: str) -> Callable:
         layers = [random_weight(spec, device) for _ in range(copies(work.size, device))]
         kernels = [make_kernel(spec, *layer, backend=backend) for layer in layers]
         x = torch.randn(rows, spec.in_features, device=device).to(dtype)
-        expected = make_kernel(spec, *layers[0], backend='reference')(x.float())
-        return [lambda kernel=kernel: kernel(x) for kernel in kernels], expected, 2e-2, work
+        visual = visual_rows(rows)
+        expected = make_kernel(spec, *layers[0], backend='reference')(x.float(), visual)
+        calls = [lambda kernel=kernel: kernel(x, visual) for kernel in kernels]
+        return calls, expected, 2e-2, work
     return make
 
 
@@ -144,7 +147,7 @@ def _tinygemm(llm, index, rows, device, dtype):
     return calls, expected, 1e-2, work
 
 
-OURS = {name: ours(name) for name in ('w8a8', 'w4a16', 'w4a4')}
+OURS = {name: ours(name) for name in ('w8a8', 'w4a16', 'w4a4', 'w4a4t8')}
 SIDES = {'fp': _plain, **OURS, 'int8 sums (_int_mm)': _int_mm, 'w4a16 (tinygemm)': _tinygemm}
 OURS = frozenset(OURS.values())
 

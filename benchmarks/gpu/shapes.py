@@ -86,7 +86,8 @@ def variants(keep: int = KEEP) -> list[Variant]:
     return [Variant('eager bf16', fused=False, eager=True),
             Variant('unfused bf16', fused=False), Variant(BASELINE),
             Variant('prune only', keep=keep), Variant('w8a8', 'w8a8'), Variant('w4a16', 'w4a16'),
-            Variant('w4a4', 'w4a4'), Variant(SQAP, 'w4a4', keep),
+            Variant('w4a4', 'w4a4'), Variant('w4a4t8', 'w4a4t8'), Variant(SQAP, 'w4a4', keep),
+            Variant('sqap, 8-bit text', 'w4a4t8', keep),
             Variant('sqap, int8 vision', 'w4a4', keep, 'w8a8')]
 
 
