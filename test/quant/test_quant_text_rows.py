@@ -51,8 +51,8 @@ def test_layers_are_told_where_the_visual_tokens_are_with_every_head(kind, keep,
     prefills = {call for call in told if call[0] > 1}
     assert expected <= prefills
     assert all(rows not in (whole, others + 4) for rows, _ in prefills - expected)
-    decoded = {visual for rows, visual in told if rows == 1}
-    assert decoded == ({None} if kind == 'tokens' else set())
+    few = [visual for rows, visual in told if rows < 4]  # decoded, or read by the head
+    assert few and not any(visual.count for visual in few if visual is not None)
 
 
 @pytest.mark.parametrize('reads', ['regression', 'tokens', 'diffusion'])
@@ -61,7 +61,7 @@ def test_and_with_every_head_of_openvla_oft_and_two_images(reads, told):
     keep = torch.tensor([0, 3, 4, 9, 17, 30])
     oft_answer(model, keep)
     places = {(rows, visual.length, visual.first, visual.count) for rows, visual in told
-              if visual is not None and rows == visual.length}
+              if visual is not None and rows == visual.length and visual.count}
     (whole, *_), = (place for place in places if place[3] == 2 * PATCHES)
     assert places == {(whole, whole, 1, 2 * PATCHES), (whole - 26, whole - 26, 1, 6)}
 
