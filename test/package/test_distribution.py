@@ -82,7 +82,8 @@ def test_an_installed_wheel_finds_its_models_and_configurations(built, tmp_path)
     bare = {'PATH': os.environ['PATH'], 'HOME': str(tmp_path)}  # nothing else is found
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', environment], check=True)
     subprocess.run([sys.executable, '-m', 'pip', '--python', environment, 'install', '--no-deps',
-                    '--no-index', '--quiet', built.wheel], check=True, cwd=tmp_path, env=bare)
+                    '--no-index', '--no-compile', '--quiet', built.wheel], check=True,
+                   cwd=tmp_path, env=bare)
     site = next(environment.glob('lib/python*/site-packages'))
     (site / 'dependencies.pth').write_text(sysconfig.get_path('purelib'))  # torch and the like
 

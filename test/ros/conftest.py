@@ -1,7 +1,15 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """The simulator's node and what answers it, and launch files, for all tests over ROS."""
+import gc
+
 import pytest
+
+
+@pytest.fixture(scope='module', autouse=True)
+def no_nodes_are_left():
+    """Let go of nodes that tests of another file have left in cycles: they are still listed."""
+    gc.collect()
 
 
 @pytest.fixture
