@@ -5,7 +5,8 @@ What success an action error costs: loss in points = c * error^2, fitted to comm
 
     sqap-vla collect --out data/held_out --episodes 75 --seed 30000
     sqap-vla error models/libero_goal --samples data/held_out --out runs/error \
-        --variants w4a4,w4a8,w8a8,prune,sqap,random-prune,w4a8-prune,w8a8-prune
+        --frames 128 --variants \
+        w4a4,w4a8,w8a8,prune,sqap,random-prune,w4a8-prune,w8a8-prune
     python benchmarks/error_predicts_loss.py runs/error/error.json
 
 Each row of the success tables that differs from full precision with all tokens is one point: its

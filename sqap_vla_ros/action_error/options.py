@@ -31,7 +31,7 @@ class ErrorOptions:
     keep: tuple[int, ...] = ()
     quantized: Path | None = None
     policy: PolicyOptions = PolicyOptions()
-    frames: int = 128
+    frames: int = 64
     calibrate: tuple[int, ...] = ()
     calibration: str | None = None
 
