@@ -69,7 +69,7 @@ def _decides(recording, looking, topics, config, variants) -> dict:
         'recorded': {topic.name: topic.count for topic in recording.topics},
         'times': [[each.start_ns, each.end_ns] for each in recording.episodes],
         'checkpoint': config.checkpoint_directory.name, 'policy': policy_values(config.policy),
-        'rows': [[row.name, row.control] for row in variants.rows],
+        'rows': [[row.name, row.control] for row in variants.rows], **_auto(variants),
         'other_instruction': variants.options.other, 'instruction': looking.instruction,
         'topics': _topics_of(topics), 'camera_info': {
             name: [info.width, info.height, info.k, info.d, info.p]
@@ -90,6 +90,11 @@ def _topics_of(topics: TopicMap) -> dict:
     return {name: topic for name, topic in {**cameras, **single, **commands}.items() if topic}
 
 
+def _auto(variants) -> dict:
+    """Return what auto stands for, nothing where no row asks for it."""
+    return {'auto': row.auto for row in variants.rows if row.auto}
+
+
 def _facts(args, recording, topics, config, variants) -> dict:
     """Return what the results are of, JSON values."""
     from datetime import datetime, timezone
@@ -101,7 +106,7 @@ def _facts(args, recording, topics, config, variants) -> dict:
         'episodes': [each.name for each in recording.episodes], 'topics': _topics_of(topics),
         'checkpoint': config.checkpoint_directory.name, 'instruction': args.instruction,
         'variants': [row.title if hasattr(row, 'title') else row.name for row in variants.rows],
-        'cameras': list(config.cameras), 'frames': list(
+        **_auto(variants), 'cameras': list(config.cameras), 'frames': list(
             config.protected_frames or config.end_effector_frames),
         'notes': [], 'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'machine': machine(), 'versions': versions()}

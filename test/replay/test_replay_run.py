@@ -15,6 +15,7 @@ from sqap_vla_ros.control.command import Measured
 from sqap_vla_ros.errors import ConfigError, ObservationError
 from sqap_vla_ros.geometry.image_transform import ImageTransform
 from sqap_vla_ros.geometry.transform_buffer import Pose
+from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.observation import STATE_NAMES
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
@@ -93,6 +94,15 @@ def assert_same(first, second):
 def whole(checkpoint, tmp_path_factory):
     """Return the results of a replay that nobody interrupted."""
     return ran(replay(checkpoint, tmp_path_factory.mktemp('whole')))[0]
+
+
+def test_auto_is_settled_before_a_weight_is_read_and_told_once(checkpoint, capsys):
+    asked = replace(ASKED, checkpoint=checkpoint, variants=('auto', 'auto-follow'), controls=())
+    rows = Variants(asked).rows
+    (precision,) = {row.precision for row in rows}
+    assert precision in PRECISIONS and {row.auto for row in rows} == {precision}
+    assert [row.name for row in rows] == ['auto', 'auto-follow@40', 'auto-follow@20']
+    assert capsys.readouterr().out.count(f'precision {precision}, chosen by auto: ') == 1
 
 
 def test_all_rows_answer_the_same_observations(whole, checkpoint):
