@@ -28,6 +28,8 @@ from sqap_vla_ros.support.progress import Progress  # noqa: E402
 from sqap_vla_ros.support.resources import named_checkpoint  # noqa: E402
 import torch  # noqa: E402
 
+RINGS = ('as shipped', 'no ring', 'ring of 3 patches', 'ring 3 patches off',
+         'ring 3 patches off, grown by as much', 'best scores alone', 'random')
 LOOKS = 3  # of a clip; candidates are measured in the last one and in the one before
 
 
@@ -40,13 +42,15 @@ def measured(policy, clip, keeps) -> list[dict]:
         moment = Moment(clip[place], replies[place], tuple(replies[:place][::-1]))
         before = Moment(clip[place - 1], replies[place - 1], ())
         row = {'clip': clip[0].seed, 'frame': moment.look.frame, 'phase': moment.look.phase,
-               'instruction': moment.look.instruction, 'errors': {}, 'facts': {}}
+               'instruction': moment.look.instruction, 'errors': {}, 'facts': {}, 'recall': {}}
         for keep in keeps:
             row['errors'][str(keep)] = {name: one.error(moment, keep)
                                         for name, one in CANDIDATES.items()}
             kept, last = (chosen(each, keep, each.reply.scores(READ), ring=each.ring())
                           for each in (moment, before))
             row['facts'][str(keep)] = causes.facts(moment, kept, last)
+            row['recall'][str(keep)] = {name: causes.recall(moment, CANDIDATES[name], keep)
+                                        for name in RINGS}
         found.append(row)
     return found
 
@@ -109,12 +113,15 @@ def summary(found, keeps) -> dict:
     members = np.array([look['clip'] for look in looks])
     told = {'table': table(found, keeps), 'looks': len(looks), 'clips': len(found),
             'phases': {phase: sum(look['phase'] == phase for look in looks) for phase in PHASES},
-            'facts': {}, 'oracles': {}}
+            'facts': {}, 'recall': {}, 'oracles': {}}
     seen = [each['oracles'] for each in found if 'oracles' in each]
     for keep in map(str, keeps):
         errors = np.array([look['errors'][keep]['as shipped'] for look in looks])
         told['facts'][keep] = causes.correlations(
             [look['facts'][keep] for look in looks], errors, members)
+        told['recall'][keep] = {
+            name: float(np.nanmean([look['recall'][keep][name] for look in looks]))
+            for name in RINGS}
         if seen:
             told['oracles'][keep] = {
                 name: np.mean([each[keep][name] for each in seen], axis=0).tolist()
@@ -134,6 +141,8 @@ def show(told) -> None:
         print('rank correlation with the error as shipped (95 %):')
         for name, (middle, low, high) in told['facts'][keep].items():
             print(f'  {name:50} {middle:+.2f} ({low:+.2f} .. {high:+.2f})')
+        print('share of the patches round the gripper that is kept: ' + ', '.join(
+            f'{name} {share:.2f}' for name, share in told['recall'][keep].items()))
         for name, value in told['oracles'].get(keep, {}).items():
             print(f'  oracle, {name:42} {np.round(value, 4)}')
 

@@ -37,6 +37,12 @@ def facts(moment: Moment, kept, before) -> list[float]:
             float(np.hypot(*(points[0] - points[2])))]
 
 
+def recall(moment: Moment, candidate, keep: int) -> float:
+    """Return the share of the patches truly round the gripper that is kept, NaN without any."""
+    there = np.flatnonzero(np.isfinite(moment.ring()))
+    return float(np.isin(there, candidate.kept(moment, keep)).mean()) if len(there) else np.nan
+
+
 def correlations(values, errors, clips, rounds: int = 500) -> dict[str, list[float]]:
     """
     Return by fact the rank correlation with the error, and its 95 % interval over clips.
