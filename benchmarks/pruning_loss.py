@@ -3,8 +3,8 @@
 """
 Where the loss of pruning comes from in full precision, and what mends it.
 
-    python benchmarks/pruning_loss.py SHARDS [--checkpoint libero_goal] [--clips 60] \
-        [--keep 154,102,64] [--oracles 10] [--out benchmarks/results/pruning_loss]
+    python benchmarks/pruning_loss.py SHARDS [--checkpoint libero_goal] [--clips 17] \
+        [--keep 154,102,64] [--oracles 3] [--out benchmarks/results/pruning_loss]
 
 SHARDS: what `sqap-vla collect` has written, of seeds that the checkpoint was not trained on.  The
 errors are how far the answers are from those with all tokens: mean absolute, in normalised units,
@@ -152,10 +152,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument('shards', type=Path)
     parser.add_argument('--checkpoint', default='libero_goal')
-    parser.add_argument('--clips', type=int, default=60)
+    parser.add_argument('--clips', type=int, default=17)
     parser.add_argument('--keep', default='154,102,64',
                         type=lambda text: [int(part) for part in text.split(',')])
-    parser.add_argument('--oracles', type=int, default=10)
+    parser.add_argument('--oracles', type=int, default=3)
     parser.add_argument('--out', type=Path,
                         default=Path(__file__).parent / 'results' / 'pruning_loss')
     args = parser.parse_args()

@@ -42,6 +42,7 @@ def _by_tokens(axis, table) -> None:
         axis.errorbar([int(keep) for keep in keeps], [row['error'] for row in rows],
                       [row['standard_error'] for row in rows], label=name, marker='o', ms=3)
     axis.set(xlabel='tokens kept', ylabel='error against all tokens', yscale='log',
+             ylim=(8e-5, None),
              title='what is done with the others')
     axis.legend(fontsize=7)
 
@@ -61,7 +62,7 @@ def _by_restoring(axis, oracles) -> None:
     for keep, values in oracles.items():
         axis.plot(range(9), [values['error'], *values['with the best 1 to 8']], marker='o',
                   label=f'{keep} tokens')
-    axis.set(title='dropped patches restored, those first that help most alone',
+    axis.set(title='dropped patches restored, the best alone first',
              xlabel='restored', ylabel='error', ylim=(0, None))
     axis.legend(fontsize=7)
 
