@@ -59,7 +59,7 @@ def test_each_row_has_the_bits_of_its_kind(kind, spec, rows, visual):
 
 
 @kinds
-@pytest.mark.parametrize('width', [2, 64, 11008])
+@pytest.mark.parametrize('width', [2, 64, 40000])
 @torch.inference_mode()
 def test_extreme_values_are_exact_in_both_kinds(kind, width):
     """The largest sums that there are: whole rows at the largest and the smallest value."""
