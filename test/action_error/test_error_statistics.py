@@ -35,12 +35,11 @@ def test_more_frames_of_the_same_episodes_do_not_narrow_it():
     assert tenfold.low == pytest.approx(once.low) and tenfold.high == pytest.approx(once.high)
 
 
-def test_few_episodes_have_a_wider_interval_than_their_percentiles():
-    values, numbers = np.arange(8.0), np.arange(8)
-    resampling = Resampling(numbers)
-    low, high = np.percentile(resampling.means(values), (2.5, 97.5))
-    found = resampling.mean(values)
-    assert found.low < low and found.high > high
+def test_few_episodes_have_about_the_interval_of_student():
+    values = np.arange(8.0)
+    found = Resampling(np.arange(8), draws=50_000).mean(values)
+    half = 2.3646 * values.std(ddof=1) / 8 ** 0.5
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.03)
 
 
 def test_draws_are_the_same_for_all_so_that_differences_are_paired():
@@ -102,6 +101,8 @@ def test_the_loss_grows_with_the_square_and_its_interval_with_what_is_unknown():
     assert many['loss'] == pytest.approx(fit.points * error.mean() ** 2)
     assert many['low'] < many['loss'] < many['high'] and not many['beyond']
     assert few['high'] - few['loss'] > many['high'] - many['loss']
+    even = prediction.of(np.full(60, error.mean()), Resampling(np.arange(60)))
+    assert even['high'] < many['high']  # an error that is the same in all frames is known
     assert prediction.of(2 * error, Resampling(np.arange(60)))['loss'] == pytest.approx(
         4 * many['loss'])
     assert prediction.of(10 * error, Resampling(np.arange(60)))['beyond']
@@ -109,7 +110,7 @@ def test_the_loss_grows_with_the_square_and_its_interval_with_what_is_unknown():
 
 def test_a_prediction_never_says_less_than_none_or_more_than_all():
     prediction, resampling = Prediction(shipped_fit(), True), Resampling(np.arange(10))
-    assert prediction.of(np.full(10, 1e-4), resampling)['low'] >= 0.0
+    assert prediction.of(np.array([1e-3] * 9 + [0.08]), resampling)['low'] == 0.0
     assert prediction.of(np.ones(10), resampling)['high'] == 100.0
 
 
