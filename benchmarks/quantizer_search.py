@@ -143,7 +143,7 @@ def run(search: Search, seeds: int, steps: int) -> None:
     begun = time.thread_time()
     rotation, losses = learn(search.plain, search.seen[:8], start, steps, bits=4)
     facts = {'steps': steps, 'learning_s': time.thread_time() - begun,
-             'loss_before': losses[0], 'loss_after': losses[-1]}
+             'loss_before': losses[0], 'loss_after': min(losses)}
     print(facts)
     for way in ways:
         search.try_way('learned rotation', replace(way, rotation=rotation), **facts)

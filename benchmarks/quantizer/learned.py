@@ -51,9 +51,9 @@ def places(model: VLA, inputs: torch.Tensor) -> list[tuple[torch.Tensor, torch.T
 
 
 def learn(model: VLA, inputs: torch.Tensor, start: Rotation, steps: int, bits: int,
-          rate: float = 3e-3) -> tuple[Learned, list[float]]:
+          rate: float = 1e-4) -> tuple[Learned, list[float]]:
     """
-    Return the rotation that Adam finds through Cayley's map, and the loss of each step.
+    Return the best rotation that Adam finds through Cayley's map, and the loss of each step.
 
     The loss is the relative squared error of all products that read the stream, with 4-bit weights
     and activations of `bits`.
@@ -62,7 +62,7 @@ def learn(model: VLA, inputs: torch.Tensor, start: Rotation, steps: int, bits: i
             for x, weight in places(model, inputs)]
     width = inputs.shape[-1]
     free, eye = torch.zeros(width, width, requires_grad=True), torch.eye(width)
-    optimiser, losses = torch.optim.Adam([free], rate), []
+    optimiser, losses, best = torch.optim.Adam([free], rate), [], eye
 
     def turned():
         skew = free - free.t()
@@ -73,9 +73,9 @@ def learn(model: VLA, inputs: torch.Tensor, start: Rotation, steps: int, bits: i
             exact = x @ weight.t()
             found = rounded(x @ q, bits) @ rounded(weight @ q, 4).t()
             loss = loss + (found - exact).square().mean() / exact.square().mean()
+        losses.append(loss.item() / len(seen))
+        best = q.detach() if losses[-1] == min(losses) else best
         optimiser.zero_grad()
         (loss / len(seen)).backward()
         optimiser.step()
-        losses.append(loss.item() / len(seen))
-    with torch.no_grad():
-        return Learned(start, turned()), losses
+    return Learned(start, best), losses
