@@ -32,7 +32,7 @@ def add_arguments(parser) -> None:
         help=f'what is compared with full precision: {VARIANT_NAMES}')
     add('--keep', default='', metavar='NUMBERS',
         help='numbers of visual tokens that each pruning variant keeps, such as 154,102,64; each '
-        'from 1 to as many as the checkpoint has; 60, 40 and 25 % of them unless given')
+        'from 1 to as many as the checkpoint has; 60, 40 and 25 per cent of them unless given')
     add('--quantized', metavar='NAME_OR_DIR',
         help='a converted checkpoint of the original, whose weights the variants of 4-bit '
         'weights take; rounded to nearest at load unless given')
