@@ -103,16 +103,28 @@ def test_quantized_blocks_know_which_active_rows_are_visual(precision, joint):
     assert (found - dense(model, x, KEPT)).abs().max() < 2e-4
 
 
+@pytest.mark.parametrize('precision', [None, 'w4a4t8'])
+@pytest.mark.parametrize('follow', [True, False])
 @torch.no_grad()
-def test_decoded_tokens_see_the_dropped_ones():
+def test_a_decoded_token_is_what_one_token_more_would_have_been(follow, precision):
+    """Dropped tokens that follow are among what it sees, as the blocks left their keys."""
     model = make_model('tokens')
-    caches, x = model.make_caches(), None
+    if precision:
+        quantize_model(model, precision)
+        prepare_kernels(model)
+    caches, token = model.make_caches(), torch.tensor([5])
     pixels, ids, _ = make_input(model, 1)
-    x = model.embed(model.encode_image(pixels), ids)
-    length = x.shape[1]
-    x, _ = model.prefill_full(x, caches)
-    model.prefill_kept(x, KEPT, caches, follow=True)
-    assert [cache.length for cache in caches] == [length] * len(caches)
+    start = model.embed(model.encode_image(pixels), ids)
+    length = start.shape[1]
+    model.prefill_kept(model.prefill_full(start, caches)[0], KEPT, caches, follow=follow)
+    kept = length - (0 if follow else model.config.num_visual - len(KEPT))
+    before, behind = model.config.prune_layer, model.config.llm.num_layers
+    assert [cache.length for cache in caches] == [length] * before + [kept] * (behind - before)
+    found = model._next_hidden(token, length, caches)
+    longer = torch.cat([start, model.llm.embed_tokens(token)[:, None]], 1)
+    expected = model.prefill_kept(model.prefill_full(longer)[0], KEPT, follow=follow)[:, -1]
+    other = model.prefill_kept(model.prefill_full(longer)[0], KEPT, follow=not follow)[:, -1]
+    assert (found - expected).abs().max() < 2e-5 < 1e-2 < (found - other).abs().max()
 
 
 def test_the_nearest_is_of_the_same_image_and_of_equally_near_ones_the_first():

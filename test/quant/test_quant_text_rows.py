@@ -153,10 +153,20 @@ def test_what_knows_no_kinds_of_tokens_is_refused_before_anything_changes(option
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_single_layers_of_the_decoder_may_be_told_apart():
+def test_single_layers_of_the_decoder_may_be_told_apart(told):
+    """All are told which rows are visual, and those of w4a4t8 alone round these coarser."""
     model = make_vla()
     quantize_model(model, 'w4a8', overrides={'down_proj': 'w4a4t8'})
-    answer(model) if not model.config.state_dim else model(*make_input(model))
-    kinds = {layer.precision: layer.spec.text_bits for layer in model.modules()
-             if isinstance(layer, QuantLinear)}
-    assert kinds == {'w4a8': 0, 'w4a4t8': 8}
+    prepare_kernels(model, backend='reference')
+    with torch.inference_mode():
+        model(*make_input(model, batch=1))
+    length, x = 1 + PATCHES + 1 + 5 + 3, torch.randn(6, 96)
+    whole = VisualRows(length, 1, PATCHES)
+    assert {visual for rows, visual in told if rows == length} == {whole}
+    for name, layer in model.llm.layers.named_modules():
+        if isinstance(layer, QuantLinear):
+            rows = x[:, :layer.spec.in_features]
+            differ = layer(rows, VisualRows(3, 1, 1)) != layer(rows, None)
+            is_apart = name.endswith('down_proj')
+            assert differ.any(1).tolist() == [False, is_apart, False] * 2, name
+            assert layer.precision == ('w4a4t8' if is_apart else 'w4a8')
