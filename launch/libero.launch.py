@@ -18,7 +18,7 @@ from sqap_vla_ros.demo.options import BLANK_IMAGE, bundled_for
 from sqap_vla_ros.evaluate.simulated_robot import is_wrist, parameters_of, topics_of
 from sqap_vla_ros.options import description, plain_default
 from sqap_vla_ros.ros.launching.arguments import (
-    Argument, OVERRIDES, typed, vla_arguments)
+    Argument, override, OVERRIDES, typed, vla_arguments)
 from sqap_vla_ros.ros.launching.nodes import describe, rviz, vla_node
 from sqap_vla_ros.ros.launching.robot import robot_of
 from sqap_vla_ros.ros.simulator.parameters import SimSettings
@@ -71,9 +71,15 @@ def limits_of(kind, given):
         if not given[name]}
 
 
+def bundled(given):
+    """Return the name of the bundled policy that has the weights which were asked for."""
+    int8 = override('int8_parts', given['int8_parts']) if given['int8_parts'] else ()
+    return bundled_for(given['precision'], int8)
+
+
 def start(context, given):
     """Return the node, with image checks off where a blank image is shown, and the simulator."""
-    given = {**given, 'checkpoint': given['checkpoint'] or bundled_for(given['precision'])}
+    given = {**given, 'checkpoint': given['checkpoint'] or bundled(given)}
     cameras = tuple(given['cameras'].replace(',', ' ').split())
     topics = topics_of(cameras)
     simulator = settings(given, cameras)

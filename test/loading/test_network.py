@@ -114,6 +114,14 @@ def test_other_weights_than_the_converted_ones_are_refused(
         load_policy(path, precision=asked)
 
 
+def test_one_activation_scale_for_all_tokens_has_no_bits_by_kind(load, tiny, tmp_path):
+    path = quantized(load, tiny, tmp_path / 'w4a4', 'w4a4', per_token=False)
+    with pytest.raises(ConfigError, match='converted with --per-tensor, .*w4a4t8 has scales by '
+                       'kind.* again without it, or take w4a8 or w4a4$'):
+        load_policy(path, precision='w4a4t8')
+    assert load_policy(path, precision='w4a8').precision == 'w4a8'
+
+
 def test_parts_that_cannot_be_quantized_when_they_are_loaded_are_named(load, tiny, tmp_path):
     with pytest.raises(ConfigError, match='nose.*vision'):
         load('chunk', int8=['nose'])

@@ -230,6 +230,8 @@ def test_the_demo_tells_both_nodes_what_they_share(load):
 @pytest.mark.parametrize('given, checkpoint, precision', [
     ({}, 'libero_goal_w4', 'auto'), ({'precision': 'w4a4'}, 'libero_goal_w4', 'w4a4'),
     ({'precision': 'fp'}, 'libero_goal', 'fp'),
+    ({'int8_parts': 'vision, head'}, 'libero_goal', 'auto'),
+    ({'int8_parts': ' '}, 'libero_goal_w4', 'auto'),
     ({'precision': 'w4a8', 'checkpoint': 'libero_goal'}, 'libero_goal', 'w4a8')])
 def test_the_demo_takes_the_bundled_weights_that_serve_the_precision(
         load, given, checkpoint, precision):

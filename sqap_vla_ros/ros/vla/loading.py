@@ -29,9 +29,9 @@ def policy_facts(policy) -> dict:
     """Return {name: value} of a policy that is loaded, for the log and /diagnostics."""
     space, cameras = policy.config.action_space, tuple(getattr(policy, 'cameras', ()))
     patches = max(1, len(cameras)) * policy.grid[0] * policy.grid[1]
+    reason = getattr(policy, 'precision_reason', '')  # where auto was asked for
     return {
-        'precision': policy.precision,
-        'precision_reason': getattr(policy, 'precision_reason', ''),
+        'precision': policy.precision, **({'precision_reason': reason} if reason else {}),
         'tokens': f'{policy.kept_tokens} of {patches}',
         'cameras': ' '.join(cameras), 'state': ' '.join(policy.state_names),
         'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
