@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 from documented_commands import check
+import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'scripts' / 'quantize_bundled'
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'scripts' / 'quantize_bundled'
 STANDS_IN = """#!{python}
 import json, pathlib, sys
 words = sys.argv[3:]
@@ -41,14 +43,27 @@ def test_the_script_converts_and_measures_by_commands_that_are_accepted(tmp_path
     assert (model / 'README.md').read_text() == 'old'
     assert sorted(path.name for path in model.iterdir() if path.read_text() == 'new') == [
         'config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json']
-    assert (tmp_path / 'benchmarks/results/libero_goal_w4.json').read_text() == 'new'
-    first, second = map(json.loads, log.read_text().splitlines())
-    assert (first[0], first[1], second[0]) == (
-        'convert', str(tmp_path / 'models/libero_goal'), 'error')
-    assert first[first.index('--calibration') + 1] == 'learnt'
-    assert second[second.index('--samples') + 1] == 'held_out'
-    for words in (first, second):
+    results = tmp_path / 'benchmarks/results'
+    written = {path.name: path.read_text() for path in results.iterdir()}
+    assert written == dict.fromkeys(('error_gptq.json', 'error_follow.json'), 'new')
+    assert all((ROOT / 'benchmarks/results' / name).is_file() for name in written)
+    first, *errors = map(json.loads, log.read_text().splitlines())
+    assert first[:2] == ['convert', str(tmp_path / 'models/libero_goal')]
+    assert first[first.index('--calibration') + 1] == 'learnt' and len(errors) == 2
+    assert all(words[0] == 'error' for words in errors)
+    assert all(words[words.index('--samples') + 1] == 'held_out' for words in errors)
+    for words in (first, *errors):
         check(['sqap-vla', *words])
+
+
+@pytest.mark.parametrize('name', ['error_gptq', 'error_follow'])
+def test_its_variants_are_those_of_the_committed_tables_and_of_the_page(name):
+    table = json.loads((ROOT / f'benchmarks/results/{name}.json').read_text())['table']
+    rows = [row['variant'] for row in table if row['control'] == 'none']
+    variants = ','.join(dict.fromkeys(rows))
+    assert f'--variants {variants}' in ' '.join((ROOT / 'docs/error.md').read_text().split())
+    script = SCRIPT.read_text().replace('$gptq', 'w4a4-nearest,w4a4,w4a4t8,w4a8')
+    assert variants in script
 
 
 def test_without_both_folders_it_says_what_they_are():
