@@ -17,7 +17,7 @@ import re
 
 from .control.action_space import ActionSpace
 from .errors import ConfigError
-from .numerics.precision import AUTO, PARTS, PRECISIONS
+from .numerics.precision import AUTO, OWN, PARTS, PRECISIONS
 from .support.validation import is_count, is_number, nearest
 from .tokens.choice import BUDGETS, DROPPED, METHODS, SelectionConfig
 from .tokens.farthest import TIES
@@ -200,8 +200,9 @@ class PolicyOptions:
     """
 
     precision: str | None = option(
-        None, "Precision of the decoder; empty takes the checkpoint's own, auto what loses least "
-        'at full speed on the device, and says why.', unset='', choices=(AUTO, *PRECISIONS))
+        None, "Precision of the decoder; empty or own takes the checkpoint's own, auto what loses "
+        'least at full speed on the device, and says why.', unset='',
+        choices=(AUTO, OWN, *PRECISIONS))
     device: str = option(
         'cpu', 'Where the policy runs: cpu, cuda, cuda:0 and so on, or auto for a GPU where there '
         'is one. A GPU computes in bfloat16, whose answers differ a little, see dtype.')
@@ -272,6 +273,8 @@ class PolicyOptions:
                 self._set(name, str(getattr(self, name)).removeprefix('torch.'))
         for item in OPTIONS:
             self._set(item.name, checked(item, getattr(self, item.name)))
+        if self.precision == OWN:
+            self._set('precision', None)
         if not re.fullmatch(r'cpu|auto|cuda(:\d+)?', self.device):
             raise ConfigError(f"device is {self.device!r}, expected 'cpu', 'cuda', 'cuda:0' and "
                               "so on, or 'auto'")

@@ -42,7 +42,8 @@ class Machine:
     name: in words.  backend: what serves 4-bit weights: native, triton, torch or another.
     has_fast_8_bit: whether 8-bit weights are served as fast.  number: compute capability, None of
     a CPU.  is_legacy: whether the GPU has faster int8 products than Triton reaches.
-    memory_bytes: all that it has, 0 where that is not known.
+    memory_bytes: all that it has, 0 where that is not known.  missing: why the fast kernels,
+    native or Triton's, are not there, '' where they are.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Machine:
     number: tuple[int, int] | None = None
     is_legacy: bool = False
     memory_bytes: int = 0
+    missing: str = ''
 
     @property
     def is_fast(self) -> bool:
@@ -86,7 +88,8 @@ class Choice:
     """
     A precision, and why, as a sentence without its end.
 
-    doubt: what to warn of where it costs accuracy that nobody asked to give up, else ''.
+    doubt: what to warn of where it costs accuracy that nobody asked to give up, or hangs on
+    kernels that may be there at the next start, else ''.
     """
 
     precision: str
@@ -113,14 +116,18 @@ def choose_precision(machine: Machine, checkpoint: Checkpoint) -> Choice:
         sizes = ', '.join(f'{name} {needs[name] / MIB:.0f} MiB' for name in passed)
         reasons.append(f'{sizes}: more than half of the {machine.memory_bytes / MIB:.0f} MiB '
                        'there' + ('' if fitting else ', and nothing takes less'))
+    doubts = [f'precision auto is {chosen} here since the fast kernels are missing '
+              f'({machine.missing}); where they are there it may stand for another, whose answers '
+              'differ: on a robot, name the precision'] if machine.missing else []
     if chosen != 'w4a8':
-        return Choice(chosen, '; '.join(reasons))
+        return Choice(chosen, '; '.join(reasons), ''.join(doubts))
     reasons.append('weights that are rounded to nearest, as now, cost accuracy, and a checkpoint '
                    f'made by `{CONVERT}` loses less at the same speed')
-    return Choice(chosen, '; '.join(reasons), (
+    doubts.append(
         'precision auto rounds these weights of full precision to 4 bits while they load, each '
         f'to nearest, which costs accuracy: `{CONVERT}` loses less at the same speed, and '
-        'precision fp leaves them alone'))
+        'precision fp leaves them alone')
+    return Choice(chosen, '; '.join(reasons), '; '.join(doubts))
 
 
 def _of_converted(machine: Machine, checkpoint: Checkpoint) -> Choice:

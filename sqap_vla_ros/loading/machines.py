@@ -53,15 +53,16 @@ def machine_of(device: torch.device, config: VLAConfig) -> Machine:
                'torch' if facts.number >= _TORCH_INT8 else 'reference')
     name = '{} (compute capability {}.{})'.format(facts.name, *facts.number)
     return Machine(name, backend, backend != 'reference', facts.number, bool(facts.note),
-                   facts.memory_bytes)
+                   facts.memory_bytes, reason)
 
 
 def _cpu(inputs: int) -> Machine:
     """Return this processor, for layers of at most so many inputs."""
     backend, eight = (serving_kernel(inputs, bits, 8).name for bits in (4, 8))
+    level = missing = ''
     try:
         level = f' ({instruction_set()})'
-    except Unavailable:
-        level = ''
+    except Unavailable as reason:
+        missing = str(reason)
     return Machine(f'this CPU{level}', backend, eight == backend,
-                   memory_bytes=total_bytes())
+                   memory_bytes=total_bytes(), missing=missing)

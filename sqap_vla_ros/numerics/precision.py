@@ -50,6 +50,7 @@ _TABLE = {p.name: p for p in (
     Precision('w4a8', 4, 8), Precision('w4a4', 4, 4), Precision('w4a4t8', 4, 4, 8))}
 PRECISIONS = tuple(_TABLE)
 AUTO = 'auto'  # stands for one of them, see loading/auto_precision.py
+OWN = 'own'  # stands for what a checkpoint is stored in, where a word is needed
 PARTS = ('vision', 'projector', 'head')  # of a model, outside the decoder's blocks
 
 

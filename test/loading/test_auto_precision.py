@@ -1,12 +1,14 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What 'auto' stands for, by machine and checkpoint: each rule on a machine that is made up."""
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.formats.checkpoint import read_config
 from sqap_vla_ros.kernels import native_reason
+from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.loading import machines
 from sqap_vla_ros.loading.auto_precision import Checkpoint, choose_precision, Machine
 from sqap_vla_ros.loading.needs import needed_bytes
@@ -111,6 +113,13 @@ class TestThisMachine:
         machine = self.found()
         assert 2 ** 28 < machine.memory_bytes == total_bytes() and machine.number is None
         assert (machine.backend == 'native') == (not native_reason())
+        assert machine.missing == native_reason()
+
+    def test_why_the_native_kernels_are_missing_is_kept(self, monkeypatch):
+        def instruction_set():
+            raise Unavailable('no compiler')
+        monkeypatch.setattr(machines, 'instruction_set', instruction_set)
+        assert self.found().missing == 'no compiler'
 
     @pytest.mark.parametrize(('serving', 'is_fast', 'has_fast_8_bit'), [
         ({4: 'native', 8: 'native'}, True, True), ({4: 'native', 8: 'float'}, True, False),
@@ -137,7 +146,7 @@ class TestThisMachine:
         monkeypatch.setattr(machines, 'unavailable', lambda device: reason)
         assert machines.machine_of(torch.device('cuda'), self.MODEL) == Machine(
             f'Card (compute capability {number[0]}.{number[1]})', backend, eight, number,
-            bool(note), 24 * GIB)
+            bool(note), 24 * GIB, reason)
 
     def test_what_weights_need_is_less_for_fewer_bits_and_on_a_gpu(self):
         on_gpu = {name: needed_bytes(self.MODEL, {}, name, on_cpu=False)
@@ -162,6 +171,17 @@ def test_a_policy_tells_what_auto_stands_for_and_answers_as_that(tiny):
     assert (plain.precision, plain.precision_reason) == ('fp', '')
 
 
+@pytest.mark.parametrize('machine, words', [
+    (replace(NO_COMPILER, missing='no c++'), ['is fp here', 'missing (no c++)', 'name the']),
+    (gpu(7, 0, 'reference', gib=16, has_fast_8_bit=False, missing='old'),
+     ['is w4a8 here', 'missing (old)', 'to nearest'])])
+def test_a_choice_that_hangs_on_kernels_that_are_missing_is_doubted(machine, words):
+    choice = chosen(machine)
+    for word in words:
+        assert word in choice.doubt
+    assert chosen(machine, stored='w4a4').doubt == ''  # the same with all kernels
+
+
 @pytest.mark.parametrize(('machine', 'warnings'), [(AVX2, 1), (NO_COMPILER, 0)])
 def test_rounding_to_nearest_that_only_auto_asked_for_is_warned_of(
         tiny, monkeypatch, caplog, machine, warnings):
@@ -173,6 +193,10 @@ def test_rounding_to_nearest_that_only_auto_asked_for_is_warned_of(
     assert len(told) == warnings
     for text in told:
         assert text.startswith(f'{tiny}: ') and 'to nearest' in text and '--calibration' in text
+
+
+def test_own_is_the_word_for_what_a_checkpoint_is_stored_in():
+    assert PolicyOptions(precision='own') == PolicyOptions() != PolicyOptions(precision='auto')
 
 
 @pytest.mark.parametrize(('text', 'message'), [

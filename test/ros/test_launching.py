@@ -36,7 +36,7 @@ def test_every_parameter_is_an_argument_with_a_description_and_its_range():
 
 @pytest.mark.parametrize('name, text, value', [
     ('max_linear_speed', '1', 1.0), ('keep_tokens', '100', 100), ('autostart', 'True', True),
-    ('use_sim_time', 'true', True), ('keep_tokens', '0', 0),
+    ('use_sim_time', 'true', True), ('keep_tokens', '0', 0), ('precision', 'own', 'own'),
     ('workspace_low', '[-.inf, 0, 0.1]', [float('-inf'), 0.0, 0.1]),
     ('int8_parts', 'vision, head', ['vision', 'head'])])
 def test_an_argument_has_the_type_of_its_parameter_and_overrules_the_file(name, text, value):
