@@ -16,7 +16,7 @@ def add_arguments(parser):
                         help='folder for the shards')
     for name, text in (
             ('episodes', 'episodes in all, over the instructions, at least 1'),
-            ('seed', f'of the first episode; all are {TRAINING_SEEDS[0]} to {TRAINING_SEEDS[-1]}'),
+            ('seed', f'of the first episode; from {TRAINING_SEEDS[0]} to {TRAINING_SEEDS[-1]}'),
             ('workers', 'processes, at least 1'),
             ('shard_episodes', 'episodes in one file, at least 1'),
             ('frame_stride', 'control steps (0.05 s) from one frame to the next, at least 1'),

@@ -9,14 +9,13 @@ an episode's state in Python, the controller's goal and the gripper's integrated
 from contextlib import contextmanager
 import copy
 
-import mujoco
-
 _GOALS = ('goal_pos', 'goal_ori')  # of the controller
 
 
 @contextmanager
 def undone(env):
     """Take back, at the end, all that a LiberoEnv did in between, to the last bit."""
+    import mujoco  # with the simulator, not with the commands that may need it
     robot = env.scene.benchmark.robots[0]
     controller, gripper = robot.controller, robot.gripper
     data, command = copy.copy(env.data), gripper.current_action.copy()

@@ -79,7 +79,7 @@ def test_a_bag_becomes_files(replay, tmp_path):
     (['--keep', '²'], '--keep ²: expected whole numbers'),
     (['--keep', '300'], '--keep 300: give different numbers of 1..64 tokens'),
     (['--keep', '4x'], '--keep 4x: expected whole numbers'),
-    (['--variants', 'fp,w3a3'], '--variants fp,w3a3: each of'),
+    (['--variants', 'fp,w3a3'], '--variants fp,w3a3: one of auto, fp, '),
     (['--controls', 'blank'], '--controls blank: each of'),
     (['--controls', 'other-instruction'], 'give --other-instruction'),
     (['--topics', 'image=/nowhere'], '/nowhere'),

@@ -134,7 +134,8 @@ def test_a_checkpoint_of_ours_that_is_not_whole_names_what_is_missing_and_no_mor
     ('models/other', 'models/other does not exist$'),
     ('models/libero_goal/deep/er', 'does not exist$'),
     ('libero_gaol', r"does not exist \(did you mean 'libero_goal'\?\)$"),
-    ('zzzz', 'zzzz does not exist, nor has a bundled model this name; there: libero_goal$')])
+    ('zzzz', 'zzzz does not exist, nor has a bundled model this name; there: libero_goal, '
+     'libero_goal_w4$')])
 def test_a_path_that_is_misspelt_gets_the_nearest(tmp_path, monkeypatch, name, told):
     (tmp_path / 'models/libero_goal').mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

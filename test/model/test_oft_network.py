@@ -129,7 +129,7 @@ def test_all_denoising_steps_run_on_the_tokens_that_the_first_chose():
     seen = golden_oft.observation('oft_tiny_diffusion', 1)
     lengths = []
     hook = policy.model.llm.layers[-1].register_forward_hook(
-        lambda layer, given, output: lengths.append(output[0].shape[1]))
+        lambda layer, given, output: lengths.append(given[0].shape[1]))
     chunk = policy.infer(seen)
     hook.remove()
     full = 1 + 512 + 2 + policy.inputs.token_ids(seen.instruction).shape[1] - 1 + 56

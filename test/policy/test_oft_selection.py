@@ -80,7 +80,7 @@ def test_later_denoising_steps_keep_the_tokens_of_the_first():
     other = golden_oft.load('oft_tiny_diffusion', ddim_steps=3, keep=300)
     lengths = []
     for layer in other.model.llm.layers:
-        layer.register_forward_hook(lambda _, inputs, output: lengths.append(output[0].shape[1]))
+        layer.register_forward_hook(lambda _, inputs, output: lengths.append(inputs[0].shape[1]))
     other.infer(golden_oft.observation('oft_tiny_diffusion', 1),
                 golden_oft.noise('oft_tiny_diffusion', 1))
     whole, prune = lengths[0], other.config.model.prune_layer
