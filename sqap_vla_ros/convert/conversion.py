@@ -17,6 +17,8 @@ from .calibration import decoder_inputs
 from .work import WorkDirectory
 from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnreadableError
+from ..evaluate.checkpoint_files import weights_digest
+from ..evaluate.converted import WEIGHTS
 from ..formats import Source
 from ..formats.checkpoint import config_to_dict, file_contents
 from ..formats.lora import CONFIG as ADAPTER_CONFIG, WEIGHTS as ADAPTER_WEIGHTS
@@ -118,7 +120,8 @@ def check(task: Task, stream: Stream):
     source.tensors.check(stream.model.state_dict())
     record = make_record(stream.model, task.scheme, task.calibration is not None)
     conversion = {'name': source.path.resolve().name, 'family': source.family,
-                  'float_type': task.float_type, 'version': __version__}
+                  'float_type': task.float_type, 'version': __version__,
+                  WEIGHTS: weights_digest(source.tensors)}
     if task.calibration:
         conversion['calibration'] = task.calibration.record
     return dataclasses.replace(

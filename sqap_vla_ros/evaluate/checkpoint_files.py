@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import hashlib
 from pathlib import Path
 
@@ -29,8 +30,17 @@ def fingerprint(*checkpoints) -> tuple:
 
 def digest(checkpoint) -> str:
     """Return a SHA-256 of the files' contents; of large ones the size and samples count."""
+    return _digest_of(checkpoint_files(checkpoint))
+
+
+def weights_digest(tensors) -> str:
+    """Return the same of the files that weights are read from, wherever they lie."""
+    return _digest_of(sorted(tensors.files, key=lambda path: path.name))
+
+
+def _digest_of(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
-    for path in checkpoint_files(checkpoint):
+    for path in files:
         size = path.stat().st_size
         if size <= WHOLE_BYTES:
             found.update(path.read_bytes())

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from .checkpoint_files import weights_digest
 from ..errors import ConfigError
 from ..formats import open_checkpoint
 from ..formats.source import Source
 from ..numerics.precision import same_weights
 
 CURE = 'make one by `sqap-vla convert CHECKPOINT DIR --precision w4a8`'
+WEIGHTS = 'weights_sha256'  # in a conversion's record: of the files it was made from
 _COMPARED = 8  # tensors
+_EMBEDDING = 'llm.embed_tokens.weight'
+_NEAR = 0.01  # of a row's length, which rotations leave alone
 
 
 def open_converted(directory: str, original: Source) -> Source:
@@ -46,7 +50,13 @@ def _difference(source: Source, original: Source) -> str:
             return f'{name} of config.json differs'
     if not _equal(source.norm_stats, original.norm_stats):
         return 'the statistics of actions differ'
-    return _other_weights(source, original)
+    made_from = source.config.conversion.get(WEIGHTS)
+    if made_from is None:  # written before it was kept
+        return _other_weights(source, original)
+    found = weights_digest(original.tensors)
+    return '' if found == made_from else (
+        f'the weights differ (SHA-256 of their files {found[:12]}, converted were '
+        f'{made_from[:12]})')
 
 
 def _equal(one, other) -> bool:
@@ -67,7 +77,17 @@ def _other_weights(source: Source, original: Source) -> str:
         found = ours.read(name)
         if not (found == theirs.read(name).to(found.dtype)).all():
             return f'the weights {name} differ'
-    return ''
+    return _other_embedding(ours, theirs)
+
+
+def _other_embedding(ours, theirs) -> str:
+    """Compare the lengths of the embeddings' rows, which a conversion rotates."""
+    if _EMBEDDING not in ours.shapes or _EMBEDDING not in theirs.shapes:
+        return ''
+    found, expected = (each.read(_EMBEDDING).float().norm(dim=-1) for each in (ours, theirs))
+    same = found.shape == expected.shape and (
+        (found - expected).abs() <= _NEAR * expected + 1e-6).all()
+    return '' if same else f'the weights {_EMBEDDING} differ'
 
 
 def path_of(row, checkpoint: str, quantized: str | None) -> str:

@@ -113,7 +113,7 @@ def _evaluated(options: EvaluationOptions, rows, seeds, facts, out: Path | None)
     table = summarize(rows, results, instructions)
     print(table_text(table, instructions))
     if out:
-        _write(out, facts, table, progress)
+        _write(out, table, progress)
         progress.remove()
     return table
 
@@ -258,12 +258,12 @@ def _run_missing(jobs, progress, options: EvaluationOptions) -> None:
             shown.advance(note=f'{job.row.name} {job.row.control}')
 
 
-def _write(out: Path, facts: dict, table: list[dict], progress: Progress) -> None:
+def _write(out: Path, table: list[dict], progress: Progress) -> None:
     """Write the table and all episodes, of earlier runs too, whole or not at all."""
     from ..support.machine import machine, versions
     episodes = [{'variant': variant, 'control': control, **dataclasses.asdict(result)}
                 for (variant, control, _), result in progress.finished.items()]
-    content = json.dumps({**facts, 'machine': machine(), 'versions': versions(),
+    content = json.dumps({**progress.options, 'machine': machine(), 'versions': versions(),
                           'table': table, 'episodes': episodes}, indent=1).encode() + b'\n'
     with saving_to(out.parent, len(content), 'the finished episodes are kept'):
         write_whole(out, content)

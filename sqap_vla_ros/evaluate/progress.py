@@ -25,7 +25,11 @@ RESULTS = ('machine', 'versions', 'table', 'episodes')  # of a table; all else a
 
 
 class Progress:
-    """The finished episodes of one run: `finished` maps Job.key to EpisodeResult."""
+    """
+    The finished episodes of one run: `finished` maps Job.key to EpisodeResult.
+
+    options: of the run, and what auto stood for in episodes of it that are kept from earlier.
+    """
 
     def __init__(self, path: Path | None, options: dict, table: Path | None = None):
         """
@@ -35,17 +39,20 @@ class Progress:
         holds a run of other options.
         """
         self.finished: dict[tuple, EpisodeResult] = {}
+        self.options = dict(options)
         self._path = path
         if path is None:
             return
         for found, entries, file in _earlier(path, table):
-            _compare(found, options, entries, file)
+            _compare(found, self.options, entries, file)
+            if _has_auto(entries):
+                self.options['auto'] = found.get('auto')
             for entry in entries:
                 key = entry.pop('variant'), entry.pop('control'), entry['seed']
                 self.finished[key] = EpisodeResult(**entry)
         with self._saving():
             write_whole(path, b''.join(
-                [_line(options), *(_entry(*item) for item in self.finished.items())]))
+                [_line(self.options), *(_entry(*item) for item in self.finished.items())]))
 
     def add(self, job: Job, result: EpisodeResult) -> None:
         """Keep an episode; raise ConfigError if it cannot be written."""
@@ -102,7 +109,7 @@ def _compare(found: dict, options: dict, entries: list, path: Path) -> None:
     """Raise ConfigError unless the episodes of one run may stand beside those of the other."""
     options = json.loads(json.dumps(options))
     names = (found.keys() | options.keys()) - set(EXTENDED)
-    if not found.keys() & options.keys() >= {'auto'}:
+    if 'auto' not in options or not _has_auto(entries):
         names -= {'auto'}
     if not any(_takes_converted(entry['variant']) for entry in entries):
         names -= {'quantized', 'quantized_sha256'}
@@ -112,6 +119,11 @@ def _compare(found: dict, options: dict, entries: list, path: Path) -> None:
         raise ConfigError(
             f'{path} holds a run of other options: {"; ".join(changed)}. Give the same options to '
             'go on with it, another --out, or delete it')
+
+
+def _has_auto(entries: list) -> bool:
+    """Return whether an episode is of a row whose precision auto chose."""
+    return names_auto(entry['variant'].split('@')[0] for entry in entries)
 
 
 def _takes_converted(name: str) -> bool:

@@ -58,6 +58,14 @@ class UndeclaredActionSpace:
     def __init__(self, file: str):
         self.file = file
 
+    def __eq__(self, other):
+        """Return whether the other one says nothing either, whatever its file."""
+        return isinstance(other, UndeclaredActionSpace)
+
+    def __hash__(self):
+        """Return the same for all that say nothing."""
+        return hash(UndeclaredActionSpace)
+
     def __getattr__(self, name):
         """Raise ConfigError, for every attribute of an ActionSpace."""
         if name.startswith('__'):

@@ -3,8 +3,10 @@
 """`sqap-vla eval` over several nights: what is asked for later is added, nothing is run twice."""
 import argparse
 import json
+import shutil
 from types import SimpleNamespace
 
+from golden_data import edit
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
@@ -14,6 +16,7 @@ from sqap_vla_ros.control.action_space import TWIST_NAMES
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate import evaluation, workers
 from sqap_vla_ros.evaluate.checkpoint_files import fingerprint
+from sqap_vla_ros.evaluate.converted import open_converted
 from sqap_vla_ros.evaluate.intervals import mean_interval, wilson_interval
 from sqap_vla_ros.evaluate.motion import path_length, rms_jerk
 from sqap_vla_ros.evaluate.noise import NoisyPolicy
@@ -23,6 +26,7 @@ from sqap_vla_ros.evaluate.rollouts import EpisodeResult, run_episode
 from sqap_vla_ros.evaluate.seeds import (
     episode_seeds, KINDS, MORE_TEST_SEEDS, TEST_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS)
 from sqap_vla_ros.evaluate.table import summarize, table_text
+from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.observation import ActionChunk, Observation
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.train.collect import CollectConfig
@@ -134,8 +138,20 @@ def test_an_interrupted_run_of_other_options_is_not_gone_on_with(tmp_path):
     Progress(path, {'auto': 'w4a8'}).add(Job(Row('auto', auto='w4a8'), 3), result(3))
     assert Progress(path, {}).finished  # without a row of it
     Progress(path, {'auto': 'w4a8'}).add(Job(Row('auto', auto='w4a8'), 4), result(4))
-    with pytest.raises(ConfigError, match="auto was 'w4a8' and is 'fp'"):
-        Progress(path, {'auto': 'fp'})
+    table = tmp_path / 'table.json'
+    for options in ({'auto': 'fp'}, {}, {'auto': 'fp'}):  # a run without auto between
+        if options:
+            with pytest.raises(ConfigError, match="auto was 'w4a8' and is 'fp'"):
+                Progress(path, options, table)
+            continue
+        kept = Progress(path, options)
+        assert kept.options == {'auto': 'w4a8'}
+        evaluation._write(table, [], kept)
+        kept.remove()
+    assert content(table)['auto'] == 'w4a8' and len(content(table)['episodes']) == 2
+    table.write_text(json.dumps({**content(table), 'auto': None}))
+    with pytest.raises(ConfigError, match="auto was None and is 'w4a8'"):
+        Progress(path, {'auto': 'w4a8'}, table)
 
 
 @pytest.mark.parametrize('directory, variants, message', [
@@ -148,7 +164,7 @@ def test_a_directory_that_serves_no_row_is_refused(made, ran, directory, variant
 
 
 def test_a_conversion_of_another_checkpoint_is_refused(made, ran, tmp_path):
-    with pytest.raises(ConfigError, match='not converted from .*other: the weights vision.* diff'
+    with pytest.raises(ConfigError, match='not converted from .*other: the weights differ .SHA-256'
                        '.*sqap-vla convert'):
         evaluate(made / 'other', '--variants', 'w4a4', '--quantized', made / 'four')
     save_tiny_checkpoint(tmp_path / 'wider', (STOVE, PLATE), limit=0.3)
@@ -159,6 +175,26 @@ def test_a_conversion_of_another_checkpoint_is_refused(made, ran, tmp_path):
         evaluate(tmp_path / 'told', '--variants', 'w4a4', '--quantized', made / 'four')
     with pytest.raises(ConfigError, match='is converted already'):
         evaluate(made / 'four', '--variants', 'w4a4', '--quantized', made / 'four')
+
+
+def test_without_a_record_weights_are_compared_and_undeclared_actions_are_equal(made, tmp_path):
+    old = shutil.copytree(made / 'four', tmp_path / 'four')
+    edit(old / 'config.json', lambda config: config['conversion'].pop('weights_sha256'))
+    open_converted(str(old), open_checkpoint(made / 'tiny'))
+    with pytest.raises(ConfigError, match='the weights vision.* differ'):
+        open_converted(str(old), open_checkpoint(made / 'other'))
+    tuned = shutil.copytree(made / 'tiny', tmp_path / 'tuned')
+    weights = load_file(tuned / 'model.safetensors')
+    save_file({name: tensor * 1.1 if 'embed_tokens' in name else tensor
+               for name, tensor in weights.items()}, tuned / 'model.safetensors')
+    with pytest.raises(ConfigError, match='the weights llm.embed_tokens.weight differ'):
+        open_converted(str(old), open_checkpoint(tuned))
+    plain = shutil.copytree(made / 'tiny', tmp_path / 'plain')
+    for place in (plain, old):
+        edit(place / 'config.json', lambda config: config.update(action_space=None))
+    open_converted(str(old), open_checkpoint(plain))
+    with pytest.raises(ConfigError, match='action_space of config.json differs'):
+        open_converted(str(old), open_checkpoint(made / 'tiny'))
 
 
 def test_rows_take_converted_weights_but_for_those_that_are_rounded(made, monkeypatch):
