@@ -82,10 +82,12 @@ class Asked:
                     policy.reset()
                     yield answered(replace(row, control=REPEAT), policy, observations, None,
                                    advance)
+            policy = None  # only `loaded` holds the weights
             if precision == BASELINE:
                 blank = [controlled(each, BLANK) for each in observations]
                 yield answered(Row(BASELINE, control=BLANK), loaded.twin(None), blank, None,
                                advance)
+            loaded = None  # before the next is read
 
     def known(self, source: Path) -> Remembered | None:
         """Return what is remembered of a checkpoint's encoder; None where rows differ in it."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 import tempfile
@@ -24,18 +24,17 @@ FLOATS = 'float32'  # what is not quantized stays as it is: the curve is of GPTQ
 SHARED = same_weights('w4a4')  # of which one conversion serves all
 
 
-def measured_curve(measured: Measured, read: Callable[..., Samples]) -> list[dict]:
+def measured_curve(measured: Measured) -> list[dict]:
     """
     Return one dict a variant and number of frames: name, frames and error (of an Estimate).
 
-    frames 0 is rounding to nearest.  read: see run.measure.  Empty where no curve is asked for.
-    Raises ConfigError for a calibration that cannot be used.
+    frames 0 is rounding to nearest.  Empty where no curve is asked for.  Raises ConfigError for a
+    calibration that cannot be used.
     """
     options = measured.options
-    if not options.calibrate:
+    samples = measured.learnt
+    if samples is None:
         return []
-    source = measured.source
-    samples = read(options.calibration, source, max(options.calibrate), '--calibration')
     if shared := _seen_before(measured.samples, samples):
         print(f'WARNING: {shared} of the frames that errors are measured on are among those that '
               'GPTQ learns from: name others by --calibration')

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .asking import Answers, BLANK, FULL, REPEAT
 from .columns import Columns, Differences, differences
 from .resampling import LEAST_EPISODES, Resampling
 from ..evaluate.plan import Row
+from ..formats import open_checkpoint
 from ..formats.source import Source
 from ..samples.doubts import doubts as unlike_training
 from ..samples.sample import Samples
@@ -36,6 +38,17 @@ def doubts(samples: Samples, source: Source, resampling: Resampling,
     if prunes and bare:
         yield (f'{_share(bare, count)} of the frames tell of no camera and pose: pruned variants '
                'keep no tokens round the hand there, as they would on the robot')
+
+
+def learnt_doubts(samples: Samples, quantized: Path | None) -> Iterator[str]:
+    """Yield whether a converted checkpoint was rounded by the same samples; None: there is none."""
+    if quantized is None:
+        return
+    learnt, here = open_checkpoint(quantized).config.conversion.get('calibration', {}), samples
+    if here.name == learnt.get('name') or here.fingerprint == learnt.get('digest'):
+        yield (f'{quantized} was rounded by {learnt.get("samples")} frames of '
+               f'{learnt.get("name")!r}, and errors are measured on {here.name!r}: of frames that '
+               'GPTQ has learnt from they come out too small, name others by --samples')
 
 
 def answers_doubts(samples: Samples, columns: Columns, answers: dict[Row, Answers],

@@ -22,7 +22,7 @@ class ErrorOptions:
     checkpoint: the original.  samples: a source of recorded observations, see samples/.  keep:
     empty for SHARES.  quantized: a converted directory of the checkpoint, or None.  calibrate:
     numbers of frames of `calibration` for a curve, see curve.py.  Raises ConfigError for counts
-    without sense.
+    without sense, and for int8 beside converted weights.
     """
 
     checkpoint: Path
@@ -47,3 +47,8 @@ class ErrorOptions:
         if any(count < 1 for count in self.calibrate):
             raise ConfigError(f'--calibrate {",".join(map(str, self.calibrate))}: each number of '
                               'frames is at least 1; 0, rounding to nearest, is always measured')
+        if self.policy.int8 and (self.quantized or self.calibrate):
+            option = '--quantized' if self.quantized else '--calibrate'
+            raise ConfigError(f'--int8 {",".join(self.policy.int8)} and {option}: weights that '
+                              'are converted already are not quantized again at load; leave one '
+                              'of both out')

@@ -88,12 +88,12 @@ class Prediction:
         Return the predicted loss of a row, points.
 
         error: of each frame, float64 [n].  Keys: loss, low and high of the 95 % interval (None
-        with too few episodes to know the error's), beyond: whether the error is larger than any
-        that was fitted.
+        with too few episodes to know the error's), beyond and below: whether the error is larger,
+        or smaller, than any that was fitted.
         """
         mean, fit = float(np.mean(error)), self.fit
         found = {'loss': float(fit.loss(mean)), 'low': None, 'high': None,
-                 'beyond': mean > fit.largest}
+                 'beyond': mean > fit.largest, 'below': mean < fit.smallest}
         if resampling.is_enough:
             spread = np.hypot(fit.spread(mean), np.std(fit.loss(resampling.means(error))))
             half = student(fit.freedom) * spread

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 
 from .asking import Answers, Asked, FULL, REPEAT
 from .columns import Columns, columns_of, Differences, differences
-from .doubts import answers_doubts, doubts
+from .doubts import answers_doubts, doubts, learnt_doubts
+from .memory import check_memory
 from .options import ErrorOptions, SHARES
 from .prediction import Prediction, shipped_fit
 from .resampling import Resampling
 from .summary import summarize
 from ..errors import ConfigError
 from ..evaluate.checkpoint_files import digest
-from ..evaluate.converted import open_converted
-from ..evaluate.evaluation import auto_of, check_keep
+from ..evaluate.evaluation import auto_of, check_keep, check_rows
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
@@ -38,7 +38,8 @@ class Measured:
     """
     What was found.
 
-    source: the checkpoint.  answers: of each row, full precision's and controls' among them.
+    source: the checkpoint.  learnt: what GPTQ learns from where a curve is asked for, else None.
+    answers: of each row, full precision's and controls' among them.
     found: how far they are from full precision's, or what was asked twice from the first time.
     table: see summary.summarize.  doubts: why all of it may not be what it seems.
     """
@@ -47,6 +48,7 @@ class Measured:
     asked: Asked
     source: Source
     samples: Samples
+    learnt: Samples | None
     columns: Columns
     resampling: Resampling
     prediction: Prediction
@@ -80,24 +82,34 @@ def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     Raises CheckpointError, ConfigError or ObservationError for what cannot be compared, most of
     it before a weight is read.
     """
-    source = original(options)
+    source, rows = original(options)
     config = source.config
     columns = columns_of(config, source.statistics())
-    asked = Asked(options.checkpoint, planned(options, source),
+    samples, learnt = _read(options, source, read)
+    asked = Asked(options.checkpoint, rows,
                   _without_ensemble(options.policy, config, columns), options.quantized)
-    samples = read(options.samples, source, options.frames, '--samples')
-    check_samples(samples, source)
     resampling = Resampling([sample.episode for sample in samples.samples], options.policy.seed)
     answers = _asked(asked, samples, config)
     found = _compared(answers, asked.rows, columns)
-    told = [*doubts(samples, source, resampling,
-                    any(row.method == 'sqap' for row in asked.rows)),
+    told = [*learnt_doubts(samples, options.quantized), *doubts(
+        samples, source, resampling, any(row.method == 'sqap' for row in asked.rows)),
             *answers_doubts(samples, columns, answers, found)]
     fit = shipped_fit()
     prediction = Prediction(fit, digest(options.checkpoint) == fit.digest)
     table = summarize(found, columns, resampling, config.model.num_visual, prediction)
-    return Measured(options, asked, source, samples, columns, resampling, prediction, answers,
-                    found, table, tuple(told))
+    return Measured(options, asked, source, samples, learnt, columns, resampling, prediction,
+                    answers, found, table, tuple(told))
+
+
+def _read(options: ErrorOptions, source: Source, read) -> tuple[Samples, Samples | None]:
+    """Return what is asked, and what a curve learns from; raise ConfigError for bad ones."""
+    samples = read(options.samples, source, options.frames, '--samples')
+    check_samples(samples, source)
+    if not options.calibrate:
+        return samples, None
+    learnt = read(options.calibration, source, max(options.calibrate), '--calibration')
+    check_samples(learnt, source)
+    return samples, learnt
 
 
 def _without_ensemble(policy: PolicyOptions, config, columns: Columns) -> PolicyOptions:
@@ -120,11 +132,12 @@ def _compared(answers: dict[Row, Answers], rows, columns: Columns) -> dict[Row, 
         for row in (*rows, *controls)}
 
 
-def original(options: ErrorOptions) -> Source:
+def original(options: ErrorOptions) -> tuple[Source, tuple[Row, ...]]:
     """
-    Return the checkpoint, with what the caller chose.
+    Return the checkpoint, with what the caller chose, and the rows that are asked of it.
 
-    Raises ConfigError for a converted one, and for a --quantized that was not made of it.
+    Raises ConfigError for a converted one, for a --quantized that was not made of it or serves
+    no row, and for what does not fit into memory.
     """
     with Progress('reading the checkpoint'):
         source = open_checkpoint(options.checkpoint, options.policy.tokenizer).with_key(
@@ -134,14 +147,16 @@ def original(options: ErrorOptions) -> Source:
                 f'{options.checkpoint} is converted ({stored.get("precision")}): it holds no full '
                 'precision to compare with. Name the original as CHECKPOINT, and this one as '
                 f'--quantized {options.checkpoint}')
-        if options.quantized:
-            open_converted(str(options.quantized), source)
-        return replace(source, config=with_options(source.config, options.policy))
+        config = with_options(source.config, options.policy)
+    rows = planned(options, config)
+    check_rows(source, rows, options.quantized and str(options.quantized))
+    check_memory(config.model, {row.precision for row in (FULL, *rows)}, options.policy)
+    return replace(source, config=config), rows
 
 
-def planned(options: ErrorOptions, source: Source) -> tuple[Row, ...]:
+def planned(options: ErrorOptions, config) -> tuple[Row, ...]:
     """Return the rows that are asked for but full precision; raise ConfigError for what is not."""
-    config, total = source.config, source.config.model.num_visual
+    total = config.model.num_visual
     keep = options.keep or tuple(round(share * total) for share in SHARES)
     rows = plan_rows(options.variants, keep, ('none',), (),
                      auto_of(options.variants, config, options.policy, options.quantized))

@@ -75,14 +75,15 @@ def more(row: dict) -> str:
 
 
 def loss(predicted: dict | None) -> str:
-    """Return a predicted loss with its interval, marked where it is beyond what was fitted."""
+    """Return a predicted loss with its interval, marked where the error was not fitted."""
     if predicted is None:
         return ''
-    beyond = ', beyond the fit' * predicted['beyond']
+    outside = (', beyond the fit' * predicted['beyond']
+               + ', below the fit' * predicted.get('below', False))
     if predicted['low'] is None:
-        return f'{predicted["loss"]:.1f}{beyond}'
+        return f'{predicted["loss"]:.1f}{outside}'
     return (f'{predicted["loss"]:.1f} ({predicted["low"]:.1f} .. {predicted["high"]:.1f})'
-            f'{beyond}')
+            f'{outside}')
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -61,11 +61,14 @@ def run(args) -> int:
         return samples_of(args, place, source, count, flag, protects=True)
     measured = measure(options, read)
     print(tables_text(measured), flush=True)
-    curve = measured_curve(measured, read)
+    if args.out:
+        write_results(measured, args.out)
+    curve = measured_curve(measured)
     if curve:
         print(curve_text(curve))
     if args.out:
-        write_results(measured, args.out, curve)
+        if curve:
+            write_results(measured, args.out, curve)
         print(f'{args.out}/report.html')
     return 0
 

@@ -17,7 +17,7 @@ from ..tokens.farthest import TIES
 
 POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
           'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k', 'dropped',
-          'dropped', 'camera_budget', 'radius_patches')
+          'camera_budget', 'radius_patches')
 
 
 def add_arguments(parser) -> None:

@@ -9,8 +9,9 @@ import golden_data
 import golden_oft
 import numpy as np
 import pytest
-from sqap_vla_ros.action_error import run, seen_once
+from sqap_vla_ros.action_error import curve, memory, run, seen_once
 from sqap_vla_ros.cli import main
+from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.samples.reading import read_samples
 from tiny_checkpoint import save_tiny_checkpoint
@@ -135,7 +136,10 @@ def test_the_report_is_whole_in_a_browser_and_fits_a_phone(out, tmp_path):
     (['--frames', '0'], 'at least 1'), (['--calibrate', '4'], 'both or neither'),
     (['--quantized', 'ORIGINAL'], 'no quantized weights'),
     (['--samples', 'EMPTY'], 'holds neither'), (['--out', 'HERE'], 'exists and holds'),
-    (['--calibrate', '0', '--calibration', 'x'], 'at least 1')])
+    (['--calibrate', '0', '--calibration', 'x'], 'at least 1'),
+    (['--calibrate', '2', '--calibration', 'EMPTY'], '--calibration'),
+    (['--calibrate', '2', '--calibration', 'x', '--int8', 'vision'], 'and --calibrate: weights'),
+    (['--quantized', 'ORIGINAL', '--int8', 'vision'], 'vision and --quantized: weights')])
 def test_bad_input_is_one_line_before_anything_is_asked(tiny, tmp_path, capsys, changed, message):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'here').mkdir()
@@ -143,19 +147,37 @@ def test_bad_input_is_one_line_before_anything_is_asked(tiny, tmp_path, capsys, 
     names = {'ORIGINAL': tiny[0], 'EMPTY': tmp_path / 'empty', 'HERE': tmp_path / 'here'}
     changed = [str(names.get(word, word)) for word in changed]
     assert main(['error', str(tiny[0]), '--samples', str(tiny[1]), *changed]) == 1
-    errors = capsys.readouterr().err.strip()
+    told = capsys.readouterr()
+    errors = told.err.strip()
+    assert 'action error' not in told.out
     assert message in errors and len(errors.splitlines()) == 1
     assert [path.name for path in (tmp_path / 'here').iterdir()] == ['kept.txt']
 
 
-def test_a_converted_checkpoint_holds_no_full_precision(tiny, tmp_path, capsys):
-    assert main(['convert', str(tiny[0]), str(tmp_path / 'w4a8'), '--precision', 'w4a8']) == 0
+def test_what_does_not_fit_into_memory_is_told_before_anything_is_read(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(memory, 'available_bytes', lambda: 1 << 20)
+    assert main(['error', str(tiny[0]), '--samples', 'none']) == 1
+    assert 'the weights of fp take about ' in capsys.readouterr().err
+
+
+def test_a_converted_checkpoint_holds_no_full_precision(tiny, tmp_path, capsys, monkeypatch):
+    def no_curve(measured):
+        raise ConfigError('the disk is full')
+    monkeypatch.setattr(curve, 'measured_curve', no_curve)
+    assert main(['convert', str(tiny[0]), str(tmp_path / 'w4a8'), '--precision', 'w4a8',
+                 '--calibration', str(tiny[1]), '--samples', '2', '--held-out', '0']) == 0
     assert main(['error', str(tmp_path / 'w4a8'), '--samples', str(tiny[1])]) == 1
     assert '--quantized' in capsys.readouterr().err
     assert main(['error', str(tiny[0]), '--samples', str(tiny[1]), '--frames', '4', '--variants',
-                 'w4a8,w8a8', '--quantized', str(tmp_path / 'w4a8')]) == 0
+                 'w4a8,w8a8', '--quantized', str(tmp_path / 'w4a8'), '--out',
+                 str(tmp_path / 'out')]) == 1
+    assert len(by_name(json.loads((tmp_path / 'out/error.json').read_text()))) == 2
     told = capsys.readouterr().out
     assert 'no intervals' in told and 'too few episodes' in told
+    assert "w4a8 was rounded by 2 frames of 'data', and errors are measured on 'data'" in told
+    assert main(['error', str(tiny[0]), '--samples', 'none', '--variants', 'w8a8,prune',
+                 '--quantized', str(tmp_path / 'w4a8')]) == 1
+    assert 'no variant takes its weights' in capsys.readouterr().err
 
 
 def test_an_interrupted_run_leaves_nothing(tiny, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from sqap_vla_ros.action_error.columns import columns_of, differences, UNKNOWN_UNIT
 from sqap_vla_ros.action_error.prediction import Prediction, shipped_fit
 from sqap_vla_ros.action_error.resampling import LEAST_EPISODES, Resampling
+from sqap_vla_ros.action_error.table import loss
 from sqap_vla_ros.control.action_space import ActionSpace, DELTA_NAMES
 from sqap_vla_ros.formats.checkpoint import CheckpointConfig, UndeclaredActionSpace
 
@@ -100,6 +101,8 @@ def test_the_loss_grows_with_the_square_and_its_interval_with_what_is_unknown():
     few = prediction.of(error[:12], Resampling(np.arange(12)))
     assert many['loss'] == pytest.approx(fit.points * error.mean() ** 2)
     assert many['low'] < many['loss'] < many['high'] and not many['beyond']
+    tiny = prediction.of(0.5 * error, Resampling(np.arange(60)))
+    assert tiny['below'] and not many['below'] and loss(tiny).endswith('), below the fit')
     assert few['high'] - few['loss'] > many['high'] - many['loss']
     even = prediction.of(np.full(60, error.mean()), Resampling(np.arange(60)))
     assert even['high'] < many['high']  # an error that is the same in all frames is known
