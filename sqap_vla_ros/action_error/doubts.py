@@ -41,7 +41,7 @@ def doubts(samples: Samples, source: Source, resampling: Resampling,
 
 
 def learnt_doubts(samples: Samples, quantized: Path | None) -> Iterator[str]:
-    """Yield whether a converted checkpoint was rounded by the same samples; None: there is none."""
+    """Yield whether a converted checkpoint, if there is one, was rounded by the same samples."""
     if quantized is None:
         return
     learnt, here = open_checkpoint(quantized).config.conversion.get('calibration', {}), samples

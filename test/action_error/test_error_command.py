@@ -156,7 +156,7 @@ def test_bad_input_is_one_line_before_anything_is_asked(tiny, tmp_path, capsys, 
 
 def test_what_does_not_fit_into_memory_is_told_before_anything_is_read(tiny, monkeypatch, capsys):
     monkeypatch.setattr(memory, 'available_bytes', lambda: 1 << 20)
-    assert main(['error', str(tiny[0]), '--samples', 'none']) == 1
+    assert main(['error', str(tiny[0]), '--samples', 'none', '--variants', 'prune']) == 1
     assert 'the weights of fp take about ' in capsys.readouterr().err
 
 
