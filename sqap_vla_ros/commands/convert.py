@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 import time
@@ -17,6 +18,18 @@ from ..support.resources import checkpoint_path
 
 _GIB = 2 ** 30
 ROUNDINGS = 'gptq', 'nearest'
+SAMPLES, HELD_OUT = 64, 16
+
+
+class _Gone(argparse.Action):
+    """An option that is no more, which names the ones that took its place."""
+
+    def __init__(self, **arguments):
+        super().__init__(**{**arguments, 'nargs': '?'})
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.error(f'there is no option {option_string} any more: --calibration PLACE rounds by '
+                     'GPTQ on what it holds, unless --rounding nearest stands beside it')
 
 
 def add_arguments(parser) -> None:
@@ -24,8 +37,9 @@ def add_arguments(parser) -> None:
     add = parser.add_argument
     add('source', help=CHECKPOINT)
     add('out', help='directory to make; OUT.partial beside it holds an unfinished one')
-    add('--precision', default='w4a4', metavar='NAME',
-        help='of the decoder: ' + ', '.join(PRECISIONS))
+    add('--precision', default='w4a8', metavar='NAME',
+        help='of the decoder: ' + ', '.join(PRECISIONS)
+        + '; what w4a8, w4a4t8 or w4a4 make loads at each of the three')
     add('--no-rotate', action='store_true', help='leave the Hadamard rotations out')
     add('--overrides', default='', metavar='TEXT',
         help="other precisions by layer, such as 'o_proj,down_proj: w8a8; layers.0: fp'")
@@ -41,11 +55,12 @@ def add_arguments(parser) -> None:
     add('--rounding', choices=ROUNDINGS, metavar='NAME',
         help='of the weights: gptq, which learns from --calibration, or nearest; gptq where there '
         'is a calibration, else nearest')
-    add('--samples', type=int, default=64, metavar='N',
-        help='calibration samples to take, at least 1')
-    add('--held-out', type=int, default=16, metavar='N',
-        help='further samples on which the action error is measured, at least 0; a quarter of all '
-        'where there are few')
+    add('--samples', type=int, metavar='N',
+        help=f'calibration samples to take, at least 1; {SAMPLES} unless given')
+    add('--held-out', type=int, metavar='N',
+        help='further samples on which the action error is measured, at least 0; '
+        f'{HELD_OUT} unless given, a quarter of all where there are few')
+    add('--gptq', action=_Gone, help=argparse.SUPPRESS)
     add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
         help='of what stays in floats')
     add('--seed', type=int, default=0, metavar='N', help='of the random rotation, at least 0')
@@ -87,9 +102,10 @@ def make_task(args):
     if args.rounding == 'gptq' and not args.calibration:
         raise ConfigError('--rounding gptq learns from what the robot sees: name some by '
                           '--calibration PLACE (see docs/convert.md)')
-    if args.calibration and min(args.samples, args.held_out + 1) < 1:
-        raise ConfigError(f'--samples is {args.samples} and --held-out {args.held_out}, expected '
-                          'at least 1 and 0')
+    _check_counts(args)
+    if args.precision == 'auto':
+        raise ConfigError('--precision auto chooses when a checkpoint is loaded, not when it is '
+                          'converted: take w4a8, which loads at w4a4t8 and w4a4 too')
     options = policy_options(args)
     overrides = {**parse_overrides(args.overrides), **dict.fromkeys(options.int8, 'w8a8')}
     scheme = QuantScheme(
@@ -106,25 +122,43 @@ def make_task(args):
     return Task(source, scheme, args.float_type)
 
 
+def _counts(args) -> tuple[int, int]:
+    """Return how many samples are learnt from, and held out."""
+    return (SAMPLES if args.samples is None else args.samples,
+            HELD_OUT if args.held_out is None else args.held_out)
+
+
+def _check_counts(args) -> None:
+    samples, held_out = _counts(args)
+    given = [f'--{name.replace("_", "-")}' for name in ('samples', 'held_out')
+             if getattr(args, name) is not None]
+    if given and not args.calibration:
+        raise ConfigError(f'{" and ".join(given)} without a calibration: name what the robot sees '
+                          'by --calibration PLACE (see docs/convert.md)')
+    if args.calibration and min(samples, held_out + 1) < 1:
+        raise ConfigError(f'--samples is {samples} and --held-out {held_out}, expected at least 1 '
+                          'and 0')
+
+
 def _calibrated(task, args):
     """Return (the Task with its calibration, the Samples that are held out), None for none."""
     from ..samples.doubts import check_samples, doubts, few
     if not args.calibration:
         return task, None
-    found = samples_of(args, args.calibration, task.source, args.samples + args.held_out,
-                       '--calibration')
+    samples, held_out = _counts(args)
+    found = samples_of(args, args.calibration, task.source, samples + held_out, '--calibration')
     check_samples(found, task.source)
-    learnt, held_out = found.split(min(args.held_out, len(found.samples) // 4))
+    learnt, held = found.split(min(held_out, len(found.samples) // 4))
     if args.rounding == 'nearest':
-        learnt, held_out = None, found
+        learnt, held = None, found
     print(f'{found.name}: {found.source}, {len(found.samples)} of {found.total} samples, of '
           f'{len(found.episodes)} episodes: ' + (
               'nothing is learnt from them' if learnt is None else
-              f'{len(learnt.samples)} to round by, {len(held_out.samples)} held out'))
+              f'{len(learnt.samples)} to round by, {len(held.samples)} held out'))
     too_few = few(learnt, task.source) if learnt else ''
     for note in filter(None, (*found.notes, *doubts(found, task.source), too_few)):
         print(f'note: {note}')
-    return replace(task, calibration=learnt), held_out
+    return replace(task, calibration=learnt), held
 
 
 def _print_errors(task, out, held_out) -> None:

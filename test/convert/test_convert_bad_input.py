@@ -70,9 +70,12 @@ def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):
 
 @pytest.mark.parametrize('options, text', [
     (['--precision', 'w2a2'], 'expected one of'),
+    (['--precision', 'auto'], 'when a checkpoint is loaded, not when it is converted: take w4a8'),
     (['--overrides', 'no_such_layer: w8a8'], "'no_such_layer' fits none"),
     (['--overrides', 'o_proj w8a8'], 'is not of the form'),
     (['--rounding', 'gptq'], 'name some by --calibration'),
+    (['--samples', '12'], '--samples without a calibration: name what the robot sees'),
+    (['--samples', '64', '--held-out', '16'], '--samples and --held-out without a calibration'),
     (['--calibration', '.', '--precision', 'fp'], 'leave one of both out'),
     (['--calibration', '.', '--held-out', '-1'], '--held-out -1, expected at least 1 and 0'),
     (['--calibration', '.', '--samples', '0'], '--samples is 0'),
@@ -81,6 +84,14 @@ def test_a_tokenizer_is_needed_and_must_have_the_special_ids(tmp_path, capsys):
     (['--group-size', '48'], 'power of two')])
 def test_options_that_do_not_fit_are_refused(options, text, tmp_path, capsys):
     assert text in refused(golden_data.openvla(), tmp_path, capsys, *options)
+
+
+@pytest.mark.parametrize('words', [['--gptq'], ['--gptq', 'frames']])
+def test_the_option_that_is_gone_names_what_took_its_place(words, capsys):
+    with pytest.raises(SystemExit):
+        main(['convert', 'source', 'out', *words])
+    text = capsys.readouterr().err
+    assert 'no option --gptq any more: --calibration PLACE' in text and '--rounding' in text
 
 
 @pytest.mark.parametrize('line, text', [
@@ -99,4 +110,4 @@ def test_calibration_that_cannot_be_read_is_named(line, text, tmp_path, capsys):
 
 def test_a_converted_checkpoint_is_not_converted_again(tmp_path, capsys):
     assert main(['convert', str(golden_data.openvla()), str(tmp_path / 'once')]) == 0
-    assert 'is converted already (w4a4)' in refused(tmp_path / 'once', tmp_path, capsys)
+    assert 'is converted already (w4a8)' in refused(tmp_path / 'once', tmp_path, capsys)

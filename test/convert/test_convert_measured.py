@@ -48,7 +48,7 @@ def test_gptq_is_the_default_with_a_calibration_and_its_error_is_told(place, tmp
     _, held = read_samples(place / 'shards', 8, open_checkpoint(
         place / 'tiny').config).split(2)
     exact = answers(load_policy(place / 'tiny'), held.samples)
-    for policy, text in ((load_policy(place / 'tiny', precision='w4a4'), found[1]),
+    for policy, text in ((load_policy(place / 'tiny', precision='w4a8'), found[1]),
                          (load_policy(tmp_path / 'out'), found[2])):
         error = action_errors(exact, answers(policy, held.samples), 4).mean()
         assert float(text) == pytest.approx(error, rel=0.02, abs=1e-4)

@@ -95,7 +95,7 @@ def test_info_shows_what_was_done_and_the_bits_on_disk_and_in_memory(tmp_path, c
     capsys.readouterr()
     assert main(['info', str(tmp_path / 'out')]) == 0
     shown = capsys.readouterr().out
-    for text in ('w4a4 (on disk: bfloat16, float32, int8, uint8)', '(openvla), bfloat16',
+    for text in ('w4a8 (on disk: bfloat16, float32, int8, uint8)', '(openvla), bfloat16',
                  'vision w8a8', 'hadamard rotation', 'Q and K at 8 bits', 'rounded to nearest',
                  'bits a weight on disk with their scales', 'in memory (backend',
                  'MiB of weights in a process', 'a patch is 40.0 x 30.0 px',

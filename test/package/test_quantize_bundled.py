@@ -28,7 +28,8 @@ for name in names:
 """
 
 
-def test_the_script_converts_and_measures_by_commands_that_are_accepted(tmp_path):
+def made_again(tmp_path, stands_in=STANDS_IN):
+    """Run a copy of the script, and return (its status, the model's folder, its commands)."""
     for name in ('scripts', 'models/libero_goal_w4', 'benchmarks/results'):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(SCRIPT, tmp_path / 'scripts')
@@ -36,10 +37,26 @@ def test_the_script_converts_and_measures_by_commands_that_are_accepted(tmp_path
     for name in ('README.md', 'config.json'):
         (model / name).write_text('old')
     python, log = tmp_path / 'python', tmp_path / 'log'
-    python.write_text(STANDS_IN.format(python=sys.executable, log=log))
+    python.write_text(stands_in.format(python=sys.executable, log=log))
     python.chmod(0o755)
-    subprocess.run([tmp_path / 'scripts/quantize_bundled', 'learnt', 'held_out'], check=True,
-                   cwd=tmp_path, env={'PATH': '/usr/bin:/bin', 'PYTHON': str(python)})
+    run = subprocess.run([tmp_path / 'scripts/quantize_bundled', 'learnt', 'held_out'],
+                         cwd=tmp_path, env={'PATH': '/usr/bin:/bin', 'PYTHON': str(python)})
+    return run.returncode, model, [*map(json.loads, log.read_text().splitlines())]
+
+
+def test_a_new_model_that_was_not_measured_does_not_take_the_old_ones_place(tmp_path):
+    status, model, commands = made_again(tmp_path, STANDS_IN.replace(
+        'out.mkdir()', "words[0] == 'error' and 'follow' in words[-1] and sys.exit(3)"
+        '\nout.mkdir()'))
+    assert status == 3 and len(commands) == 3
+    assert {path.name: path.read_text() for path in model.iterdir()} == {
+        'README.md': 'old', 'config.json': 'old'}
+    assert not [*(tmp_path / 'benchmarks/results').iterdir()]
+
+
+def test_the_script_converts_and_measures_by_commands_that_are_accepted(tmp_path):
+    status, model, commands = made_again(tmp_path)
+    assert status == 0
     assert (model / 'README.md').read_text() == 'old'
     assert sorted(path.name for path in model.iterdir() if path.read_text() == 'new') == [
         'config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json']
@@ -47,11 +64,12 @@ def test_the_script_converts_and_measures_by_commands_that_are_accepted(tmp_path
     written = {path.name: path.read_text() for path in results.iterdir()}
     assert written == dict.fromkeys(('error_gptq.json', 'error_follow.json'), 'new')
     assert all((ROOT / 'benchmarks/results' / name).is_file() for name in written)
-    first, *errors = map(json.loads, log.read_text().splitlines())
+    first, *errors = commands
     assert first[:2] == ['convert', str(tmp_path / 'models/libero_goal')]
     assert first[first.index('--calibration') + 1] == 'learnt' and len(errors) == 2
     assert all(words[0] == 'error' for words in errors)
     assert all(words[words.index('--samples') + 1] == 'held_out' for words in errors)
+    assert all(words[words.index('--quantized') + 1] == first[2] for words in errors)
     for words in (first, *errors):
         check(['sqap-vla', *words])
 
