@@ -1,4 +1,4 @@
-# make demo [ARGS="--episodes 10 --precision w4a4"]   the simulated arm, driven through ROS 2
+# make demo [ARGS="--episodes 10 --precision fp"]     the simulated arm, driven through ROS 2
 # make test [ARGS="test/tokens"] [WORKERS=4]           all tests, by so many processes
 # make shell [ARGS='-c "COMMAND"']                     a shell with sqap-vla and the nodes on PATH
 # make docs [ARGS=--check]                             the generated parts of docs/
