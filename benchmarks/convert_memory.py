@@ -199,8 +199,8 @@ def one_format(name, args, golden, log):
     golden.write_tokenizer(tokenizer)
     with Progress(f'making a checkpoint of {name}'):
         WRITERS[name](source, golden, sizes)
-    options = ['--precision', 'w4a4', '--threads', args.threads, '--tokenizer', tokenizer, '--unnorm-key',
-               OFT_KEY if name == 'oft' else 'bridge_orig', *args.options]
+    options = ['--precision', 'w4a4', '--threads', args.threads, '--tokenizer', tokenizer,
+               '--unnorm-key', OFT_KEY if name == 'oft' else 'bridge_orig', *args.options]
     if args.gptq:
         options += calibration(args.folder / 'calibration', 2 if name == 'oft' else 1)
     result = {'options': ' '.join(map(str, args.options)), 'gptq': args.gptq,
