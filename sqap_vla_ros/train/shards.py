@@ -17,6 +17,7 @@ and, where a policy acted in turn with the expert (`collect --policy`):
     chunks float32 [F, T, 7]     what the expert would do from each frame on
     solved bool [E]              whether the episode came to success
 """
+import hashlib
 import io
 from pathlib import Path
 import struct
@@ -179,6 +180,23 @@ def _read_folder(directory):
         raise ConfigError(f'no episode in {directory} succeeded, there is nothing to learn from: '
                           'collect more episodes')
     return shards, skipped
+
+
+def folders_of(directories, weights=''):
+    """
+    Return a dict for each folder of demonstrations: its name, weight and digest of collect.json.
+
+    weights: numbers with commas between, or empty.  An empty digest: no collect.json is there.
+    """
+    shares = weights.split(',') if weights else [''] * len(directories)
+    return [{'name': Path(directory).resolve().name, 'weight': share.strip(),
+             'digest': _options_digest(Path(directory))}
+            for directory, share in zip(directories, shares)]
+
+
+def _options_digest(directory):
+    path = directory / 'collect.json'
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ''
 
 
 def describe(data):

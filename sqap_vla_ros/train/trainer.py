@@ -16,7 +16,7 @@ from .recipe import (
     chances, choose_device, choose_dtype, initialise, network, norm_stats, normalisation,
     plain_options, split_rows)
 from .saving import LAST_SAVE, read_state, stop_signals, write_state
-from .shards import describe, differences, load_shards
+from .shards import describe, differences, folders_of, load_shards
 from .success import best_of, last_measured, SuccessMeter
 from ..errors import ConfigError
 from ..sim.options import scene_options
@@ -44,6 +44,7 @@ class Trainer:
         print(describe(self.data))
         self.rows, self.held_rows = split_rows(self.data)
         self.chances = chances(self.data, self.rows, args.weights)
+        self.folders = folders_of(args.data, args.weights)
         if not len(self.held_rows):
             print('no episode is held out: the curves are of training batches only')
         make_directory(self.out)
@@ -204,7 +205,7 @@ class Trainer:
         write_state(self.out / 'state.pt', {
             **self.learner.state(), **self._identity(), 'step': self.step,
             'samples': self.samples, 'seconds': self.seconds, 'log': self.log,
-            'init': self.init, 'dtype': self._dtype_name(),
+            'init': self.init, 'dtype': self._dtype_name(), 'folders': self.folders,
             'norm': {name: torch.as_tensor(value) for name, value in self.norm.items()}})
         self._save_checkpoint('checkpoint')
         with saving_to(self.out, 0, LAST_SAVE):
@@ -228,7 +229,7 @@ class Trainer:
             'minutes': round(self.seconds / 60, 1), 'arguments': plain_options(self.args),
             'dtype': self._dtype_name(), 'episodes': self.data.episodes,
             'frames': len(self.data), 'skipped_shards': len(self.data.skipped),
-            'init': self.init, **training})
+            'init': self.init, 'folders': self.folders, **training})
         weights = {name: tensor.detach().to('cpu', torch.float16)
                    for name, tensor in self.learner.average.state_dict().items()}
         with saving_to(self.out, sum(tensor.nbytes for tensor in weights.values()), LAST_SAVE):
@@ -257,10 +258,18 @@ class Trainer:
             raise ConfigError(
                 f'{path} is of another model: give another output directory ({error})') from error
         self.init = state.get('init', '')
+        self._compare_folders(state.get('folders', self.folders))
         self.samples = state.get('samples', self._samples_of_old())
         if self.args.dtype == 'auto':
             self.learner.dtype = choose_dtype(state.get('dtype', 'auto'), self.device)
         print(f'resuming at step {self.step}')
+
+    def _compare_folders(self, before: list) -> None:
+        """Say where a training goes on with other folders, or other weights of them."""
+        changed = differences({'folders': before}, {'folders': self.folders})
+        if changed:
+            print(f'WARNING: {self.out} was learnt from other demonstrations, and goes on with '
+                  f'these: {changed}')
 
     def _samples_of_old(self) -> int:
         """Return the samples of a state that does not say them: by the batch size of its log."""

@@ -122,9 +122,24 @@ def test_a_state_of_before_there_were_instructions_in_it_goes_on(data, saved):
     assert checkpoint.read_config(saved / 'checkpoint').training['samples'] == 3 * 8 + 16
 
 
-def test_samples_are_counted_over_batch_sizes(data, saved):
-    train.run(options(data, saved, *SMALL, '2', '--batch-size', '4'))
-    assert checkpoint.read_config(saved / 'checkpoint').training['samples'] == 3 * 16 + 4
+def test_samples_are_counted_over_batch_sizes_and_other_folders_are_told(data, saved, capsys):
+    (data / 'collect.json').write_text('{}')
+    try:
+        train.run(options(data, saved, *SMALL, '2', '--batch-size', '4', '--weights', '3'))
+    finally:
+        (data / 'collect.json').unlink()
+    training = checkpoint.read_config(saved / 'checkpoint').training
+    assert training['samples'] == 3 * 16 + 4
+    before = {'name': data.name, 'weight': '', 'digest': ''}
+    assert training['folders'] == [{**before, 'weight': '3', 'digest': '44136fa355b3678a'}]
+    told = capsys.readouterr().out
+    assert told.count('learnt from other demonstrations') == 1
+    assert f'folders was {[before]!r} and is {training["folders"]!r}' in told
+    train.run(options(data, saved, *SMALL, '2'))  # of a state whose folders differ: told again
+    assert f'folders was {training["folders"]!r} and' in capsys.readouterr().out
+    rewritten(saved / 'state.pt', lambda state: state.pop('folders'))
+    train.run(options(data, saved, *SMALL, '2'))  # an old state does not say them
+    assert 'other demonstrations' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('changed', [
