@@ -21,7 +21,8 @@ from ..samples.sample import chosen, Samples
 from ..support.progress import Progress
 
 FLOATS = 'float32'  # what is not quantized stays as it is: the curve is of GPTQ alone
-SHARED = same_weights('w4a4')  # of which one conversion serves all
+CONVERTED = 'w4a8'  # as `sqap-vla convert` does unless told otherwise
+SHARED = same_weights(CONVERTED)  # of which one conversion serves all
 
 
 def measured_curve(measured: Measured) -> list[dict]:
@@ -62,7 +63,7 @@ def _curve(measured, samples: Samples, counts: Sequence[int], names, progress) -
                 path = Path(folder) / 'quantized'
                 few = tuple(samples.samples[index]
                             for index in chosen(len(samples.samples), count))
-                convert(Task(measured.source.for_keeping(), QuantScheme(names[0]), FLOATS,
+                convert(Task(measured.source.for_keeping(), QuantScheme(CONVERTED), FLOATS,
                              replace(samples, samples=few)), path)
             for name in names:
                 yield {'name': name, 'frames': count,

@@ -32,13 +32,23 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def out(tiny, tmp_path_factory):
+def learnt():
+    """Return a list of the precisions that a curve's conversions had."""
+    return []
+
+
+@pytest.fixture(scope='module')
+def out(tiny, learnt, tmp_path_factory):
     """Return the directory of a run."""
-    out = tmp_path_factory.mktemp('run') / 'error'
+    out, plain = tmp_path_factory.mktemp('run') / 'error', curve.convert
     checkpoint, data = tiny
-    assert main(['error', str(checkpoint), '--samples', str(data), '--frames', str(FRAMES),
-                 '--variants', 'w4a4,w8a8,prune,random-prune', '--keep', '40,10', '--out',
-                 str(out), '--calibrate', '2,4', '--calibration', str(data)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curve, 'convert', lambda task, path: (
+            learnt.append(task.scheme.precision), plain(task, path)))
+        assert main([
+            'error', str(checkpoint), '--samples', str(data), '--frames', str(FRAMES),
+            '--variants', 'w4a4,w8a8,prune,random-prune', '--keep', '40,10', '--out',
+            str(out), '--calibrate', '2,4', '--calibration', str(data)]) == 0
     return out
 
 
@@ -97,7 +107,8 @@ def test_another_policy_is_told_that_its_prediction_is_a_guess(found, out):
     assert by_name(found)['w4a4']['predicted']['low'] is not None
 
 
-def test_the_curve_begins_at_rounding_to_nearest(found):
+def test_the_curve_begins_at_rounding_to_nearest(found, learnt):
+    assert learnt == ['w4a8', 'w4a8']  # as convert does, for whatever precision is shown
     curve = {(row['name'], row['frames']): row['error']['mean'] for row in found['curve']}
     assert curve['w4a4', 0] == by_name(found)['w4a4']['error']['mean']
     assert {frames for _, frames in curve} == {0, 2, 4}
