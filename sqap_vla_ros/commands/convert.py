@@ -10,7 +10,8 @@ from pathlib import Path
 import time
 
 from .options import add_policy_arguments, CHECKPOINT, policy_options
-from .sample_options import add_sample_arguments, samples_of, SOURCES
+from .sample_options import (
+    add_sample_arguments, check_sample_arguments, samples_of, SOURCES)
 from ..errors import ConfigError
 from ..numerics.precision import PRECISIONS
 from ..support.progress import Progress
@@ -59,7 +60,8 @@ def add_arguments(parser) -> None:
         help=f'calibration samples to take, at least 1; {SAMPLES} unless given')
     add('--held-out', type=int, metavar='N',
         help='further samples on which the action error is measured, at least 0; '
-        f'{HELD_OUT} unless given, a quarter of all where there are few')
+        f'{HELD_OUT} unless given, half of what is read at most, a quarter where there is less '
+        'than both take')
     add('--gptq', action=_Gone, help=argparse.SUPPRESS)
     add('--float-type', default='bfloat16', choices=('bfloat16', 'float16', 'float32'),
         help='of what stays in floats')
@@ -106,6 +108,7 @@ def make_task(args):
     if args.precision == 'auto':
         raise ConfigError('--precision auto chooses when a checkpoint is loaded, not when it is '
                           'converted: take w4a8, which loads at w4a4t8 and w4a4 too')
+    check_sample_arguments(args, {'--calibration': args.calibration})
     options = policy_options(args)
     overrides = {**parse_overrides(args.overrides), **dict.fromkeys(options.int8, 'w8a8')}
     scheme = QuantScheme(
@@ -148,7 +151,9 @@ def _calibrated(task, args):
     samples, held_out = _counts(args)
     found = samples_of(args, args.calibration, task.source, samples + held_out, '--calibration')
     check_samples(found, task.source)
-    learnt, held = found.split(min(held_out, len(found.samples) // 4))
+    spare = max(len(found.samples) // 4, len(found.samples) - samples)
+    learnt, held = found.split(min(held_out, spare))
+    learnt = learnt.thinned(samples)
     if args.rounding == 'nearest':
         learnt, held = None, found
     print(f'{found.name}: {found.source}, {len(found.samples)} of {found.total} samples, of '

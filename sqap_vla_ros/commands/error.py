@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .options import add_policy_arguments, CHECKPOINT, policy_options
-from .sample_options import add_sample_arguments, samples_of, SOURCES
+from .sample_options import (
+    add_sample_arguments, check_sample_arguments, samples_of, SOURCES)
 from ..action_error.options import ErrorOptions, VARIANTS
 from ..errors import ConfigError
 from ..support.progress import Progress
@@ -52,6 +53,7 @@ def run(args) -> int:
     from ..action_error.write import check_out, write_results
     options = error_options(args)
     check_out(args.out)
+    check_sample_arguments(args, {'--samples': args.samples, '--calibration': args.calibration})
     with Progress('loading PyTorch'):
         from ..action_error.curve import measured_curve
         from ..action_error.run import measure

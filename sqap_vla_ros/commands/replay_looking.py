@@ -153,11 +153,12 @@ def _not_localized(camera, topics: TopicMap, infos) -> str:
 
 def _check_part(looking: LookOptions, recording, image_topic) -> list[str]:
     """Raise ConfigError for a part that no recording, or this one, has; note where it begins."""
-    if looking.stride < 1 or not 0 <= looking.start_s or (
+    if looking.stride < 1:
+        raise ConfigError(f'--stride is {looking.stride}, expected a stride of at least 1')
+    if not 0 <= looking.start_s or (
             looking.end_s is not None and not looking.start_s < looking.end_s <= LATEST_S):
-        raise ConfigError(f'--start is {looking.start_s:g}, --end {looking.end_s} and --stride '
-                          f'{looking.stride}: expected 0 <= start < end <= {LATEST_S:g}, and a '
-                          'stride of at least 1')
+        raise ConfigError(f'--start is {looking.start_s:g} and --end {looking.end_s}: expected '
+                          f'0 <= start < end <= {LATEST_S:g}')
     if not looking.start_s and looking.end_s is None:
         return []
     episodes = [each for index, each in enumerate(recording.episodes)

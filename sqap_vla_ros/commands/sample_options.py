@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from .recording_options import add_config_arguments, add_part_arguments
+from ..errors import ConfigError
 
 SOURCES = ('images with instructions.jsonl, shards of `sqap-vla collect`, a bag or a LeRobot data '
            'set')
@@ -20,6 +23,27 @@ def add_sample_arguments(parser, flag: str) -> None:
     group = parser.add_argument_group(f'what of a bag or data set, where {flag} names one')
     add_config_arguments(group.add_argument)
     add_part_arguments(group)
+
+
+def check_sample_arguments(args, places: Mapping) -> None:
+    """
+    Raise ConfigError, naming it, for an option of recordings where none is given.
+
+    places: what each option that names samples was given, {'--calibration': PLACE or None}.
+    """
+    given = {flag: place for flag, place in places.items() if place}
+    found = [Path(place).expanduser() for place in given.values()]
+    if any(not place.exists() or _is_recording(place) for place in found):
+        return  # what is not there is told where it is read
+    parser = argparse.ArgumentParser()
+    add_sample_arguments(parser, '')
+    for name, usual in vars(parser.parse_args([])).items():
+        if getattr(args, name) != usual:
+            what = ' and '.join(f'{flag} {place}' for flag, place in given.items())
+            raise ConfigError(
+                f'--{name.replace("_", "-")} says how a bag or data set is looked at, '
+                + (f'and {what} is neither: leave it out' if given else
+                   f'and none is given by {" or ".join(places)}: name one, or leave it out'))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,13 +20,15 @@ from ..options import PolicyOptions
 from ..policy import Policy
 from ..quant import packed_state, quantize_model
 from ..samples.answers import action_errors, answers, executed_rows, recorded_actions
-from ..samples.sample import Sample, Samples
+from ..samples.sample import chosen, Sample, Samples
 from ..support.files import MIB
 from ..support.memory import available_bytes
 from ..support.progress import Progress
 
 NEAREST, GPTQ = 'rounded to nearest', 'GPTQ'
 MOST_OF_MEMORY = 0.7  # that weights may take
+BLACK = 4  # samples that are asked about with black images, too
+LEAST_SEEN = 0.02  # that these change the actions, if the policy looks; the bundled one has 0.1
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Measured:
 
     errors: {NEAREST or GPTQ: [n]}, the mean absolute difference of a sample's first `rows` rows
     of actions, in units of -1..1.  unlike: what makes it doubtful that the policy knows what the
-    samples show, '' for nothing.
+    samples show, '' for nothing.  seen: how far full precision's actions are, as errors, from
+    those with black images, on average over a few samples; None if not asked.
     """
 
     samples: Samples
     rows: int
     errors: dict[str, np.ndarray]
     unlike: str = ''
+    seen: float | None = None
 
     def in_words(self) -> str:
         """Return the errors in a line."""
@@ -51,9 +55,17 @@ class Measured:
                 f'{len(self.samples.episodes)} episodes (first {self.rows} rows, -1 .. 1): '
                 f'{listed}')
 
+    def _unseen(self) -> str:
+        if self.seen is None or self.seen >= LEAST_SEEN:
+            return ''
+        return (f'{self.samples.name}: with black images in place of these full precision '
+                f'answers the same but for {self.seen:.4f}, expected at least {LEAST_SEEN:g}: it '
+                'sees nothing in them that it acts on, so the action error says little. Are they '
+                'of the camera and scene that the policy was trained on?')
+
     def doubts(self) -> list[str]:
         """Return what a person should doubt, in words."""
-        found = [self.unlike] if self.unlike else []
+        found = [text for text in (self.unlike, self._unseen()) if text]
         if len(self.errors) == 2:
             gain = self.errors[NEAREST] - self.errors[GPTQ]
             if gain.mean() <= 0:
@@ -90,17 +102,33 @@ def measured(task: Task, out, held_out: Samples) -> Measured:
     if task.calibration:
         networks = {NEAREST: lambda: _rounded(task, source), **networks}
     rows, errors = executed_rows(source.config), {}
-    with Progress('measuring the action error', len(samples) * (1 + len(networks)),
+    black = _black(samples)
+    with Progress('measuring the action error', len(samples) * (1 + len(networks)) + len(black),
                   'inference') as progress:
-        exact = _answers(source, load_network(source, 'fp'), samples, progress)
+        exact, blind = _exact(source, samples, black, progress)
         for name, network in networks.items():
             errors[name] = action_errors(
                 exact, _answers(source, network(), samples, progress), rows)
-    return Measured(held_out, rows, errors, _unlike(held_out, exact, source, rows))
+    seeing = exact[chosen(len(samples), BLACK)]
+    return Measured(held_out, rows, errors, _unlike(held_out, exact, source, rows),
+                    float(action_errors(seeing, blind, rows).mean()))
 
 
 def _keyed(source: Source) -> Source:
     return source.with_key(source.config.unnorm_key or next(iter(source.norm_stats)))
+
+
+def _black(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Return a few of the samples, with black images."""
+    return tuple(replace(samples[index], images=tuple(map(np.zeros_like, samples[index].images)))
+                 for index in chosen(len(samples), BLACK))
+
+
+def _exact(source: Source, samples, black, progress) -> tuple[np.ndarray, np.ndarray]:
+    """Return full precision's answers to samples, and to those with black images."""
+    model = load_network(source, 'fp')
+    return (_answers(source, model, samples, progress),
+            _answers(source, model, black, progress))
 
 
 def _answers(source: Source, model: VLA, samples: tuple[Sample, ...], progress) -> np.ndarray:

@@ -12,11 +12,14 @@ from .sample import Samples
 from ..errors import ConfigError, ObservationError
 from ..formats.source import Source
 from ..inference.inputs import ModelInputs
+from ..ingest.image_health import statistics
 from ..model.prompt import check_known, make_prompt
 
 WIDE = 3.0  # standard deviations, where the statistics hold no bounds
 FEW = 8
 MOST_OUTSIDE = 0.1  # of the samples; between q01 and q99 lie 98 % of what was trained on
+LEAST_OUTSIDE = 3  # samples: one or two of a few are chance
+LEAST_CONTRAST = 3.0  # levels, as the node's parameter min_contrast
 
 
 def model_inputs(source: Source) -> ModelInputs:
@@ -36,15 +39,24 @@ def check_samples(samples: Samples, source: Source) -> None:
             check_known(sample.instruction, source.config.instructions)
             inputs.token_ids(sample.instruction)
             inputs.state(sample.state)
+            _check_action(sample.action, inputs.statistics)
         except ObservationError as error:
             raise ConfigError(f'calibration {samples.name}: {error} (sample {index + 1} of '
                               f'{len(samples.samples)}, episode {sample.episode})') from error
 
 
+def _check_action(action: np.ndarray | None, stats: dict) -> None:
+    width = len(stats['low'])
+    if action is not None and action.shape[1] != width:
+        raise ObservationError(
+            f'its recorded actions have {action.shape[1]} numbers, and those of the checkpoint '
+            f'{width}: it is of another robot. Give what the robot of this checkpoint recorded')
+
+
 def doubts(samples: Samples, source: Source) -> list[str]:
     """Return what makes it doubtful that samples are of the checkpoint's robot and camera."""
     return [f'{samples.name}: {text}' for text in (
-        *_sizes(samples), *_states(samples, model_inputs(source)))]
+        *_blank(samples), *_sizes(samples), *_states(samples, model_inputs(source)))]
 
 
 def few(samples: Samples, source: Source) -> str:
@@ -63,6 +75,16 @@ def few(samples: Samples, source: Source) -> str:
     return ''
 
 
+def _blank(samples: Samples) -> list[str]:
+    found = [f'sample {index + 1}' for index, sample in enumerate(samples.samples)
+             if any(statistics(image).contrast < LEAST_CONTRAST for image in sample.images)]
+    if not found:
+        return []
+    return [f'{len(found)} of {len(samples.samples)} have an image that shows nothing (a contrast '
+            f'below {LEAST_CONTRAST:g} levels of 255), the first is {found[0]}: was the lens '
+            'covered or the light off? Leave them out']
+
+
 def _sizes(samples: Samples) -> list[str]:
     counts = Counter(tuple(image.shape[1::-1] for image in sample.images)
                      for sample in samples.samples)
@@ -79,12 +101,13 @@ def _states(samples: Samples, inputs: ModelInputs) -> list[str]:
     states = np.array([sample.state for sample in samples.samples], np.float64)
     low, high, known = state_range(inputs.statistics)
     outside = ((states < low) | (states > high)) & known
-    share = outside.mean(axis=0)
+    counts, share = outside.sum(axis=0), outside.mean(axis=0)
+    usual = '' if 'state_low' in inputs.statistics else f', mean +-{WIDE:g} deviations'
     worst = np.argsort(-share, kind='stable')[:3]
     told = [f'{inputs.state_names[index]} in {share[index]:.0%} of them ('
             f'{states[:, index].min():.3g} .. {states[:, index].max():.3g}, trained on '
-            f'{low[index]:.3g} .. {high[index]:.3g})'
-            for index in worst if share[index] > MOST_OUTSIDE]
+            f'{low[index]:.3g} .. {high[index]:.3g}{usual})' for index in worst
+            if share[index] > MOST_OUTSIDE and counts[index] >= LEAST_OUTSIDE]
     return [f'states lie outside what the checkpoint was trained on: {"; ".join(told)}. Are they '
             'of its robot, in its frames and units?'] if told else []
 

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 from .sample import chosen, Opened, Sample
-from ..errors import ConfigError
+from ..errors import ConfigError, ObservationError
 from ..formats.checkpoint import CheckpointConfig
 from ..ingest.images import read_image
 from ..ingest.state import state_of
@@ -44,7 +44,7 @@ def _samples(path: Path, lines, count: int, config: CheckpointConfig) -> Iterato
     for index in chosen(len(lines), count):
         try:
             yield _sample(path.parent, json.loads(lines[index]), index, config)
-        except _OtherImages as error:
+        except (ConfigError, ObservationError) as error:
             raise ConfigError(f'{path}, line {index + 1}: {error}') from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f'{path}, line {index + 1}: {type(error).__name__} {error}: '
@@ -59,10 +59,6 @@ def _sample(directory: Path, entry: dict, index: int, config: CheckpointConfig) 
         episode=int(entry.get('episode', index)))
 
 
-class _OtherImages(ConfigError):
-    """Images that are not those of the checkpoint's cameras."""
-
-
 def _files(value, config: CheckpointConfig) -> Sequence[str]:
     """Return the names of a sample's images in the order of the checkpoint's cameras."""
     cameras, count = config.cameras, config.model.images
@@ -71,7 +67,7 @@ def _files(value, config: CheckpointConfig) -> Sequence[str]:
     names = [value] if isinstance(value, str) else list(value)
     if isinstance(value, dict) or len(names) != count:
         example = ', '.join(f'"{name}.png"' for name in cameras)
-        raise _OtherImages(
+        raise ConfigError(
             f'{len(names)} image{"s" if len(names) > 1 else ""} {names}, the checkpoint takes '
             + (f'those of {", ".join(cameras)}: write "image": [{example}]' if cameras
                else f'{count}'))

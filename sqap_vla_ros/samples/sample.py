@@ -81,6 +81,11 @@ class Samples:
         """Return the numbers of the recordings that the samples are of, in their order."""
         return tuple(dict.fromkeys(sample.episode for sample in self.samples))
 
+    def thinned(self, count: int) -> Samples:
+        """Return `count` of them, evenly chosen, or all if there are fewer."""
+        return replace(self, samples=tuple(
+            self.samples[index] for index in chosen(len(self.samples), count)))
+
     def split(self, count: int) -> tuple[Samples, Samples]:
         """
         Return (the rest, about `count` samples held out), which share no episode.

@@ -65,7 +65,7 @@ def test_a_bag_becomes_files(replay, tmp_path):
     (['--start', '60'], '--start is 60 s, but what is replayed of libero_bag lasts 5.3 s '
      'from its first image'),
     (['--start', '2', '--end', '1'], 'expected 0 <= start < end'),
-    (['--start', 'nan'], 'expected 0 <= start < end'),
+    (['--start', 'nan'], '--start is nan and --end None: expected 0 <= start < end'),
     (['--end', 'inf'], 'expected 0 <= start < end <= 1e+09'),
     (['--end', '1e300'], 'expected 0 <= start < end <= 1e+09'),
     (['--stride', '0'], 'a stride of at least 1'),

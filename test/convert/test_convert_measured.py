@@ -1,6 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """What a conversion costs is measured on what it has not learnt from, and doubted if it must."""
+import dataclasses
 import json
 import re
 
@@ -53,6 +54,11 @@ def test_gptq_is_the_default_with_a_calibration_and_its_error_is_told(place, tmp
         error = action_errors(exact, answers(policy, held.samples), 4).mean()
         assert float(text) == pytest.approx(error, rel=0.02, abs=1e-4)
     assert found[1] != found[2]
+    black = [dataclasses.replace(sample, images=(np.zeros_like(sample.images[0]),))
+             for sample in held.samples]
+    seen = action_errors(exact, answers(load_policy(place / 'tiny'), black), 4).mean()
+    assert f'shards: with black images in place of these full precision answers the same but ' \
+        f'for {seen:.4f}, expected at least 0.02' in shown
     config = json.loads((tmp_path / 'out' / 'config.json').read_text())
     assert config['quantization']['gptq']
     kept = config['conversion']['calibration']
@@ -77,7 +83,7 @@ def test_rounding_to_nearest_stays_one_word_away(place, tmp_path, capsys):
 def test_without_room_for_full_precision_nothing_is_measured(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('sqap_vla_ros.convert.measured.available_bytes', lambda: 2**20)
     shown = converted(place, tmp_path / 'out', capsys, '--samples', '4', '--held-out', '16')
-    assert '15 to round by, 5 held out' in shown  # a quarter at most
+    assert '20 of 240 samples, of 20 episodes: 4 to round by, 10 held out' in shown  # half
     assert 'of 1 MiB that are free 70% may be used' in shown and 'samples held out,' not in shown
 
 
@@ -99,10 +105,17 @@ def test_another_robot_is_told_by_its_states_and_its_actions(place, tmp_path, ca
         path.write_text(plain)
     note = next(line for line in shown.splitlines() if 'states lie outside' in line)
     assert re.match(r'note: shards: states lie outside what the checkpoint was trained on: x in '
-                    r'100% of them \(-?\d.* trained on 6 .. 12\)\. Are they', note)
+                    r'100% of them \(-?\d.* trained on 6 .. 12, mean \+-3 deviations\)\. Are they', note)
     assert ' y in' not in note
     assert re.search(r'full precision is \d\.\d\d off the recorded actions, and one constant',
                      shown)
+
+
+@pytest.mark.parametrize('seen, told', [(0.003, 1), (0.02, 0), (None, 0)])
+def test_images_that_a_policy_does_not_act_on_are_told(seen, told):
+    doubts = Measured(Samples('x', ()), 4, {NEAREST: np.zeros(2)}, seen=seen).doubts()
+    assert len(doubts) == told
+    assert not told or 'the same but for 0.0030, expected at least 0.02' in doubts[0]
 
 
 @pytest.mark.parametrize('nearest, gptq, told', [
