@@ -105,7 +105,8 @@ def test_another_robot_is_told_by_its_states_and_its_actions(place, tmp_path, ca
         path.write_text(plain)
     note = next(line for line in shown.splitlines() if 'states lie outside' in line)
     assert re.match(r'note: shards: states lie outside what the checkpoint was trained on: x in '
-                    r'100% of them \(-?\d.* trained on 6 .. 12, mean \+-3 deviations\)\. Are they', note)
+                    r'100% of them \(-?\d.* trained on 6 .. 12, mean \+-3 deviations\)\. '
+                    r'Are they', note)
     assert ' y in' not in note
     assert re.search(r'full precision is \d\.\d\d off the recorded actions, and one constant',
                      shown)

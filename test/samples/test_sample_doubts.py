@@ -66,8 +66,8 @@ def test_states_are_doubted_by_share_and_range():
     assert not doubts(sampled(*usual[:2], *[(TASK, MIDDLE + 9)] * 2), bundled())  # chance
     text, = doubts(sampled(*usual, *[(TASK, MIDDLE + np.eye(8)[2])] * 3), bundled())
     assert text.startswith('mine: states lie outside what the checkpoint was trained on: z in '
-                           '25% of them (0.16 .. 1.16, trained on -0.181 .. 0.501, mean +-3 deviations). '
-                           'Are they')
+                           '25% of them (0.16 .. 1.16, trained on -0.181 .. 0.501, mean +-3 '
+                           'deviations). Are they')
     assert STATE_NAMES[2] == 'z'
 
 
