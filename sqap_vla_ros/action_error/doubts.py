@@ -16,7 +16,7 @@ from .resampling import LEAST_EPISODES, Resampling
 from ..evaluate.plan import Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
-from ..samples.doubts import doubts as unlike_training
+from ..samples.doubts import doubts as unlike_training, unseen
 from ..samples.sample import Samples
 
 LOOKS = 0.7  # of a black image's error: a policy that looks at its own camera has less
@@ -55,8 +55,11 @@ def answers_doubts(samples: Samples, columns: Columns, answers: dict[Row, Answer
                    found: dict[Row, Differences]) -> Iterator[str]:
     """Yield what the answers show; see run.Measured."""
     yield from _doubted_states(answers[FULL])
-    yield from _unlike_the_recorded(samples, columns, answers[FULL],
-                                    answers[replace(FULL, control=BLANK)])
+    full, blank = answers[FULL], answers[replace(FULL, control=BLANK)]
+    yield from _unlike_the_recorded(samples, columns, full, blank)
+    seen = float(differences(columns, full.actions, blank.actions).error.mean())
+    if unseen(seen):
+        yield f'{samples.name}: {unseen(seen)}'
     for row, each in found.items():
         if row.control == REPEAT and each.error.any():
             yield (f'{row.name}, asked twice, answered otherwise the second time, by '

@@ -20,6 +20,7 @@ from ..options import PolicyOptions
 from ..policy import Policy
 from ..quant import packed_state, quantize_model
 from ..samples.answers import action_errors, answers, executed_rows, recorded_actions
+from ..samples.doubts import unseen
 from ..samples.sample import chosen, Sample, Samples
 from ..support.files import MIB
 from ..support.memory import available_bytes
@@ -28,7 +29,6 @@ from ..support.progress import Progress
 NEAREST, GPTQ = 'rounded to nearest', 'GPTQ'
 MOST_OF_MEMORY = 0.7  # that weights may take
 BLACK = 4  # samples that are asked about with black images, too
-LEAST_SEEN = 0.02  # that these change the actions, if the policy looks; the bundled one has 0.1
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,8 @@ class Measured:
                 f'{listed}')
 
     def _unseen(self) -> str:
-        if self.seen is None or self.seen >= LEAST_SEEN:
-            return ''
-        return (f'{self.samples.name}: with black images in place of these full precision '
-                f'answers the same but for {self.seen:.4f}, expected at least {LEAST_SEEN:g}: it '
-                'sees nothing in them that it acts on, so the action error says little. Are they '
-                'of the camera and scene that the policy was trained on?')
+        text = '' if self.seen is None else unseen(self.seen)
+        return f'{self.samples.name}: {text}' if text else ''
 
     def doubts(self) -> list[str]:
         """Return what a person should doubt, in words."""

@@ -19,6 +19,7 @@ WIDE = 3.0  # standard deviations, where the statistics hold no bounds
 FEW = 8
 MOST_OUTSIDE = 0.1  # of the samples; between q01 and q99 lie 98 % of what was trained on
 LEAST_OUTSIDE = 3  # samples: one or two of a few are chance
+LEAST_SEEN = 0.02  # that black images change actions, if a policy looks; the bundled one has 0.1
 LEAST_CONTRAST = 3.0  # levels, as the node's parameter min_contrast
 
 
@@ -41,7 +42,7 @@ def check_samples(samples: Samples, source: Source) -> None:
             inputs.state(sample.state)
             _check_action(sample.action, inputs.statistics)
         except ObservationError as error:
-            raise ConfigError(f'calibration {samples.name}: {error} (sample {index + 1} of '
+            raise ConfigError(f'samples of {samples.name}: {error} (sample {index + 1} of '
                               f'{len(samples.samples)}, episode {sample.episode})') from error
 
 
@@ -57,6 +58,18 @@ def doubts(samples: Samples, source: Source) -> list[str]:
     """Return what makes it doubtful that samples are of the checkpoint's robot and camera."""
     return [f'{samples.name}: {text}' for text in (
         *_blank(samples), *_sizes(samples), *_states(samples, model_inputs(source)))]
+
+
+def unseen(seen: float) -> str:
+    """
+    Return why full precision may not look at samples, '' if it does.
+
+    seen: how far its actions are from those with black images, on average, in units of -1..1.
+    """
+    return '' if seen >= LEAST_SEEN else (
+        f'with black images in place of these full precision answers the same but for {seen:.4f}, '
+        f'expected at least {LEAST_SEEN:g}: it sees nothing in them that it acts on, so the action '
+        'error says little. Are they of the camera and scene that the policy was trained on?')
 
 
 def few(samples: Samples, source: Source) -> str:

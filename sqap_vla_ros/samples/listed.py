@@ -55,8 +55,14 @@ def _sample(directory: Path, entry: dict, index: int, config: CheckpointConfig) 
     state, names = entry.get('state'), state_of(config) or STATE_NAMES
     return Sample(
         tuple(read_image(directory / file) for file in _files(entry['image'], config)),
-        str(entry['instruction']), None if state is None else told_state(state, names),
+        _text(entry['instruction']), None if state is None else told_state(state, names),
         episode=int(entry.get('episode', index)))
+
+
+def _text(value) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f'"instruction" is {json.dumps(value)}, expected a text')
+    return value
 
 
 def _files(value, config: CheckpointConfig) -> Sequence[str]:
@@ -68,7 +74,7 @@ def _files(value, config: CheckpointConfig) -> Sequence[str]:
     if isinstance(value, dict) or len(names) != count:
         example = ', '.join(f'"{name}.png"' for name in cameras)
         raise ConfigError(
-            f'{len(names)} image{"s" if len(names) > 1 else ""} {names}, the checkpoint takes '
+            f'{len(names)} image{"s" * (len(names) != 1)} {names}, the checkpoint takes '
             + (f'those of {", ".join(cameras)}: write "image": [{example}]' if cameras
                else f'{count}'))
     return names

@@ -146,6 +146,7 @@ def test_the_report_is_whole_in_a_browser_and_fits_a_phone(out, tmp_path):
     (['--keep', '65'], '1..64'), (['--keep', 'many'], 'whole numbers'),
     (['--frames', '0'], 'at least 1'), (['--calibrate', '4'], 'both or neither'),
     (['--quantized', 'ORIGINAL'], 'no quantized weights'),
+    (['--episodes', '0'], '--episodes says how a bag'),
     (['--samples', 'EMPTY'], 'holds neither'), (['--out', 'HERE'], 'exists and holds'),
     (['--calibrate', '0', '--calibration', 'x'], 'at least 1'),
     (['--calibrate', '2', '--calibration', 'EMPTY'], '--calibration'),
@@ -225,6 +226,7 @@ def test_a_state_that_it_was_not_trained_on_and_an_unknown_camera_are_told(tiny,
                  '--keep', '20']) == 0
     told = capsys.readouterr().out
     assert 'x in 100% of them (0.9 .. 0.9' in told
+    assert f'{tmp_path.name}: with black images in place of these full precision' in told
     assert '3 of 3 (100 %) of the frames tell of no camera and pose' in told
 
 

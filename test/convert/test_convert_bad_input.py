@@ -104,6 +104,8 @@ def test_the_option_that_is_gone_names_what_took_its_place(words, capsys):
      'instructions.jsonl, line 1: the state has shape [1], expected 8 numbers: x'),
     ('{"image": "case0.png", "instruction": " "}', 'data: the instruction is empty'),
     ('{"image": "case0.png"}', "line 1: KeyError 'instruction'"),
+    ('{"image": "case0.png", "instruction": null}', '"instruction" is null, expected a text'),
+    ('{"image": [], "instruction": "go"}', 'line 1: 0 images [], the checkpoint takes 1'),
     ('case0.png', 'line 1'), ('[]', 'line 1'), ('', 'is empty')])
 def test_calibration_that_cannot_be_read_is_named(line, text, tmp_path, capsys):
     data = tmp_path / 'data'

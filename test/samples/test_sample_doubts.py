@@ -35,7 +35,7 @@ def sampled(*samples, images=1):
     (TASK, MIDDLE[:7], r'found shape \(7,\)'),
     (TASK, MIDDLE * np.nan, 'the state is not finite')])
 def test_a_sample_that_cannot_be_taken_is_named(text, state, why):
-    with pytest.raises(ConfigError, match=f'calibration mine: .*{why}.*sample 2 of 3, episode 0'):
+    with pytest.raises(ConfigError, match=f'samples of mine: .*{why}.*sample 2 of 3, episode 0'):
         check_samples(sampled((TASK, MIDDLE), (text, state), (TASK, MIDDLE)), bundled())
     check_samples(sampled((TASK, MIDDLE)), bundled())
 
