@@ -67,8 +67,8 @@ def unseen(seen: float) -> str:
     seen: how far its actions are from those with black images, on average, in units of -1..1.
     """
     return '' if seen >= LEAST_SEEN else (
-        f'with black images in place of these full precision answers the same but for {seen:.4f}, '
-        f'expected at least {LEAST_SEEN:g}: it sees nothing in them that it acts on, so the action '
+        f'with black images in place of these full precision answers the same but for '
+        f'{seen:.4f}, expected at least {LEAST_SEEN:g}: it sees nothing in them that it acts on, so the action '
         'error says little. Are they of the camera and scene that the policy was trained on?')
 
 
