@@ -68,8 +68,9 @@ def unseen(seen: float) -> str:
     """
     return '' if seen >= LEAST_SEEN else (
         f'with black images in place of these full precision answers the same but for '
-        f'{seen:.4f}, expected at least {LEAST_SEEN:g}: it sees nothing in them that it acts on, so the action '
-        'error says little. Are they of the camera and scene that the policy was trained on?')
+        f'{seen:.4f}, expected at least {LEAST_SEEN:g}: it sees nothing in them that it acts on, '
+        'so the action error says little. Are they of the camera and scene that the policy was '
+        'trained on?')
 
 
 def few(samples: Samples, source: Source) -> str:
