@@ -37,6 +37,7 @@ import torch
 
 PRECISIONS = ('w4a4', 'w4a4t8', 'w4a8')
 USUAL = 'seed 0'
+PARTS = ('read', 'scaling', 'corrections', 'learned', 'seeds')
 _DRAWS, _AT_ONCE = 2000, 8
 
 
@@ -70,6 +71,9 @@ class Search:
             'machine': {**machine(), **versions()}, 'checkpoint': args.checkpoint.name,
             'calibration_frames': len(self.seen), 'judged_frames': len(self.judged),
             'judged_episodes': len(set(self.episodes.tolist())), 'rows': [], 'seeds': []}
+        if args.out and args.out.is_file():
+            self.result.update({name: rows for name, rows in json.loads(
+                args.out.read_text()).items() if name in ('rows', 'seeds')})
 
     def try_way(self, name: str, way: Way, **facts) -> None:
         """Make weights, judge them at each precision, print and keep what was found."""
@@ -87,7 +91,9 @@ class Search:
                    'of_usual': float(judged.mean() / usual.mean()),
                    'of_usual_interval': self.interval(judged, usual),
                    'calibration_error': float(seen.mean()), 'making_s': made, **facts}
-            self.result['rows'].append(row)
+            keys = 'way', 'rounding', 'precision'
+            self.result['rows'] = [other for other in self.result['rows'] if any(
+                other[key] != row[key] for key in keys)] + [row]
             low, high = row['of_usual_interval']
             print(f'{name:24} {rounding:8} {precision:7} {row["error"]:.5f}  '
                   f'{row["of_usual"]:.2f} ({low:.2f} .. {high:.2f})', flush=True)
@@ -106,8 +112,9 @@ class Search:
         below = weights.sum(1) if usual is None else weights @ usual
         return [float(x) for x in np.percentile((weights @ errors) / below, (2.5, 97.5))]
 
-    def seeds(self, rotations: dict[int, Rotation]) -> None:
+    def seeds(self) -> None:
         """Sum up the seeds that were tried: all of them, and the one that calibration chose."""
+        self.result['seeds'] = []
         for rounding in ('nearest', 'GPTQ'):
             for precision in PRECISIONS:
                 rows = [row for row in self.result['rows'] if row['way'].startswith('seed')
@@ -127,19 +134,32 @@ class Search:
             save_file(self.args.out, (json.dumps(self.result, indent=1) + '\n').encode(), '--out')
 
 
-def run(search: Search, seeds: int, steps: int) -> None:
-    """Try all ways, with both roundings."""
+def run(search: Search, parts, seeds: int, steps: int) -> None:
+    """Try the usual way and those of some parts, with both roundings."""
     start = Rotation(search.seen.shape[-1], 0)
     ways = [Way(start, False), Way(start, True)]
     for way in ways:
         search.try_way(USUAL, way)
-    search.try_way('last block: read rows', replace(ways[1], read_rows=True))
-    for exponent in (0.25, 0.5, 0.75):
+    if 'read' in parts:
+        search.try_way('last block: read rows', replace(ways[1], read_rows=True))
+    for exponent in (0.25, 0.5, 0.75) if 'scaling' in parts else ():
         for way in ways:
             search.try_way(f'scaling, exponent {exponent}', replace(way, smooth=exponent))
-    for rank in (8, 16):
+    for rank in (8, 16) if 'corrections' in parts else ():
         for way in ways:
             search.try_way(f'correction, rank {rank}', replace(way, rank=rank))
+    if 'learned' in parts:
+        learned(search, ways, start, steps)
+    for seed in range(1, seeds) if 'seeds' in parts else ():
+        for way in ways:
+            search.try_way(f'seed {seed}', replace(way, rotation=Rotation(
+                search.seen.shape[-1], seed)))
+    if 'seeds' in parts:
+        search.seeds()
+
+
+def learned(search: Search, ways, start: Rotation, steps: int) -> None:
+    """Try a rotation that is learned on some of the calibration frames."""
     begun = time.thread_time()
     rotation, losses = learn(search.plain, search.seen[:8], start, steps, bits=4)
     facts = {'steps': steps, 'learning_s': time.thread_time() - begun,
@@ -147,11 +167,6 @@ def run(search: Search, seeds: int, steps: int) -> None:
     print(facts)
     for way in ways:
         search.try_way('learned rotation', replace(way, rotation=rotation), **facts)
-    rotations = {seed: Rotation(search.seen.shape[-1], seed) for seed in range(1, seeds)}
-    for seed, rotation in rotations.items():
-        for way in ways:
-            search.try_way(f'seed {seed}', replace(way, rotation=rotation))
-    search.seeds(rotations)
 
 
 def main() -> None:
@@ -164,10 +179,11 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=96)
     parser.add_argument('--seeds', type=int, default=8)
     parser.add_argument('--steps', type=int, default=60, help='of the learned rotation')
-    parser.add_argument('--out', type=Path)
+    parser.add_argument('--only', nargs='+', choices=PARTS, default=PARTS)
+    parser.add_argument('--out', type=Path, help='what is in this file already is kept')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    run(Search(args), args.seeds, args.steps)
+    run(Search(args), args.only, args.seeds, args.steps)
 
 
 if __name__ == '__main__':
