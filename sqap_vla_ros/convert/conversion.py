@@ -20,8 +20,9 @@ from ..errors import CheckpointError, ConfigError, UnreadableError
 from ..evaluate.checkpoint_files import weights_digest
 from ..evaluate.converted import WEIGHTS
 from ..formats import Source
-from ..formats.checkpoint import config_to_dict, file_contents
+from ..formats.checkpoint import CheckpointConfig, config_to_dict, file_contents
 from ..formats.lora import CONFIG as ADAPTER_CONFIG, WEIGHTS as ADAPTER_WEIGHTS
+from ..formats.reading import unreadable
 from ..formats.tensor_file import layout_bytes
 from ..loading.stream import Stream
 from ..loading.units import empty_model, make_layout, make_record, make_units, Unit, unit_bytes
@@ -82,7 +83,6 @@ def convert(task: Task, out, progress: Callable[[Unit, int], None] = lambda unit
     stream = Stream(task.source, task.scheme, float_type)
     config, tokenizer = check(task, stream)
     layout = make_layout(empty_model(config.model, config.quantization), float_type)
-    contents = file_contents(config, task.source.norm_stats, tokenizer)
     out = Path(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,8 @@ def convert(task: Task, out, progress: Callable[[Unit, int], None] = lambda unit
         try:
             units = make_units(task.source.tensors.shapes, layout)
             _convert_units(task, stream, units, work, progress, note)
-            work.finish(contents)
+            work.finish(file_contents(
+                _with_digest(config, task.source), task.source.norm_stats, tokenizer))
         except UnreadableError as error:
             raise UnreadableError(f'{error}; {work.summary(len(units))}: start the same command '
                                   'again when the file can be read (from another copy, with its '
@@ -120,12 +121,20 @@ def check(task: Task, stream: Stream):
     source.tensors.check(stream.model.state_dict())
     record = make_record(stream.model, task.scheme, task.calibration is not None)
     conversion = {'name': source.path.resolve().name, 'family': source.family,
-                  'float_type': task.float_type, 'version': __version__,
-                  WEIGHTS: weights_digest(source.tensors)}
+                  'float_type': task.float_type, 'version': __version__}
     if task.calibration:
         conversion['calibration'] = task.calibration.record
     return dataclasses.replace(
         source.config, quantization=record, conversion=conversion), tokenizer
+
+
+def _with_digest(config: CheckpointConfig, source: Source) -> CheckpointConfig:
+    """Return the config with what tells the original again; raise UnreadableError."""
+    try:
+        found = weights_digest(source.tensors)
+    except OSError as error:
+        raise unreadable(Path(error.filename or source.path), error) from error
+    return dataclasses.replace(config, conversion={**config.conversion, WEIGHTS: found})
 
 
 def _convert_units(task: Task, stream: Stream, units: list[Unit], work: WorkDirectory, progress,
