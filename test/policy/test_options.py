@@ -73,7 +73,7 @@ def test_a_text_of_another_type_is_refused(name, text):
 
 
 @pytest.mark.parametrize('options, message', [
-    ({'precision': 'w3a3'}, "precision is 'w3a3', expected one of auto, fp, "),
+    ({'precision': 'w3a3'}, "precision is 'w3a3', expected one of auto, own, fp, "),
     ({'keep': 5000}, r'keep \(parameter keep_tokens\) is 5000, expected 0 to 4096'),
     ({'keep': '154'}, "is '154', expected a whole number"),
     ({'keep': True}, 'is True, expected a whole number'),

@@ -66,7 +66,7 @@ def test_a_goal_moves_the_arm_for_its_time_and_feedback_tells_how_it_goes(client
     client.stays_ended()
     last = client.feedback[-1]
     assert len(client.feedback) >= 2 and last.hold_reason == ''
-    assert last.commands > client.feedback[0].commands and last.elapsed_s <= 1.0
+    assert last.commands > client.feedback[0].commands and last.elapsed_s <= result.elapsed_s
     assert last.latency_ms > 0
 
 
