@@ -27,7 +27,7 @@ demo:
 	@$(SET_UP) -- sqap-vla demo $(ARGS)
 
 test:
-	@$(SET_UP) -- python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rfEs $(ARGS)
+	@$(SET_UP) -- python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rfEsR $(ARGS)
 
 lint:
 	@$(SET_UP) -- python -m pytest -q -m linter

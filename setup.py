@@ -34,8 +34,8 @@ EXTRAS = {
     'language': ['accelerate>=1.0', 'gguf>=0.10', 'transformers>=4.46'],
     'gpu': ["triton>=3.3; platform_system == 'Linux'"],  # torch's CUDA builds bring it
     'dev': [
-        'hypothesis>=6.80', 'import-linter>=2.15', 'pytest>=7', 'pytest-timeout>=2.1',
-        'pytest-xdist>=3.7', 'scipy>=1.8',
+        'hypothesis>=6.80', 'import-linter>=2.15', 'pytest>=7', 'pytest-rerunfailures>=12',
+        'pytest-timeout>=2.1', 'pytest-xdist>=3.7', 'scipy>=1.8',
         'transformers>=4.40',  # an oracle of the model's tests
         # the CUDA kernels are tested in its interpreter
         "triton>=3.3; platform_system == 'Linux' and platform_machine == 'x86_64'",
