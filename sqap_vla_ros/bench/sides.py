@@ -26,6 +26,7 @@ from ..inference.plan import Plan
 from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
+from ..model.native_blocks import use_native_blocks
 from ..model.vla import VLA, VLAConfig
 from ..quant import packed_state, prepare_kernels, quantize_model
 from ..support.timing import best_seconds
@@ -96,6 +97,7 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
     use_fastest_linears(model, rows, fastest_product)
+    use_native_blocks(model.llm)
     return model
 
 

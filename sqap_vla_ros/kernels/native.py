@@ -20,7 +20,7 @@ from .base import Kernel, Unavailable
 from .build import build
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
-INTERFACE = 4
+INTERFACE = 5
 LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
 
 
@@ -41,7 +41,7 @@ class _Call(ctypes.Structure):
     _fields_ = [
         ('x', c_void_p), ('y', c_void_p), ('rows', c_int64), ('x_stride', c_int64),
         ('threads', c_int32), ('fixed_scale', c_float), ('length', c_int64),
-        ('first_visual', c_int64), ('visual', c_int64)]
+        ('first_visual', c_int64), ('visual', c_int64), ('y_stride', c_int64), ('add', c_int32)]
 
 
 @lru_cache(maxsize=None)
@@ -122,9 +122,14 @@ class NativeKernel(Kernel):
         visual = visual or NO_ROWS
         call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0),
                      torch.get_num_threads(), fixed_scale, visual.length, visual.first,
-                     visual.count)
+                     visual.count, y.stride(0), False)
         self._linear(ctypes.byref(layer), ctypes.byref(call))
         return y
+
+    @property
+    def address(self) -> int:
+        """Return where the layer's description lies, which lives as long as the kernel."""
+        return ctypes.addressof(self._layer)
 
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w; grid is left alone."""

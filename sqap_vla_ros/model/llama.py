@@ -263,6 +263,11 @@ class DecoderLayer(nn.Module):
         self.self_attn = Attention(config, causal)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
+        self.native = None  # what does all of it in one call, see native_blocks.py
+
+    def __getstate__(self):
+        """Leave out of copies what holds the addresses of this block's weights."""
+        return {**self.__dict__, 'native': None}
 
     def forward(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
                 read: range | None = None, rows: ActiveRows | None = None):
@@ -272,6 +277,8 @@ class DecoderLayer(nn.Module):
         read: compute the output of these rows only, [B, R, D]; see Attention.  rows: the only ones
         that are computed, none of which is asked for attention; the others follow them.
         """
+        if self.native is not None and self.native.serves(x):
+            return self.native(x, cos, sin, score_rows, cache, visual, read, rows)
         if rows is not None:
             return self._followed(x, cos, sin, rows, cache, visual), None
         attended, scores = self.self_attn(

@@ -119,16 +119,67 @@ void attend_heads(const Attention& call, int64_t image, int64_t kv, int64_t firs
   }
 }
 
-void attention(const Attention& call) {
+// a [n] times b [n].
+inline float dot_product(const float* a, const float* b, int64_t n) {
+  Floats sum = fill(0.0f);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum = fused(load(a + i), load(b + i), sum);
+  float rest = total(sum);
+  for (; i < n; i++) rest += a[i] * b[i];
+  return rest;
+}
+
+// weights [round_up(seen, kPanel)] of keys for one query, not yet divided by the returned sum.
+float weigh_keys(const Attention& call, const float* q, const float* k, int64_t seen,
+                 float* weights) {
+  for (int64_t key = 0; key < seen; key++)
+    weights[key] = dot_product(q, k + key * call.k_strides[2], call.width);
+  return soften(weights, kPanel, seen, seen, 1.0f / std::sqrt(float(call.width)));
+}
+
+// One query head of one image without packing: for few queries.
+void attend_few(const Attention& call, int64_t image, int64_t head) {
+  const int64_t kv = head / (call.heads / call.kv_heads), width = call.width;
+  const float* q = call.q + image * call.q_strides[0] + head * call.q_strides[1];
+  const float* k = call.k + image * call.k_strides[0] + kv * call.k_strides[1];
+  const float* v = call.v + image * call.v_strides[0] + kv * call.v_strides[1];
+  float* weights = scratch<float, 8>(round_up(call.keys, kPanel));
+  for (int64_t row = 0; row < call.queries; row++) {
+    const int64_t seen = keys_seen(call, row);
+    const float inverse =
+        1.0f / weigh_keys(call, q + row * call.q_strides[2], k, seen, weights);
+    float* y = call.y + ((image * call.queries + row) * call.heads + head) * width;
+    std::memset(y, 0, width * sizeof(float));
+    for (int64_t key = 0; key < seen; key++)
+      for (int64_t i = 0; i < width; i++) y[i] += weights[key] * v[key * call.v_strides[2] + i];
+    for (int64_t i = 0; i < width; i++) y[i] *= inverse;
+  }
+}
+
+constexpr int64_t kFewQueries = 12;  // below that, packing the keys takes longer than it saves
+
+// All heads; inside a parallel region.
+void share_heads(const Attention& call) {
+  if (call.queries < kFewQueries) {
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < call.batch * call.heads; task++)
+      attend_few(call, task / call.heads, task % call.heads);
+    return;
+  }
   const int64_t group = call.heads / call.kv_heads;  // query heads that share keys and values
   const int64_t wanted = (call.threads + call.kv_heads - 1) / call.kv_heads;
   const int64_t share = (group + wanted - 1) / wanted, parts = (group + share - 1) / share;
-#pragma omp parallel for schedule(dynamic) num_threads(call.threads) if (call.threads > 1)
+#pragma omp for schedule(dynamic)
   for (int64_t task = 0; task < call.batch * call.kv_heads * parts; task++) {
     const int64_t kv = task / parts % call.kv_heads, first = task % parts * share;
     attend_heads(call, task / parts / call.kv_heads, kv, kv * group + first,
                  kv * group + smaller(first + share, group));
   }
+}
+
+void attention(const Attention& call) {
+#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
+  share_heads(call);
 }
 
 }  // namespace

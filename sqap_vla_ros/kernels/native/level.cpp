@@ -11,11 +11,12 @@
 
 namespace {
 
-// Rows after quantization.
+// Rows as a product reads them: rounded, or with 16-bit activations floats.
 struct Rows {
-  const int8_t* values;  // [rows, stride]
-  const int32_t* sums;   // [rows]
-  const float* scales;   // [rows]
+  int8_t* values;  // [rows, stride]
+  int32_t* sums;   // [rows]
+  float* scales;   // [rows]
+  float* floats;   // [rows, stride]
 };
 
 // sums [last - first, kPanel] of one panel over all input channels.
@@ -41,14 +42,16 @@ void padded_copy(const float* from, int64_t n, float* to) {
   for (int64_t i = 0; i < kPanel; i++) to[i] = from && i < n ? from[i] : 0.0f;
 }
 
-// Write one row of a panel: results [kPanel] + bias.
+// Write one row of a panel: results [kPanel] + bias, and what stands there if it is to be added.
 void write_row(const Layer& layer, const Call& call, int64_t row, int64_t panel,
                const float* bias, float* results) {
   const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
-  const int64_t at = row * layer.outputs + column;
+  float* y = call.y + row * call.y_stride + column;
   if (layer.bias)
     for (int64_t i = 0; i < kPanel; i++) results[i] += bias[i];
-  std::memcpy(call.y + at, results, n * sizeof(float));
+  if (call.add)
+    for (int64_t i = 0; i < n; i++) results[i] += y[i];
+  std::memcpy(y, results, n * sizeof(float));
 }
 
 template <int bits>
@@ -101,71 +104,93 @@ void share_panels(const Layer& layer, const Call& call, Function function) {
   }
 }
 
-// One scale for all rows.
-float tensor_scale(const Layer& layer, const Call& call) {
-  int32_t found = 0;
-  float* row = scratch<float, 2>(round_up(layer.inputs, 64));
-  for (int64_t m = 0; m < call.rows; m++) {
-    transformed_row(layer, call, m, row);
-    const int32_t bits = magnitude_bits(row, layer.inputs);
-    if (bits > found) found = bits;
-  }
-  return activation_scale(found, layer.act_bits);
-}
-
 // Bits of a row's integers, by whether it is one of the visual rows.
 int32_t row_bits(const Layer& layer, const Call& call, int64_t row) {
   const int64_t place = row % call.length - call.first_visual;
   return place >= 0 && place < call.visual ? layer.act_bits : layer.text_bits;
 }
 
-void integer_linear(const Layer& layer, const Call& call) {
+// Make the rows of a layer's input; inside a parallel region.  source(m, row) writes row m's
+// floats [inputs], which a Hadamard may follow.  scale: of all rows if > 0, else each row's own.
+template <class Source>
+void make_rows(const Layer& layer, const Call& call, const Rows& rows, float scale,
+               Source source) {
   const int64_t stride = round_up(layer.inputs, 64);
-  int8_t* values = scratch<int8_t, 3>(call.rows * stride);
-  int32_t* sums = scratch<int32_t, 4>(call.rows);
-  float* scales = scratch<float, 5>(call.rows);
-  const bool shared = call.fixed_scale > 0 || !layer.per_token;
-  const float shared_scale = call.fixed_scale > 0 ? call.fixed_scale
-                             : shared             ? tensor_scale(layer, call)
-                                                  : 0.0f;
-#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
-  {
-    float* row = scratch<float, 2>(stride);
+  float* own = scratch<float, 2>(stride);
 #pragma omp for
-    for (int64_t m = 0; m < call.rows; m++) {
-      transformed_row(layer, call, m, row);
-      scales[m] = shared ? shared_scale
-                         : activation_scale(magnitude_bits(row, layer.inputs),
-                                            row_bits(layer, call, m));
-      sums[m] = round_row(row, layer.inputs, scales[m], values + m * stride);
-    }
-    const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;
-    share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
-      panel(layer, call, Rows{values, sums, scales}, stride, p, first, last);
-    });
+  for (int64_t m = 0; m < call.rows; m++) {
+    float* row = layer.act_bits == 16 ? rows.floats + m * stride : own;
+    source(m, row);
+    transform(layer, row);
+    if (layer.act_bits == 16) continue;
+    rows.scales[m] = scale > 0 ? scale
+                               : activation_scale(magnitude_bits(row, layer.inputs),
+                                                  row_bits(layer, call, m));
+    rows.sums[m] = round_row(row, layer.inputs, rows.scales[m], rows.values + m * stride);
   }
 }
 
-void float_linear(const Layer& layer, const Call& call) {
-  const bool as_is = layer.hadamard_block == 1;
-  const int64_t stride = as_is ? call.x_stride : round_up(layer.inputs, 64);
-  float* values = as_is ? nullptr : scratch<float, 3>(call.rows * stride);
-#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
-  {
-    if (!as_is) {
-#pragma omp for
-      for (int64_t m = 0; m < call.rows; m++)
-        transformed_row(layer, call, m, values + m * stride);
-    }
+// Multiply rows by a layer's weights; inside a parallel region.  stride: of floats.
+void multiply_rows(const Layer& layer, const Call& call, const Rows& rows, int64_t stride) {
+  if (layer.act_bits == 16) {
     const auto panel = layer.weight_bits == 4 ? float_panel<4> : float_panel<8>;
     share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
-      panel(layer, call, as_is ? call.x : values, stride, p, first, last);
+      panel(layer, call, rows.floats, stride, p, first, last);
     });
+    return;
+  }
+  const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;
+  share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
+    panel(layer, call, rows, round_up(layer.inputs, 64), p, first, last);
+  });
+}
+
+// Copy a row of a call.
+void copy_row(const Layer& layer, const Call& call, int64_t m, float* row) {
+  std::memcpy(row, call.x + m * call.x_stride, layer.inputs * sizeof(float));
+}
+
+// One scale for all rows.
+float tensor_scale(const Layer& layer, const Call& call) {
+  int32_t found = 0;
+  float* row = scratch<float, 2>(round_up(layer.inputs, 64));
+  for (int64_t m = 0; m < call.rows; m++) {
+    copy_row(layer, call, m, row);
+    transform(layer, row);
+    const int32_t bits = magnitude_bits(row, layer.inputs);
+    if (bits > found) found = bits;
+  }
+  return activation_scale(found, layer.act_bits);
+}
+
+// Memory for rows of so many floats or bytes, of the thread that asks.
+Rows rows_memory(int64_t rows, int64_t stride, bool floats) {
+  return {floats ? nullptr : scratch<int8_t, 3>(rows * stride), scratch<int32_t, 4>(rows),
+          scratch<float, 5>(rows), floats ? scratch<float, 10>(rows * stride) : nullptr};
+}
+
+void linear(const Layer& layer, const Call& call) {
+  const bool floats = layer.act_bits == 16, as_is = floats && layer.hadamard_block == 1;
+  const int64_t stride = as_is ? call.x_stride : round_up(layer.inputs, 64);
+  Rows rows = rows_memory(as_is ? 0 : call.rows, stride, floats);
+  if (as_is) rows.floats = const_cast<float*>(call.x);
+  const float scale = call.fixed_scale > 0 || layer.per_token || floats
+                          ? call.fixed_scale
+                          : tensor_scale(layer, call);
+#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
+  {
+    if (!as_is)
+      make_rows(layer, call, rows, scale, [&](int64_t m, float* row) {
+        copy_row(layer, call, m, row);
+      });
+    multiply_rows(layer, call, rows, stride);
   }
 }
 
 }  // namespace
 
+#include "block.h"
+
 namespace sqap {
-const Level SQAP_LEVEL = {integer_linear, float_linear, attention};
+const Level SQAP_LEVEL = {linear, attention, block};
 }

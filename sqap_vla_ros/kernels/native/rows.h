@@ -63,14 +63,13 @@ inline void hadamard(float* x, int64_t width, int64_t block, int64_t stride) {
   }
 }
 
-// Write the transformed row [inputs, and zeros up to whole vectors] to out.
-inline void transformed_row(const Layer& layer, const Call& call, int64_t row, float* out) {
-  std::memcpy(out, call.x + row * call.x_stride, layer.inputs * sizeof(float));
-  for (int64_t k = layer.inputs; k % kLanes; k++) out[k] = 0.0f;
+// Apply the layer's online Hadamard to a row [inputs], and put zeros up to whole vectors behind it.
+inline void transform(const Layer& layer, float* row) {
+  for (int64_t k = layer.inputs; k % kLanes; k++) row[k] = 0.0f;
   if (layer.hadamard_block == 1) return;
-  hadamard(out, layer.inputs, layer.hadamard_block, layer.hadamard_stride);
+  hadamard(row, layer.inputs, layer.hadamard_block, layer.hadamard_stride);
   const Floats factor = fill(static_cast<float>(1.0 / std::sqrt(double(layer.hadamard_block))));
-  for (int64_t k = 0; k < layer.inputs; k += kLanes) store(out + k, multiply(load(out + k), factor));
+  for (int64_t k = 0; k < layer.inputs; k += kLanes) store(row + k, multiply(load(row + k), factor));
 }
 
 // The largest magnitude of x [width] as the bits of a float, which order like the floats.

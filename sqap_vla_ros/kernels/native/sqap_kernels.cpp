@@ -30,7 +30,7 @@ int64_t half_unit(bool floats) { return floats ? kPanel : 4 * kPanel; }
 #define SQAP_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Bumped with every change of the structures below, which kernels/native.py mirrors.
-SQAP_EXPORT int32_t sqap_interface() { return 4; }
+SQAP_EXPORT int32_t sqap_interface() { return 5; }
 
 // 0: nothing that this library can use, 1: AVX2, 2: AVX-VNNI, 3: AVX-512 with VNNI.
 SQAP_EXPORT int32_t sqap_best_level() {
@@ -67,10 +67,13 @@ SQAP_EXPORT void sqap_pack(const int8_t* values, int64_t outputs, int64_t inputs
 }
 
 SQAP_EXPORT void sqap_linear(const sqap::Layer* layer, const sqap::Call* call) {
-  const sqap::Level* level = kLevels[layer->level];
-  (layer->act_bits == 16 ? level->float_linear : level->integer_linear)(*layer, *call);
+  kLevels[layer->level]->linear(*layer, *call);
 }
 
 SQAP_EXPORT void sqap_attention(const sqap::Attention* call, int32_t level) {
   kLevels[level]->attention(*call);
+}
+
+SQAP_EXPORT void sqap_block(const sqap::Block* block, const sqap::BlockCall* call) {
+  kLevels[block->out->level]->block(*block, *call);
 }

@@ -45,12 +45,14 @@ struct Layer {
 // What one call brings.  Rows are `x_stride` floats apart.
 struct Call {
   const float* x;          // [rows, inputs]
-  float* y;                // [rows, outputs], contiguous
+  float* y;                // [rows, outputs]
   int64_t rows, x_stride;
   int32_t threads;
   float fixed_scale;       // s_x if > 0, else found in x'
   int64_t length;          // rows of a sequence, of which `visual` from first_visual on are visual
   int64_t first_visual, visual;
+  int64_t y_stride;        // rows of y are so many floats apart
+  int32_t add;             // to what y holds already
 };
 
 // softmax(q k^T / sqrt(width)) v for all heads; every head's channels lie side by side.
@@ -65,11 +67,46 @@ struct Attention {
   int32_t threads;
 };
 
+// A decoder's block: RMSNorm, rotary embedding, grouped-query attention, SwiGLU.  Layers read rows
+// by a scale for each, or floats.
+struct Block {
+  int64_t width, heads, kv_heads, head_width, inner;
+  const float *norm, *norm_behind;   // [width], in front of attention and of feed-forward
+  float eps, eps_behind;
+  int32_t qk_bits, qk_rotates;       // 16 for rotated queries and keys that stay floats
+  const Layer* projections[3];       // of q, k, v side by side: one layer or more, then null
+  const Layer* gate_up[2];           // side by side too
+  const Layer *out, *down;
+};
+
+// Where a row of visual tokens stands, see Call.
+struct Visual {
+  int64_t length, first, count;
+};
+
+// What one call of a block brings: `queries` rows of each sequence are computed, all of them if
+// index is null and there are as many.
+struct BlockCall {
+  const float* x;          // [batch, length, width]
+  float* y;                // [batch, queries, width]
+  const float *cos, *sin;  // [length, head_width], rows table_stride apart
+  int64_t table_stride, batch, length, queries;
+  int64_t first;           // the first of the queries, which are neighbours
+  const int64_t* index;    // [queries], or the rows that they are
+  const int32_t* seen;     // [queries], see Attention
+  int32_t causal, threads;
+  float *keys, *values;    // a cache [batch, kv_heads, past + length, head_width], or null
+  int64_t cache_strides[3], past;
+  Visual visual, visual_queries;
+  float* scores;           // [batch, length]: mean probabilities of some queries, or null
+  int64_t first_scored, scored;  // rows of the sequence, among the queries
+};
+
 // One set of functions for each instruction set that was compiled in.
 struct Level {
-  void (*integer_linear)(const Layer&, const Call&);
-  void (*float_linear)(const Layer&, const Call&);
+  void (*linear)(const Layer&, const Call&);
   void (*attention)(const Attention&);
+  void (*block)(const Block&, const BlockCall&);
 };
 
 extern const Level level_avx2, level_avx_vnni, level_avx512_vnni;

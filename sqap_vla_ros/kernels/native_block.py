@@ -1,0 +1,143 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A decoder's block in one native call: native/block.h, which also says in what order.
+
+It knows kernels and pointers; model/native_blocks.py says which blocks of a network it serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import ctypes
+from ctypes import c_float, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+
+import torch
+
+from .native import library, NativeKernel
+from ..numerics.visual_rows import NO_ROWS, VisualRows
+
+
+class _Block(ctypes.Structure):
+    """Mirror of sqap::Block in native/sqap_kernels.h."""
+
+    _fields_ = [
+        ('width', c_int64), ('heads', c_int64), ('kv_heads', c_int64), ('head_width', c_int64),
+        ('inner', c_int64), ('norm', c_void_p), ('norm_behind', c_void_p), ('eps', c_float),
+        ('eps_behind', c_float), ('qk_bits', c_int32), ('qk_rotates', c_int32),
+        ('projections', c_void_p * 3), ('gate_up', c_void_p * 2), ('out', c_void_p),
+        ('down', c_void_p)]
+
+
+class _BlockCall(ctypes.Structure):
+    """Mirror of sqap::BlockCall in native/sqap_kernels.h."""
+
+    _fields_ = [
+        ('x', c_void_p), ('y', c_void_p), ('cos', c_void_p), ('sin', c_void_p),
+        ('table_stride', c_int64), ('batch', c_int64), ('length', c_int64), ('queries', c_int64),
+        ('first', c_int64), ('index', c_void_p), ('seen', c_void_p), ('causal', c_int32),
+        ('threads', c_int32), ('keys', c_void_p), ('values', c_void_p),
+        ('cache_strides', c_int64 * 3), ('past', c_int64), ('visual', c_int64 * 3),
+        ('visual_queries', c_int64 * 3), ('scores', c_void_p), ('first_scored', c_int64),
+        ('scored', c_int64)]
+
+
+@dataclass(frozen=True)
+class BlockForm:
+    """
+    What a block is besides its layers.
+
+    norm, norm_behind: float32 [width] of the norms in front of attention and of feed-forward, and
+    eps, eps_behind what each adds to the mean square.  qk_bits: of rotated queries and keys, 16
+    for floats; qk_rotates: behind a Hadamard.
+    """
+
+    heads: int
+    kv_heads: int
+    norm: torch.Tensor
+    eps: float
+    norm_behind: torch.Tensor
+    eps_behind: float
+    qk_bits: int = 16
+    qk_rotates: bool = False
+
+
+@dataclass(frozen=True)
+class Queries:
+    """
+    Rows of a sequence that a block computes, all others being keys and values only.
+
+    rows: neighbours.  index: int64 [R], instead of them.  seen: int32 [R], how many keys each
+    sees, None for the usual.  visual: which of these rows are visual.
+    """
+
+    rows: range
+    index: torch.Tensor | None = None
+    seen: torch.Tensor | None = None
+    visual: VisualRows | None = None
+
+
+class BlockKernel:
+    """One block's kernels, called together."""
+
+    def __init__(self, form: BlockForm, projections: Sequence[NativeKernel],
+                 gate_up: Sequence[NativeKernel], out: NativeKernel, down: NativeKernel):
+        """
+        Take the kernels of q, k and v, and of gate and up: joint ones or one a layer, in order.
+
+        All of them scale each token by itself, if they round it.
+        """
+        self._kept = form, *projections, *gate_up, out, down  # whose memory the structure names
+        self.width, self.heads = out.spec.out_features, form.heads
+        self.kv_heads, self.head_width = form.kv_heads, out.spec.in_features // form.heads
+        self._block = _Block(
+            self.width, form.heads, form.kv_heads, self.head_width, down.spec.in_features,
+            form.norm.data_ptr(), form.norm_behind.data_ptr(), form.eps, form.eps_behind,
+            form.qk_bits, form.qk_rotates, _addresses(projections, 3), _addresses(gate_up, 2),
+            out.address, down.address)
+        self._run = library().sqap_block
+
+    def __call__(self, x, cos, sin, causal: bool, queries: Queries,
+                 visual: VisualRows | None = None, cache=None, scored: range | None = None):
+        """
+        Return the block's output [B, R, D] of x [B, S, D], and scores [B, S] if they are wanted.
+
+        x: float32, contiguous, as are the tables cos and sin [S, d].  cache: a LayerCache of
+        model/llama.py.  scored: neighbours among the queries' rows, the mean of whose
+        probabilities over them and the heads is returned; else None.
+        """
+        batch, length, width = x.shape
+        rows = len(queries.rows) if queries.index is None else len(queries.index)
+        y = torch.empty(batch, rows, width)
+        scores = None if scored is None else torch.empty(batch, length)
+        call = _BlockCall(
+            x.data_ptr(), y.data_ptr(), cos.data_ptr(), sin.data_ptr(), cos.stride(0), batch,
+            length, rows, queries.rows.start, _pointer(queries.index), _pointer(queries.seen),
+            causal, torch.get_num_threads(), *self._cached(cache, batch, length, x),
+            _places(visual), _places(queries.visual), _pointer(scores),
+            *((0, 0) if scored is None else (scored.start, len(scored))))
+        self._run(ctypes.byref(self._block), ctypes.byref(call))
+        return y, scores
+
+    def _cached(self, cache, batch: int, length: int, like) -> tuple:
+        """Return where a cache's keys and values lie and how many it held; it gets room."""
+        if cache is None:
+            return None, None, (c_int64 * 3)(), 0
+        past = cache.length
+        cache.extend((batch, self.kv_heads, length, self.head_width), like)
+        keys, values = cache.filled
+        return keys.data_ptr(), values.data_ptr(), (c_int64 * 3)(*keys.stride()[:3]), past
+
+
+def _pointer(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _addresses(kernels: Sequence[NativeKernel], count: int):
+    return (c_void_p * count)(*(kernel.address for kernel in kernels))
+
+
+def _places(visual: VisualRows | None):
+    visual = visual or NO_ROWS
+    return (c_int64 * 3)(visual.length, visual.first, visual.count)
