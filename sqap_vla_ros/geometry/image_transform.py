@@ -15,10 +15,12 @@ import math
 import numpy as np
 
 from .client_images import client_image, CLIENTS
+from .resampling import FILTERS, line_taps
 from ..errors import ConfigError, ObservationError
 
 RESIZE_STRATEGIES = ('resize-naive', 'letterbox', 'resize-crop')
-INTERPOLATIONS = ('nearest', 'bilinear', 'bicubic', 'lanczos')
+INTERPOLATIONS = ('nearest', *FILTERS)
+_LONGEST = 16_000  # pixels, up to which the sum of a line's weights times 255 rounds to 255
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,30 @@ class ImageTransform:
         if box != (0, 0, *resized):
             image = _resize(image, box, resized, self.interpolation)
         return np.ascontiguousarray(image[top:top + self.size[0], left:left + self.size[1]])
+
+    def taps(self, image_size):
+        """
+        Return (rows, columns), the Taps that make the input of an image (H, W); None if none do.
+
+        None where a client has the word, where pixels are taken as they are, and for images
+        shrunk so much that a sum's rounding would reach the padding.
+        """
+        box, _, resized, _ = self.steps(image_size)
+        if (self.client or self.interpolation not in FILTERS or box == (0, 0, *resized)
+                or max(image_size) > _LONGEST):
+            return None
+        return self._line_taps(image_size, 1), self._line_taps(image_size, 0)
+
+    def _line_taps(self, image_size, axis):
+        """Return the Taps of a row (axis 0, along x) or a column (1, along y) of an image."""
+        box, pad, resized, corner = self.steps(image_size)
+        length = image_size[1 - axis]
+        start, inner = box[axis::2]
+        cut, kept = (start, inner), (0.0, inner + 2 * pad[axis])
+        if self.strategy == 'resize-naive':  # the box's ends may lie between pixels
+            cut, kept = (0, length), (max(start, 0.0), min(start + inner, length))
+        return line_taps(length, self.reversed_axes[1 - axis], cut, pad[axis], kept, resized[axis],
+                         (corner[axis], self.size[1 - axis]), self.interpolation)
 
     def _through_the_client(self, image):
         if self.first_size is not None:

@@ -10,6 +10,7 @@ import torch
 from ..errors import CheckpointError, ConfigError, ObservationError
 from ..formats.checkpoint import CheckpointConfig
 from ..geometry.image_transform import ImageTransform
+from ..kernels.resample import fit
 from ..model.diffusion import TRAINING_STEPS
 from ..model.dit import DiffusionHeadConfig
 from ..model.oft import OFTHeadConfig
@@ -76,15 +77,15 @@ class ModelInputs:
 
     def pixels(self, *images) -> torch.Tensor:
         """Return the normalised pixels [1, images * C, h, w] of images uint8 [H, W, 3]."""
-        small = np.stack([self.image_transform.apply(image) for image in images])
-        return self.normalised(torch.from_numpy(small.astype(np.float32)))
+        small = np.stack([fit(self.image_transform, image) for image in images])
+        return self.normalised(torch.from_numpy(small))
 
     def normalised(self, small: torch.Tensor) -> torch.Tensor:
         """
         Return normalised pixels [1, images * C, h, w], each image once for each encoder.
 
-        small: [images, h, w, 3] of what the transform gives, on any device; the result there is
-        the same to the last bit.
+        small: uint8 [images, h, w, 3] of what the transform gives, on any device; the result there
+        is the same to the last bit.
         Our own encoder normalises in units of 0..255 and those of OpenVLA and CogACT in 0..1,
         which differs in the last bit: each is what its checkpoints were trained, or are compared,
         with.
@@ -94,10 +95,11 @@ class ModelInputs:
                 part if part is None else part.to(small.device)
                 for part in self._constants[torch.device('cpu')])
         highest, mean, std = self._constants[small.device]
-        pixels = small.permute(0, 3, 1, 2).float()
+        # bytes are sorted by channel first: a quarter of the time that it takes behind arithmetic
+        pixels = small.permute(0, 3, 1, 2).contiguous().float()
         if highest is not None:  # a tensor divides exactly, where CUDA multiplies by 1 / a number
             pixels = (pixels / highest).repeat(1, len(mean) // 3, 1, 1)
-        return ((pixels - mean) / std).contiguous().flatten(0, 1)[None]
+        return pixels.sub_(mean).div_(std).flatten(0, 1)[None]
 
     @staticmethod
     def _pixel_constants(config: CheckpointConfig) -> tuple[torch.Tensor | None, ...]:

