@@ -22,8 +22,8 @@ from sqap_vla_ros.demo.run import run_nodes
 from sqap_vla_ros.demo.session import DemoInterrupted
 from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
 from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.loading.chosen_options import with_options
 from sqap_vla_ros.options import PolicyOptions
-from sqap_vla_ros.policy import with_options
 from sqap_vla_ros.ros.simulator.arm_commands import INTERFACES
 from sqap_vla_ros.support.files import write_whole
 from sqap_vla_ros.support.machine import machine, versions

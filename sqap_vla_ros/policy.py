@@ -11,7 +11,6 @@ A policy is thread-confined: load it, warm it up and run it on one thread.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from copy import copy
 import dataclasses
 import logging
@@ -20,19 +19,17 @@ import numpy as np
 import torch
 
 from .control.blending import EnsemblePolicy
-from .errors import ConfigError
 from .formats import checkpoint, open_checkpoint
 from .formats.source import Source
 from .geometry.image_transform import checked_image, ImageTransform
 from .geometry.patches import distances_of_views
 from .inference import Runner
-from .inference.device import find_device, find_dtype
+from .inference.device import find_device, find_dtype, memory_told
 from .inference.inputs import ModelInputs
-from .inference.outputs import ModelOutputs
+from .inference.outputs import ModelOutputs, timings_round
+from .loading.chosen_options import check_budget, with_options
 from .loading.machines import auto_precision
 from .loading.network import load_network
-from .model.dit import DiffusionHeadConfig
-from .model.oft import OFTHeadConfig
 from .model.prompt import check_known, make_prompt
 from .model.vla import VLA
 from .numerics.precision import AUTO
@@ -42,21 +39,19 @@ from .support.stopwatch import Stopwatch
 from .tokens.choice import SelectionConfig
 
 STAGES = ('preprocess', 'vision', 'prefill_1', 'selection', 'prefill_2', 'head', 'total')
+_ROUNDS = 2  # the first compiles, the second captures
 _LOG = logging.getLogger(__name__)
-_ROUNDS = 2  # the first run compiles, the second captures
 
 
 def load_policy(directory, options: PolicyOptions | None = None, **changes) -> Policy:
     """
     Load a checkpoint of any format (ours, OpenVLA, OpenVLA-OFT, CogACT) for inference.
 
-    options: see PolicyOptions; changes: fields of it, laid over them.
-    It runs on the CPU unless asked: a GPU computes in bfloat16, whose answers differ, and a robot
-    must not get others because a driver was installed or went missing.
+    options: see PolicyOptions; changes: fields of it, laid over them.  On the CPU unless asked: a
+    GPU's bfloat16 answers differ, and no robot may get those because a driver came or went.
 
-    Raises CheckpointError for a directory that is missing or damaged and ConfigError for
-    options that make no sense or do not fit it, both before a weight is read where its config and
-    its files' headers tell.
+    Raises CheckpointError for a directory that is missing or damaged, ConfigError for options
+    that do not fit it, both before a weight is read where config and files' headers tell.
     """
     options = dataclasses.replace(options or PolicyOptions(), **changes)
     device = find_device(options.device)
@@ -68,19 +63,19 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
         _LOG.warning('%s', doubt)
     prompt = make_prompt(config.prompt, source.read_tokenizer(), config.model.text_length,
                          config.model.llm.vocab_size)
-    reason = ''
+    choice = None
     if options.precision == AUTO:
         choice = auto_precision(config.model, config.quantization, device, options.int8)
-        options, reason = dataclasses.replace(options, precision=choice.precision), choice.reason
+        options = dataclasses.replace(options, precision=choice.precision)
         if choice.doubt:
             _LOG.warning('%s: %s', source.path, choice.doubt)
     if options.threads:
         torch.set_num_threads(options.threads)
-    with _memory_told(device):
+    with memory_told(device):
         model = load_network(source, options.precision, options.rotate, options.int8,
                              options.prepare, device, dtype)
     policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
-    policy.precision_reason = reason
+    policy.precision_reason = choice.reason if choice else ''
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
 
@@ -100,69 +95,6 @@ def _opened(directory, options: PolicyOptions) -> Source:
     config = with_options(source.config, options)
     source.check_driving(config)
     return dataclasses.replace(source, config=config)
-
-
-def with_options(config: checkpoint.CheckpointConfig,
-                 options: PolicyOptions) -> checkpoint.CheckpointConfig:
-    """Return the config with what the caller chose; raise ConfigError if it does not fit."""
-    chosen = {name: getattr(options, name) for name in ('ddim_steps', 'guidance')
-              if getattr(options, name) is not None}
-    model = config.model
-    if odd := chosen.keys() - _sampling_options(model.head):
-        raise ConfigError(f'{" and ".join(sorted(odd))} belong to a diffusion head, this '
-                          f'checkpoint has {_head_name(model.head)}: leave them out')
-    model = dataclasses.replace(
-        model, head=dataclasses.replace(model.head, **chosen),
-        prune_layer=options.prune_layer or model.prune_layer)
-    config = dataclasses.replace(
-        config, model=model, action_space=options.action_space or config.action_space,
-        ensemble=config.ensemble if options.ensemble is None else options.ensemble)
-    steps = options.execute_steps or (1 if options.ensemble else None)  # an ensemble has one row
-    if steps and config.declares_actions:
-        config = dataclasses.replace(config, action_space=dataclasses.replace(
-            config.action_space, execute_steps=steps))
-    if options.selection is not None:
-        check_budget(config, options.selection)
-    return checkpoint.check_actions(config, 'the checkpoint with these options', is_final=True)
-
-
-def _sampling_options(head) -> frozenset[str]:
-    """Return the options that say how a head samples."""
-    if isinstance(head, DiffusionHeadConfig):
-        return frozenset(['ddim_steps', 'guidance'])
-    return frozenset(['ddim_steps'] if isinstance(head, OFTHeadConfig) and head.diffuses else [])
-
-
-def _head_name(head) -> str:
-    if isinstance(head, OFTHeadConfig):
-        return f'an OpenVLA-OFT head that reads by {head.reads}'
-    return f'a {head.kind!r} head'
-
-
-@contextmanager
-def _memory_told(device: torch.device):
-    """Raise ConfigError where a GPU's memory is too small: a user can do something about it."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise ConfigError(
-            f'the memory of {device} is too small: {str(error).splitlines()[0]} Choose a smaller '
-            'precision (w4a4, int8 vision), or end other programs there') from error
-
-
-def check_budget(config: checkpoint.CheckpointConfig, selection: SelectionConfig) -> None:
-    """Raise ConfigError for more tokens to keep than there are."""
-    total = config.model.num_visual
-    if not 1 <= selection.keep <= total:
-        raise ConfigError(f'keep must be in 1..{total} visual tokens, got {selection.keep}')
-
-
-def _timings(clock: Stopwatch, stages: dict[str, float]) -> dict[str, float]:
-    """Return a runner's times with those round it: they end where the policy's clock does."""
-    laps, stages = clock.timings(), {name: ms for name, ms in stages.items() if name != 'total'}
-    stages['preprocess'] += laps['inputs']
-    stages[next(reversed(stages))] += laps['total'] - sum(stages.values())
-    return {**stages, 'total': laps['total']}
 
 
 class Policy:
@@ -273,7 +205,7 @@ class Policy:
         """
         size = self._config.model.vision.image_size
         text = instruction or (self.instructions or ('pick up the object',))[0]
-        with _memory_told(self.device):
+        with memory_told(self.device):
             if self.device.type == 'cuda':
                 self.runner.tune(self._inputs.prompt_lengths(text), self._selection)
             for _ in range(rounds):
@@ -322,7 +254,7 @@ class Policy:
         """
         Raise ObservationError, naming the nearest, for an instruction it was not trained on.
 
-        A policy that names no instructions takes any that its prompt has room for.
+        One that names no instructions takes any that its prompt has room for.
         """
         check_known(instruction, self.instructions)
         self._inputs.token_ids(instruction)
@@ -358,7 +290,7 @@ class Policy:
         chosen = None if selection is None else TokenSelection(
             self.grid, outcome.kept, outcome.reason, self._config.model.images)
         chunk = self._outputs.chunk(
-            actions, observation.stamp_ns, _timings(clock, outcome.timings), chosen)
+            actions, observation.stamp_ns, timings_round(clock, outcome.timings), chosen)
         return dataclasses.replace(chunk, doubts=inputs.state_doubts(observation.state))
 
     def _distance(self, *views: CameraView) -> np.ndarray:

@@ -26,8 +26,8 @@ from ..evaluate.evaluation import auto_of, check_keep, check_rows
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
+from ..loading.chosen_options import with_options
 from ..options import PolicyOptions
-from ..policy import with_options
 from ..samples.doubts import check_samples
 from ..samples.sample import Samples
 from ..support.progress import Progress

@@ -116,9 +116,9 @@ def _checked(options: DemoOptions) -> tuple:
     from ..evaluate.evaluation import check_action_space
     from ..formats import open_checkpoint
     from ..inference.device import find_device
+    from ..loading.chosen_options import with_options
     from ..loading.machines import auto_precision
     from ..options import PolicyOptions
-    from ..policy import with_options
     require(ConfigError, 'rclpy', 'libero', 'mujoco', *(['av'] if options.video else []))
     config = open_checkpoint(options.checkpoint_directory).with_key(None).config
     config = with_options(config, PolicyOptions())

@@ -121,8 +121,8 @@ def _evaluated(options: EvaluationOptions, rows, seeds, facts, out: Path | None)
 def _settled(options: EvaluationOptions) -> tuple[EvaluationOptions, list[Row]]:
     """Return the options with what the checkpoint decides, and the table's rows."""
     from ..formats import open_checkpoint
+    from ..loading.chosen_options import with_options
     from ..model.prompt import make_prompt
-    from ..policy import with_options
     source = open_checkpoint(options.checkpoint, options.policy.tokenizer)
     source = source.with_key(options.policy.unnorm_key)
     config = with_options(source.config, options.policy)

@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 import logging
 from pathlib import Path
 
-from .checkpoint import camera_names, check_cameras, read_json, UndeclaredActionSpace
+from .checkpoint import camera_names, check_cameras, read_json
 from .oft_options import OFTOptions, read_oft_options
+from .undeclared import UndeclaredActionSpace
 from ..control.action_report import describe
 from ..control.action_space import ActionSpace
 from ..control.presets import preset_name

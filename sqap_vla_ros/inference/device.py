@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import gc
 
 import torch
@@ -35,6 +36,17 @@ def find_device(name: str | torch.device | None) -> torch.device:
         raise ConfigError(f"device {name!r} is not supported: use 'cpu', 'cuda' or 'cuda:0'")
     _check_cuda(name, device.index or 0)
     return torch.device('cuda', device.index or 0)
+
+
+@contextmanager
+def memory_told(device: torch.device):
+    """Raise ConfigError where a GPU's memory is too small: a user can do something about it."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ConfigError(
+            f'the memory of {device} is too small: {str(error).splitlines()[0]} Choose a smaller '
+            'precision (w4a4, int8 vision), or end other programs there') from error
 
 
 def _check_cuda(name, index: int) -> None:

@@ -10,6 +10,7 @@ from ..control.action_space import DELTA_NAMES
 from ..errors import ObservationError
 from ..formats.checkpoint import CheckpointConfig
 from ..observation import ActionChunk
+from ..support.stopwatch import Stopwatch
 
 
 def unnormalise(normalised: np.ndarray, stats: dict) -> np.ndarray:
@@ -59,3 +60,11 @@ class ModelOutputs:
         width = actions.shape[1]
         names = (*DELTA_NAMES, 'gripper') if width == 7 else tuple(f'a{i}' for i in range(width))
         return ActionChunk(actions, float('nan'), names, stamp_ns, timings, selection)
+
+
+def timings_round(clock: Stopwatch, stages: dict[str, float]) -> dict[str, float]:
+    """Return a runner's times with those round it: they end where the policy's clock does."""
+    laps, stages = clock.timings(), {name: ms for name, ms in stages.items() if name != 'total'}
+    stages['preprocess'] += laps['inputs']
+    stages[next(reversed(stages))] += laps['total'] - sum(stages.values())
+    return {**stages, 'total': laps['total']}

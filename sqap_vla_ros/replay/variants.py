@@ -22,11 +22,12 @@ from ..evaluate.evaluation import auto_of, check_keep, check_rows, usual_variant
 from ..evaluate.plan import plan_rows
 from ..formats import open_checkpoint
 from ..inference.device import find_device
+from ..loading.chosen_options import with_options
 from ..loading.needs import needed_bytes
 from ..model.prompt import check_known, make_prompt
 from ..observation import CameraView, Observation
 from ..options import PolicyOptions
-from ..policy import load_policy, with_options
+from ..policy import load_policy
 from ..support.files import MIB
 from ..support.memory import available_bytes
 

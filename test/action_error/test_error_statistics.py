@@ -13,7 +13,8 @@ from sqap_vla_ros.action_error.prediction import Prediction, shipped_fit
 from sqap_vla_ros.action_error.resampling import LEAST_EPISODES, Resampling
 from sqap_vla_ros.action_error.table import loss
 from sqap_vla_ros.control.action_space import ActionSpace, DELTA_NAMES
-from sqap_vla_ros.formats.checkpoint import CheckpointConfig, UndeclaredActionSpace
+from sqap_vla_ros.formats.checkpoint import CheckpointConfig
+from sqap_vla_ros.formats.undeclared import UndeclaredActionSpace
 
 RESULTS = Path(error_predicts_loss.__file__).parent / 'results'
 STATS = {'low': np.array([-0.2] * 6 + [0.0]), 'high': np.array([0.2] * 6 + [1.0]),

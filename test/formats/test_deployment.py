@@ -15,8 +15,8 @@ from sqap_vla_ros.errors import CheckpointError
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.formats.checkpoint import CheckpointConfig, config_from_dict, config_to_dict
 from sqap_vla_ros.geometry.image_transform import ImageTransform
+from sqap_vla_ros.loading.chosen_options import with_options
 from sqap_vla_ros.options import PolicyOptions
-from sqap_vla_ros.policy import with_options
 
 KEY = golden_data.KEY
 OLD_KEYS = ('kind', 'names', 'dt', 'frame', 'execute_steps', 'gripper_open', 'gripper_closed')

@@ -7,8 +7,10 @@ import golden_oft
 import numpy as np
 import pytest
 from sqap_vla_ros.errors import ConfigError, ObservationError
-from sqap_vla_ros.formats.checkpoint import CheckpointConfig, UndeclaredActionSpace
+from sqap_vla_ros.formats.checkpoint import CheckpointConfig
+from sqap_vla_ros.formats.undeclared import UndeclaredActionSpace
 from sqap_vla_ros.inference.recording import StageRecorder
+from sqap_vla_ros.loading.chosen_options import with_options
 from sqap_vla_ros.model.heads import TokenHeadConfig
 from sqap_vla_ros.model.llama import LlamaConfig
 from sqap_vla_ros.model.oft import OFTHeadConfig
@@ -16,7 +18,6 @@ from sqap_vla_ros.model.vit import ViTConfig
 from sqap_vla_ros.model.vla import VLA, VLAConfig
 from sqap_vla_ros.observation import CameraView, Observation
 from sqap_vla_ros.options import PolicyOptions
-from sqap_vla_ros.policy import with_options
 import torch
 
 HEAD = OFTHeadConfig(chunk_length=2, action_dim=3, width=32, ddim_steps=4, vocab_end=40, bins=8)
