@@ -27,6 +27,7 @@ from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
 from ..model.native_blocks import use_native_blocks
+from ..model.native_vision import use_native_vision
 from ..model.vla import VLA, VLAConfig
 from ..quant import packed_state, prepare_kernels, quantize_model
 from ..support.timing import best_seconds
@@ -83,6 +84,7 @@ def fastest_product(weight: torch.Tensor, rows: int):
 def float32_model(config: VLAConfig) -> VLA:
     """Return a plain model whose every linear layer runs at its fastest."""
     model = random_model(config)
+    use_native_vision(model)
     use_fastest_linears(model, sequence_length(config), fastest_product)
     return model
 
@@ -96,6 +98,7 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
     model = random_model(config, precision, {'vision': vision} if vision != 'fp' else {})
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
+    use_native_vision(model)
     use_fastest_linears(model, rows, fastest_product)
     use_native_blocks(model.llm)
     return model

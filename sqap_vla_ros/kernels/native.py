@@ -20,7 +20,7 @@ from .base import Kernel, Unavailable
 from .build import build
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
-INTERFACE = 5
+INTERFACE = 6
 LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
 
 
@@ -59,6 +59,7 @@ def library() -> ctypes.CDLL:
     loaded.sqap_packed_bytes.restype = c_int64
     loaded.sqap_packed_bytes.argtypes = [c_int64, c_int64, c_int32]
     loaded.sqap_pack.argtypes = [c_void_p, c_int64, c_int64, c_int32, c_int32, c_void_p]
+    loaded.sqap_pack_floats.argtypes = [c_void_p, c_int64, c_int64, c_void_p]
     return loaded
 
 
@@ -71,7 +72,49 @@ def _pointer(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-class NativeKernel(Kernel):
+def describe(inputs: int, outputs: int, bits: int, weight: torch.Tensor, bias=None,
+             level: int | None = None) -> _Layer:
+    """Return a layer of packed float weights: no scale, no Hadamard, activations as they come."""
+    return _Layer(inputs, outputs, bits, 16, 1, 1, 1, True, level or library().sqap_best_level(),
+                  16, weight.data_ptr(), None, _pointer(bias))
+
+
+def run_layer(layer: _Layer, x, fixed_scale: float = 0.0,
+              visual: VisualRows | None = None) -> torch.Tensor:
+    """
+    Return float32 y [M, N] for x float32 [M, K] with neighbouring columns.
+
+    Raises RuntimeError, as nn.Linear does, for another width: C++ would read beyond it.
+    """
+    if x.ndim != 2 or x.shape[1] != layer.inputs:
+        raise RuntimeError(f'an input {list(x.shape)} meets a layer of {layer.inputs} inputs')
+    y = torch.empty(x.shape[0], layer.outputs)
+    if not y.numel():
+        return y
+    visual = visual or NO_ROWS
+    call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0), torch.get_num_threads(),
+                 fixed_scale, visual.length, visual.first, visual.count, y.stride(0), False)
+    library().sqap_linear(ctypes.byref(layer), ctypes.byref(call))
+    return y
+
+
+class Described:
+    """A layer with a description for the library, which lives as long as the layer."""
+
+    _layer: _Layer
+
+    @property
+    def address(self) -> int:
+        """Return where the description lies."""
+        return ctypes.addressof(self._layer)
+
+    @property
+    def inputs(self) -> int:
+        """Return how many values a row has."""
+        return self._layer.inputs
+
+
+class NativeKernel(Described, Kernel):
     """One layer in panels of 64 output channels; see native/level.cpp."""
 
     name = 'native'
@@ -91,7 +134,6 @@ class NativeKernel(Kernel):
             loaded.sqap_packed_bytes(outputs, inputs, spec.weight_bits), dtype=torch.uint8)
         loaded.sqap_pack(q_weight.data_ptr(), outputs, inputs, spec.weight_bits,
                          spec.act_bits == 16, self.weight.data_ptr())
-        self._linear = loaded.sqap_linear
         self._layer = self._describe(spec.hadamard_block, self.bias)
         self._bare = self._describe(1, None)
 
@@ -106,38 +148,13 @@ class NativeKernel(Kernel):
             self._level(), spec.text_bits or spec.act_bits, self.weight.data_ptr(),
             self.scale.data_ptr(), _pointer(bias))
 
-    def _run(self, layer: _Layer, x, fixed_scale: float = 0.0,
-             visual: VisualRows | None = None) -> torch.Tensor:
-        """
-        Return float32 y [M, N] for x float32 [M, K] with neighbouring columns.
-
-        Raises RuntimeError, as nn.Linear does, for another width: C++ would read beyond it.
-        """
-        if x.ndim != 2 or x.shape[1] != self.spec.in_features:
-            raise RuntimeError(f'an input {list(x.shape)} meets a layer of '
-                               f'{self.spec.in_features} inputs')
-        y = torch.empty(x.shape[0], self.spec.out_features)
-        if not y.numel():
-            return y
-        visual = visual or NO_ROWS
-        call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0),
-                     torch.get_num_threads(), fixed_scale, visual.length, visual.first,
-                     visual.count, y.stride(0), False)
-        self._linear(ctypes.byref(layer), ctypes.byref(call))
-        return y
-
-    @property
-    def address(self) -> int:
-        """Return where the layer's description lies, which lives as long as the kernel."""
-        return ctypes.addressof(self._layer)
-
     def product(self, grid):
         """Return round(grid) @ q_w^T * s_w; grid is left alone."""
-        return self._run(self._bare, grid.float().contiguous(), fixed_scale=1.0)
+        return run_layer(self._bare, grid.float().contiguous(), fixed_scale=1.0)
 
     def __call__(self, x, visual=None):
         """Map x [M, K] to [M, N] of the same floating type; see Kernel."""
         rows = x.float()
         if rows.stride(-1) != 1:
             rows = rows.contiguous()
-        return self._run(self._layer, rows, visual=visual).to(x.dtype)
+        return run_layer(self._layer, rows, visual=visual).to(x.dtype)

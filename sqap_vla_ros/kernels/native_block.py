@@ -1,9 +1,10 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A decoder's block in one native call: native/block.h, which also says in what order.
+Blocks of a decoder and of a vision transformer in one native call each.
 
-It knows kernels and pointers; model/native_blocks.py says which blocks of a network it serves.
+native/block.h and native/vit.h say in what order things happen.  This file knows kernels and
+pointers; model/native_blocks.py and model/native_vision.py say which blocks of a network it serves.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from .native import library, NativeKernel
+from .native_float import NativeFloat
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
 
@@ -141,3 +143,46 @@ def _addresses(kernels: Sequence[NativeKernel], count: int):
 def _places(visual: VisualRows | None):
     visual = visual or NO_ROWS
     return (c_int64 * 3)(visual.length, visual.first, visual.count)
+
+
+class _VitBlock(ctypes.Structure):
+    """Mirror of sqap::VitBlock in native/sqap_kernels.h."""
+
+    _fields_ = [
+        ('width', c_int64), ('heads', c_int64), ('inner', c_int64), ('norm', c_void_p),
+        ('norm_bias', c_void_p), ('norm_behind', c_void_p), ('norm_behind_bias', c_void_p),
+        ('eps', c_float), ('eps_behind', c_float), ('tanh', c_int32), ('scale', c_void_p),
+        ('scale_behind', c_void_p), ('layers', c_void_p * 4)]
+
+
+class _VitCall(ctypes.Structure):
+    """Mirror of sqap::VitCall in native/sqap_kernels.h."""
+
+    _fields_ = [('x', c_void_p), ('y', c_void_p), ('batch', c_int64), ('length', c_int64),
+                ('threads', c_int32)]
+
+
+class VitBlockKernel:
+    """One block of a vision transformer in one native call: native/vit.h."""
+
+    def __init__(self, layers: Sequence[NativeKernel | NativeFloat], norms: Sequence,
+                 heads: int, tanh: bool, scales: Sequence = (None, None)):
+        """
+        Take the kernels of q k v, output, up and down, and what stands between them.
+
+        norms: (weight [D], bias [D], eps) in front of attention and of feed-forward.  tanh: GELU's
+        approximation.  scales: [D] of both branches, or None.
+        """
+        (weight, bias, eps), (weight_behind, bias_behind, eps_behind) = norms
+        self._kept = layers, norms, scales  # whose memory the structure names
+        self._block = _VitBlock(
+            len(weight), heads, layers[3].inputs, *map(_pointer, (weight, bias, weight_behind, bias_behind)),
+            eps, eps_behind, tanh, *map(_pointer, scales), _addresses(layers, 4))
+        self._run = library().sqap_vit_block
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x [B, N, D], float32 and contiguous, to [B, N, D]."""
+        y = torch.empty_like(x)
+        call = _VitCall(x.data_ptr(), y.data_ptr(), *x.shape[:2], torch.get_num_threads())
+        self._run(ctypes.byref(self._block), ctypes.byref(call))
+        return y

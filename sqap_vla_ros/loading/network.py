@@ -22,6 +22,7 @@ from ..formats.source import Source
 from ..kernels.cuda import announce, unavailable
 from ..kernels.float_layers import use_fastest_linears
 from ..model.native_blocks import use_native_blocks
+from ..model.native_vision import use_native_vision
 from ..model.vla import VLA
 from ..numerics.precision import parse_precision, PARTS, same_weights
 from ..quant import prepare_kernels, QuantLinear, QuantScheme
@@ -140,6 +141,7 @@ def _prepare(model: VLA, names: Mapping[str, torch.Tensor], dtype: torch.dtype) 
 def _finish(model: VLA, device: torch.device) -> None:
     """Let what is not quantized run at its fastest, too."""
     if device.type == 'cpu':
+        use_native_vision(model)
         use_fastest_linears(model)
         use_native_blocks(model.llm)
     elif not unavailable(device):

@@ -95,6 +95,14 @@ def _form(layer: DecoderLayer) -> BlockForm:
                      second.weight.detach(), second.eps, *rounding)
 
 
+def wants_native() -> bool:
+    """Return whether blocks shall run natively; raise ConfigError for an unknown word."""
+    way = os.environ.get(VARIABLE) or WAYS[0]
+    if way not in WAYS:
+        raise ConfigError(f'the environment variable {VARIABLE} is {way!r}: use one of {WAYS}')
+    return way == 'native'
+
+
 def use_native_blocks(llm: Llama) -> int:
     """
     Give a decoder's blocks on a CPU their one call where they can have it; return how many can.
@@ -102,14 +110,11 @@ def use_native_blocks(llm: Llama) -> int:
     Their kernels must be made.  The others stay as they are, and the log says why at its debug
     level.  Raises ConfigError for an unknown word in SQAP_VLA_CPU_BLOCKS.
     """
-    way = os.environ.get(VARIABLE) or WAYS[0]
-    if way not in WAYS:
-        raise ConfigError(f'the environment variable {VARIABLE} is {way!r}: use one of {WAYS}')
-    served = 0
+    native, served = wants_native(), 0
     for index, layer in enumerate(llm.layers):
         layer.native = None
         try:
-            layer.native = NativeBlock(layer) if way == 'native' else None
+            layer.native = NativeBlock(layer) if native else None
         except ConfigError as reason:
             _log.debug('block %d of the decoder runs layer by layer: %s', index, reason)
         served += layer.native is not None

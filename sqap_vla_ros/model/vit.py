@@ -176,9 +176,16 @@ class ViTBlock(nn.Module):
         self.scale, self.shift = (
             nn.Linear(condition_width, config.width) if condition_width else None
             for _ in range(2))
+        self.native = None  # what does all of it in one call, see native_vision.py
+
+    def __getstate__(self):
+        """Leave out of copies what holds the addresses of this block's weights."""
+        return {**self.__dict__, 'native': None}
 
     def forward(self, x, condition=None):
         """Map x [B, N, D] to [B, N, D]; condition: [B or 1, E], where the block takes one."""
+        if self.native is not None and self.native.serves(x):
+            return self.native(x)
         x = x + self.ls1(self.attn(self.norm1(x)))
         if self.scale is not None:
             x = x * (1 + self.scale(condition)[:, None]) + self.shift(condition)[:, None]

@@ -133,7 +133,9 @@ void make_rows(const Layer& layer, const Call& call, const Rows& rows, float sca
 // Multiply rows by a layer's weights; inside a parallel region.  stride: of floats.
 void multiply_rows(const Layer& layer, const Call& call, const Rows& rows, int64_t stride) {
   if (layer.act_bits == 16) {
-    const auto panel = layer.weight_bits == 4 ? float_panel<4> : float_panel<8>;
+    const auto panel = layer.weight_bits == 4   ? float_panel<4>
+                       : layer.weight_bits == 8 ? float_panel<8>
+                                                : float_panel<32>;
     share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
       panel(layer, call, rows.floats, stride, p, first, last);
     });
@@ -190,7 +192,8 @@ void linear(const Layer& layer, const Call& call) {
 }  // namespace
 
 #include "block.h"
+#include "vit.h"
 
 namespace sqap {
-const Level SQAP_LEVEL = {linear, attention, block};
+const Level SQAP_LEVEL = {linear, attention, block, vit_block};
 }

@@ -30,7 +30,7 @@ int64_t half_unit(bool floats) { return floats ? kPanel : 4 * kPanel; }
 #define SQAP_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Bumped with every change of the structures below, which kernels/native.py mirrors.
-SQAP_EXPORT int32_t sqap_interface() { return 5; }
+SQAP_EXPORT int32_t sqap_interface() { return 6; }
 
 // 0: nothing that this library can use, 1: AVX2, 2: AVX-VNNI, 3: AVX-512 with VNNI.
 SQAP_EXPORT int32_t sqap_best_level() {
@@ -66,6 +66,16 @@ SQAP_EXPORT void sqap_pack(const int8_t* values, int64_t outputs, int64_t inputs
   }
 }
 
+// Pack floats [outputs, inputs] into panels of 64 columns, 32 bits a weight.
+SQAP_EXPORT void sqap_pack_floats(const float* values, int64_t outputs, int64_t inputs,
+                                  float* packed) {
+  const int64_t padded = round_up(inputs, kGroup);
+  std::memset(packed, 0, sqap_packed_bytes(outputs, inputs, 32));
+  for (int64_t n = 0; n < outputs; n++)
+    for (int64_t k = 0; k < inputs; k++)
+      packed[(n / kPanel * padded + k) * kPanel + n % kPanel] = values[n * inputs + k];
+}
+
 SQAP_EXPORT void sqap_linear(const sqap::Layer* layer, const sqap::Call* call) {
   kLevels[layer->level]->linear(*layer, *call);
 }
@@ -76,4 +86,8 @@ SQAP_EXPORT void sqap_attention(const sqap::Attention* call, int32_t level) {
 
 SQAP_EXPORT void sqap_block(const sqap::Block* block, const sqap::BlockCall* call) {
   kLevels[block->out->level]->block(*block, *call);
+}
+
+SQAP_EXPORT void sqap_vit_block(const sqap::VitBlock* block, const sqap::VitCall* call) {
+  kLevels[block->out->level]->vit_block(*block, *call);
 }

@@ -30,7 +30,7 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 // What a layer is; filled once by kernels/native.py.  Pointers belong to its tensors.
 struct Layer {
   int64_t inputs, outputs;
-  int32_t weight_bits;     // 4 or 8
+  int32_t weight_bits;     // 4 or 8, or 32 for float weights, which need no scale
   int32_t act_bits;        // 4, 8, or 16 for float activations
   int64_t hadamard_block, hadamard_stride;
   int64_t groups;          // weight scales a channel; more than 1 only with act_bits 16
@@ -102,11 +102,30 @@ struct BlockCall {
   int64_t first_scored, scored;  // rows of the sequence, among the queries
 };
 
+// A vision transformer's block: LayerNorm, full attention, GELU, with biases.
+struct VitBlock {
+  int64_t width, heads, inner;
+  const float *norm, *norm_bias, *norm_behind, *norm_behind_bias;  // [width]
+  float eps, eps_behind;
+  int32_t tanh;                       // GELU's approximation
+  const float *scale, *scale_behind;  // [width] factors of both branches, or null
+  const Layer *qkv, *out, *up, *down;
+};
+
+// What one call of it brings.
+struct VitCall {
+  const float* x;          // [batch, length, width]
+  float* y;                // the same
+  int64_t batch, length;
+  int32_t threads;
+};
+
 // One set of functions for each instruction set that was compiled in.
 struct Level {
   void (*linear)(const Layer&, const Call&);
   void (*attention)(const Attention&);
   void (*block)(const Block&, const BlockCall&);
+  void (*vit_block)(const VitBlock&, const VitCall&);
 };
 
 extern const Level level_avx2, level_avx_vnni, level_avx512_vnni;

@@ -84,6 +84,7 @@ struct Reals {
                               Weight* buffer) {
     const int64_t padded = round_up(layer.inputs, kGroup), size = layer.inputs / layer.groups;
     const uint8_t* packed = layer.weight + (panel * padded + first) * kPanel * bits / 8;
+    if constexpr (bits == 32) return reinterpret_cast<const float*>(packed);
     alignas(64) float scale[kPanel] = {};
     for (int64_t k = 0; k < count; k++) {
       const int64_t group = smaller(first + k, layer.inputs - 1) / size;
