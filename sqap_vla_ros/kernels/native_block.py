@@ -4,7 +4,8 @@
 Blocks of a decoder and of a vision transformer in one native call each.
 
 native/block.h and native/vit.h say in what order things happen.  This file knows kernels and
-pointers; model/native_blocks.py and model/native_vision.py say which blocks of a network it serves.
+pointers; model/native_blocks.py and model/native_vision.py say which blocks of a network are
+served.
 """
 
 from __future__ import annotations
@@ -176,8 +177,8 @@ class VitBlockKernel:
         (weight, bias, eps), (weight_behind, bias_behind, eps_behind) = norms
         self._kept = layers, norms, scales  # whose memory the structure names
         self._block = _VitBlock(
-            len(weight), heads, layers[3].inputs, *map(_pointer, (weight, bias, weight_behind, bias_behind)),
-            eps, eps_behind, tanh, *map(_pointer, scales), _addresses(layers, 4))
+            len(weight), heads, layers[3].inputs,
+            *map(_pointer, (weight, bias, weight_behind, bias_behind)), eps, eps_behind, tanh, *map(_pointer, scales), _addresses(layers, 4))
         self._run = library().sqap_vit_block
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
