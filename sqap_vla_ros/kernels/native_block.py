@@ -178,7 +178,8 @@ class VitBlockKernel:
         self._kept = layers, norms, scales  # whose memory the structure names
         self._block = _VitBlock(
             len(weight), heads, layers[3].inputs,
-            *map(_pointer, (weight, bias, weight_behind, bias_behind)), eps, eps_behind, tanh, *map(_pointer, scales), _addresses(layers, 4))
+            *map(_pointer, (weight, bias, weight_behind, bias_behind)), eps, eps_behind,
+            tanh, *map(_pointer, scales), _addresses(layers, 4))
         self._run = library().sqap_vit_block
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
