@@ -122,12 +122,13 @@ def _attention(layer, x, rotary):
 @contextmanager
 def _raised(logits, first: int):
     """Have the decoder's attention raise the logits of the keys from `first` on by these [K]."""
-    usual = llama.attend
+    usual, calls = llama.attend, []
 
     def attend(q, k, v, *_):
-        length = q.shape[2]
-        mask = torch.zeros(length, length).masked_fill(
-            torch.ones(length, length, dtype=torch.bool).triu(1), float('-inf'))
+        calls.append(q.shape[2])
+        queries, keys = q.shape[2], k.shape[2]  # the queries are the last of the rows
+        mask = torch.zeros(queries, keys).masked_fill(
+            torch.ones(queries, keys, dtype=torch.bool).triu(keys - queries + 1), float('-inf'))
         mask[:, first:first + len(logits)] += logits
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -136,3 +137,6 @@ def _raised(logits, first: int):
         yield
     finally:
         llama.attend = usual
+    if not calls:
+        raise RuntimeError('the decoder attends by other code than llama.attend: set '
+                           'SQAP_VLA_CPU_BLOCKS=plain')
