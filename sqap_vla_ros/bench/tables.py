@@ -41,6 +41,12 @@ def describe(config: VLAConfig, vision: str) -> dict:
         'vision_share': count['vision'] / count['backbone'], 'vision_precision': vision}
 
 
+def fastest_plain(times: dict) -> str:
+    """Return which side without quantization or selection has the smaller median in all."""
+    plain = [side for side in ('float32', 'bfloat16') if side in times]
+    return min(plain, key=lambda side: percentiles(times[side]['total'])['p50'])
+
+
 def compare(times: dict, baseline: str) -> dict:
     """
     Return p50 and p95 by side and row, and every other side's ratios to the baseline.

@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Time SQAP against plain float32 at its fastest, stage by stage: `sqap-vla bench`.
+Time SQAP against the plain network at its fastest, stage by stage: `sqap-vla bench`.
 
 `sqap-vla bench safety` tries the safety gate instead, see bench_safety.py.
 
@@ -21,7 +21,7 @@ from .bench_safety import check_outputs, run_safety
 from ..errors import ConfigError
 from ..numerics.precision import AUTO, parse_precision, PRECISIONS
 from ..support.files import save_file
-from ..support.machine import machine
+from ..support.machine import has_fast_bfloat16, machine
 from ..support.progress import Progress
 
 # bytes that a weight of so many bits takes, with scales, in the kernels that need most
@@ -56,7 +56,9 @@ def add_arguments(parser) -> None:
         help='most seconds a size; at least five rounds are run, with 0 no more')
     add('--clock', default='wall', choices=('wall', 'cpu'),
         help="cpu: this thread's processor time, for one thread on a busy machine")
-    add('--bfloat16', action='store_true', help='time a plain bfloat16 model as well')
+    add('--bfloat16', default='auto', nargs='?', const='on', choices=('auto', 'on', 'off'),
+        help='time plain bfloat16 as well; auto: where the processor multiplies it (AMX, '
+        'AVX512-BF16), as a sensible user would take it there')
     add('--all-rows', action='store_true',
         help='time every side a second time with a last block that computes all rows, not only '
         'those that the head reads')
@@ -121,7 +123,8 @@ def _check(args, sizes) -> None:
         visual = config.num_visual
         if args.keep is not None and not 1 <= args.keep <= visual:
             raise ConfigError(f'--keep must be in 1..{visual} visual tokens, got {args.keep}')
-        _check_memory(name, parameters(config), _precisions(config, args))
+        _check_memory(name, parameters(config), _precisions(config, args),
+                      times_bfloat16(args.bfloat16))
 
 
 def _precisions(config, args) -> dict[str, str]:
@@ -135,12 +138,13 @@ def _precisions(config, args) -> dict[str, str]:
     return names
 
 
-def _check_memory(name: str, count: int, precisions) -> None:
-    """Raise ConfigError where a size's float32 side and the quantized ones do not fit."""
-    needed = count * (4 + sum(_BYTES[parse_precision(name).weight_bits] for name in precisions))
+def _check_memory(name: str, count: int, precisions, with_bfloat16: bool) -> None:
+    """Raise ConfigError where a size's plain sides and the quantized ones do not fit."""
+    quantized = sum(_BYTES[parse_precision(name).weight_bits] for name in precisions)
+    needed = count * (4 + 2 * with_bfloat16 + quantized)
     needed, there = needed / 2 ** 30, machine()['memory_gib']
     if needed > there:
-        raise ConfigError(f'--sizes {name} takes {needed:.1f} GiB of memory, plain float32 and '
+        raise ConfigError(f'--sizes {name} takes {needed:.1f} GiB of memory, plain and '
                           f'quantized, and this machine has {there:.1f}: take a smaller size, or '
                           'benchmarks/gpu/run.sh on a GPU')
 
@@ -148,19 +152,25 @@ def _check_memory(name: str, count: int, precisions) -> None:
 def _measure(name: str, args) -> dict:
     """Time all sides of one size, print its table and return the figures."""
     from ..bench.sizes import size_config
-    from ..bench.tables import compare, describe, table
+    from ..bench.tables import compare, describe, fastest_plain, table
     from ..bench.timing import time_sides
     with Progress(f'{name}: making the models') as progress:
         config = size_config(name, args.head)
         precisions = _precisions(config, args)
         sides = _sides(config, args, precisions)
         progress.show('', f'{name}: timing {len(sides)} sides in turn')
-        result = compare(time_sides(sides, args.rounds, args.seconds, args.clock), 'float32')
+        times = time_sides(sides, args.rounds, args.seconds, args.clock)
+        result = compare(times, fastest_plain(times))
     for choice in filter(None, precisions.values()):
         print(f'precision {choice}')
     facts = describe(config, args.vision)
     print(table(name, facts, result), flush=True)
     return {**facts, **result}
+
+
+def times_bfloat16(choice: str) -> bool:
+    """Return whether plain bfloat16 is a side: 'on', or 'auto' on a processor that has it."""
+    return choice == 'on' or choice == 'auto' and has_fast_bfloat16()
 
 
 def _sides(config, args, precisions) -> list:
@@ -178,7 +188,7 @@ def _sides(config, args, precisions) -> list:
         quantized = quantized_model(config, name, args.vision)
         sides += [Side(name, quantized, inputs),
                   Side(f'sqap {name}+{keep}', quantized, inputs, pruned)]
-    if args.bfloat16:
+    if times_bfloat16(args.bfloat16):
         sides.append(Side('bfloat16', random_model(config).bfloat16(),
                           inputs.to(torch.bfloat16)))
     if args.all_rows:

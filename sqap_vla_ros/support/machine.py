@@ -35,3 +35,15 @@ def machine() -> dict:
     return {'processor': models[0] if models else platform.machine(),
             'cores': len(os.sched_getaffinity(0)), 'memory_gib': round(total_bytes() / 2**30, 1),
             'system': platform.platform()}
+
+
+def processor_flags() -> frozenset[str]:
+    """Return what Linux says that the processor has, as in /proc/cpuinfo; empty elsewhere."""
+    info = Path('/proc/cpuinfo').read_text() if Path('/proc/cpuinfo').exists() else ''
+    lines = [line for line in info.splitlines() if line.startswith(('flags', 'Features'))]
+    return frozenset(lines[0].partition(':')[2].split()) if lines else frozenset()
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16: AMX, or AVX-512 with BF16."""
+    return not processor_flags().isdisjoint(('amx_bf16', 'avx512_bf16'))

@@ -33,6 +33,8 @@ EXTRAS = {'av': 'bags', 'backports': 'bags', 'libero': 'sim', 'lz4': 'bags',
           'yaml': 'ros'}
 # the same of what these import themselves
 BELOW_EXTRAS = {'accelerate': 'language', 'bddl': 'sim', 'gguf': 'language', 'robosuite': 'sim'}
+# and of what benchmarks alone import
+BENCHMARKS = {'nncf': 'peers', 'onnx': 'peers', 'onnxruntime': 'peers', 'openvino': 'peers'}
 BUILD_STAND_INS = ('colcon build --base-paths src/sqap_vla_ros src/sqap_vla_ros/interfaces/* '
                    'and `source install/setup.bash` again')
 BUILT = ('sqap_vla_ros.msg', 'sqap_vla_ros.action')
@@ -56,7 +58,7 @@ def cure(name: str) -> str | None:
     top = name.partition('.')[0]
     if top in CORE:
         return _by_pip(missing(CORE) or [top])
-    extra = {**EXTRAS, **BELOW_EXTRAS}.get(top)
+    extra = {**EXTRAS, **BELOW_EXTRAS, **BENCHMARKS}.get(top)
     if extra:
         return (f'{sys.executable} has no module {top}: `{sys.executable} -m pip install -e '
                 f"'.[{extra}]'` in the directory of this package brings it")

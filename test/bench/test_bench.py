@@ -20,6 +20,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
+@pytest.fixture(autouse=True)
+def without_bfloat16(monkeypatch):
+    monkeypatch.setattr(bench, 'has_fast_bfloat16', lambda: False)
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setitem(sizes._DECODERS, 'tiny', (64, 128, 3, 2, 1))
@@ -189,6 +194,26 @@ def test_every_side_can_be_timed_with_all_rows_too(tiny, tmp_path, capsys):
     assert 'of w4a4, all rows' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('arguments, has_it, is_timed', [
+    ((), False, False), ((), True, True), (('--bfloat16',), False, True),
+    (('--bfloat16', 'off'), True, False), (('--bfloat16', 'auto'), True, True)])
+def test_bfloat16_is_timed_where_the_processor_has_it(
+        arguments, has_it, is_timed, tiny, monkeypatch):
+    monkeypatch.setattr(bench, 'has_fast_bfloat16', lambda: has_it)
+    made = bench._sides(tiny, parsed('--keep', '40', *arguments), {})
+    assert [side.name for side in made] == ['float32', 'float32+40'] + ['bfloat16'] * is_timed
+
+
+def test_what_is_faster_of_the_plain_networks_is_the_baseline():
+    times = {name: {'total': np.array([ms, ms, 50.0])}
+             for name, ms in (('float32', 9.0), ('bfloat16', 8.0), ('w4a4', 1.0))}
+    assert report.fastest_plain(times) == 'bfloat16'
+    times['bfloat16']['total'] *= 2
+    assert report.fastest_plain(times) == 'float32'
+    del times['bfloat16']
+    assert report.fastest_plain(times) == 'float32'
+
+
 @pytest.mark.parametrize('head', ['chunk', 'tokens', 'diffusion', 'oft'])
 @pytest.mark.parametrize('vision', ['fp', 'w8a8'])
 def test_a_run_prints_and_writes_all_stages_and_ratios(tiny, tmp_path, capsys, head, vision):
@@ -200,10 +225,10 @@ def test_a_run_prints_and_writes_all_stages_and_ratios(tiny, tmp_path, capsys, h
     assert set(found['ms']) == {'float32', 'float32+40', 'w4a4', 'sqap w4a4+40', 'bfloat16'}
     for rows in found['ms'].values():
         assert set(rows) == set(timing.ROWS)
-    assert set(found['ratio']) == set(found['ms']) - {'float32'}
+    assert set(found['ratio']) == set(found['ms']) - {found['faster_than']}
     assert found['ratio']['sqap w4a4+40']['total']['ratio'] > 0
     printed = capsys.readouterr().out
-    assert 'sqap w4a4+40' in printed and 'of float32' in printed
+    assert 'sqap w4a4+40' in printed and f'of {found["faster_than"]}' in printed
     assert f'in {vision}' in printed
 
 

@@ -1,0 +1,95 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The sides of benchmarks/cpu_peers.py, by name, and what may keep one from running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+import os
+
+from sqap_vla_ros.bench.sizes import KEEP
+from sqap_vla_ros.support.machine import has_fast_bfloat16
+from sqap_vla_ros.support.requirements import cure, missing
+
+SELECTED = f'+{KEEP}'  # behind the name of a side that keeps so many visual tokens
+# what both sides are held to: SQAP_VLA_CPU_LEVEL, ONEDNN_MAX_CPU_ISA
+LEVELS = {'avx2': 'AVX2', 'avx_vnni': 'AVX2_VNNI', 'avx512_vnni': 'AVX512_CORE_VNNI',
+          'amx': 'AVX512_CORE_AMX'}
+
+
+@dataclass(frozen=True)
+class Library:
+    """
+    Another library at one precision.
+
+    modules: that it needs.  limit: relative error of its answers against float32's, above which
+    it is not the same network.  needs_bfloat16: told by has_fast_bfloat16.
+    """
+
+    runtime: Callable
+    modules: Sequence[str]
+    limit: float
+    needs_bfloat16: bool = False
+
+    def why_not(self, level: str | None = None) -> str:
+        """Return why it cannot run here, held to a level, with what brings it; '' if it can."""
+        gone = missing(self.modules)
+        if gone:
+            return cure(gone[0])
+        if self.needs_bfloat16 and level not in (None, 'amx'):
+            return f'held to {level}, which has no bfloat16'
+        if self.needs_bfloat16 and not has_fast_bfloat16():
+            return 'this processor has no instructions for bfloat16 (AMX, AVX512-BF16)'
+        return ''
+
+
+def _made(kind: str, *arguments) -> Callable:
+    """Return what makes a class of runtimes.py, which imports torch, when it is called."""
+    def make():
+        from . import runtimes
+        return getattr(runtimes, kind)(*arguments)
+    return make
+
+
+EXACT, ROUNDED, QUANTIZED = 1e-3, 0.05, 0.6
+OURS = {'float32': EXACT, 'w4a4': 0.8, 'w4a8': QUANTIZED, 'w8a8': QUANTIZED}  # limit of the error
+PEERS = {
+    'OpenVINO float32': Library(_made('OpenVINO', 'f32'), ('openvino',), EXACT),
+    'OpenVINO bfloat16': Library(_made('OpenVINO', 'bf16'), ('openvino',), ROUNDED, True),
+    'OpenVINO int8': Library(_made('OpenVINO', 'f32', True), ('openvino', 'nncf'), QUANTIZED),
+    'OpenVINO int8, rest bfloat16': Library(
+        _made('OpenVINO', 'bf16', True), ('openvino', 'nncf'), QUANTIZED, True),
+    'torch.compile float32': Library(_made('TorchCompile', 'float32'), (), EXACT),
+    'torch.compile bfloat16': Library(_made('TorchCompile', 'bfloat16'), (), ROUNDED, True),
+    'ONNX Runtime int8': Library(
+        _made('OnnxRuntime'), ('onnx', 'onnxruntime'), QUANTIZED)}
+
+
+def split(side: str) -> tuple[str, bool]:
+    """Return a side's precision or library, and whether it selects tokens."""
+    return side.removesuffix(SELECTED), side.endswith(SELECTED)
+
+
+def limit(side: str) -> float:
+    """Return the relative error above which a side's answers are not the same network's."""
+    name, _ = split(side)
+    return OURS[name] if name in OURS else PEERS[name].limit
+
+
+def default_sides(size: str) -> list[str]:
+    """Return what is timed of a size; peers select tokens in the bundled policy only."""
+    ours = ['float32', *(name + end for name in ('w4a4', 'w4a8') for end in ('', SELECTED))]
+    ends = ('', SELECTED) if size == 'bundled' else ('',)
+    return ours + [name + end for name in PEERS for end in ends]
+
+
+def held_to(level: str | None) -> dict[str, str]:
+    """Return the environment that holds all sides to a level of instructions; None for none."""
+    found = dict(os.environ)
+    if level is not None:
+        found |= {'SQAP_VLA_CPU_LEVEL': level, 'ONEDNN_MAX_CPU_ISA': LEVELS[level]}
+        if level != 'amx':
+            found['ATEN_CPU_CAPABILITY'] = 'avx2' if level.startswith('avx') and \
+                '512' not in level else 'avx512'
+    return found
