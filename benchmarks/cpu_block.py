@@ -157,17 +157,20 @@ def measure(size: str, args) -> dict:
         prepare_kernels(each, rows=sequence_length(config), release=True)
         use_fastest_linears(each)
     use_native_blocks(model.llm)
-    return {'block': blocks(config, model, plain, args.rounds, args.seconds, CLOCKS[args.clock]),
-            'inference': inferences(config, model, plain, args.rounds, args.seconds, args.clock)}
+    found = {'block': blocks(config, model, plain, args.rounds, args.seconds, CLOCKS[args.clock])}
+    if size not in args.blocks_only:
+        found['inference'] = inferences(
+            config, model, plain, args.rounds, args.seconds, args.clock)
+    return found
 
 
 def show(size: str, found: dict) -> None:
     """Print the tables of one size."""
-    block, whole = found['block'], found['inference']
+    block, whole = found['block'], found.get('inference', {'faster': {}})
     print(f'\n{size}: a decoder block of {block["rows"]} rows, {block["rounds"]} rounds; floor '
           f'{block["floor_ms"]:.2f} ms ({block["products_gmac"]:.3f} G multiply-adds of products '
-          f'at {block["integer_gmac_a_second"]:.0f} G/s, {block["attention_gmac"]:.3f} of attention '
-          f'at {block["float_gmac_a_second"]:.0f} G/s)')
+          f'at {block["integer_gmac_a_second"]:.0f} G/s, {block["attention_gmac"]:.3f} of '
+          f'attention at {block["float_gmac_a_second"]:.0f} G/s)')
     plain = block['ms']['plain']
     for stage, value in plain.items():
         print(f'  {stage:18} {value["p50"]:8.2f} ms  {value["p50"] / plain["all"]["p50"]:4.0%}')
@@ -181,6 +184,8 @@ def main():
     """Time all sizes, print the tables and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'])
+    parser.add_argument('--blocks-only', nargs='+', default=[], metavar='SIZE',
+                        help='sizes of which no whole inference is timed')
     parser.add_argument('--precision', default='w4a8')
     parser.add_argument('--rounds', type=int, default=30, help='most rounds of a comparison')
     parser.add_argument('--seconds', type=float, default=30, help='most seconds of one')
@@ -194,7 +199,7 @@ def main():
         with Progress(f'timing blocks of {size}, plain and native in turn'):
             result['sizes'][size] = measure(size, args)
         show(size, result['sizes'][size])
-    args.out.write_text(json.dumps(result, indent=1) + '\n')
+        args.out.write_text(json.dumps(result, indent=1) + '\n')
 
 
 if __name__ == '__main__':
