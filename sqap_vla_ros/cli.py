@@ -16,6 +16,7 @@ from sqap_vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from sqap_vla_ros.support.files import unwritable
 from sqap_vla_ros.support.pipes import silence, UNREAD, unread_streams
 from sqap_vla_ros.support.requirements import cure
+from sqap_vla_ros.support.thread_waiting import wait_briefly
 
 INTERRUPTED = 130
 
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Everything else is a bug and keeps its traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    wait_briefly()
     try:
         try:
             return _run(arguments)

@@ -8,6 +8,7 @@ import sys
 import rclpy
 from rclpy.exceptions import ParameterException
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.support.thread_waiting import wait_briefly
 
 from .running import spin
 from ..log import NodeLogHandler
@@ -23,6 +24,7 @@ def run_process(make_node, args=None) -> int:
     rclpy's own signal handlers would shut the context down before the last zero command, so
     ours only raise a flag. SIGHUP stays ignored where it was (nohup).
     """
+    wait_briefly()
     try:
         join_ros(args)
         node = make_node()
