@@ -3,7 +3,7 @@
 """Random quantized layers, and the native kernels of every instruction set, for tests."""
 import pytest
 from sqap_vla_ros import kernels
-from sqap_vla_ros.kernels import native
+from sqap_vla_ros.kernels import levels, native
 import torch
 
 
@@ -19,28 +19,28 @@ def random_layer(spec, seed=0):
 
 
 def needs_level(level: int = 1):
-    """Skip a test where the native kernels of native.LEVELS[level] cannot run."""
+    """Skip a test where the native kernels of levels.NAMES[level] cannot run."""
     if kernels.native_reason():
         pytest.skip(f'no native kernels here: {kernels.native_reason()}')
-    if native.library().sqap_best_level() < level:
-        pytest.skip(f'this processor has no {native.LEVELS[level]}')
+    if level not in levels.usable(native.library()):
+        pytest.skip(f'{levels.NAMES[level]}: {levels.missing(native.library(), level)}')
 
 
 def _at_level(level: int):
     class AtLevel(native.NativeKernel):
         """The native kernel in the instructions of a level."""
 
-        name = f'native {native.LEVELS[level]}'
+        name = f'native {levels.NAMES[level]}'
 
         def __init__(self, *layer):
-            if native.library().sqap_best_level() < level:
-                raise kernels.Unavailable(f'this processor has no {native.LEVELS[level]}')
+            if level not in levels.usable(native.library()):
+                raise kernels.Unavailable(levels.missing(native.library(), level))
             super().__init__(*layer)
     AtLevel.level = level
     return AtLevel
 
 
-NATIVE = tuple(map(_at_level, (1, 2, 3)))
+NATIVE = tuple(map(_at_level, range(1, len(levels.NAMES))))
 
 
 def usable(kind, spec):

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from . import native_reason
-from .native import library
+from .native import best_level, library
 from ..numerics.shared_tensors import constant
 
 HAS_GROUPED_ATTENTION = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 5)
@@ -91,5 +91,5 @@ def native_attention(q, k, v, is_causal: bool, level: int | None = None,
         q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), batch, heads, kv_heads, queries,
         keys, width, *((c_int64 * 3)(*x.stride()[:3]) for x in (q, k, v)), is_causal,
         None if seen is None else seen.data_ptr(), torch.get_num_threads())
-    library().sqap_attention(ctypes.byref(call), level or library().sqap_best_level())
+    library().sqap_attention(ctypes.byref(call), level or best_level())
     return y.transpose(1, 2)

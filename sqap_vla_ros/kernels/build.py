@@ -8,7 +8,8 @@ Compile the native CPU kernels once, into the user's cache.
 It needs a C++17 compiler (g++) on x86-64 and takes some seconds; set-up does it, otherwise
 the first quantized layer does.  The library's name has a hash of its sources and flags, so that
 a new version is never served by an old library.  It holds one version of the code for each
-instruction set and chooses at run time: it may be copied to another x86-64 machine.
+instruction set and chooses at run time: it may be copied to another x86-64 machine.  The newest,
+AMX, is left out with a warning where the compiler does not know it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ LEVELS = {
     'avx512_vnni': ('-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl',
                     '-mavx512vnni'),
 }
+LEVELS['amx'] = (*LEVELS['avx512_vnni'], '-mamx-tile', '-mamx-int8')
+MAY_FAIL = ('amx',)  # with a compiler or assembler that knows no tiles: the library goes without
 
 
 def library_path() -> Path:
@@ -97,21 +100,33 @@ def build() -> Path:
 
 def _compile(command: str, directory: Path) -> Path:
     """Compile all sources side by side, link them and return the library."""
-    jobs = {**{name: (SOURCES / f'{name}.cpp', ()) for name in ('sqap_kernels', 'resample')},
+    plain = 'sqap_kernels', 'processor', 'resample'
+    jobs = {**{name: (SOURCES / f'{name}.cpp', ()) for name in plain},
             **{name: (SOURCES / 'level.cpp', flags) for name, flags in LEVELS.items()}}
-    started = [subprocess.Popen(
+    started = {name: subprocess.Popen(
         [command, *FLAGS, *flags, '-c', str(source), '-o', str(directory / f'{name}.o')],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for name, (source, flags) in jobs.items()]
-    for process in started:
-        _finish(process)
+        for name, (source, flags) in jobs.items()}
+    objects = [str(directory / f'{name}.o') for name, process in started.items()
+               if _succeeds(name, process)]
     library = directory / 'library.so'
     # OpenMP's runtime is left open: the one that torch has loaded serves both, with one set of
     # threads
-    objects = [str(directory / f'{name}.o') for name in jobs]
     _finish(subprocess.Popen([command, '-shared', '-o', str(library), *objects],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     return library
+
+
+def _succeeds(name: str, process: subprocess.Popen) -> bool:
+    """Wait, and return whether a file was compiled; raise Unavailable where one has to be."""
+    try:
+        _finish(process)
+    except Unavailable as reason:
+        if name not in MAY_FAIL:
+            raise
+        _log.warning('the native CPU kernels go without %s: %s', name, reason)
+        return False
+    return True
 
 
 def _finish(process: subprocess.Popen) -> None:

@@ -16,12 +16,12 @@ from functools import lru_cache
 
 import torch
 
+from . import levels
 from .base import Kernel, Unavailable
 from .build import build
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
-INTERFACE = 6
-LEVELS = ('none', 'avx2', 'avx_vnni', 'avx512_vnni')  # by sqap_best_level
+INTERFACE = 7
 
 
 class _Layer(ctypes.Structure):
@@ -46,7 +46,11 @@ class _Call(ctypes.Structure):
 
 @lru_cache(maxsize=None)
 def library() -> ctypes.CDLL:
-    """Return the loaded library, compiled if need be; raise Unavailable with what to do."""
+    """
+    Return the loaded library, compiled if need be; raise Unavailable with what to do.
+
+    Raises ConfigError if SQAP_VLA_CPU_LEVEL names no level that runs here.
+    """
     path = build()
     try:
         loaded = ctypes.CDLL(str(path))
@@ -54,8 +58,9 @@ def library() -> ctypes.CDLL:
         raise Unavailable(f'{path} does not load: {error}') from error
     if loaded.sqap_interface() != INTERFACE:
         raise Unavailable(f'{path} has another interface: remove it')
-    if not loaded.sqap_best_level():
+    if not levels.usable(loaded):
         raise Unavailable('this processor has no AVX2')
+    levels.chosen(loaded)
     loaded.sqap_packed_bytes.restype = c_int64
     loaded.sqap_packed_bytes.argtypes = [c_int64, c_int64, c_int32]
     loaded.sqap_pack.argtypes = [c_void_p, c_int64, c_int64, c_int32, c_int32, c_void_p]
@@ -64,8 +69,19 @@ def library() -> ctypes.CDLL:
 
 
 def instruction_set() -> str:
-    """Return the instructions that the kernels use here; raise Unavailable."""
-    return LEVELS[library().sqap_best_level()]
+    """Return the instructions that the kernels use here, in words; raise Unavailable."""
+    return levels.describe(library())
+
+
+@lru_cache(maxsize=None)
+def best_level() -> int:
+    """Return the level (see levels.py) that serves in this process; raise Unavailable."""
+    return levels.chosen(library())
+
+
+def multiplies_bytes() -> bool:
+    """Return whether 8-bit weights are as fast as those of 4 bits, which takes VNNI or AMX."""
+    return levels.NAMES[best_level()] != 'avx2'
 
 
 def _pointer(tensor: torch.Tensor | None) -> int | None:
@@ -75,7 +91,7 @@ def _pointer(tensor: torch.Tensor | None) -> int | None:
 def describe(inputs: int, outputs: int, bits: int, weight: torch.Tensor, bias=None,
              level: int | None = None) -> _Layer:
     """Return a layer of packed float weights: no scale, no Hadamard, activations as they come."""
-    return _Layer(inputs, outputs, bits, 16, 1, 1, 1, True, level or library().sqap_best_level(),
+    return _Layer(inputs, outputs, bits, 16, 1, 1, 1, True, level or best_level(),
                   16, weight.data_ptr(), None, _pointer(bias))
 
 
@@ -123,9 +139,6 @@ class NativeKernel(Described, Kernel):
     def __init__(self, spec, q_weight, scale, bias=None):
         """Pack the weights; 4-bit ones take 4 bits in memory too."""
         loaded = library()
-        if spec.weight_bits == 8 and spec.act_bits != 16 and self._level() < 2:
-            raise Unavailable('exact products of 8-bit weights need VNNI, which this '
-                              'processor lacks: w4a8 and w4a4 do without')
         super().__init__(spec, q_weight, scale.float().contiguous(),
                          None if bias is None else bias.float().contiguous())
         outputs, inputs = q_weight.shape
@@ -138,7 +151,7 @@ class NativeKernel(Described, Kernel):
         self._bare = self._describe(1, None)
 
     def _level(self) -> int:
-        return self.level or library().sqap_best_level()
+        return self.level or best_level()
 
     def _describe(self, block: int, bias: torch.Tensor | None) -> _Layer:
         spec = self.spec

@@ -9,7 +9,7 @@ and each case can be tried on any other.  What is known of speed and loss:
 - On a CPU the native kernels take 4- and 8-bit activations in the same time, since int8 multiplies
   either: W4A4, W4A4 with 8-bit text rows and W4A8 differ by less than their spread
   (benchmarks/results/precisions_avx2.json).  8-bit weights are as fast where the processor has
-  VNNI, and slower than full precision where not.  Without native kernels nothing is faster than
+  VNNI, and take up to twice the time where not.  Without native kernels nothing is faster than
   full precision.
 - Triton has no int4 products: it multiplies int8 on every GPU, also on those of compute
   capability 7.5 to 8.9, which have int4 units.  So W4A4 with 8-bit text rows, which such a kernel
@@ -168,7 +168,7 @@ def _reason(machine: Machine, chosen: str, decodes: bool) -> str:
     if decodes:
         return ('a policy that decodes its actions token by token reads all weights for each, '
                 f'and 4 bits are read fastest; {_alike(machine)}')
-    slow = '' if machine.has_fast_8_bit else '; 8-bit weights have no fast exact product there'
+    slow = '' if machine.has_fast_8_bit else '; 8-bit weights take longer there'
     return _alike(machine) + slow
 
 

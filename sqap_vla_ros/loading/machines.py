@@ -14,7 +14,7 @@ from ..kernels import serving_kernel
 from ..kernels.base import Unavailable
 from ..kernels.cuda import unavailable
 from ..kernels.cuda.capability import Capability, capability
-from ..kernels.native import instruction_set
+from ..kernels.native import instruction_set, multiplies_bytes
 from ..model.heads import TokenHeadConfig
 from ..model.vla import VLAConfig
 from ..support.memory import total_bytes
@@ -59,10 +59,11 @@ def machine_of(device: torch.device, config: VLAConfig) -> Machine:
 def _cpu(inputs: int) -> Machine:
     """Return this processor, for layers of at most so many inputs."""
     backend, eight = (serving_kernel(inputs, bits, 8).name for bits in (4, 8))
-    level = missing = ''
+    level, missing, is_fast = '', '', eight == backend
     try:
         level = f' ({instruction_set()})'
+        is_fast = is_fast and (eight != 'native' or multiplies_bytes())
     except Unavailable as reason:
         missing = str(reason)
-    return Machine(f'this CPU{level}', backend, eight == backend,
+    return Machine(f'this CPU{level}', backend, is_fast,
                    memory_bytes=total_bytes(), missing=missing)

@@ -3,7 +3,7 @@
 """The native attention against torch's in float64, and what is left to torch."""
 from kernel_layers import needs_level
 import pytest
-from sqap_vla_ros.kernels import attention, native
+from sqap_vla_ros.kernels import attention, levels
 from sqap_vla_ros.kernels.attention import attend, native_attention
 import torch
 from torch.nn import functional as F
@@ -14,7 +14,7 @@ CASES = [(4, 2, 285, 285, 64, True), (9, 3, 77, 77, 64, True), (2, 2, 13, 200, 7
          (4, 2, 13, 200, 72, True), (2, 1, 100, 130, 64, True), (1, 1, 12, 64, 16, True)]
 
 
-@pytest.fixture(params=[1, 2, 3], ids=native.LEVELS[1:])
+@pytest.fixture(params=range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
 def level(request):
     needs_level(request.param)
     return request.param

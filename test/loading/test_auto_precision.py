@@ -38,7 +38,7 @@ def chosen(machine, **facts):
 
 
 @pytest.mark.parametrize(('machine', 'facts', 'precision', 'words'), [
-    (AVX2, {}, 'w4a8', ['4- and 8-bit activations alike, in int8', 'no time', 'no fast exact',
+    (AVX2, {}, 'w4a8', ['4- and 8-bit activations alike, in int8', 'no time', 'take longer',
                         'rounded to nearest', '--calibration']),
     (VNNI, {}, 'w8a8', ['avx512_vnni', 'as fast as those of 4 bits', 'next to nothing']),
     (VNNI, {'decodes': True}, 'w4a8', ['token by token', 'int8', '--calibration']),
@@ -121,17 +121,22 @@ class TestThisMachine:
         monkeypatch.setattr(machines, 'instruction_set', instruction_set)
         assert self.found().missing == 'no compiler'
 
-    @pytest.mark.parametrize(('serving', 'is_fast', 'has_fast_8_bit'), [
-        ({4: 'native', 8: 'native'}, True, True), ({4: 'native', 8: 'float'}, True, False),
-        ({4: 'fbgemm', 8: 'float'}, False, False), ({4: 'float', 8: 'float'}, False, True)])
+    @pytest.mark.parametrize(('serving', 'has_vnni', 'is_fast', 'has_fast_8_bit'), [
+        ({4: 'native', 8: 'native'}, True, True, True),
+        ({4: 'native', 8: 'native'}, False, True, False),
+        ({4: 'native', 8: 'float'}, True, True, False),
+        ({4: 'fbgemm', 8: 'float'}, False, False, False),
+        ({4: 'float', 8: 'float'}, False, False, True)])
     def test_the_kernels_of_both_kinds_of_weights_are_asked(
-            self, monkeypatch, serving, is_fast, has_fast_8_bit):
+            self, monkeypatch, serving, has_vnni, is_fast, has_fast_8_bit):
         asked = []
 
         def kernel(inputs, weight_bits, act_bits):
             asked.append((inputs, act_bits))
             return type('Kernel', (), {'name': serving[weight_bits]})
         monkeypatch.setattr(machines, 'serving_kernel', kernel)
+        monkeypatch.setattr(machines, 'instruction_set', lambda: 'some')
+        monkeypatch.setattr(machines, 'multiplies_bytes', lambda: has_vnni)
         machine = self.found()
         assert (machine.is_fast, machine.has_fast_8_bit) == (is_fast, has_fast_8_bit)
         assert set(asked) == {(self.MODEL.llm.intermediate_size, 8)}

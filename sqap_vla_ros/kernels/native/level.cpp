@@ -6,14 +6,28 @@
 // A panel of 64 output channels is unpacked block by block of input channels into a buffer that
 // stays in the L1 cache, and meets all rows there, in tiles of sums that stay in registers.
 #include "attention.h"
+#include "bytes.h"
+#if defined(__AMX_INT8__)
+#include "amx.h"
+#endif
 #include "rows.h"
 #include "tile.h"
 
 namespace {
 
+#if defined(__AMX_INT8__)
+constexpr int64_t kRowsTogether = 2 * kTileRows;  // that a product takes at once
+#else
+constexpr int64_t kRowsTogether = kRows;
+#endif
+
+// Bytes from one rounded row to the next: an odd number of cache lines, so that neighbouring rows
+// do not fight for the same places in the cache.
+int64_t byte_stride(int64_t inputs) { return round_up(inputs, 64) | 64; }
+
 // Rows as a product reads them: rounded, or with 16-bit activations floats.
 struct Rows {
-  int8_t* values;  // [rows, stride]
+  int8_t* values;  // [rows, byte_stride]
   int32_t* sums;   // [rows]
   float* scales;   // [rows]
   float* floats;   // [rows, stride]
@@ -24,15 +38,17 @@ template <class Kind>
 typename Kind::Sum* multiply_panel(const Layer& layer, const typename Kind::Input* a,
                                    int64_t stride, int64_t panel, int64_t first, int64_t last) {
   const int64_t inputs = round_up(layer.inputs, Kind::multiple);
-  auto* buffer = scratch<typename Kind::Weight, 0>(Kind::block * kPanel);
+  auto* buffer = scratch<typename Kind::Weight, 0>(Kind::planes * Kind::block * kPanel);
   auto* sums = scratch<typename Kind::Sum, 1>((last - first) * kPanel);
-  for (int64_t k = 0; k < inputs; k += Kind::block) {
-    const int64_t count = smaller(Kind::block, inputs - k);
+  const int64_t share = even_share(inputs, Kind::block, kGroup);
+  for (int64_t k = 0; k < inputs; k += share) {
+    const int64_t count = smaller(share, inputs - k);
     const auto* w = Kind::unpack(layer, panel, k, count, buffer);
-    for (int64_t row = first; row < last; row += kRows)
-      kTiles<Kind>[smaller(kRows, last - row)](
-          a + row * stride + k, stride, w, count / Kind::width, sums + (row - first) * kPanel,
-          k == 0);
+    Ahead ahead(packed_at(layer, panel, k + count), count * kPanel * layer.weight_bits / 8,
+                (last - first + kRows - 1) / kRows);
+    for (int64_t row = first; row < last; row += kRows, ahead.fetch())
+      Kind::accumulate(smaller(kRows, last - row), a + row * stride + k, stride, w, count,
+                     sums + (row - first) * kPanel, k == 0);
   }
   return sums;
 }
@@ -54,11 +70,21 @@ void write_row(const Layer& layer, const Call& call, int64_t row, int64_t panel,
   std::memcpy(y, results, n * sizeof(float));
 }
 
+// As multiply_panel, of bytes, by what is fastest for so many rows.
+template <int bits>
+const int32_t* multiply_bytes(const Layer& layer, const int8_t* a, int64_t stride, int64_t panel,
+                              int64_t first, int64_t last) {
+#if defined(__AMX_INT8__)
+  if (last - first >= kFewestTileRows)
+    return multiply_panel_by_tiles<bits>(layer, a, stride, panel, first, last);
+#endif
+  return multiply_panel<Bytes<bits>>(layer, a, stride, panel, first, last);
+}
+
 template <int bits>
 void integer_panel(const Layer& layer, const Call& call, const Rows& rows, int64_t stride,
                    int64_t panel, int64_t first, int64_t last) {
-  const int32_t* sums =
-      multiply_panel<Bytes<bits>>(layer, rows.values, stride, panel, first, last);
+  const int32_t* sums = multiply_bytes<bits>(layer, rows.values, stride, panel, first, last);
   alignas(64) float scale[kPanel], bias[kPanel], results[kPanel];
   const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
   padded_copy(layer.scale + column, n, scale);
@@ -89,7 +115,7 @@ void float_panel(const Layer& layer, const Call& call, const float* values, int6
 int64_t rows_a_task(const Layer& layer, const Call& call) {
   const int64_t panels = round_up(layer.outputs, kPanel) / kPanel;
   const int64_t parts = call.threads == 1 ? 1 : (4 * call.threads + panels - 1) / panels;
-  return round_up((call.rows + parts - 1) / parts, kRows);
+  return round_up((call.rows + parts - 1) / parts, kRowsTogether);
 }
 
 // Call function(panel, first row, last row) for all of the output; inside a parallel region.
@@ -126,7 +152,8 @@ void make_rows(const Layer& layer, const Call& call, const Rows& rows, float sca
     rows.scales[m] = scale > 0 ? scale
                                : activation_scale(magnitude_bits(row, layer.inputs),
                                                   row_bits(layer, call, m));
-    rows.sums[m] = round_row(row, layer.inputs, rows.scales[m], rows.values + m * stride);
+    rows.sums[m] = round_row(row, layer.inputs, rows.scales[m],
+                             rows.values + m * byte_stride(layer.inputs));
   }
 }
 
@@ -143,7 +170,7 @@ void multiply_rows(const Layer& layer, const Call& call, const Rows& rows, int64
   }
   const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;
   share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
-    panel(layer, call, rows, round_up(layer.inputs, 64), p, first, last);
+    panel(layer, call, rows, byte_stride(layer.inputs), p, first, last);
   });
 }
 
@@ -165,10 +192,11 @@ float tensor_scale(const Layer& layer, const Call& call) {
   return activation_scale(found, layer.act_bits);
 }
 
-// Memory for rows of so many floats or bytes, of the thread that asks.
-Rows rows_memory(int64_t rows, int64_t stride, bool floats) {
-  return {floats ? nullptr : scratch<int8_t, 3>(rows * stride), scratch<int32_t, 4>(rows),
-          scratch<float, 5>(rows), floats ? scratch<float, 10>(rows * stride) : nullptr};
+// Memory for rows of so many floats or integers, of the thread that asks.
+Rows rows_memory(int64_t rows, int64_t width, bool floats) {
+  const int64_t bytes = round_up(rows, kRowsTogether) * byte_stride(width);
+  return {floats ? nullptr : scratch<int8_t, 3>(bytes), scratch<int32_t, 4>(rows),
+          scratch<float, 5>(rows), floats ? scratch<float, 10>(rows * width) : nullptr};
 }
 
 void linear(const Layer& layer, const Call& call) {

@@ -87,15 +87,17 @@ inline float activation_scale(int32_t largest_bits, int32_t act_bits) {
   return largest * (act_bits == 4 ? float(1.0 / 7.49) : float(1.0 / 127.49));
 }
 
-// q = round to nearest even of x / scale, one byte a value; returns the sum of q.
+// q [round_up(width, 64)] = round to nearest even of x / scale, and zeros; returns the sum of q.
 inline int32_t round_row(const float* x, int64_t width, float scale, int8_t* q) {
   const Floats divisor = fill(scale);
   Ints sum = fill_ints(0);
-  for (int64_t k = 0; k < width; k += kLanes) {
+  int64_t k = 0;
+  for (; k < width; k += kLanes) {
     const Ints value = round_to_ints(divide(load(x + k), divisor));
     sum = add(sum, value);
     store_as_bytes(q + k, value);
   }
+  std::memset(q + k, 0, sqap::round_up(width, 64) - k);
   return total(sum);
 }
 

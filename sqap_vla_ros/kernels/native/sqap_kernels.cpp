@@ -1,11 +1,15 @@
 // Copyright 2026 The sqap_vla_ros Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The C interface: which instruction set to use, how weights are packed, and the call itself.
+// The C interface: which levels there are, how weights are packed, and the calls themselves.
 // This file is compiled without special flags, so that it runs on every x86-64 processor.
 #include "sqap_kernels.h"
 
+#include <pthread.h>
+
 #include <cstring>
+
+#include "processor.h"
 
 namespace {
 
@@ -14,7 +18,8 @@ using sqap::kPanel;
 using sqap::round_up;
 
 const sqap::Level* const kLevels[] = {
-    nullptr, &sqap::level_avx2, &sqap::level_avx_vnni, &sqap::level_avx512_vnni};
+    nullptr, &sqap::level_avx2, &sqap::level_avx_vnni, &sqap::level_avx512_vnni, &sqap::level_amx};
+constexpr int32_t kLevelCount = sizeof kLevels / sizeof *kLevels;
 
 // Position of input k of a column inside its panel's byte rows, before two values share a byte.
 // Integer layers keep 4 neighbouring k of a column side by side, float layers the columns.
@@ -25,23 +30,43 @@ int64_t place(int64_t k, int64_t column, bool floats) {
 // Values that lie in one unit of the packed form: two half units share bytes at 4 bits.
 int64_t half_unit(bool floats) { return floats ? kPanel : 4 * kPanel; }
 
+// A forked child has none of its parent's threads, and OpenMP's runtime would wait for them for
+// ever: there one thread does all.  Results are the same.
+bool forked = false;
+const int watched = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
+template <class Call>
+Call with_threads_there(const Call* call) {
+  Call copy = *call;
+  if (forked) copy.threads = 1;
+  return copy;
+}
+
 }  // namespace
 
 #define SQAP_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Bumped with every change of the structures below, which kernels/native.py mirrors.
-SQAP_EXPORT int32_t sqap_interface() { return 6; }
+SQAP_EXPORT int32_t sqap_interface() { return 7; }
 
-// 0: nothing that this library can use, 1: AVX2, 2: AVX-VNNI, 3: AVX-512 with VNNI.
-SQAP_EXPORT int32_t sqap_best_level() {
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512vnni"))
-    return 3;
-  return __builtin_cpu_supports("avxvnni") ? 2 : 1;
+// Bit i is set if level i (see processor.h) was compiled in.
+SQAP_EXPORT int32_t sqap_compiled_levels() {
+  int32_t found = 0;
+  for (int32_t level = 1; level < kLevelCount; level++)
+    if (kLevels[level]) found |= 1 << level;
+  return found;
 }
+
+// Those of them that run here.
+SQAP_EXPORT int32_t sqap_levels() {
+  int32_t found = 0;
+  for (int32_t level = 1; level < kLevelCount; level++)
+    if (kLevels[level] && sqap::runs(level)) found |= 1 << level;
+  return found;
+}
+
+// What stands in the way of AMX, see processor.h.
+SQAP_EXPORT int32_t sqap_amx_state() { return int32_t(sqap::amx_state()); }
 
 SQAP_EXPORT int64_t sqap_packed_bytes(int64_t outputs, int64_t inputs, int32_t weight_bits) {
   return round_up(outputs, kPanel) * round_up(inputs, kGroup) * weight_bits / 8;
@@ -77,17 +102,17 @@ SQAP_EXPORT void sqap_pack_floats(const float* values, int64_t outputs, int64_t 
 }
 
 SQAP_EXPORT void sqap_linear(const sqap::Layer* layer, const sqap::Call* call) {
-  kLevels[layer->level]->linear(*layer, *call);
+  kLevels[layer->level]->linear(*layer, with_threads_there(call));
 }
 
 SQAP_EXPORT void sqap_attention(const sqap::Attention* call, int32_t level) {
-  kLevels[level]->attention(*call);
+  kLevels[level]->attention(with_threads_there(call));
 }
 
 SQAP_EXPORT void sqap_block(const sqap::Block* block, const sqap::BlockCall* call) {
-  kLevels[block->out->level]->block(*block, *call);
+  kLevels[block->out->level]->block(*block, with_threads_there(call));
 }
 
 SQAP_EXPORT void sqap_vit_block(const sqap::VitBlock* block, const sqap::VitCall* call) {
-  kLevels[block->out->level]->vit_block(*block, *call);
+  kLevels[block->out->level]->vit_block(*block, with_threads_there(call));
 }

@@ -35,7 +35,7 @@ struct Layer {
   int64_t hadamard_block, hadamard_stride;
   int64_t groups;          // weight scales a channel; more than 1 only with act_bits 16
   int32_t per_token;
-  int32_t level;           // instruction set, see sqap_best_level
+  int32_t level;           // instruction set, see processor.h
   int32_t text_bits;       // as act_bits, of the rows that are not visual
   const uint8_t* weight;   // as sqap_pack writes it
   const float* scale;      // [outputs, groups]
@@ -129,5 +129,6 @@ struct Level {
 };
 
 extern const Level level_avx2, level_avx_vnni, level_avx512_vnni;
+extern const Level level_amx __attribute__((weak));  // absent where the compiler knows no tiles
 
 }  // namespace sqap

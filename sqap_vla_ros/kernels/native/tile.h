@@ -37,70 +37,25 @@ T* scratch(int64_t count) {
   return static_cast<T*>(memory.start);
 }
 
-// The arithmetic of a tile: bytes and int32 sums.
-template <int bits>
-struct Bytes {
-  using Input = int8_t;
-  using Weight = uint8_t;
-  using Sum = int32_t;
-  using Vector = Ints;
-  static constexpr int64_t block = sqap::kBlock, width = 4, multiple = kGroup;  // of inputs
-  static Vector zero() { return fill_ints(0); }
-  static Vector input(const Input* a) { return fill_ints(four_bytes(a)); }
-  static Vector weight(const Weight* w) { return load_bytes(w); }
-  static Vector step(Vector sum, Vector w, Vector a) { return dot<bits>(sum, w, a); }
+// Inputs of a block: at most `most`, a multiple of `step`, and about the same for every block.
+inline int64_t even_share(int64_t inputs, int64_t most, int64_t step) {
+  const int64_t blocks = (inputs + most - 1) / most;
+  return round_up((inputs + blocks - 1) / blocks, step);
+}
 
-  // Return the bytes of inputs first..first+count-1 of a panel, unpacked into buffer if need be.
-  static const Weight* unpack(const Layer& layer, int64_t panel, int64_t first, int64_t count,
-                              Weight* buffer) {
-    const int64_t padded = round_up(layer.inputs, kGroup);
-    const uint8_t* packed = layer.weight + (panel * padded + first) * kPanel * bits / 8;
-    if constexpr (bits == 8) return packed;
-    constexpr int64_t half = 4 * kPanel, bytes = 4 * kLanes;
-    for (int64_t unit = 0; unit < count * kPanel / (2 * half); unit++)
-      for (int64_t i = 0; i < half; i += bytes) {
-        const Ints both = load_bytes(packed + unit * half + i);
-        store_bytes(buffer + 2 * unit * half + i, low_halves(both));
-        store_bytes(buffer + (2 * unit + 1) * half + i, high_halves(both));
-      }
-    return buffer;
+// Brings memory that is needed next into the L2 cache, a part with each of so many fetches.
+class Ahead {
+ public:
+  Ahead(const uint8_t* from, int64_t bytes, int64_t fetches)
+      : at_(from), lines_((bytes / 64 + fetches - 1) / fetches) {}
+
+  void fetch() {
+    for (int64_t i = 0; i < lines_; i++, at_ += 64) _mm_prefetch(at_, _MM_HINT_T1);
   }
-};
 
-// The arithmetic of a tile: floats throughout, weights turned into floats panel by panel.
-template <int bits>
-struct Reals {
-  using Input = float;
-  using Weight = float;
-  using Sum = float;
-  using Vector = Floats;
-  static constexpr int64_t block = sqap::kBlock / 4, width = 1, multiple = 1;
-  static Vector zero() { return fill(0.0f); }
-  static Vector input(const Input* a) { return fill(*a); }
-  static Vector weight(const Weight* w) { return load(w); }
-  static Vector step(Vector sum, Vector w, Vector a) { return fused(w, a, sum); }
-
-  static const Weight* unpack(const Layer& layer, int64_t panel, int64_t first, int64_t count,
-                              Weight* buffer) {
-    const int64_t padded = round_up(layer.inputs, kGroup), size = layer.inputs / layer.groups;
-    const uint8_t* packed = layer.weight + (panel * padded + first) * kPanel * bits / 8;
-    if constexpr (bits == 32) return reinterpret_cast<const float*>(packed);
-    alignas(64) float scale[kPanel] = {};
-    for (int64_t k = 0; k < count; k++) {
-      const int64_t group = smaller(first + k, layer.inputs - 1) / size;
-      if (k == 0 || (first + k) % size == 0)
-        for (int64_t n = 0; n < smaller(kPanel, layer.outputs - panel * kPanel); n++)
-          scale[n] = layer.scale[(panel * kPanel + n) * layer.groups + group];
-      const uint8_t* row = packed + (bits == 8 ? k : k / 2) * kPanel;
-      for (int64_t n = 0; n < kPanel; n += kLanes) {
-        Ints value = widen_bytes(row + n);
-        if (bits == 4) value = k % 2 ? shift_right(value, 4) : low_halves(value);
-        value = subtract(value, fill_ints(bits == 4 ? 8 : 128));
-        store(buffer + k * kPanel + n, multiply(to_floats(value), load(scale + n)));
-      }
-    }
-    return buffer;
-  }
+ private:
+  const uint8_t* at_;
+  int64_t lines_;
 };
 
 // sums [rows, kPanel] (+)= a [rows, steps] times w [steps, kPanel], for all columns of a panel.
@@ -135,5 +90,52 @@ using Tile = void (*)(const typename Kind::Input*, int64_t, const typename Kind:
 template <class Kind>
 constexpr Tile<Kind> kTiles[] = {nullptr,       tile<Kind, 1>, tile<Kind, 2>, tile<Kind, 3>,
                                  tile<Kind, 4>, tile<Kind, 5>, tile<Kind, 6>};
+
+// Where input `first` of a panel starts in a layer's packed weights.
+inline const uint8_t* packed_at(const Layer& layer, int64_t panel, int64_t first) {
+  const int64_t padded = round_up(layer.inputs, kGroup);
+  return layer.weight + (panel * padded + first) * kPanel * layer.weight_bits / 8;
+}
+
+// The arithmetic of a tile: floats throughout, weights turned into floats panel by panel.
+template <int bits>
+struct Reals {
+  using Input = float;
+  using Weight = float;
+  using Sum = float;
+  using Vector = Floats;
+  static constexpr int64_t block = sqap::kBlock / 4, planes = 1, width = 1, multiple = 1;
+  static Vector zero() { return fill(0.0f); }
+  static Vector input(const Input* a) { return fill(*a); }
+  static Vector weight(const Weight* w) { return load(w); }
+  static Vector step(Vector sum, Vector w, Vector a) { return fused(w, a, sum); }
+
+  static const Weight* unpack(const Layer& layer, int64_t panel, int64_t first, int64_t count,
+                              Weight* buffer) {
+    const int64_t size = layer.inputs / layer.groups;
+    const uint8_t* packed = packed_at(layer, panel, first);
+    if constexpr (bits == 32) return reinterpret_cast<const float*>(packed);
+    alignas(64) float scale[kPanel] = {};
+    for (int64_t k = 0; k < count; k++) {
+      const int64_t group = smaller(first + k, layer.inputs - 1) / size;
+      if (k == 0 || (first + k) % size == 0)
+        for (int64_t n = 0; n < smaller(kPanel, layer.outputs - panel * kPanel); n++)
+          scale[n] = layer.scale[(panel * kPanel + n) * layer.groups + group];
+      const uint8_t* row = packed + (bits == 8 ? k : k / 2) * kPanel;
+      for (int64_t n = 0; n < kPanel; n += kLanes) {
+        Ints value = widen_bytes(row + n);
+        if (bits == 4) value = k % 2 ? shift_right(value, 4) : low_halves(value);
+        value = subtract(value, fill_ints(bits == 4 ? 8 : 128));
+        store(buffer + k * kPanel + n, multiply(to_floats(value), load(scale + n)));
+      }
+    }
+    return buffer;
+  }
+
+  static void accumulate(int64_t rows, const Input* a, int64_t stride, const Weight* w,
+                         int64_t count, Sum* sums, bool first) {
+    kTiles<Reals>[rows](a, stride, w, count, sums, first);
+  }
+};
 
 }  // namespace

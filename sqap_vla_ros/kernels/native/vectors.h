@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The few vector operations that the kernels need, for the instruction set this file is compiled
-// with: AVX-512 with VNNI, AVX-VNNI, or AVX2.
+// with: AMX, which has AVX-512 with VNNI too, AVX-512 with VNNI, AVX-VNNI, or AVX2.
 #pragma once
 
 #include <immintrin.h>
@@ -20,7 +20,11 @@ inline int32_t four_bytes(const int8_t* at) {
 
 #if defined(__AVX512VNNI__)
 
+#if defined(__AMX_INT8__)
+#define SQAP_LEVEL level_amx
+#else
 #define SQAP_LEVEL level_avx512_vnni
+#endif
 constexpr int kLanes = 16, kRows = 6, kVectors = 4;  // the register tile: 6 x 64 sums
 using Floats = __m512;
 using Ints = __m512i;
@@ -76,7 +80,6 @@ inline Floats butterfly(Floats v) {
   return _mm512_mask_sub_ps(_mm512_add_ps(partner, v), upper, partner, v);
 }
 
-template <int bits>
 inline Ints dot(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
   return _mm512_dpbusd_epi32(sums, unsigned_bytes, signed_bytes);
 }
@@ -168,20 +171,11 @@ inline Floats butterfly(Floats v) {
   return _mm256_blend_ps(_mm256_add_ps(partner, v), _mm256_sub_ps(partner, v), upper);
 }
 
-template <int bits>
-inline Ints dot(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
 #if defined(__AVXVNNI__)
+inline Ints dot(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
   return _mm256_dpbusd_avx_epi32(sums, unsigned_bytes, signed_bytes);
-#else
-  const Ints ones = _mm256_set1_epi16(1);
-  if constexpr (bits == 4)  // pairs reach 2 * 15 * 128: no int16 saturation
-    return add(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(unsigned_bytes, signed_bytes), ones));
-  const Ints low = _mm256_maddubs_epi16(low_halves(unsigned_bytes), signed_bytes);
-  const Ints high = _mm256_maddubs_epi16(high_halves(unsigned_bytes), signed_bytes);
-  return add(add(sums, _mm256_madd_epi16(low, ones)),
-             _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
-#endif
 }
+#endif
 
 #endif
 
