@@ -34,8 +34,8 @@ def client_image(image: np.ndarray, size: tuple[int, int], crop_area: float) -> 
 
 def lanczos(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return uint8 [h, w, 3]: an image resized with antialiasing, rounded half to even."""
-    rows = _gathered(image.astype(np.float32), *_taps(image.shape[0], size[0]))
-    columns = _gathered(rows.transpose(1, 0, 2), *_taps(image.shape[1], size[1]))
+    rows = _gathered(image.astype(np.float32), *taps(image.shape[0], size[0]))
+    columns = _gathered(rows.transpose(1, 0, 2), *taps(image.shape[1], size[1]))
     return np.clip(np.rint(columns.transpose(1, 0, 2)), 0, 255).astype(np.uint8)
 
 
@@ -67,7 +67,7 @@ def _gathered(values: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np
 
 
 @lru_cache(maxsize=16)
-def _taps(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+def taps(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     """Return indices and weights [taps, wanted] of what makes up each pixel of a resized line."""
     inverse = _ONE / np.float32(wanted / length)
     stretch = max(inverse, _ONE)

@@ -23,13 +23,13 @@ def _fix(value: float, bits: int = 16) -> int:
 
 QUALITY = 95
 _PASS_BITS = 2  # that are kept between the two passes of a transform
-_LUMA = np.array([
+LUMA = np.array([
     [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55],
     [14, 13, 16, 24, 40, 57, 69, 56], [14, 17, 22, 29, 51, 87, 80, 62],
     [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
     [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99]])
-_CHROMA = np.full((8, 8), 99)
-_CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
+CHROMA = np.full((8, 8), 99)
+CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 _CENTERED = np.arange(-128, 128)
 _RED, _BLUE = (((_fix(share) * _CENTERED + 2**15) >> 16).astype(np.int16)
                for share in (1.402, 1.772))
@@ -43,13 +43,13 @@ def round_trip(image: np.ndarray) -> np.ndarray:
     """Return an image uint8 [H, W, 3], RGB, as it comes out of the file."""
     height, width = image.shape[:2]
     luma, *chroma = _to_ycc(image.astype(np.int32))
-    luma = _coded(luma[None], _table(_LUMA))[0, :height, :width]
+    luma = _coded(luma[None], divisors(LUMA))[0, :height, :width]
     small = _halved(np.stack(chroma))
-    coded = _coded(small, _table(_CHROMA))[:, :-(-height // 2), :-(-width // 2)]
+    coded = _coded(small, divisors(CHROMA))[:, :-(-height // 2), :-(-width // 2)]
     return _to_rgb(luma, *_doubled(coded)[:, :height, :width])
 
 
-def _table(base: np.ndarray) -> np.ndarray:
+def divisors(base: np.ndarray) -> np.ndarray:
     """Return the divisors int32 [8, 8] of an Annex K table at the quality."""
     return np.clip((base * (200 - 2 * QUALITY) + 50) // 100, 1, 255).astype(np.int32)
 
@@ -108,8 +108,8 @@ def _coded(planes: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 def _quantized(coefficients: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Return coefficients [8, 8, ...], 8 times too large, over their divisors, rounded."""
-    divisors = (8 * table).reshape(8, 8, *(1,) * (coefficients.ndim - 2))
-    sizes = (np.abs(coefficients) + divisors // 2) // divisors
+    steps = (8 * table).reshape(8, 8, *(1,) * (coefficients.ndim - 2))
+    sizes = (np.abs(coefficients) + steps // 2) // steps
     return np.where(coefficients < 0, -sizes, sizes)
 
 
@@ -144,9 +144,14 @@ def _shifted(values: np.ndarray, bits: int) -> np.ndarray:
     return values << -bits if bits < 0 else (values + (1 << (bits - 1))) >> bits
 
 
+def scales_of(table: np.ndarray) -> np.ndarray:
+    """Return what the inverse transform multiplies quantized coefficients with, int32 [8, 8]."""
+    return _shifted(table * _SCALES, 12)
+
+
 def _inverse(coefficients: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Return samples 0..255 [8, 8, ...] of quantized coefficients: columns, then rows."""
-    scales = _shifted(table * _SCALES, 12).reshape(8, 8, *(1,) * (coefficients.ndim - 2))
+    scales = scales_of(table).reshape(8, 8, *(1,) * (coefficients.ndim - 2))
     columns = _inverse_pass(coefficients * scales)
     rows = _inverse_pass(np.moveaxis(columns, 1, 0))
     found = (np.moveaxis(rows, 0, 1) >> (_PASS_BITS + 3)) + 128

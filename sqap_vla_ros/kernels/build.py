@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 SOURCES = Path(__file__).with_name('native')
 FLAGS = ('-std=c++17', '-O3', '-fPIC', '-fopenmp', '-ffp-contract=off', '-fno-exceptions',
          '-fno-rtti', '-fvisibility=hidden', '-Wno-maybe-uninitialized')
+ONCE = 'sqap_kernels', 'processor', 'resample', 'client'  # which choose for themselves
 # level.cpp is compiled once for each of these instruction sets
 LEVELS = {
     'avx2': ('-mavx2', '-mfma'),
@@ -100,8 +101,7 @@ def build() -> Path:
 
 def _compile(command: str, directory: Path) -> Path:
     """Compile all sources side by side, link them and return the library."""
-    plain = 'sqap_kernels', 'processor', 'resample'
-    jobs = {**{name: (SOURCES / f'{name}.cpp', ()) for name in plain},
+    jobs = {**{name: (SOURCES / f'{name}.cpp', ()) for name in ONCE},
             **{name: (SOURCES / 'level.cpp', flags) for name, flags in LEVELS.items()}}
     started = {name: subprocess.Popen(
         [command, *FLAGS, *flags, '-c', str(source), '-o', str(directory / f'{name}.o')],

@@ -1,9 +1,14 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Resize images with Pillow's bits in a quarter of its time; C++ in native/resample.cpp."""
+"""
+Fit images to the network with the bits of geometry/image_transform.py, by native kernels.
+
+Resizes are Pillow's (native/resample.cpp), and clients' images those of client_images.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import ctypes
 from ctypes import c_int32, c_int64, c_void_p
 from functools import lru_cache, partial
@@ -12,6 +17,7 @@ import logging
 import numpy as np
 
 from . import native_reason
+from .client_images import client_image
 from .native import library
 from ..geometry.image_transform import checked_image, ImageTransform
 from ..geometry.resampling import Taps, whole_line
@@ -39,7 +45,7 @@ def fit(transform: ImageTransform, image: np.ndarray) -> np.ndarray:
     """
     Return transform.apply(image), by the native kernel where it is there.
 
-    The first image of a size takes some 20 ms more: see `_way`.
+    The first image of a size takes some 20 ms more, a client's 70: see `_way`.
     """
     image = checked_image(image)
     way = _way(transform, image.shape[:2])
@@ -54,18 +60,33 @@ def _way(transform: ImageTransform, image_size: tuple[int, int]):
     Tried on noise, since it is the installed Pillow whose bits count: from version 13 on it
     resizes some images along columns first, by a rule of its own.
     """
-    taps = None if native_reason() else transform.taps(image_size)
-    if taps is None:
+    ways = () if native_reason() else _ways(transform, image_size)
+    if not ways:
         return None
     noise = np.random.default_rng(0).integers(0, 256, (*image_size, 3), np.uint8)
     wanted = transform.apply(noise)
-    for way in (partial(resample, rows=taps[0], columns=taps[1], fill=transform.fill),
-                partial(columns_first, rows=taps[0], columns=taps[1], fill=transform.fill)):
+    for way in ways:
         if np.array_equal(way(noise), wanted):
             return way
     _log.info('images of %d x %d are resized by Pillow, whose bits the native kernel misses',
               *image_size[::-1])
     return None
+
+
+def _ways(transform: ImageTransform, image_size: tuple[int, int]) -> tuple[Callable, ...]:
+    """Return what may give the transform's bits; nothing where pixels are taken as they are."""
+    if transform.client:
+        return (partial(_through_the_client, transform),)
+    taps = transform.taps(image_size)
+    options = taps and {'rows': taps[0], 'columns': taps[1], 'fill': transform.fill}
+    return (partial(resample, **options), partial(columns_first, **options)) if taps else ()
+
+
+def _through_the_client(transform: ImageTransform, image: np.ndarray) -> np.ndarray:
+    """Return what the transform makes of an image that a client has a hand in."""
+    first = ImageTransform(transform.first_size or image.shape[:2],
+                           rotate_180=transform.rotate_180, mirror=transform.mirror)
+    return client_image(fit(first, image), transform.size, transform.crop_area)
 
 
 def columns_first(image: np.ndarray, rows: Taps, columns: Taps, fill=(0, 0, 0)) -> np.ndarray:

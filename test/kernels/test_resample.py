@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 from sqap_vla_ros.errors import ObservationError
+from sqap_vla_ros.geometry.image_presets import PRESETS
 from sqap_vla_ros.geometry.image_transform import ImageTransform
 from sqap_vla_ros.geometry.resampling import FILTERS, line_taps, whole_line
 from sqap_vla_ros.kernels import resample as module
@@ -80,16 +81,17 @@ TRANSFORMS = {
     'resize-crop, cropped, turned': {'strategy': 'resize-crop', 'crop_area': 0.5,
                                      'rotate_180': True, 'interpolation': 'lanczos'},
     'oblong letterbox': {'strategy': 'letterbox', 'size': (48, 20), 'fill': (1, 2, 250)},
-    'nearest': {'interpolation': 'nearest'}, 'client': {'client': 'openvla'}}
-BY_PILLOW = 'nearest', 'client'
+    'nearest': {'interpolation': 'nearest'}, 'client': {'client': 'openvla'},
+    'preset libero': PRESETS['libero'], 'preset aloha': PRESETS['aloha'],
+    'mirrored for a client': {'client': 'openvla', 'mirror': True}}
 
 
 @pytest.mark.parametrize('image_size', [(90, 120), (120, 90), (32, 32), (32, 50), (9, 7)])
 @pytest.mark.parametrize('name', TRANSFORMS)
 def test_a_transform_gives_the_same_bits(name, image_size):
     transform = ImageTransform(**{'size': (32, 32), **TRANSFORMS[name]})
-    resizes = name not in BY_PILLOW and transform.taps(image_size) is not None
-    assert resizes == (module._way(transform, image_size) is not None)
+    resizes = transform.client or transform.taps(image_size) is not None
+    assert bool(resizes) == (module._way(transform, image_size) is not None)
     for image in pictures(*image_size):
         np.testing.assert_array_equal(fit(transform, image), transform.apply(image))
 
