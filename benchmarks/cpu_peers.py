@@ -27,7 +27,7 @@ import sys
 import tempfile
 
 import numpy as np
-from peers.sides import default_sides, held_to, LEVELS, limit, PEERS, split
+from peers.sides import default_sides, GIVEN, held_to, LEVELS, limit, PEERS, split
 from sqap_vla_ros.bench.tables import conditions
 from sqap_vla_ros.bench.timing import in_turn, paired_ratio
 from sqap_vla_ros.support.progress import Progress
@@ -39,7 +39,7 @@ ROWS = 'vision', 'prefill', 'total'
 
 
 class Failed(Exception):
-    """A side's process has ended by itself; its last line says why."""
+    """A side's process has ended by itself, as its last line says, or no side is left."""
 
 
 class Worker:
@@ -47,13 +47,14 @@ class Worker:
 
     def __init__(self, side: str, size: str, args, place: Path):
         """Start it; place: the directory that a size's processes share."""
-        self.name, self._log = side, (place / f'{side}.log').open('w+')
-        self._process = subprocess.Popen(
-            [sys.executable, '-m', 'peers.worker', side, size, str(args.threads), args.clock,
-             str(place)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
-            env={**held_to(args.level), 'PYTHONPATH': os.pathsep.join(sys.path),
-                 'OMP_NUM_THREADS': str(args.threads), 'TORCHINDUCTOR_COMPILE_THREADS': '1'})
+        self.name, self._log = side, place / f'{side}.log'
+        with self._log.open('w') as log:
+            self._process = subprocess.Popen(
+                [sys.executable, '-m', 'peers.worker', side, size, str(args.threads), args.clock,
+                 str(place)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                env={**held_to(args.level), 'PYTHONPATH': os.pathsep.join(sys.path),
+                     'OMP_NUM_THREADS': str(args.threads), 'TORCHINDUCTOR_COMPILE_THREADS': '1'})
 
     def ask(self, word: str) -> dict:
         """Return the answer to a word of worker.py; raise Failed if it has ended."""
@@ -65,16 +66,18 @@ class Worker:
             line = ''
         if not line:
             self._process.wait()
-            self._log.seek(0)
-            raise Failed((self._log.read().strip().splitlines() or ['it ended'])[-1])
+            raise Failed(self.last_words())
         return json.loads(line)
+
+    def last_words(self) -> str:
+        """Return the last line that it has written for people."""
+        return (self._log.read_text().strip().splitlines() or ['it ended'])[-1]
 
     def close(self) -> None:
         """End it."""
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
-        self._log.close()
 
 
 def measure(size: str, args) -> dict:
@@ -82,7 +85,7 @@ def measure(size: str, args) -> dict:
     left_out = {}
     with tempfile.TemporaryDirectory() as name, Progress(f'{size}: float32 answers') as progress:
         place = Path(name)
-        Worker('', size, args, place).close()
+        _write_given(size, args, place)
         workers = []
         for side in args.sides or default_sides(size):
             progress.show('', f'{size}: {side}')
@@ -91,6 +94,8 @@ def measure(size: str, args) -> dict:
                 left_out[side] = reason
             else:
                 workers.append(worker)
+        if not workers:
+            raise Failed('; '.join(f'{side}: {why}' for side, why in left_out.items()))
         progress.show('', f'{size}: timing {len(workers)} sides in turn')
         try:
             laps = in_turn(workers, args.rounds, args.seconds, partial(Worker.ask, word='lap'))
@@ -100,6 +105,14 @@ def measure(size: str, args) -> dict:
             for worker in workers:
                 worker.close()
     return summary(laps, facts, left_out)
+
+
+def _write_given(size: str, args, place: Path) -> None:
+    """Have a process write what every side is given; raise Failed if it cannot."""
+    worker = Worker('', size, args, place)
+    worker.close()
+    if not (place / GIVEN).exists():
+        raise Failed(worker.last_words())
 
 
 def _ready(side: str, size: str, args, place: Path) -> tuple[Worker | None, str]:
@@ -211,7 +224,10 @@ def main() -> None:
               'options': {name: getattr(args, name) for name in (
                   'threads', 'level', 'rounds', 'seconds', 'clock')}}
     for size in args.sizes:
-        result['sizes'][size] = measure(size, args)
+        try:
+            result['sizes'][size] = measure(size, args)
+        except Failed as failure:
+            sys.exit(f'{size}: {failure}')
         print(markdown(size, result['sizes'][size]), flush=True)
         args.out.write_text(json.dumps(result, indent=1) + '\n')
 

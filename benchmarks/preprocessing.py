@@ -36,8 +36,8 @@ TRANSFORMS = {
     'bicubic, turned by 180 degrees': {'rotate_180': True},
     'bicubic, mirrored': {'mirror': True}, 'bicubic, 0.9 of the area': {'crop_area': 0.9},
     'bicubic, letterbox': {'strategy': 'letterbox'},
-    'bicubic, resize-crop': {'strategy': 'resize-crop'}}
-CLIENT = 'preset libero (OpenVLA client: JPEG, lanczos, crop)'
+    'bicubic, resize-crop': {'strategy': 'resize-crop'},
+    'preset libero (OpenVLA client: JPEG, lanczos, crop)': PRESETS['libero']}
 NORMALISED = {'one encoder': ('words', 3), 'two encoders': ('openvla', 6)}
 
 
@@ -68,18 +68,15 @@ def decoding(height: int, width: int, rounds: int) -> dict:
 
 def resizing(height: int, width: int, rounds: int) -> dict:
     """Return percentiles and ratios of both ways to resize, by transform; compare their bits."""
-    image = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    rows = {}
+    image, rows = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8), {}
     for name, options in TRANSFORMS.items():
         transform = ImageTransform((224, 224), **options)
         if not np.array_equal(fit(transform, image), transform.apply(image)):
             raise SystemExit(f'{name}: the native kernel has other bits than Pillow')
-        both = times({'pillow': lambda: transform.apply(image),
+        both = times({'plain': lambda: transform.apply(image),
                       'native': lambda: fit(transform, image)}, rounds)
         rows[name] = {**{side: percentiles(column) for side, column in both.items()},
-                      'faster': paired_ratio(both['pillow'], both['native'])}
-    client = ImageTransform((224, 224), **PRESETS['libero'])
-    rows[CLIENT] = {'numpy': percentiles(times({'': lambda: client.apply(image)}, 5)[''])}
+                      'faster': paired_ratio(both['plain'], both['native'])}
     return rows
 
 
@@ -107,10 +104,10 @@ def markdown(result: dict) -> str:
         lines += [f'| {size} | {name} to RGB | {_cell(column)} | | |'
                   for name, column in steps['decode'].items()]
         for name, row in steps['resize'].items():
-            ratio = row.get('faster')
-            lines.append(f'| {size} | {name} | {_cell(row.get("pillow") or row["numpy"])} | ' + (
-                f'{_cell(row["native"])} | {ratio["ratio"]:.1f}x ({ratio["low"]:.1f} .. '
-                f'{ratio["high"]:.1f}) |' if ratio else '| |'))
+            ratio = row['faster']
+            lines.append(
+                f'| {size} | {name} | {_cell(row["plain"])} | {_cell(row["native"])} | '
+                f'{ratio["ratio"]:.1f}x ({ratio["low"]:.1f} .. {ratio["high"]:.1f}) |')
     lines += [f'| 224 x 224 | normalise, {name} | {_cell(column)} | | |'
               for name, column in result['normalise'].items()]
     return '\n'.join(lines)

@@ -12,6 +12,7 @@ from sqap_vla_ros.bench.sizes import KEEP
 from sqap_vla_ros.support.machine import has_fast_bfloat16
 from sqap_vla_ros.support.requirements import cure, missing
 
+GIVEN = 'given.pickle'  # what every side is given, in the directory that they share
 SELECTED = f'+{KEEP}'  # behind the name of a side that keeps so many visual tokens
 # what both sides are held to: SQAP_VLA_CPU_LEVEL, ONEDNN_MAX_CPU_ISA
 LEVELS = {'avx2': 'AVX2', 'avx_vnni': 'AVX2_VNNI', 'avx512_vnni': 'AVX512_CORE_VNNI',

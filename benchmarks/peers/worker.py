@@ -25,9 +25,7 @@ from sqap_vla_ros.inference.plan import Plan
 import torch
 
 from .parts import choose, Given, parts, peer_config, plain_model, SELECTION
-from .sides import OURS, PEERS, split
-
-GIVEN = 'given.pickle'
+from .sides import GIVEN, OURS, PEERS, split
 
 
 class Peer:

@@ -145,12 +145,26 @@ class Answers:
 
 def test_what_answers_otherwise_or_fails_is_not_timed(monkeypatch):
     monkeypatch.setattr(cpu_peers, 'Worker', Answers)
+    monkeypatch.setattr(cpu_peers, '_write_given', lambda size, args, place: None)
     monkeypatch.setattr(sides.Library, 'why_not', lambda self, level: '')
     args = cpu_peers.arguments(['--sides', FLOAT32, 'w4a4', 'w4a8', INT8, '--rounds', '5'])
     found = cpu_peers.measure('smollm2-135m', args)
     assert list(found['sides']) == [FLOAT32, 'w4a4']
     assert found['left_out']['w4a8'] == 'it ended'
     assert 'off by 0.9 of their size, expected at most 0.6' in found['left_out'][INT8]
+
+
+def test_a_run_without_a_side_says_why(monkeypatch):
+    monkeypatch.setattr(cpu_peers, 'Worker', Answers)
+    monkeypatch.setattr(cpu_peers, '_write_given', lambda size, args, place: None)
+    with pytest.raises(cpu_peers.Failed, match='w4a8: it ended'):
+        cpu_peers.measure('w256', cpu_peers.arguments(['--sides', 'w4a8']))
+
+
+def test_a_process_that_fails_is_told_by_its_last_line(tmp_path):
+    args = cpu_peers.arguments([])
+    with pytest.raises(cpu_peers.Failed, match="size 'no-size' is unknown"):
+        cpu_peers._write_given('no-size', args, tmp_path)
 
 
 @pytest.mark.parametrize('given, message', [
