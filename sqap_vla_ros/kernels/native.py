@@ -88,6 +88,17 @@ def _pointer(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
+def check_floats(x: torch.Tensor, name: str) -> None:
+    """Raise RuntimeError unless x is what the library can read: its addresses carry no type."""
+    if x.dtype != torch.float32 or x.device.type != 'cpu' or (
+            x.ndim and x.shape[-1] > 1 and x.stride(-1) != 1):
+        raise RuntimeError(f'{name} is {x.dtype} on {x.device} with strides {x.stride()}: native '
+                           'kernels take float32 on the cpu with neighbouring columns')
+    if x.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(f'{name} wants a gradient, which native kernels do not have: call them '
+                           'in torch.inference_mode()')
+
+
 def describe(inputs: int, outputs: int, bits: int, weight: torch.Tensor, bias=None,
              level: int | None = None) -> _Layer:
     """Return a layer of packed float weights: no scale, no Hadamard, activations as they come."""
@@ -100,8 +111,10 @@ def run_layer(layer: _Layer, x, fixed_scale: float = 0.0,
     """
     Return float32 y [M, N] for x float32 [M, K] with neighbouring columns.
 
-    Raises RuntimeError, as nn.Linear does, for another width: C++ would read beyond it.
+    Raises RuntimeError, as nn.Linear does, for another width or type, which C++ would read as if
+    it were none, and where a gradient is wanted.
     """
+    check_floats(x, 'an input')
     if x.ndim != 2 or x.shape[1] != layer.inputs:
         raise RuntimeError(f'an input {list(x.shape)} meets a layer of {layer.inputs} inputs')
     y = torch.empty(x.shape[0], layer.outputs)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .native import library, NativeKernel
+from .native import check_floats, library, NativeKernel
 from .native_float import NativeFloat
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
@@ -108,8 +108,10 @@ class BlockKernel:
 
         x: float32, contiguous, as are the tables cos and sin [S, d].  cache: a LayerCache of
         model/llama.py.  scored: neighbours among the queries' rows, the mean of whose
-        probabilities over them and the heads is returned; else None.
+        probabilities over them and the heads is returned; else None.  Raises RuntimeError for what
+        does not fit together, before C++ reads it.
         """
+        self._check(x, (cos, sin), queries, scored)
         batch, length, width = x.shape
         rows = len(queries.rows) if queries.index is None else len(queries.index)
         y = torch.empty(batch, rows, width)
@@ -123,6 +125,22 @@ class BlockKernel:
         self._run(ctypes.byref(self._block), ctypes.byref(call))
         return y, scores
 
+    def _check(self, x, tables, queries: Queries, scored: range | None) -> None:
+        for name, tensor in (('x', x), *zip(('cos', 'sin'), tables)):
+            check_floats(tensor, name)
+        length = x.shape[1] if x.ndim == 3 else 0
+        known, rows = range(length), queries.rows
+        if (x.ndim != 3 or x.shape[2] != self.width or not x.is_contiguous() or any(
+                table.ndim != 2 or table.shape[1] != self.head_width or len(table) < length
+                or table.stride() != tables[0].stride() for table in tables)):
+            raise RuntimeError(
+                f'x {list(x.shape)} and tables {[list(table.shape) for table in tables]} meet a '
+                f'block of width {self.width} with heads of {self.head_width}')
+        if queries.index is None and not _within(rows, known) or scored is not None and (
+                queries.index is not None or not _within(scored, rows)):
+            raise RuntimeError(f'rows {rows} of {length}, of which {scored} score: they must lie '
+                               'within each other')
+
     def _cached(self, cache, batch: int, length: int, like) -> tuple:
         """Return where a cache's keys and values lie and how many it held; it gets room."""
         if cache is None:
@@ -131,6 +149,12 @@ class BlockKernel:
         cache.extend((batch, self.kv_heads, length, self.head_width), like)
         keys, values = cache.filled
         return keys.data_ptr(), values.data_ptr(), (c_int64 * 3)(*keys.stride()[:3]), past
+
+
+def _within(part: range, whole: range) -> bool:
+    """Return whether neighbours, at least one, are among others."""
+    return (part.step == 1 and len(part) > 0 and whole.start <= part.start
+            and part.stop <= whole.stop)
 
 
 def _pointer(tensor: torch.Tensor | None) -> int | None:
@@ -183,7 +207,11 @@ class VitBlockKernel:
         self._run = library().sqap_vit_block
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Map x [B, N, D], float32 and contiguous, to [B, N, D]."""
+        """Map x [B, N, D], float32 and contiguous, to [B, N, D]; raise RuntimeError for others."""
+        check_floats(x, 'x')
+        if x.ndim != 3 or x.shape[2] != self._block.width or not x.is_contiguous():
+            raise RuntimeError(f'x {list(x.shape)} with strides {x.stride()} meets a block of '
+                               f'width {self._block.width}')
         y = torch.empty_like(x)
         call = _VitCall(x.data_ptr(), y.data_ptr(), *x.shape[:2], torch.get_num_threads())
         self._run(ctypes.byref(self._block), ctypes.byref(call))

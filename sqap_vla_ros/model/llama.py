@@ -130,11 +130,20 @@ class LayerCache:
         Count S more tokens, and return the places [B, G, S, d] for their keys and values.
 
         shape: (B, G, S, d).  like: a tensor with the type and device that the cache shall have.
+        Raises RuntimeError where they do not fit, or there is no room any more.
         """
-        first, self.length = self.length, self.length + shape[2]
+        first, length = self.length, self.length + shape[2]
         if self._keys is None:
-            room = (*shape[:2], self.length + self.room, shape[3])
+            room = (*shape[:2], length + self.room, shape[3])
             self._keys, self._values = like.new_empty(room), like.new_empty(room)
+        held, asked = ((*(size for i, size in enumerate(place) if i != 2), tensor.dtype,
+                        tensor.device) for place, tensor in (
+                            (self._keys.shape, self._keys), (shape, like)))
+        if held != asked or length > self._keys.shape[2]:
+            raise RuntimeError(
+                f'a cache of {list(self._keys.shape)}, {self._keys.dtype}, that holds {first} '
+                f'tokens has no place for {list(shape)}, {like.dtype}')
+        self.length = length
         return self._keys[:, :, first:self.length], self._values[:, :, first:self.length]
 
     @property

@@ -42,24 +42,42 @@ class NativeBlock:
         projections, gate_up, (out,), (down,) = map(_kernels, groups)
         self._layers = [(linear, linear.kernel) for group in groups for linear in group]
         self._form, self._causal = _form(layer), attention.causal
+        self._attention, self._transform = attention, attention.qk_transform
+        self._held = Held(layer.input_layernorm, layer.post_attention_layernorm)
         self._kernel = BlockKernel(self._form, projections, gate_up, out, down)
 
     def serves(self, x) -> bool:
-        """Whether it can run on x; not with gradients or once a layer has another kernel."""
+        """Whether it can run on x; not with gradients or once a part is another one."""
         return (x.dtype == torch.float32 and x.device.type == 'cpu'
                 and not (torch.is_grad_enabled() and x.requires_grad)
-                and all(layer.kernel is kernel for layer, kernel in self._layers))
+                and all(layer.kernel is kernel for layer, kernel in self._layers)
+                and self._attention.qk_transform is self._transform
+                and self._attention.causal == self._causal and self._held.are_the_same())
 
     def __call__(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
                  read: range | None = None, rows: ActiveRows | None = None):
         """Return what DecoderLayer.forward does."""
-        x, cos, sin = (tensor.contiguous() for tensor in (x, cos, sin))
+        x, cos, sin = (tensor.to(x.dtype).contiguous() for tensor in (x, cos, sin))
         if rows is not None:
             queries = Queries(range(0), rows.index, rows.seen, rows.visual)
             after, _ = self._kernel(x, cos, sin, self._causal, queries, visual, cache)
             return rows.spread(x, rows.of(x), after), None
         queries = Queries(read or range(x.shape[1]), visual=part_of(visual, read))
         return self._kernel(x, cos, sin, self._causal, queries, visual, cache, score_rows)
+
+
+class Held:
+    """Parameters whose addresses C++ was given."""
+
+    def __init__(self, *modules: nn.Module):
+        """Hold all parameters of some modules."""
+        self._places = [(module, name, parameter.data_ptr()) for module in modules
+                        for name, parameter in module.named_parameters(recurse=False)]
+
+    def are_the_same(self) -> bool:
+        """Whether none was replaced or moved; in-place changes are seen by C++, too."""
+        return all(getattr(module, name).data_ptr() == address
+                   for module, name, address in self._places)
 
 
 def _kernels(layers: Sequence[nn.Module]) -> list[NativeKernel]:

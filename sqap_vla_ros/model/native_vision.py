@@ -15,7 +15,7 @@ import logging
 import torch
 from torch import nn
 
-from .native_blocks import wants_native
+from .native_blocks import Held, wants_native
 from .vit import LayerScale, ViTBlock
 from ..errors import ConfigError
 from ..kernels import native_reason
@@ -46,15 +46,17 @@ class NativeVitBlock:
                  for norm in (block.norm1, block.norm2)]
         scales = [scale.gamma.detach() if isinstance(scale, LayerScale) else None
                   for scale in (block.ls1, block.ls2)]
+        self._held = Held(block.norm1, block.norm2, block.ls1, block.ls2)
         self._kernel = VitBlockKernel(
             [kernel for _, kernel in self._layers], norms, attention.heads,
             mlp.approximate == 'tanh', scales)
 
     def serves(self, x) -> bool:
-        """Whether it can run on x; not with gradients or once a layer has another kernel."""
+        """Whether it can run on x; not with gradients or once a part is another one."""
         return (x.dtype == torch.float32 and x.device.type == 'cpu'
                 and not (torch.is_grad_enabled() and x.requires_grad)
-                and all(_kernel(layer) is kernel for layer, kernel in self._layers))
+                and all(_kernel(layer) is kernel for layer, kernel in self._layers)
+                and self._held.are_the_same())
 
     def __call__(self, x):
         """Map x [B, N, D] to [B, N, D]."""

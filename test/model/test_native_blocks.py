@@ -8,6 +8,7 @@ from kernel_layers import needs_level
 import pytest
 from small_models import answer, make_model, make_oft, oft_answer
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.kernels.native_block import Queries
 from sqap_vla_ros.model import native_blocks
 from sqap_vla_ros.model.followers import active_rows
 from sqap_vla_ros.model.llama import LayerCache
@@ -234,3 +235,68 @@ def test_a_loaded_policy_has_them_unless_the_variable_says_plain(tiny, monkeypat
     monkeypatch.setenv(VARIABLE, 'fast')
     with pytest.raises(ConfigError, match=f"{VARIABLE} is 'fast': use one of"):
         load_policy(tiny, PolicyOptions(precision='w4a4'))
+
+
+@pytest.mark.parametrize('change', [
+    lambda layer: setattr(layer.input_layernorm, 'weight', torch.nn.Parameter(torch.ones(64))),
+    lambda layer: setattr(layer.post_attention_layernorm.weight, 'data', torch.ones(64)),
+    lambda layer: setattr(layer.self_attn, 'qk_transform', torch.nn.Identity()),
+    lambda layer: setattr(layer.self_attn, 'causal', not layer.self_attn.causal)])
+@torch.no_grad()
+def test_a_block_with_another_part_is_not_served_by_the_old_one(change):
+    model = quantized(make_model('chunk'))
+    use_native_blocks(model.llm)
+    layer, x = model.llm.layers[0], random(1, 20, 64)
+    assert layer.native.serves(x)
+    change(layer)
+    assert not layer.native.serves(x)
+
+
+@torch.no_grad()
+def test_a_norm_that_is_changed_in_place_is_seen():
+    model = quantized(make_model('chunk'))
+    use_native_blocks(model.llm)
+    before = answer(model)[0]
+    model.llm.layers[0].input_layernorm.weight.mul_(0.5)
+    found = answer(model)[0]
+    assert not torch.equal(found, before)
+    for layer in model.llm.layers:
+        layer.native = None
+    close(found, answer(model)[0])
+
+
+@pytest.mark.parametrize('change, said', [
+    ({'x': random(1, 20, 48)}, 'width 64'),
+    ({'x': random(20, 64)}, 'width 64'),
+    ({'x': random(1, 20, 64).double()}, 'float32 on the cpu'),
+    ({'x': random(1, 20, 128)[:, :, ::2]}, 'float32 on the cpu'),
+    ({'cos': random(19, 16)}, 'tables'), ({'sin': random(20, 8)}, 'tables'),
+    ({'cos': random(20, 16).double()}, 'float32 on the cpu'),
+    ({'queries': Queries(range(3, 21))}, 'within each other'),
+    ({'queries': Queries(range(0))}, 'within each other'),
+    ({'queries': Queries(range(4, 8)), 'scored': range(3, 6)}, 'within each other')])
+@torch.no_grad()
+def test_what_does_not_fit_is_an_error_before_the_library_reads_it(change, said):
+    model = quantized(make_model('chunk'))
+    use_native_blocks(model.llm)
+    block = model.llm.layers[0].native._kernel
+    given = {'x': random(1, 20, 64), 'cos': random(20, 16), 'sin': random(20, 16),
+             'causal': True, 'queries': Queries(range(20))}
+    assert block(**given)[0].shape == (1, 20, 64)
+    with pytest.raises(RuntimeError, match=said):
+        block(**{**given, **change})
+
+
+@pytest.mark.parametrize('native', [True, False])
+@pytest.mark.parametrize('shape', [(1, 5, 64), (2, 1, 64)], ids=['no room', 'another batch'])
+@torch.no_grad()
+def test_a_cache_without_a_place_is_an_error_and_stays_as_it_is(native, shape):
+    model = quantized(make_model('chunk'))
+    use_native_blocks(model.llm)
+    layer, cache = model.llm.layers[0], LayerCache(4)
+    layer.native = layer.native if native else None
+    tables = random(20, 16), random(20, 16)
+    layer(random(1, 16, 64), *(table[:16] for table in tables), cache=cache)
+    with pytest.raises(RuntimeError, match='that holds 16 tokens has no place for'):
+        layer(random(*shape), *(table[:shape[1]] for table in tables), cache=cache)
+    assert cache.length == 16

@@ -137,7 +137,8 @@ def test_gradients_are_left_to_the_plain_block():
     use_native_vision(model)
     block, x = model.vision.blocks[0], torch.randn(1, 16, 32, requires_grad=True)
     assert not block.native.serves(x)
-    assert block(x).requires_grad
+    with pytest.raises(RuntimeError, match='wants a gradient'):  # and none that would be wrong
+        block(x)
     with torch.no_grad():
         assert (block(x) - block.native(x)).abs().max() == 0 and block.native.serves(x)
 
@@ -160,3 +161,27 @@ def test_a_loaded_policy_has_them_unless_the_variable_says_plain(tiny, monkeypat
         monkeypatch.setenv(VARIABLE, way)
         blocks = load_policy(tiny, PolicyOptions()).model.vision.blocks
         assert [block.native is not None for block in blocks] == [served] * len(blocks)
+
+
+@pytest.mark.parametrize('x', [torch.ones(1, 16, 31), torch.ones(16, 32),
+                               torch.ones(1, 16, 32).double()], ids=lambda x: str(x.shape))
+@torch.no_grad()
+def test_what_does_not_fit_is_an_error_before_the_library_reads_it(x):
+    model = Holder(SMALL)
+    use_native_vision(model)
+    with pytest.raises(RuntimeError, match='width 32|float32 on the cpu'):
+        model.vision.blocks[0].native._kernel(x)
+    with pytest.raises(RuntimeError, match='float32 on the cpu'):
+        model.vision.blocks[0].attn.qkv(torch.ones(2, 32).double())
+
+
+@torch.no_grad()
+def test_a_block_with_another_norm_or_factor_is_not_served_by_the_old_one():
+    model = Holder(FORMS['as DINOv2, with factors'])
+    use_native_vision(model)
+    first, second = model.vision.blocks
+    x = torch.ones(1, 16, 32)
+    assert first.native.serves(x) and second.native.serves(x)
+    first.norm2.bias = nn.Parameter(torch.zeros(32))
+    second.ls1.gamma = nn.Parameter(torch.zeros(32))
+    assert not first.native.serves(x) and not second.native.serves(x)
