@@ -4,7 +4,7 @@
 // Check the native kernels at every level that this machine runs against plain loops.
 //
 //     L=$(python -c 'from sqap_vla_ros.kernels.build import build; print(build())')
-//     g++ -std=c++17 -O3 -Isqap_vla_ros/kernels/native benchmarks/check_levels.cpp "$L" -lgomp
+//     g++ -std=c++17 -O2 -Isqap_vla_ros/kernels/native benchmarks/check_levels.cpp "$L" -lgomp
 //         -Wl,-rpath,"${L%/*}" -o /tmp/check_levels        (one command)
 //     /tmp/check_levels
 //

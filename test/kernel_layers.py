@@ -3,7 +3,7 @@
 """Random quantized layers, and the native kernels of every instruction set, for tests."""
 import pytest
 from sqap_vla_ros import kernels
-from sqap_vla_ros.kernels import levels, native
+from sqap_vla_ros.kernels import attention, levels, native
 import torch
 
 
@@ -24,6 +24,13 @@ def needs_level(level: int = 1):
         pytest.skip(f'no native kernels here: {kernels.native_reason()}')
     if level not in levels.usable(native.library()):
         pytest.skip(f'{levels.NAMES[level]}: {levels.missing(native.library(), level)}')
+
+
+def force_level(monkeypatch, level: int):
+    """Let all native kernels that are made from now on be of a level; skip without it."""
+    needs_level(level)
+    for module in (native, attention):
+        monkeypatch.setattr(module, 'best_level', lambda: level)
 
 
 def _at_level(level: int):

@@ -19,6 +19,7 @@ import logging
 import os
 from pathlib import Path
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,8 @@ LEVELS = {
                     '-mavx512vnni'),
 }
 LEVELS['amx'] = (*LEVELS['avx512_vnni'], '-mamx-tile', '-mamx-int8')
+# what compilers and assemblers say of options and instructions that came after them
+_UNKNOWN = re.compile('unrecognized|unknown|no such instruction|invalid instruction')
 MAY_FAIL = ('amx',)  # with a compiler or assembler that knows no tiles: the library goes without
 
 
@@ -122,7 +125,7 @@ def _succeeds(name: str, process: subprocess.Popen) -> bool:
     try:
         _finish(process)
     except Unavailable as reason:
-        if name not in MAY_FAIL:
+        if name not in MAY_FAIL or not _UNKNOWN.search(str(reason)):
             raise
         _log.warning('the native CPU kernels go without %s: %s', name, reason)
         return False

@@ -10,7 +10,7 @@ from kernel_layers import needs_level, random_layer
 import pytest
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels import build, levels, native
-from sqap_vla_ros.kernels.base import LinearSpec
+from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
 
 ROOT = Path(__file__).parents[2]
 ALL = 0b11110
@@ -113,13 +113,20 @@ def test_a_compiler_without_tiles_builds_the_other_levels_and_says_so(compiler, 
     assert 'go without amx' in caplog.text and 'unrecognized option -mamx-tile' in caplog.text
 
 
+def test_a_failure_of_another_kind_is_no_old_compiler(compiler, tmp_path):
+    compiler('cannot write: no space left')
+    with pytest.raises(Unavailable, match='no space left'):
+        build.build()
+    assert not list((tmp_path / 'sqap_vla_ros').glob('*.so'))
+
+
 @pytest.fixture(scope='module')
 def checker(tmp_path_factory):
     """Return benchmarks/check_levels.cpp, compiled."""
     needs_level()
     program = tmp_path_factory.mktemp('check') / 'check_levels'
     library = build.library_path()
-    subprocess.run([build.compiler(), '-std=c++17', '-O3', f'-I{build.SOURCES}',
+    subprocess.run([build.compiler(), '-std=c++17', '-O2', f'-I{build.SOURCES}',
                     str(ROOT / 'benchmarks' / 'check_levels.cpp'), str(library), '-lgomp',
                     f'-Wl,-rpath,{library.parent}', '-o', str(program)], check=True)
     return program

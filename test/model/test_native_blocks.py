@@ -4,10 +4,11 @@
 import copy
 import logging
 
-from kernel_layers import needs_level
+from kernel_layers import force_level, needs_level
 import pytest
 from small_models import answer, make_model, make_oft, oft_answer
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.kernels import levels
 from sqap_vla_ros.kernels.native_block import Queries
 from sqap_vla_ros.model import native_blocks
 from sqap_vla_ros.model.followers import active_rows
@@ -64,6 +65,17 @@ def test_every_precision_answers_as_by_plain_blocks(kind, precision):
     for keep in (None, KEEP):
         for found, expected in zip(*both(model, lambda: answer(model, keep=keep))):
             close(found, expected)
+
+
+@pytest.mark.parametrize('level', range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
+@pytest.mark.parametrize('precision', ['w4a8', 'w8a8', 'w4a16'])
+def test_every_level_answers_as_plain_blocks_of_it(monkeypatch, level, precision):
+    force_level(monkeypatch, level)
+    model = quantized(make_model('chunk'), precision)
+    for found, expected in zip(*both(model, lambda: answer(model, keep=KEEP))):
+        close(found, expected)
+    assert {kernel._layer.level for layer in model.llm.layers
+            for kernel in (layer.self_attn.q_proj.kernel, layer.mlp.down_proj.kernel)} == {level}
 
 
 @pytest.mark.parametrize('heads, kv_heads', [(4, 4), (2, 1)])

@@ -5,9 +5,10 @@ import copy
 import dataclasses
 import logging
 
-from kernel_layers import needs_level
+from kernel_layers import force_level, needs_level
 import pytest
 from small_models import make_model, make_oft
+from sqap_vla_ros.kernels import levels
 from sqap_vla_ros.kernels.native_float import NativeFloat
 from sqap_vla_ros.model import native_vision
 from sqap_vla_ros.model.native_blocks import VARIABLE
@@ -61,6 +62,16 @@ def test_every_form_gives_the_features_of_plain_blocks(name):
     blocks = sum(hasattr(module, 'native') for module in model.vision.modules())
     assert use_native_vision(model) == blocks > 0
     assert (model.vision(x) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize('level', range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
+@torch.no_grad()
+def test_every_level_gives_the_features_of_plain_blocks(monkeypatch, level):
+    force_level(monkeypatch, level)
+    model, x = Holder(SMALL), pixels(SMALL)
+    expected = model.vision(x)
+    assert use_native_vision(model)
+    assert (model.vision(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @torch.no_grad()
