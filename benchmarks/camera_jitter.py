@@ -134,8 +134,8 @@ def main():
         with Progress(f'{args.count} inferences on {threads} threads while a camera streams'):
             result['threads'][threads] = run(threads, args.count, args.seconds)
         print(threads, json.dumps(result['threads'][threads]))
+        args.out.write_text(json.dumps(result, indent=1) + '\n')
     rclpy.shutdown()
-    args.out.write_text(json.dumps(result, indent=1) + '\n')
 
 
 if __name__ == '__main__':
