@@ -147,6 +147,24 @@ def inferences(config, model, plain, rounds: int, seconds: float, clock: str) ->
                        for row in ('vision', 'backbone', 'total')}}
 
 
+def encoder(config, model, args) -> dict:
+    """Return milliseconds and ratios of an encoder in float32 and in --encoder precisions."""
+    inputs, sides = Inputs.random(config), [Side('fp', model, Inputs.random(config))]
+    for precision in args.encoder:
+        other = random_model(config, args.precision, {'vision': precision})
+        prepare_kernels(other, rows=sequence_length(config), release=True)
+        use_native_vision(other)
+        use_fastest_linears(other)
+        use_native_blocks(other.llm)
+        sides.append(Side(precision, other, inputs))
+    times = time_sides(sides, args.rounds, args.seconds, args.clock)
+    return {'rounds': len(times['fp']['total']),
+            'ms': {name: {row: percentiles(values) for row, values in found.items()}
+                   for name, found in times.items()},
+            'faster': {f'{name}, {row}': paired_ratio(times['fp'][row], times[name][row])
+                       for name in args.encoder for row in ('vision', 'total')}}
+
+
 def measure(size: str, args) -> dict:
     """Return what was found of one size."""
     config = size_config(size)
@@ -157,6 +175,8 @@ def measure(size: str, args) -> dict:
         prepare_kernels(each, rows=sequence_length(config), release=True)
         use_fastest_linears(each)
     use_native_blocks(model.llm)
+    if args.encoder:
+        return {'encoder': encoder(config, model, args)}
     found = {'block': blocks(config, model, plain, args.rounds, args.seconds, CLOCKS[args.clock])}
     if size not in args.blocks_only:
         found['inference'] = inferences(
@@ -166,6 +186,12 @@ def measure(size: str, args) -> dict:
 
 def show(size: str, found: dict) -> None:
     """Print the tables of one size."""
+    if 'encoder' in found:
+        print(f'\n{size}: an encoder in float32 against others, all tokens')
+        for name, faster in found['encoder']['faster'].items():
+            print(f'  {name:14} {faster["ratio"]:.2f}x ({faster["low"]:.2f} .. '
+                  f'{faster["high"]:.2f})')
+        return
     block, whole = found['block'], found.get('inference', {'faster': {}})
     print(f'\n{size}: a decoder block of {block["rows"]} rows, {block["rounds"]} rounds; floor '
           f'{block["floor_ms"]:.2f} ms ({block["products_gmac"]:.3f} G multiply-adds of products '
@@ -186,6 +212,8 @@ def main():
     parser.add_argument('--sizes', nargs='+', default=['bundled', 'w512', 'smollm2-360m'])
     parser.add_argument('--blocks-only', nargs='+', default=[], metavar='SIZE',
                         help='sizes of which no whole inference is timed')
+    parser.add_argument('--encoder', nargs='+', default=[], metavar='PRECISION',
+                        help='time the encoder at these instead, such as w4a8 w8a8')
     parser.add_argument('--precision', default='w4a8')
     parser.add_argument('--rounds', type=int, default=30, help='most rounds of a comparison')
     parser.add_argument('--seconds', type=float, default=30, help='most seconds of one')

@@ -66,10 +66,10 @@ def main():
         for spin in args.spins[::-1 if turn % 2 else 1]:
             with Progress(f'{args.count} inferences on {args.threads} threads, {SPIN}={spin}'):
                 times[spin] += in_process(args.threads, spin, args.count)
-        result['load_average'].append(os.getloadavg()[0])
-        result['ms'] = {spin: {'n': len(values), **percentiles(values)}
-                        for spin, values in times.items() if values}
-        args.out.write_text(json.dumps(result, indent=1) + '\n')
+            result['load_average'].append(os.getloadavg()[0])
+            result['ms'] = {each: {'n': len(values), **percentiles(values)}
+                            for each, values in times.items() if values}
+            args.out.write_text(json.dumps(result, indent=1) + '\n')
     for spin, values in result['ms'].items():
         print(f'{SPIN}={spin:8} p50 {values["p50"]:8.1f} ms, p95 {values["p95"]:8.1f} ms')
 
