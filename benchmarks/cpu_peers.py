@@ -11,14 +11,15 @@ Decoders have random weights, 280 tokens and, on the sides that end with +154, 1
 ones from the third block on; `bundled` is the bundled policy's network end to end.  All sides have
 the same weights and inputs, and the last block computes what the head reads.  Each runs in a
 process of its own, which waits while others run; before it is timed its answers are held against
-plain float32's.  Memory is the most that a process takes while it infers, less what it took before
-the network was loaded.  What is not installed is told and left out.
+plain float32's, loosely where it rounds (random weights).  Memory is the most that a process takes
+while it infers, less what it took before the network was loaded; torch.compile's counts its
+compiler.  What is not installed, answers otherwise or ends by itself is told and left out.
 """
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -75,7 +76,8 @@ class Worker:
 
     def close(self) -> None:
         """End it."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended by itself
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
@@ -98,13 +100,27 @@ def measure(size: str, args) -> dict:
             raise Failed('; '.join(f'{side}: {why}' for side, why in left_out.items()))
         progress.show('', f'{size}: timing {len(workers)} sides in turn')
         try:
-            laps = in_turn(workers, args.rounds, args.seconds, partial(Worker.ask, word='lap'))
-            facts = {worker.name: {'error': worker.error, **worker.ask('end')}
-                     for worker in workers}
+            laps, facts = _timed(workers, left_out, args)
         finally:
             for worker in workers:
                 worker.close()
     return summary(laps, facts, left_out)
+
+
+def _timed(workers: list[Worker], left_out: dict, args) -> tuple[dict, dict]:
+    """Return laps and facts; without a side that ends by itself, which is left out, from anew."""
+    def ask(worker, word='lap'):
+        try:
+            return worker.ask(word)
+        except Failed as failure:
+            left_out[worker.name] = str(failure)
+            raise
+    while True:
+        rest = [worker for worker in workers if worker.name not in left_out]
+        with contextlib.suppress(Failed):
+            laps = in_turn(rest, args.rounds, args.seconds, ask) if rest else {}
+            return laps, {worker.name: {'error': worker.error, **ask(worker, 'end')}
+                          for worker in rest}
 
 
 def _write_given(size: str, args, place: Path) -> None:

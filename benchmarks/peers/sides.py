@@ -25,19 +25,23 @@ class Library:
     Another library at one precision.
 
     modules: that it needs.  limit: relative error of its answers against float32's, above which
-    it is not the same network.  needs_bfloat16: told by has_fast_bfloat16.
+    it is not the same network.  needs_bfloat16: told by has_fast_bfloat16.  obeys: whether it can
+    be held to a level of instructions.
     """
 
     runtime: Callable
     modules: Sequence[str]
     limit: float
     needs_bfloat16: bool = False
+    obeys: bool = True
 
     def why_not(self, level: str | None = None) -> str:
         """Return why it cannot run here, held to a level, with what brings it; '' if it can."""
         gone = missing(self.modules)
         if gone:
             return cure(gone[0])
+        if level is not None and not self.obeys:
+            return f'it cannot be held to {level}'
         if self.needs_bfloat16 and level not in (None, 'amx'):
             return f'held to {level}, which has no bfloat16'
         if self.needs_bfloat16 and not has_fast_bfloat16():
@@ -64,7 +68,8 @@ PEERS = {
     'torch.compile float32': Library(_made('TorchCompile', 'float32'), (), EXACT),
     'torch.compile bfloat16': Library(_made('TorchCompile', 'bfloat16'), (), ROUNDED, True),
     'ONNX Runtime int8': Library(
-        _made('OnnxRuntime'), ('onnx', 'onnxruntime'), QUANTIZED)}
+        _made('OnnxRuntime'), ('onnx', 'onnxruntime'), QUANTIZED, obeys=False)}
+TIMED = 'openvino', 'onnxruntime'  # modules that a timed process holds
 
 
 def split(side: str) -> tuple[str, bool]:

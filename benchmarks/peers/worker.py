@@ -12,6 +12,7 @@ One side of benchmarks/cpu_peers.py, in a process of its own: it is told line by
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 import json
 from pathlib import Path
 import pickle
@@ -25,7 +26,7 @@ from sqap_vla_ros.inference.plan import Plan
 import torch
 
 from .parts import choose, Given, parts, peer_config, plain_model, SELECTION
-from .sides import GIVEN, OURS, PEERS, split
+from .sides import GIVEN, OURS, PEERS, split, TIMED
 
 
 class Peer:
@@ -156,6 +157,8 @@ def resident_mib(key: str = 'VmRSS') -> float:
 def main(side: str, size: str, threads: int, clock: str, directory: Path) -> None:
     """Do what the lines of the standard input say, and answer each by one line of JSON."""
     torch.set_num_threads(threads)
+    for module in set(PEERS[split(side)[0]].modules if split(side)[0] in PEERS else ()) & {*TIMED}:
+        import_module(module)  # so that no side's own code counts as the network's memory
     before, runner = resident_mib(), None
     tell = sys.stdout
     sys.stdout = sys.stderr  # libraries print

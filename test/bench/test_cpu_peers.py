@@ -88,6 +88,9 @@ def test_what_is_missing_is_told_with_what_brings_it(monkeypatch):
     monkeypatch.setattr(sides, 'has_fast_bfloat16', lambda: True)
     assert bfloat16.why_not() == bfloat16.why_not('amx') == ''
     assert bfloat16.why_not('avx2') == 'held to avx2, which has no bfloat16'
+    monkeypatch.setattr(sides, 'missing', lambda modules: [])
+    assert sides.PEERS[INT8].why_not() == ''
+    assert sides.PEERS[INT8].why_not('avx2') == 'it cannot be held to avx2'
 
 
 def test_sides_are_held_to_a_level():
@@ -152,6 +155,22 @@ def test_what_answers_otherwise_or_fails_is_not_timed(monkeypatch):
     assert list(found['sides']) == [FLOAT32, 'w4a4']
     assert found['left_out']['w4a8'] == 'it ended'
     assert 'off by 0.9 of their size, expected at most 0.6' in found['left_out'][INT8]
+
+
+def test_a_side_that_ends_while_it_is_timed_is_left_out(monkeypatch):
+    asked = []
+
+    def ask(self, word):
+        asked.append(self.name)
+        if word == 'lap' and self.name == 'w4a8' and asked.count('w4a8') > 3:
+            raise cpu_peers.Failed('out of memory')
+        return {'error': 0.0} if word == 'load' else Answers.ask(self, word)
+    monkeypatch.setattr(cpu_peers, 'Worker', type('Dies', (Answers,), {'ask': ask}))
+    monkeypatch.setattr(cpu_peers, '_write_given', lambda size, args, place: None)
+    args = cpu_peers.arguments(['--sides', 'w4a4', 'w4a8', '--rounds', '5'])
+    found = cpu_peers.measure('w256', args)
+    assert list(found['sides']) == ['w4a4'] and found['rounds'] == 5
+    assert found['left_out'] == {'w4a8': 'out of memory'}
 
 
 def test_a_run_without_a_side_says_why(monkeypatch):
