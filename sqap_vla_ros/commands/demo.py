@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, default = parser.add_argument, DemoOptions()
     add('--instruction', default=default.instruction, metavar='TEXT',
         help='what to do; default: the instructions of the checkpoint take turns')
-    add_policy_arguments(parser, precision=default.precision, keep=default.keep)
+    add_policy_arguments(parser, precision=default.precision, keep=default.keep,
+                         dropped=default.dropped)
     add('--episodes', type=int, default=default.episodes, metavar='N',
         help='episodes to run, from 1 to 100000')
     add('--seed', type=int, default=default.seed, metavar='N',

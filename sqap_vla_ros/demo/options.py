@@ -31,6 +31,7 @@ class DemoOptions:
     instruction: str = ''
     precision: str = AUTO
     keep: int = 154
+    dropped: str = 'gone'
     episodes: int = 10
     seed: int = 0
     real_time: bool = False
@@ -43,7 +44,7 @@ class DemoOptions:
 
     def __post_init__(self):
         """Check numbers and names."""
-        PolicyOptions(precision=self.precision, keep=self.keep)
+        PolicyOptions(precision=self.precision, keep=self.keep, dropped=self.dropped)
         for name, low, high in (('episodes', 1, 100000), ('seed', 0, 2**31 - 1),
                                 ('max_steps', 1, 100000), ('video_episodes', 1, 100000)):
             if not low <= getattr(self, name) <= high:
@@ -131,6 +132,7 @@ def node_commands(options: DemoOptions, config, frames: Path | None) -> dict[str
     policy = {
         'autostart': True, 'checkpoint': str(options.checkpoint_directory),
         'precision': options.precision, 'keep_tokens': options.keep,
+        'dropped_tokens': options.dropped,
         'selection_method': 'random' if options.control == 'random-tokens' else 'sqap',
         'lockstep': not options.real_time, 'use_sim_time': not options.real_time,
         'max_linear_speed': limits.linear, 'max_angular_speed': limits.angular}

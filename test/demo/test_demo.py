@@ -140,6 +140,9 @@ def test_controls_reach_the_node_that_they_concern(tmp_path):
     assert 'selection_method:="random"' in policy and 'control:="none"' in simulator
     policy, simulator = words('blank-image')
     assert 'selection_method:="sqap"' in policy and 'control:="blank-image"' in simulator
+    assert 'keep_tokens:=154' in policy and 'dropped_tokens:="gone"' in policy
+    commands = node_commands(options_for(tmp_path, keep=64, dropped='follow'), CONFIG, None)
+    assert {'keep_tokens:=64', 'dropped_tokens:="follow"'} <= set(commands['vla_node'])
 
 
 def test_a_checkpoint_of_two_cameras_is_shown_both(tmp_path):
