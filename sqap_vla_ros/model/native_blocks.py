@@ -42,8 +42,9 @@ class NativeBlock:
         projections, gate_up, (out,), (down,) = map(_kernels, groups)
         self._layers = [(linear, linear.kernel) for group in groups for linear in group]
         self._form, self._causal = _form(layer), attention.causal
-        self._attention, self._transform = attention, attention.qk_transform
-        self._held = Held(layer.input_layernorm, layer.post_attention_layernorm)
+        norms = layer.input_layernorm, layer.post_attention_layernorm
+        self._held = Held(norms, *((norm, 'eps') for norm in norms), (attention, 'causal'),
+                          (attention, 'qk_transform'))
         self._kernel = BlockKernel(self._form, projections, gate_up, out, down)
 
     def serves(self, x) -> bool:
@@ -51,8 +52,7 @@ class NativeBlock:
         return (x.dtype == torch.float32 and x.device.type == 'cpu'
                 and not (torch.is_grad_enabled() and x.requires_grad)
                 and all(layer.kernel is kernel for layer, kernel in self._layers)
-                and self._attention.qk_transform is self._transform
-                and self._attention.causal == self._causal and self._held.are_the_same())
+                and self._held.is_the_same())
 
     def __call__(self, x, cos, sin, score_rows: range | None = None, cache=None, visual=None,
                  read: range | None = None, rows: ActiveRows | None = None):
@@ -67,17 +67,18 @@ class NativeBlock:
 
 
 class Held:
-    """Parameters whose addresses C++ was given."""
+    """What C++ was given of a block besides its layers: addresses of parameters, and values."""
 
-    def __init__(self, *modules: nn.Module):
-        """Hold all parameters of some modules."""
+    def __init__(self, modules: Sequence[nn.Module], *values: tuple[nn.Module, str]):
+        """Hold all parameters of some modules, and attributes by (module, name)."""
         self._places = [(module, name, parameter.data_ptr()) for module in modules
                         for name, parameter in module.named_parameters(recurse=False)]
+        self._values = [(module, name, getattr(module, name)) for module, name in values]
 
-    def are_the_same(self) -> bool:
-        """Whether none was replaced or moved; in-place changes are seen by C++, too."""
-        return all(getattr(module, name).data_ptr() == address
-                   for module, name, address in self._places)
+    def is_the_same(self) -> bool:
+        """Whether nothing was replaced or moved; in-place changes are seen by C++, too."""
+        return all(getattr(module, name) == value for module, name, value in self._values) and all(
+            getattr(module, name).data_ptr() == address for module, name, address in self._places)
 
 
 def _kernels(layers: Sequence[nn.Module]) -> list[NativeKernel]:

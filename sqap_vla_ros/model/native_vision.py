@@ -46,7 +46,8 @@ class NativeVitBlock:
                  for norm in (block.norm1, block.norm2)]
         scales = [scale.gamma.detach() if isinstance(scale, LayerScale) else None
                   for scale in (block.ls1, block.ls2)]
-        self._held = Held(block.norm1, block.norm2, block.ls1, block.ls2)
+        self._held = Held((block.norm1, block.norm2, block.ls1, block.ls2), (block.norm1, 'eps'),
+                          (block.norm2, 'eps'), (attention, 'heads'), (mlp, 'approximate'))
         self._kernel = VitBlockKernel(
             [kernel for _, kernel in self._layers], norms, attention.heads,
             mlp.approximate == 'tanh', scales)
@@ -56,7 +57,7 @@ class NativeVitBlock:
         return (x.dtype == torch.float32 and x.device.type == 'cpu'
                 and not (torch.is_grad_enabled() and x.requires_grad)
                 and all(_kernel(layer) is kernel for layer, kernel in self._layers)
-                and self._held.are_the_same())
+                and self._held.is_the_same())
 
     def __call__(self, x):
         """Map x [B, N, D] to [B, N, D]."""

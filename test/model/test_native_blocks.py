@@ -253,7 +253,8 @@ def test_a_loaded_policy_has_them_unless_the_variable_says_plain(tiny, monkeypat
     lambda layer: setattr(layer.input_layernorm, 'weight', torch.nn.Parameter(torch.ones(64))),
     lambda layer: setattr(layer.post_attention_layernorm.weight, 'data', torch.ones(64)),
     lambda layer: setattr(layer.self_attn, 'qk_transform', torch.nn.Identity()),
-    lambda layer: setattr(layer.self_attn, 'causal', not layer.self_attn.causal)])
+    lambda layer: setattr(layer.self_attn, 'causal', not layer.self_attn.causal),
+    lambda layer: setattr(layer.post_attention_layernorm, 'eps', 0.1)])
 @torch.no_grad()
 def test_a_block_with_another_part_is_not_served_by_the_old_one(change):
     model = quantized(make_model('chunk'))
