@@ -41,10 +41,7 @@ EXTRAS = {
         'transformers>=4.40',  # an oracle of the model's tests
         # the CUDA kernels are tested in its interpreter
         "triton>=3.3; platform_system == 'Linux' and platform_machine == 'x86_64'",
-        # what ament_flake8 and ament_pep257 check with
-        'flake8>=5', 'flake8-blind-except', 'flake8-builtins', 'flake8-class-newline',
-        'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings',
-        'flake8-import-order', 'flake8-quotes', 'pydocstyle',
+        'flake8-import-order', 'ruff>=0.12',  # test_linters.py; see pyproject.toml
     ],
 }
 
