@@ -23,6 +23,7 @@ from .tokens.choice import BUDGETS, DROPPED, METHODS, SelectionConfig
 from .tokens.farthest import TIES
 
 DTYPES = ('float32', 'bfloat16', 'float16')
+VISION_DTYPES = (AUTO, 'float32', 'bfloat16')
 _LARGEST = 2 ** 31 - 1
 
 
@@ -192,7 +193,7 @@ class PolicyOptions:
     """
     All that load_policy takes besides the checkpoint; raises ConfigError when made.
 
-    None is the checkpoint's own, or the usual.  In Python, device and dtype may be torch's, and
+    None is the checkpoint's own, or the usual.  In Python, device and types may be torch's, and
     tokenizer a Path.  action_space: what actions mean to the robot, instead of what the checkpoint
     or its deployment.json declares.  rotate: Hadamard rotations when quantizing here.  prepare:
     give the layers their fastest kernels, which hold the weights in forms of their own; False
@@ -209,6 +210,10 @@ class PolicyOptions:
     dtype: str | None = option(
         None, 'Type of what is not quantized; empty takes bfloat16 on a GPU and float32 on a CPU.',
         unset='', choices=DTYPES)
+    vision_dtype: str = option(
+        AUTO, 'Type that the vision encoder and the projector multiply in on a CPU: auto takes '
+        'bfloat16 where the processor has AMX, else float32, and tells; where dtype is not '
+        "float32, as on a GPU, dtype's.", choices=VISION_DTYPES)
     int8: tuple[str, ...] = option(
         (), 'Parts outside the decoder to hold at w8a8, of a checkpoint that is not converted '
         'yet; vision saves 0.6 GiB of a 7B model.', choices=PARTS, parameter='int8_parts')
@@ -268,7 +273,7 @@ class PolicyOptions:
 
     def __post_init__(self):
         """Check each value, and bring it into the type of its field."""
-        for name in ('device', 'dtype', 'tokenizer'):
+        for name in ('device', 'dtype', 'vision_dtype', 'tokenizer'):
             if getattr(self, name) is not None:
                 self._set(name, str(getattr(self, name)).removeprefix('torch.'))
         for item in OPTIONS:

@@ -30,6 +30,7 @@ from .inference.outputs import ModelOutputs, timings_round
 from .loading.chosen_options import check_budget, with_options
 from .loading.machines import auto_precision
 from .loading.network import load_network
+from .loading.vision_type import vision_type
 from .model.prompt import check_known, make_prompt
 from .model.vla import VLA
 from .numerics.precision import AUTO
@@ -69,13 +70,17 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
         options = dataclasses.replace(options, precision=choice.precision)
         if choice.doubt:
             _LOG.warning('%s: %s', source.path, choice.doubt)
+    vision = vision_type(options, config.model, config.quantization, device, dtype)
+    if vision.doubt:
+        _LOG.warning('%s', vision.doubt)
     if options.threads:
         torch.set_num_threads(options.threads)
     with memory_told(device):
         model = load_network(source, options.precision, options.rotate, options.int8,
-                             options.prepare, device, dtype)
+                             options.prepare, device, dtype, vision.rounds)
     policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
     policy.precision_reason = choice.reason if choice else ''
+    policy.vision_type = vision
     return EnsemblePolicy(policy, config.ensemble) if config.ensemble else policy
 
 
@@ -107,7 +112,7 @@ class Policy:
         self.selection, self._radius_patches = options.selection, options.radius_patches
         self._inputs = ModelInputs(config, stats, prompt, options.seed)
         self._outputs, self._step = ModelOutputs(config, stats), 0
-        self.precision_reason = ''
+        self.precision_reason, self.vision_type = '', None  # see loading/vision_type.py
         self.precision = options.precision or config.quantization.get('precision', 'fp')
         self.device = device
         self.runner = Runner(model, self._inputs, device, dtype, options.capture)

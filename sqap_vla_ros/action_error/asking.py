@@ -15,6 +15,8 @@ from ..errors import ConfigError, ObservationError
 from ..evaluate.noise import NoisyPolicy
 from ..evaluate.plan import BASELINE, Row
 from ..evaluate.rollouts import controlled
+from ..inference.device import find_device, find_dtype
+from ..loading.vision_type import FLOAT32, may_round
 from ..observation import Observation, TokenSelection
 from ..options import PolicyOptions
 from ..policy import load_policy
@@ -46,14 +48,14 @@ class Asked:
 
     checkpoint: the original.  quantized: a converted directory of it, for the rows of 4-bit
     weights, or None.  policy: what all rows have in common.
-    remembered: what the encoders made of the frames, by their checkpoint.
+    remembered: what the encoders made of the frames, by their checkpoint and type.
     """
 
     checkpoint: Path
     rows: tuple[Row, ...]
     policy: PolicyOptions = PolicyOptions()
     quantized: Path | None = None
-    remembered: dict[Path, Remembered] = field(default_factory=dict)
+    remembered: dict[tuple[Path, str], Remembered] = field(default_factory=dict)
 
     def source(self, row: Row) -> Path:
         """Return the directory that a row's weights are of."""
@@ -71,27 +73,37 @@ class Asked:
         """
         groups: dict[tuple, list[Row]] = {}
         for row in (FULL, *self.rows):
-            groups.setdefault((self.source(row), row.precision), []).append(row)
-        for (source, precision), rows in groups.items():
-            loaded = load_policy(source, self.policy, precision=precision, keep=None)
+            groups.setdefault((self.source(row), self.options(row)), []).append(row)
+        for (source, options), rows in groups.items():
+            loaded = load_policy(source, options)
             for row in rows:
                 policy = self._policy(loaded, row)
-                known = None if row.variant == AGAIN else self.known(source)
+                known = None if row.variant == AGAIN else self.known(
+                    source, loaded.vision_type.name)
                 yield answered(row, policy, observations, known, advance)
                 if row in _repeated(self.rows):
                     policy.reset()
                     yield answered(replace(row, control=REPEAT), policy, observations, None,
                                    advance)
             policy = None  # only `loaded` holds the weights
-            if precision == BASELINE:
+            if FULL in rows:
                 blank = [controlled(each, BLANK) for each in observations]
                 yield answered(Row(BASELINE, control=BLANK), loaded.twin(None), blank, None,
                                advance)
             loaded = None  # before the next is read
 
-    def known(self, source: Path) -> Remembered | None:
-        """Return what is remembered of a checkpoint's encoder; None where rows differ in it."""
-        return None if self.policy.int8 else self.remembered.setdefault(source, Remembered())
+    def options(self, row: Row) -> PolicyOptions:
+        """Return what a row's weights are loaded with; full precision's encoder is not rounded."""
+        common, device = self.policy, find_device(self.policy.device)
+        rounds = may_round(common.vision_dtype, device, find_dtype(common.dtype, device))
+        return replace(common, precision=row.precision, keep=None, vision_dtype=(
+            FLOAT32 if row == FULL and rounds else common.vision_dtype))
+
+    def known(self, source: Path, vision_type: str) -> Remembered | None:
+        """Return what is remembered of an encoder of a type; None where rows differ in it."""
+        if self.policy.int8:
+            return None
+        return self.remembered.setdefault((source, vision_type), Remembered())
 
     def _policy(self, loaded, row: Row):
         policy = loaded.twin(row.selection(self.policy))

@@ -77,6 +77,6 @@ def _error(measured, path: Path, precision: str) -> dict:
     policy = load_policy(path, asked.policy, precision=precision, keep=None)
     found = answered(Row(precision), policy, [
         sample.observation(measured.source.config.cameras) for sample in measured.samples.samples],
-        asked.known(asked.checkpoint))
+        asked.known(asked.checkpoint, policy.vision_type.name))
     return asdict(measured.resampling.mean(
         differences(measured.columns, found.actions, measured.full.actions).error))

@@ -22,7 +22,7 @@ from .resampling import Resampling
 from .summary import summarize
 from ..errors import ConfigError
 from ..evaluate.checkpoint_files import digest
-from ..evaluate.evaluation import auto_of, check_keep, check_rows
+from ..evaluate.evaluation import auto_of, check_keep, check_rows, rounded_vision
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
@@ -83,6 +83,7 @@ def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     it before a weight is read.
     """
     source, rows = original(options)
+    rounded_vision(options.checkpoint, options.policy)  # prints why
     config = source.config
     columns = columns_of(config, source.statistics())
     samples, learnt = _read(options, source, read)

@@ -26,6 +26,7 @@ from ..inference.plan import Plan
 from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
+from ..model.bfloat16_vision import use_bfloat16_vision
 from ..model.native_blocks import use_native_blocks
 from ..model.native_vision import use_native_vision
 from ..model.vla import VLA, VLAConfig
@@ -34,6 +35,7 @@ from ..support.timing import best_seconds
 from ..tokens.choice import SelectionConfig
 
 STAGES = ('vision', 'prefill_1', 'selection', 'prefill_2', 'head')  # of inference.plan.Plan
+BFLOAT16 = 'bfloat16'
 BACKBONE = ('prefill_1', 'prefill_2')
 
 
@@ -91,14 +93,16 @@ def float32_model(config: VLAConfig) -> VLA:
 
 def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VLA:
     """
-    Return a quantized model with its kernels ready; vision: precision of the encoder.
+    Return a quantized model with its kernels ready.
 
-    What stays in float32 runs at its fastest as well.
+    vision: precision of the encoder, or bfloat16, which the projector has then, too.  What stays
+    in float32 runs at its fastest as well.
     """
-    model = random_model(config, precision, {'vision': vision} if vision != 'fp' else {})
+    is_float = vision in ('fp', BFLOAT16)
+    model = random_model(config, precision, {} if is_float else {'vision': vision})
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
-    use_native_vision(model)
+    (use_bfloat16_vision if vision == BFLOAT16 else use_native_vision)(model)
     use_fastest_linears(model, rows, fastest_product)
     use_native_blocks(model.llm)
     return model

@@ -14,6 +14,7 @@ images and a state, and a whole chunk from one pass in which every token sees ev
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 import json
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from ..numerics.precision import AUTO, parse_precision, PRECISIONS
 from ..support.files import save_file
 from ..support.machine import has_fast_bfloat16, machine
 from ..support.progress import Progress
+from ..support.validation import unknown_names
 
+VISIONS = 'fp', 'bfloat16', 'w8a8', 'w4a8'
 # bytes that a weight of so many bits takes, with scales, in the kernels that need most
 _BYTES = {4: 0.6, 8: 4.0, 16: 4.0}
 
@@ -47,7 +50,9 @@ def add_arguments(parser) -> None:
     add('--keep', type=int, metavar='N',
         help='visual tokens that SQAP keeps, from 1 to as many as the size has; by default 154 of '
         '256, and as large a share of two images')
-    add('--vision', default='fp', choices=('fp', 'w8a8'), help='encoder on the quantized side')
+    add('--vision', default='fp', metavar='NAMES',
+        help='of the encoder on the quantized sides, timed in turn: one or, with commas between '
+        f'them, several of {", ".join(VISIONS)}; fp is float32')
     add('--head', default='chunk', choices=('chunk', 'tokens', 'diffusion', 'oft'),
         help='of all sizes but the bundled one; oft: OpenVLA-OFT with two images and a state')
     add('--threads', type=int, default=1, metavar='N', help='torch threads, at least 1')
@@ -112,18 +117,23 @@ def _check(args, sizes) -> None:
             raise ConfigError(f'--{name} is {getattr(args, name)}, expected at least 1')
     if not args.seconds >= 0:
         raise ConfigError(f'--seconds is {args.seconds}, expected a number from 0')
-    names = args.precision.split(',')
-    for name in names:
+    for name in args.precision.split(','):
         if name != AUTO:
             parse_precision(name)
-    if len(set(names)) < len(names):
-        raise ConfigError(f'--precision {args.precision} names one twice: leave it out')
+    if unknown := [name for name in args.vision.split(',') if name not in VISIONS]:
+        raise ConfigError(f'--vision {args.vision}: expected {", ".join(VISIONS)}, not '
+                          f'{unknown_names(unknown, VISIONS)}')
+    for option in ('precision', 'vision'):
+        names = getattr(args, option).split(',')
+        if len(set(names)) < len(names):
+            raise ConfigError(f'--{option} {getattr(args, option)} names one twice: leave it out')
     for name in sizes:
         config = size_config(name, args.head)
         visual = config.num_visual
         if args.keep is not None and not 1 <= args.keep <= visual:
             raise ConfigError(f'--keep must be in 1..{visual} visual tokens, got {args.keep}')
-        _check_memory(name, parameters(config), _precisions(config, args),
+        _check_memory(name, parameters(config),
+                      [*_precisions(config, args)] * len(args.vision.split(',')),
                       times_bfloat16(args.bfloat16))
 
 
@@ -184,10 +194,11 @@ def _sides(config, args, precisions) -> list:
     inputs, keep = Inputs.random(config), args.keep or usual_keep(config)
     plain, pruned = float32_model(config), SelectionConfig(keep=keep, ties='even')
     sides = [Side('float32', plain, inputs), Side(f'float32+{keep}', plain, inputs, pruned)]
-    for name in precisions:
-        quantized = quantized_model(config, name, args.vision)
-        sides += [Side(name, quantized, inputs),
-                  Side(f'sqap {name}+{keep}', quantized, inputs, pruned)]
+    visions = args.vision.split(',')
+    for name, vision in product(precisions, visions):
+        quantized, end = quantized_model(config, name, vision), f', {vision}' * bool(visions[1:])
+        sides += [Side(name + end, quantized, inputs),
+                  Side(f'sqap {name}+{keep}{end}', quantized, inputs, pruned)]
     if times_bfloat16(args.bfloat16):
         sides.append(Side('bfloat16', random_model(config).bfloat16(),
                           inputs.to(torch.bfloat16)))

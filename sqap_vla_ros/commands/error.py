@@ -14,8 +14,8 @@ from ..errors import ConfigError
 from ..support.progress import Progress
 from ..support.resources import checkpoint_path
 
-POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
-          'guidance', 'execute_steps', 'prune_layer', 'preserve_top_k', 'protect',
+POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'vision_dtype', 'int8', 'threads',
+          'ddim_steps', 'guidance', 'execute_steps', 'prune_layer', 'preserve_top_k', 'protect',
           'dropped', 'camera_budget', 'radius_patches', 'seed')
 
 

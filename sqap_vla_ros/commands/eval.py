@@ -15,9 +15,9 @@ from ..sim.options import scene_options
 from ..support.resources import checkpoint_path
 from ..tokens.farthest import TIES
 
-POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
-          'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k', 'dropped',
-          'camera_budget', 'radius_patches')
+POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'vision_dtype', 'int8', 'threads',
+          'ddim_steps', 'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
+          'dropped', 'camera_budget', 'radius_patches')
 
 
 def add_arguments(parser) -> None:

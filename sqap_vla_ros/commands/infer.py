@@ -24,8 +24,8 @@ from ..support.files import check_output, save_file
 from ..support.progress import Progress
 from ..support.resources import checkpoint_path
 
-POLICY = ('precision', 'device', 'dtype', 'int8', 'threads', 'unnorm_key', 'tokenizer',
-          'ddim_steps', 'guidance', 'seed', 'keep', 'prune_layer', 'selection_method',
+POLICY = ('precision', 'device', 'dtype', 'vision_dtype', 'int8', 'threads', 'unnorm_key',
+          'tokenizer', 'ddim_steps', 'guidance', 'seed', 'keep', 'prune_layer', 'selection_method',
           'preserve_top_k', 'sample_ties', 'dropped', 'camera_budget', 'selection_seed')
 
 
@@ -185,6 +185,7 @@ def print_answer(args, policy, chunk) -> None:
           f'{policy.precision}, {tokens}, unnorm_key {config.unnorm_key}')
     if policy.precision_reason:
         print(f'precision      {policy.precision}, chosen by auto: {policy.precision_reason}')
+    print(f'vision         {policy.vision_type}')
     print_rows('actions', chunk.names, chunk.actions)
     for doubt in chunk.doubts:
         print(f'note           {doubt}')

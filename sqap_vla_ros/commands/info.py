@@ -157,8 +157,20 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
     for device in dict.fromkeys(('cpu', find_device('auto').type)):
         choice = auto_precision(source.config.model, record, find_device(device))
         yield '', f'auto would choose {choice.precision} on {device}: {choice.reason}'
+    yield 'vision dtype', vision_text(source)
     yield 'memory', (f'about {memory_bytes(shell) / MIB:.0f} MiB of weights in a process on this '
                      'CPU, in float32 where they are not quantized')
+
+
+def vision_text(source) -> str:
+    """Return what the encoder multiplies in on this CPU unless the options say otherwise."""
+    from ..inference.device import find_device, find_dtype
+    from ..loading.vision_type import vision_type
+    from ..options import PolicyOptions
+    device = find_device('cpu')
+    found = vision_type(PolicyOptions(), source.config.model, source.config.quantization, device,
+                        find_dtype(None, device))
+    return f'auto would choose {found.name} on cpu: {found.reason}'
 
 
 def _learnt_from(calibration: dict | None) -> str:

@@ -16,8 +16,8 @@ from ..support.requirements import missing_modules_as
 MOST_NUMBERS = 100_000  # of a list
 _SPAN = re.compile(r'(\d{1,15})(?:-(\d{1,15}))?', re.ASCII)
 # options of a policy that the command line may lay over the YAML
-POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'int8', 'threads', 'ddim_steps',
-          'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
+POLICY = ('unnorm_key', 'tokenizer', 'device', 'dtype', 'vision_dtype', 'int8', 'threads',
+          'ddim_steps', 'guidance', 'ensemble', 'execute_steps', 'prune_layer', 'preserve_top_k',
           'sample_ties', 'dropped', 'camera_budget', 'radius_patches')
 # what of the node's parameters decides what it sees and answers
 SEEN = ({item.name for item in fields(ObserverOptions)} & set(PARAMETERS)) | {

@@ -91,7 +91,8 @@ def evaluate(options: EvaluationOptions) -> list[dict]:
         make_directory(out.resolve().parent)
         check_output(out, '--out')
     with Shown('reading the weights, to know them again'):
-        facts = {**_facts(options), **{'auto': row.auto for row in rows if row.auto}}
+        facts = {**_facts(options), **{'auto': row.auto for row in rows if row.auto},
+                 **rounded_vision(options.checkpoint, options.policy)}
     with Lock(out.with_name(out.name + '.lock'), f'evaluating into {out}') if out else (
             nullcontext()):
         return _evaluated(options, rows, seeds, facts, out)
@@ -204,6 +205,21 @@ def auto_of(variants, config, policy: PolicyOptions, quantized=None) -> str:
     choice = auto_precision(config.model, record, find_device(policy.device), policy.int8)
     print(f'precision {choice}', flush=True)
     return choice.precision
+
+
+def rounded_vision(checkpoint, policy: PolicyOptions) -> dict:
+    """Return {'vision_dtype': name} and print why, where the encoder is rounded; else nothing."""
+    from ..formats import open_checkpoint
+    from ..inference.device import find_device, find_dtype
+    from ..loading.vision_type import vision_type
+    config = open_checkpoint(checkpoint, policy.tokenizer).config
+    device = find_device(policy.device)
+    found = vision_type(policy, config.model, config.quantization, device,
+                        find_dtype(policy.dtype, device))
+    if not found.rounds:
+        return {}
+    print(f'vision dtype {found}', flush=True)
+    return {'vision_dtype': found.name}
 
 
 def _instructions(scene: SceneOptions, own: tuple[str, ...]) -> tuple[str, ...]:

@@ -63,6 +63,11 @@ def missing(loaded: ctypes.CDLL, level: int) -> str:
     return 'this processor lacks it'
 
 
+def tiles_missing(loaded: ctypes.CDLL) -> str:
+    """Return why this process cannot use AMX's tiles, '' where it can."""
+    return _AMX_STATES[loaded.sqap_amx_state()]
+
+
 def describe(loaded: ctypes.CDLL) -> str:
     """Return the name of the level that serves, and why a better one does not where that helps."""
     name = NAMES[chosen(loaded)]

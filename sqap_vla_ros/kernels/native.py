@@ -79,6 +79,11 @@ def best_level() -> int:
     return levels.chosen(library())
 
 
+def tiles_missing() -> str:
+    """Return why AMX's tiles cannot be used here, '' where they can; raise Unavailable."""
+    return levels.tiles_missing(library())
+
+
 def multiplies_bytes() -> bool:
     """Return whether 8-bit weights are as fast as those of 4 bits, which takes VNNI or AMX."""
     return levels.NAMES[best_level()] != 'avx2'

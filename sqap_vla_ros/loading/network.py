@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..formats.source import Source
 from ..kernels.cuda import announce, unavailable
 from ..kernels.float_layers import use_fastest_linears
+from ..model.bfloat16_vision import use_bfloat16_vision
 from ..model.native_blocks import use_native_blocks
 from ..model.native_vision import use_native_vision
 from ..model.vla import VLA
@@ -33,7 +34,7 @@ _USUAL_TEXT = 24  # tokens of a prompt, to try kernels with
 
 def load_network(source: Source, precision: str | None = None, rotate: bool = True,
                  int8: Sequence[str] = (), prepare: bool = True, device: torch.device = _CPU,
-                 dtype: torch.dtype = torch.float32) -> VLA:
+                 dtype: torch.dtype = torch.float32, vision_in_bfloat16: bool = False) -> VLA:
     """
     Return the network on its device, quantized as the checkpoint is or as asked for.
 
@@ -42,6 +43,7 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     quantizing here.  int8: parts outside the decoder to hold at w8a8, of
     quant.PARTS.  prepare: give the layers their fastest kernels, which hold the weights in
     forms of their own; what a GPU can do is logged.  dtype: of what is not quantized.
+    vision_in_bfloat16: on a CPU, where the encoder is in float32, see vision_type.py.
     Raises CheckpointError for weights that do not fit or are not finite and ConfigError for
     what they cannot have.
     """
@@ -56,7 +58,7 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     with torch.cuda.device(device) if device.type == 'cuda' else nullcontext():
         _fill(model, source, scheme, prepare, device, dtype)
         if prepare:
-            _finish(model, device)
+            _finish(model, device, vision_in_bfloat16)
     return model
 
 
@@ -138,10 +140,10 @@ def _prepare(model: VLA, names: Mapping[str, torch.Tensor], dtype: torch.dtype) 
                             is_last=module is model.llm.layers[-1])
 
 
-def _finish(model: VLA, device: torch.device) -> None:
+def _finish(model: VLA, device: torch.device, vision_in_bfloat16: bool) -> None:
     """Let what is not quantized run at its fastest, too."""
     if device.type == 'cpu':
-        use_native_vision(model)
+        (use_bfloat16_vision if vision_in_bfloat16 else use_native_vision)(model)
         use_fastest_linears(model)
         use_native_blocks(model.llm)
     elif not unavailable(device):

@@ -164,9 +164,13 @@ class VLA(nn.Module):
         return pixels.view(-1, self.config.vision.channels, *pixels.shape[2:])
 
     def project(self, features):
-        """Map features [B * images, N, E] of single images to visual tokens [B, images * N, D]."""
+        """
+        Map features [B * images, N, E] of single images to visual tokens [B, images * N, D].
+
+        They have the features' type, whatever the projector multiplies in.
+        """
         return self.projector(features.reshape(
-            -1, self.config.images * features.shape[1], features.shape[2]))
+            -1, self.config.images * features.shape[1], features.shape[2])).to(features.dtype)
 
     def condition(self, token_ids):
         """

@@ -12,6 +12,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels.float_layers import PlainLinear, use_fastest_linears
 from sqap_vla_ros.loading import machines
 from sqap_vla_ros.model import llama
+from sqap_vla_ros.model.bfloat16_vision import Bfloat16Layer
 from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.quant import QuantLinear
 from sqap_vla_ros.tokens.choice import SelectionConfig
@@ -202,6 +203,20 @@ def test_bfloat16_is_timed_where_the_processor_has_it(
     monkeypatch.setattr(bench, 'has_fast_bfloat16', lambda: has_it)
     made = bench._sides(tiny, parsed('--keep', '40', *arguments), {})
     assert [side.name for side in made] == ['float32', 'float32+40'] + ['bfloat16'] * is_timed
+
+
+def test_encoders_of_several_types_are_timed_in_turn_and_unknown_ones_refused(tiny):
+    sides = bench._sides(tiny, parsed('--vision', 'fp,bfloat16,w8a8', '--keep', '40'), ['w4a4'])
+    assert [side.name for side in sides[2:]] == [
+        'w4a4, fp', 'sqap w4a4+40, fp', 'w4a4, bfloat16', 'sqap w4a4+40, bfloat16', 'w4a4, w8a8',
+        'sqap w4a4+40, w8a8']
+    kinds = [type(side.model.vision.blocks[0].attn.qkv) for side in sides[2::2]]
+    assert kinds == [PlainLinear, Bfloat16Layer, QuantLinear]
+    assert type(sides[4].model.projector[0]) is Bfloat16Layer and sides[4].infer()
+    for text, message in (('fp,bf16', "expected fp, bfloat16, .* not 'bf16'"),
+                          ('fp,fp', '--vision fp,fp names one twice')):
+        with pytest.raises(ConfigError, match=message):
+            bench.run(parsed('--vision', text))
 
 
 def test_what_is_faster_of_the_plain_networks_is_the_baseline():

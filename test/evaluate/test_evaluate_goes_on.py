@@ -27,6 +27,7 @@ from sqap_vla_ros.evaluate.seeds import (
     episode_seeds, KINDS, MORE_TEST_SEEDS, TEST_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS)
 from sqap_vla_ros.evaluate.table import summarize, table_text
 from sqap_vla_ros.formats import open_checkpoint
+from sqap_vla_ros.loading import vision_type
 from sqap_vla_ros.observation import ActionChunk, Observation
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.train.collect import CollectConfig
@@ -125,6 +126,19 @@ def test_what_would_not_be_comparable_is_not_gone_on_with(made, ran, tmp_path):
     with pytest.raises(ConfigError, match='is no table of an evaluation'):
         evaluate(made / 'tiny', '--variants', 'fp', '--out', out)
     assert len(ran) == count
+
+
+def test_a_table_of_another_processor_whose_encoder_is_rounded_is_not_gone_on_with(
+        made, ran, tmp_path, monkeypatch, capsys):
+    out, table = tmp_path / 'table.json', tmp_path / 'rounded.json'
+    evaluate(made / 'tiny', '--variants', 'fp', '--out', out, '--vision-dtype', 'auto')
+    assert 'vision_dtype' not in content(out)
+    monkeypatch.setattr(vision_type, 'arithmetic', lambda: vision_type.Arithmetic(vision_type.AMX))
+    with pytest.raises(ConfigError, match="vision_dtype was None and is 'bfloat16'"):
+        evaluate(made / 'tiny', '--variants', 'fp', '--out', out)
+    evaluate(made / 'tiny', '--variants', 'fp', '--out', table)
+    assert content(table)['vision_dtype'] == 'bfloat16'
+    assert capsys.readouterr().out.count('vision dtype bfloat16: AMX') == 2
 
 
 def test_an_interrupted_run_of_other_options_is_not_gone_on_with(tmp_path):

@@ -82,6 +82,8 @@ def test_a_text_of_another_type_is_refused(name, text):
     ({'device': 'gpu'}, "device is 'gpu', expected 'cpu', 'cuda'"),
     ({'device': 'cuda:'}, "device is 'cuda:'"), ({'device': 'meta'}, "device is 'meta'"),
     ({'dtype': 'int8'}, 'expected one of float32'), ({'dtype': torch.int32}, "dtype is 'int32'"),
+    ({'vision_dtype': 'float16'}, "vision_dtype is 'float16' .*one of auto, float32, bfloat16"),
+    ({'vision_dtype': 'bfloat61'}, "did you mean 'bfloat16'"), ({'vision_dtype': 16}, "is '16'"),
     ({'ddim_steps': 101}, 'ddim_steps is 101, expected -1 to 100'),
     ({'guidance': float('nan')}, r'guidance \(--cfg-scale\) is nan, expected a number'),
     ({'seed': -1}, 'seed is -1'), ({'protect': 1}, 'protect is 1, expected true or false'),

@@ -54,6 +54,7 @@ def test_what_is_not_configured_is_as_the_checkpoint_and_the_device_have_it(aske
     ('int8_parts', ('vision', 'head'), 'int8'), ('ddim_steps', 5, 'ddim_steps'),
     ('ddim_steps', 0, 'ddim_steps'), ('prune_layer', 1, 'prune_layer'),
     ('dtype', 'float16', 'dtype'), ('precision', 'w8a8', 'precision'),
+    ('vision_dtype', 'bfloat16', 'vision_dtype'),
     ('device', 'cuda:1', 'device'), ('torch_threads', 3, 'threads'),
     ('keep_tokens', 154, 'keep'), ('protected_radius', 1.5, 'radius_patches'),
     ('unnorm_key', 'bridge_orig', 'unnorm_key'), ('tokenizer', '/llama', 'tokenizer'),

@@ -11,7 +11,7 @@ from ros_harness import INSTRUCTION, KnownPolicy, SPEED, speed
 from sensor_msgs.msg import Image
 from sqap_vla_ros.control.action_space import ActionSpace
 from sqap_vla_ros.numerics.precision import PRECISIONS
-from sqap_vla_ros.options import known
+from sqap_vla_ros.options import known, VISION_DTYPES
 from sqap_vla_ros.ros.vla.config import PARAMETERS
 from sqap_vla_ros.ros.vla.node import load_configured_policy, policy_facts
 from tiny_checkpoint import save_tiny_checkpoint
@@ -275,11 +275,14 @@ def test_a_real_policy_moves_the_arm_from_its_checkpoint(make_world, tmp_path):
     policy = world.robot.diagnostics['vla_node: policy']
     values = {v.key: v.value for v in policy.values}
     assert values['precision'] in PRECISIONS and 'this CPU' in values['precision_reason']
+    name, _, reason = values['vision_dtype'].partition(': ')
+    assert name in VISION_DTYPES[1:] and 'AMX' in reason or 'bfloat16' in reason
 
 
 def test_no_reason_is_told_of_a_precision_that_auto_did_not_choose():
     facts = policy_facts(KnownPolicy(None))
     assert facts['precision'] == 'fp' and 'precision_reason' not in facts
+    assert 'vision_dtype' not in facts
 
 
 def test_nodes_do_not_share_names_when_two_robots_have_namespaces(make_world):

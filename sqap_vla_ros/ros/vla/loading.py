@@ -30,8 +30,10 @@ def policy_facts(policy) -> dict:
     space, cameras = policy.config.action_space, tuple(getattr(policy, 'cameras', ()))
     patches = max(1, len(cameras)) * policy.grid[0] * policy.grid[1]
     reason = getattr(policy, 'precision_reason', '')  # where auto was asked for
+    vision = getattr(policy, 'vision_type', None)
     return {
         'precision': policy.precision, **({'precision_reason': reason} if reason else {}),
+        **({'vision_dtype': str(vision)} if vision else {}),
         'tokens': f'{policy.kept_tokens} of {patches}',
         'cameras': ' '.join(cameras), 'state': ' '.join(policy.state_names),
         'instructions': '; '.join(policy.instructions), 'action': ' '.join(space.names),
