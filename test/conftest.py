@@ -111,6 +111,14 @@ def ros_process_environment() -> dict[str, str]:
     return ros_environment()
 
 
+@pytest.fixture(scope='session', autouse=True)
+def encoders_in_float32():
+    """Let policies have float32 encoders on whatever processor tests run: vision_dtype auto."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('sqap_vla_ros.support.machine.has_fast_bfloat16', lambda: False)
+        yield
+
+
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
     """Return a directory with a random checkpoint of the chunk head."""

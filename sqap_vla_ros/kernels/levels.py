@@ -64,7 +64,10 @@ def missing(loaded: ctypes.CDLL, level: int) -> str:
 
 
 def tiles_missing(loaded: ctypes.CDLL) -> str:
-    """Return why this process cannot use AMX's tiles, '' where it can."""
+    """Return why this process cannot use AMX's tiles, or shall not, '' where it can."""
+    word = os.environ.get(VARIABLE)
+    if word and word != NAMES[_AMX]:
+        return f'{VARIABLE} is {word}'
     return _AMX_STATES[loaded.sqap_amx_state()]
 
 

@@ -80,7 +80,7 @@ def best_level() -> int:
 
 
 def tiles_missing() -> str:
-    """Return why AMX's tiles cannot be used here, '' where they can; raise Unavailable."""
+    """Return why AMX's tiles are not to be used, '' where they are; raise Unavailable."""
     return levels.tiles_missing(library())
 
 

@@ -26,7 +26,7 @@ from ..model.vla import VLAConfig
 from ..numerics.precision import AUTO
 from ..options import PolicyOptions
 from ..quant import QuantLinear
-from ..support.machine import has_fast_bfloat16, processor_flags
+from ..support import machine
 
 PARTS = ('vision', 'projector')
 FLOAT32, BFLOAT16 = 'float32', 'bfloat16'
@@ -71,11 +71,11 @@ def onednn_multiplies_bfloat16() -> bool:
 
 def arithmetic() -> Arithmetic:
     """Return how this processor multiplies bfloat16."""
-    if not has_fast_bfloat16():
+    if not machine.has_fast_bfloat16():
         return Arithmetic(SLOW, 'this processor has no instructions for bfloat16')
     if not onednn_multiplies_bfloat16():
         return Arithmetic(SLOW, "torch's oneDNN multiplies no bfloat16 here")
-    if 'amx_bf16' not in processor_flags():
+    if 'amx_bf16' not in machine.processor_flags():
         return Arithmetic(AVX512, 'this processor has no AMX')
     try:
         missing = tiles_missing()

@@ -3,6 +3,7 @@
 """What a vision encoder multiplies in: the rule, what is refused, and what a policy has then."""
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,7 @@ from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate.plan import Row
 from sqap_vla_ros.formats import checkpoint
+from sqap_vla_ros.kernels import levels
 from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.loading import vision_type as rule
 from sqap_vla_ros.loading.vision_type import (
@@ -21,6 +23,8 @@ from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import packed_state, quantize_model
+from sqap_vla_ros.support import machine
+from sqap_vla_ros.support.machine import has_fast_bfloat16
 from tiny_policies import observation
 import torch
 
@@ -62,13 +66,22 @@ def test_the_processor_its_system_and_torch_decide_what_multiplies(
         if tiles is None:
             raise Unavailable('no compiler')
         return tiles
-    monkeypatch.setattr('sqap_vla_ros.support.machine.processor_flags',
-                        lambda: frozenset(flags.split()))
-    monkeypatch.setattr(rule, 'processor_flags', lambda: frozenset(flags.split()))
+    monkeypatch.setattr(machine, 'has_fast_bfloat16', has_fast_bfloat16)
+    monkeypatch.setattr(machine, 'processor_flags', lambda: frozenset(flags.split()))
     monkeypatch.setattr(rule, 'onednn_multiplies_bfloat16', lambda: onednn)
     monkeypatch.setattr(rule, 'tiles_missing', missing)
     found = arithmetic()
     assert found.unit == unit and why in found.missing and bool(why) == bool(found.missing)
+
+
+@pytest.mark.parametrize('word, state, text', [
+    ('', 0, ''), ('amx', 0, ''), ('avx2', 0, 'SQAP_VLA_CPU_LEVEL is avx2'),
+    ('', 3, 'refuses this process'), ('amx', 2, 'does not save')])
+def test_tiles_are_missing_where_the_system_or_the_level_that_is_asked_for_says_so(
+        word, state, text, monkeypatch):
+    monkeypatch.setenv(levels.VARIABLE, word)
+    found = levels.tiles_missing(SimpleNamespace(sqap_amx_state=lambda: state))
+    assert text in found and bool(text) == bool(found)
 
 
 def test_where_all_else_has_another_type_the_encoder_has_it_too():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqap_vla_ros.support import machine
+from sqap_vla_ros.support.machine import has_fast_bfloat16
 
 
 @pytest.mark.parametrize('flags, has_it', [
@@ -15,9 +16,9 @@ def test_bfloat16_is_fast_with_amx_or_avx512_bf16(flags, has_it, monkeypatch, tm
     (tmp_path / 'cpuinfo').write_text(content)
     monkeypatch.setattr(machine, 'Path', lambda place: tmp_path / Path(place).name)
     assert machine.processor_flags() == frozenset(flags.split())
-    assert machine.has_fast_bfloat16() is has_it
+    assert has_fast_bfloat16() is has_it
 
 
 def test_without_cpuinfo_nothing_is_known_of_the_processor(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, 'Path', lambda place: tmp_path / Path(place).name)
-    assert machine.processor_flags() == frozenset() and not machine.has_fast_bfloat16()
+    assert machine.processor_flags() == frozenset() and not has_fast_bfloat16()
