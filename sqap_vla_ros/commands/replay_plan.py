@@ -10,6 +10,7 @@ from pathlib import Path
 from .replay_config import numbers, policy_values, seen_values
 from .replay_looking import check_text, seen_of
 from ..evaluate.checkpoint_files import digest
+from ..evaluate.evaluation import rounded_vision
 from ..replay.play_options import check_latency
 from ..replay.recorded_commands import CommandSettings
 from ..replay.run import Replay
@@ -48,9 +49,10 @@ def planned(args, config, recording) -> Plan:
     check_latency(args.latency)
     seen = seen_of(args, config, recording, variants)
     recording, topics, looking = seen.recording, seen.topics, seen.looking
-    facts = _facts(args, recording, topics, config, variants)
+    stands_for = {**_auto(variants), **rounded_vision(config.checkpoint_directory, config.policy)}
+    facts = {**_facts(args, recording, topics, config, variants), **stands_for}
     with Progress('reading the weights, to know them again'):
-        decides = {**_decides(recording, looking, topics, config, variants),
+        decides = {**_decides(recording, looking, topics, config, variants), **stands_for,
                    'checkpoint_sha256': digest(config.checkpoint_directory),
                    'dataset': args.dataset and Path(args.dataset).read_text()}
     replay_ = Replay(recording, topics, looking, variants, seen.joints, decides, args.out)
@@ -69,7 +71,7 @@ def _decides(recording, looking, topics, config, variants) -> dict:
         'recorded': {topic.name: topic.count for topic in recording.topics},
         'times': [[each.start_ns, each.end_ns] for each in recording.episodes],
         'checkpoint': config.checkpoint_directory.name, 'policy': policy_values(config.policy),
-        'rows': [[row.name, row.control] for row in variants.rows], **_auto(variants),
+        'rows': [[row.name, row.control] for row in variants.rows],
         'other_instruction': variants.options.other, 'instruction': looking.instruction,
         'topics': _topics_of(topics), 'camera_info': {
             name: [info.width, info.height, info.k, info.d, info.p]
@@ -91,7 +93,7 @@ def _topics_of(topics: TopicMap) -> dict:
 
 
 def _auto(variants) -> dict:
-    """Return what auto stands for, nothing where no row asks for it."""
+    """Return what precision auto stands for, nothing where no row asks for it."""
     return {'auto': row.auto for row in variants.rows if row.auto}
 
 
@@ -106,7 +108,7 @@ def _facts(args, recording, topics, config, variants) -> dict:
         'episodes': [each.name for each in recording.episodes], 'topics': _topics_of(topics),
         'checkpoint': config.checkpoint_directory.name, 'instruction': args.instruction,
         'variants': [row.title if hasattr(row, 'title') else row.name for row in variants.rows],
-        **_auto(variants), 'cameras': list(config.cameras), 'frames': list(
+        'cameras': list(config.cameras), 'frames': list(
             config.protected_frames or config.end_effector_frames),
         'notes': [], 'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'machine': machine(), 'versions': versions()}

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from sqap_vla_ros import cli
+from sqap_vla_ros.loading import vision_type
 from tiny_checkpoint import save_tiny_checkpoint
 import yaml
 
@@ -41,7 +42,7 @@ def replay(checkpoint, tmp_path, capsys):
     return run
 
 
-def test_a_bag_becomes_files(replay, tmp_path):
+def test_a_bag_becomes_files(replay, tmp_path, monkeypatch):
     status, out, _ = replay('--variants', 'sqap', '--end', '1', '--controls', 'no-state')
     assert status == 0 and 'sqap@40, no-state' in out
     names = {path.name for path in (tmp_path / 'out').iterdir()}
@@ -54,6 +55,9 @@ def test_a_bag_becomes_files(replay, tmp_path):
     status, _, err = replay('--variants', 'sqap', '--end', '2')
     assert status == 1 and 'out holds the results of a replay of other options: end_s was 1.0 ' \
         'and is 2.0; rows was' in err
+    monkeypatch.setattr(vision_type, 'arithmetic', lambda: vision_type.Arithmetic(vision_type.AMX))
+    status, _, err = replay('--variants', 'sqap', '--end', '1', '--controls', 'no-state')
+    assert status == 1 and 'vision_dtype was ' in err and "is 'bfloat16'" in err
 
 
 @pytest.mark.parametrize('arguments, told', [

@@ -115,7 +115,8 @@ def rounded(policy) -> set[str]:
 
 
 @pytest.mark.parametrize('head, form', [
-    ('chunk', {'precision': 'w4a8', 'keep': 30}), ('openvla', {}), ('oft_tiny_aloha', {})])
+    ('chunk', {'precision': 'w4a8', 'keep': 30}),
+    ('oft_tiny_aloha', {})])  # DINOv2 and SigLIP, of three cameras
 def test_a_policy_has_what_auto_chose_and_its_actions_stay_near(head, form, load, on, caplog):
     seen = observation(head)
     on(SLOW, 'none here')
