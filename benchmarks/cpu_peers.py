@@ -28,7 +28,8 @@ import sys
 import tempfile
 
 import numpy as np
-from peers.sides import default_sides, GIVEN, held_to, LEVELS, limit, PEERS, split
+from peers.sides import (
+    default_sides, GIVEN, held_to, LEVELS, limit, OURS, PEERS, SELECTED, split)
 from sqap_vla_ros.bench.tables import conditions
 from sqap_vla_ros.bench.timing import in_turn, paired_ratio
 from sqap_vla_ros.support.progress import Progress
@@ -89,7 +90,7 @@ def measure(size: str, args) -> dict:
         place = Path(name)
         _write_given(size, args, place)
         workers = []
-        for side in args.sides or default_sides(size):
+        for side in args.sides or default_sides(size, args.level):
             progress.show('', f'{size}: {side}')
             worker, reason = _ready(side, size, args, place)
             if worker is None:
@@ -226,7 +227,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     if args.clock == 'cpu' and args.threads > 1:
         parser.error(f'--clock cpu with --threads {args.threads}: expected 1, since it adds up '
                      'threads that wait for each other')
-    known = {name for size in ('bundled',) for name in default_sides(size)} | {'w8a8', 'w8a8+154'}
+    known = {name + end for name in (*OURS, *PEERS) for end in ('', SELECTED)}
     for side in args.sides or ():
         if side not in known:
             parser.error(f'--sides {side!r} is unknown, expected some of {sorted(known)}')

@@ -101,10 +101,15 @@ def test_sides_are_held_to_a_level():
     assert 'ATEN_CPU_CAPABILITY' not in sides.held_to('amx').keys() - set(sides.held_to(None))
 
 
-def test_a_policy_selects_tokens_in_other_libraries_too_and_decoders_in_ours():
+def test_a_policy_selects_tokens_in_other_libraries_too_and_decoders_in_ours(monkeypatch):
     assert 'OpenVINO int8+154' in sides.default_sides('bundled')
     assert 'OpenVINO int8+154' not in sides.default_sides('smollm2-135m')
     assert {'w4a4+154', 'w4a8', 'OpenVINO int8'} <= set(sides.default_sides('smollm2-135m'))
+    monkeypatch.setattr(sides, 'has_fast_bfloat16', lambda: True)
+    ours = {'w4a8, vision bfloat16', 'w4a8, vision bfloat16+154'}
+    assert ours <= set(sides.default_sides('bundled')) & set(sides.default_sides('bundled', 'amx'))
+    assert not ours & {*sides.default_sides('bundled', 'avx2'), *sides.default_sides('w512')}
+    assert sides.split('w4a8, vision bfloat16+154') == ('w4a8, vision bfloat16', True)
     assert sides.split('w4a4+154') == ('w4a4', True) and sides.split('w4a4') == ('w4a4', False)
     assert sides.limit('OpenVINO int8+154') == sides.limit('OpenVINO int8')
 
