@@ -4,10 +4,13 @@
 Where the time of a block goes on a CPU: by stage, layer by layer against one native call.
 
     python benchmarks/cpu_block.py [--sizes bundled w512 smollm2-360m] [--rounds 30] [--clock cpu]
+    python benchmarks/cpu_block.py --precision fp --out benchmarks/results/cpu_block_fp.json
 
-Random weights, one thread, all rows of a prefill, no cache.  Every round runs the plain block of
-the decoder stage by stage, the same block in one native call, and both ways of a block of the
-vision encoder; then whole inferences, in turn.  Ratios are medians over rounds with the
+Random weights, one thread, all rows of a prefill.  Every round runs the plain block of the decoder
+stage by stage, the same block in one native call, both for one token behind a cache of all rows,
+and both ways of a block of the vision encoder; then whole inferences, in turn.  Plain float32
+layers multiply by oneDNN, as load_policy has them; at fp a third side has the faster of oneDNN's
+and torch's product for each shape.  Ratios are medians over rounds with the
 bootstrap's 95 % interval.  Floor: the products' operations at the best rate that any of the
 block's own products reached on rounded rows, and attention's at the best rate of a float product.
 """
@@ -18,7 +21,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sqap_vla_ros.bench.sides import BFLOAT16, Inputs, random_model, Side
+from sqap_vla_ros.bench.sides import BFLOAT16, fastest_product, Inputs, random_model, Side
 from sqap_vla_ros.bench.sizes import sequence_length, size_config, usual_keep
 from sqap_vla_ros.bench.tables import conditions
 from sqap_vla_ros.bench.timing import CLOCKS, in_turn, paired_ratio, time_sides
@@ -26,10 +29,10 @@ from sqap_vla_ros.kernels.attention import attend
 from sqap_vla_ros.kernels.float_layers import use_fastest_linears
 from sqap_vla_ros.kernels.native_float import NativeFloat
 from sqap_vla_ros.model.bfloat16_vision import use_bfloat16_vision
-from sqap_vla_ros.model.llama import apply_rotary
+from sqap_vla_ros.model.llama import apply_rotary, LayerCache
 from sqap_vla_ros.model.native_blocks import use_native_blocks
 from sqap_vla_ros.model.native_vision import use_native_vision
-from sqap_vla_ros.quant import prepare_kernels
+from sqap_vla_ros.quant import prepare_kernels, QuantLinear
 from sqap_vla_ros.quant.linear import called, together
 from sqap_vla_ros.support.progress import Progress
 from sqap_vla_ros.support.timing import percentiles
@@ -81,25 +84,35 @@ def timed(function, clock) -> dict[str, float]:
     return {'all': (clock() - start) * 1e3}
 
 
+def products(layer) -> list[tuple]:
+    """Return (function, inputs, outputs) of each product of a plain block."""
+    attention, mlp, found = layer.self_attn, layer.mlp, {}
+    for linear in (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj,
+                   mlp.gate_proj, mlp.up_proj, mlp.down_proj):
+        if isinstance(linear, QuantLinear):
+            spec = linear.kernel.spec
+            found[id(linear.kernel)] = linear.kernel.product, spec.in_features, spec.out_features
+        else:
+            found[id(linear)] = linear.multiply, linear.in_features, linear.out_features
+    return list(found.values())
+
+
 def floor(config, layer, rows: int, clock) -> dict[str, float]:
-    """Return operations, bytes of weights, best rates and the least milliseconds of a block."""
+    """Return operations, best rates and the least milliseconds of a block."""
     width, best = config.head_dim * config.num_heads, 0.0
-    linears = [layer.self_attn.o_proj, layer.mlp.gate_proj, layer.mlp.down_proj]
-    kernels = {id(linear.kernel): linear.kernel for linear in
-               (layer.self_attn.q_proj, *linears)}.values()
-    sizes = [kernel.spec.in_features * kernel.spec.out_features for kernel in kernels]
-    for kernel, size in zip(kernels, sizes):
-        grid = torch.randint(-7, 8, (rows, kernel.spec.in_features)).float()
-        least = min(timed(lambda: kernel.product(grid), clock)['all'] for _ in range(20))
+    sizes = [inputs * outputs for _, inputs, outputs in products(layer)]
+    for (product, inputs, _), size in zip(products(layer), sizes):
+        grid = torch.randint(-7, 8, (rows, inputs)).float()
+        least = min(timed(lambda: product(grid), clock)['all'] for _ in range(20))
         best = max(best, rows * size / least)
     weight, x = NativeFloat(torch.randn(1024, 256)), torch.randn(rows, 256)
     floats = rows * 256 * 1024 / min(timed(lambda: weight(x), clock)['all'] for _ in range(20))
-    products, attention = rows * sum(sizes), rows * (rows + 1) * width
-    return {'products_gmac': products / 1e9, 'attention_gmac': attention / 1e9,
-            'weights_mb': sum(sizes) / 2e6, 'activations_mb': rows * 4e-6 * (
-                4 * width + 3 * config.hidden_size + 3 * config.intermediate_size),
-            'integer_gmac_a_second': best / 1e6, 'float_gmac_a_second': floats / 1e6,
-            'floor_ms': products / best + attention / floats}
+    if not isinstance(layer.mlp.down_proj, QuantLinear):
+        best = max(best, floats)
+    both, attention = rows * sum(sizes), rows * (rows + 1) * width
+    return {'products_gmac': both / 1e9, 'attention_gmac': attention / 1e9,
+            'product_gmac_a_second': best / 1e6, 'float_gmac_a_second': floats / 1e6,
+            'floor_ms': both / best + attention / floats}
 
 
 class Lap:
@@ -109,18 +122,35 @@ class Lap:
         self.name, self.run = name, run
 
 
+def one_token(layer, x, tables, cache) -> None:
+    """Run a block on the last of so many tokens, whose cache stays as it is."""
+    layer(x[:, -1:], *(table[-1:] for table in tables), cache=cache)
+    cache.length -= 1
+
+
+def cached(layer, x, tables) -> LayerCache:
+    """Return a cache that holds all tokens but the last."""
+    cache = LayerCache(1)
+    layer(x[:, :-1], *(table[:-1] for table in tables), cache=cache)
+    return cache
+
+
 @torch.inference_mode()
-def blocks(config, model, plain, rounds: int, seconds: float, clock) -> dict:
+def blocks(config, sides: dict, rounds: int, seconds: float, clock) -> dict:
     """Return the stages of a block, and how much faster one call is, of decoder and encoder."""
+    model, plain = sides['native'], sides['plain']
     rows, llm = sequence_length(config), config.llm
     x = torch.randn(1, rows, llm.hidden_size)
     cos, sin = (table[:rows] for table in model.llm.rotary(rows, x))
     patches = torch.randn(1, config.vision.grid[0] ** 2, config.vision.width)
-    laps = [Lap('plain', partial(by_stage, plain.llm.layers[0], x, cos, sin, clock)),
-            Lap('native', lambda: timed(lambda: model.llm.layers[0](x, cos, sin), clock))]
-    for name, side in (('vision, plain', plain), ('vision, native', model)):
-        laps.append(Lap(name, lambda side=side: timed(
-            lambda: side.vision.blocks[0](patches), clock)))
+    laps = [Lap('plain', partial(by_stage, plain.llm.layers[0], x, cos, sin, clock))]
+    for name, side in sides.items():
+        layer = side.llm.layers[0]
+        runs = {name: partial(layer, x, cos, sin), f'one token, {name}': partial(
+            one_token, layer, x, (cos, sin), cached(layer, x, (cos, sin))),
+                f'vision, {name}': partial(side.vision.blocks[0], patches)}
+        laps += [Lap(each, partial(timed, run, clock)) for each, run in runs.items()
+                 if each != 'plain']
     for lap in laps * 2:
         lap.run()
     times = in_turn(laps, rounds, seconds, lambda lap: lap.run())
@@ -129,9 +159,11 @@ def blocks(config, model, plain, rounds: int, seconds: float, clock) -> dict:
     return {'rows': rows, 'rounds': len(times['plain']),
             'ms': {name: {stage: percentiles(values) for stage, values in found.items()}
                    for name, found in columns.items()},
-            'faster': {kind or 'decoder': paired_ratio(
-                columns[f'{kind}plain']['all'], columns[f'{kind}native']['all'])
-                for kind in ('', 'vision, ')},
+            'faster': {f'{kind}, {name}': paired_ratio(
+                columns[f'{prefix}{name}']['all'], columns[f'{prefix}native']['all'])
+                for kind, prefix in (('decoder', ''), ('one token', 'one token, '),
+                                     ('vision', 'vision, '))
+                for name in sides if name != 'native'},
             **floor(llm, plain.llm.layers[0], rows, clock)}
 
 
@@ -156,8 +188,8 @@ def encoder(config, model, args) -> dict:
         other = random_model(config, args.precision, {} if rounds else {'vision': precision})
         prepare_kernels(other, rows=sequence_length(config), release=True)
         (use_bfloat16_vision if rounds else use_native_vision)(other)
-        use_fastest_linears(other)
         use_native_blocks(other.llm)
+        use_fastest_linears(other)
         sides.append(Side(precision, other, inputs))
     times = time_sides(sides, args.rounds, args.seconds, args.clock)
     return {'rounds': len(times['fp']['total']),
@@ -170,19 +202,23 @@ def encoder(config, model, args) -> dict:
 def measure(size: str, args) -> dict:
     """Return what was found of one size."""
     config = size_config(size)
-    model = random_model(config, args.precision)
-    plain = copy.deepcopy(model)
+    model, rows = random_model(config, args.precision), sequence_length(config)
+    sides = {'plain': copy.deepcopy(model), 'native': model}
+    if args.precision == 'fp':
+        sides['plain, products timed'] = copy.deepcopy(model)
+        use_fastest_linears(sides['plain, products timed'], rows, fastest_product)
     use_native_vision(model)
-    for each in (model, plain):
-        prepare_kernels(each, rows=sequence_length(config), release=True)
-        use_fastest_linears(each)
+    for each in sides.values():
+        prepare_kernels(each, rows=rows, release=True)
     use_native_blocks(model.llm)
+    for each in sides.values():
+        use_fastest_linears(each)
     if args.encoder:
         return {'encoder': encoder(config, model, args)}
-    found = {'block': blocks(config, model, plain, args.rounds, args.seconds, CLOCKS[args.clock])}
+    found = {'block': blocks(config, sides, args.rounds, args.seconds, CLOCKS[args.clock])}
     if size not in args.blocks_only:
         found['inference'] = inferences(
-            config, model, plain, args.rounds, args.seconds, args.clock)
+            config, model, sides['plain'], args.rounds, args.seconds, args.clock)
     return found
 
 
@@ -197,15 +233,15 @@ def show(size: str, found: dict) -> None:
     block, whole = found['block'], found.get('inference', {'faster': {}})
     print(f'\n{size}: a decoder block of {block["rows"]} rows, {block["rounds"]} rounds; floor '
           f'{block["floor_ms"]:.2f} ms ({block["products_gmac"]:.3f} G multiply-adds of products '
-          f'at {block["integer_gmac_a_second"]:.0f} G/s, {block["attention_gmac"]:.3f} of '
+          f'at {block["product_gmac_a_second"]:.0f} G/s, {block["attention_gmac"]:.3f} of '
           f'attention at {block["float_gmac_a_second"]:.0f} G/s)')
     plain = block['ms']['plain']
     for stage, value in plain.items():
         print(f'  {stage:18} {value["p50"]:8.2f} ms  {value["p50"] / plain["all"]["p50"]:4.0%}')
-    for name in ('native', 'vision, plain', 'vision, native'):
-        print(f'  {name:18} {block["ms"][name]["all"]["p50"]:8.2f} ms')
+    for name, found in block['ms'].items():
+        print(f'  {name:38} {found["all"]["p50"]:8.2f} ms')
     for name, faster in {**block['faster'], **whole['faster']}.items():
-        print(f'  {name:10} {faster["ratio"]:.2f}x ({faster["low"]:.2f} .. {faster["high"]:.2f})')
+        print(f'  {name:34} {faster["ratio"]:.2f}x ({faster["low"]:.2f} .. {faster["high"]:.2f})')
 
 
 def main():

@@ -27,6 +27,7 @@ from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
 from ..model.bfloat16_vision import use_bfloat16_vision
+from ..model.llama import Llama, LlamaConfig
 from ..model.native_blocks import use_native_blocks
 from ..model.native_vision import use_native_vision
 from ..model.vla import VLA, VLAConfig
@@ -83,11 +84,25 @@ def fastest_product(weight: torch.Tensor, rows: int):
     return lambda x: F.linear(x, weight)
 
 
+@lru_cache(maxsize=None)
+@torch.inference_mode()
+def native_block_wins(llm: LlamaConfig, rows: int, threads: int) -> bool:
+    """Return whether a float32 block is faster in one native call than at its fastest else."""
+    one = Llama(dataclasses.replace(llm, num_layers=1, vocab_size=1)).eval()
+    native, inputs = copy.deepcopy(one), (torch.ones(1, rows, llm.hidden_size), torch.arange(rows))
+    if not use_native_blocks(native):
+        return False
+    use_fastest_linears(one, rows, fastest_product)
+    return best_seconds(native, *inputs) < best_seconds(one, *inputs)
+
+
 def float32_model(config: VLAConfig) -> VLA:
-    """Return a plain model whose every linear layer runs at its fastest."""
-    model = random_model(config)
+    """Return a plain model whose every block and linear layer runs at its fastest."""
+    model, rows = random_model(config), sequence_length(config)
     use_native_vision(model)
-    use_fastest_linears(model, sequence_length(config), fastest_product)
+    if native_block_wins(config.llm, rows, torch.get_num_threads()):
+        use_native_blocks(model.llm)
+    use_fastest_linears(model, rows, fastest_product)
     return model
 
 
@@ -103,8 +118,8 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
     (use_bfloat16_vision if vision == BFLOAT16 else use_native_vision)(model)
-    use_fastest_linears(model, rows, fastest_product)
     use_native_blocks(model.llm)
+    use_fastest_linears(model, rows, fastest_product)
     return model
 
 

@@ -147,6 +147,11 @@ class Described:
         """Return how many values a row has."""
         return self._layer.inputs
 
+    @property
+    def outputs(self) -> int:
+        """Return how many values a row gives."""
+        return self._layer.outputs
+
 
 class NativeKernel(Described, Kernel):
     """One layer in panels of 64 output channels; see native/level.cpp."""

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .native import check_floats, library, NativeKernel
-from .native_float import NativeFloat
+from .native import check_floats, Described, library
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
 
@@ -84,18 +83,18 @@ class Queries:
 class BlockKernel:
     """One block's kernels, called together."""
 
-    def __init__(self, form: BlockForm, projections: Sequence[NativeKernel],
-                 gate_up: Sequence[NativeKernel], out: NativeKernel, down: NativeKernel):
+    def __init__(self, form: BlockForm, projections: Sequence[Described],
+                 gate_up: Sequence[Described], out: Described, down: Described):
         """
         Take the kernels of q, k and v, and of gate and up: joint ones or one a layer, in order.
 
-        All of them scale each token by itself, if they round it.
+        All of them scale each token by itself, if they round it; float ones don't.
         """
         self._kept = form, *projections, *gate_up, out, down  # whose memory the structure names
-        self.width, self.heads = out.spec.out_features, form.heads
-        self.kv_heads, self.head_width = form.kv_heads, out.spec.in_features // form.heads
+        self.width, self.heads = out.outputs, form.heads
+        self.kv_heads, self.head_width = form.kv_heads, out.inputs // form.heads
         self._block = _Block(
-            self.width, form.heads, form.kv_heads, self.head_width, down.spec.in_features,
+            self.width, form.heads, form.kv_heads, self.head_width, down.inputs,
             form.norm.data_ptr(), form.norm_behind.data_ptr(), form.eps, form.eps_behind,
             form.qk_bits, form.qk_rotates, _addresses(projections, 3), _addresses(gate_up, 2),
             out.address, down.address)
@@ -161,7 +160,7 @@ def _pointer(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _addresses(kernels: Sequence[NativeKernel], count: int):
+def _addresses(kernels: Sequence[Described], count: int):
     return (c_void_p * count)(*(kernel.address for kernel in kernels))
 
 
@@ -190,7 +189,7 @@ class _VitCall(ctypes.Structure):
 class VitBlockKernel:
     """One block of a vision transformer in one native call: native/vit.h."""
 
-    def __init__(self, layers: Sequence[NativeKernel | NativeFloat], norms: Sequence,
+    def __init__(self, layers: Sequence[Described], norms: Sequence,
                  heads: int, tanh: bool, scales: Sequence = (None, None)):
         """
         Take the kernels of q k v, output, up and down, and what stands between them.

@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import torch
 
-from .native import describe, Described, library, run_layer
+from .native import check_floats, describe, Described, library, run_layer
 
 
 class NativeFloat(Described):
     """A function x [M, K] -> x @ weight^T in float32; what a block calls has the bias too."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None):
-        """Pack weight [N, K] float32; bias: [N].  Raises Unavailable without native kernels."""
+        """
+        Pack weight [N, K] float32; bias: [N].  Raises Unavailable without native kernels.
+
+        Raises RuntimeError for weights or a bias of another type or device.
+        """
         loaded, (outputs, inputs) = library(), weight.shape
         self.bias = None if bias is None else bias.detach().contiguous()
-        weight = weight.contiguous()
+        weight = weight.detach().contiguous()
+        for tensor in (weight, weight if bias is None else self.bias):
+            check_floats(tensor, 'a weight or bias')
         self.weight = torch.empty(loaded.sqap_packed_bytes(outputs, inputs, 32) // 4)
         loaded.sqap_pack_floats(weight.data_ptr(), outputs, inputs, self.weight.data_ptr())
         self._bare, self._layer = (

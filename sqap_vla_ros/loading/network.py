@@ -144,8 +144,8 @@ def _finish(model: VLA, device: torch.device, vision_in_bfloat16: bool) -> None:
     """Let what is not quantized run at its fastest, too."""
     if device.type == 'cpu':
         (use_bfloat16_vision if vision_in_bfloat16 else use_native_vision)(model)
-        use_fastest_linears(model)
         use_native_blocks(model.llm)
+        use_fastest_linears(model)
     elif not unavailable(device):
         from ..model.fused_blocks import fuse_blocks  # imports triton, which only a GPU needs
         fuse_blocks(model)

@@ -4,10 +4,12 @@
 import shutil
 import subprocess
 
-from kernel_layers import NATIVE, needs_level, random_layer, usable
+from kernel_layers import force_level, NATIVE, needs_level, random_layer, usable
 import pytest
-from sqap_vla_ros.kernels import build
-from sqap_vla_ros.kernels.base import LinearSpec, Unavailable
+from sqap_vla_ros.kernels import build, levels
+from sqap_vla_ros.kernels.base import dequantize, LinearSpec, Unavailable
+from sqap_vla_ros.kernels.native import NativeKernel
+from sqap_vla_ros.kernels.native_float import NativeFloat
 import torch
 
 
@@ -36,6 +38,27 @@ def test_threads_change_no_bit(kernel_class, threads, outputs):
         assert torch.equal(kernel(x), expected)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize('weight_bits', [4, 8, 32])
+@pytest.mark.parametrize('level', range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
+@torch.inference_mode()
+def test_few_rows_get_the_bits_that_they_get_among_many(monkeypatch, level, weight_bits):
+    """In floats, whose sums tell their order: tiles are of other forms for 1 to 6 rows."""
+    force_level(monkeypatch, level)
+    x = torch.randn(40, 300, generator=torch.Generator().manual_seed(0))
+    if weight_bits == 32:
+        weight = torch.randn(130, 300, generator=torch.Generator().manual_seed(1))
+        kernel, expected = NativeFloat(weight), x @ weight.T
+    else:
+        spec = LinearSpec(300, 130, weight_bits, 16)
+        weight, scale, bias = random_layer(spec)
+        kernel, expected = NativeKernel(spec, weight, scale, bias), (
+            x @ dequantize(weight, scale).T + bias)
+    among_many = kernel(x)
+    assert torch.allclose(among_many, expected, rtol=1e-4, atol=1e-4 * expected.abs().max())
+    for rows in range(1, 14):
+        assert torch.equal(kernel(x[:rows]), among_many[:rows])
 
 
 @torch.inference_mode()

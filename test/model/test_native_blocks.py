@@ -10,10 +10,11 @@ from small_models import answer, make_model, make_oft, oft_answer
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels import levels
 from sqap_vla_ros.kernels.native_block import Queries
-from sqap_vla_ros.model import native_blocks
+from sqap_vla_ros.model import native_layers
 from sqap_vla_ros.model.followers import active_rows
 from sqap_vla_ros.model.llama import LayerCache
-from sqap_vla_ros.model.native_blocks import use_native_blocks, VARIABLE
+from sqap_vla_ros.model.native_blocks import use_native_blocks
+from sqap_vla_ros.model.native_layers import kernel_of, VARIABLE
 from sqap_vla_ros.numerics.visual_rows import VisualRows
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
@@ -21,7 +22,7 @@ from sqap_vla_ros.quant import prepare_kernels, quantize_model
 import torch
 
 KEEP = torch.tensor([0, 3, 4, 9])
-PRECISIONS = ('w4a4', 'w4a8', 'w4a4t8', 'w4a16')
+PRECISIONS = ('w4a4', 'w4a8', 'w4a4t8', 'w4a16', 'fp')
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +31,19 @@ def needs_native():
 
 
 def quantized(model, precision='w4a8', **options):
-    quantize_model(model, precision, **options)
-    prepare_kernels(model)
+    if precision != 'fp':
+        quantize_model(model, precision, **options)
+        prepare_kernels(model)
     return model
 
 
 @torch.no_grad()
 def both(model, run):
-    """Return what run() gives with native blocks, all of which must serve, and with plain ones."""
-    layers = model.llm.layers
+    """Return what run() gives with native blocks, all of which must serve, and before them."""
+    expected, layers = run(), model.llm.layers
     assert use_native_blocks(model.llm) == len(layers)
-    found = run()
-    for layer in layers:
-        assert all(linear.kernel is kernel for linear, kernel in layer.native._layers)
-        layer.native = None
-    return found, run()
+    assert all(layer.native.serves(random(1, 1, 64)) for layer in layers)
+    return run(), expected
 
 
 def random(*shape, seed=2):
@@ -68,26 +67,28 @@ def test_every_precision_answers_as_by_plain_blocks(kind, precision):
 
 
 @pytest.mark.parametrize('level', range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
-@pytest.mark.parametrize('precision', ['w4a8', 'w8a8', 'w4a16'])
+@pytest.mark.parametrize('precision', ['w4a8', 'w8a8', 'w4a16', 'fp'])
 def test_every_level_answers_as_plain_blocks_of_it(monkeypatch, level, precision):
     force_level(monkeypatch, level)
     model = quantized(make_model('chunk'), precision)
     for found, expected in zip(*both(model, lambda: answer(model, keep=KEEP))):
         close(found, expected)
-    assert {kernel._layer.level for layer in model.llm.layers
-            for kernel in (layer.self_attn.q_proj.kernel, layer.mlp.down_proj.kernel)} == {level}
+    assert {kernel_of(linear)._layer.level for layer in model.llm.layers
+            for linear in (layer.self_attn.q_proj, layer.mlp.down_proj)} == {level}
 
 
+@pytest.mark.parametrize('precision', ['w4a8', 'fp'])
 @pytest.mark.parametrize('heads, kv_heads', [(4, 4), (2, 1)])
-def test_heads_may_be_shared_by_any_number(heads, kv_heads):
-    model = quantized(make_model('chunk', kv_heads, heads))
+def test_heads_may_be_shared_by_any_number(heads, kv_heads, precision):
+    model = quantized(make_model('chunk', kv_heads, heads), precision)
     for found, expected in zip(*both(model, lambda: answer(model))):
         close(found, expected)
 
 
-def test_heads_and_feed_forward_may_have_odd_widths():
+@pytest.mark.parametrize('precision', ['w4a8', 'fp'])
+def test_heads_and_feed_forward_may_have_odd_widths(precision):
     """Heads of 6 channels and 20 inner ones: no whole vectors."""
-    model = quantized(make_model('chunk', 2, 2, 12), 'w4a8')
+    model = quantized(make_model('chunk', 2, 2, 12), precision)
     for found, expected in zip(*both(model, lambda: answer(model))):
         close(found, expected)
 
@@ -107,11 +108,12 @@ def test_queries_and_keys_are_rounded_alike(bits, rotate):
         close(found, expected)
 
 
+@pytest.mark.parametrize('precision', ['w4a4t8', 'fp'])
 @pytest.mark.parametrize('causal', [True, False])
 @pytest.mark.parametrize('read', [None, range(4, 9), range(0, 2), range(2, 20)], ids=str)
-def test_rows_that_are_read_and_their_scores_are_the_plain_ones(read, causal):
+def test_rows_that_are_read_and_their_scores_are_the_plain_ones(read, causal, precision):
     """In two sequences side by side; 5 and 2 rows are multiplied without packing, 18 with it."""
-    model = quantized(make_model('chunk'), 'w4a4t8')
+    model = quantized(make_model('chunk'), precision)
     for layer in model.llm.layers:
         layer.self_attn.causal = causal
     x, places = random(2, 20, 64), torch.arange(20)
@@ -131,9 +133,10 @@ def test_scores_are_probabilities_of_all_keys(rows):
     assert torch.allclose(found.sum(dim=1), torch.ones(2)) and (found[:, rows.stop:] == 0).all()
 
 
+@pytest.mark.parametrize('precision', ['w4a4t8', 'fp'])
 @pytest.mark.parametrize('full', [False, True])
-def test_dropped_tokens_may_follow(full):
-    model = quantized(make_oft('regression') if full else make_model('chunk'), 'w4a4t8')
+def test_dropped_tokens_may_follow(full, precision):
+    model = quantized(make_oft('regression') if full else make_model('chunk'), precision)
     images, count = model.config.images, model.config.num_visual
     x = random(2, count + 9, 64)
     rows = active_rows(KEEP, x.shape[1], 1, (4, 4), images, not full)
@@ -143,9 +146,10 @@ def test_dropped_tokens_may_follow(full):
     close(found, expected)
 
 
-def test_a_cache_holds_what_plain_blocks_put_there_and_grows():
+@pytest.mark.parametrize('precision', ['w4a8', 'fp'])
+def test_a_cache_holds_what_plain_blocks_put_there_and_grows(precision):
     """A prompt of two sequences, then three tokens one by one."""
-    model = quantized(make_model('tokens'))
+    model = quantized(make_model('tokens'), precision)
     tokens, (cos, sin) = random(2, 12, 64), model.llm.rotary(12, torch.empty(0))
 
     def run():
@@ -158,19 +162,21 @@ def test_a_cache_holds_what_plain_blocks_put_there_and_grows():
         close(found, expected)
 
 
+@pytest.mark.parametrize('others', [('w4a8', 'w4a16', 'w4a4t8'), ('fp', 'fp', 'fp')], ids=str)
 @pytest.mark.parametrize('override', ['q_proj', 'v_proj', 'up_proj', 'o_proj', 'down_proj'])
-def test_layers_of_another_precision_have_rows_of_their_own(override):
+def test_layers_of_another_precision_have_rows_of_their_own(override, others):
     place = 'mlp' if override in ('up_proj', 'down_proj') else 'self_attn'
     overrides = {f'llm.layers.{index}.{place}.{override}': precision
-                 for index, precision in enumerate(('w4a8', 'w4a16', 'w4a4t8'))}
+                 for index, precision in enumerate(others)}
     model = quantized(make_model('chunk'), 'w4a4', overrides=overrides)
     for found, expected in zip(*both(model, lambda: answer(model, keep=KEEP))):
         close(found, expected)
 
 
+@pytest.mark.parametrize('precision', ['w4a4t8', 'fp'])
 @torch.no_grad()
-def test_threads_change_no_bit():
-    model = quantized(make_model('chunk'), 'w4a4t8')
+def test_threads_change_no_bit(precision):
+    model = quantized(make_model('chunk'), precision)
     assert use_native_blocks(model.llm)
     before, found = torch.get_num_threads(), []
     try:
@@ -182,9 +188,10 @@ def test_threads_change_no_bit():
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
 
 
+@pytest.mark.parametrize('precision', ['w4a8', 'fp'])
 @torch.no_grad()
-def test_a_value_that_is_not_finite_stays_in_sight():
-    model = quantized(make_model('chunk'))
+def test_a_value_that_is_not_finite_stays_in_sight(precision):
+    model = quantized(make_model('chunk'), precision)
     assert use_native_blocks(model.llm)
     x = random(1, 20, 64)
     x[0, 3, 5] = float('nan')
@@ -192,18 +199,26 @@ def test_a_value_that_is_not_finite_stays_in_sight():
     assert found[0, 3:].isnan().all()
 
 
-@pytest.mark.parametrize('change, reason', [
-    ({'overrides': {'llm.layers.1.mlp.up_proj': 'fp'}}, 'a layer is not quantized'),
-    ({'per_token': False}, 'one scale for all tokens')])
 @torch.no_grad()
-def test_a_block_of_another_form_stays_plain_and_the_log_says_why(change, reason, caplog):
-    model = quantized(make_model('chunk'), 'w4a8', **change)
+def test_a_block_of_another_form_stays_plain_and_the_log_says_why(caplog):
+    model = quantized(make_model('chunk'), 'w4a8', per_token=False)
     expected = answer(model)
-    with caplog.at_level(logging.DEBUG, native_blocks.__name__):
-        assert use_native_blocks(model.llm) == (2 if 'overrides' in change else 0)
-    assert reason in caplog.text
+    with caplog.at_level(logging.DEBUG, native_layers.__name__):
+        assert use_native_blocks(model.llm) == 0
+    assert 'block 1 of the decoder runs layer by layer: a layer has one scale' in caplog.text
     for found, plain in zip(answer(model), expected):
         close(found, plain)
+
+
+@torch.no_grad()
+def test_a_kernel_that_serves_another_layer_too_leaves_the_block_as_it_is(caplog):
+    model = quantized(make_model('chunk'))
+    attention = model.llm.layers[1].self_attn
+    attention.k_proj = torch.nn.Linear(64, attention.k_proj.spec.out_features, bias=False)
+    with caplog.at_level(logging.DEBUG, native_layers.__name__):
+        assert use_native_blocks(model.llm) == 2
+    assert 'have kernels that serve others too' in caplog.text
+    assert type(attention.k_proj) is torch.nn.Linear
 
 
 @torch.no_grad()
@@ -211,7 +226,7 @@ def test_kernels_of_another_backend_stay_plain(caplog):
     model = make_model('chunk')
     quantize_model(model, 'w4a8')
     prepare_kernels(model, backend='reference')
-    with caplog.at_level(logging.DEBUG, native_blocks.__name__):
+    with caplog.at_level(logging.DEBUG, native_layers.__name__):
         assert use_native_blocks(model.llm) == 0
     assert "backend 'reference'" in caplog.text or 'backend reference' in caplog.text
 
@@ -238,10 +253,11 @@ def test_gradients_are_left_to_the_plain_block():
         assert model.llm.layers[0].native.serves(x)
 
 
-def test_a_loaded_policy_has_them_unless_the_variable_says_plain(tiny, monkeypatch):
+@pytest.mark.parametrize('precision', ['w4a4', 'fp'])
+def test_a_loaded_policy_has_them_unless_the_variable_says_plain(tiny, monkeypatch, precision):
     for way, served in (('', True), ('native', True), ('plain', False)):
         monkeypatch.setenv(VARIABLE, way)
-        policy = load_policy(tiny, PolicyOptions(precision='w4a4'))
+        policy = load_policy(tiny, PolicyOptions(precision=precision))
         assert [layer.native is not None for layer in policy.model.llm.layers] == (
             [served] * len(policy.model.llm.layers))
     monkeypatch.setenv(VARIABLE, 'fast')

@@ -10,8 +10,8 @@ import pytest
 from small_models import make_model, make_oft
 from sqap_vla_ros.kernels import levels
 from sqap_vla_ros.kernels.native_float import NativeFloat
-from sqap_vla_ros.model import native_vision
-from sqap_vla_ros.model.native_blocks import VARIABLE
+from sqap_vla_ros.model import native_layers
+from sqap_vla_ros.model.native_layers import VARIABLE
 from sqap_vla_ros.model.native_vision import use_native_vision
 from sqap_vla_ros.model.vit import FusedViTConfig, make_vision, ViTConfig, ViTMLP
 from sqap_vla_ros.options import PolicyOptions
@@ -123,7 +123,7 @@ def test_quantized_encoders_run_natively_as_well(precision):
 @torch.no_grad()
 def test_an_encoder_that_the_prompt_modulates_stays_plain(caplog):
     model = make_oft('regression', film=True)
-    with caplog.at_level(logging.DEBUG, native_vision.__name__):
+    with caplog.at_level(logging.DEBUG, native_layers.__name__):
         assert use_native_vision(model) == 0
     assert 'the prompt modulates it' in caplog.text
     assert all(type(block.attn.qkv) is nn.Linear for block in model.vision.blocks)

@@ -41,13 +41,14 @@ typename Kind::Sum* multiply_panel(const Layer& layer, const typename Kind::Inpu
   auto* buffer = scratch<typename Kind::Weight, 0>(Kind::planes * Kind::block * kPanel);
   auto* sums = scratch<typename Kind::Sum, 1>((last - first) * kPanel);
   const int64_t share = even_share(inputs, Kind::block, kGroup);
+  const int64_t step = last - first > kRows ? kRows : Kind::low;
   for (int64_t k = 0; k < inputs; k += share) {
     const int64_t count = smaller(share, inputs - k);
     const auto* w = Kind::unpack(layer, panel, k, count, buffer);
     Ahead ahead(packed_at(layer, panel, k + count), count * kPanel * layer.weight_bits / 8,
                 (last - first + kRows - 1) / kRows);
-    for (int64_t row = first; row < last; row += kRows, ahead.fetch())
-      Kind::accumulate(smaller(kRows, last - row), a + row * stride + k, stride, w, count,
+    for (int64_t row = first; row < last; row += step, ahead.fetch())
+      Kind::accumulate(smaller(step, last - row), a + row * stride + k, stride, w, count,
                      sums + (row - first) * kPanel, k == 0);
   }
   return sums;

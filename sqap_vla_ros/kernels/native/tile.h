@@ -43,11 +43,12 @@ inline int64_t even_share(int64_t inputs, int64_t most, int64_t step) {
   return round_up((inputs + blocks - 1) / blocks, step);
 }
 
-// Brings memory that is needed next into the L2 cache, a part with each of so many fetches.
+// Brings memory that is needed next into the L2 cache, a part with each of so many fetches.  A
+// single one would only hold up what reads that memory right behind it, and brings nothing.
 class Ahead {
  public:
   Ahead(const uint8_t* from, int64_t bytes, int64_t fetches)
-      : at_(from), lines_((bytes / 64 + fetches - 1) / fetches) {}
+      : at_(from), lines_(fetches > 1 ? (bytes / 64 + fetches - 1) / fetches : 0) {}
 
   void fetch() {
     for (int64_t i = 0; i < lines_; i++, at_ += 64) _mm_prefetch(at_, _MM_HINT_T1);
@@ -58,27 +59,35 @@ class Ahead {
   int64_t lines_;
 };
 
+// Vectors of sums that a tile has of each row.  A product of few rows is bound by reading the
+// weights, which go by fastest in whole lines.
+constexpr int vectors_a_row(int rows) {
+  const int64_t columns = rows == 1 ? kPanel : rows <= 3 ? 32 : 0;
+  return columns > kVectors * kLanes ? columns / kLanes : kVectors;
+}
+
 // sums [rows, kPanel] (+)= a [rows, steps] times w [steps, kPanel], for all columns of a panel.
 template <class Kind, int rows>
 void tile(const typename Kind::Input* a, int64_t stride, const typename Kind::Weight* w,
           int64_t steps, typename Kind::Sum* sums, bool first) {
   using Vector = typename Kind::Vector;
-  for (int64_t column = 0; column < kPanel; column += kVectors * kLanes) {
-    Vector sum[rows][kVectors];
+  constexpr int vectors = vectors_a_row(rows);
+  for (int64_t column = 0; column < kPanel; column += vectors * kLanes) {
+    Vector sum[rows][vectors];
     for (int r = 0; r < rows; r++)
-      for (int v = 0; v < kVectors; v++)
+      for (int v = 0; v < vectors; v++)
         sum[r][v] = first ? Kind::zero() : load(sums + r * kPanel + column + v * kLanes);
     for (int64_t s = 0; s < steps; s++) {
-      Vector weight[kVectors];
-      for (int v = 0; v < kVectors; v++)
+      Vector weight[vectors];
+      for (int v = 0; v < vectors; v++)
         weight[v] = Kind::weight(w + (s * kPanel + column + v * kLanes) * Kind::width);
       for (int r = 0; r < rows; r++) {
         const Vector input = Kind::input(a + r * stride + s * Kind::width);
-        for (int v = 0; v < kVectors; v++) sum[r][v] = Kind::step(sum[r][v], weight[v], input);
+        for (int v = 0; v < vectors; v++) sum[r][v] = Kind::step(sum[r][v], weight[v], input);
       }
     }
     for (int r = 0; r < rows; r++)
-      for (int v = 0; v < kVectors; v++)
+      for (int v = 0; v < vectors; v++)
         store(sums + r * kPanel + column + v * kLanes, sum[r][v]);
   }
 }
@@ -105,6 +114,8 @@ struct Reals {
   using Sum = float;
   using Vector = Floats;
   static constexpr int64_t block = sqap::kBlock / 4, planes = 1, width = 1, multiple = 1;
+  // Rows of a tile where one of kRows would hold all of them.
+  static constexpr int64_t low = vectors_a_row(3) > kVectors ? 3 : kRows;
   static Vector zero() { return fill(0.0f); }
   static Vector input(const Input* a) { return fill(*a); }
   static Vector weight(const Weight* w) { return load(w); }
