@@ -31,7 +31,7 @@ class ExpertConfig:
     max_turn: float = 0.5
     turn_gain: float = 2.0
     approach_height: float = 0.13  # kept above the target until the horizontal distance is
-    carry_height: float = 0.06  # below them divided by funnel_slope, plus funnel_radius
+    carry_height: float = 0.085  # below them divided by funnel_slope, plus funnel_radius
     funnel_slope: float = 2.5
     funnel_radius: float = 0.02
     well_slope: float = 10.0  # the same inside of a container's walls
