@@ -68,9 +68,12 @@ class CollectConfig:
             raise ConfigError(f'expert_share must be from 0 to 1, found {self.expert_share}')
 
     def values(self):
-        """Return the options that decide which episodes a folder holds, for a JSON file."""
+        """Return what decides which episodes a folder holds, for a JSON file."""
         names = ('seed', 'shard_episodes', 'frame_stride', 'input_size', 'max_steps', 'tail_steps')
-        values = {**self.scene.values(), **{name: getattr(self, name) for name in names}}
+        from sqap_vla_ros.sim.clearance import MARGIN_M
+        from sqap_vla_ros.sim.expert import ExpertConfig
+        values = {**self.scene.values(), **{name: getattr(self, name) for name in names},
+                  'carry_height_m': ExpertConfig.carry_height, 'margin_m': MARGIN_M}
         if self.policy:
             values.update(policy=digest(self.policy), expert_share=self.expert_share)
         return values

@@ -178,6 +178,16 @@ def test_a_folder_goes_on_with_the_same_options_only(tmp_path):
         keep_options(config)
 
 
+@pytest.mark.parametrize('place, name', [
+    ('expert.ExpertConfig.carry_height', 'carry_height_m'), ('clearance.MARGIN_M', 'margin_m')])
+def test_a_folder_of_another_expert_is_not_gone_on_with(tmp_path, monkeypatch, place, name):
+    config = CollectConfig(out=tmp_path)
+    keep_options(config)
+    monkeypatch.setattr(f'sqap_vla_ros.sim.{place}', 0.01)
+    with pytest.raises(ConfigError, match=f'{name} was 0.0.* and is 0.01'):
+        keep_options(config)
+
+
 @pytest.mark.parametrize('changes, told', [
     ({'out': 'file/data'}, 'cannot be a directory for results: .*file is a file'),
     ({'scene': SceneOptions(suite='libero_gaol')}, "did you mean 'libero_goal'"),
