@@ -113,7 +113,7 @@ def ros_process_environment() -> dict[str, str]:
 
 @pytest.fixture(scope='session', autouse=True)
 def encoders_in_float32():
-    """Let policies have float32 encoders on whatever processor tests run: vision_dtype auto."""
+    """Let policies of this process have float32 encoders by auto, on any processor."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('sqap_vla_ros.support.machine.has_fast_bfloat16', lambda: False)
         yield

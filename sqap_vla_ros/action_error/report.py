@@ -52,7 +52,9 @@ def _about(measured) -> str:
             f'{samples.name} ({samples.source}); a mean over the {rows} rows that are executed '
             'and over all columns, of which 1 is half the range of the training data. Intervals '
             'of 95 % draw whole episodes, the same for all variants. 4-bit weights: '
-            + (f'of {weights.resolve().name}.' if weights else 'rounded to nearest, at load.'))
+            + (f'of {weights.resolve().name}.' if weights else 'rounded to nearest, at load.')
+            + ''.join(f' Vision encoders of the variants multiply in {name}, that of full '
+                      'precision in float32.' for name in measured.rounded.values()))
 
 
 def _seen(measured, row) -> dict | None:

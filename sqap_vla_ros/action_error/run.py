@@ -22,7 +22,8 @@ from .resampling import Resampling
 from .summary import summarize
 from ..errors import ConfigError
 from ..evaluate.checkpoint_files import digest
-from ..evaluate.evaluation import auto_of, check_keep, check_rows, rounded_vision
+from ..evaluate.encoder_type import rounded_vision
+from ..evaluate.evaluation import auto_of, check_keep, check_rows
 from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
@@ -41,7 +42,8 @@ class Measured:
     source: the checkpoint.  learnt: what GPTQ learns from where a curve is asked for, else None.
     answers: of each row, full precision's and controls' among them.
     found: how far they are from full precision's, or what was asked twice from the first time.
-    table: see summary.summarize.  doubts: why all of it may not be what it seems.
+    table: see summary.summarize.  doubts: why all of it may not be what it seems.  rounded: in
+    which type encoders multiply, see encoder_type.rounded_vision; not that of full precision.
     """
 
     options: ErrorOptions
@@ -56,6 +58,7 @@ class Measured:
     found: dict[Row, Differences]
     table: list[dict]
     doubts: tuple[str, ...]
+    rounded: dict
 
     @property
     def tokens(self) -> int:
@@ -83,7 +86,7 @@ def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     it before a weight is read.
     """
     source, rows = original(options)
-    rounded_vision(options.checkpoint, options.policy)  # prints why
+    rounded = rounded_vision(options.checkpoint, options.policy, rows, options.quantized)
     config = source.config
     columns = columns_of(config, source.statistics())
     samples, learnt = _read(options, source, read)
@@ -99,7 +102,7 @@ def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     prediction = Prediction(fit, digest(options.checkpoint) == fit.digest)
     table = summarize(found, columns, resampling, config.model.num_visual, prediction)
     return Measured(options, asked, source, samples, learnt, columns, resampling, prediction,
-                    answers, found, table, tuple(told))
+                    answers, found, table, tuple(told), rounded)
 
 
 def _read(options: ErrorOptions, source: Source, read) -> tuple[Samples, Samples | None]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .report import report_html
 from .run import Measured
 from ..errors import ConfigError
 from ..evaluate.checkpoint_files import digest
-from ..options import PolicyOptions
+from ..evaluate.encoder_type import unusual
 from ..support.files import check_directory, listing, make_directory, save_file
 from ..support.machine import machine, versions
 
@@ -54,7 +54,7 @@ def results(measured: Measured, curve: list[dict] | None = None) -> dict:
         'quantized_sha256': options.quantized and digest(options.quantized),
         'samples': samples.record, 'frames': len(samples.samples),
         'episodes': measured.resampling.episodes, 'executed_rows': measured.columns.rows,
-        'tokens': measured.tokens, 'policy': _changed(options.policy),
+        'tokens': measured.tokens, 'policy': unusual(options.policy), **measured.rounded,
         'machine': machine(), 'versions': versions(), 'warnings': list(measured.doubts),
         'table': _rounded(measured.table), 'curve': _rounded(curve or []),
         'prediction': {**asdict(replace(fit, rows=())), 'is_own': measured.prediction.is_own,
@@ -62,12 +62,6 @@ def results(measured: Measured, curve: list[dict] | None = None) -> dict:
         'by_frame': {'episode': [sample.episode for sample in samples.samples], **{
             ', '.join(filter(None, (row.name, row.control * (row.control != 'none')))):
             _rounded(each.error.tolist()) for row, each in measured.found.items()}}}
-
-
-def _changed(policy: PolicyOptions) -> dict:
-    """Return the options that are not as usual."""
-    return {item.name: getattr(policy, item.name) for item in fields(PolicyOptions)
-            if getattr(policy, item.name) != item.default}
 
 
 def _rounded(value):

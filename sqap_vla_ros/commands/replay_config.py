@@ -64,13 +64,6 @@ def seen_values(config: NodeConfig) -> dict:
                          for name, value in own.items()}}
 
 
-def policy_values(policy: PolicyOptions) -> dict:
-    """Return the options of a policy that are not the usual ones."""
-    usual = PolicyOptions()
-    return {item.name: getattr(policy, item.name) for item in fields(PolicyOptions)
-            if getattr(policy, item.name) != getattr(usual, item.name)}
-
-
 def numbers(text: str, option: str) -> tuple[int, ...]:
     """Return the whole numbers of a list such as 0,3-5; raise ConfigError for another text."""
     found: list[int] = []

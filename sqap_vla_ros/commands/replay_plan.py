@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .replay_config import numbers, policy_values, seen_values
+from .replay_config import numbers, seen_values
 from .replay_looking import check_text, seen_of
 from ..evaluate.checkpoint_files import digest
-from ..evaluate.evaluation import rounded_vision
+from ..evaluate.encoder_type import rounded_vision, unusual
 from ..replay.play_options import check_latency
 from ..replay.recorded_commands import CommandSettings
 from ..replay.run import Replay
@@ -70,7 +70,7 @@ def _decides(recording, looking, topics, config, variants) -> dict:
         'source': recording.name, 'form': recording.form,
         'recorded': {topic.name: topic.count for topic in recording.topics},
         'times': [[each.start_ns, each.end_ns] for each in recording.episodes],
-        'checkpoint': config.checkpoint_directory.name, 'policy': policy_values(config.policy),
+        'checkpoint': config.checkpoint_directory.name, 'policy': unusual(config.policy),
         'rows': [[row.name, row.control] for row in variants.rows],
         'other_instruction': variants.options.other, 'instruction': looking.instruction,
         'topics': _topics_of(topics), 'camera_info': {

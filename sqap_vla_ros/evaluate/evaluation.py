@@ -18,6 +18,7 @@ from pathlib import Path
 from .checkpoint_files import digest, fingerprint
 from .conventions import image_doubts
 from .converted import open_converted
+from .encoder_type import rounded_vision, unusual
 from .plan import BASELINE, Job, names_auto, plan_rows, Row
 from .progress import Progress
 from .rollouts import MAX_STEPS
@@ -92,7 +93,7 @@ def evaluate(options: EvaluationOptions) -> list[dict]:
         check_output(out, '--out')
     with Shown('reading the weights, to know them again'):
         facts = {**_facts(options), **{'auto': row.auto for row in rows if row.auto},
-                 **rounded_vision(options.checkpoint, options.policy)}
+                 **rounded_vision(options.checkpoint, options.policy, rows, options.quantized)}
     with Lock(out.with_name(out.name + '.lock'), f'evaluating into {out}') if out else (
             nullcontext()):
         return _evaluated(options, rows, seeds, facts, out)
@@ -207,21 +208,6 @@ def auto_of(variants, config, policy: PolicyOptions, quantized=None) -> str:
     return choice.precision
 
 
-def rounded_vision(checkpoint, policy: PolicyOptions) -> dict:
-    """Return {'vision_dtype': name} and print why, where the encoder is rounded; else nothing."""
-    from ..formats import open_checkpoint
-    from ..inference.device import find_device, find_dtype
-    from ..loading.vision_type import vision_type
-    config = open_checkpoint(checkpoint, policy.tokenizer).config
-    device = find_device(policy.device)
-    found = vision_type(policy, config.model, config.quantization, device,
-                        find_dtype(policy.dtype, device))
-    if not found.rounds:
-        return {}
-    print(f'vision dtype {found}', flush=True)
-    return {'vision_dtype': found.name}
-
-
 def _instructions(scene: SceneOptions, own: tuple[str, ...]) -> tuple[str, ...]:
     """Return those asked for, else the checkpoint's own, else all of the suite."""
     from ..sim.tasks import find_tasks
@@ -237,16 +223,12 @@ def check_keep(keeps, total: int) -> None:
 
 def _facts(options: EvaluationOptions) -> dict:
     """Return everything that decides the results, as plain values."""
-    usual = PolicyOptions()
-    policy = {item.name: getattr(options.policy, item.name)
-              for item in dataclasses.fields(PolicyOptions)
-              if getattr(options.policy, item.name) != getattr(usual, item.name)}
     return {
         'checkpoint': Path(options.checkpoint).resolve().name,
         'checkpoint_sha256': digest(options.checkpoint), **options.scene.values(),
         **{name: list(getattr(options, name))
            for name in ('variants', 'keep', 'controls', 'control_variants')},
-        'ties': options.policy.sample_ties, 'policy': policy,
+        'ties': options.policy.sample_ties, 'policy': unusual(options.policy),
         **({'quantized': Path(options.quantized).resolve().name,
             'quantized_sha256': digest(options.quantized)} if options.quantized else {}),
         **{name: getattr(options, name) for name in ('episodes_per_task', 'seed', 'max_steps')}}

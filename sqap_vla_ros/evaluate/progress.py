@@ -14,6 +14,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from .encoder_type import NOT_ROUNDED
 from .plan import Job, names_auto, Row, VARIANTS
 from .rollouts import EpisodeResult
 from ..errors import ConfigError
@@ -107,7 +108,7 @@ def _whole_lines(path: Path) -> list[dict]:
 
 def _compare(found: dict, options: dict, entries: list, path: Path) -> None:
     """Raise ConfigError unless the episodes of one run may stand beside those of the other."""
-    options = json.loads(json.dumps(options))
+    found, options = {**NOT_ROUNDED, **found}, {**NOT_ROUNDED, **json.loads(json.dumps(options))}
     names = (found.keys() | options.keys()) - set(EXTENDED)
     if 'auto' not in options or not _has_auto(entries):
         names -= {'auto'}

@@ -9,12 +9,15 @@ answer, and a dropped or missed object is picked up again without further code. 
 smoothly: the hand keeps above what stands between it and its target (clearance.py) and comes
 down in a funnel over the target.
 """
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+import hashlib
+import json
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.sim import clearance
 from sqap_vla_ros.sim.clearance import Clearance, MARGIN_M
 from sqap_vla_ros.sim.grasps import grasps_of
 from sqap_vla_ros.sim.resting import place_of
@@ -54,6 +57,13 @@ class ExpertConfig:
     retreat_height: float = 0.10
     reach: tuple = (0.25, 0.85)  # from the base's axis to an object that it can get hold of
     fallen: float = 0.05  # below the table's top an object is lost
+
+
+def fingerprint() -> str:
+    """Return a digest of the numbers that decide the expert's paths."""
+    numbers = {**asdict(ExpertConfig()), **{
+        name: value for name, value in vars(clearance).items() if name.endswith('_M')}}
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Expert:

@@ -29,7 +29,7 @@ from sqap_vla_ros.support.requirements import require
 from sqap_vla_ros.train.recording import pack_shard, record_episode
 from sqap_vla_ros.train.shards import differences, episodes_in, POINT_NAMES, write_shard
 
-OPTIONS = 'collect.json'
+OPTIONS, EXPERT = 'collect.json', 'expert'
 KEPT = 'finished shards are kept'
 FRAMES_AN_EPISODE = 56  # at a stride of 2: 0.9 MB of 16 KB each, of the tasks of libero_goal
 BYTES_A_PIXEL = 16e3 / 224 ** 2  # of a JPEG
@@ -70,10 +70,9 @@ class CollectConfig:
     def values(self):
         """Return what decides which episodes a folder holds, for a JSON file."""
         names = ('seed', 'shard_episodes', 'frame_stride', 'input_size', 'max_steps', 'tail_steps')
-        from sqap_vla_ros.sim.clearance import MARGIN_M
-        from sqap_vla_ros.sim.expert import ExpertConfig
+        from sqap_vla_ros.sim.expert import fingerprint
         values = {**self.scene.values(), **{name: getattr(self, name) for name in names},
-                  'carry_height_m': ExpertConfig.carry_height, 'margin_m': MARGIN_M}
+                  EXPERT: fingerprint()}
         if self.policy:
             values.update(policy=digest(self.policy), expert_share=self.expert_share)
         return values
@@ -123,7 +122,7 @@ def _policy(checkpoint):
     import torch
     from sqap_vla_ros.policy import load_policy
     torch.set_num_threads(1)
-    return load_policy(checkpoint)
+    return load_policy(checkpoint, vision_dtype='float32')  # the same acts on any processor
 
 
 @dataclass(frozen=True)
@@ -175,10 +174,13 @@ def check_options(config):
     except (ValueError, TypeError) as error:
         raise ConfigError(f'{path} is damaged ({error}): delete it if the options are those of '
                           'the shards, or give another --out') from error
-    changed = differences(found, values)
+    changed = differences({**found, EXPERT: values[EXPERT]}, values)
     if changed:
         raise ConfigError(f'{config.out} holds demonstrations of other options: {changed}. Give '
                           'the same options to go on, or another --out')
+    if found.get(EXPERT) != values[EXPERT]:
+        raise ConfigError(f'{config.out} holds demonstrations of another expert than that of this '
+                          'version, whose paths differ: give another --out, and train on both')
 
 
 @lru_cache(maxsize=1)

@@ -248,6 +248,17 @@ def test_public_checkpoints_are_measured_with_the_same_noise_for_all(head, tmp_p
     assert main(['error', str(path), '--samples', str(tmp_path), '--variants', 'w4a4,prune',
                  '--keep', '10', '--out', str(tmp_path / 'out'), *extra]) == 0
     found = json.loads((tmp_path / 'out' / 'error.json').read_text())
+    assert 'vision_dtype' not in found
     assert [row['error']['mean'] for row in by_name(found, 'repeat').values()] == [0.0, 0.0]
     assert by_name(found)['w4a4']['error']['mean'] > 0
     assert (tmp_path / 'out' / 'report.html').read_text().count('<img') >= len(images)
+
+
+def test_rounded_encoders_are_told(tiny, tmp_path):
+    checkpoint, data = tiny
+    assert main(['error', str(checkpoint), '--samples', str(data), '--frames', '2', '--variants',
+                 'fp-repeat', '--vision-dtype', 'bfloat16', '--out', str(tmp_path / 'out')]) == 0
+    found = json.loads((tmp_path / 'out' / 'error.json').read_text())
+    assert found['vision_dtype'] == 'bfloat16' and found['policy'] == {}
+    assert by_name(found)['fp-repeat']['error']['mean'] > 0
+    assert 'multiply in bfloat16' in (tmp_path / 'out' / 'report.html').read_text()

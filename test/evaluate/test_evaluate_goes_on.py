@@ -134,8 +134,11 @@ def test_a_table_of_another_processor_whose_encoder_is_rounded_is_not_gone_on_wi
     evaluate(made / 'tiny', '--variants', 'fp', '--out', out, '--vision-dtype', 'auto')
     assert 'vision_dtype' not in content(out)
     monkeypatch.setattr(vision_type, 'arithmetic', lambda: vision_type.Arithmetic(vision_type.AMX))
-    with pytest.raises(ConfigError, match="vision_dtype was None and is 'bfloat16'"):
+    with pytest.raises(ConfigError, match="vision_dtype was 'float32' and is 'bfloat16'"):
         evaluate(made / 'tiny', '--variants', 'fp', '--out', out)
+    count = len(ran)
+    evaluate(made / 'tiny', '--variants', 'fp', '--out', out, '--vision-dtype', 'float32')
+    assert len(ran) == count  # all are known
     evaluate(made / 'tiny', '--variants', 'fp', '--out', table)
     assert content(table)['vision_dtype'] == 'bfloat16'
     assert capsys.readouterr().out.count('vision dtype bfloat16: AMX') == 2

@@ -19,13 +19,14 @@ pytestmark = pytest.mark.linter
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKED = ('sqap_vla_ros', 'test', 'launch', 'scripts', 'benchmarks', 'setup.py')
+MISSING = '{} is missing: pip install -e .[dev]'
 UNORDERED = 'I202'  # blank lines between groups are free
 
 
 def ruff(*arguments, **options):
     """Run ruff in the repository's root."""
     if find_spec('ruff') is None:
-        pytest.skip('ruff is missing: pip install -e .[dev]')
+        pytest.skip(MISSING.format('ruff'))
     return subprocess.run([sys.executable, '-m', 'ruff', 'check', '--no-cache', *arguments],
                           cwd=ROOT, text=True, capture_output=True, **options)
 
@@ -33,7 +34,7 @@ def ruff(*arguments, **options):
 @pytest.fixture(scope='module')
 def import_errors():
     """Return what tells what flake8-import-order says of a file, in Google's style."""
-    pytest.importorskip('flake8_import_order', reason='flake8-import-order is missing')
+    pytest.importorskip('flake8_import_order', reason=MISSING.format('flake8-import-order'))
     from flake8_import_order.checker import ImportOrderChecker
     from flake8_import_order.styles import lookup_entry_point
 
@@ -52,6 +53,11 @@ def import_errors():
 def checked_files():
     for place in (ROOT / name for name in CHECKED):
         yield from sorted(place.rglob('*.py')) if place.is_dir() else [place]
+
+
+def test_no_file_is_left_out():
+    run = ruff('--show-files', *(name for name in CHECKED if (ROOT / name).exists()))
+    assert {Path(line) for line in run.stdout.splitlines()} >= set(checked_files())
 
 
 def test_code_satisfies_ruff():

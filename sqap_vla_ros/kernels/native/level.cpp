@@ -41,11 +41,14 @@ typename Kind::Sum* multiply_panel(const Layer& layer, const typename Kind::Inpu
   auto* buffer = scratch<typename Kind::Weight, 0>(Kind::planes * Kind::block * kPanel);
   auto* sums = scratch<typename Kind::Sum, 1>((last - first) * kPanel);
   const int64_t share = even_share(inputs, Kind::block, kGroup);
-  const int64_t step = last - first > kRows ? kRows : Kind::low;
+  // A single fetch behind a tile of few rows only holds up what reads that memory next (floats).
+  const bool is_small = last - first <= kRows && Kind::low < kRows;
+  const int64_t step = is_small ? Kind::low : kRows;
   for (int64_t k = 0; k < inputs; k += share) {
     const int64_t count = smaller(share, inputs - k);
     const auto* w = Kind::unpack(layer, panel, k, count, buffer);
-    Ahead ahead(packed_at(layer, panel, k + count), count * kPanel * layer.weight_bits / 8,
+    Ahead ahead(packed_at(layer, panel, k + count),
+                is_small ? 0 : count * kPanel * layer.weight_bits / 8,
                 (last - first + kRows - 1) / kRows);
     for (int64_t row = first; row < last; row += step, ahead.fetch())
       Kind::accumulate(smaller(step, last - row), a + row * stride + k, stride, w, count,

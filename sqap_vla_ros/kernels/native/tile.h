@@ -43,12 +43,11 @@ inline int64_t even_share(int64_t inputs, int64_t most, int64_t step) {
   return round_up((inputs + blocks - 1) / blocks, step);
 }
 
-// Brings memory that is needed next into the L2 cache, a part with each of so many fetches.  A
-// single one would only hold up what reads that memory right behind it, and brings nothing.
+// Brings memory that is needed next into the L2 cache, a part with each of so many fetches.
 class Ahead {
  public:
   Ahead(const uint8_t* from, int64_t bytes, int64_t fetches)
-      : at_(from), lines_(fetches > 1 ? (bytes / 64 + fetches - 1) / fetches : 0) {}
+      : at_(from), lines_((bytes / 64 + fetches - 1) / fetches) {}
 
   void fetch() {
     for (int64_t i = 0; i < lines_; i++, at_ += 64) _mm_prefetch(at_, _MM_HINT_T1);
