@@ -58,7 +58,7 @@ class Reply:
                 hidden = model.prefill_kept(half, kept, follow=True)
                 return model.answer(hidden, half.shape[1])[0].numpy()
             if treatment == 'log-size':
-                with _raised(self._sizes(kept).log(), self.config.prefix):
+                with _raised(model.llm, self._sizes(kept).log(), self.config.prefix):
                     return answer(model, half, kept).numpy()
             return answer(model, self._merged(half, kept) if treatment == 'merged' else half,
                           kept).numpy()
@@ -120,12 +120,11 @@ def _attention(layer, x, rotary):
 
 
 @contextmanager
-def _raised(logits, first: int):
-    """Have the decoder's attention raise the logits of the keys from `first` on by these [K]."""
-    usual, calls = llama.attend, []
+def _raised(llm, logits, first: int):
+    """Have a decoder's attention raise the logits of the keys from `first` on by these [K]."""
+    usual, natives = llama.attend, [layer.native for layer in llm.layers]
 
     def attend(q, k, v, *_):
-        calls.append(q.shape[2])
         queries, keys = q.shape[2], k.shape[2]  # the queries are the last of the rows
         mask = torch.zeros(queries, keys).masked_fill(
             torch.ones(queries, keys, dtype=torch.bool).triu(keys - queries + 1), float('-inf'))
@@ -134,9 +133,10 @@ def _raised(logits, first: int):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     llama.attend = attend
     try:
+        for layer in llm.layers:
+            layer.native = None  # a block in one call attends by itself
         yield
     finally:
         llama.attend = usual
-    if not calls:
-        raise RuntimeError('the decoder attends by other code than llama.attend: set '
-                           'SQAP_VLA_CPU_BLOCKS=plain')
+        for layer, native in zip(llm.layers, natives):
+            layer.native = native
