@@ -3,7 +3,7 @@
 """
 What may be said of the source text: ruff's rules, import order and import contracts.
 
-pyproject.toml has the rules: those of ament_flake8 and ament_pep257, which take a hundred times as
+pyproject.toml has the rules: those of ament_flake8 and ament_pep257, which take fifty times as
 long.  Ruff's order of imports is another one than ament_flake8's, whose plugin is asked directly.
 """
 import ast
