@@ -31,7 +31,7 @@ class _Attention(ctypes.Structure):
         ('batch', c_int64), ('heads', c_int64), ('kv_heads', c_int64), ('queries', c_int64),
         ('keys', c_int64), ('width', c_int64), ('q_strides', c_int64 * 3),
         ('k_strides', c_int64 * 3), ('v_strides', c_int64 * 3), ('causal', c_int32),
-        ('seen', c_void_p), ('threads', c_int32)]
+        ('seen', c_void_p), ('threads', c_int32), ('bits', c_int32)]
 
 
 def attend(q, k, v, is_causal: bool = False, seen=None) -> torch.Tensor:
@@ -79,9 +79,11 @@ def _native_serves(q, k, v) -> bool:
 
 
 def native_attention(q, k, v, is_causal: bool, level: int | None = None,
-                     seen=None) -> torch.Tensor:
+                     seen=None, bits: int = 32) -> torch.Tensor:
     """
     Do what `attend` does by the native kernel; level: a lower instruction set's.
+
+    bits: 16 for products in bfloat16, where the level is 'amx'; others multiply floats.
 
     In memory the result is [B, S, H, d], as the layer behind it reads it.
     """
@@ -90,6 +92,6 @@ def native_attention(q, k, v, is_causal: bool, level: int | None = None,
     call = _Attention(
         q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), batch, heads, kv_heads, queries,
         keys, width, *((c_int64 * 3)(*x.stride()[:3]) for x in (q, k, v)), is_causal,
-        None if seen is None else seen.data_ptr(), torch.get_num_threads())
+        None if seen is None else seen.data_ptr(), torch.get_num_threads(), bits)
     library().sqap_attention(ctypes.byref(call), level or best_level())
     return y.transpose(1, 2)

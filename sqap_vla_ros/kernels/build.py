@@ -39,7 +39,8 @@ LEVELS = {
     'avx512_vnni': ('-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl',
                     '-mavx512vnni'),
 }
-LEVELS['amx'] = (*LEVELS['avx512_vnni'], '-mamx-tile', '-mamx-int8')
+LEVELS['amx'] = (*LEVELS['avx512_vnni'], '-mavx512bf16', '-mamx-tile', '-mamx-int8',
+                 '-mamx-bf16')
 # what compilers and assemblers say of options and instructions that came after them
 _UNKNOWN = re.compile('unrecognized|unknown|no such instruction|invalid instruction')
 MAY_FAIL = ('amx',)  # with a compiler or assembler that knows no tiles: the library goes without

@@ -21,7 +21,7 @@ from .base import Kernel, Unavailable
 from .build import build
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
-INTERFACE = 7
+INTERFACE = 8
 
 
 class _Layer(ctypes.Structure):
@@ -41,7 +41,8 @@ class _Call(ctypes.Structure):
     _fields_ = [
         ('x', c_void_p), ('y', c_void_p), ('rows', c_int64), ('x_stride', c_int64),
         ('threads', c_int32), ('fixed_scale', c_float), ('length', c_int64),
-        ('first_visual', c_int64), ('visual', c_int64), ('y_stride', c_int64), ('add', c_int32)]
+        ('first_visual', c_int64), ('visual', c_int64), ('y_stride', c_int64), ('add', c_int32),
+        ('gelu', c_int32)]
 
 
 @lru_cache(maxsize=None)
@@ -64,7 +65,10 @@ def library() -> ctypes.CDLL:
     loaded.sqap_packed_bytes.restype = c_int64
     loaded.sqap_packed_bytes.argtypes = [c_int64, c_int64, c_int32]
     loaded.sqap_pack.argtypes = [c_void_p, c_int64, c_int64, c_int32, c_int32, c_void_p]
-    loaded.sqap_pack_floats.argtypes = [c_void_p, c_int64, c_int64, c_void_p]
+    loaded.sqap_half_bytes.restype = c_int64
+    loaded.sqap_half_bytes.argtypes = [c_int64, c_int64]
+    for pack in (loaded.sqap_pack_floats, loaded.sqap_pack_halves):
+        pack.argtypes = [c_void_p, c_int64, c_int64, c_void_p]
     return loaded
 
 
@@ -127,7 +131,7 @@ def run_layer(layer: _Layer, x, fixed_scale: float = 0.0,
         return y
     visual = visual or NO_ROWS
     call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0), torch.get_num_threads(),
-                 fixed_scale, visual.length, visual.first, visual.count, y.stride(0), False)
+                 fixed_scale, visual.length, visual.first, visual.count, y.stride(0), False, False)
     library().sqap_linear(ctypes.byref(layer), ctypes.byref(call))
     return y
 
@@ -151,6 +155,11 @@ class Described:
     def outputs(self) -> int:
         """Return how many values a row gives."""
         return self._layer.outputs
+
+    @property
+    def rounds(self) -> bool:
+        """Return whether it rounds its rows: to integers, or to bfloat16."""
+        return self._layer.act_bits != 16 or self._layer.weight_bits == 16
 
 
 class NativeKernel(Described, Kernel):

@@ -28,6 +28,7 @@ class _Block(ctypes.Structure):
         ('width', c_int64), ('heads', c_int64), ('kv_heads', c_int64), ('head_width', c_int64),
         ('inner', c_int64), ('norm', c_void_p), ('norm_behind', c_void_p), ('eps', c_float),
         ('eps_behind', c_float), ('qk_bits', c_int32), ('qk_rotates', c_int32),
+        ('attention_bits', c_int32),
         ('projections', c_void_p * 3), ('gate_up', c_void_p * 2), ('out', c_void_p),
         ('down', c_void_p)]
 
@@ -80,6 +81,15 @@ class Queries:
     visual: VisualRows | None = None
 
 
+def attention_bits(behind: Described) -> int:
+    """
+    Return what attention in front of a layer multiplies: 16 (bfloat16) where that layer rounds.
+
+    Levels other than 'amx' multiply floats, whatever is said here.
+    """
+    return 16 if behind.rounds else 32
+
+
 class BlockKernel:
     """One block's kernels, called together."""
 
@@ -96,8 +106,8 @@ class BlockKernel:
         self._block = _Block(
             self.width, form.heads, form.kv_heads, self.head_width, down.inputs,
             form.norm.data_ptr(), form.norm_behind.data_ptr(), form.eps, form.eps_behind,
-            form.qk_bits, form.qk_rotates, _addresses(projections, 3), _addresses(gate_up, 2),
-            out.address, down.address)
+            form.qk_bits, form.qk_rotates, attention_bits(out), _addresses(projections, 3),
+            _addresses(gate_up, 2), out.address, down.address)
         self._run = library().sqap_block
 
     def __call__(self, x, cos, sin, causal: bool, queries: Queries,
@@ -175,8 +185,9 @@ class _VitBlock(ctypes.Structure):
     _fields_ = [
         ('width', c_int64), ('heads', c_int64), ('inner', c_int64), ('norm', c_void_p),
         ('norm_bias', c_void_p), ('norm_behind', c_void_p), ('norm_behind_bias', c_void_p),
-        ('eps', c_float), ('eps_behind', c_float), ('tanh', c_int32), ('scale', c_void_p),
-        ('scale_behind', c_void_p), ('layers', c_void_p * 4)]
+        ('eps', c_float), ('eps_behind', c_float), ('tanh', c_int32),
+        ('attention_bits', c_int32), ('scale', c_void_p), ('scale_behind', c_void_p),
+        ('layers', c_void_p * 4)]
 
 
 class _VitCall(ctypes.Structure):
@@ -202,7 +213,7 @@ class VitBlockKernel:
         self._block = _VitBlock(
             len(weight), heads, layers[3].inputs,
             *map(_pointer, (weight, bias, weight_behind, bias_behind)), eps, eps_behind,
-            tanh, *map(_pointer, scales), _addresses(layers, 4))
+            tanh, attention_bits(layers[1]), *map(_pointer, scales), _addresses(layers, 4))
         self._run = library().sqap_vit_block
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -3,9 +3,11 @@
 """
 A vision encoder and its projector that multiply in bfloat16, for CPUs that do so fast.
 
-Products, convolutions, attention and GELU are bfloat16's; norms and the residual stream between
-the blocks stay in float32, which costs a pass over the tokens a norm and keeps small changes that
-a stream of 8 bits would lose.  FiLM's factors stay in float32, too.
+With AMX and the native kernels, linear layers, attention and the stem's convolutions are theirs, a
+block is one native call, and what lies between products is float32.  Elsewhere products, attention
+and GELU are torch's (oneDNN's).  Norms and the residual stream between the blocks stay in
+float32, which costs a pass over the tokens a norm and keeps small changes that a stream of 8 bits
+would lose.  FiLM's factors stay in float32, too.
 """
 
 from __future__ import annotations
@@ -15,8 +17,13 @@ import logging
 import torch
 from torch import nn
 
-from .vit import ViT
+from .native_vision import use_native_vision
+from .vit import ConvStem, ViT
 from .vla import VLA
+from ..kernels import native_reason
+from ..kernels.float_layers import PlainLinear
+from ..kernels.native_bfloat16 import (
+    multiplies_halves, NativeBfloat16, NativeConvolution)
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +44,21 @@ class Bfloat16Layer(nn.Module):
         return self.layer(x.to(torch.bfloat16))
 
 
+class NativeStem(nn.Module):
+    """What ConvStem does, by native convolutions."""
+
+    def __init__(self, stem: ConvStem):
+        """Take over a stem's weights, rounded; raise Unavailable without AMX."""
+        super().__init__()
+        self.proj, self.mix, self.down = map(
+            NativeConvolution, (stem.proj, stem.mix, stem.down))
+
+    def forward(self, pixels):
+        """Map pixels [B, 3, H, W] to features [B, D, rows, cols], channels last in memory."""
+        x = self.proj(pixels.permute(0, 2, 3, 1).contiguous(), gelu=True)
+        return self.down(self.mix(x, gelu=True, to=x.clone())).permute(0, 3, 1, 2)
+
+
 def use_bfloat16_vision(model: VLA) -> int:
     """
     Have a network that only infers encode images in bfloat16, in place; return how many layers do.
@@ -44,20 +66,32 @@ def use_bfloat16_vision(model: VLA) -> int:
     The encoder's features and the visual tokens are float32 as before.  Layers that are quantized
     or packed already stay as they are; loading/vision_type.py lets none pass.
     """
+    native, count = not native_reason() and multiplies_halves(), 0
     parents = [model.projector]
     for encoder in (module for module in model.vision.modules() if isinstance(module, ViT)):
+        if native and isinstance(encoder.patch_embed, ConvStem):
+            encoder.patch_embed = NativeStem(encoder.patch_embed)
+            count += 3
         parents.append(encoder.patch_embed)
         for block in encoder.blocks:
             parents += [block.attn, block.mlp]
-    count = sum(map(_rounded, parents))
+    count += sum(_rounded(parent, native) for parent in parents)
     _log.info('%d layers of the vision encoder and projector multiply in bfloat16', count)
+    if native:
+        use_native_vision(model)
     return count
 
 
-def _rounded(parent: nn.Module) -> int:
+def _rounded(parent: nn.Module, native: bool) -> int:
     """Replace a module's own linear layers and convolutions; return how many there were."""
     layers = [(name, child) for name, child in parent.named_children()
               if type(child) in (nn.Linear, nn.Conv2d)]
     for name, child in layers:
-        setattr(parent, name, Bfloat16Layer(child))
+        setattr(parent, name, _packed(child) if native and type(child) is nn.Linear
+                else Bfloat16Layer(child))
     return len(layers)
+
+
+def _packed(layer: nn.Linear) -> PlainLinear:
+    """Return a layer of the same weights, rounded, in the native kernels' panels."""
+    return PlainLinear(layer, product=lambda weight, rows: NativeBfloat16(weight, layer.bias))

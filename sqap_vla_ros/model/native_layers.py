@@ -3,8 +3,9 @@
 """
 What blocks in one native call have in common: their layers, what they notice, who gets one.
 
-Layers are quantized ones whose kernels are native, and float32 ones, whose weights are moved into
-the native kernels' panels: so they are in memory once, and serve in a block and layer by layer.
+Layers are quantized ones whose kernels are native, those of bfloat16 in panels, and float32 ones,
+whose weights are moved into panels: so they are in memory once, and serve in a block and layer by
+layer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..errors import ConfigError
 from ..kernels import native_reason
 from ..kernels.float_layers import PlainLinear
 from ..kernels.native import NativeKernel
+from ..kernels.native_bfloat16 import NativeBfloat16
 from ..kernels.native_float import NativeFloat
 from ..quant.linear import QuantLinear
 
@@ -76,7 +78,7 @@ def check_layers(layers: Sequence[nn.Module]) -> None:
             continue
         if type(layer) is nn.Linear:
             raise ConfigError(f'a layer is in {weight.dtype} on {weight.device}')
-        if not isinstance(kernel, (NativeKernel, NativeFloat)):
+        if not isinstance(kernel, (NativeKernel, NativeFloat, NativeBfloat16)):
             raise ConfigError(f'a layer is a {type(layer).__name__} without a native kernel '
                               f'(backend {getattr(kernel, "name", "not chosen")})')
         if isinstance(kernel, NativeKernel) and not kernel.spec.per_token and (

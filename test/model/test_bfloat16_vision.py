@@ -6,6 +6,9 @@ import dataclasses
 
 import pytest
 from small_models import make_oft
+from sqap_vla_ros.kernels import native_reason
+from sqap_vla_ros.kernels.native_bfloat16 import multiplies_halves as native_halves
+from sqap_vla_ros.model import bfloat16_vision
 from sqap_vla_ros.model.bfloat16_vision import Bfloat16Layer, use_bfloat16_vision
 from sqap_vla_ros.model.llama import LlamaConfig
 from sqap_vla_ros.model.vit import FusedViTConfig, ViTConfig
@@ -23,6 +26,10 @@ FORMS = {
         SMALL, class_token=True, registers=2, layer_scale=True),
     'two side by side': FusedViTConfig(SMALL, dataclasses.replace(SMALL, width=64, heads=4)),
 }
+
+
+def multiplies_halves():
+    return not native_reason() and native_halves()
 
 
 def network(vision):
@@ -44,12 +51,15 @@ def test_every_form_stays_near_and_only_its_products_are_rounded(name):
     model = network(FORMS[name])
     x = torch.randn(2, model.config.vision.channels, 56, 56)
     exact, llm = model.encode_image(x), copy.deepcopy(model.llm.state_dict())
+    native = multiplies_halves()
     layers = [module for part in (model.vision, model.projector) for module in part.modules()
               if isinstance(module, (nn.Linear, nn.Conv2d))]
     assert use_bfloat16_vision(model) == len(layers)
     found = model.encode_image(x)
     assert found.dtype == torch.float32 and 1e-4 < distance(found, exact) < 0.02
-    for name, parameter in (*model.vision.named_parameters(), *model.projector.named_parameters()):
+    parameters = *model.vision.named_parameters(), *model.projector.named_parameters()
+    assert not native or not any(parameter.ndim == 2 for _, parameter in parameters)  # packed
+    for name, parameter in parameters:
         assert (parameter.dtype == torch.bfloat16) == ('.layer.' in name), name
     assert all(torch.equal(model.llm.state_dict()[name], tensor) for name, tensor in llm.items())
 
@@ -69,12 +79,30 @@ def test_a_layer_rounds_what_it_multiplies_once_and_sums_in_more_bits():
 @torch.no_grad()
 def test_the_stream_between_blocks_keeps_changes_that_bfloat16_would_lose():
     model = network(SMALL)
-    use_bfloat16_vision(model)
     block, x = model.vision.blocks[0], torch.full((1, 4, 32), 100.0)
     for layer in (block.attn.proj, block.mlp.fc2):
-        nn.init.zeros_(layer.layer.weight)
-        nn.init.constant_(layer.layer.bias, 0.0625)
+        nn.init.zeros_(layer.weight)
+        nn.init.constant_(layer.bias, 0.0625)
+    use_bfloat16_vision(model)
     assert torch.equal(block(x), x + 0.125) and (x + 0.125).bfloat16()[0, 0, 0] == 100
+
+
+@pytest.mark.parametrize('name', ['as SigLIP', 'convolutional, without a norm'])
+@torch.no_grad()
+def test_native_blocks_serve_with_amx_and_torch_gives_nearly_the_same(name, monkeypatch):
+    if not multiplies_halves():
+        pytest.skip('native kernels multiply bfloat16 with AMX only, which is not to be had here')
+    model, x = network(FORMS[name]), torch.randn(2, 3, 56, 56)
+    exact, other = model.encode_image(x), copy.deepcopy(model)
+    use_bfloat16_vision(model)
+    monkeypatch.setattr(bfloat16_vision, 'multiplies_halves', lambda: False)
+    use_bfloat16_vision(other)
+    assert all(block.native is not None for block in model.vision.blocks)
+    assert all(block.native is None for block in other.vision.blocks)
+    found, by_torch = model.encode_image(x), other.encode_image(x)
+    assert 1e-4 < distance(found, exact) < 0.01 and distance(found, by_torch) < 0.015
+    plain = copy.deepcopy(model)  # which runs layer by layer, with attention in floats
+    assert 0 < distance(plain.encode_image(x), found) < 0.01
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@
 import copy
 import logging
 
-from block_answers import close, quantized, random
+from block_answers import attend_in_floats, close, quantized, random
 from kernel_layers import needs_level
 import pytest
 from small_models import answer, make_model
@@ -21,8 +21,9 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def needs_native():
+def needs_native(monkeypatch):
     needs_level()
+    attend_in_floats(monkeypatch)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """A block in one native call does what the plain block of model/llama.py does."""
-from block_answers import close, quantized, random
+from block_answers import attend_in_floats, close, quantized, random
 from kernel_layers import force_level, needs_level
 import pytest
 from small_models import answer, make_model, make_oft, oft_answer
@@ -18,8 +18,9 @@ PRECISIONS = ('w4a4', 'w4a8', 'w4a4t8', 'w4a16', 'fp')
 
 
 @pytest.fixture(autouse=True)
-def needs_native():
+def needs_native(monkeypatch):
     needs_level()
+    attend_in_floats(monkeypatch)
 
 
 @torch.no_grad()

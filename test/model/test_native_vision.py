@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import logging
 
+from block_answers import attend_in_floats
 from kernel_layers import force_level, needs_level
 import pytest
 from small_models import make_model, make_oft
@@ -33,8 +34,9 @@ FORMS = {
 
 
 @pytest.fixture(autouse=True)
-def needs_native():
+def needs_native(monkeypatch):
     needs_level()
+    attend_in_floats(monkeypatch)
 
 
 class Holder(nn.Module):

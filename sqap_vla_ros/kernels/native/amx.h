@@ -1,13 +1,15 @@
 // Copyright 2026 The sqap_vla_ros Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The panel product on AMX: 16 rows of 64 signed bytes times 64 x 16 unsigned bytes an instruction.
+// The panel product on AMX: 16 rows times 16 columns an instruction, over 64 inputs in bytes
+// (signed activations, unsigned weights) or 32 in bfloat16.
 //
-// Four groups of four inputs lie behind each other for every column of a packed panel, which is how
-// a tile of weights is laid out too.  Half a panel is unpacked behind the other, so that 32 columns
-// of 1024 inputs stay in the L1 cache while the rows pass, in 2 x 2 tiles of sums.  Columns and rows
-// need no care at the edges: panels are whole, rows beyond the last are computed and not read, and
-// activations beyond the last input are 0.
+// Rows lie in memory as the tiles that they are loaded in, 16 rows of 64 bytes each, one behind
+// the other along the inputs.  So do weights, 16 columns of 64 inputs (32) a tile, of which four
+// (two) neighbouring inputs of a column lie side by side.  A panel of at most 1024 bytes of
+// inputs meets 32 rows at a time, in 2 x 2 tiles of sums.  Columns and rows need no care at the
+// edges: panels are whole, rows beyond the last are computed and not read, and activations beyond
+// the last input are 0.
 #pragma once
 
 #include "bytes.h"
@@ -49,91 +51,120 @@ inline void store_tile(void* to, int64_t pitch) {
   asm volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(tile), "r"(to), "r"(pitch) : "memory");
 }
 
-// sums += signed bytes of a times unsigned bytes of w.
-template <int sums, int a, int w>
-inline void multiply_tiles() {
-  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(w));
-}
-
-constexpr int64_t kTileRows = 16, kTileInputs = 64, kHalfPanel = 32;
+constexpr int64_t kTileRows = 16, kTileBytes = 64, kTile = kTileRows * kTileBytes;
+constexpr int64_t kMostTileBytes = 1024;  // of inputs whose panel is unpacked at once
 constexpr int64_t kFewestTileRows = 3;  // a product of fewer takes as long as one of 16
-constexpr int64_t kSumPitch = kPanel * sizeof(int32_t), kWeightPitch = 4 * kHalfPanel;
+constexpr int64_t kSumPitch = kPanel * sizeof(int32_t);
 
-// sums [16 or 32, 32 of kPanel] (+)= a [16 or 32, steps * 64] times w, half a panel.
-template <bool two>
-void tile_product(const int8_t* a, int64_t stride, const uint8_t* w, int64_t steps, int32_t* sums,
-                  bool first) {
-  int32_t* lower = sums + kTileRows * kPanel;
+// Signed bytes of a times unsigned bytes of w.
+struct ByteTiles {
+  template <int sums, int a, int w>
+  static void multiply() {
+    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(w));
+  }
+};
+
+// Pairs of bfloat16.
+struct HalfTiles {
+  template <int sums, int a, int w>
+  static void multiply() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(w));
+  }
+};
+
+// Bytes that a row takes among tiles, for so many bytes of values.
+inline int64_t tiled_bytes(int64_t bytes) { return round_up(bytes, kTileBytes); }
+
+// sums [16 or 32, 32], a row every sum_pitch bytes, (+)= a times w: `steps` tiles each, and as
+// many for the lower rows a_next bytes, for the right columns w_next bytes further.
+template <class Kind, bool two>
+void tile_product(const void* a_tiles, int64_t a_next, const void* w_tiles, int64_t w_next,
+                  int64_t steps, void* sums, int64_t sum_pitch, bool first) {
+  auto *a = static_cast<const uint8_t*>(a_tiles), *w = static_cast<const uint8_t*>(w_tiles);
+  auto *upper = static_cast<uint8_t*>(sums), *lower = upper + kTileRows * sum_pitch;
   clear_tile<0>(), clear_tile<1>(), clear_tile<2>(), clear_tile<3>();
   if (!first) {
-    load_tile<0>(sums, kSumPitch), load_tile<1>(sums + 16, kSumPitch);
-    if (two) load_tile<2>(lower, kSumPitch), load_tile<3>(lower + 16, kSumPitch);
+    load_tile<0>(upper, sum_pitch), load_tile<1>(upper + 64, sum_pitch);
+    if (two) load_tile<2>(lower, sum_pitch), load_tile<3>(lower + 64, sum_pitch);
   }
-  for (int64_t s = 0; s < steps; s++, a += kTileInputs, w += kTileInputs * kHalfPanel) {
-    load_tile<6>(w, kWeightPitch);
-    load_tile<4>(a, stride);
-    multiply_tiles<0, 4, 6>();
-    load_tile<7>(w + 64, kWeightPitch);
-    multiply_tiles<1, 4, 7>();
+  for (int64_t s = 0; s < steps; s++, a += kTile, w += kTile) {
+    load_tile<6>(w, kTileBytes);
+    load_tile<4>(a, kTileBytes);
+    Kind::template multiply<0, 4, 6>();
+    load_tile<7>(w + w_next, kTileBytes);
+    Kind::template multiply<1, 4, 7>();
     if (!two) continue;
-    load_tile<5>(a + kTileRows * stride, stride);
-    multiply_tiles<2, 5, 6>();
-    multiply_tiles<3, 5, 7>();
+    load_tile<5>(a + a_next, kTileBytes);
+    Kind::template multiply<2, 5, 6>();
+    Kind::template multiply<3, 5, 7>();
   }
-  store_tile<0>(sums, kSumPitch), store_tile<1>(sums + 16, kSumPitch);
-  if (two) store_tile<2>(lower, kSumPitch), store_tile<3>(lower + 16, kSumPitch);
+  store_tile<0>(upper, sum_pitch), store_tile<1>(upper + 64, sum_pitch);
+  if (two) store_tile<2>(lower, sum_pitch), store_tile<3>(lower + 64, sum_pitch);
 }
 
-// Write one group of four inputs of a panel, half of it to each half of unpacked.
-inline void store_group(const Ints (&group)[4], uint8_t* unpacked, int64_t half_bytes) {
-  store_bytes(unpacked, group[0]);
-  store_bytes(unpacked + 64, group[1]);
-  store_bytes(unpacked + half_bytes, group[2]);
-  store_bytes(unpacked + half_bytes + 64, group[3]);
+// Put the bytes of one row, of which there are whole lines, where row m stands among tiles.
+inline void place_row(const void* row, int64_t bytes, int64_t m, int8_t* tiles) {
+  auto* from = static_cast<const uint8_t*>(row);
+  auto* to = reinterpret_cast<uint8_t*>(tiles) + m / kTileRows * kTileRows * bytes +
+             m % kTileRows * kTileBytes;
+  for (int64_t i = 0; i < bytes; i += kTileBytes, to += kTile)
+    store_bytes(to, load_bytes(from + i));
 }
 
-// Write `count` packed inputs of a panel as two halves, each [count / 4, 32 columns, 4].
+// Write `count` packed inputs of a panel as four columns of tiles, `next` bytes apart.
 template <int bits>
-void unpack_panel(const uint8_t* packed, int64_t count, uint8_t* unpacked, int64_t half_bytes) {
-  constexpr int64_t groups = 8 / bits;  // that share bytes
-  for (int64_t k = 0; k < count; k += 4 * groups, packed += 4 * kPanel) {
-    Ints low[4], high[4];
-    for (int v = 0; v < 4; v++) {
+void unpack_panel(const uint8_t* packed, int64_t count, uint8_t* unpacked, int64_t next) {
+  constexpr int64_t groups = 8 / bits;  // of four inputs, that share bytes
+  for (int64_t k = 0; k < count; k += 4 * groups, packed += 4 * kPanel, unpacked += groups * 64)
+    for (int64_t v = 0; v < 4; v++) {
       const Ints both = load_bytes(packed + 64 * v);
-      low[v] = bits == 4 ? low_halves(both) : both;
-      high[v] = high_halves(both);
+      store_bytes(unpacked + v * next, bits == 4 ? low_halves(both) : both);
+      if (bits == 4) store_bytes(unpacked + v * next + 64, high_halves(both));
     }
-    store_group(low, unpacked, half_bytes);
-    if (bits == 4) store_group(high, unpacked + kWeightPitch, half_bytes);
-    unpacked += groups * kWeightPitch;
+}
+
+// Weights of a panel for some of its inputs: the tiles of 16 columns, those of the next 16 `next`
+// bytes further, and what of memory is needed behind them.
+struct TileWeights {
+  const uint8_t* tiles;
+  int64_t next;
+  Ahead ahead;
+};
+
+// Call done(row, sums) for rows first..last-1 of one panel, `first` being a multiple of 16, with
+// their sums [kPanel] over `bytes` of inputs; weights(k, count, fetches) gives those of so many of
+// them.  a has tiles for rows up to a multiple of 16.  32 rows are done before the next begin, so
+// that their sums stay in the L1 cache; more are kept where bytes are many.
+template <class Kind, class Sum, class Weights, class Done>
+void multiply_panel_by_tiles(int64_t bytes, const int8_t* a, int64_t first, int64_t last,
+                             Weights weights, Done done) {
+  constexpr int64_t step = 2 * kTileRows;
+  const TileScope scope;
+  const int64_t share = even_share(bytes, kMostTileBytes, kTileBytes);
+  const int64_t kept = share < bytes ? round_up(last - first, step) : step;
+  auto* sums = scratch<Sum, 1>(kept * kPanel);
+  for (int64_t k = 0; k < bytes; k += share) {
+    const int64_t count = smaller(share, bytes - k);
+    TileWeights w = weights(k, count, (last - first + step - 1) / step);
+    for (int64_t row = first; row < last; row += step, w.ahead.fetch()) {
+      const auto product = last - row > kTileRows ? tile_product<Kind, true>
+                                                  : tile_product<Kind, false>;
+      Sum* at = sums + (kept == step ? 0 : row - first) * kPanel;
+      for (int64_t half = 0; half < 2; half++)
+        product(a + row * bytes + k * kTileRows, kTileRows * bytes, w.tiles + 2 * half * w.next,
+                w.next, count / kTileBytes, at + half * kPanel / 2, kSumPitch, k == 0);
+      if (k + share < bytes) continue;
+      for (int64_t m = row; m < smaller(row + step, last); m++, at += kPanel) done(m, at);
+    }
   }
 }
 
-// sums [last - first, kPanel] of one panel over all inputs.  a has rows up to a multiple of 16,
-// and zeros behind the inputs up to a multiple of 64.
-template <int bits>
-int32_t* multiply_panel_by_tiles(const Layer& layer, const int8_t* a, int64_t stride,
-                                 int64_t panel, int64_t first, int64_t last) {
-  const TileScope scope;
-  constexpr int64_t block = 1024;
-  auto* buffer = scratch<uint8_t, 0>(block * kPanel);
-  auto* sums = scratch<int32_t, 1>(round_up(last - first, 2 * kTileRows) * kPanel);
-  const int64_t padded = round_up(layer.inputs, kGroup);
-  const int64_t inputs = round_up(layer.inputs, kTileInputs);
-  const int64_t share = even_share(inputs, block, kTileInputs);
-  for (int64_t k = 0; k < inputs; k += share) {
-    const int64_t count = smaller(share, inputs - k), half_bytes = count * kHalfPanel;
-    unpack_panel<bits>(packed_at(layer, panel, k), smaller(count, padded - k), buffer, half_bytes);
-    Ahead ahead(packed_at(layer, panel, k + count), count * kPanel * bits / 8,
-                (last - first + 31) / 32 * 2);
-    for (int64_t half = 0; half < 2; half++)
-      for (int64_t row = first; row < last; row += 2 * kTileRows, ahead.fetch()) {
-        const auto product = last - row > kTileRows ? tile_product<true> : tile_product<false>;
-        product(a + row * stride + k, stride, buffer + half * half_bytes, count / kTileInputs,
-                sums + (row - first) * kPanel + half * kHalfPanel, k == 0);
-      }
+// to [n] = from in bfloat16, to nearest even; n is a multiple of 32.
+inline void round_to_halves(const float* from, int64_t n, uint16_t* to) {
+  for (int64_t i = 0; i < n; i += 32) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(load(from + i + 16), load(from + i));
+    std::memcpy(to + i, &both, sizeof both);
   }
-  return sums;
 }
 
 }  // namespace

@@ -11,27 +11,13 @@
 #include <cmath>
 
 #include "sqap_kernels.h"
+#include "functions.h"
 #include "tile.h"
 
 namespace {
 
 using sqap::Attention;
 using Real = Reals<8>;
-
-// e^x for x <= 0 within 2 units in the last place; below -87 it is about 1e-38.  Cephes'.
-inline Floats exponential(Floats x) {
-  x = larger(fill(-87.0f), x);
-  const Ints power = round_to_ints(multiply(x, fill(1.44269504088896341f)));
-  const Floats n = to_floats(power);
-  x = fused(n, fill(-0.693359375f), x);
-  x = fused(n, fill(2.12194440e-4f), x);
-  constexpr float rest[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
-                            1.6666665459e-1f, 5.0000001201e-1f};
-  Floats y = fill(1.9875691500e-4f);
-  for (float coefficient : rest) y = fused(y, x, fill(coefficient));
-  y = fused(multiply(y, x), x, add(x, fill(1.0f)));
-  return floats_of(add(bits_of(y), shift_left(power, 23)));
-}
 
 // Keys [keys, width] to panels [width, 64] of 64 keys each; keys beyond the last are 0.
 void pack_keys(const float* k, int64_t stride, int64_t keys, int64_t width, float* packed) {
@@ -156,6 +142,11 @@ void attend_few(const Attention& call, int64_t image, int64_t head) {
   }
 }
 
+#if defined(__AMX_INT8__)
+void attend_heads_by_tiles(const Attention&, int64_t image, int64_t kv, int64_t first,
+                           int64_t last);  // as attend_heads, in amx_attention.h
+#endif
+
 constexpr int64_t kFewQueries = 12;  // below that, packing the keys takes longer than it saves
 
 // All heads; inside a parallel region.
@@ -172,8 +163,12 @@ void share_heads(const Attention& call) {
 #pragma omp for schedule(dynamic)
   for (int64_t task = 0; task < call.batch * call.kv_heads * parts; task++) {
     const int64_t kv = task / parts % call.kv_heads, first = task % parts * share;
-    attend_heads(call, task / parts / call.kv_heads, kv, kv * group + first,
-                 kv * group + smaller(first + share, group));
+    auto attend = attend_heads;
+#if defined(__AMX_INT8__)
+    if (call.bits == 16) attend = attend_heads_by_tiles;
+#endif
+    attend(call, task / parts / call.kv_heads, kv, kv * group + first,
+           kv * group + smaller(first + share, group));
   }
 }
 

@@ -120,7 +120,7 @@ Call product_call(const BlockCall& call, bool of_queries, float* y, int64_t y_st
 
 // Whether two layers read their rows in the same form.
 inline bool reads_alike(const Layer& a, const Layer& b) {
-  return a.act_bits == b.act_bits && a.text_bits == b.text_bits &&
+  return a.act_bits == b.act_bits && a.text_bits == b.text_bits && in_halves(a) == in_halves(b) &&
          a.hadamard_block == b.hadamard_block && a.hadamard_stride == b.hadamard_stride;
 }
 
@@ -200,6 +200,7 @@ Attention attention_call(const Block& block, const BlockCall& call, const Betwee
         call.keys ? call.cache_strides[axis] : strides[axis];
   }
   found.causal = call.causal;
+  found.bits = block.attention_bits;
   found.seen = call.seen;
   found.threads = call.threads;
   return found;
@@ -268,9 +269,9 @@ Between between_memory(const Block& block, const BlockCall& call) {
   found.gates = scratch<float, 14>(call.batch * call.queries * 2 * block.inner);
   found.weights = scratch<float, 15>(call.batch * block.heads * round_up(call.length, kPanel));
   found.rows = rows_memory(rows, round_up(most, 64), false);
-  bool floats = block.out->act_bits == 16 || block.down->act_bits == 16;
-  for (const Layer* layer : block.projections) floats |= layer && layer->act_bits == 16;
-  for (const Layer* layer : block.gate_up) floats |= layer && layer->act_bits == 16;
+  bool floats = in_floats(*block.out) || in_floats(*block.down);
+  for (const Layer* layer : block.projections) floats |= layer && in_floats(*layer);
+  for (const Layer* layer : block.gate_up) floats |= layer && in_floats(*layer);
   if (floats) found.rows.floats = rows_memory(rows, round_up(most, 64), true).floats;
   return found;
 }

@@ -8,26 +8,43 @@
 #include "attention.h"
 #include "bytes.h"
 #if defined(__AMX_INT8__)
-#include "amx.h"
+#include "amx_attention.h"
 #endif
 #include "rows.h"
 #include "tile.h"
+#include "writing.h"
 
 namespace {
 
 #if defined(__AMX_INT8__)
 constexpr int64_t kRowsTogether = 2 * kTileRows;  // that a product takes at once
+constexpr int64_t kMostBytes = 2;                 // of a rounded value
 #else
-constexpr int64_t kRowsTogether = kRows;
+constexpr int64_t kRowsTogether = kRows, kMostBytes = 1;
 #endif
 
 // Bytes from one rounded row to the next: an odd number of cache lines, so that neighbouring rows
 // do not fight for the same places in the cache.
 int64_t byte_stride(int64_t inputs) { return round_up(inputs, 64) | 64; }
 
+// Whether weights and rows are bfloat16.
+inline bool in_halves(const Layer& layer) { return layer.weight_bits == 16; }
+
+// Whether rows stay floats.
+inline bool in_floats(const Layer& layer) { return layer.act_bits == 16 && !in_halves(layer); }
+
+// Whether a call's rows are made as tiles.
+inline bool in_tiles(const Layer& layer, const Call& call) {
+#if defined(__AMX_INT8__)
+  return in_halves(layer) || call.rows >= kFewestTileRows;
+#else
+  return false;
+#endif
+}
+
 // Rows as a product reads them: rounded, or with 16-bit activations floats.
 struct Rows {
-  int8_t* values;  // [rows, byte_stride]
+  int8_t* values;  // [rows, byte_stride], or the tiles of amx.h
   int32_t* sums;   // [rows]
   float* scales;   // [rows]
   float* floats;   // [rows, stride]
@@ -57,62 +74,77 @@ typename Kind::Sum* multiply_panel(const Layer& layer, const typename Kind::Inpu
   return sums;
 }
 
-// Copy n values and fill up with zeros to one panel; null gives zeros.
-void padded_copy(const float* from, int64_t n, float* to) {
-  for (int64_t i = 0; i < kPanel; i++) to[i] = from && i < n ? from[i] : 0.0f;
-}
-
-// Write one row of a panel: results [kPanel] + bias, and what stands there if it is to be added.
-void write_row(const Layer& layer, const Call& call, int64_t row, int64_t panel,
-               const float* bias, float* results) {
-  const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
-  float* y = call.y + row * call.y_stride + column;
-  if (layer.bias)
-    for (int64_t i = 0; i < kPanel; i++) results[i] += bias[i];
-  if (call.add)
-    for (int64_t i = 0; i < n; i++) results[i] += y[i];
-  std::memcpy(y, results, n * sizeof(float));
-}
-
-// As multiply_panel, of bytes, by what is fastest for so many rows.
-template <int bits>
-const int32_t* multiply_bytes(const Layer& layer, const int8_t* a, int64_t stride, int64_t panel,
-                              int64_t first, int64_t last) {
+// Call done(row, sums) for rows of a panel of bytes, multiplied by what is fastest for so many.
+template <int bits, class Done>
+void multiply_bytes(const Layer& layer, const Call& call, const int8_t* a, int64_t panel,
+                    int64_t first, int64_t last, Done done) {
 #if defined(__AMX_INT8__)
-  if (last - first >= kFewestTileRows)
-    return multiply_panel_by_tiles<bits>(layer, a, stride, panel, first, last);
+  if (in_tiles(layer, call)) {
+    auto* buffer = scratch<uint8_t, 0>(kMostTileBytes * kPanel);
+    const int64_t padded = round_up(layer.inputs, kGroup);
+    multiply_panel_by_tiles<ByteTiles, int32_t>(
+        tiled_bytes(layer.inputs), a, first, last,
+        [&](int64_t k, int64_t count, int64_t fetches) {
+          const int64_t next = count * kTileRows;
+          unpack_panel<bits>(packed_at(layer, panel, k), smaller(count, padded - k), buffer, next);
+          return TileWeights{buffer, next, Ahead(packed_at(layer, panel, k + count),
+                                                 count * kPanel * bits / 8, fetches)};
+        },
+        done);
+    return;
+  }
 #endif
-  return multiply_panel<Bytes<bits>>(layer, a, stride, panel, first, last);
+  const int32_t* sums =
+      multiply_panel<Bytes<bits>>(layer, a, byte_stride(layer.inputs), panel, first, last);
+  for (int64_t row = first; row < last; row++, sums += kPanel) done(row, sums);
 }
 
 template <int bits>
-void integer_panel(const Layer& layer, const Call& call, const Rows& rows, int64_t stride,
-                   int64_t panel, int64_t first, int64_t last) {
-  const int32_t* sums = multiply_bytes<bits>(layer, rows.values, stride, panel, first, last);
-  alignas(64) float scale[kPanel], bias[kPanel], results[kPanel];
+void integer_panel(const Layer& layer, const Call& call, const Rows& rows, int64_t panel,
+                   int64_t first, int64_t last) {
+  alignas(64) float scale[kPanel], bias[kPanel];
   const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
   padded_copy(layer.scale + column, n, scale);
   padded_copy(layer.bias ? layer.bias + column : nullptr, n, bias);
-  for (int64_t row = first; row < last; row++) {
+  multiply_bytes<bits>(layer, call, rows.values, panel, first, last,
+                       [&](int64_t row, const int32_t* sums) {
     const Ints offset = fill_ints((bits == 4 ? 8 : 128) * rows.sums[row]);
     const Floats row_scale = fill(rows.scales[row]);
-    for (int64_t i = 0; i < kPanel; i += kLanes) {
-      const Floats value = to_floats(subtract(load(sums + (row - first) * kPanel + i), offset));
-      store(results + i, multiply(multiply(value, load(scale + i)), row_scale));
-    }
-    write_row(layer, call, row, panel, bias, results);
-  }
+    write_row(layer, call, row, panel, bias, [&](int64_t i) {
+      const Floats value = to_floats(subtract(load(sums + i), offset));
+      return multiply(multiply(value, load(scale + i)), row_scale);
+    });
+  });
 }
+
+#if defined(__AMX_INT8__)
+void half_panel(const Layer& layer, const Call& call, const Rows& rows, int64_t panel,
+                int64_t first, int64_t last) {
+  alignas(64) float bias[kPanel];
+  const int64_t column = panel * kPanel;
+  padded_copy(layer.bias ? layer.bias + column : nullptr, layer.outputs - column, bias);
+  const int64_t bytes = tiled_bytes(2 * layer.inputs);
+  multiply_panel_by_tiles<HalfTiles, float>(
+      bytes, rows.values, first, last,
+      [&](int64_t k, int64_t, int64_t fetches) {
+        const uint8_t* tiles = layer.weight + panel * bytes * kPanel + k * kTileRows;
+        return TileWeights{tiles, bytes * kTileRows, Ahead(tiles, 0, fetches)};
+      },
+      [&](int64_t row, const float* sums) {
+        write_row(layer, call, row, panel, bias, [&](int64_t i) { return load(sums + i); });
+      });
+}
+#endif
 
 template <int bits>
 void float_panel(const Layer& layer, const Call& call, const float* values, int64_t stride,
                  int64_t panel, int64_t first, int64_t last) {
-  float* sums = multiply_panel<Reals<bits>>(layer, values, stride, panel, first, last);
+  const float* sums = multiply_panel<Reals<bits>>(layer, values, stride, panel, first, last);
   alignas(64) float bias[kPanel];
   const int64_t column = panel * kPanel;
   padded_copy(layer.bias ? layer.bias + column : nullptr, layer.outputs - column, bias);
-  for (int64_t row = first; row < last; row++)
-    write_row(layer, call, row, panel, bias, sums + (row - first) * kPanel);
+  for (int64_t row = first; row < last; row++, sums += kPanel)
+    write_row(layer, call, row, panel, bias, [&](int64_t i) { return load(sums + i); });
 }
 
 // Rows that one task takes: all, unless there are too few panels for the threads.
@@ -149,21 +181,42 @@ void make_rows(const Layer& layer, const Call& call, const Rows& rows, float sca
   float* own = scratch<float, 2>(stride);
 #pragma omp for
   for (int64_t m = 0; m < call.rows; m++) {
-    float* row = layer.act_bits == 16 ? rows.floats + m * stride : own;
+    float* row = in_floats(layer) ? rows.floats + m * stride : own;
     source(m, row);
     transform(layer, row);
-    if (layer.act_bits == 16) continue;
+    if (in_floats(layer)) continue;
+#if defined(__AMX_INT8__)
+    if (in_halves(layer)) {
+      for (int64_t k = layer.inputs; k < stride; k++) row[k] = 0.0f;
+      uint16_t* halves = scratch<uint16_t, 16>(stride);
+      round_to_halves(row, round_up(layer.inputs, 32), halves);
+      place_row(halves, tiled_bytes(2 * layer.inputs), m, rows.values);
+      continue;
+    }
+#endif
     rows.scales[m] = scale > 0 ? scale
                                : activation_scale(magnitude_bits(row, layer.inputs),
                                                   row_bits(layer, call, m));
-    rows.sums[m] = round_row(row, layer.inputs, rows.scales[m],
-                             rows.values + m * byte_stride(layer.inputs));
+    int8_t* to = in_tiles(layer, call) ? scratch<int8_t, 16>(stride)
+                                       : rows.values + m * byte_stride(layer.inputs);
+    rows.sums[m] = round_row(row, layer.inputs, rows.scales[m], to);
+#if defined(__AMX_INT8__)
+    if (in_tiles(layer, call)) place_row(to, tiled_bytes(layer.inputs), m, rows.values);
+#endif
   }
 }
 
 // Multiply rows by a layer's weights; inside a parallel region.  stride: of floats.
 void multiply_rows(const Layer& layer, const Call& call, const Rows& rows, int64_t stride) {
-  if (layer.act_bits == 16) {
+#if defined(__AMX_INT8__)
+  if (in_halves(layer)) {
+    share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
+      half_panel(layer, call, rows, p, first, last);
+    });
+    return;
+  }
+#endif
+  if (in_floats(layer)) {
     const auto panel = layer.weight_bits == 4   ? float_panel<4>
                        : layer.weight_bits == 8 ? float_panel<8>
                                                 : float_panel<32>;
@@ -174,7 +227,7 @@ void multiply_rows(const Layer& layer, const Call& call, const Rows& rows, int64
   }
   const auto panel = layer.weight_bits == 4 ? integer_panel<4> : integer_panel<8>;
   share_panels(layer, call, [&](int64_t p, int64_t first, int64_t last) {
-    panel(layer, call, rows, byte_stride(layer.inputs), p, first, last);
+    panel(layer, call, rows, p, first, last);
   });
 }
 
@@ -198,17 +251,17 @@ float tensor_scale(const Layer& layer, const Call& call) {
 
 // Memory for rows of so many floats or integers, of the thread that asks.
 Rows rows_memory(int64_t rows, int64_t width, bool floats) {
-  const int64_t bytes = round_up(rows, kRowsTogether) * byte_stride(width);
+  const int64_t bytes = round_up(rows, kRowsTogether) * byte_stride(kMostBytes * width);
   return {floats ? nullptr : scratch<int8_t, 3>(bytes), scratch<int32_t, 4>(rows),
           scratch<float, 5>(rows), floats ? scratch<float, 10>(rows * width) : nullptr};
 }
 
 void linear(const Layer& layer, const Call& call) {
-  const bool floats = layer.act_bits == 16, as_is = floats && layer.hadamard_block == 1;
+  const bool floats = in_floats(layer), as_is = floats && layer.hadamard_block == 1;
   const int64_t stride = as_is ? call.x_stride : round_up(layer.inputs, 64);
   Rows rows = rows_memory(as_is ? 0 : call.rows, stride, floats);
   if (as_is) rows.floats = const_cast<float*>(call.x);
-  const float scale = call.fixed_scale > 0 || layer.per_token || floats
+  const float scale = call.fixed_scale > 0 || layer.per_token || layer.act_bits == 16
                           ? call.fixed_scale
                           : tensor_scale(layer, call);
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
@@ -224,8 +277,9 @@ void linear(const Layer& layer, const Call& call) {
 }  // namespace
 
 #include "block.h"
+#include "conv.h"
 #include "vit.h"
 
 namespace sqap {
-const Level SQAP_LEVEL = {linear, attention, block, vit_block};
+const Level SQAP_LEVEL = {linear, attention, block, vit_block, conv};
 }

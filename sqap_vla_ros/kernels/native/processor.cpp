@@ -17,7 +17,8 @@ using sqap::AmxState;
 
 constexpr int kRequestPermission = 0x1023, kTileData = 18;  // of arch_prctl, Linux 5.16 and later
 constexpr uint64_t kTileState = 3ull << 17;                 // in XCR0
-constexpr uint32_t kAmxTile = 1u << 24, kAmxInt8 = 1u << 25, kOsXsave = 1u << 27;
+constexpr uint32_t kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
+constexpr uint32_t kOsXsave = 1u << 27, kAvx512Bf16 = 1u << 5;
 
 struct Registers {
   uint32_t a = 0, b = 0, c = 0, d = 0;
@@ -46,8 +47,9 @@ bool has_shapes() {
 }
 
 AmxState ask_for_tiles() {
-  constexpr uint32_t wanted = kAmxTile | kAmxInt8;
-  if ((cpuid(7, 0).d & wanted) != wanted || !has_shapes()) return AmxState::kNone;
+  constexpr uint32_t wanted = kAmxTile | kAmxInt8 | kAmxBf16;
+  if ((cpuid(7, 0).d & wanted) != wanted || !(cpuid(7, 1).a & kAvx512Bf16) || !has_shapes())
+    return AmxState::kNone;
   if ((saved_states() & kTileState) != kTileState) return AmxState::kMasked;
   if (syscall(SYS_arch_prctl, kRequestPermission, kTileData)) return AmxState::kRefused;
   return AmxState::kUsable;

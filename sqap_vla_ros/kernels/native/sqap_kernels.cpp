@@ -47,7 +47,7 @@ Call with_threads_there(const Call* call) {
 #define SQAP_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Bumped with every change of the structures below, which kernels/native.py mirrors.
-SQAP_EXPORT int32_t sqap_interface() { return 7; }
+SQAP_EXPORT int32_t sqap_interface() { return 8; }
 
 // Bit i is set if level i (see processor.h) was compiled in.
 SQAP_EXPORT int32_t sqap_compiled_levels() {
@@ -101,6 +101,21 @@ SQAP_EXPORT void sqap_pack_floats(const float* values, int64_t outputs, int64_t 
       packed[(n / kPanel * padded + k) * kPanel + n % kPanel] = values[n * inputs + k];
 }
 
+// Bytes of bfloat16 weights: inputs are padded to a whole tile's.
+SQAP_EXPORT int64_t sqap_half_bytes(int64_t outputs, int64_t inputs) {
+  return round_up(outputs, kPanel) * round_up(inputs, 32) * 2;
+}
+
+// Pack bfloat16 values [outputs, inputs] as tiles of 16 columns, two inputs of a column together.
+SQAP_EXPORT void sqap_pack_halves(const uint16_t* values, int64_t outputs, int64_t inputs,
+                                  uint16_t* packed) {
+  const int64_t padded = round_up(inputs, 32);
+  std::memset(packed, 0, sqap_half_bytes(outputs, inputs));
+  for (int64_t n = 0; n < outputs; n++)
+    for (int64_t k = 0; k < inputs; k++)
+      packed[(n / 16 * padded + k / 2 * 2) * 16 + n % 16 * 2 + k % 2] = values[n * inputs + k];
+}
+
 SQAP_EXPORT void sqap_linear(const sqap::Layer* layer, const sqap::Call* call) {
   kLevels[layer->level]->linear(*layer, with_threads_there(call));
 }
@@ -115,4 +130,8 @@ SQAP_EXPORT void sqap_block(const sqap::Block* block, const sqap::BlockCall* cal
 
 SQAP_EXPORT void sqap_vit_block(const sqap::VitBlock* block, const sqap::VitCall* call) {
   kLevels[block->out->level]->vit_block(*block, with_threads_there(call));
+}
+
+SQAP_EXPORT void sqap_conv(const sqap::Layer* layer, const sqap::ConvCall* call) {
+  kLevels[layer->level]->conv(*layer, with_threads_there(call));
 }

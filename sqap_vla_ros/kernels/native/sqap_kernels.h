@@ -30,8 +30,8 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 // What a layer is; filled once by kernels/native.py.  Pointers belong to its tensors.
 struct Layer {
   int64_t inputs, outputs;
-  int32_t weight_bits;     // 4 or 8, or 32 for float weights, which need no scale
-  int32_t act_bits;        // 4, 8, or 16 for float activations
+  int32_t weight_bits;     // 4 or 8; without a scale 32 (floats) or 16 (bfloat16, with AMX only)
+  int32_t act_bits;        // 4, 8, or 16: floats, or bfloat16 as the weights
   int64_t hadamard_block, hadamard_stride;
   int64_t groups;          // weight scales a channel; more than 1 only with act_bits 16
   int32_t per_token;
@@ -53,6 +53,7 @@ struct Call {
   int64_t first_visual, visual;
   int64_t y_stride;        // rows of y are so many floats apart
   int32_t add;             // to what y holds already
+  int32_t gelu;            // of the sums and bias, before that
 };
 
 // softmax(q k^T / sqrt(width)) v for all heads; every head's channels lie side by side.
@@ -65,6 +66,7 @@ struct Attention {
   int32_t causal;          // query i of the last `queries` tokens sees keys 0..keys-queries+i
   const int32_t* seen;     // [queries], rising: query i sees keys 0..seen[i]-1; null: see causal
   int32_t threads;
+  int32_t bits;            // 16: queries, keys, values and weights are bfloat16, where there is AMX
 };
 
 // A decoder's block: RMSNorm, rotary embedding, grouped-query attention, SwiGLU.  Layers read rows
@@ -74,6 +76,7 @@ struct Block {
   const float *norm, *norm_behind;   // [width], in front of attention and of feed-forward
   float eps, eps_behind;
   int32_t qk_bits, qk_rotates;       // 16 for rotated queries and keys that stay floats
+  int32_t attention_bits;            // see Attention
   const Layer* projections[3];       // of q, k, v side by side: one layer or more, then null
   const Layer* gate_up[2];           // side by side too
   const Layer *out, *down;
@@ -108,6 +111,7 @@ struct VitBlock {
   const float *norm, *norm_bias, *norm_behind, *norm_behind_bias;  // [width]
   float eps, eps_behind;
   int32_t tanh;                       // GELU's approximation
+  int32_t attention_bits;             // see Attention
   const float *scale, *scale_behind;  // [width] factors of both branches, or null
   const Layer *qkv, *out, *up, *down;
 };
@@ -120,12 +124,24 @@ struct VitCall {
   int32_t threads;
 };
 
+// A convolution of square kernels over images, channels last, by a layer of kernel^2 channels
+// inputs (rows, columns, channels of the kernel, in this order).
+struct ConvCall {
+  const float* x;          // [batch, height, width, channels]
+  float* y;                // [batch, out_height, out_width, outputs]
+  int64_t batch, height, width, channels, out_height, out_width, kernel, stride, padding;
+  int32_t threads;
+  int32_t gelu;            // of the sums and bias
+  int32_t add;             // to what y holds already
+};
+
 // One set of functions for each instruction set that was compiled in.
 struct Level {
   void (*linear)(const Layer&, const Call&);
   void (*attention)(const Attention&);
   void (*block)(const Block&, const BlockCall&);
   void (*vit_block)(const VitBlock&, const VitCall&);
+  void (*conv)(const Layer&, const ConvCall&);
 };
 
 extern const Level level_avx2, level_avx_vnni, level_avx512_vnni;

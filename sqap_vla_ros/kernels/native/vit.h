@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cmath>
-#include <initializer_list>
 
 #include "block.h"
 
@@ -26,31 +25,6 @@ inline void layer_norm_row(const float* x, int64_t width, const float* weight, c
   for (i = 0; i < width; i++) out[i] = x[i] - mean;
   const float factor = 1.0f / std::sqrt(dot_product(out, out, width) / float(width) + eps);
   for (i = 0; i < width; i++) out[i] = out[i] * factor * weight[i] + bias[i];
-}
-
-// Half of what the error function of |x| / sqrt(2) lacks to 1, within 8e-8: Abramowitz and Stegun
-// 7.1.26.
-inline Floats half_tail(Floats size) {
-  const Floats one = fill(1.0f), z = multiply(size, fill(0.70710678118654752f));
-  const Floats t = divide(one, fused(fill(0.3275911f), z, one));
-  Floats sum = fill(0.5f * 1.061405429f);
-  for (float coefficient : {0.5f * -1.453152027f, 0.5f * 1.421413741f, 0.5f * -0.284496736f,
-                            0.5f * 0.254829592f})
-    sum = fused(sum, t, fill(coefficient));
-  return multiply(multiply(sum, t), exponential(multiply(subtract(fill(0.0f), z), z)));
-}
-
-// GELU of a vector: exact (x times the normal distribution's integral), or tanh's approximation.
-inline Floats gelu(Floats x, bool tanh) {
-  const Floats zero = fill(0.0f), negative = subtract(zero, x);
-  if (!tanh) {
-    const Floats size = larger(x, negative);
-    return subtract(larger(x, zero), multiply(size, half_tail(size)));
-  }
-  const Floats cubed = multiply(multiply(x, x), x);
-  const Floats u = multiply(fused(fill(0.044715f), cubed, x), fill(-2.0f * 0.79788456080286536f));
-  const Floats power = exponential(subtract(zero, larger(subtract(zero, u), fill(-87.0f))));
-  return divide(x, add(fill(1.0f), power));
 }
 
 // out [width] = GELU(x); whole vectors, so that both have room for them.
@@ -87,11 +61,11 @@ void vit_block(const VitBlock& block, const VitCall& call) {
   float* hidden = scratch<float, 14>(rows * block.inner);
   Rows made = rows_memory(rows, most, false);
   for (const Layer* layer : {block.qkv, block.out, block.up, block.down})
-    if (layer->act_bits == 16) made.floats = rows_memory(rows, most, true).floats;
+    if (in_floats(*layer)) made.floats = rows_memory(rows, most, true).floats;
   Attention attention = {qkv,        qkv + width, qkv + 2 * width, attended,    call.batch,
                          block.heads, block.heads, call.length,     call.length, width / block.heads,
                          {},          {},          {},              0,           nullptr,
-                         call.threads};
+                         call.threads, block.attention_bits};
   const int64_t strides[] = {call.length * 3 * width, attention.width, 3 * width};
   for (int axis = 0; axis < 3; axis++)
     attention.q_strides[axis] = attention.k_strides[axis] = attention.v_strides[axis] =

@@ -1,0 +1,126 @@
+// Copyright 2026 The sqap_vla_ros Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attention in bfloat16 on the tiles of amx.h; scores, their softmax and its sums stay floats.
+//
+// A task packs keys and values of one key-value head as tiles of weights: pairs of neighbouring
+// channels (of keys, for scores) or of neighbouring tokens (for weighted values) of each column.
+// Then 32 queries of a head at a time meet the keys that any of them may see.
+#pragma once
+
+#include "amx.h"
+#include "attention.h"
+
+namespace {
+
+constexpr int64_t kQueries = 2 * kTileRows, kPair = 2 * sizeof(uint16_t);
+
+// Sixteen floats as the lower or upper halves of as many words.
+inline Ints half_words(const float* from, __mmask16 lanes) {
+  const __m256bh halves = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, from));
+  __m256i plain;
+  std::memcpy(&plain, &halves, sizeof plain);
+  return _mm512_cvtepu16_epi32(plain);
+}
+
+inline __mmask16 lanes_of(int64_t count) {
+  return count >= kLanes ? 0xffff : __mmask16((1u << count) - 1);
+}
+
+// Keys [keys, width] to tiles of 16 columns over round_up(width, 32) channels; zeros beyond.
+void pack_keys_in_pairs(const float* k, int64_t stride, int64_t keys, int64_t width,
+                        int64_t columns, uint32_t* packed) {
+  const int64_t padded = round_up(width, 32);
+  for (int64_t n = 0; n < columns; n++) {
+    alignas(64) uint16_t row[32];
+    for (int64_t i = 0; i < padded; i += 32) {
+      alignas(64) float values[32] = {};
+      if (n < keys)
+        std::memcpy(values, k + n * stride + i, smaller(32, width - i) * sizeof(float));
+      round_to_halves(values, 32, row);
+      for (int64_t j = 0; j < 16; j++)
+        std::memcpy(packed + (n / 16 * padded / 2 + i / 2 + j) * 16 + n % 16, row + 2 * j, kPair);
+    }
+  }
+}
+
+// Values [keys, width] to tiles of 16 channels over `rows` tokens; zeros beyond.
+void pack_values_in_pairs(const float* v, int64_t stride, int64_t keys, int64_t width,
+                          int64_t rows, uint32_t* packed) {
+  const int64_t padded = round_up(width, 32);
+  for (int64_t n = 0; n < rows; n += 2)
+    for (int64_t i = 0; i < padded; i += kLanes) {
+      const __mmask16 lanes = width > i ? lanes_of(width - i) : 0;
+      const Ints first = half_words(v + n * stride + i, n < keys ? lanes : 0);
+      const Ints second = half_words(v + (n + 1) * stride + i, n + 1 < keys ? lanes : 0);
+      _mm512_storeu_si512(packed + i * rows / 2 + n / 2 * kLanes,
+                          _mm512_or_si512(first, shift_left(second, 16)));
+    }
+}
+
+// to [32, columns / 32 tiles] = rows [rows, n] in bfloat16, zeros behind n.
+void place_halves(const float* from, int64_t stride, int64_t rows, int64_t n, int64_t columns,
+                  uint16_t* to) {
+  for (int64_t m = 0; m < rows; m++)
+    for (int64_t i = 0; i < columns; i += 32) {
+      alignas(64) float values[32];
+      const float* at = from + m * stride + i;
+      if (n - i < 32) {
+        std::memset(values, 0, sizeof values);
+        std::memcpy(values, at, (n - i) * sizeof(float));
+        at = values;
+      }
+      round_to_halves(at, 32, to + (m / kTileRows * (columns / 32) + i / 32) * kTile / 2 +
+                                  m % kTileRows * 32);
+    }
+}
+
+// out [32, columns] = tiles of 32 rows times tiles of columns that have `w_inputs` of them in
+// memory.
+void multiply_pairs(const uint16_t* tiles, int64_t inputs, const uint32_t* pairs, int64_t w_inputs,
+                    int64_t columns, float* out, int64_t out_pitch) {
+  const int64_t steps = inputs / 32, next = w_inputs / 32 * kTile;
+  for (int64_t column = 0; column < columns; column += 32)
+    tile_product<HalfTiles, true>(tiles, steps * kTile, pairs + column * w_inputs / 2, next, steps,
+                                  out + column, out_pitch * sizeof(float), true);
+}
+
+// Query heads first..last-1 of one image; all of them read key-value head `kv`.
+void attend_heads_by_tiles(const Attention& call, int64_t image, int64_t kv, int64_t first,
+                           int64_t last) {
+  const TileScope scope;
+  const int64_t width = call.width, y_stride = call.heads * width, padded = round_up(width, 32);
+  const int64_t columns = round_up(call.keys, kPanel);
+  auto* keys = scratch<uint32_t, 6>(padded / 2 * columns);
+  auto* values = scratch<uint32_t, 7>(columns / 2 * padded);
+  auto* queries = scratch<uint16_t, 17>(kQueries * padded);
+  auto* weights = scratch<uint16_t, 18>(kQueries * columns);
+  float* scores = scratch<float, 8>(kQueries * columns);
+  float* sums = scratch<float, 9>(kQueries * padded);
+  const float factor = 1.0f / std::sqrt(float(width));
+  pack_keys_in_pairs(call.k + image * call.k_strides[0] + kv * call.k_strides[1],
+                     call.k_strides[2], call.keys, width, columns, keys);
+  pack_values_in_pairs(call.v + image * call.v_strides[0] + kv * call.v_strides[1],
+                       call.v_strides[2], call.keys, width, columns, values);
+  for (int64_t head = first; head < last; head++) {
+    const float* q = call.q + image * call.q_strides[0] + head * call.q_strides[1];
+    float* y = call.y + image * call.queries * y_stride + head * width;
+    for (int64_t row = 0; row < call.queries; row += kQueries) {
+      const int64_t rows = smaller(kQueries, call.queries - row);
+      const int64_t seen = round_up(keys_seen(call, row + rows - 1), 32);
+      float inverse[kQueries];
+      place_halves(q + row * call.q_strides[2], call.q_strides[2], rows, width, padded, queries);
+      multiply_pairs(queries, padded, keys, padded, seen, scores, columns);
+      for (int64_t r = 0; r < rows; r++)
+        inverse[r] = 1.0f / soften(scores + r * columns, kPanel, keys_seen(call, row + r), seen,
+                                   factor);
+      place_halves(scores, columns, rows, seen, seen, weights);
+      multiply_pairs(weights, seen, values, columns, padded, sums, padded);
+      for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < width; i++)
+          y[(row + r) * y_stride + i] = sums[r * padded + i] * inverse[r];
+    }
+  }
+}
+
+}  // namespace

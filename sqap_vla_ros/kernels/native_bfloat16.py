@@ -1,0 +1,94 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""bfloat16 weights in the native kernels' panels, for processors with AMX."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int32, c_int64, c_void_p
+
+import torch
+from torch import nn
+
+from . import levels
+from .base import Unavailable
+from .native import best_level, check_floats, describe, Described, library, run_layer
+
+
+def multiplies_halves() -> bool:
+    """Return whether native kernels multiply bfloat16 here; raise Unavailable without any."""
+    return levels.NAMES[best_level()] == 'amx'
+
+
+class NativeBfloat16(Described):
+    """A function x [M, K] -> x @ weight^T in bfloat16, of and to floats; blocks add the bias."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None):
+        """
+        Round and pack weight [N, K], float32; bias: [N], which stays as it is.
+
+        Raises Unavailable without AMX, RuntimeError for another type or device.
+        """
+        if not multiplies_halves():
+            raise Unavailable('native kernels multiply bfloat16 with AMX only')
+        loaded, (outputs, inputs) = library(), weight.shape
+        self.bias = None if bias is None else bias.detach().contiguous()
+        for tensor in (weight, weight if bias is None else self.bias):
+            check_floats(tensor.detach(), 'a weight or bias')
+        rounded = weight.detach().to(torch.bfloat16).contiguous()
+        self.weight = torch.empty(loaded.sqap_half_bytes(outputs, inputs) // 2,
+                                  dtype=torch.bfloat16)
+        loaded.sqap_pack_halves(rounded.data_ptr(), outputs, inputs, self.weight.data_ptr())
+        self._bare, self._layer = (
+            describe(inputs, outputs, 16, self.weight, bias=each) for each in (None, self.bias))
+
+    def __deepcopy__(self, memo) -> NativeBfloat16:
+        """Return itself: copies share weights that nobody writes to."""
+        return self
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x [M, K] to [M, N], both float32, without the bias."""
+        return run_layer(self._bare, x if x.stride(-1) == 1 else x.contiguous())
+
+
+class _ConvCall(ctypes.Structure):
+    """Mirror of sqap::ConvCall in native/sqap_kernels.h."""
+
+    _fields_ = [('x', c_void_p), ('y', c_void_p), *((name, c_int64) for name in (
+        'batch', 'height', 'width', 'channels', 'out_height', 'out_width', 'kernel', 'stride',
+        'padding')), ('threads', c_int32), ('gelu', c_int32), ('add', c_int32)]
+
+
+class NativeConvolution:
+    """A convolution of images with channels last, in bfloat16, of and to floats."""
+
+    def __init__(self, layer: nn.Conv2d):
+        """Take a layer of square kernels, float32; raise Unavailable without AMX."""
+        (self._kernel, *_), (self._stride, *_), (self._padding, *_) = (
+            layer.kernel_size, layer.stride, layer.padding)
+        weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1)
+        self._product = NativeBfloat16(weight.contiguous(), layer.bias)
+        self.channels = layer.in_channels
+
+    def __call__(self, x: torch.Tensor, gelu: bool = False, to: torch.Tensor | None = None):
+        """
+        Map x [B, H, W, C], float32 and contiguous, to [B, H', W', N].
+
+        gelu: of the result.  to: of that shape, to which it is added in place, and returned.
+        Raises RuntimeError for other images and another shape.
+        """
+        check_floats(x, 'an image')
+        if x.ndim != 4 or x.shape[3] != self.channels or not x.is_contiguous():
+            raise RuntimeError(f'images {list(x.shape)} with strides {x.stride()} meet a '
+                               f'convolution of {self.channels} channels')
+        batch, *size, _ = x.shape
+        out = [(side + 2 * self._padding - self._kernel) // self._stride + 1 for side in size]
+        shape = batch, *out, self._product.outputs
+        y = torch.empty(shape) if to is None else to
+        if tuple(y.shape) != shape or not y.is_contiguous():
+            raise RuntimeError(f'{list(shape)} shall be added to {list(y.shape)}')
+        call = _ConvCall(x.data_ptr(), y.data_ptr(), batch, *size, self.channels, *out,
+                         self._kernel, self._stride, self._padding, torch.get_num_threads(), gelu,
+                         to is not None)
+        library().sqap_conv(c_void_p(self._product.address), ctypes.byref(call))
+        return y

@@ -1,0 +1,102 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Products, convolutions and attention in bfloat16, on AMX's tiles, against plain ones."""
+import pytest
+from sqap_vla_ros.kernels import native_reason
+from sqap_vla_ros.kernels.attention import native_attention
+from sqap_vla_ros.kernels.native_bfloat16 import (
+    multiplies_halves, NativeBfloat16, NativeConvolution)
+from sqap_vla_ros.kernels.base import Unavailable
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# rows, inputs, outputs: of less than a tile, whole ones, and more than one share of inputs
+SHAPES = [(1, 7, 5), (2, 33, 65), (3, 64, 64), (17, 100, 130), (33, 512, 66), (49, 1100, 9),
+          (32, 513, 64)]
+
+
+@pytest.fixture(autouse=True)
+def needs_tiles():
+    if native_reason() or not multiplies_halves():
+        pytest.skip('native kernels multiply bfloat16 with AMX only, which is not to be had here')
+
+
+def near(found, expected, limit=1e-6):
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) <= limit * float(expected.abs().max())
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+@pytest.mark.parametrize('rows, inputs, outputs', SHAPES)
+def test_a_product_is_that_of_rounded_values_summed_in_floats(rows, inputs, outputs, threads):
+    torch.manual_seed(0)
+    weight, x = torch.randn(outputs, inputs), torch.randn(rows, inputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = NativeBfloat16(weight)(x)
+    finally:
+        torch.set_num_threads(before)
+    near(found, x.bfloat16().double() @ weight.bfloat16().double().T)
+
+
+def test_rounding_is_to_nearest_even_and_an_overflow_stays_one():
+    weight = torch.ones(1, 1)
+    values = torch.tensor([1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -16, 3.4e38])
+    found = NativeBfloat16(weight)(values[:, None])[:, 0]
+    assert torch.equal(found, values.bfloat16().float())
+    assert found[0] == 1 and found[1] == 1 + 2 ** -6 and torch.isinf(found[3])
+    assert torch.isnan(NativeBfloat16(weight)(torch.tensor([[float('nan')]]))).all()
+
+
+@pytest.mark.parametrize('channels, outputs, kernel, stride, padding, side', [
+    (3, 128, 7, 7, 0, 56), (32, 20, 3, 1, 1, 9), (32, 70, 3, 2, 1, 8), (5, 9, 3, 2, 1, 11),
+    (3, 7, 5, 3, 2, 17)])
+def test_a_convolution_is_torchs_of_rounded_values(channels, outputs, kernel, stride, padding,
+                                                   side):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(channels, outputs, kernel, stride, padding).requires_grad_(False)
+    x, native = torch.randn(2, channels, side, side), NativeConvolution(layer)
+    last = x.permute(0, 2, 3, 1).contiguous()
+    expected = F.conv2d(x.bfloat16().double(), layer.weight.bfloat16().double(),
+                        layer.bias.double(), stride, padding).permute(0, 2, 3, 1)
+    near(native(last), expected)
+    to = torch.ones(expected.shape)
+    assert native(last, gelu=True, to=to) is to
+    near(to, F.gelu(expected) + 1)
+    with pytest.raises(RuntimeError, match='strides'):
+        native(x.permute(0, 2, 3, 1))
+    with pytest.raises(RuntimeError, match='shall be added'):
+        native(last, to=to[:, :1])
+
+
+@pytest.mark.parametrize('batch, heads, kv_heads, queries, keys, width, causal', [
+    (1, 4, 4, 256, 256, 64, False), (2, 6, 2, 70, 70, 20, True), (2, 2, 1, 33, 50, 80, True),
+    (1, 3, 3, 13, 13, 64, True), (1, 1, 1, 12, 300, 33, False)])
+def test_attention_is_near_that_of_floats(batch, heads, kv_heads, queries, keys, width, causal):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(batch, count, length, width) for count, length in (
+        (heads, queries), (kv_heads, keys), (kv_heads, keys)))
+    exact = native_attention(q, k, v, causal)
+    found = native_attention(q, k, v, causal, bits=16)
+    assert 1e-4 < float((found - exact).norm() / exact.norm()) < 0.005
+    seen = torch.arange(keys - queries + 1, keys + 1, dtype=torch.int32)
+    if causal:
+        assert torch.equal(native_attention(q, k, v, False, seen=seen, bits=16), found)
+
+
+def test_a_query_that_sees_one_key_has_its_value_and_later_keys_weigh_nothing():
+    q, k = torch.randn(1, 1, 40, 32), torch.randn(1, 1, 40, 32) * 8
+    v = torch.arange(40.0)[None, None, :, None].repeat(1, 1, 1, 32)
+    found = native_attention(q, k, v, True, bits=16)
+    assert found[0, 0, 0].abs().max() < 1e-30  # v[0] is 0; keys beyond weigh e^-87 at most
+    assert (found[0, 0].amax(1) <= torch.arange(40) * 1.005 + 1e-30).all()
+
+
+def test_weights_that_cannot_be_packed_are_refused(monkeypatch):
+    with pytest.raises(RuntimeError, match='float64'):
+        NativeBfloat16(torch.ones(3, 3, dtype=torch.float64))
+    monkeypatch.setattr('sqap_vla_ros.kernels.native_bfloat16.multiplies_halves', lambda: False)
+    with pytest.raises(Unavailable, match='AMX'):
+        NativeBfloat16(torch.ones(3, 3))
