@@ -10,12 +10,14 @@ import copy
 import torch
 
 from .auxiliary import Auxiliary
+from .diverged import Diverged
 from .recipe import schedule
 from .shards import POINT_NAMES
 
 POINT_WEIGHT, SPACE_WEIGHT = 0.1, 0.3
 HAND = POINT_NAMES.index('end_effector')
 BLACK = -1.0  # of normalised pixels
+MOST_SKIPPED = 10  # steps in a row without finite gradients, behind which training ends
 MODULES = ('model', 'average', 'auxiliary', 'optimizer')
 
 
@@ -25,6 +27,7 @@ class Learner:
     def __init__(self, model, points: int, args, device: str, dtype: torch.dtype):
         """Take a VLA that is on the device; points: P; dtype: of matrix products."""
         self.args, self.device, self.dtype = args, device, dtype
+        self.skipped = 0  # steps in a row
         self.model, self.average = model, copy.deepcopy(model).requires_grad_(False)
         self.auxiliary = Auxiliary(
             model.config.llm.hidden_size, points, len(POINT_NAMES)).to(device)
@@ -64,7 +67,12 @@ class Learner:
                       'space_error_m': space_error.item()}
 
     def train_step(self, batch: dict, step: int) -> dict:
-        """Take the optimizer's step of this number, from 0 on; return the batch's figures."""
+        """
+        Take the optimizer's step of this number, from 0 on; return the batch's figures.
+
+        A step whose loss or gradients are not finite leaves the weights as they are.  Raises
+        Diverged at the tenth in a row.
+        """
         coarse, fine = self.args.coarse_steps, self.args.fine_steps
         rate = self.args.learning_rate * schedule(step, coarse, fine)
         for group in self.optimizer.param_groups:
@@ -72,10 +80,27 @@ class Learner:
         loss, figures = self.losses(batch, self.model, pool=2 if step < coarse else 1)
         self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            self._skip(step, loss.item())
+            return figures
+        self.skipped = 0
         self.optimizer.step()
         self._update_average(step + 1)
         return figures
+
+    def _skip(self, step: int, loss: float) -> None:
+        """Count a step that is not taken; raise Diverged where too many are."""
+        self.skipped += 1
+        if self.skipped < MOST_SKIPPED:
+            return
+        kind = str(self.dtype).removeprefix('torch.')
+        raise Diverged(
+            f'the loss or its gradients have not been finite for {MOST_SKIPPED} steps up to step '
+            f'{step} (loss {loss}, products in {kind}, learning rate {self.args.learning_rate}). '
+            'The weights are those of before, and saved. Give another output directory with '
+            '--init, a lower --learning-rate' + (
+                ' or --dtype float32' if self.dtype != torch.float32 else ''))
 
     @torch.no_grad()
     def _update_average(self, steps: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import signal
 import time
 
+from .diverged import Diverged
 from .loss_curves import curves_png, line_of
 from .recipe import (
     chances, choose_device, choose_dtype, initialise, network, norm_stats, normalisation,
@@ -114,7 +115,11 @@ class Trainer:
         return Batches(self.data, rows, self.token_ids, self.norm, size, seed, **options)
 
     def loop(self) -> int:
-        """Run to the last step, the time limit or a signal; return 0 or 128 + its number."""
+        """
+        Run to the last step, the time limit or a signal; return 0 or 128 + its number.
+
+        Raises Diverged, with all saved, where the loss is not finite any more.
+        """
         batches = self._batches(
             self.rows, self.args.batch_size, self.args.seed + self.step, chances=self.chances)
         if len(self.held_rows):
@@ -123,13 +128,17 @@ class Trainer:
         deadline = time.monotonic() + self.args.max_minutes * 60
         with stop_signals() as stop, Progress('train', total=self.total_steps, done=self.step,
                                               unit='step') as bar:
-            while not stop and time.monotonic() < deadline:
-                if self._measurement_is_due():
-                    self._measure(stop, deadline, bar)
-                elif self.step < self.total_steps:
-                    self._advance(batches, bar)
-                else:
-                    break
+            try:
+                while not stop and time.monotonic() < deadline:
+                    if self._measurement_is_due():
+                        self._measure(stop, deadline, bar)
+                    elif self.step < self.total_steps:
+                        self._advance(batches, bar)
+                    else:
+                        break
+            except Diverged:
+                self.save()  # what was learnt until then
+                raise
             self.save()
         print(self._outcome(stop))
         return 128 + stop[0] if stop else 0
