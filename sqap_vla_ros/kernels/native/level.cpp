@@ -126,9 +126,10 @@ void half_panel(const Layer& layer, const Call& call, const Rows& rows, int64_t 
   const int64_t bytes = tiled_bytes(2 * layer.inputs);
   multiply_panel_by_tiles<HalfTiles, float>(
       bytes, rows.values, first, last,
-      [&](int64_t k, int64_t, int64_t fetches) {
-        const uint8_t* tiles = layer.weight + panel * bytes * kPanel + k * kTileRows;
-        return TileWeights{tiles, bytes * kTileRows, Ahead(tiles, 0, fetches)};
+      [&](int64_t k, int64_t count, int64_t fetches) {
+        const uint8_t *own = layer.weight + panel * bytes * kPanel, *behind = own + bytes * kPanel;
+        return TileWeights{own + k * kTileRows, bytes * kTileRows,
+                           Ahead(behind + k * kPanel, count * kPanel, fetches)};
       },
       [&](int64_t row, const float* sums) {
         write_row(layer, call, row, panel, bias, [&](int64_t i) { return load(sums + i); });
