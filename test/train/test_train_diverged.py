@@ -40,7 +40,8 @@ def test_some_steps_without_a_number_are_left_out(data, tmp_path, monkeypatch):
 def test_training_ends_where_no_step_has_one_and_keeps_what_was_learnt(
         data, tmp_path, monkeypatch):
     spoil(monkeypatch, lambda step: step > 5)
-    with pytest.raises(ConfigError, match=f'finite for {MOST_SKIPPED} steps up to step 14') as told:
+    said = f'finite for {MOST_SKIPPED} steps up to step 14'
+    with pytest.raises(ConfigError, match=said) as told:
         train.run(options(data, tmp_path, '--coarse-steps', '2', '--fine-steps', '40',
                           '--dtype', 'float32'))
     assert '--learning-rate' in str(told.value) and '--dtype' not in str(told.value)
