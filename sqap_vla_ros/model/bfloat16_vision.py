@@ -59,6 +59,12 @@ class NativeStem(nn.Module):
         return self.down(self.mix(x, gelu=True, to=x.clone())).permute(0, 3, 1, 2)
 
 
+def in_bfloat16(module: nn.Module) -> bool:
+    """Return whether a module is one that use_bfloat16_vision puts in, here or with AMX."""
+    return isinstance(module, (Bfloat16Layer, NativeStem)) or isinstance(
+        getattr(module, 'multiply', None), NativeBfloat16)
+
+
 def use_bfloat16_vision(model: VLA) -> int:
     """
     Have a network that only infers encode images in bfloat16, in place; return how many layers do.

@@ -12,7 +12,7 @@ from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.kernels.float_layers import PlainLinear
 from sqap_vla_ros.loading import machines
 from sqap_vla_ros.model import llama
-from sqap_vla_ros.model.bfloat16_vision import Bfloat16Layer
+from sqap_vla_ros.model.bfloat16_vision import in_bfloat16
 from sqap_vla_ros.model.vla import VLA
 from sqap_vla_ros.quant import QuantLinear
 from sqap_vla_ros.tokens.choice import SelectionConfig
@@ -171,9 +171,11 @@ def test_encoders_of_several_types_are_timed_in_turn_and_unknown_ones_refused(ti
     assert [side.name for side in sides[2:]] == [
         'w4a4, fp', 'sqap w4a4+40, fp', 'w4a4, bfloat16', 'sqap w4a4+40, bfloat16', 'w4a4, w8a8',
         'sqap w4a4+40, w8a8']
-    kinds = [type(side.model.vision.blocks[0].attn.qkv) for side in sides[2::2]]
-    assert kinds == [PlainLinear, Bfloat16Layer, QuantLinear]
-    assert type(sides[4].model.projector[0]) is Bfloat16Layer and sides[4].infer()
+    plain, rounded, quantized = (
+        side.model.vision.blocks[0].attn.qkv for side in sides[2::2])
+    assert type(plain) is PlainLinear and not in_bfloat16(plain)
+    assert in_bfloat16(rounded) and type(quantized) is QuantLinear
+    assert in_bfloat16(sides[4].model.projector[0]) and sides[4].infer()
     for text, message in (('fp,bf16', "expected fp, bfloat16, .* not 'bf16'"),
                           ('fp,fp', '--vision fp,fp names one twice')):
         with pytest.raises(ConfigError, match=message):

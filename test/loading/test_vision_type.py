@@ -18,7 +18,7 @@ from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.loading import vision_type as rule
 from sqap_vla_ros.loading.vision_type import (
     AMX, Arithmetic, arithmetic, AVX512, choose_vision_type, SLOW, vision_type)
-from sqap_vla_ros.model.bfloat16_vision import Bfloat16Layer
+from sqap_vla_ros.model.bfloat16_vision import in_bfloat16
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
@@ -111,7 +111,7 @@ def test_weights_that_cannot_be_rounded_are_left_by_auto_and_refused_for_bfloat1
 
 def rounded(policy) -> set[str]:
     return {name.split('.')[0] for name, module in policy.model.named_modules()
-            if isinstance(module, Bfloat16Layer)}
+            if in_bfloat16(module)}
 
 
 @pytest.mark.parametrize('head, form', [
