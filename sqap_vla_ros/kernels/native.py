@@ -157,6 +157,11 @@ class Described:
         return self._layer.outputs
 
     @property
+    def level_used(self) -> int:
+        """Return the level of instructions that it runs at, see levels.py."""
+        return self._layer.level
+
+    @property
     def rounds(self) -> bool:
         """Return whether it rounds its rows: to integers, or to bfloat16."""
         return self._layer.act_bits != 16 or self._layer.weight_bits == 16

@@ -63,9 +63,18 @@ class NativeConvolution:
     """A convolution of images with channels last, in bfloat16, of and to floats."""
 
     def __init__(self, layer: nn.Conv2d):
-        """Take a layer of square kernels, float32; raise Unavailable without AMX."""
-        (self._kernel, *_), (self._stride, *_), (self._padding, *_) = (
-            layer.kernel_size, layer.stride, layer.padding)
+        """
+        Take a layer of square kernels, float32; raise Unavailable without AMX.
+
+        Raises RuntimeError for groups, dilation, padding of another kind or as wide as the kernel.
+        """
+        form = layer.kernel_size, layer.stride, layer.padding
+        if (isinstance(layer.padding, str) or any(len(set(pair)) != 1 for pair in form)
+                or layer.groups != 1 or set(layer.dilation) != {1}
+                or layer.padding_mode != 'zeros' or layer.padding[0] >= layer.kernel_size[0]):
+            raise RuntimeError(
+                f'native convolutions have square kernels and plain padding: {layer}')
+        self._kernel, self._stride, self._padding = (pair[0] for pair in form)
         weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1)
         self._product = NativeBfloat16(weight.contiguous(), layer.bias)
         self.channels = layer.in_channels
@@ -84,7 +93,11 @@ class NativeConvolution:
         batch, *size, _ = x.shape
         out = [(side + 2 * self._padding - self._kernel) // self._stride + 1 for side in size]
         shape = batch, *out, self._product.outputs
+        if min(shape) < 1:
+            raise RuntimeError(f'images {list(x.shape)} are smaller than the kernel, '
+                               f'{self._kernel} px, or none')
         y = torch.empty(shape) if to is None else to
+        check_floats(y, 'what is added to')
         if tuple(y.shape) != shape or not y.is_contiguous():
             raise RuntimeError(f'{list(shape)} shall be added to {list(y.shape)}')
         call = _ConvCall(x.data_ptr(), y.data_ptr(), batch, *size, self.channels, *out,

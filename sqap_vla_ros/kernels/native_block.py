@@ -223,6 +223,8 @@ class VitBlockKernel:
             raise RuntimeError(f'x {list(x.shape)} with strides {x.stride()} meets a block of '
                                f'width {self._block.width}')
         y = torch.empty_like(x)
+        if not y.numel():
+            return y
         call = _VitCall(x.data_ptr(), y.data_ptr(), *x.shape[:2], torch.get_num_threads())
         self._run(ctypes.byref(self._block), ctypes.byref(call))
         return y

@@ -85,6 +85,8 @@ def check_layers(layers: Sequence[nn.Module]) -> None:
                 kernel.spec.act_bits != 16):
             raise ConfigError('a layer has one scale for all tokens')
     made = [layer for layer in layers if kernel_of(layer) is not None]
+    if len({kernel_of(layer).level_used for layer in made}) > 1:
+        raise ConfigError('its layers run at several levels of instructions')
     if sum(map(_outputs, made)) != sum(kernel.outputs for kernel in set(map(kernel_of, made))):
         raise ConfigError('layers that read the same have kernels that serve others too')
 

@@ -27,7 +27,7 @@ class Learner:
     def __init__(self, model, points: int, args, device: str, dtype: torch.dtype):
         """Take a VLA that is on the device; points: P; dtype: of matrix products."""
         self.args, self.device, self.dtype = args, device, dtype
-        self.skipped = 0  # steps in a row
+        self.skipped = self.skipped_in_all = 0  # steps in a row, and since this start
         self.model, self.average = model, copy.deepcopy(model).requires_grad_(False)
         self.auxiliary = Auxiliary(
             model.config.llm.hidden_size, points, len(POINT_NAMES)).to(device)
@@ -81,7 +81,8 @@ class Learner:
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+        beside = [p.grad.norm() for p in self.auxiliary.parameters() if p.grad is not None]
+        if not torch.isfinite(loss.detach() + norm + sum(beside)):
             self._skip(step, loss.item())
             return figures
         self.skipped = 0
@@ -92,6 +93,7 @@ class Learner:
     def _skip(self, step: int, loss: float) -> None:
         """Count a step that is not taken; raise Diverged where too many are."""
         self.skipped += 1
+        self.skipped_in_all += 1
         if self.skipped < MOST_SKIPPED:
             return
         kind = str(self.dtype).removeprefix('torch.')

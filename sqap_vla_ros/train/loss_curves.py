@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 
 def curves_png(log: list) -> bytes:
@@ -32,6 +33,15 @@ def curves_png(log: list) -> bytes:
     figure.savefig(picture, format='png', dpi=110)
     pyplot.close(figure)
     return picture.getvalue()
+
+
+def finite(rows):
+    """Return rows of curves.json with null for what is no finite number, which JSON has not."""
+    if isinstance(rows, dict):
+        return {name: finite(value) for name, value in rows.items()}
+    if isinstance(rows, list):
+        return [finite(value) for value in rows]
+    return None if isinstance(rows, float) and not math.isfinite(rows) else rows
 
 
 def line_of(row: dict) -> str:

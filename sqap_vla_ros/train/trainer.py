@@ -12,7 +12,7 @@ import signal
 import time
 
 from .diverged import Diverged
-from .loss_curves import curves_png, line_of
+from .loss_curves import curves_png, finite, line_of
 from .recipe import (
     chances, choose_device, choose_dtype, initialise, network, norm_stats, normalisation,
     plain_options, split_rows)
@@ -197,6 +197,9 @@ class Trainer:
 
     def _outcome(self, stop: list) -> str:
         text = f'step {self.step} of {self.total_steps}'
+        if self.learner.skipped_in_all:
+            text += (f', {self.learner.skipped_in_all} of them left out, whose loss or gradients '
+                     'were not finite')
         if self.step < self.total_steps or self._measurement_is_due():
             cause = f'stopped by {signal.Signals(stop[0]).name}' if stop else 'time is up'
             text += f', {cause}: the same command goes on'
@@ -218,7 +221,7 @@ class Trainer:
             'norm': {name: torch.as_tensor(value) for name, value in self.norm.items()}})
         self._save_checkpoint('checkpoint')
         with saving_to(self.out, 0, LAST_SAVE):
-            write_whole(self.out / 'curves.json', json.dumps(self.log, indent=1).encode())
+            write_whole(self.out / 'curves.json', json.dumps(finite(self.log), indent=1).encode())
             if self.log and find_spec('matplotlib'):
                 write_whole(self.out / 'curves.png', curves_png(self.log))
         self._saved = time.monotonic()

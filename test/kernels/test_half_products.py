@@ -100,3 +100,15 @@ def test_weights_that_cannot_be_packed_are_refused(monkeypatch):
     monkeypatch.setattr('sqap_vla_ros.kernels.native_bfloat16.multiplies_halves', lambda: False)
     with pytest.raises(Unavailable, match='AMX'):
         NativeBfloat16(torch.ones(3, 3))
+
+
+def test_convolutions_of_another_form_and_images_without_a_place_are_refused():
+    for layer in (nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, (3, 1)),
+                  nn.Conv2d(4, 4, 3, dilation=2), nn.Conv2d(4, 4, 3, padding='same'),
+                  nn.Conv2d(4, 4, 3, padding=3), nn.Conv2d(4, 4, 3, padding_mode='reflect')):
+        with pytest.raises(RuntimeError, match='square kernels and plain padding'):
+            NativeConvolution(layer.requires_grad_(False))
+    native = NativeConvolution(nn.Conv2d(3, 4, 7, 7).requires_grad_(False))
+    for shape in ((1, 6, 9, 3), (0, 14, 14, 3)):
+        with pytest.raises(RuntimeError, match='smaller than the kernel'):
+            native(torch.zeros(shape))

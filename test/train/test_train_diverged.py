@@ -1,6 +1,8 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
 """A loss that is not a number costs the steps that have it, and ends what has nothing else."""
+import json
+
 import pytest
 from sqap_vla_ros.commands import train
 from sqap_vla_ros.errors import ConfigError
@@ -29,9 +31,13 @@ def spoil(monkeypatch, is_spoilt):
     return count
 
 
-def test_some_steps_without_a_number_are_left_out(data, tmp_path, monkeypatch):
+def test_some_steps_without_a_number_are_left_out_and_counted(
+        data, tmp_path, monkeypatch, capsys):
     spoil(monkeypatch, lambda step: step % 3 == 0)
     train.run(options(data, tmp_path, '--coarse-steps', '2', '--fine-steps', '40'))
+    assert 'step 42 of 42, 14 of them left out' in capsys.readouterr().out
+    rows = json.loads((tmp_path / 'curves.json').read_text(), parse_constant=pytest.fail)
+    assert any(row['train']['action_l1'] is not None for row in rows)
     state = torch.load(tmp_path / 'state.pt', weights_only=False)
     assert state['step'] == 42
     assert all(torch.isfinite(tensor).all() for tensor in state['model'].values())
@@ -49,3 +55,19 @@ def test_training_ends_where_no_step_has_one_and_keeps_what_was_learnt(
     assert all(torch.isfinite(tensor).all() for name in ('model', 'average')
                for tensor in state[name].values())
     assert (tmp_path / 'checkpoint' / 'model.safetensors').is_file()
+
+
+def test_gradients_of_the_read_outs_count_as_well(data, tmp_path, monkeypatch):
+    step = Learner.train_step
+
+    def spoilt(self, batch, number):
+        if not hasattr(self, 'hooked'):
+            self.hooked = next(self.auxiliary.parameters()).register_hook(
+                lambda gradient: gradient * float('inf'))
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Learner, 'train_step', spoilt)
+    with pytest.raises(ConfigError, match='finite for'):
+        train.run(options(data, tmp_path, '--coarse-steps', '2', '--fine-steps', '40'))
+    state = torch.load(tmp_path / 'state.pt', weights_only=False)
+    assert all(torch.isfinite(tensor).all() for tensor in state['auxiliary'].values())
