@@ -18,6 +18,7 @@ from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.loading import vision_type as rule
 from sqap_vla_ros.loading.vision_type import (
     AMX, Arithmetic, arithmetic, AVX512, choose_vision_type, SLOW, vision_type)
+from sqap_vla_ros.model import bfloat16_vision
 from sqap_vla_ros.model.bfloat16_vision import in_bfloat16
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.options import PolicyOptions
@@ -158,6 +159,7 @@ def test_an_encoder_that_was_converted_to_integers_is_left_or_refused(load, tiny
 def test_a_slow_processor_is_warned_of_and_blocks_layer_by_layer_change_no_bit(
         tiny, on, caplog, monkeypatch):
     on(SLOW, 'this is an abacus')
+    monkeypatch.setattr(bfloat16_vision, 'multiplies_halves', lambda: False)
     policies = [load_policy(tiny, vision_dtype=torch.bfloat16)]
     assert [record.getMessage() for record in caplog.records] == [
         policies[0].vision_type.doubt] and 'this is an abacus' in caplog.text
