@@ -4,9 +4,9 @@
 import pytest
 from sqap_vla_ros.kernels import native_reason
 from sqap_vla_ros.kernels.attention import native_attention
+from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.kernels.native_bfloat16 import (
     multiplies_halves, NativeBfloat16, NativeConvolution)
-from sqap_vla_ros.kernels.base import Unavailable
 import torch
 from torch import nn
 from torch.nn import functional as F
