@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 
+from block_answers import attend_in_floats
 import golden_data
 import numpy as np
 import pytest
@@ -169,8 +170,9 @@ def test_the_rotated_network_is_the_plain_one(head):
 
 @pytest.mark.parametrize('precision', ['fp', 'w4a4'])
 @pytest.mark.parametrize('head', HEADS)
-def test_a_saved_network_answers_as_before(head, precision, tmp_path):
+def test_a_saved_network_answers_as_before(head, precision, tmp_path, monkeypatch):
     """Converted checkpoints have the same parts under the same names as opened ones."""
+    attend_in_floats(monkeypatch)
     before = golden_data.load(head, precision='fp', action_space=SPACE, prepare=False)
     record = {} if precision == 'fp' else quantize_model(before.model, precision)
     config = dataclasses.replace(before.config, quantization=record)

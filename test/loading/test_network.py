@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 
+from block_answers import attend_in_floats
 import golden_data
 import numpy as np
 import pytest
@@ -72,7 +73,9 @@ def test_a_checkpoint_with_a_quantized_vision_encoder_is_read_unit_by_unit(load,
 
 
 @pytest.mark.parametrize('precision', ['fp', 'w4a4'])
-def test_the_vision_encoder_can_be_quantized_when_it_is_loaded(load, tiny, precision):
+def test_the_vision_encoder_can_be_quantized_when_it_is_loaded(
+        load, tiny, precision, monkeypatch):
+    attend_in_floats(monkeypatch)
     expected = load('chunk', prepare=False)
     quantize_model(expected.model, precision, rotate=precision != 'fp',
                    overrides={'vision': 'w8a8'})
