@@ -198,10 +198,13 @@ def test_joint_states_that_came_in_while_nobody_looked_are_all_there(node):
     for millisecond in range(0, 1500, 33):
         position, off_s = inputs.joints.nearest('grip', START + millisecond * 10**6)
         assert off_s <= 0.1 and position == pytest.approx(round(position, 1))
-    send_joints(publisher, 1500, 1600)
-    wait_for(lambda: publisher.wait_for_all_acked())
-    inputs.forget_moving()
-    assert _heard(inputs, START) is None
+
+    def forgets_what_is_queued():  # nobody acknowledges: some may come in afterwards
+        send_joints(publisher, 1500, 1600)
+        time.sleep(0.2)
+        inputs.forget_moving()
+        return _heard(inputs, START) is None
+    wait_for(forgets_what_is_queued)
     inputs.teardown()
 
 
