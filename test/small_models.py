@@ -17,12 +17,12 @@ HEADS = {
 }
 
 
-def make_model(kind, kv_heads=2, heads=4, width=64, vocab_size=96, state_dim=0):
+def make_model(kind, kv_heads=2, heads=4, width=64, vocab_size=96, state_dim=0, inner=96):
     """Return a small VLA with that head, whose norms, biases and condition are not trivial."""
     torch.manual_seed(0)
     model = VLA(VLAConfig(
         vision=ViTConfig(image_size=56, width=32, depth=1, heads=2, mlp_width=64),
-        llm=LlamaConfig(vocab_size=vocab_size, hidden_size=width, intermediate_size=96,
+        llm=LlamaConfig(vocab_size=vocab_size, hidden_size=width, intermediate_size=inner,
                         num_layers=3, num_heads=heads, num_kv_heads=kv_heads),
         head=HEADS[kind], text_length=5, state_dim=state_dim)).eval()
     for parameter in model.parameters():

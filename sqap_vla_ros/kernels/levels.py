@@ -22,7 +22,9 @@ _AMX_STATES = ('', 'this processor has none, or a hypervisor hides it',
                'the system does not save its tiles (Linux 5.16 and later does, unless a '
                'hypervisor masks them)',
                'the system refuses this process its tiles (arch_prctl: a container or seccomp '
-               'rule?)')
+               'rule?)',
+               'this processor has its tiles for int8, and none or no AVX-512 for bfloat16 '
+               '(amx_bf16 and avx512_bf16 in /proc/cpuinfo), or a hypervisor hides that')
 _NOT_COMPILED = ('the compiler that built the library knows no tiles: g++ 11 and later do, and '
                  'build it again once the file is removed')
 

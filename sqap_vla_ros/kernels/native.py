@@ -21,7 +21,7 @@ from .base import Kernel, Unavailable
 from .build import build
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
-INTERFACE = 8
+INTERFACE = 9
 
 
 class _Layer(ctypes.Structure):

@@ -56,16 +56,18 @@ class _ConvCall(ctypes.Structure):
 
     _fields_ = [('x', c_void_p), ('y', c_void_p), *((name, c_int64) for name in (
         'batch', 'height', 'width', 'channels', 'out_height', 'out_width', 'kernel', 'stride',
-        'padding')), ('threads', c_int32), ('gelu', c_int32), ('add', c_int32)]
+        'padding')), ('threads', c_int32), ('gelu', c_int32), ('add', c_int32),
+        ('planar', c_int32)]
 
 
 class NativeConvolution:
-    """A convolution of images with channels last, in bfloat16, of and to floats."""
+    """A convolution to images with channels last, in bfloat16, of and to floats."""
 
-    def __init__(self, layer: nn.Conv2d):
+    def __init__(self, layer: nn.Conv2d, planar: bool = False):
         """
         Take a layer of square kernels, float32; raise Unavailable without AMX.
 
+        planar: its images have channels first, as PyTorch's.
         Raises RuntimeError for groups, dilation, padding of another kind or as wide as the kernel.
         """
         form = layer.kernel_size, layer.stride, layer.padding
@@ -75,22 +77,25 @@ class NativeConvolution:
             raise RuntimeError(
                 f'native convolutions have square kernels and plain padding: {layer}')
         self._kernel, self._stride, self._padding = (pair[0] for pair in form)
-        weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1)
-        self._product = NativeBfloat16(weight.contiguous(), layer.bias)
-        self.channels = layer.in_channels
+        weight = layer.weight.detach()
+        weight = weight if planar else weight.permute(0, 2, 3, 1)
+        self._product = NativeBfloat16(weight.flatten(1).contiguous(), layer.bias)
+        self.channels, self.planar = layer.in_channels, planar
 
     def __call__(self, x: torch.Tensor, gelu: bool = False, to: torch.Tensor | None = None):
         """
-        Map x [B, H, W, C], float32 and contiguous, to [B, H', W', N].
+        Map x [B, H, W, C] (planar: [B, C, H, W]), float32 and contiguous, to [B, H', W', N].
 
-        gelu: of the result.  to: of that shape, to which it is added in place, and returned.
+        gelu: of the result.  to: of that shape, to which it is added in place, and returned; it
+        may be x if that is not planar.
         Raises RuntimeError for other images and another shape.
         """
         check_floats(x, 'an image')
-        if x.ndim != 4 or x.shape[3] != self.channels or not x.is_contiguous():
+        axis = 1 if self.planar else 3
+        if x.ndim != 4 or x.shape[axis] != self.channels or not x.is_contiguous():
             raise RuntimeError(f'images {list(x.shape)} with strides {x.stride()} meet a '
-                               f'convolution of {self.channels} channels')
-        batch, *size, _ = x.shape
+                               f'convolution of {self.channels} channels on axis {axis}')
+        batch, *size = (length for i, length in enumerate(x.shape) if i != axis)
         out = [(side + 2 * self._padding - self._kernel) // self._stride + 1 for side in size]
         shape = batch, *out, self._product.outputs
         if min(shape) < 1:
@@ -102,6 +107,6 @@ class NativeConvolution:
             raise RuntimeError(f'{list(shape)} shall be added to {list(y.shape)}')
         call = _ConvCall(x.data_ptr(), y.data_ptr(), batch, *size, self.channels, *out,
                          self._kernel, self._stride, self._padding, torch.get_num_threads(), gelu,
-                         to is not None)
+                         to is not None, self.planar)
         library().sqap_conv(c_void_p(self._product.address), ctypes.byref(call))
         return y

@@ -50,13 +50,13 @@ class NativeStem(nn.Module):
     def __init__(self, stem: ConvStem):
         """Take over a stem's weights, rounded; raise Unavailable without AMX."""
         super().__init__()
-        self.proj, self.mix, self.down = map(
-            NativeConvolution, (stem.proj, stem.mix, stem.down))
+        self.proj = NativeConvolution(stem.proj, planar=True)
+        self.mix, self.down = map(NativeConvolution, (stem.mix, stem.down))
 
     def forward(self, pixels):
         """Map pixels [B, 3, H, W] to features [B, D, rows, cols], channels last in memory."""
-        x = self.proj(pixels.permute(0, 2, 3, 1).contiguous(), gelu=True)
-        return self.down(self.mix(x, gelu=True, to=x.clone())).permute(0, 3, 1, 2)
+        x = self.proj(pixels.contiguous(), gelu=True)
+        return self.down(self.mix(x, gelu=True, to=x)).permute(0, 3, 1, 2)
 
 
 def in_bfloat16(module: nn.Module) -> bool:

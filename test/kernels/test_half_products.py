@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 # rows, inputs, outputs: of less than a tile, whole ones, and more than one share of inputs
 SHAPES = [(1, 7, 5), (2, 33, 65), (3, 64, 64), (17, 100, 130), (33, 512, 66), (49, 1100, 9),
-          (32, 513, 64)]
+          (32, 513, 64), (77, 250, 130)]
 
 
 @pytest.fixture(autouse=True)
@@ -27,17 +27,19 @@ def near(found, expected, limit=1e-6):
     assert float((found - expected).abs().max()) <= limit * float(expected.abs().max())
 
 
-@pytest.mark.parametrize('threads', [1, 2])
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize('rows, inputs, outputs', SHAPES)
 def test_a_product_is_that_of_rounded_values_summed_in_floats(rows, inputs, outputs, threads):
     torch.manual_seed(0)
     weight, x = torch.randn(outputs, inputs), torch.randn(rows, inputs)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        found = NativeBfloat16(weight)(x)
-    finally:
-        torch.set_num_threads(before)
+    found = NativeBfloat16(weight)(x)
     near(found, x.bfloat16().double() @ weight.bfloat16().double().T)
 
 
@@ -52,19 +54,28 @@ def test_rounding_is_to_nearest_even_and_an_overflow_stays_one():
 
 @pytest.mark.parametrize('channels, outputs, kernel, stride, padding, side', [
     (3, 128, 7, 7, 0, 56), (32, 20, 3, 1, 1, 9), (32, 70, 3, 2, 1, 8), (5, 9, 3, 2, 1, 11),
-    (3, 7, 5, 3, 2, 17)])
+    (3, 7, 5, 3, 2, 17), (20, 3, 17, 1, 2, 20),
+    # whose rows are read in the image: a line is one tile of 16 places, two, or three
+    (32, 20, 3, 1, 1, 16), (64, 70, 3, 2, 1, 32), (96, 130, 5, 1, 0, 20), (32, 8, 3, 1, 1, 48),
+    (32, 33, 3, 2, 0, 65), (32, 32, 3, 1, 1, 9), (128, 128, 3, 1, 1, 32)])
+@pytest.mark.parametrize('planar', [False, True])
 def test_a_convolution_is_torchs_of_rounded_values(channels, outputs, kernel, stride, padding,
-                                                   side):
+                                                   side, threads, planar):
     torch.manual_seed(0)
     layer = nn.Conv2d(channels, outputs, kernel, stride, padding).requires_grad_(False)
-    x, native = torch.randn(2, channels, side, side), NativeConvolution(layer)
-    last = x.permute(0, 2, 3, 1).contiguous()
+    x = torch.randn(2, channels, side + stride, side)  # a line more than columns
+    native = NativeConvolution(layer, planar)
+    last = x if planar else x.permute(0, 2, 3, 1).contiguous()
     expected = F.conv2d(x.bfloat16().double(), layer.weight.bfloat16().double(),
                         layer.bias.double(), stride, padding).permute(0, 2, 3, 1)
     near(native(last), expected)
     to = torch.ones(expected.shape)
     assert native(last, gelu=True, to=to) is to
-    near(to, F.gelu(expected) + 1)
+    near(to, F.gelu(expected) + 1, 3e-5)
+    if last.shape == expected.shape and not planar:  # what it reads may be what it adds to
+        before = last.clone()
+        assert native(last, gelu=True, to=last) is last
+        near(last, F.gelu(expected) + before.double(), 3e-5)
     with pytest.raises(RuntimeError, match='strides'):
         native(x.permute(0, 2, 3, 1))
     with pytest.raises(RuntimeError, match='shall be added'):

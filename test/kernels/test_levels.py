@@ -56,6 +56,7 @@ def test_a_word_that_is_no_level_is_refused_with_those_there_are(monkeypatch, wo
     ('amx', 0b01110, ALL, 1, 'a hypervisor hides it'),
     ('amx', 0b01110, ALL, 2, 'the system does not save its tiles'),
     ('amx', 0b01110, ALL, 3, 'the system refuses this process its tiles'),
+    ('amx', 0b01110, ALL, 4, 'tiles for int8, and none or no AVX-512 for bfloat16'),
     ('amx', ALL, 0b01110, 0, 'g[+][+] 11 and later do'),
 ])
 def test_a_level_that_cannot_run_is_refused_with_the_reason(
@@ -66,7 +67,8 @@ def test_a_level_that_cannot_run_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(('compiled', 'state', 'reason'), [
-    (ALL, 2, 'does not save'), (ALL, 3, 'refuses'), (0b01110, 0, 'knows no tiles')])
+    (ALL, 2, 'does not save'), (ALL, 3, 'refuses'), (ALL, 4, 'avx512_bf16'),
+    (0b01110, 0, 'knows no tiles')])
 def test_a_processor_whose_amx_is_not_used_is_told_why(compiled, state, reason):
     there = 0b01110 if state else ALL
     assert levels.describe(machine(there, compiled, state)).startswith('avx512_vnni, not amx: ')
@@ -137,4 +139,4 @@ def test_every_level_here_multiplies_exactly_in_a_forked_child_too(checker):
                           env={**os.environ, 'OMP_WAIT_POLICY': 'passive'})
     assert done.returncode == 0, done.stdout + done.stderr
     for level in levels.usable(native.library()):
-        assert f'{levels.NAMES[level]}: 640 of 640 products exact' in done.stdout
+        assert f'{levels.NAMES[level]}: 768 of 768 products exact' in done.stdout

@@ -77,7 +77,8 @@ def test_the_processor_its_system_and_torch_decide_what_multiplies(
 
 @pytest.mark.parametrize('word, state, text', [
     ('', 0, ''), ('amx', 0, ''), ('avx2', 0, 'SQAP_VLA_CPU_LEVEL is avx2'),
-    ('', 3, 'refuses this process'), ('amx', 2, 'does not save')])
+    ('', 3, 'refuses this process'), ('', 4, 'none or no AVX-512 for bfloat16'),
+    ('amx', 2, 'does not save')])
 def test_tiles_are_missing_where_the_system_or_the_level_that_is_asked_for_says_so(
         word, state, text, monkeypatch):
     monkeypatch.setenv(levels.VARIABLE, word)

@@ -15,6 +15,7 @@ import torch
 
 KEEP = torch.tensor([0, 3, 4, 9])
 PRECISIONS = ('w4a4', 'w4a8', 'w4a4t8', 'w4a16', 'fp')
+INNER = 96, 128  # gate and up of one layer share a panel, or meet panel by panel
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +33,11 @@ def both(model, run):
     return run(), expected
 
 
-@pytest.mark.parametrize('precision', PRECISIONS)
+@pytest.mark.parametrize('inner', INNER)
+@pytest.mark.parametrize('precision', (*PRECISIONS, 'w8a8'))
 @pytest.mark.parametrize('kind', ['chunk', 'tokens'])
-def test_every_precision_answers_as_by_plain_blocks(kind, precision):
-    model = quantized(make_model(kind), precision)
+def test_every_precision_answers_as_by_plain_blocks(kind, precision, inner):
+    model = quantized(make_model(kind, inner=inner), precision)
     for keep in (None, KEEP):
         for found, expected in zip(*both(model, lambda: answer(model, keep=keep))):
             close(found, expected)
@@ -43,9 +45,10 @@ def test_every_precision_answers_as_by_plain_blocks(kind, precision):
 
 @pytest.mark.parametrize('level', range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
 @pytest.mark.parametrize('precision', ['w4a8', 'w8a8', 'w4a16', 'fp'])
-def test_every_level_answers_as_plain_blocks_of_it(monkeypatch, level, precision):
+@pytest.mark.parametrize('inner', INNER)
+def test_every_level_answers_as_plain_blocks_of_it(monkeypatch, level, precision, inner):
     force_level(monkeypatch, level)
-    model = quantized(make_model('chunk'), precision)
+    model = quantized(make_model('chunk', inner=inner), precision)
     for found, expected in zip(*both(model, lambda: answer(model, keep=KEEP))):
         close(found, expected)
     assert {kernel_of(linear)._layer.level for layer in model.llm.layers
@@ -63,7 +66,7 @@ def test_heads_may_be_shared_by_any_number(heads, kv_heads, precision):
 @pytest.mark.parametrize('precision', ['w4a8', 'fp'])
 def test_heads_and_feed_forward_may_have_odd_widths(precision):
     """Heads of 6 channels and 20 inner ones: no whole vectors."""
-    model = quantized(make_model('chunk', 2, 2, 12), precision)
+    model = quantized(make_model('chunk', 2, 2, 12, inner=20), precision)
     for found, expected in zip(*both(model, lambda: answer(model))):
         close(found, expected)
 
@@ -88,7 +91,7 @@ def test_queries_and_keys_are_rounded_alike(bits, rotate):
 @pytest.mark.parametrize('read', [None, range(4, 9), range(0, 2), range(2, 20)], ids=str)
 def test_rows_that_are_read_and_their_scores_are_the_plain_ones(read, causal, precision):
     """In two sequences side by side; 5 and 2 rows are multiplied without packing, 18 with it."""
-    model = quantized(make_model('chunk'), precision)
+    model = quantized(make_model('chunk', inner=128), precision)
     for layer in model.llm.layers:
         layer.self_attn.causal = causal
     x, places = random(2, 20, 64), torch.arange(20)
@@ -148,10 +151,19 @@ def test_layers_of_another_precision_have_rows_of_their_own(override, others):
         close(found, expected)
 
 
+@pytest.mark.parametrize('precision', ['w4a8', 'fp'])
+@torch.no_grad()
+def test_no_sequences_at_all_give_none(precision):
+    model = quantized(make_model('chunk'), precision)
+    assert use_native_blocks(model.llm)
+    found = model.llm.run(random(0, 20, 64), torch.arange(20), 0, 3)[0]
+    assert found.shape == (0, 20, 64)
+
+
 @pytest.mark.parametrize('precision', ['w4a4t8', 'fp'])
 @torch.no_grad()
 def test_threads_change_no_bit(precision):
-    model = quantized(make_model('chunk'), precision)
+    model = quantized(make_model('chunk', inner=192), precision)
     assert use_native_blocks(model.llm)
     before, found = torch.get_num_threads(), []
     try:

@@ -5,11 +5,12 @@
 // (signed activations, unsigned weights) or 32 in bfloat16.
 //
 // Rows lie in memory as the tiles that they are loaded in, 16 rows of 64 bytes each, one behind
-// the other along the inputs.  So do weights, 16 columns of 64 inputs (32) a tile, of which four
-// (two) neighbouring inputs of a column lie side by side.  A panel of at most 1024 bytes of
-// inputs meets 32 rows at a time, in 2 x 2 tiles of sums.  Columns and rows need no care at the
-// edges: panels are whole, rows beyond the last are computed and not read, and activations beyond
-// the last input are 0.
+// the other along the inputs, or are loaded from an image (conv.h).  So do weights, 16 columns of
+// 64 inputs (32) a tile, of which four (two) neighbouring inputs of a column lie side by side.
+// 32 columns of a panel and at most 512 bytes of inputs, which stay in the L1 cache, meet 32 rows
+// at a time, in 2 x 2 tiles of sums.  Columns and rows need no care at the edges: panels are
+// whole, rows beyond the last are computed and not read, and activations beyond the last input
+// are 0.
 #pragma once
 
 #include "bytes.h"
@@ -52,9 +53,9 @@ inline void store_tile(void* to, int64_t pitch) {
 }
 
 constexpr int64_t kTileRows = 16, kTileBytes = 64, kTile = kTileRows * kTileBytes;
-constexpr int64_t kMostTileBytes = 1024;  // of inputs whose panel is unpacked at once
+constexpr int64_t kMostTileBytes = 512;  // of inputs whose panel is unpacked at once
 constexpr int64_t kFewestTileRows = 3;  // a product of fewer takes as long as one of 16
-constexpr int64_t kSumPitch = kPanel * sizeof(int32_t);
+constexpr int64_t kTileColumns = 32;  // of a panel at a time
 
 // Signed bytes of a times unsigned bytes of w.
 struct ByteTiles {
@@ -75,28 +76,41 @@ struct HalfTiles {
 // Bytes that a row takes among tiles, for so many bytes of values.
 inline int64_t tiled_bytes(int64_t bytes) { return round_up(bytes, kTileBytes); }
 
-// sums [16 or 32, 32], a row every sum_pitch bytes, (+)= a times w: `steps` tiles each, and as
-// many for the lower rows a_next bytes, for the right columns w_next bytes further.
-template <class Kind, bool two>
-void tile_product(const void* a_tiles, int64_t a_next, const void* w_tiles, int64_t w_next,
-                  int64_t steps, void* sums, int64_t sum_pitch, bool first) {
-  auto *a = static_cast<const uint8_t*>(a_tiles), *w = static_cast<const uint8_t*>(w_tiles);
+// Rows whose tiles lie one behind the other along the inputs.
+struct TileRows {
+  const int8_t* tiles;
+  int64_t bytes;  // of a row
+  static constexpr int64_t pitch = kTileBytes;
+  const int8_t* at(int64_t row) const { return tiles + row * bytes; }  // row: a multiple of 16
+  static int64_t offset(int64_t step) { return step * kTile; }
+};
+
+// sums [16 or 32, 32], a row every sum_pitch bytes, (+)= a times w: tiles first..last-1 of the
+// rows from `row` on, and as many of weights, for the right columns w_next bytes further.
+// between() is called behind the products of each step, which go on meanwhile.
+template <class Kind, bool two, class A, class Between>
+void tile_product(const A& a, int64_t row, int64_t first, int64_t last, const void* w_tiles,
+                  int64_t w_next, void* sums, int64_t sum_pitch, Between between) {
+  const int8_t *a_upper = a.at(row), *a_lower = two ? a.at(row + kTileRows) : nullptr;
+  auto* w = static_cast<const uint8_t*>(w_tiles);
   auto *upper = static_cast<uint8_t*>(sums), *lower = upper + kTileRows * sum_pitch;
   clear_tile<0>(), clear_tile<1>(), clear_tile<2>(), clear_tile<3>();
-  if (!first) {
+  if (first > 0) {
     load_tile<0>(upper, sum_pitch), load_tile<1>(upper + 64, sum_pitch);
     if (two) load_tile<2>(lower, sum_pitch), load_tile<3>(lower + 64, sum_pitch);
   }
-  for (int64_t s = 0; s < steps; s++, a += kTile, w += kTile) {
+  for (int64_t s = first; s < last; s++, w += kTile) {
     load_tile<6>(w, kTileBytes);
-    load_tile<4>(a, kTileBytes);
+    load_tile<4>(a_upper + a.offset(s), a.pitch);
     Kind::template multiply<0, 4, 6>();
     load_tile<7>(w + w_next, kTileBytes);
     Kind::template multiply<1, 4, 7>();
-    if (!two) continue;
-    load_tile<5>(a + a_next, kTileBytes);
-    Kind::template multiply<2, 5, 6>();
-    Kind::template multiply<3, 5, 7>();
+    if (two) {
+      load_tile<5>(a_lower + a.offset(s), a.pitch);
+      Kind::template multiply<2, 5, 6>();
+      Kind::template multiply<3, 5, 7>();
+    }
+    between();
   }
   store_tile<0>(upper, sum_pitch), store_tile<1>(upper + 64, sum_pitch);
   if (two) store_tile<2>(lower, sum_pitch), store_tile<3>(lower + 64, sum_pitch);
@@ -131,40 +145,61 @@ struct TileWeights {
   Ahead ahead;
 };
 
-// Call done(row, sums) for rows first..last-1 of one panel, `first` being a multiple of 16, with
-// their sums [kPanel] over `bytes` of inputs; weights(k, count, fetches) gives those of so many of
-// them.  a has tiles for rows up to a multiple of 16.  32 rows are done before the next begin, so
-// that their sums stay in the L1 cache; more are kept where bytes are many.
-template <class Kind, class Sum, class Weights, class Done>
-void multiply_panel_by_tiles(int64_t bytes, const int8_t* a, int64_t first, int64_t last,
+// Call done(row, part, sums) for rows first..last-1 of one panel, `first` being a multiple of 16,
+// and each of its `parts` of 32 columns, with their sums [32] over `bytes` of inputs;
+// weights(k, count, fetches) gives those of so many of them.  Tiles of rows go up to a multiple of
+// 16.
+//
+// What is done with the sums of 32 rows stands between the products of the next 32: the
+// processor's tiles work at these meanwhile.
+template <class Kind, class Sum, class A, class Weights, class Done>
+void multiply_panel_by_tiles(int64_t bytes, const A& a, int64_t first, int64_t last, int64_t parts,
                              Weights weights, Done done) {
-  constexpr int64_t step = 2 * kTileRows;
+  constexpr int64_t step = 2 * kTileRows, pitch = kTileColumns * sizeof(Sum);
   const TileScope scope;
   const int64_t share = even_share(bytes, kMostTileBytes, kTileBytes);
-  const int64_t kept = share < bytes ? round_up(last - first, step) : step;
-  auto* sums = scratch<Sum, 1>(kept * kPanel);
-  for (int64_t k = 0; k < bytes; k += share) {
-    const int64_t count = smaller(share, bytes - k);
-    TileWeights w = weights(k, count, (last - first + step - 1) / step);
-    for (int64_t row = first; row < last; row += step, w.ahead.fetch()) {
-      const auto product = last - row > kTileRows ? tile_product<Kind, true>
-                                                  : tile_product<Kind, false>;
-      Sum* at = sums + (kept == step ? 0 : row - first) * kPanel;
-      for (int64_t half = 0; half < 2; half++)
-        product(a + row * bytes + k * kTileRows, kTileRows * bytes, w.tiles + 2 * half * w.next,
-                w.next, count / kTileBytes, at + half * kPanel / 2, kSumPitch, k == 0);
-      if (k + share < bytes) continue;
-      for (int64_t m = row; m < smaller(row + step, last); m++, at += kPanel) done(m, at);
-    }
+  const bool once = share >= bytes;
+  const int64_t kept = once ? step : round_up(last - first, step);
+  auto* sums = scratch<Sum, 1>(2 * kept * kTileColumns);
+  struct {
+    int64_t rows, row, part;
+    const Sum* sums;
+  } ready = {};
+  const auto finish = [&](int64_t rows) {
+    for (; rows > 0 && ready.rows > 0; rows--, ready.rows--, ready.sums += kTileColumns)
+      done(ready.row++, ready.part, ready.sums);
+  };
+  for (int64_t k = 0, turn = 0; k < bytes; k += share) {
+    const int64_t from = k / kTileBytes, until = smaller(k + share, bytes) / kTileBytes;
+    const int64_t strips = (last - first + step - 1) / step;
+    TileWeights w = weights(k, (until - from) * kTileBytes, parts * strips);
+    for (int64_t part = 0; part < parts; part++)
+      for (int64_t row = first; row < last; row += step, turn++, w.ahead.fetch()) {
+        const int64_t rows = smaller(step, last - row);
+        Sum* at = sums + (once ? turn % 2 * step : part * kept + row - first) * kTileColumns;
+        const auto* right = w.tiles + 2 * part * w.next;
+        const int64_t each = (ready.rows + until - from - 1) / (until - from);
+        const auto between = [&] { finish(each); };
+        rows > kTileRows
+            ? tile_product<Kind, true>(a, row, from, until, right, w.next, at, pitch, between)
+            : tile_product<Kind, false>(a, row, from, until, right, w.next, at, pitch, between);
+        if (k + share < bytes) continue;
+        finish(step);
+        ready = {rows, row, part, at};
+      }
   }
+  finish(step);
 }
 
-// to [n] = from in bfloat16, to nearest even; n is a multiple of 32.
+// Write 32 floats in bfloat16, to nearest even.
+inline void store_halves(Floats first, Floats second, void* to) {
+  const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
+  std::memcpy(to, &both, sizeof both);
+}
+
+// to [n] = from in bfloat16; n is a multiple of 32.
 inline void round_to_halves(const float* from, int64_t n, uint16_t* to) {
-  for (int64_t i = 0; i < n; i += 32) {
-    const __m512bh both = _mm512_cvtne2ps_pbh(load(from + i + 16), load(from + i));
-    std::memcpy(to + i, &both, sizeof both);
-  }
+  for (int64_t i = 0; i < n; i += 32) store_halves(load(from + i), load(from + i + 16), to + i);
 }
 
 }  // namespace

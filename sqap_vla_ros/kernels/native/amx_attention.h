@@ -9,6 +9,7 @@
 #pragma once
 
 #include "amx.h"
+#include "amx_functions.h"
 #include "attention.h"
 
 namespace {
@@ -75,14 +76,34 @@ void place_halves(const float* from, int64_t stride, int64_t rows, int64_t n, in
     }
 }
 
+// Scores of one row become e^(factor (score - largest)) in bfloat16 for its first `seen` keys and
+// next to nothing up to `last`, a multiple of 32, where row m of tiles stands; returns their sum.
+float soften_halves(float* scores, int64_t seen, int64_t last, float factor, int64_t m,
+                    uint16_t* tiles) {
+  for (int64_t key = seen; key < last; key++) scores[key] = -INFINITY;
+  Floats most = fill(-INFINITY), sum = fill(0.0f);
+  for (int64_t key = 0; key < last; key += kLanes) most = larger(load(scores + key), most);
+  const Floats scale = fill(factor * 1.44269504f);
+  const Floats top = multiply(fill(largest(most)), scale);
+  uint16_t* to = tiles + (m / kTileRows * (last / 32) * kTile + m % kTileRows * kTileBytes) / 2;
+  for (int64_t key = 0; key < last; key += 32, to += kTile / 2) {
+    const Floats first = coarse_power(_mm512_fmsub_ps(load(scores + key), scale, top));
+    const Floats second = coarse_power(_mm512_fmsub_ps(load(scores + key + kLanes), scale, top));
+    sum = add(sum, add(first, second));
+    store_halves(first, second, to);
+  }
+  return total(sum);
+}
+
 // out [32, columns] = tiles of 32 rows times tiles of columns that have `w_inputs` of them in
 // memory.
 void multiply_pairs(const uint16_t* tiles, int64_t inputs, const uint32_t* pairs, int64_t w_inputs,
                     int64_t columns, float* out, int64_t out_pitch) {
   const int64_t steps = inputs / 32, next = w_inputs / 32 * kTile;
+  const TileRows rows = {reinterpret_cast<const int8_t*>(tiles), inputs * 2};
   for (int64_t column = 0; column < columns; column += 32)
-    tile_product<HalfTiles, true>(tiles, steps * kTile, pairs + column * w_inputs / 2, next, steps,
-                                  out + column, out_pitch * sizeof(float), true);
+    tile_product<HalfTiles, true>(rows, 0, 0, steps, pairs + column * w_inputs / 2, next,
+                                  out + column, out_pitch * sizeof(float), [] {});
 }
 
 // Query heads first..last-1 of one image; all of them read key-value head `kv`.
@@ -112,9 +133,8 @@ void attend_heads_by_tiles(const Attention& call, int64_t image, int64_t kv, int
       place_halves(q + row * call.q_strides[2], call.q_strides[2], rows, width, padded, queries);
       multiply_pairs(queries, padded, keys, padded, seen, scores, columns);
       for (int64_t r = 0; r < rows; r++)
-        inverse[r] = 1.0f / soften(scores + r * columns, kPanel, keys_seen(call, row + r), seen,
-                                   factor);
-      place_halves(scores, columns, rows, seen, seen, weights);
+        inverse[r] = 1.0f / soften_halves(scores + r * columns, keys_seen(call, row + r), seen,
+                                          factor, r, weights);
       multiply_pairs(weights, seen, values, columns, padded, sums, padded);
       for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < width; i++)

@@ -4,7 +4,7 @@
 // A decoder's block in one call; included by level.cpp behind its products.
 //
 //   q, k, v of the normed rows, which are rounded once; rotary embedding, keys and values into the
-//   cache; attention; output product, added to the rows; q, gate and up of these, normed; SwiGLU,
+//   cache; attention; output product, added to the rows; gate and up of these, normed; SwiGLU,
 //   Hadamard and rounding; down product, added too
 //
 // All of it runs in one parallel region, in memory that is kept from call to call.
@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "attention.h"
+#include "gated.h"
 #include "rows.h"
 
 namespace {
@@ -24,7 +25,8 @@ using sqap::Visual;
 // What lies between the steps.
 struct Between {
   float *q, *others;      // [batch queries, heads head_width], [batch length, others_width]
-  float *attended, *gates;  // [batch queries, heads head_width], [batch queries, 2 inner]
+  float *attended, *gated;  // [batch queries, heads head_width], [batch queries, inner]
+  float* gates;             // [batch queries, 2 inner] where gate and up need memory, or null
   float* weights;         // [batch heads, length] of the queries that score
   int64_t others_width;
   bool q_apart;           // in a product of their own, of the rows that are computed
@@ -36,18 +38,6 @@ inline void norm_row(const float* x, int64_t width, const float* weight, float e
   const float mean = dot_product(x, x, width) / float(width);
   const float factor = 1.0f / std::sqrt(mean + eps);
   for (int64_t i = 0; i < width; i++) out[i] = x[i] * factor * weight[i];
-}
-
-// out [inner] = silu(gate) up, for a row that has both side by side.
-inline void gated_row(const float* row, int64_t inner, float* out) {
-  int64_t i = 0;
-  const Floats zero = fill(0.0f), one = fill(1.0f), least = fill(-87.0f);
-  for (; i + kLanes <= inner; i += kLanes) {
-    const Floats gate = load(row + i);
-    const Floats power = exponential(subtract(zero, larger(gate, least)));
-    store(out + i, multiply(divide(gate, add(one, power)), load(row + inner + i)));
-  }
-  for (; i < inner; i++) out[i] = row[i] / (1.0f + std::exp(-row[i])) * row[inner + i];
 }
 
 // Rotate one head by a row of the tables; to may be from.
@@ -116,26 +106,6 @@ Call product_call(const BlockCall& call, bool of_queries, float* y, int64_t y_st
   product.y_stride = y_stride;
   product.add = add;
   return product;
-}
-
-// Whether two layers read their rows in the same form.
-inline bool reads_alike(const Layer& a, const Layer& b) {
-  return a.act_bits == b.act_bits && a.text_bits == b.text_bits && in_halves(a) == in_halves(b) &&
-         a.hadamard_block == b.hadamard_block && a.hadamard_stride == b.hadamard_stride;
-}
-
-// Products of several layers side by side, from source(m, row); rows are made once for all that
-// read them alike.
-template <class Source>
-void multiply_layers(const Layer* const* layers, int64_t count, const Call& call, const Rows& rows,
-                     Source source) {
-  Call part = call;
-  for (int64_t i = 0; i < count && layers[i]; i++) {
-    if (i == 0 || !reads_alike(*layers[i - 1], *layers[i]))
-      make_rows(*layers[i], part, rows, 0.0f, source);
-    multiply_rows(*layers[i], part, rows, round_up(layers[i]->inputs, 64));
-    part.y += layers[i]->outputs;
-  }
 }
 
 // Queries, keys and values of the rows.
@@ -244,13 +214,13 @@ void finish(const Block& block, const BlockCall& call, const Between& between) {
   multiply_layers(&block.out, 1, add, between.rows, [&](int64_t m, float* row) {
     std::memcpy(row, between.attended + m * q_width, q_width * sizeof(float));
   });
-  multiply_layers(block.gate_up, 2,
-                  product_call(call, true, between.gates, 2 * block.inner, false), between.rows,
-                  [&](int64_t m, float* row) {
-                    norm_row(call.y + m * width, width, block.norm_behind, block.eps_behind, row);
-                  });
+  multiply_gate_and_up(
+      block, product_call(call, true, between.gated, block.inner, false), between.rows,
+      between.gates, [&](int64_t m, float* row) {
+        norm_row(call.y + m * width, width, block.norm_behind, block.eps_behind, row);
+      });
   multiply_layers(&block.down, 1, add, between.rows, [&](int64_t m, float* row) {
-    gated_row(between.gates + m * 2 * block.inner, block.inner, row);
+    std::memcpy(row, between.gated + m * block.inner, block.inner * sizeof(float));
   });
 }
 
@@ -266,7 +236,10 @@ Between between_memory(const Block& block, const BlockCall& call) {
   found.q = scratch<float, 11>(call.batch * call.queries * q_width);
   found.others = scratch<float, 12>(rows * found.others_width);
   found.attended = scratch<float, 13>(call.batch * call.queries * q_width);
-  found.gates = scratch<float, 14>(call.batch * call.queries * 2 * block.inner);
+  found.gated = scratch<float, 14>(call.batch * call.queries * block.inner);
+  found.gates = gates_by_panel(block)
+                    ? nullptr
+                    : scratch<float, 20>(call.batch * call.queries * 2 * block.inner);
   found.weights = scratch<float, 15>(call.batch * block.heads * round_up(call.length, kPanel));
   found.rows = rows_memory(rows, round_up(most, 64), false);
   bool floats = in_floats(*block.out) || in_floats(*block.down);

@@ -47,9 +47,10 @@ bool has_shapes() {
 }
 
 AmxState ask_for_tiles() {
-  constexpr uint32_t wanted = kAmxTile | kAmxInt8 | kAmxBf16;
-  if ((cpuid(7, 0).d & wanted) != wanted || !(cpuid(7, 1).a & kAvx512Bf16) || !has_shapes())
-    return AmxState::kNone;
+  constexpr uint32_t integers = kAmxTile | kAmxInt8;
+  const uint32_t found = cpuid(7, 0).d;
+  if ((found & integers) != integers || !has_shapes()) return AmxState::kNone;
+  if (!(found & kAmxBf16) || !(cpuid(7, 1).a & kAvx512Bf16)) return AmxState::kNoHalves;
   if ((saved_states() & kTileState) != kTileState) return AmxState::kMasked;
   if (syscall(SYS_arch_prctl, kRequestPermission, kTileData)) return AmxState::kRefused;
   return AmxState::kUsable;

@@ -17,6 +17,7 @@ enum class AmxState : int32_t {
   kNone,     // the processor has none, or a hypervisor hides them
   kMasked,   // the system does not save them: an old kernel, or a hypervisor
   kRefused,  // the system refuses this process permission
+  kNoHalves  // bytes only: it lacks tiles or vectors of bfloat16, or a hypervisor hides them
 };
 
 // Ask the system for tiles, once a process, and return what it said.

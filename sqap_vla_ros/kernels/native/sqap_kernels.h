@@ -124,15 +124,16 @@ struct VitCall {
   int32_t threads;
 };
 
-// A convolution of square kernels over images, channels last, by a layer of kernel^2 channels
-// inputs (rows, columns, channels of the kernel, in this order).
+// A convolution of square kernels over images by a layer of kernel^2 channels inputs (rows,
+// columns, channels of the kernel, in this order; of planar images channels, rows, columns).
 struct ConvCall {
-  const float* x;          // [batch, height, width, channels]
-  float* y;                // [batch, out_height, out_width, outputs]
+  const float* x;          // [batch, height, width, channels], planar [batch, channels, ...]
+  float* y;                // [batch, out_height, out_width, outputs]; may be x
   int64_t batch, height, width, channels, out_height, out_width, kernel, stride, padding;
   int32_t threads;
   int32_t gelu;            // of the sums and bias
   int32_t add;             // to what y holds already
+  int32_t planar;
 };
 
 // One set of functions for each instruction set that was compiled in.

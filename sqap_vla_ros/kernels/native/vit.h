@@ -1,12 +1,12 @@
 // Copyright 2026 The sqap_vla_ros Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A vision transformer's block in one call; included by level.cpp behind block.h.
+// A vision transformer's block in one call; included by level.cpp behind its products.
 #pragma once
 
 #include <cmath>
 
-#include "block.h"
+#include "panels.h"
 
 namespace {
 
@@ -38,14 +38,32 @@ inline void gelu_row(const float* x, int64_t width, bool tanh, float* out) {
   std::memcpy(out + i, rest, (width - i) * sizeof(float));
 }
 
-// y += a product, times a factor a channel if there is one; between: memory for it.
-template <class Source>
-void add_branch(const Layer* layer, const float* scale, const Call& call, const Rows& rows,
-                float* between, Source source) {
+#if defined(__AMX_INT8__)
+// A writer of panels.h: GELU of what it is given in bfloat16, among tiles of so many bytes a row.
+struct ToHalves {
+  int8_t* tiles;
+  int64_t bytes;
+  bool tanh;
+
+  template <class Size, class Value>
+  void operator()(Size, int64_t row, int64_t column, Value value) const {
+    int8_t* to = tiles + row / kTileRows * kTileRows * bytes + row % kTileRows * kTileBytes;
+    for (int64_t i = 0; i < Size::value && 2 * (column + i) < bytes; i += 32)
+      store_halves(coarse_gelu(value(i), tanh), coarse_gelu(value(i + kLanes), tanh),
+                   to + 2 * (column + i) * kTileRows);
+  }
+};
+#endif
+
+// y += a product, times a factor a channel if there is one; between: memory for it, multiply(call)
+// computes it.
+template <class Multiply>
+void add_branch(const Layer* layer, const float* scale, const Call& call, float* between,
+                Multiply multiply) {
   Call product = call;
   product.add = !scale;
   if (scale) product.y = between;
-  multiply_layers(&layer, 1, product, rows, source);
+  multiply(product);
   if (!scale) return;
 #pragma omp for
   for (int64_t m = 0; m < call.rows; m++)
@@ -58,8 +76,11 @@ void vit_block(const VitBlock& block, const VitCall& call) {
   const int64_t most = round_up(block.inner > width ? block.inner : width, 64);
   float* qkv = scratch<float, 12>(rows * 3 * width);
   float* attended = scratch<float, 13>(rows * width);
-  float* hidden = scratch<float, 14>(rows * block.inner);
-  Rows made = rows_memory(rows, most, false);
+  // Whether what is between both products of the feed-forward needs no floats in memory.
+  const bool in_halves_between = in_halves(*block.down) && block.down->hadamard_block == 1;
+  float* hidden = in_halves_between ? nullptr : scratch<float, 14>(rows * block.inner);
+  Rows made = rows_memory(rows, most, false), hidden_rows = made;
+  if (in_halves_between) hidden_rows.values = scratch<int8_t, 20>(rows_bytes(rows, most));
   for (const Layer* layer : {block.qkv, block.out, block.up, block.down})
     if (in_floats(*layer)) made.floats = rows_memory(rows, most, true).floats;
   Attention attention = {qkv,        qkv + width, qkv + 2 * width, attended,    call.batch,
@@ -90,15 +111,30 @@ void vit_block(const VitBlock& block, const VitCall& call) {
       layer_norm_row(call.x + m * width, width, block.norm, block.norm_bias, block.eps, row);
     });
     share_heads(attention);
-    add_branch(block.out, block.scale, to, made, qkv, [&](int64_t m, float* row) {
-      std::memcpy(row, attended + m * width, width * sizeof(float));
+    add_branch(block.out, block.scale, to, qkv, [&](const Call& product) {
+      multiply_layers(&block.out, 1, product, made, [&](int64_t m, float* row) {
+        std::memcpy(row, attended + m * width, width * sizeof(float));
+      });
     });
-    multiply_layers(&block.up, 1, to_hidden, made, [&](int64_t m, float* row) {
+    const auto normed = [&](int64_t m, float* row) {
       layer_norm_row(call.y + m * width, width, block.norm_behind, block.norm_behind_bias,
                      block.eps_behind, row);
-    });
-    add_branch(block.down, block.scale_behind, to, made, qkv, [&](int64_t m, float* row) {
-      gelu_row(hidden + m * block.inner, block.inner, block.tanh, row);
+    };
+#if defined(__AMX_INT8__)
+    if (in_halves_between) {
+      make_rows(*block.up, to_hidden, made, 0.0f, normed);
+      multiply_rows(*block.up, to_hidden, made, round_up(width, 64),
+                    ToHalves{hidden_rows.values, tiled_bytes(2 * block.inner), block.tanh != 0});
+    }
+#endif
+    if (!in_halves_between) multiply_layers(&block.up, 1, to_hidden, made, normed);
+    add_branch(block.down, block.scale_behind, to, qkv, [&](const Call& product) {
+      if (in_halves_between)
+        multiply_rows(*block.down, product, hidden_rows, 0);
+      else
+        multiply_layers(&block.down, 1, product, made, [&](int64_t m, float* row) {
+          gelu_row(hidden + m * block.inner, block.inner, block.tanh, row);
+        });
     });
   }
 }

@@ -1,11 +1,14 @@
 // Copyright 2026 The sqap_vla_ros Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens to a product's sums on their way to memory: bias, GELU, residual.
+// What happens to a product's sums on their way to memory: GELU, residual.
 #pragma once
 
 #include <cstring>
 
+#if defined(__AMX_INT8__)
+#include "amx_functions.h"
+#endif
 #include "functions.h"
 #include "sqap_kernels.h"
 
@@ -16,29 +19,75 @@ using sqap::kPanel;
 using sqap::Layer;
 using sqap::smaller;
 
+#if defined(__AMX_INT8__)
+constexpr int64_t kRowsAhead = 16;  // whose place in memory is asked for before it is written
+
+// GELU behind a convolution, whose weights are bfloat16.
+inline Floats gelu_of_sums(Floats x) { return coarse_gelu(x, false); }
+#else
+constexpr int64_t kRowsAhead = 0;  // nothing was gained by it there
+
+inline Floats gelu_of_sums(Floats x) { return gelu(x, false); }
+#endif
+
 // Copy n values and fill up with zeros to one panel; null gives zeros.
 void padded_copy(const float* from, int64_t n, float* to) {
   for (int64_t i = 0; i < kPanel; i++) to[i] = from && i < n ? from[i] : 0.0f;
 }
 
-// Write one row of a panel: value(i) of columns i..i+kLanes-1 and bias, by GELU if the call says
-// so, and what stands there if it is to be added.
-template <class Value>
-inline void write_row(const Layer& layer, const Call& call, int64_t row, int64_t panel,
-                      const float* bias, Value value) {
-  const int64_t column = panel * kPanel, n = smaller(kPanel, layer.outputs - column);
-  float* y = call.y + row * call.y_stride + column;
-  alignas(64) float edge[kPanel];
-  float* to = n == kPanel ? y : edge;
-  if (to == edge && call.add) std::memcpy(edge, y, n * sizeof(float));
-  for (int64_t i = 0; i < kPanel; i += kLanes) {
-    Floats v = value(i);
-    if (layer.bias) v = add(v, load(bias + i));
-    if (call.gelu) v = gelu(v, false);
-    if (call.add) v = add(v, load(to + i));
-    store(to + i, v);
-  }
-  if (to == edge) std::memcpy(y, edge, n * sizeof(float));
+// Ask for memory that will be written, kRowsAhead rows behind y; `behind` rows follow there.
+inline void expect_rows(const float* y, int64_t stride, int64_t count, int64_t behind) {
+  if (kRowsAhead == 0 || kRowsAhead > behind) return;
+  for (int64_t i = 0; i < count; i += 16)
+    _mm_prefetch(reinterpret_cast<const char*>(y + kRowsAhead * stride + i), _MM_HINT_T1);
 }
+
+// Write value(i) for columns i..i+kLanes-1 of `count`, of which the first n are there, to y.
+template <int64_t count, class Value>
+inline void write_columns(float* y, int64_t n, Value value) {
+  alignas(64) float edge[count];
+  float* to = n >= count ? y : edge;
+  constexpr int64_t share = count < 4 * kLanes ? count : 4 * kLanes;
+  for (int64_t first = 0; first < count; first += share) {
+    Floats values[share / kLanes];  // all before the first is written: what it is may be anything
+    for (int64_t i = 0; i < share; i += kLanes) values[i / kLanes] = value(first + i);
+    for (int64_t i = 0; i < share; i += kLanes) store(to + first + i, values[i / kLanes]);
+  }
+  if (to == edge && n > 0) std::memcpy(y, edge, n * sizeof(float));
+}
+
+// A writer of panels.h: to a call's y, by GELU if it says so, and to what stands there if it is to
+// be added.
+struct ToFloats {
+  float* y;
+  int64_t stride, outputs, rows;
+  bool by_gelu, adds;
+
+  ToFloats(const Layer& layer, const Call& call)
+      : y(call.y), stride(call.y_stride), outputs(layer.outputs), rows(call.rows), by_gelu(call.gelu), adds(call.add) {}
+
+  template <class Size, class Value>
+  void operator()(Size, int64_t row, int64_t column, Value value) const {
+    constexpr int64_t count = Size::value;
+    const int64_t n = outputs - column;
+    float* to = y + row * stride + column;
+    expect_rows(to, stride, count, rows - 1 - row);
+    if (!by_gelu && !adds) {
+      write_columns<count>(to, n, value);
+      return;
+    }
+    alignas(64) float stood[count];
+    const float* before = to;
+    if (adds && n < count) {
+      std::memcpy(stood, to, n * sizeof(float));
+      before = stood;
+    }
+    write_columns<count>(to, n, [&](int64_t i) {
+      Floats v = value(i);
+      if (by_gelu) v = gelu_of_sums(v);
+      return adds ? add(v, load(before + i)) : v;
+    });
+  }
+};
 
 }  // namespace
