@@ -105,9 +105,10 @@ class Prediction:
     def words(self) -> list[str]:
         """Return what a reader of predictions has to know."""
         fit = self.fit
-        of = (f'Fitted to {len(fit.rows)} rows of episodes of the policy {fit.policy}, errors of '
-              f'{fit.smallest:.4f} to {fit.largest:.4f}: {fit.points:.0f} points x error^2; a row '
-              f'that was left out was predicted to {fit.left_out:.1f} points.')
-        guess = ('This is that policy.' if self.is_own else 'This is another policy, for which '
+        of = (f'Fitted to {len(fit.rows)} rows of episodes of the policy {fit.policy} (weights '
+              f'{fit.digest[:12]}), errors of {fit.smallest:.4f} to {fit.largest:.4f}: '
+              f'{fit.points:.0f} points x error^2; a row that was left out was predicted to '
+              f'{fit.left_out:.1f} points.')
+        guess = ('This is that policy.' if self.is_own else 'These are other weights, for which '
                  'it is no more than a guess: how much error a task forgives is its own.')
         return [NEVER_SUCCESS, of, guess, FAILS]

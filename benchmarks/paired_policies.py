@@ -1,0 +1,75 @@
+# Copyright 2026 The sqap_vla_ros Authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How often two policies succeeded from the same initial states, by tables of `sqap-vla eval`.
+
+    python benchmarks/paired_policies.py --new dagger_bundled.json dagger_bundled_580.json \
+        --old follow_validation_64.json first_policy_580.json
+
+Files without a folder are those of benchmarks/results.  Episodes are paired by seed, in one row
+of the tables (--row fp, --control none); those that one side lacks are left out and counted.
+Tables of other suites, placements or step limits cannot be paired and are refused.
+"""
+import argparse
+import json
+from pathlib import Path
+
+from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
+
+RESULTS = Path(__file__).resolve().parent / 'results'
+SCENE = ('suite', 'placement_m', 'initial_states', 'yaw_rad', 'distractors', 'camera_pose',
+         'camera_jitter_m', 'camera_jitter_rad', 'light_jitter', 'max_steps')
+
+
+def main(arguments=None) -> None:
+    """Print both rates and the paired difference."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--new', nargs='+', required=True, help='tables of one policy')
+    parser.add_argument('--old', nargs='+', required=True, help='of the other, subtracted')
+    parser.add_argument('--row', default='fp', help='such as w4a8-prune@154')
+    parser.add_argument('--control', default='none')
+    args = parser.parse_args(arguments)
+    tables = [[json.loads((RESULTS / name).read_text()) for name in names]
+              for names in (args.new, args.old)]
+    print(text_of(*(successes(each, args.row, args.control) for each in tables),
+                  [scene for each in tables for scene in map(scene_of, each)]))
+
+
+def scene_of(table: dict) -> dict:
+    """Return what decides how hard an episode is."""
+    return {name: table.get(name) for name in SCENE}
+
+
+def successes(tables: list[dict], row: str, control: str) -> dict[int, bool]:
+    """Return {seed: success} of one row of some tables; raise SystemExit where it is in none."""
+    found = {each['seed']: each['success'] for table in tables for each in table['episodes']
+             if (each['variant'], each['control']) == (row, control)}
+    if not found:
+        raise SystemExit(f'no table has episodes of {row!r} with control {control!r}')
+    return found
+
+
+def text_of(new: dict[int, bool], old: dict[int, bool], scenes: list[dict]) -> str:
+    """Return lines to print; raise SystemExit for different scenes and no common seed."""
+    for name in SCENE:
+        if len({json.dumps(scene[name]) for scene in scenes}) > 1:
+            raise SystemExit(f'tables differ in {name}: {[scene[name] for scene in scenes]}')
+    seeds = sorted(new.keys() & old.keys())
+    if not seeds:
+        raise SystemExit('the tables have no seed in common')
+    pairs = [(new[seed], old[seed]) for seed in seeds]
+    counts = [pairs.count(pair) for pair in (
+        (True, True), (True, False), (False, True), (False, False))]
+    value, low, high = (100 * each for each in paired_difference(*counts))
+    lines = [f'{len(seeds)} pairs, seeds {seeds[0]} to {seeds[-1]}; '
+             f'{len(new.keys() ^ old.keys())} episodes of one side alone']
+    for name, count in (('new', counts[0] + counts[1]), ('old', counts[0] + counts[2])):
+        least, most = (100 * each for each in wilson_interval(count, len(seeds)))
+        lines.append(f'{name}: {count} succeeded, {100 * count / len(seeds):.1f} % '
+                     f'({least:.0f} .. {most:.0f})')
+    return '\n'.join([*lines, f'won {counts[1]}, lost {counts[2]}: {value:+.1f} points '
+                              f'({low:+.1f} .. {high:+.1f})'])
+
+
+if __name__ == '__main__':
+    main()
