@@ -117,9 +117,9 @@ double attention_error(int level, int64_t tokens, int64_t width, int bits = 32) 
 
 // How many checks of a level failed; prints what did.
 int check(int level) {
-  const Shape shapes[] = {{1, 1, 1},     {2, 7, 5},       {3, 63, 65},    {4, 64, 64},   {6, 65, 130},
-                          {15, 100, 7},  {16, 250, 70},   {17, 1100, 3},  {33, 513, 66}, {49, 2056, 9},
-                          {97, 64, 66},  {77, 512, 130}};
+  const Shape shapes[] = {{1, 1, 1},    {2, 7, 5},     {3, 63, 65},   {4, 64, 64},
+                          {6, 65, 130}, {15, 100, 7},  {16, 250, 70}, {17, 1100, 3},
+                          {33, 513, 66}, {49, 2056, 9}, {97, 64, 66},  {77, 512, 130}};
   int done = 0, failed = 0;
   for (const Shape& shape : shapes)
     for (int weight_bits : {4, 8})

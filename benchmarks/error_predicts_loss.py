@@ -9,12 +9,14 @@ What success an action error costs: loss in points = c * error^2, fitted to comm
         w4a4,w4a8,w8a8,prune,sqap,random-prune,w4a8-prune,w8a8-prune
     python benchmarks/error_predicts_loss.py runs/error/error.json
 
-Each row of the success tables that differs from full precision with all tokens is one point: its
-paired loss over 250 episodes, and its error on the frames.  Least squares weigh a row by the
-variance of its loss.  The standard error of c draws seeds, episodes of the frames and rows anew
-together, since all losses share one baseline and all errors the same frames.  The deviation is
-what the losses may differ from the formula beside the noise of episodes, as a share of the loss:
-the largest that their residuals do not exclude (chi-squared, one-sided 84 %, "Q-profile").
+The tables are the first bundled policy's, so models/libero_goal has to be that one (in the
+repository's history).  Each row of the success tables that differs from full precision with all
+tokens is one point: its paired loss over 250 episodes, and its error on the frames.  Least
+squares weigh a row by the variance of its loss.  The standard error of c draws seeds, episodes of
+the frames and rows anew together, since all losses share one baseline and all errors the same
+frames.  The deviation is what the losses may differ from the formula beside the noise of
+episodes, as a share of the loss: the largest that their residuals do not exclude (chi-squared,
+one-sided 84 %, "Q-profile").
 
 It writes benchmarks/results/error_predicts_loss.json and, for the command,
 sqap_vla_ros/action_error/loss_fit.json.

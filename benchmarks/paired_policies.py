@@ -8,7 +8,8 @@ How often two policies succeeded from the same initial states, by tables of `sqa
 
 Files without a folder are those of benchmarks/results.  Episodes are paired by seed, in one row
 of the tables (--row fp, --control none); those that one side lacks are left out and counted.
-Tables of other suites, placements or step limits cannot be paired and are refused.
+Tables of other tasks, placements or step limits cannot be paired and are refused, and so are
+tables of two checkpoints on one side.
 """
 import argparse
 import json
@@ -17,8 +18,10 @@ from pathlib import Path
 from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
 
 RESULTS = Path(__file__).resolve().parent / 'results'
-SCENE = ('suite', 'placement_m', 'initial_states', 'yaw_rad', 'distractors', 'camera_pose',
-         'camera_jitter_m', 'camera_jitter_rad', 'light_jitter', 'max_steps')
+SCENE = {'suite': 'libero_goal', 'instructions': None, 'placement_m': 0.25,
+         'initial_states': False, 'yaw_rad': 0.0, 'distractors': 0, 'camera_pose': [],
+         'camera_jitter_m': 0.0, 'camera_jitter_rad': 0.0, 'light_jitter': 0.0,
+         'max_steps': 300}  # what it is where a table does not say
 
 
 def main(arguments=None) -> None:
@@ -29,21 +32,37 @@ def main(arguments=None) -> None:
     parser.add_argument('--row', default='fp', help='such as w4a8-prune@154')
     parser.add_argument('--control', default='none')
     args = parser.parse_args(arguments)
-    tables = [[json.loads((RESULTS / name).read_text()) for name in names]
-              for names in (args.new, args.old)]
+    tables = [[read(name) for name in names] for names in (args.new, args.old)]
     print(text_of(*(successes(each, args.row, args.control) for each in tables),
                   [scene for each in tables for scene in map(scene_of, each)]))
 
 
+def read(name: str) -> dict:
+    """Return a table; raise SystemExit where there is none."""
+    path = RESULTS / name if Path(name).parent == Path('.') else Path(name)
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'{path} is no table of `sqap-vla eval`: {error}') from error
+
+
 def scene_of(table: dict) -> dict:
-    """Return what decides how hard an episode is."""
-    return {name: table.get(name) for name in SCENE}
+    """Return what decides what an episode is."""
+    return {name: table.get(name, usual) for name, usual in SCENE.items()}
 
 
 def successes(tables: list[dict], row: str, control: str) -> dict[int, bool]:
-    """Return {seed: success} of one row of some tables; raise SystemExit where it is in none."""
-    found = {each['seed']: each['success'] for table in tables for each in table['episodes']
-             if (each['variant'], each['control']) == (row, control)}
+    """Return {seed: success} of one row of a policy's tables; raise SystemExit for none or two."""
+    policies = {table.get('checkpoint_sha256') for table in tables}
+    if len(policies) > 1:
+        raise SystemExit(
+            f'tables of several checkpoints on one side: {sorted(map(str, policies))}')
+    found = {}
+    for table in tables:
+        for each in table['episodes']:
+            if (each['variant'], each['control']) == (row, control):
+                if found.setdefault(each['seed'], each['success']) != each['success']:
+                    raise SystemExit(f'two tables of one side disagree about seed {each["seed"]}')
     if not found:
         raise SystemExit(f'no table has episodes of {row!r} with control {control!r}')
     return found

@@ -7,6 +7,8 @@ Look for better 4-bit weights of the bundled policy: what each way does to its a
     sqap-vla collect --out judged --episodes 75 --seed 30000
     python benchmarks/quantizer_search.py calibration judged --out quantizer_search.json
 
+The committed results are the first bundled policy's.
+
 Weights are made from frames of `calibration`; the error, mean absolute and against full
 precision's actions, is that on frames of other episodes, in `judged`.  Intervals are the
 bootstrap's over episodes, paired with the usual weights of the same rounding and precision.

@@ -5,8 +5,8 @@ The loss of success that an action error lets expect: a prediction, never succes
 
     loss in points = c * error^2
 
-What c is was fitted by benchmarks/error_predicts_loss.py to episodes of the bundled policy; what
-it found is in loss_fit.json beside this file.  The interval of a prediction holds what is not
+What c is was fitted by benchmarks/error_predicts_loss.py to episodes of the first bundled policy;
+what it found is in loss_fit.json beside this file.  The interval of a prediction holds what is not
 known of c, of the error and, as `deviation`, how far the formula was from what was seen.
 """
 
@@ -71,7 +71,7 @@ class Fit:
 
 @lru_cache(maxsize=1)
 def shipped_fit() -> Fit:
-    """Return what was fitted to the bundled policy."""
+    """Return what was fitted to the first bundled policy."""
     content = json.loads(FIT.read_text(encoding='utf-8'))
     return Fit(**{**content, 'rows': tuple(content['rows'])})
 
@@ -105,10 +105,10 @@ class Prediction:
     def words(self) -> list[str]:
         """Return what a reader of predictions has to know."""
         fit = self.fit
-        of = (f'Fitted to {len(fit.rows)} rows of episodes of the policy {fit.policy} (weights '
+        of = (f'Fitted to {len(fit.rows)} rows of episodes of the policy {fit.policy} (checkpoint '
               f'{fit.digest[:12]}), errors of {fit.smallest:.4f} to {fit.largest:.4f}: '
               f'{fit.points:.0f} points x error^2; a row that was left out was predicted to '
               f'{fit.left_out:.1f} points.')
-        guess = ('This is that policy.' if self.is_own else 'These are other weights, for which '
+        guess = ('This is that policy.' if self.is_own else 'This is another one, for which '
                  'it is no more than a guess: how much error a task forgives is its own.')
         return [NEVER_SUCCESS, of, guess, FAILS]

@@ -19,7 +19,7 @@ WIDE = 3.0  # standard deviations, where the statistics hold no bounds
 FEW = 8
 MOST_OUTSIDE = 0.1  # of the samples; between q01 and q99 lie 98 % of what was trained on
 LEAST_OUTSIDE = 3  # samples: one or two of a few are chance
-LEAST_SEEN = 0.02  # that black images change actions, if a policy looks; the bundled one has 0.1
+LEAST_SEEN = 0.02  # that black images change actions, if a policy looks; a bundled one had 0.1
 LEAST_CONTRAST = 3.0  # levels, as the node's parameter min_contrast
 
 

@@ -127,7 +127,7 @@ def test_words_say_whose_fit_it_is():
     fit = shipped_fit()
     own, other = (' '.join(Prediction(fit, is_own).words) for is_own in (True, False))
     for words in (own, other):
-        assert f'{fit.policy} (weights {fit.digest[:12]})' in words
+        assert f'{fit.policy} (checkpoint {fit.digest[:12]})' in words
         assert 'not success' in words and 'attention' in words
     assert 'guess: how much' in other and 'guess: how much' not in own
 

@@ -270,9 +270,10 @@ def test_the_digest_and_the_fingerprint_know_a_checkpoint_of_any_format(tmp_path
 
 def test_the_bundled_policy_is_the_one_of_the_committed_table():
     root = Path(__file__).resolve().parents[2]
-    table = json.loads((root / 'benchmarks/results/libero_goal.json').read_text())
-    found = checkpoint_files.digest(model_directory('libero_goal'))
-    assert found == table['checkpoint_sha256']
+    table = json.loads((root / 'benchmarks/results/libero_goal_dagger.json').read_text())
+    for name, committed in (('libero_goal', 'checkpoint_sha256'),
+                            ('libero_goal_w4', 'quantized_sha256')):
+        assert checkpoint_files.digest(model_directory(name)) == table[committed]
 
 
 @pytest.mark.parametrize('stored, variants', [

@@ -31,10 +31,27 @@ def test_pairs_are_counted_by_seed_over_files(tmp_path, capsys):
 
 @pytest.mark.parametrize('outcomes, scene, options, reason', [
     ({501: True}, {}, (), 'no seed in common'),
-    ({500: True}, {'placement_m': 0.5}, (), r'differ in placement_m: \[None, 0.5\]'),
+    ({500: True}, {'placement_m': 0.5}, (), r'differ in placement_m: \[0.25, 0.5\]'),
+    ({500: True}, {'instructions': ['other']}, (), 'differ in instructions'),
     ({500: True}, {}, ('--row', 'w4a8'), "no table has episodes of 'w4a8'"),
     ({500: True}, {}, ('--control', 'blank-image'), "control 'blank-image'")])
 def test_what_is_no_pair_is_refused(outcomes, scene, options, reason, tmp_path):
     new, old = table(tmp_path / 'a', {500: True}), table(tmp_path / 'b', outcomes, **scene)
     with pytest.raises(SystemExit, match=reason):
         main(['--new', new, '--old', old, *options])
+
+
+def test_a_side_is_one_policy_whose_tables_agree(tmp_path, monkeypatch, capsys):
+    first, other = table(tmp_path / 'a', {500: True}), table(tmp_path / 'b', {500: False})
+    with pytest.raises(SystemExit, match='disagree about seed 500'):
+        main(['--new', first, other, '--old', first])
+    second = table(tmp_path / 'c', {501: True}, checkpoint_sha256='2')
+    with pytest.raises(SystemExit, match='several checkpoints on one side'):
+        main(['--new', first, second, '--old', first])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match='nothing.json is no table'):
+        main(['--new', 'nothing.json', '--old', first])
+    (tmp_path / 'runs').mkdir()
+    table(tmp_path / 'runs' / 'd', {500: True})
+    main(['--new', 'runs/d', '--old', first])
+    assert '1 pairs' in capsys.readouterr().out

@@ -64,7 +64,8 @@ struct ToFloats {
   bool by_gelu, adds;
 
   ToFloats(const Layer& layer, const Call& call)
-      : y(call.y), stride(call.y_stride), outputs(layer.outputs), rows(call.rows), by_gelu(call.gelu), adds(call.add) {}
+      : y(call.y), stride(call.y_stride), outputs(layer.outputs), rows(call.rows),
+        by_gelu(call.gelu), adds(call.add) {}
 
   template <class Size, class Value>
   void operator()(Size, int64_t row, int64_t column, Value value) const {
