@@ -21,7 +21,7 @@ from .base import Kernel, Unavailable
 from .build import build
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
-INTERFACE = 9
+INTERFACE = 10
 
 
 class _Layer(ctypes.Structure):
@@ -42,7 +42,7 @@ class _Call(ctypes.Structure):
         ('x', c_void_p), ('y', c_void_p), ('rows', c_int64), ('x_stride', c_int64),
         ('threads', c_int32), ('fixed_scale', c_float), ('length', c_int64),
         ('first_visual', c_int64), ('visual', c_int64), ('y_stride', c_int64), ('add', c_int32),
-        ('gelu', c_int32)]
+        ('gelu', c_int32), ('base', c_void_p)]
 
 
 @lru_cache(maxsize=None)
@@ -116,10 +116,11 @@ def describe(inputs: int, outputs: int, bits: int, weight: torch.Tensor, bias=No
 
 
 def run_layer(layer: _Layer, x, fixed_scale: float = 0.0,
-              visual: VisualRows | None = None) -> torch.Tensor:
+              visual: VisualRows | None = None, gelu: bool = False) -> torch.Tensor:
     """
     Return float32 y [M, N] for x float32 [M, K] with neighbouring columns.
 
+    gelu: of the result.
     Raises RuntimeError, as nn.Linear does, for another width or type, which C++ would read as if
     it were none, and where a gradient is wanted.
     """
@@ -131,7 +132,7 @@ def run_layer(layer: _Layer, x, fixed_scale: float = 0.0,
         return y
     visual = visual or NO_ROWS
     call = _Call(x.data_ptr(), y.data_ptr(), x.shape[0], x.stride(0), torch.get_num_threads(),
-                 fixed_scale, visual.length, visual.first, visual.count, y.stride(0), False, False)
+                 fixed_scale, visual.length, visual.first, visual.count, y.stride(0), False, gelu)
     library().sqap_linear(ctypes.byref(layer), ctypes.byref(call))
     return y
 

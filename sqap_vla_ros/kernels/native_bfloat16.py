@@ -50,6 +50,10 @@ class NativeBfloat16(Described):
         """Map x [M, K] to [M, N], both float32, without the bias."""
         return run_layer(self._bare, x if x.stride(-1) == 1 else x.contiguous())
 
+    def answer(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """Map x [M, K] to [M, N], both float32, with the bias; gelu: of that, within 3e-5."""
+        return run_layer(self._layer, x if x.stride(-1) == 1 else x.contiguous(), gelu=gelu)
+
 
 class _ConvCall(ctypes.Structure):
     """Mirror of sqap::ConvCall in native/sqap_kernels.h."""
@@ -57,7 +61,7 @@ class _ConvCall(ctypes.Structure):
     _fields_ = [('x', c_void_p), ('y', c_void_p), *((name, c_int64) for name in (
         'batch', 'height', 'width', 'channels', 'out_height', 'out_width', 'kernel', 'stride',
         'padding')), ('threads', c_int32), ('gelu', c_int32), ('add', c_int32),
-        ('planar', c_int32)]
+        ('planar', c_int32), ('base', c_void_p)]
 
 
 class NativeConvolution:
@@ -82,13 +86,14 @@ class NativeConvolution:
         self._product = NativeBfloat16(weight.flatten(1).contiguous(), layer.bias)
         self.channels, self.planar = layer.in_channels, planar
 
-    def __call__(self, x: torch.Tensor, gelu: bool = False, to: torch.Tensor | None = None):
+    def __call__(self, x: torch.Tensor, gelu: bool = False, to: torch.Tensor | None = None,
+                 base: torch.Tensor | None = None):
         """
         Map x [B, H, W, C] (planar: [B, C, H, W]), float32 and contiguous, to [B, H', W', N].
 
         gelu: of the result.  to: of that shape, to which it is added in place, and returned; it
-        may be x if that is not planar.
-        Raises RuntimeError for other images and another shape.
+        may be x if that is not planar.  base: of that shape, to which it is added in new
+        memory.  Raises RuntimeError for other images, another shape, and both.
         """
         check_floats(x, 'an image')
         axis = 1 if self.planar else 3
@@ -102,11 +107,15 @@ class NativeConvolution:
             raise RuntimeError(f'images {list(x.shape)} are smaller than the kernel, '
                                f'{self._kernel} px, or none')
         y = torch.empty(shape) if to is None else to
-        check_floats(y, 'what is added to')
-        if tuple(y.shape) != shape or not y.is_contiguous():
-            raise RuntimeError(f'{list(shape)} shall be added to {list(y.shape)}')
+        if to is not None and base is not None:
+            raise RuntimeError('a result is added to one of both: in place, or to a base')
+        for added in (y, y if base is None else base):
+            check_floats(added, 'what is added to')
+            if tuple(added.shape) != shape or not added.is_contiguous():
+                raise RuntimeError(f'{list(shape)} shall be added to {list(added.shape)}')
         call = _ConvCall(x.data_ptr(), y.data_ptr(), batch, *size, self.channels, *out,
                          self._kernel, self._stride, self._padding, torch.get_num_threads(), gelu,
-                         to is not None, self.planar)
+                         to is not None or base is not None, self.planar,
+                         None if base is None else base.data_ptr())
         library().sqap_conv(c_void_p(self._product.address), ctypes.byref(call))
         return y

@@ -4,21 +4,22 @@
 A vision encoder and its projector that multiply in bfloat16, for CPUs that do so fast.
 
 With AMX and the native kernels, linear layers, attention and the stem's convolutions are theirs, a
-block is one native call, and what lies between products is float32.  Elsewhere products, attention
-and GELU are torch's (oneDNN's).  Norms and the residual stream between the blocks stay in
-float32, which costs a pass over the tokens a norm and keeps small changes that a stream of 8 bits
-would lose.  FiLM's factors stay in float32, too.
+block is one native call, and what lies between its products is rounded where the next reads it.
+Elsewhere products, attention and GELU are torch's (oneDNN's).  Norms and the residual stream
+between the blocks stay in float32, which costs a pass over the tokens a norm and keeps small
+changes that a stream of 8 bits would lose.  FiLM's factors stay in float32, too.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 
 import torch
 from torch import nn
 
 from .native_vision import use_native_vision
-from .vit import ConvStem, ViT
+from .vit import ConvStem, Stem, ViT
 from .vla import VLA
 from ..kernels import native_reason
 from ..kernels.float_layers import PlainLinear
@@ -44,7 +45,7 @@ class Bfloat16Layer(nn.Module):
         return self.layer(x.to(torch.bfloat16))
 
 
-class NativeStem(nn.Module):
+class NativeStem(Stem):
     """What ConvStem does, by native convolutions."""
 
     def __init__(self, stem: ConvStem):
@@ -55,8 +56,29 @@ class NativeStem(nn.Module):
 
     def forward(self, pixels):
         """Map pixels [B, 3, H, W] to features [B, D, rows, cols], channels last in memory."""
+        return self._features(pixels).permute(0, 3, 1, 2)
+
+    def placed(self, pixels, positions):
+        """Do what Stem.placed does, without a pass of its own; grids are square."""
+        side = math.isqrt(positions.shape[1])
+        base = positions.view(1, side, side, -1).expand(len(pixels), -1, -1, -1).contiguous()
+        return self._features(pixels, base).flatten(1, 2)
+
+    def _features(self, pixels, base=None):
         x = self.proj(pixels.contiguous(), gelu=True)
-        return self.down(self.mix(x, gelu=True, to=x)).permute(0, 3, 1, 2)
+        return self.down(self.mix(x, gelu=True, to=x), base=base)
+
+
+class NativeProjector(nn.Sequential):
+    """Layers that multiply in bfloat16 panels, with an exact GELU behind each but the last."""
+
+    def forward(self, x):
+        """Map x [..., in], float32, to [..., out]."""
+        layers = [layer.multiply for layer in self if isinstance(layer, PlainLinear)]
+        rows = x.reshape(-1, x.shape[-1])
+        for layer in layers:
+            rows = layer.answer(rows, gelu=layer is not layers[-1])
+        return rows.view(*x.shape[:-1], rows.shape[-1])
 
 
 def in_bfloat16(module: nn.Module) -> bool:
@@ -84,6 +106,8 @@ def use_bfloat16_vision(model: VLA) -> int:
     count += sum(_rounded(parent, native) for parent in parents)
     _log.info('%d layers of the vision encoder and projector multiply in bfloat16', count)
     if native:
+        if all(in_bfloat16(layer) for layer in model.projector[::2]):
+            model.projector = NativeProjector(*model.projector)
         use_native_vision(model)
     return count
 

@@ -85,7 +85,15 @@ class ViTConfig:
         return int(self.class_token) + self.registers
 
 
-class LinearStem(nn.Module):
+class Stem(nn.Module):
+    """What maps pixels [B, 3, H, W] to features [B, D, rows, cols]."""
+
+    def placed(self, pixels, positions):
+        """Map pixels to features plus positions [1, N, D]: [B, N, D]."""
+        return self(pixels).flatten(2).transpose(1, 2) + positions
+
+
+class LinearStem(Stem):
     """One strided convolution: each patch by itself."""
 
     def __init__(self, config: ViTConfig):
@@ -97,7 +105,7 @@ class LinearStem(nn.Module):
         return self.proj(pixels)
 
 
-class ConvStem(nn.Module):
+class ConvStem(Stem):
     """Half-size patches, a 3x3 mix of neighbours, and a strided 3x3 down to the grid."""
 
     def __init__(self, config: ViTConfig):
@@ -219,7 +227,7 @@ class ViT(nn.Module):
         pool > 1 averages pool x pool patches behind the stem: the coarse grid that training
         may start on.  condition: see ViTBlock.
         """
-        x = self.patch_embed(pixels).flatten(2).transpose(1, 2) + self.pos_embed  # [B, N, D]
+        x = self.patch_embed.placed(pixels, self.pos_embed)
         if pool > 1:
             rows, cols = self.config.grid
             x = x.view(x.shape[0], rows // pool, pool, cols // pool, pool, -1).mean((2, 4))

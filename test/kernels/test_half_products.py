@@ -41,6 +41,10 @@ def test_a_product_is_that_of_rounded_values_summed_in_floats(rows, inputs, outp
     weight, x = torch.randn(outputs, inputs), torch.randn(rows, inputs)
     found = NativeBfloat16(weight)(x)
     near(found, x.bfloat16().double() @ weight.bfloat16().double().T)
+    bias = torch.randn(outputs)
+    native = NativeBfloat16(weight, bias)
+    assert torch.equal(native.answer(x), found + bias)
+    near(native.answer(x, gelu=True), F.gelu(found.double() + bias.double()), 3e-5)
 
 
 def test_rounding_is_to_nearest_even_and_an_overflow_stays_one():
@@ -69,7 +73,12 @@ def test_a_convolution_is_torchs_of_rounded_values(channels, outputs, kernel, st
     expected = F.conv2d(x.bfloat16().double(), layer.weight.bfloat16().double(),
                         layer.bias.double(), stride, padding).permute(0, 2, 3, 1)
     near(native(last), expected)
-    to = torch.ones(expected.shape)
+    to, base = torch.ones(expected.shape), torch.full(expected.shape, 2.0)
+    near(native(last, gelu=True), F.gelu(expected), 3e-5)
+    near(native(last, gelu=True, base=base), F.gelu(expected) + 2, 3e-5)
+    with pytest.raises(RuntimeError, match='one of both'):
+        native(last, to=to, base=base)
+    assert torch.equal(base, torch.full_like(to, 2.0))
     assert native(last, gelu=True, to=to) is to
     near(to, F.gelu(expected) + 1, 3e-5)
     if last.shape == expected.shape and not planar:  # what it reads may be what it adds to
@@ -78,8 +87,9 @@ def test_a_convolution_is_torchs_of_rounded_values(channels, outputs, kernel, st
         near(last, F.gelu(expected) + before.double(), 3e-5)
     with pytest.raises(RuntimeError, match='strides'):
         native(x.permute(0, 2, 3, 1))
-    with pytest.raises(RuntimeError, match='shall be added'):
-        native(last, to=to[:, :1])
+    for wrong in ({'to': to[:, :1]}, {'base': to[:, :1]}):
+        with pytest.raises(RuntimeError, match='shall be added'):
+            native(last, **wrong)
 
 
 @pytest.mark.parametrize('batch, heads, kv_heads, queries, keys, width, causal', [

@@ -24,6 +24,8 @@ FORMS = {
         SMALL, stem='conv', final_norm=False),
     'as DINOv2, with factors': dataclasses.replace(
         SMALL, class_token=True, registers=2, layer_scale=True),
+    'with heads of whole tiles': dataclasses.replace(
+        SMALL, width=64, class_token=True, registers=2, layer_scale=True, stem='conv'),
     'two side by side': FusedViTConfig(SMALL, dataclasses.replace(SMALL, width=64, heads=4)),
 }
 

@@ -14,39 +14,78 @@
 
 namespace {
 
-constexpr int64_t kQueries = 2 * kTileRows, kPair = 2 * sizeof(uint16_t);
+constexpr int64_t kQueries = 2 * kTileRows;
 
-// Sixteen floats as the lower or upper halves of as many words.
+inline __mmask16 lanes_of(int64_t count) {
+  return count >= kLanes ? 0xffff : __mmask16((1u << count) - 1);
+}
+
+// Sixteen values as the lower halves of as many words.
 inline Ints half_words(const float* from, __mmask16 lanes) {
   const __m256bh halves = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, from));
   __m256i plain;
   std::memcpy(&plain, &halves, sizeof plain);
   return _mm512_cvtepu16_epi32(plain);
 }
-
-inline __mmask16 lanes_of(int64_t count) {
-  return count >= kLanes ? 0xffff : __mmask16((1u << count) - 1);
+inline Ints half_words(const uint16_t* from, __mmask16 lanes) {
+  return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, from));
 }
 
-// Keys [keys, width] to tiles of 16 columns over round_up(width, 32) channels; zeros beyond.
-void pack_keys_in_pairs(const float* k, int64_t stride, int64_t keys, int64_t width,
-                        int64_t columns, uint32_t* packed) {
-  const int64_t padded = round_up(width, 32);
-  for (int64_t n = 0; n < columns; n++) {
-    alignas(64) uint16_t row[32];
-    for (int64_t i = 0; i < padded; i += 32) {
-      alignas(64) float values[32] = {};
-      if (n < keys)
-        std::memcpy(values, k + n * stride + i, smaller(32, width - i) * sizeof(float));
-      round_to_halves(values, 32, row);
-      for (int64_t j = 0; j < 16; j++)
-        std::memcpy(packed + (n / 16 * padded / 2 + i / 2 + j) * 16 + n % 16, row + 2 * j, kPair);
+// The first `count` of 32 values in bfloat16, and zeros.
+inline Ints halves_of(const float* from, int64_t count) {
+  const __mmask16 behind = count > kLanes ? lanes_of(count - kLanes) : 0;
+  const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(behind, from + kLanes),
+                                            _mm512_maskz_loadu_ps(lanes_of(count), from));
+  Ints plain;
+  std::memcpy(&plain, &both, sizeof plain);
+  return plain;
+}
+inline Ints halves_of(const uint16_t* from, int64_t count) {
+  return _mm512_maskz_loadu_epi16(count >= 32 ? ~0u : (1u << count) - 1, from);
+}
+
+// Make rows of 16 x 16 words columns.
+inline void transpose_words(Ints (&rows)[16]) {
+  Ints pairs[16];
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; j++) {
+      rows[i + 2 * j] = _mm512_unpacklo_epi64(pairs[i + j], pairs[i + j + 2]);
+      rows[i + 2 * j + 1] = _mm512_unpackhi_epi64(pairs[i + j], pairs[i + j + 2]);
     }
+  for (int i = 0; i < 16; i += 8)  // lane l of row 4 g + c has column 4 l + c of rows 4 g and behind
+    for (int c = 0; c < 4; c++) {
+      pairs[i + c] = _mm512_shuffle_i32x4(rows[i + c], rows[i + c + 4], 0x88);
+      pairs[i + c + 4] = _mm512_shuffle_i32x4(rows[i + c], rows[i + c + 4], 0xdd);
+    }
+  for (int c = 0; c < 8; c++) {
+    rows[c] = _mm512_shuffle_i32x4(pairs[c], pairs[c + 8], 0x88);
+    rows[c + 8] = _mm512_shuffle_i32x4(pairs[c], pairs[c + 8], 0xdd);
   }
 }
 
+// Keys [keys, width] to tiles of 16 columns over round_up(width, 32) channels; zeros beyond.
+template <class Value>
+void pack_keys_in_pairs(const Value* k, int64_t stride, int64_t keys, int64_t width,
+                        int64_t columns, uint32_t* packed) {
+  const int64_t padded = round_up(width, 32);
+  for (int64_t n = 0; n < columns; n += 16)
+    for (int64_t i = 0; i < padded; i += 32, packed += 16 * kLanes) {
+      Ints rows[16];
+      for (int64_t r = 0; r < 16; r++)
+        rows[r] = n + r < keys ? halves_of(k + (n + r) * stride + i, width - i) : fill_ints(0);
+      transpose_words(rows);
+      for (int64_t r = 0; r < 16; r++)
+        _mm512_storeu_si512(packed + r * kLanes, rows[r]);
+    }
+}
+
 // Values [keys, width] to tiles of 16 channels over `rows` tokens; zeros beyond.
-void pack_values_in_pairs(const float* v, int64_t stride, int64_t keys, int64_t width,
+template <class Value>
+void pack_values_in_pairs(const Value* v, int64_t stride, int64_t keys, int64_t width,
                           int64_t rows, uint32_t* packed) {
   const int64_t padded = round_up(width, 32);
   for (int64_t n = 0; n < rows; n += 2)
@@ -60,20 +99,14 @@ void pack_values_in_pairs(const float* v, int64_t stride, int64_t keys, int64_t 
 }
 
 // to [32, columns / 32 tiles] = rows [rows, n] in bfloat16, zeros behind n.
-void place_halves(const float* from, int64_t stride, int64_t rows, int64_t n, int64_t columns,
+template <class Value>
+void place_halves(const Value* from, int64_t stride, int64_t rows, int64_t n, int64_t columns,
                   uint16_t* to) {
   for (int64_t m = 0; m < rows; m++)
-    for (int64_t i = 0; i < columns; i += 32) {
-      alignas(64) float values[32];
-      const float* at = from + m * stride + i;
-      if (n - i < 32) {
-        std::memset(values, 0, sizeof values);
-        std::memcpy(values, at, (n - i) * sizeof(float));
-        at = values;
-      }
-      round_to_halves(at, 32, to + (m / kTileRows * (columns / 32) + i / 32) * kTile / 2 +
-                                  m % kTileRows * 32);
-    }
+    for (int64_t i = 0; i < columns; i += 32)
+      _mm512_storeu_si512(to + (m / kTileRows * (columns / 32) + i / 32) * kTile / 2 +
+                              m % kTileRows * 32,
+                          halves_of(from + m * stride + i, n - i));
 }
 
 // Scores of one row become e^(factor (score - largest)) in bfloat16 for its first `seen` keys and
@@ -106,11 +139,14 @@ void multiply_pairs(const uint16_t* tiles, int64_t inputs, const uint32_t* pairs
                                   out + column, out_pitch * sizeof(float), [] {});
 }
 
-// Query heads first..last-1 of one image; all of them read key-value head `kv`.
-void attend_heads_by_tiles(const Attention& call, int64_t image, int64_t kv, int64_t first,
-                           int64_t last) {
+// Query heads first..last-1 of one image; all of them read key-value head `kv`.  q, k, v: where those
+// of all images begin, floats or bfloat16, in place of the call's.  write(head, query, sums, factor):
+// takes what a query has, sums [width] times a factor; memory is there for whole 32 of them.
+template <class Value, class Write>
+void attend_heads_by_tiles(const Attention& call, const Value* q, const Value* k, const Value* v,
+                           int64_t image, int64_t kv, int64_t first, int64_t last, Write write) {
   const TileScope scope;
-  const int64_t width = call.width, y_stride = call.heads * width, padded = round_up(width, 32);
+  const int64_t width = call.width, padded = round_up(width, 32);
   const int64_t columns = round_up(call.keys, kPanel);
   auto* keys = scratch<uint32_t, 6>(padded / 2 * columns);
   auto* values = scratch<uint32_t, 7>(columns / 2 * padded);
@@ -119,26 +155,25 @@ void attend_heads_by_tiles(const Attention& call, int64_t image, int64_t kv, int
   float* scores = scratch<float, 8>(kQueries * columns);
   float* sums = scratch<float, 9>(kQueries * padded);
   const float factor = 1.0f / std::sqrt(float(width));
-  pack_keys_in_pairs(call.k + image * call.k_strides[0] + kv * call.k_strides[1],
+  pack_keys_in_pairs(k + image * call.k_strides[0] + kv * call.k_strides[1],
                      call.k_strides[2], call.keys, width, columns, keys);
-  pack_values_in_pairs(call.v + image * call.v_strides[0] + kv * call.v_strides[1],
+  pack_values_in_pairs(v + image * call.v_strides[0] + kv * call.v_strides[1],
                        call.v_strides[2], call.keys, width, columns, values);
   for (int64_t head = first; head < last; head++) {
-    const float* q = call.q + image * call.q_strides[0] + head * call.q_strides[1];
-    float* y = call.y + image * call.queries * y_stride + head * width;
+    const Value* own = q + image * call.q_strides[0] + head * call.q_strides[1];
     for (int64_t row = 0; row < call.queries; row += kQueries) {
       const int64_t rows = smaller(kQueries, call.queries - row);
       const int64_t seen = round_up(keys_seen(call, row + rows - 1), 32);
       float inverse[kQueries];
-      place_halves(q + row * call.q_strides[2], call.q_strides[2], rows, width, padded, queries);
+      place_halves(own + row * call.q_strides[2], call.q_strides[2], rows, width, padded,
+                   queries);
       multiply_pairs(queries, padded, keys, padded, seen, scores, columns);
       for (int64_t r = 0; r < rows; r++)
         inverse[r] = 1.0f / soften_halves(scores + r * columns, keys_seen(call, row + r), seen,
                                           factor, r, weights);
       multiply_pairs(weights, seen, values, columns, padded, sums, padded);
       for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < width; i++)
-          y[(row + r) * y_stride + i] = sums[r * padded + i] * inverse[r];
+        write(head, row + r, sums + r * padded, inverse[r]);
     }
   }
 }

@@ -143,11 +143,28 @@ void attend_few(const Attention& call, int64_t image, int64_t head) {
 }
 
 #if defined(__AMX_INT8__)
-void attend_heads_by_tiles(const Attention&, int64_t image, int64_t kv, int64_t first,
-                           int64_t last);  // as attend_heads, in amx_attention.h
+template <class Value, class Write>
+void attend_heads_by_tiles(const Attention&, const Value* q, const Value* k, const Value* v,
+                           int64_t image, int64_t kv, int64_t first, int64_t last,
+                           Write write);  // as attend_heads, in amx_attention.h
 #endif
 
 constexpr int64_t kFewQueries = 12;  // below that, packing the keys takes longer than it saves
+
+// Call attend(image, key-value head, first query head, last) for all heads; those that share keys
+// and values stay together as far as there is work for all threads.  Inside a parallel region.
+template <class Function>
+void share_groups(const Attention& call, Function attend) {
+  const int64_t group = call.heads / call.kv_heads;  // query heads that share keys and values
+  const int64_t wanted = (call.threads + call.kv_heads - 1) / call.kv_heads;
+  const int64_t share = (group + wanted - 1) / wanted, parts = (group + share - 1) / share;
+#pragma omp for schedule(dynamic)
+  for (int64_t task = 0; task < call.batch * call.kv_heads * parts; task++) {
+    const int64_t kv = task / parts % call.kv_heads, first = task % parts * share;
+    attend(task / parts / call.kv_heads, kv, kv * group + first,
+           kv * group + smaller(first + share, group));
+  }
+}
 
 // All heads; inside a parallel region.
 void share_heads(const Attention& call) {
@@ -157,19 +174,23 @@ void share_heads(const Attention& call) {
       attend_few(call, task / call.heads, task % call.heads);
     return;
   }
-  const int64_t group = call.heads / call.kv_heads;  // query heads that share keys and values
-  const int64_t wanted = (call.threads + call.kv_heads - 1) / call.kv_heads;
-  const int64_t share = (group + wanted - 1) / wanted, parts = (group + share - 1) / share;
-#pragma omp for schedule(dynamic)
-  for (int64_t task = 0; task < call.batch * call.kv_heads * parts; task++) {
-    const int64_t kv = task / parts % call.kv_heads, first = task % parts * share;
-    auto attend = attend_heads;
 #if defined(__AMX_INT8__)
-    if (call.bits == 16) attend = attend_heads_by_tiles;
-#endif
-    attend(call, task / parts / call.kv_heads, kv, kv * group + first,
-           kv * group + smaller(first + share, group));
+  if (call.bits == 16) {
+    share_groups(call, [&](int64_t image, int64_t kv, int64_t first, int64_t last) {
+      attend_heads_by_tiles(
+          call, call.q, call.k, call.v, image, kv, first, last,
+          [&](int64_t head, int64_t query, const float* sums, float factor) {
+            const int64_t row = (image * call.queries + query) * call.heads + head;
+            for (int64_t i = 0; i < call.width; i++)
+              call.y[row * call.width + i] = sums[i] * factor;
+          });
+    });
+    return;
   }
+#endif
+  share_groups(call, [&](int64_t image, int64_t kv, int64_t first, int64_t last) {
+    attend_heads(call, image, kv, first, last);
+  });
 }
 
 void attention(const Attention& call) {

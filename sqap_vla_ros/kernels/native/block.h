@@ -93,6 +93,11 @@ inline int64_t source_row(const BlockCall& call, int64_t m) {
   return m / call.queries * call.length + (call.index ? call.index[place] : call.first + place);
 }
 
+// Whether the queries are all rows, in their order.
+inline bool all_rows(const BlockCall& call) {
+  return !call.index && call.queries == call.length;
+}
+
 // A product's call, of all rows or of the queries'.
 Call product_call(const BlockCall& call, bool of_queries, float* y, int64_t y_stride, bool add) {
   const Visual& visual = of_queries ? call.visual_queries : call.visual;
@@ -207,11 +212,13 @@ void score(const BlockCall& call, const Attention& attention, float* weights) {
     }
 }
 
-// Output product, feed-forward, and their residuals, which y holds.
+// Output product, feed-forward, and their residuals, which y holds unless they are x.
 void finish(const Block& block, const BlockCall& call, const Between& between) {
   const int64_t width = block.width, q_width = block.heads * block.head_width;
   const Call add = product_call(call, true, call.y, width, true);
-  multiply_layers(&block.out, 1, add, between.rows, [&](int64_t m, float* row) {
+  Call from_x = add;
+  if (all_rows(call)) from_x.base = call.x;
+  multiply_layers(&block.out, 1, from_x, between.rows, [&](int64_t m, float* row) {
     std::memcpy(row, between.attended + m * q_width, q_width * sizeof(float));
   });
   multiply_gate_and_up(
@@ -255,7 +262,7 @@ void block(const Block& block, const BlockCall& call) {
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
 #pragma omp for nowait
-    for (int64_t m = 0; m < call.batch * call.queries; m++)
+    for (int64_t m = 0; m < (all_rows(call) ? 0 : call.batch * call.queries); m++)
       std::memcpy(call.y + m * block.width, call.x + source_row(call, m) * block.width,
                   block.width * sizeof(float));
     project(block, call, between);

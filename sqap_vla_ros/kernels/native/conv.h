@@ -107,6 +107,7 @@ void conv(const Layer& layer, const ConvCall& call) {
   product.threads = call.threads;
   product.gelu = call.gelu;
   product.add = call.add;
+  product.base = call.base;
 #if defined(__AMX_INT8__)
   if (reads_image(layer, call)) {
     const ImageRows image = image_rows(call);

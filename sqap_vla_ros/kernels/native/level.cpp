@@ -104,6 +104,7 @@ void multiply_layers(const Layer* const* layers, int64_t count, const Call& call
       make_rows(*layers[i], part, rows, 0.0f, source);
     multiply_rows(*layers[i], part, rows, round_up(layers[i]->inputs, 64));
     part.y += layers[i]->outputs;
+    if (part.base) part.base += layers[i]->outputs;
   }
 }
 

@@ -47,7 +47,7 @@ Call with_threads_there(const Call* call) {
 #define SQAP_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Bumped with every change of the structures below, which kernels/native.py mirrors.
-SQAP_EXPORT int32_t sqap_interface() { return 9; }
+SQAP_EXPORT int32_t sqap_interface() { return 10; }
 
 // Bit i is set if level i (see processor.h) was compiled in.
 SQAP_EXPORT int32_t sqap_compiled_levels() {

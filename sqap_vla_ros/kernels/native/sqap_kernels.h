@@ -52,12 +52,13 @@ struct Call {
   int64_t length;          // rows of a sequence, of which `visual` from first_visual on are visual
   int64_t first_visual, visual;
   int64_t y_stride;        // rows of y are so many floats apart
-  int32_t add;             // to what y holds already
+  int32_t add;             // to what base holds
   int32_t gelu;            // of the sums and bias, before that
+  const float* base;       // [rows, outputs], as y; null for what y holds already
 };
 
 // softmax(q k^T / sqrt(width)) v for all heads; every head's channels lie side by side.
-// Strides are in floats.  Query heads share key-value heads in groups of heads / kv_heads.
+// Strides are in values.  Query heads share key-value heads in groups of heads / kv_heads.
 struct Attention {
   const float *q, *k, *v;  // [batch, heads or kv_heads, queries or keys, width]
   float* y;                // [batch, queries, heads, width], contiguous
@@ -132,8 +133,9 @@ struct ConvCall {
   int64_t batch, height, width, channels, out_height, out_width, kernel, stride, padding;
   int32_t threads;
   int32_t gelu;            // of the sums and bias
-  int32_t add;             // to what y holds already
+  int32_t add;             // to what base holds, see Call
   int32_t planar;
+  const float* base;
 };
 
 // One set of functions for each instruction set that was compiled in.

@@ -22,7 +22,7 @@ using sqap::smaller;
 #if defined(__AMX_INT8__)
 constexpr int64_t kRowsAhead = 16;  // whose place in memory is asked for before it is written
 
-// GELU behind a convolution, whose weights are bfloat16.
+// GELU behind products of bfloat16, which alone are asked for it.
 inline Floats gelu_of_sums(Floats x) { return coarse_gelu(x, false); }
 #else
 constexpr int64_t kRowsAhead = 0;  // nothing was gained by it there
@@ -56,15 +56,16 @@ inline void write_columns(float* y, int64_t n, Value value) {
   if (to == edge && n > 0) std::memcpy(y, edge, n * sizeof(float));
 }
 
-// A writer of panels.h: to a call's y, by GELU if it says so, and to what stands there if it is to
-// be added.
+// A writer of panels.h: to a call's y, by GELU if it says so, and to what stands there or in its base
+// if it is to be added.
 struct ToFloats {
   float* y;
+  const float* base;
   int64_t stride, outputs, rows;
   bool by_gelu, adds;
 
   ToFloats(const Layer& layer, const Call& call)
-      : y(call.y), stride(call.y_stride), outputs(layer.outputs), rows(call.rows),
+      : y(call.y), base(call.base ? call.base : call.y), stride(call.y_stride), outputs(layer.outputs), rows(call.rows),
         by_gelu(call.gelu), adds(call.add) {}
 
   template <class Size, class Value>
@@ -73,20 +74,22 @@ struct ToFloats {
     const int64_t n = outputs - column;
     float* to = y + row * stride + column;
     expect_rows(to, stride, count, rows - 1 - row);
-    if (!by_gelu && !adds) {
-      write_columns<count>(to, n, value);
+    if (!adds) {
+      if (by_gelu)
+        write_columns<count>(to, n, [&](int64_t i) { return gelu_of_sums(value(i)); });
+      else
+        write_columns<count>(to, n, value);
       return;
     }
     alignas(64) float stood[count];
-    const float* before = to;
-    if (adds && n < count) {
-      std::memcpy(stood, to, n * sizeof(float));
+    const float* before = base + row * stride + column;
+    if (n < count) {
+      std::memcpy(stood, before, n * sizeof(float));
       before = stood;
     }
     write_columns<count>(to, n, [&](int64_t i) {
-      Floats v = value(i);
-      if (by_gelu) v = gelu_of_sums(v);
-      return adds ? add(v, load(before + i)) : v;
+      const Floats v = value(i);
+      return add(by_gelu ? gelu_of_sums(v) : v, load(before + i));
     });
   }
 };
