@@ -3,7 +3,7 @@
 """
 How often two policies succeeded from the same initial states, by tables of `sqap-vla eval`.
 
-    python benchmarks/paired_policies.py --new dagger_bundled.json dagger_bundled_580.json \
+    python benchmarks/paired_policies.py --new dagger_mean.json dagger_mean_580.json \
         --old follow_validation_64.json first_policy_580.json
 
 Files without a folder are those of benchmarks/results.  Episodes are paired by seed, in one row
