@@ -221,7 +221,8 @@ def main() -> None:
              'options': {name: getattr(args, name) for name in names}, 'parts': []}
     with tempfile.TemporaryDirectory() as directory:
         for what in args.parts:
-            print(f'{what}: both trees load', end='\r', file=sys.stderr, flush=True)
+            if sys.stderr.isatty():
+                print(f'{what}: both trees are timed', end='\r', file=sys.stderr, flush=True)
             found['parts'].append(compare(what, args, Path(directory)))
             print('{part}: {before_p50_ms:.3f} ms before, {after_p50_ms:.3f} after, '
                   '{ratio:.2f}x as fast ({low:.2f} .. {high:.2f}), {rounds} rounds; answers '
