@@ -134,8 +134,7 @@ class ViTAttention(nn.Module):
         """Attend over x [B, N, D]."""
         batch, length, width = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, N, d]
-        x = attend(q, k, v)
+        x = attend(*qkv.permute(2, 0, 3, 1, 4))  # q, k, v, each [B, H, N, d]
         return self.proj(x.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -207,10 +206,9 @@ class ViT(nn.Module):
         """condition_width: see ViTBlock."""
         super().__init__()
         self.config = config
-        rows, cols = config.grid
         self.patch_embed = (LinearStem if config.stem == 'linear' else ConvStem)(config)
         self.pos_embed = nn.Parameter(
-            torch.empty(1, rows * cols, config.width).normal_(std=0.02))
+            torch.empty(1, config.grid[0] * config.grid[1], config.width).normal_(std=0.02))
         self.cls_token = (nn.Parameter(torch.zeros(1, 1, config.width))
                           if config.class_token else None)
         self.reg_token = (nn.Parameter(torch.zeros(1, config.registers, config.width))
