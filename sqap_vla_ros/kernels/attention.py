@@ -83,7 +83,7 @@ def native_attention(q, k, v, is_causal: bool, level: int | None = None,
     """
     Do what `attend` does by the native kernel; level: a lower instruction set's.
 
-    bits: 16 for products in bfloat16, where the level is 'amx'; others multiply floats.
+    bits: 16 for rounded products: bfloat16 with AMX, bytes with VNNI; floats with AVX2 alone.
 
     In memory the result is [B, S, H, d], as the layer behind it reads it.
     """

@@ -5,7 +5,8 @@ Which instruction set the native kernels use: the best there is, or the one that
 
 A level is one version of the code in native/, numbered from the oldest.  SQAP_VLA_CPU_LEVEL names
 one, to compare them or to have what an older processor would do.  Results differ by rounding in
-float32, and with AMX by that of attention in bfloat16 where layers round anyway.
+float32 and, where layers round anyway, by that of attention: in bfloat16 with AMX, to bytes with
+VNNI.
 """
 
 from __future__ import annotations

@@ -83,9 +83,9 @@ class Queries:
 
 def attention_bits(behind: Described) -> int:
     """
-    Return what attention in front of a layer multiplies: 16 (bfloat16) where that layer rounds.
+    Return what attention in front of a layer multiplies: 16 (rounded) where that layer rounds.
 
-    Levels other than 'amx' multiply floats, whatever is said here.
+    That is bfloat16 with AMX, bytes with VNNI, and floats with AVX2 alone.
     """
     return 16 if behind.rounds else 32
 

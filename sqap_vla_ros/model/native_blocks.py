@@ -6,7 +6,8 @@ Decoder blocks on a CPU in one native call each, quantized or in float32.
 What stands between two products (norms, rotary embedding, rounding, SwiGLU, residuals) takes
 two thirds of a small decoder's time when each is a pass over memory of its own.  A block gives
 what the plain one of llama.py gives, but for the order in which a norm, an attention, the scores
-and float products add up floats.  Set SQAP_VLA_CPU_BLOCKS=plain to have the plain ones.
+and float products add up floats, and for attention that is rounded, with AMX and VNNI, in front of
+a layer that rounds.  Set SQAP_VLA_CPU_BLOCKS=plain to have the plain ones.
 """
 
 from __future__ import annotations

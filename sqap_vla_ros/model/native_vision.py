@@ -4,8 +4,9 @@
 Blocks of a vision encoder on a CPU in one native call each, in float32 or quantized.
 
 Norms, attention, GELU and residuals happen beside the products, and float weights lie in the
-native kernels' panels.  A block gives what vit.py's gives, but for the order of sums (1e-6), and
-with AMX for attention in bfloat16 in front of layers that round.
+native kernels' panels.  A block gives what vit.py's gives, but for the order of sums (1e-6) and,
+in front of layers that round, for attention that is rounded with AMX and VNNI and a GELU within
+3e-5.
 SQAP_VLA_CPU_BLOCKS=plain leaves the plain ones.
 """
 

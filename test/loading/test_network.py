@@ -5,7 +5,6 @@ import dataclasses
 import json
 import shutil
 
-from block_answers import attend_in_floats
 import golden_data
 import numpy as np
 import pytest
@@ -75,7 +74,7 @@ def test_a_checkpoint_with_a_quantized_vision_encoder_is_read_unit_by_unit(load,
 @pytest.mark.parametrize('precision', ['fp', 'w4a4'])
 def test_the_vision_encoder_can_be_quantized_when_it_is_loaded(
         load, tiny, precision, monkeypatch):
-    attend_in_floats(monkeypatch)
+    monkeypatch.setenv('SQAP_VLA_CPU_BLOCKS', 'plain')  # native ones have a GELU within 3e-5
     expected = load('chunk', prepare=False)
     quantize_model(expected.model, precision, rotate=precision != 'fp',
                    overrides={'vision': 'w8a8'})

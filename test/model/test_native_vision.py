@@ -110,16 +110,21 @@ def test_gelu_is_right_far_out(approximate):
     assert torch.allclose(found, expected[:32] + 64 * expected[32:], rtol=2e-6, atol=2e-5)
 
 
+@pytest.mark.parametrize('level', range(1, len(levels.NAMES)), ids=levels.NAMES[1:])
 @pytest.mark.parametrize('precision', ['w4a8', 'w4a16'])
 @torch.no_grad()
-def test_quantized_encoders_run_natively_as_well(precision):
+def test_quantized_encoders_run_natively_as_well(monkeypatch, precision, level):
+    force_level(monkeypatch, level)
     model = make_model('chunk')
     quantize_model(model, 'w4a8', overrides={'vision': precision})
     prepare_kernels(model)
     x = pixels(SMALL)
     expected = model.vision(x)
     assert use_native_vision(model) == 1
-    assert (model.vision(x) - expected).abs().max() < 1e-5
+    apart = (model.vision(x) - expected).abs()
+    is_exact = precision == 'w4a16' or levels.NAMES[level] in ('avx2', 'avx_vnni')
+    # elsewhere GELU is within 3e-5 before a rounding, which takes few values to the next step
+    assert apart.max() < 1e-5 if is_exact else apart.median() < 1e-5 and apart.mean() < 1e-3
 
 
 @torch.no_grad()

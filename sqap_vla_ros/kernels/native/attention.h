@@ -13,6 +13,7 @@
 #include "sqap_kernels.h"
 #include "functions.h"
 #include "tile.h"
+#include "transpose.h"
 
 namespace {
 
@@ -24,8 +25,22 @@ void pack_keys(const float* k, int64_t stride, int64_t keys, int64_t width, floa
   for (int64_t first = 0; first < keys; first += kPanel, packed += width * kPanel) {
     const int64_t here = smaller(kPanel, keys - first);
     if (here < kPanel) std::memset(packed, 0, width * kPanel * sizeof(float));
+#if defined(__AVX512VNNI__)
+    for (int64_t n = 0; n < here; n += kLanes)
+      for (int64_t i = 0; i < width; i += kLanes) {
+        Ints square[kLanes];
+        for (int64_t r = 0; r < kLanes; r++)
+          square[r] = n + r < here ? _mm512_maskz_loadu_epi32(
+                                         lanes_of(width - i), k + (first + n + r) * stride + i)
+                                   : fill_ints(0);
+        transpose_words(square);
+        for (int64_t c = 0; c < smaller(kLanes, width - i); c++)
+          _mm512_storeu_si512(packed + (i + c) * kPanel + n, square[c]);
+      }
+#else
     for (int64_t n = 0; n < here; n++)
       for (int64_t i = 0; i < width; i++) packed[i * kPanel + n] = k[(first + n) * stride + i];
+#endif
   }
 }
 
@@ -142,6 +157,10 @@ void attend_few(const Attention& call, int64_t image, int64_t head) {
   }
 }
 
+#if (defined(__AVXVNNI__) || defined(__AVX512VNNI__)) && !defined(__AMX_INT8__)
+void attend_byte_heads(const Attention&, int64_t image, int64_t kv, int64_t first,
+                       int64_t last);  // as attend_heads, in byte_attention.h
+#endif
 #if defined(__AMX_INT8__)
 template <class Value, class Write>
 void attend_heads_by_tiles(const Attention&, const Value* q, const Value* k, const Value* v,
@@ -150,6 +169,8 @@ void attend_heads_by_tiles(const Attention&, const Value* q, const Value* k, con
 #endif
 
 constexpr int64_t kFewQueries = 12;  // below that, packing the keys takes longer than it saves
+// Below them, rounding to bytes does; of more keys a sum of bytes may not fit into 32 bits.
+[[maybe_unused]] constexpr int64_t kManyQueries = 64, kWideHead = 48, kMostKeys = 65536;
 
 // Call attend(image, key-value head, first query head, last) for all heads; those that share keys
 // and values stay together as far as there is work for all threads.  Inside a parallel region.
@@ -184,6 +205,14 @@ void share_heads(const Attention& call) {
             for (int64_t i = 0; i < call.width; i++)
               call.y[row * call.width + i] = sums[i] * factor;
           });
+    });
+    return;
+  }
+#elif defined(__AVXVNNI__) || defined(__AVX512VNNI__)
+  if (call.bits == 16 && call.width >= kWideHead && call.queries >= kManyQueries &&
+      call.keys <= kMostKeys) {
+    share_groups(call, [&](int64_t image, int64_t kv, int64_t first, int64_t last) {
+      attend_byte_heads(call, image, kv, first, last);
     });
     return;
   }

@@ -32,6 +32,7 @@ struct Bytes {
   using Vector = Ints;
   static constexpr int64_t block = sqap::kBlock, planes = 1, width = 4, multiple = kGroup;
   static constexpr int64_t low = kRows;
+  static constexpr bool as_packed = bits == 8;  // need no unpacking
   static Vector zero() { return fill_ints(0); }
   static Vector input(const Input* a) { return fill_ints(four_bytes(a)); }
   static Vector weight(const Weight* w) { return load_bytes(w); }
@@ -114,6 +115,7 @@ struct Bytes {
   using Sum = int32_t;
   static constexpr int64_t planes = bits / 4, block = 384 / planes, multiple = kGroup;
   static constexpr int64_t low = kRows;
+  static constexpr bool as_packed = false;
 
   // Write inputs first..first+count-1 of a panel to buffer: low halves, then for 8 bits the high.
   static const Weight* unpack(const Layer& layer, int64_t panel, int64_t first, int64_t count,

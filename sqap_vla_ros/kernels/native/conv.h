@@ -16,7 +16,7 @@ using sqap::ConvCall;
 
 // Copy n floats; memcpy takes longer for few.
 inline void copy_floats(const float* from, int64_t n, float* to) {
-#if defined(__AMX_INT8__)
+#if defined(__AVX512VNNI__)
   for (; n > 0; n -= kLanes, from += kLanes, to += kLanes)
     _mm512_mask_storeu_ps(to, lanes_of(n), _mm512_maskz_loadu_ps(lanes_of(n), from));
 #else

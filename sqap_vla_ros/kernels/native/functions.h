@@ -7,6 +7,9 @@
 #include <initializer_list>
 
 #include "vectors.h"
+#if defined(__AVX512VNNI__)
+#include "coarse_functions.h"
+#endif
 
 namespace {
 
@@ -48,6 +51,16 @@ inline Floats gelu(Floats x, bool tanh) {
   const Floats u = multiply(fused(fill(0.044715f), cubed, x), fill(-2.0f * 0.79788456080286536f));
   const Floats power = exponential(subtract(zero, larger(subtract(zero, u), fill(-87.0f))));
   return divide(x, add(fill(1.0f), power));
+}
+
+// GELU of what is rounded then, to bfloat16 or 8 bits, or comes of rounded products: with AVX-512 as
+// near as coarse_gelu's.
+inline Floats gelu_to_round(Floats x, bool tanh) {
+#if defined(__AVX512VNNI__)
+  return coarse_gelu(x, tanh);
+#else
+  return gelu(x, tanh);
+#endif
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include "attention.h"
 #if defined(__AMX_INT8__)
 #include "amx_attention.h"
+#else
+#include "byte_attention.h"
 #endif
 #include "panels.h"
 #include "rows.h"

@@ -26,6 +26,9 @@ constexpr int64_t kMostBytes = 2;                 // of a rounded value
 constexpr int64_t kRowsTogether = kRows, kMostBytes = 1;
 #endif
 
+constexpr int64_t kManyRows = 48;        // whose sums, 12 KiB, leave the L1 cache room
+constexpr int64_t kPanelInCache = 2048;  // inputs of a panel that every L2 cache holds
+
 // So many columns of a panel, as a type.
 template <int64_t columns>
 using Columns = std::integral_constant<int64_t, columns>;
@@ -57,28 +60,46 @@ struct Rows {
   float* floats;   // [rows, stride]
 };
 
-// sums [last - first, kPanel] of one panel over all input channels.
+// How many rows meet all input channels of a panel, of which `share` at a time are unpacked, before
+// the next rows do: few, whose sums stay in the L1 cache, where weights need no second unpacking.
 template <class Kind>
-typename Kind::Sum* multiply_panel(const Layer& layer, const typename Kind::Input* a,
-                                   int64_t stride, int64_t panel, int64_t first, int64_t last) {
+int64_t rows_together(int64_t inputs, int64_t share, int64_t rows) {
+  if (share >= inputs) return kRows;
+  return Kind::as_packed && inputs <= kPanelInCache ? kManyRows : rows;
+}
+
+// Call done(row, sums [kPanel]) for rows of one panel, summed over all input channels.
+template <class Kind, class Done>
+void multiply_panel(const Layer& layer, const typename Kind::Input* a, int64_t stride,
+                    int64_t panel, int64_t first, int64_t last, Done done) {
   const int64_t inputs = round_up(layer.inputs, Kind::multiple);
   auto* buffer = scratch<typename Kind::Weight, 0>(Kind::planes * Kind::block * kPanel);
-  auto* sums = scratch<typename Kind::Sum, 1>((last - first) * kPanel);
   const int64_t share = even_share(inputs, Kind::block, kGroup);
   // A single fetch behind a tile of few rows only holds up what reads that memory next (floats).
   const bool is_small = last - first <= kRows && Kind::low < kRows;
   const int64_t step = is_small ? Kind::low : kRows;
-  for (int64_t k = 0; k < inputs; k += share) {
-    const int64_t count = smaller(share, inputs - k);
-    const auto* w = Kind::unpack(layer, panel, k, count, buffer);
-    Ahead ahead(packed_at(layer, panel, k + count),
-                is_small ? 0 : count * kPanel * layer.weight_bits / 8,
-                (last - first + kRows - 1) / kRows);
-    for (int64_t row = first; row < last; row += step, ahead.fetch())
-      Kind::accumulate(smaller(step, last - row), a + row * stride + k, stride, w, count,
-                     sums + (row - first) * kPanel, k == 0);
+  const int64_t together = rows_together<Kind>(inputs, share, last - first);
+  const int64_t met = together < kManyRows ? last - first : smaller(together, last - first);
+  const int64_t tiles = (met + kRows - 1) / kRows;
+  auto* sums = scratch<typename Kind::Sum, 1>(together * kPanel);
+  const typename Kind::Weight* w = nullptr;
+  Ahead ahead(nullptr, 0, 1);
+  for (int64_t start = first; start < last; start += together) {
+    const int64_t end = smaller(start + together, last);
+    for (int64_t k = 0; k < inputs; k += share) {
+      const int64_t count = smaller(share, inputs - k);
+      if (start == first || share < inputs) {
+        w = Kind::unpack(layer, panel, k, count, buffer);
+        const bool is_next = start == first && !is_small;
+        ahead = Ahead(packed_at(layer, panel, k + count),
+                      is_next ? count * kPanel * layer.weight_bits / 8 : 0, tiles);
+      }
+      for (int64_t row = start; row < end; row += step, ahead.fetch())
+        Kind::accumulate(smaller(step, end - row), a + row * stride + k, stride, w, count,
+                         sums + (row - start) * kPanel, k == 0);
+    }
+    for (int64_t row = start; row < end; row++) done(row, sums + (row - start) * kPanel);
   }
-  return sums;
 }
 
 #if defined(__AMX_INT8__)
@@ -111,10 +132,9 @@ void multiply_bytes(const Layer& layer, const Call& call, const int8_t* a, int64
     return;
   }
 #endif
-  const int32_t* sums =
-      multiply_panel<Bytes<bits>>(layer, a, byte_stride(layer.inputs), panel, first, last);
-  for (int64_t row = first; row < last; row++, sums += kPanel)
-    done(Columns<kPanel>{}, row, 0, sums);
+  multiply_panel<Bytes<bits>>(
+      layer, a, byte_stride(layer.inputs), panel, first, last,
+      [&](int64_t row, const int32_t* sums) { done(Columns<kPanel>{}, row, 0, sums); });
 }
 
 template <int bits, class Writer>
@@ -162,14 +182,15 @@ void half_panel(const Layer& layer, const A& a, int64_t panel, int64_t first, in
 template <int bits, class Writer>
 void float_panel(const Layer& layer, const float* values, int64_t stride, int64_t panel,
                  int64_t first, int64_t last, const Writer& write) {
-  const float* sums = multiply_panel<Reals<bits>>(layer, values, stride, panel, first, last);
   alignas(64) float bias[kPanel];
   const int64_t start = panel * kPanel;
   padded_copy(layer.bias ? layer.bias + start : nullptr, layer.outputs - start, bias);
-  for (int64_t row = first; row < last; row++, sums += kPanel)
-    write(Columns<kPanel>{}, row, start, [&](int64_t i) {
-      return layer.bias ? add(load(sums + i), load(bias + i)) : load(sums + i);
-    });
+  multiply_panel<Reals<bits>>(
+      layer, values, stride, panel, first, last, [&](int64_t row, const float* sums) {
+        write(Columns<kPanel>{}, row, start, [&](int64_t i) {
+          return layer.bias ? add(load(sums + i), load(bias + i)) : load(sums + i);
+        });
+      });
 }
 
 // Multiply rows by one panel of a layer; stride: of floats.

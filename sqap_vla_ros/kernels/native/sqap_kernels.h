@@ -67,7 +67,8 @@ struct Attention {
   int32_t causal;          // query i of the last `queries` tokens sees keys 0..keys-queries+i
   const int32_t* seen;     // [queries], rising: query i sees keys 0..seen[i]-1; null: see causal
   int32_t threads;
-  int32_t bits;            // 16: queries, keys, values and weights are bfloat16, where there is AMX
+  int32_t bits;            // 16: queries, keys, values and weights are rounded, to bfloat16 with
+                           // AMX, to bytes with VNNI
 };
 
 // A decoder's block: RMSNorm, rotary embedding, grouped-query attention, SwiGLU.  Layers read rows

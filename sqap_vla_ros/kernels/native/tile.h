@@ -115,6 +115,7 @@ struct Reals {
   static constexpr int64_t block = sqap::kBlock / 4, planes = 1, width = 1, multiple = 1;
   // Rows of a tile where one of kRows would hold all of them.
   static constexpr int64_t low = vectors_a_row(3) > kVectors ? 3 : kRows;
+  static constexpr bool as_packed = false;  // and if so, far more bytes
   static Vector zero() { return fill(0.0f); }
   static Vector input(const Input* a) { return fill(*a); }
   static Vector weight(const Weight* w) { return load(w); }

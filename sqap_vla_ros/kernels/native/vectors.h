@@ -59,6 +59,10 @@ inline Ints widen_bytes(const uint8_t* p) {
 inline void store_as_bytes(int8_t* p, Ints v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(v));
 }
+inline void store_low_bytes(int8_t* p, Ints v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+}
+inline Ints both_bits(Ints a, Ints b) { return _mm512_and_si512(a, b); }
 // The larger magnitude, as bits: so NaN and infinity win over every number.
 inline Ints larger_magnitude(Ints so_far, Floats v) {
   return _mm512_max_epi32(so_far, _mm512_and_si512(bits_of(v), fill_ints(0x7fffffff)));
@@ -82,6 +86,11 @@ inline Floats butterfly(Floats v) {
 
 inline Ints dot(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
   return _mm512_dpbusd_epi32(sums, unsigned_bytes, signed_bytes);
+}
+
+// The first `count` lanes, or all.
+inline __mmask16 lanes_of(int64_t count) {
+  return count >= kLanes ? 0xffff : __mmask16((1u << count) - 1);
 }
 
 #else
@@ -127,6 +136,13 @@ inline Ints widen_bytes(const uint8_t* p) {
 inline void store_as_bytes(int8_t* p, Ints v) {
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+}
+inline Ints both_bits(Ints a, Ints b) { return _mm256_and_si256(a, b); }
+inline void store_low_bytes(int8_t* p, Ints v) {
+  const Ints bytes = both_bits(v, fill_ints(255));
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(bytes),
+                                         _mm256_extracti128_si256(bytes, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
 }
 // The larger magnitude, as bits: so NaN and infinity win over every number.
 inline Ints larger_magnitude(Ints so_far, Floats v) {

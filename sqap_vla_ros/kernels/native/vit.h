@@ -27,15 +27,24 @@ inline void layer_norm_row(const float* x, int64_t width, const float* weight, c
   for (i = 0; i < width; i++) out[i] = out[i] * factor * weight[i] + bias[i];
 }
 
-// out [width] = GELU(x); whole vectors, so that both have room for them.
-inline void gelu_row(const float* x, int64_t width, bool tanh, float* out) {
+// out [width] = function(x) of vectors.
+template <class Function>
+inline void map_row(const float* x, int64_t width, float* out, Function function) {
   int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) store(out + i, gelu(load(x + i), tanh));
+  for (; i + kLanes <= width; i += kLanes) store(out + i, function(load(x + i)));
   if (i == width) return;
   float rest[kLanes] = {};
   std::memcpy(rest, x + i, (width - i) * sizeof(float));
-  store(rest, gelu(load(rest), tanh));
+  store(rest, function(load(rest)));
   std::memcpy(out + i, rest, (width - i) * sizeof(float));
+}
+
+// out [width] = GELU(x); rounds: whether it is rounded then.
+inline void gelu_row(const float* x, int64_t width, bool tanh, bool rounds, float* out) {
+  if (rounds)
+    map_row(x, width, out, [tanh](Floats v) { return gelu_to_round(v, tanh); });
+  else
+    map_row(x, width, out, [tanh](Floats v) { return gelu(v, tanh); });
 }
 
 #if defined(__AMX_INT8__)
@@ -214,7 +223,7 @@ void vit_block(const VitBlock& block, const VitCall& call) {
         multiply_rows(*block.down, product, hidden_rows, 0);
       else
         multiply_layers(&block.down, 1, product, made, [&](int64_t m, float* row) {
-          gelu_row(hidden + m * block.inner, block.inner, block.tanh, row);
+          gelu_row(hidden + m * block.inner, block.inner, block.tanh, !in_floats(*block.down), row);
         });
     });
   }

@@ -6,9 +6,6 @@
 
 #include <cstring>
 
-#if defined(__AMX_INT8__)
-#include "amx_functions.h"
-#endif
 #include "functions.h"
 #include "sqap_kernels.h"
 
@@ -21,13 +18,8 @@ using sqap::smaller;
 
 #if defined(__AMX_INT8__)
 constexpr int64_t kRowsAhead = 16;  // whose place in memory is asked for before it is written
-
-// GELU behind products of bfloat16, which alone are asked for it.
-inline Floats gelu_of_sums(Floats x) { return coarse_gelu(x, false); }
 #else
 constexpr int64_t kRowsAhead = 0;  // nothing was gained by it there
-
-inline Floats gelu_of_sums(Floats x) { return gelu(x, false); }
 #endif
 
 // Copy n values and fill up with zeros to one panel; null gives zeros.
@@ -56,8 +48,8 @@ inline void write_columns(float* y, int64_t n, Value value) {
   if (to == edge && n > 0) std::memcpy(y, edge, n * sizeof(float));
 }
 
-// A writer of panels.h: to a call's y, by GELU if it says so, and to what stands there or in its base
-// if it is to be added.
+// A writer of panels.h: to a call's y, by GELU for what rounds if it says so, and to what stands
+// there or in its base if it is to be added.
 struct ToFloats {
   float* y;
   const float* base;
@@ -65,8 +57,8 @@ struct ToFloats {
   bool by_gelu, adds;
 
   ToFloats(const Layer& layer, const Call& call)
-      : y(call.y), base(call.base ? call.base : call.y), stride(call.y_stride), outputs(layer.outputs), rows(call.rows),
-        by_gelu(call.gelu), adds(call.add) {}
+      : y(call.y), base(call.base ? call.base : call.y), stride(call.y_stride),
+        outputs(layer.outputs), rows(call.rows), by_gelu(call.gelu), adds(call.add) {}
 
   template <class Size, class Value>
   void operator()(Size, int64_t row, int64_t column, Value value) const {
@@ -76,7 +68,7 @@ struct ToFloats {
     expect_rows(to, stride, count, rows - 1 - row);
     if (!adds) {
       if (by_gelu)
-        write_columns<count>(to, n, [&](int64_t i) { return gelu_of_sums(value(i)); });
+        write_columns<count>(to, n, [&](int64_t i) { return gelu_to_round(value(i), false); });
       else
         write_columns<count>(to, n, value);
       return;
@@ -89,7 +81,7 @@ struct ToFloats {
     }
     write_columns<count>(to, n, [&](int64_t i) {
       const Floats v = value(i);
-      return add(by_gelu ? gelu_of_sums(v) : v, load(before + i));
+      return add(by_gelu ? gelu_to_round(v, false) : v, load(before + i));
     });
   }
 };

@@ -1,7 +1,7 @@
 // Copyright 2026 The sqap_vla_ros Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Exponential and GELU as near as bfloat16, which keeps 8 bits of a result, has use for.
+// Exponential and GELU as near as what keeps 8 bits of a result has use for, with AVX-512.
 #pragma once
 
 #include "vectors.h"
@@ -26,8 +26,8 @@ inline Floats coarse_gelu(Floats x, bool tanh) {
   constexpr float log2e = 1.44269504f;
   if (tanh) {
     const Floats inner = fused(fill(0.044715f), multiply(x, x), one);
-    const Floats power = coarse_power(
-        multiply(multiply(inner, x), fill(-2.0f * 0.79788456f * log2e)));
+    const Floats power = coarse_power(_mm512_min_ps(
+        fill(120.0f), multiply(multiply(inner, x), fill(-2.0f * 0.79788456f * log2e))));
     return multiply(x, _mm512_rcp14_ps(add(one, power)));
   }
   const Floats size = _mm512_abs_ps(x);
