@@ -183,7 +183,8 @@ def parsed() -> argparse.Namespace:
     add('--parts', nargs='+', default=['bundled:vision', 'bundled:decoder', 'bundled:token'],
         help=f'SIZE:PART; sizes of sqap-vla bench; parts: {", ".join(PARTS)}')
     add('--precision', default='w4a8', help='of the decoder')
-    add('--vision', help='precision of the encoder, or bfloat16; without: that where it is fast')
+    add('--vision', help='precision of the encoder, bfloat16 or int8; without: bfloat16 where it '
+        'is fast, else fp')
     add('--level', help='instructions that both are held to, see SQAP_VLA_CPU_LEVEL')
     add('--clock', choices=list(CLOCKS), default='cpu')
     add('--threads', type=int, default=1)

@@ -21,14 +21,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sqap_vla_ros.bench.sides import BFLOAT16, fastest_product, Inputs, random_model, Side
+from sqap_vla_ros.bench.sides import ENCODERS, fastest_product, Inputs, random_model, Side
 from sqap_vla_ros.bench.sizes import sequence_length, size_config, usual_keep
 from sqap_vla_ros.bench.tables import conditions
 from sqap_vla_ros.bench.timing import CLOCKS, in_turn, paired_ratio, time_sides
 from sqap_vla_ros.kernels.attention import attend
 from sqap_vla_ros.kernels.float_layers import use_fastest_linears
 from sqap_vla_ros.kernels.native_float import NativeFloat
-from sqap_vla_ros.model.bfloat16_vision import use_bfloat16_vision
 from sqap_vla_ros.model.llama import apply_rotary, LayerCache
 from sqap_vla_ros.model.native_blocks import use_native_blocks
 from sqap_vla_ros.model.native_vision import use_native_vision
@@ -184,10 +183,10 @@ def encoder(config, model, args) -> dict:
     """Return milliseconds and ratios of an encoder in float32 and in --encoder precisions."""
     inputs, sides = Inputs.random(config), [Side('fp', model, Inputs.random(config))]
     for precision in args.encoder:
-        rounds = precision == BFLOAT16
-        other = random_model(config, args.precision, {} if rounds else {'vision': precision})
+        whole = ENCODERS.get(precision)
+        other = random_model(config, args.precision, {} if whole else {'vision': precision})
         prepare_kernels(other, rows=sequence_length(config), release=True)
-        (use_bfloat16_vision if rounds else use_native_vision)(other)
+        (whole or use_native_vision)(other)
         use_native_blocks(other.llm)
         use_fastest_linears(other)
         sides.append(Side(precision, other, inputs))
@@ -251,7 +250,7 @@ def main():
     parser.add_argument('--blocks-only', nargs='+', default=[], metavar='SIZE',
                         help='sizes of which no whole inference is timed')
     parser.add_argument('--encoder', nargs='+', default=[], metavar='PRECISION',
-                        help='time the encoder at these instead, such as w4a8 w8a8 bfloat16')
+                        help='time the encoder at these instead, such as w4a8 w8a8 int8 bfloat16')
     parser.add_argument('--precision', default='w4a8')
     parser.add_argument('--rounds', type=int, default=30, help='most rounds of a comparison')
     parser.add_argument('--seconds', type=float, default=30, help='most seconds of one')

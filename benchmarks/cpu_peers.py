@@ -33,6 +33,7 @@ from peers.sides import (
 from sqap_vla_ros.bench.tables import conditions
 from sqap_vla_ros.bench.timing import in_turn, paired_ratio
 from sqap_vla_ros.support.progress import Progress
+from sqap_vla_ros.support.thread_waiting import SPIN, TURNS
 from sqap_vla_ros.support.timing import percentiles
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'cpu_peers.json'
@@ -55,7 +56,10 @@ class Worker:
                 [sys.executable, '-m', 'peers.worker', side, size, str(args.threads), args.clock,
                  str(place)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                env={**held_to(args.level), 'PYTHONPATH': os.pathsep.join(sys.path),
+                # threads that wait awake for the next parallel region would take a core from the
+                # side whose turn it is; sqap-vla and vla_node set the same
+                env={SPIN: TURNS, **held_to(args.level),
+                     'PYTHONPATH': os.pathsep.join(sys.path),
                      'OMP_NUM_THREADS': str(args.threads), 'TORCHINDUCTOR_COMPILE_THREADS': '1'})
 
     def ask(self, word: str) -> dict:

@@ -23,7 +23,7 @@ from .tokens.choice import BUDGETS, DROPPED, METHODS, SelectionConfig
 from .tokens.farthest import TIES
 
 DTYPES = ('float32', 'bfloat16', 'float16')
-VISION_DTYPES = (AUTO, 'float32', 'bfloat16')
+VISION_DTYPES = (AUTO, 'float32', 'bfloat16', 'int8')
 _LARGEST = 2 ** 31 - 1
 
 
@@ -212,8 +212,9 @@ class PolicyOptions:
         unset='', choices=DTYPES)
     vision_dtype: str = option(
         AUTO, 'Type that the vision encoder and the projector multiply in on a CPU: auto takes '
-        'bfloat16 where the processor has AMX, else float32, and tells; where dtype is not '
-        "float32, as on a GPU, dtype's.", choices=VISION_DTYPES)
+        'bfloat16 where the processor has AMX, else int8 where the checkpoint says that its '
+        'action error was measured and is small (sqap-vla error --record), else float32, and '
+        "tells; where dtype is not float32, as on a GPU, dtype's.", choices=VISION_DTYPES)
     int8: tuple[str, ...] = option(
         (), 'Parts outside the decoder to hold at w8a8, of a checkpoint that is not converted '
         'yet; vision saves 0.6 GiB of a 7B model.', choices=PARTS, parameter='int8_parts')

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from copy import copy
 import dataclasses
+from functools import partial
 import logging
 
 import numpy as np
@@ -28,6 +29,7 @@ from .inference.device import find_device, find_dtype, memory_told
 from .inference.inputs import ModelInputs
 from .inference.outputs import ModelOutputs, timings_round
 from .loading.chosen_options import check_budget, with_options
+from .loading.encoder_error import read_encoder_error
 from .loading.machines import auto_precision
 from .loading.network import load_network
 from .loading.vision_type import vision_type
@@ -70,14 +72,15 @@ def load_policy(directory, options: PolicyOptions | None = None, **changes) -> P
         options = dataclasses.replace(options, precision=choice.precision)
         if choice.doubt:
             _LOG.warning('%s: %s', source.path, choice.doubt)
-    vision = vision_type(options, config.model, config.quantization, device, dtype)
+    vision = vision_type(options, config.model, config.quantization, device, dtype,
+                         partial(read_encoder_error, source))
     if vision.doubt:
         _LOG.warning('%s', vision.doubt)
     if options.threads:
         torch.set_num_threads(options.threads)
     with memory_told(device):
         model = load_network(source, options.precision, options.rotate, options.int8,
-                             options.prepare, device, dtype, vision.rounds)
+                             options.prepare, device, dtype, vision.name if vision.rounds else '')
     policy = Policy(model, config, source.statistics(), prompt, options, device, dtype)
     policy.precision_reason = choice.reason if choice else ''
     policy.vision_type = vision

@@ -58,9 +58,9 @@ def _made(kind: str, *arguments) -> Callable:
 
 
 EXACT, ROUNDED, QUANTIZED = 1e-3, 0.05, 0.6
-IN_BFLOAT16 = ', vision bfloat16'  # behind the name of one of ours whose encoder multiplies so
+ENCODER = ', vision '  # behind the name of one of ours, and in front of its encoder's type
 OURS = {'float32': EXACT, 'w4a4': 0.8, 'w4a8': 0.8, 'w8a8': QUANTIZED,  # limit of the error
-        f'w4a8{IN_BFLOAT16}': QUANTIZED}
+        f'w4a8{ENCODER}bfloat16': QUANTIZED, f'w4a8{ENCODER}int8': QUANTIZED}
 PEERS = {
     'OpenVINO float32': Library(_made('OpenVINO', 'f32'), ('openvino',), EXACT),
     'OpenVINO bfloat16': Library(_made('OpenVINO', 'bf16'), ('openvino',), ROUNDED, True),
@@ -89,12 +89,13 @@ def default_sides(size: str, level: str | None = None) -> list[str]:
     """
     Return what is timed of a size, held to a level.
 
-    Peers select tokens in the bundled policy only; ours have its encoder in bfloat16, too, where
-    the processor multiplies that.
+    Peers select tokens in the bundled policy only; ours have its encoder in 8 bits, too, or in
+    bfloat16 where the processor multiplies that.
     """
     names = ['w4a4', 'w4a8']
-    if size == BUNDLED and level in (None, 'amx') and has_fast_bfloat16():
-        names.append(f'w4a8{IN_BFLOAT16}')
+    if size == BUNDLED:
+        in_halves = level in (None, 'amx') and has_fast_bfloat16()
+        names.append(f'w4a8{ENCODER}' + ('bfloat16' if in_halves else 'int8'))
     ours = ['float32', *(name + end for name in names for end in ('', SELECTED))]
     ends = ('', SELECTED) if size == BUNDLED else ('',)
     return ours + [name + end for name in PEERS for end in ends]

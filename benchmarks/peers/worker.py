@@ -20,13 +20,13 @@ import sys
 import time
 
 import numpy as np
-from sqap_vla_ros.bench.sides import BFLOAT16, float32_model, quantized_model
+from sqap_vla_ros.bench.sides import float32_model, quantized_model
 from sqap_vla_ros.bench.timing import CLOCKS
 from sqap_vla_ros.inference.plan import Plan
 import torch
 
 from .parts import choose, Given, parts, peer_config, plain_model, SELECTION
-from .sides import GIVEN, IN_BFLOAT16, OURS, PEERS, split, TIMED
+from .sides import ENCODER, GIVEN, OURS, PEERS, split, TIMED
 
 
 class Peer:
@@ -72,11 +72,11 @@ class Ours:
     def __init__(self, side: str, size: str, directory: Path, threads: int):
         """Make it, with the weights that every side has."""
         name, self._selects = split(side)
-        precision = name.removesuffix(IN_BFLOAT16)
+        precision, _, vision = name.partition(ENCODER)
         config, self._given = peer_config(size), read_given(directory)
         torch.manual_seed(0)
         self._model = (float32_model(config) if precision == 'float32' else quantized_model(
-            config, precision, 'fp' if precision == name else BFLOAT16))
+            config, precision, vision or 'fp'))
         inputs = self._given.inputs
         self._plan = Plan(self._model, lambda image: inputs.pixels, inputs.pixels.device,
                           inputs.token_ids.shape[1], SELECTION if self._selects else None)

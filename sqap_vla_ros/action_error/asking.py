@@ -16,7 +16,7 @@ from ..evaluate.noise import NoisyPolicy
 from ..evaluate.plan import BASELINE, Row
 from ..evaluate.rollouts import controlled
 from ..inference.device import find_device, find_dtype
-from ..loading.vision_type import FLOAT32, may_round
+from ..loading.vision_type import FLOAT32, may_round, Measured
 from ..observation import Observation, TokenSelection
 from ..options import PolicyOptions
 from ..policy import load_policy
@@ -48,13 +48,15 @@ class Asked:
 
     checkpoint: the original.  quantized: a converted directory of it, for the rows of 4-bit
     weights, or None.  policy: what all rows have in common.
-    remembered: what the encoders made of the frames, by their checkpoint and type.
+    measured: gives the checkpoint's EncoderError.  remembered: what the encoders made of the
+    frames, by their checkpoint and type.
     """
 
     checkpoint: Path
     rows: tuple[Row, ...]
     policy: PolicyOptions = PolicyOptions()
     quantized: Path | None = None
+    measured: Measured = lambda: None
     remembered: dict[tuple[Path, str], Remembered] = field(default_factory=dict)
 
     def source(self, row: Row) -> Path:
@@ -95,7 +97,8 @@ class Asked:
     def options(self, row: Row) -> PolicyOptions:
         """Return what a row's weights are loaded with; full precision's encoder is not rounded."""
         common, device = self.policy, find_device(self.policy.device)
-        rounds = may_round(common.vision_dtype, device, find_dtype(common.dtype, device))
+        rounds = may_round(common.vision_dtype, device, find_dtype(common.dtype, device),
+                           self.measured)
         return replace(common, precision=row.precision, keep=None, vision_dtype=(
             FLOAT32 if row == FULL and rounds else common.vision_dtype))
 

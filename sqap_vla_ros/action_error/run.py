@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .asking import Answers, Asked, FULL, REPEAT
 from .columns import Columns, columns_of, Differences, differences
@@ -28,6 +29,7 @@ from ..evaluate.plan import plan_rows, Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
 from ..loading.chosen_options import with_options
+from ..loading.encoder_error import read_encoder_error
 from ..options import PolicyOptions
 from ..samples.doubts import check_samples
 from ..samples.sample import Samples
@@ -77,11 +79,13 @@ class Measured:
                 and (chosen is None or chosen.dropped == 'gone'))
 
 
-def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
+def measure(options: ErrorOptions, read: Callable[..., Samples],
+            check: Callable[[Resampling], None] = lambda resampling: None) -> Measured:
     """
     Ask all variants about all frames.
 
     read(place, source, count, flag) gives samples for a checkpoint, see commands/sample_options.
+    check: of their episodes, before anything is asked, may raise ConfigError.
     Raises CheckpointError, ConfigError or ObservationError for what cannot be compared, most of
     it before a weight is read.
     """
@@ -91,8 +95,10 @@ def measure(options: ErrorOptions, read: Callable[..., Samples]) -> Measured:
     columns = columns_of(config, source.statistics())
     samples, learnt = _read(options, source, read)
     asked = Asked(options.checkpoint, rows,
-                  _without_ensemble(options.policy, config, columns), options.quantized)
+                  _without_ensemble(options.policy, config, columns), options.quantized,
+                  partial(read_encoder_error, source))
     resampling = Resampling([sample.episode for sample in samples.samples], options.policy.seed)
+    check(resampling)
     answers = _asked(asked, samples, config)
     found = _compared(answers, asked.rows, columns)
     told = [*learnt_doubts(samples, options.quantized), *doubts(

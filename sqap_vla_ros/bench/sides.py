@@ -27,6 +27,7 @@ from ..kernels.base import Unavailable
 from ..kernels.cpu import onednn_linear
 from ..kernels.float_layers import use_fastest_linears
 from ..model.bfloat16_vision import use_bfloat16_vision
+from ..model.int8_vision import use_int8_vision
 from ..model.llama import Llama, LlamaConfig
 from ..model.native_blocks import use_native_blocks
 from ..model.native_vision import use_native_vision
@@ -36,7 +37,8 @@ from ..support.timing import best_seconds
 from ..tokens.choice import SelectionConfig
 
 STAGES = ('vision', 'prefill_1', 'selection', 'prefill_2', 'head')  # of inference.plan.Plan
-BFLOAT16 = 'bfloat16'
+BFLOAT16, INT8 = 'bfloat16', 'int8'
+ENCODERS = {BFLOAT16: use_bfloat16_vision, INT8: use_int8_vision}  # of all but linear layers, too
 BACKBONE = ('prefill_1', 'prefill_2')
 
 
@@ -110,14 +112,14 @@ def quantized_model(config: VLAConfig, precision: str, vision: str = 'fp') -> VL
     """
     Return a quantized model with its kernels ready.
 
-    vision: precision of the encoder, or bfloat16, which the projector has then, too.  What stays
-    in float32 runs at its fastest as well.
+    vision: precision of the encoder's blocks, or bfloat16 or int8, which its stem and the
+    projector have then, too.  What stays in float32 runs at its fastest as well.
     """
-    is_float = vision in ('fp', BFLOAT16)
-    model = random_model(config, precision, {} if is_float else {'vision': vision})
+    of_blocks = {} if vision in ('fp', *ENCODERS) else {'vision': vision}
+    model = random_model(config, precision, of_blocks)
     rows = sequence_length(config)
     prepare_kernels(model, rows=rows, release=True)
-    (use_bfloat16_vision if vision == BFLOAT16 else use_native_vision)(model)
+    ENCODERS.get(vision, use_native_vision)(model)
     use_native_blocks(model.llm)
     use_fastest_linears(model, rows, fastest_product)
     return model

@@ -26,7 +26,7 @@ from ..support.machine import has_fast_bfloat16, machine
 from ..support.progress import Progress
 from ..support.validation import unknown_names
 
-VISIONS = 'fp', 'bfloat16', 'w8a8', 'w4a8'
+VISIONS = 'fp', 'bfloat16', 'int8', 'w8a8', 'w4a8'
 # bytes that a weight of so many bits takes, with scales, in the kernels that need most
 _BYTES = {4: 0.6, 8: 4.0, 16: 4.0}
 

@@ -44,6 +44,9 @@ def add_arguments(parser) -> None:
         help='recorded observations for --calibrate, others than --samples')
     add('--out', type=Path, metavar='DIR',
         help='a new directory for error.json and report.html')
+    add('--record', action='store_true',
+        help='with --vision-dtype int8: write what the encoder in 8 bits does to the actions '
+        'beside the weights of CHECKPOINT and --quantized, for vision_dtype auto to go by')
     add_sample_arguments(parser, '--samples or --calibration')
     add_policy_arguments(parser, *POLICY)
 
@@ -56,15 +59,21 @@ def run(args) -> int:
     check_sample_arguments(args, {'--samples': args.samples, '--calibration': args.calibration})
     with Progress('loading PyTorch'):
         from ..action_error.curve import measured_curve
+        from ..action_error.record import check_interval, record, recorded
         from ..action_error.run import measure
         from ..action_error.table import curve_text, tables_text
 
     def read(place, source, count, flag):
         return samples_of(args, place, source, count, flag, protects=True)
-    measured = measure(options, read)
+    if args.record:
+        measured = measure(recorded(options), read, check_interval)
+    else:
+        measured = measure(options, read)
     print(tables_text(measured), flush=True)
     if args.out:
         write_results(measured, args.out)
+    if args.record:
+        print(record(measured), flush=True)
     curve = measured_curve(measured)
     if curve:
         print(curve_text(curve))

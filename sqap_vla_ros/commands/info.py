@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 import math
 
 from .options import CHECKPOINT
@@ -165,11 +166,12 @@ def precision_lines(source) -> Iterator[tuple[str, str]]:
 def vision_text(source) -> str:
     """Return what the encoder multiplies in on this CPU unless the options say otherwise."""
     from ..inference.device import find_device, find_dtype
+    from ..loading.encoder_error import read_encoder_error
     from ..loading.vision_type import vision_type
     from ..options import PolicyOptions
     device = find_device('cpu')
     found = vision_type(PolicyOptions(), source.config.model, source.config.quantization, device,
-                        find_dtype(None, device))
+                        find_dtype(None, device), partial(read_encoder_error, source))
     return f'auto would choose {found.name} on cpu: {found.reason}'
 
 

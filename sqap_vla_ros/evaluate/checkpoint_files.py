@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import hashlib
 from pathlib import Path
 
+ENCODER_ERROR = 'encoder_error.json'  # what was measured: no part of a checkpoint's contents
 READ_SUFFIXES = ('.json', '.pt', '.safetensors')  # files that a checkpoint is loaded from
 WHOLE_BYTES = 2 ** 26  # up to which a file is read whole
 SAMPLES, SAMPLE_BYTES = 64, 2 ** 16  # of a larger one
@@ -17,9 +18,11 @@ def checkpoint_files(checkpoint) -> list[Path]:
     """Return the files of a checkpoint: a directory, or a .pt file with what lies around it."""
     path = Path(checkpoint)
     if path.suffix == '.pt' and path.is_file():
-        return [path, *sorted(path.parent.parent.glob('*.json'))]
-    return sorted(file for file in path.rglob('*')
-                  if file.is_file() and file.suffix in READ_SUFFIXES)
+        found = [path, *sorted(path.parent.parent.glob('*.json'))]
+    else:
+        found = sorted(file for file in path.rglob('*')
+                       if file.is_file() and file.suffix in READ_SUFFIXES)
+    return [file for file in found if file.name != ENCODER_ERROR]
 
 
 def fingerprint(*checkpoints) -> tuple:

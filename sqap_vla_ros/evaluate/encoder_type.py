@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 import dataclasses
+from functools import partial
 
 from .converted import path_of
 from .plan import Row
@@ -26,13 +27,15 @@ def rounded_vision(checkpoint, policy: PolicyOptions, rows: Iterable[Row] = (),
     """
     from ..formats import open_checkpoint
     from ..inference.device import find_device, find_dtype
+    from ..loading.encoder_error import read_encoder_error
     from ..loading.vision_type import vision_type
     device, found = find_device(policy.device), []
     for path in dict.fromkeys([path_of(row, checkpoint, quantized) for row in rows]
                               or [checkpoint]):
-        config = open_checkpoint(path, policy.tokenizer).config
-        found.append(vision_type(policy, config.model, config.quantization, device,
-                                 find_dtype(policy.dtype, device)))
+        source = open_checkpoint(path, policy.tokenizer)
+        found.append(vision_type(policy, source.config.model, source.config.quantization, device,
+                                 find_dtype(policy.dtype, device),
+                                 partial(read_encoder_error, source)))
     rounded = [each for each in found if each.rounds]
     for each in dict.fromkeys(rounded):
         print(f'vision dtype {each}', flush=True)

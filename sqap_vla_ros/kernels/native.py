@@ -17,8 +17,9 @@ from functools import lru_cache
 import torch
 
 from . import levels
-from .base import Kernel, Unavailable
+from .base import Kernel, LinearSpec, Unavailable
 from .build import build
+from ..numerics.int4 import quantize_weight
 from ..numerics.visual_rows import NO_ROWS, VisualRows
 
 INTERFACE = 10
@@ -142,6 +143,10 @@ class Described:
 
     _layer: _Layer
 
+    def __deepcopy__(self, memo) -> Described:
+        """Return itself: copies share weights that nobody writes to."""
+        return self
+
     @property
     def address(self) -> int:
         """Return where the description lies."""
@@ -166,6 +171,10 @@ class Described:
     def rounds(self) -> bool:
         """Return whether it rounds its rows: to integers, or to bfloat16."""
         return self._layer.act_bits != 16 or self._layer.weight_bits == 16
+
+    def answer(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """Map x [M, K] to [M, N], both float32, with the bias; gelu: of that, within 3e-5."""
+        return run_layer(self._layer, x if x.stride(-1) == 1 else x.contiguous(), gelu=gelu)
 
 
 class NativeKernel(Described, Kernel):
@@ -209,3 +218,9 @@ class NativeKernel(Described, Kernel):
         if rows.stride(-1) != 1:
             rows = rows.contiguous()
         return run_layer(self._layer, rows, visual=visual).to(x.dtype)
+
+
+def in_8_bits(weight: torch.Tensor, bias: torch.Tensor | None = None) -> NativeKernel:
+    """Return what multiplies by weight [N, K], rounded to 8 bits a channel, rows rounded alike."""
+    outputs, inputs = weight.shape
+    return NativeKernel(LinearSpec(inputs, outputs, 8, 8), *quantize_weight(weight, 8), bias)

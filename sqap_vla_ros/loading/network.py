@@ -22,6 +22,7 @@ from ..formats.source import Source
 from ..kernels.cuda import announce, unavailable
 from ..kernels.float_layers import use_fastest_linears
 from ..model.bfloat16_vision import use_bfloat16_vision
+from ..model.int8_vision import use_int8_vision
 from ..model.native_blocks import use_native_blocks
 from ..model.native_vision import use_native_vision
 from ..model.vla import VLA
@@ -29,12 +30,13 @@ from ..numerics.precision import parse_precision, PARTS, same_weights
 from ..quant import prepare_kernels, QuantLinear, QuantScheme
 
 _CPU = torch.device('cpu')
+_ENCODERS = {'': use_native_vision, 'bfloat16': use_bfloat16_vision, 'int8': use_int8_vision}
 _USUAL_TEXT = 24  # tokens of a prompt, to try kernels with
 
 
 def load_network(source: Source, precision: str | None = None, rotate: bool = True,
                  int8: Sequence[str] = (), prepare: bool = True, device: torch.device = _CPU,
-                 dtype: torch.dtype = torch.float32, vision_in_bfloat16: bool = False) -> VLA:
+                 dtype: torch.dtype = torch.float32, vision: str = '') -> VLA:
     """
     Return the network on its device, quantized as the checkpoint is or as asked for.
 
@@ -43,7 +45,7 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     quantizing here.  int8: parts outside the decoder to hold at w8a8, of
     quant.PARTS.  prepare: give the layers their fastest kernels, which hold the weights in
     forms of their own; what a GPU can do is logged.  dtype: of what is not quantized.
-    vision_in_bfloat16: on a CPU, where the encoder is in float32, see vision_type.py.
+    vision: what an encoder in float32 is rounded to on a CPU, '' for nothing; see vision_type.py.
     Raises CheckpointError for weights that do not fit or are not finite and ConfigError for
     what they cannot have.
     """
@@ -58,7 +60,7 @@ def load_network(source: Source, precision: str | None = None, rotate: bool = Tr
     with torch.cuda.device(device) if device.type == 'cuda' else nullcontext():
         _fill(model, source, scheme, prepare, device, dtype)
         if prepare:
-            _finish(model, device, vision_in_bfloat16)
+            _finish(model, device, vision)
     return model
 
 
@@ -140,10 +142,10 @@ def _prepare(model: VLA, names: Mapping[str, torch.Tensor], dtype: torch.dtype) 
                             is_last=module is model.llm.layers[-1])
 
 
-def _finish(model: VLA, device: torch.device, vision_in_bfloat16: bool) -> None:
+def _finish(model: VLA, device: torch.device, vision: str) -> None:
     """Let what is not quantized run at its fastest, too."""
     if device.type == 'cpu':
-        (use_bfloat16_vision if vision_in_bfloat16 else use_native_vision)(model)
+        _ENCODERS[vision](model)
         use_native_blocks(model.llm)
         use_fastest_linears(model)
     elif not unavailable(device):

@@ -8,41 +8,49 @@ that is not quantized.  Of float32 on a CPU, 'auto' makes bfloat16 where the pro
 whose bfloat16 products have many times float32's rate; docs/cpu_speed.md has the action error, and
 what was and was not timed.  With AVX512-BF16 alone, which doubles the rate, plain bfloat16
 encoders took 0.7 to 1.05 of float32's time layer by layer (benchmarks/results/cpu_bench.json).
-Blocks in one native call save as much in float32, so that 'auto' leaves float32 there.
+Blocks in one native call save as much in float32, so that 'auto' leaves float32 there, unless
+`sqap-vla error --record` has left beside the weights what the actions' error in 8 bits is.  Then
+it is int8 where the native kernels serve, up to encoder_error.LARGEST: half a point of success
+lost by action_error/'s formula, which was fitted to the first bundled policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 
+from .encoder_error import EncoderError, LARGEST
 from .units import empty_model
 from ..errors import ConfigError
+from ..kernels import levels, native_reason
 from ..kernels.base import Unavailable
-from ..kernels.native import tiles_missing
+from ..kernels.native import best_level, tiles_missing
 from ..model.vla import VLAConfig
 from ..numerics.precision import AUTO
 from ..options import PolicyOptions
 from ..quant import QuantLinear
 from ..support import machine
 
+Measured = Callable[[], EncoderError | None]
 PARTS = ('vision', 'projector')
-FLOAT32, BFLOAT16 = 'float32', 'bfloat16'
+FLOAT32, BFLOAT16, INT8 = 'float32', 'bfloat16', 'int8'
 AMX, AVX512, SLOW = 'AMX', 'AVX512-BF16', ''  # what multiplies bfloat16
 
 
 @dataclass(frozen=True)
 class Arithmetic:
     """
-    How a processor multiplies bfloat16.
+    How a processor multiplies bfloat16 and bytes.
 
-    unit: AMX, AVX512, or SLOW where it is slower than float32.  missing: why not AMX, in words.
+    unit: AMX, AVX512, or SLOW where bfloat16 is slower than float32.  missing: why not AMX, in
+    words.  level: of the native kernels, which multiply 8 bits faster than float32; '' without.
     """
 
     unit: str
     missing: str = ''
+    level: str = ''
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,11 @@ def onednn_multiplies_bfloat16() -> bool:
 
 
 def arithmetic() -> Arithmetic:
-    """Return how this processor multiplies bfloat16."""
+    """Return how this processor multiplies."""
+    return replace(_of_bfloat16(), level='' if native_reason() else levels.NAMES[best_level()])
+
+
+def _of_bfloat16() -> Arithmetic:
     if not machine.has_fast_bfloat16():
         return Arithmetic(SLOW, 'this processor has no instructions for bfloat16')
     if not onednn_multiplies_bfloat16():
@@ -85,12 +97,14 @@ def arithmetic() -> Arithmetic:
 
 
 def vision_type(options: PolicyOptions, config: VLAConfig, record: Mapping,
-                device: torch.device, dtype: torch.dtype) -> VisionType:
+                device: torch.device, dtype: torch.dtype,
+                measured: Measured = lambda: None) -> VisionType:
     """
     Return what the encoder of a policy multiplies in, before a weight is read.
 
     record: the checkpoint's quantization, empty for full precision.  dtype: of what is not
-    quantized on the device.  Raises ConfigError for a type that it cannot have.
+    quantized on the device.  measured: gives the checkpoint's EncoderError, which is read if it
+    matters.  Raises ConfigError for a type that it cannot have.
     """
     asked, name = options.vision_dtype, str(dtype).removeprefix('torch.')
     if device.type != 'cpu' or name != FLOAT32:
@@ -101,17 +115,22 @@ def vision_type(options: PolicyOptions, config: VLAConfig, record: Mapping,
         return _left(asked, 'prepare=False leaves all weights as they can be saved')
     if layer := quantized_layer(config, record, options.int8):
         return _left(asked, f'{layer} has integer weights')
-    return choose_vision_type(asked, arithmetic())
+    return choose_vision_type(asked, arithmetic(), measured)
 
 
-def may_round(asked: str, device: torch.device, dtype: torch.dtype) -> bool:
+def may_round(asked: str, device: torch.device, dtype: torch.dtype,
+              measured: Measured = lambda: None) -> bool:
     """Return whether an encoder in full precision is rounded, if it is the option's value."""
-    return device.type == 'cpu' and dtype == torch.float32 and (
-        asked == BFLOAT16 or asked == AUTO and arithmetic().unit == AMX)
+    return device.type == 'cpu' and dtype == torch.float32 and asked != FLOAT32 and (
+        choose_vision_type(asked, arithmetic(), measured).rounds)
 
 
-def choose_vision_type(asked: str, found: Arithmetic) -> VisionType:
-    """Return 'auto' or bfloat16 on a CPU, of an encoder in full precision."""
+def choose_vision_type(asked: str, found: Arithmetic, measured: Measured) -> VisionType:
+    """Return 'auto', bfloat16 or int8 on a CPU, of an encoder in full precision."""
+    if asked == INT8:
+        return VisionType(INT8, 'it was asked for', True, '' if found.level else (
+            'vision_dtype int8 has no native kernels here, and may take longer than float32: see '
+            'what is told of them, or leave vision_dtype at auto'))
     if asked == BFLOAT16:
         return VisionType(BFLOAT16, 'it was asked for', True, '' if found.unit else (
             f'vision_dtype bfloat16 takes longer than float32 here: {found.missing} (AMX or '
@@ -120,10 +139,27 @@ def choose_vision_type(asked: str, found: Arithmetic) -> VisionType:
     if found.unit == AMX:
         return VisionType(BFLOAT16, 'AMX multiplies it many times as fast as float32; '
                           'vision_dtype float32 leaves that', True)
+    error = measured() if found.level else None
+    if error is not None and error.is_small and error.holds_for(found.level):
+        return VisionType(INT8, f'{found.missing}, 8 bits are faster than float32, and the '
+                          f"actions' error with them is {error}; vision_dtype float32 leaves "
+                          'that', True)
+    why = _why_not_int8(error, found.level) if found.level else ''
     if found.unit == AVX512:
         return VisionType(FLOAT32, f'{found.missing}, and bfloat16 by AVX-512 is not known to be '
-                          'faster than float32 blocks in one call; vision_dtype bfloat16 takes it')
-    return VisionType(FLOAT32, found.missing)
+                          f'faster than float32 blocks in one call{why}')
+    return VisionType(FLOAT32, found.missing + why)
+
+
+def _why_not_int8(error: EncoderError | None, level: str) -> str:
+    if error is not None and error.is_small:
+        return (f"; int8 is faster, and the actions' error with it, {error}, was measured with "
+                f'{error.level}, which rounds less than {level}: sqap-vla error --record measures '
+                'it here')
+    if error is None:
+        return ('; int8 is faster, and what it does to the actions was not measured: sqap-vla '
+                'error --record does')
+    return f"; int8 is faster, and the actions' error with it is {error}, more than {LARGEST}"
 
 
 def _as_all_else(asked: str, name: str, device: torch.device) -> VisionType:
@@ -136,9 +172,9 @@ def _as_all_else(asked: str, name: str, device: torch.device) -> VisionType:
 
 
 def _left(asked: str, reason: str) -> VisionType:
-    """Return float32 for a reason; raise ConfigError where bfloat16 was asked for."""
-    if asked == BFLOAT16:
-        raise ConfigError(f'vision_dtype is bfloat16, and {reason}: leave vision_dtype at auto, '
+    """Return float32 for a reason; raise ConfigError where another type was asked for."""
+    if asked != AUTO:
+        raise ConfigError(f'vision_dtype is {asked}, and {reason}: leave vision_dtype at auto, '
                           'or load a checkpoint whose encoder and projector are in full precision')
     return VisionType(FLOAT32, reason)
 

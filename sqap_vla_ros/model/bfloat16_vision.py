@@ -13,18 +13,18 @@ changes that a stream of 8 bits would lose.  FiLM's factors stay in float32, too
 from __future__ import annotations
 
 import logging
-import math
 
 import torch
 from torch import nn
 
+from .native_layers import kernel_of
+from .native_stem import NativeProjector, NativeStem
 from .native_vision import use_native_vision
-from .vit import ConvStem, Stem, ViT
+from .vit import ConvStem, ViT
 from .vla import VLA
 from ..kernels import native_reason
 from ..kernels.float_layers import PlainLinear
-from ..kernels.native_bfloat16 import (
-    multiplies_halves, NativeBfloat16, NativeConvolution)
+from ..kernels.native_bfloat16 import multiplies_halves, NativeBfloat16
 
 _log = logging.getLogger(__name__)
 
@@ -45,46 +45,10 @@ class Bfloat16Layer(nn.Module):
         return self.layer(x.to(torch.bfloat16))
 
 
-class NativeStem(Stem):
-    """What ConvStem does, by native convolutions."""
-
-    def __init__(self, stem: ConvStem):
-        """Take over a stem's weights, rounded; raise Unavailable without AMX."""
-        super().__init__()
-        self.proj = NativeConvolution(stem.proj, planar=True)
-        self.mix, self.down = map(NativeConvolution, (stem.mix, stem.down))
-
-    def forward(self, pixels):
-        """Map pixels [B, 3, H, W] to features [B, D, rows, cols], channels last in memory."""
-        return self._features(pixels).permute(0, 3, 1, 2)
-
-    def placed(self, pixels, positions):
-        """Do what Stem.placed does, without a pass of its own; grids are square."""
-        side = math.isqrt(positions.shape[1])
-        base = positions.view(1, side, side, -1).expand(len(pixels), -1, -1, -1).contiguous()
-        return self._features(pixels, base).flatten(1, 2)
-
-    def _features(self, pixels, base=None):
-        x = self.proj(pixels.contiguous(), gelu=True)
-        return self.down(self.mix(x, gelu=True, to=x), base=base)
-
-
-class NativeProjector(nn.Sequential):
-    """Layers that multiply in bfloat16 panels, with an exact GELU behind each but the last."""
-
-    def forward(self, x):
-        """Map x [..., in], float32, to [..., out]."""
-        layers = [layer.multiply for layer in self if isinstance(layer, PlainLinear)]
-        rows = x.reshape(-1, x.shape[-1])
-        for layer in layers:
-            rows = layer.answer(rows, gelu=layer is not layers[-1])
-        return rows.view(*x.shape[:-1], rows.shape[-1])
-
-
 def in_bfloat16(module: nn.Module) -> bool:
     """Return whether a module is one that use_bfloat16_vision puts in, here or with AMX."""
-    return isinstance(module, (Bfloat16Layer, NativeStem)) or isinstance(
-        getattr(module, 'multiply', None), NativeBfloat16)
+    product = module.product if isinstance(module, NativeStem) else kernel_of(module)
+    return isinstance(module, Bfloat16Layer) or isinstance(product, NativeBfloat16)
 
 
 def use_bfloat16_vision(model: VLA) -> int:
@@ -98,7 +62,7 @@ def use_bfloat16_vision(model: VLA) -> int:
     parents = [model.projector]
     for encoder in (module for module in model.vision.modules() if isinstance(module, ViT)):
         if native and isinstance(encoder.patch_embed, ConvStem):
-            encoder.patch_embed = NativeStem(encoder.patch_embed)
+            encoder.patch_embed = NativeStem(encoder.patch_embed, NativeBfloat16)
             count += 3
         parents.append(encoder.patch_embed)
         for block in encoder.blocks:

@@ -5,8 +5,8 @@ import pytest
 from sqap_vla_ros.kernels import native_reason
 from sqap_vla_ros.kernels.attention import native_attention
 from sqap_vla_ros.kernels.base import Unavailable
-from sqap_vla_ros.kernels.native_bfloat16 import (
-    multiplies_halves, NativeBfloat16, NativeConvolution)
+from sqap_vla_ros.kernels.native_bfloat16 import multiplies_halves, NativeBfloat16
+from sqap_vla_ros.kernels.native_convolution import NativeConvolution
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -68,7 +68,7 @@ def test_a_convolution_is_torchs_of_rounded_values(channels, outputs, kernel, st
     torch.manual_seed(0)
     layer = nn.Conv2d(channels, outputs, kernel, stride, padding).requires_grad_(False)
     x = torch.randn(2, channels, side + stride, side)  # a line more than columns
-    native = NativeConvolution(layer, planar)
+    native = NativeConvolution(layer, NativeBfloat16, planar)
     last = x if planar else x.permute(0, 2, 3, 1).contiguous()
     expected = F.conv2d(x.bfloat16().double(), layer.weight.bfloat16().double(),
                         layer.bias.double(), stride, padding).permute(0, 2, 3, 1)
@@ -128,8 +128,8 @@ def test_convolutions_of_another_form_and_images_without_a_place_are_refused():
                   nn.Conv2d(4, 4, 3, dilation=2), nn.Conv2d(4, 4, 3, padding='same'),
                   nn.Conv2d(4, 4, 3, padding=3), nn.Conv2d(4, 4, 3, padding_mode='reflect')):
         with pytest.raises(RuntimeError, match='square kernels and plain padding'):
-            NativeConvolution(layer.requires_grad_(False))
-    native = NativeConvolution(nn.Conv2d(3, 4, 7, 7).requires_grad_(False))
+            NativeConvolution(layer.requires_grad_(False), NativeBfloat16)
+    native = NativeConvolution(nn.Conv2d(3, 4, 7, 7).requires_grad_(False), NativeBfloat16)
     for shape in ((1, 6, 9, 3), (0, 14, 14, 3)):
         with pytest.raises(RuntimeError, match='smaller than the kernel'):
             native(torch.zeros(shape))

@@ -3,19 +3,24 @@
 """What a vision encoder multiplies in: the rule, what is refused, and what a policy has then."""
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 import pytest
+from safetensors.torch import load_file, save_file
 from sqap_vla_ros.action_error.asking import Asked, FULL
 from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import ConfigError
+from sqap_vla_ros.evaluate.checkpoint_files import digest
 from sqap_vla_ros.evaluate.plan import Row
-from sqap_vla_ros.formats import checkpoint
-from sqap_vla_ros.kernels import levels
+from sqap_vla_ros.formats import checkpoint, open_checkpoint as checkpoint_source
+from sqap_vla_ros.kernels import levels, native_reason
 from sqap_vla_ros.kernels.base import Unavailable
 from sqap_vla_ros.loading import vision_type as rule
+from sqap_vla_ros.loading.encoder_error import (
+    EncoderError, error_file, LARGEST, write_encoder_error)
 from sqap_vla_ros.loading.vision_type import (
     AMX, Arithmetic, arithmetic, AVX512, choose_vision_type, SLOW, vision_type)
 from sqap_vla_ros.model import bfloat16_vision
@@ -23,13 +28,20 @@ from sqap_vla_ros.model.bfloat16_vision import in_bfloat16
 from sqap_vla_ros.model.vla import VLAConfig
 from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
-from sqap_vla_ros.quant import packed_state, quantize_model
+from sqap_vla_ros.quant import packed_state, quantize_model, QuantLinear
 from sqap_vla_ros.support import machine
 from sqap_vla_ros.support.machine import has_fast_bfloat16
 from tiny_policies import observation
 import torch
 
+VNNI = Arithmetic(SLOW, 'no AMX', 'avx_vnni')
+ZEN4 = Arithmetic(AVX512, 'no AMX', 'avx512_vnni')
 CPU, GPU = torch.device('cpu'), torch.device('cuda', 0)
+
+
+def measured(high=None, level='avx512_vnni'):
+    """Return what gives an error of this upper end, or none."""
+    return lambda: None if high is None else EncoderError(high / 2, 0.0, high, 8, 4, '', level)
 
 
 def chosen(device=CPU, dtype=torch.float32, **options):
@@ -40,7 +52,7 @@ def chosen(device=CPU, dtype=torch.float32, **options):
 def on(monkeypatch):
     """Return what makes this a processor of a kind."""
     return lambda unit, missing='': monkeypatch.setattr(
-        rule, 'arithmetic', lambda: Arithmetic(unit, missing))
+        rule, 'arithmetic', lambda: Arithmetic(unit, missing, 'avx2'))
 
 
 @pytest.mark.parametrize('asked, unit, name, rounds', [
@@ -49,11 +61,40 @@ def on(monkeypatch):
     ('bfloat16', AVX512, 'bfloat16', True), ('bfloat16', SLOW, 'bfloat16', True)])
 def test_auto_rounds_where_the_processor_has_amx_and_what_is_asked_for_is_done(
         asked, unit, name, rounds):
-    found = choose_vision_type(asked, Arithmetic(unit, 'no such unit'))
+    found = choose_vision_type(asked, Arithmetic(unit, 'no such unit'), measured())
     assert (found.name, found.rounds) == (name, rounds) and found.reason
     is_slow = (asked, unit) == ('bfloat16', SLOW)
     assert ('takes longer' in found.doubt and 'no such unit' in found.doubt) is is_slow
     assert str(found) == f'{name}: {found.reason}'
+
+
+@pytest.mark.parametrize('asked, found, error, name, words', [
+    ('auto', VNNI, LARGEST, 'int8', 'no AMX, 8 bits are faster'),
+    ('auto', ZEN4, LARGEST, 'int8', '0.0020 (0.0000 .. 0.0040; 8 '),
+    ('auto', VNNI, 1.01 * LARGEST, 'float32', 'more than 0.004'),
+    ('auto', ZEN4, None, 'float32', 'was not measured: sqap-vla'),
+    ('auto', Arithmetic(SLOW, 'no AMX'), LARGEST, 'float32', 'no AMX'),
+    ('auto', Arithmetic(AMX, '', 'amx'), LARGEST, 'bfloat16', 'AMX multiplies'),
+    ('int8', VNNI, None, 'int8', 'asked for'),
+    ('int8', Arithmetic(AMX, '', 'amx'), 1.0, 'int8', 'asked for')])
+def test_auto_takes_8_bits_where_they_are_faster_and_their_error_was_measured(
+        asked, found, error, name, words):
+    chosen = choose_vision_type(asked, found, measured(error))
+    assert chosen.name == name and chosen.rounds == (name != 'float32') and not chosen.doubt
+    assert words in chosen.reason
+    assert 'no native kernels' in choose_vision_type('int8', Arithmetic(SLOW), measured()).doubt
+
+
+@pytest.mark.parametrize('measured_with, here, holds', [
+    ('avx512_vnni', 'avx_vnni', True), ('avx_vnni', 'avx512_vnni', True), ('avx2', 'avx2', True),
+    ('avx512_vnni', 'avx2', True), ('amx', 'avx2', True), ('amx', 'avx512_vnni', False),
+    ('avx2', 'avx_vnni', False)])
+def test_an_error_holds_for_instructions_that_round_no_more(measured_with, here, holds):
+    chosen = choose_vision_type('auto', Arithmetic(SLOW, 'no AMX', here),
+                                measured(0.001, measured_with))
+    assert chosen.name == ('int8' if holds else 'float32')
+    assert holds or f'measured with {measured_with}, which rounds less than {here}' in (
+        chosen.reason)
 
 
 @pytest.mark.parametrize('flags, onednn, tiles, unit, why', [
@@ -73,6 +114,7 @@ def test_the_processor_its_system_and_torch_decide_what_multiplies(
     monkeypatch.setattr(rule, 'tiles_missing', missing)
     found = arithmetic()
     assert found.unit == unit and why in found.missing and bool(why) == bool(found.missing)
+    assert bool(found.level) is not bool(native_reason())
 
 
 @pytest.mark.parametrize('word, state, text', [
@@ -92,6 +134,8 @@ def test_where_all_else_has_another_type_the_encoder_has_it_too():
         found = chosen(device, dtype)
         assert (found.name, found.rounds, found.doubt) == (name, False, '')
     assert not chosen(GPU, torch.bfloat16, vision_dtype='bfloat16').rounds
+    with pytest.raises(ConfigError, match='int8, and on cuda:0 all .* in bfloat16: leave'):
+        chosen(GPU, torch.bfloat16, vision_dtype='int8')
     with pytest.raises(ConfigError, match='bfloat16, and on cuda:0 all .* in float16: leave'):
         chosen(GPU, torch.float16, vision_dtype='bfloat16')
     with pytest.raises(ConfigError, match='float32, and on cpu all .* in bfloat16'):
@@ -106,8 +150,9 @@ def test_weights_that_cannot_be_rounded_are_left_by_auto_and_refused_for_bfloat1
     on(AMX)
     found = chosen(**options)
     assert found.name == 'float32' and why in found.reason and not found.rounds
-    with pytest.raises(ConfigError, match=f'vision_dtype is bfloat16, and {why}.*at auto'):
-        chosen(vision_dtype='bfloat16', **options)
+    for asked in ('bfloat16', 'int8'):
+        with pytest.raises(ConfigError, match=f'vision_dtype is {asked}, and {why}.*at auto'):
+            chosen(vision_dtype=asked, **options)
     assert chosen(int8=('head',)).rounds and not chosen(vision_dtype='float32').rounds
 
 
@@ -130,6 +175,35 @@ def test_a_policy_has_what_auto_chose_and_its_actions_stay_near(head, form, load
     assert rounded(policy) == {'vision', 'projector'} and not caplog.records
     near, exact = policy.infer(seen).actions, plain.infer(seen).actions
     assert np.median(np.abs(near - exact)) < 0.02
+
+
+@pytest.mark.skipif(bool(native_reason()), reason=native_reason() or 'there')
+def test_a_policy_goes_by_the_error_of_its_very_weights(tiny, on, tmp_path, caplog):
+    on(SLOW, 'none here')
+    place = tmp_path / 'tiny'
+    shutil.copytree(tiny, place)
+    seen = observation('chunk')
+    exact, source = load_policy(place).infer(seen).actions, checkpoint_source(place)
+    before = digest(place)
+    write_encoder_error(source, error=0.001, low=0.0, high=0.003, frames=8, episodes=4)
+    assert digest(place) == before, 'what was measured is no part of a checkpoint'
+    policy = load_policy(place, precision='w4a8')
+    assert policy.vision_type.name == 'int8' and 'none here, 8 bits' in policy.vision_type.reason
+    assert all(isinstance(layer, QuantLinear) for layer in policy.model.projector[::2])
+    near = load_policy(place).infer(seen).actions
+    assert np.array_equal(near, load_policy(place, vision_dtype='int8').infer(seen).actions)
+    assert not np.array_equal(near, exact) and np.median(np.abs(near - exact)) < 0.02
+    tensors = load_file(place / 'model.safetensors')
+    tensors['vision.pos_embed'] += 1
+    save_file(tensors, place / 'model.safetensors')
+    assert load_policy(place).vision_type.name == 'float32'
+    facts = json.loads(error_file(source).read_text())
+    for content in ('{', '{"error": 1}', json.dumps({**facts, 'high': -1}),
+                    json.dumps({**facts, 'level': 'abacus'})):
+        error_file(source).write_text(content)
+        caplog.clear()
+        assert load_policy(place).vision_type.name == 'float32'
+        assert 'encoder_error.json is not used' in caplog.text and '--record' in caplog.text
 
 
 def test_both_types_can_be_asked_for_and_differ(tiny, on):

@@ -25,6 +25,9 @@ else:
 out.mkdir()
 for name in names:
     (out / name).write_text('new')
+if '--record' in words:
+    quantized = pathlib.Path(words[words.index('--quantized') + 1])
+    (quantized / 'encoder_error.json').write_text('new')
 """
 
 
@@ -59,14 +62,16 @@ def test_the_script_converts_and_measures_by_commands_that_are_accepted(tmp_path
     assert status == 0
     assert (model / 'README.md').read_text() == 'old'
     assert sorted(path.name for path in model.iterdir() if path.read_text() == 'new') == [
-        'config.json', 'model.safetensors', 'norm_stats.json', 'tokenizer.json']
+        'config.json', 'encoder_error.json', 'model.safetensors', 'norm_stats.json',
+        'tokenizer.json']
     results = tmp_path / 'benchmarks/results'
     written = {path.name: path.read_text() for path in results.iterdir()}
-    assert written == dict.fromkeys(('error_gptq.json', 'error_follow.json'), 'new')
+    assert written == dict.fromkeys(
+        ('error_gptq.json', 'error_follow.json', 'error_int8_vision.json'), 'new')
     assert all((ROOT / 'benchmarks/results' / name).is_file() for name in written)
     first, *errors = commands
     assert first[:2] == ['convert', str(tmp_path / 'models/libero_goal')]
-    assert first[first.index('--calibration') + 1] == 'learnt' and len(errors) == 2
+    assert first[first.index('--calibration') + 1] == 'learnt' and len(errors) == 3
     assert all(words[0] == 'error' for words in errors)
     assert all(words[words.index('--samples') + 1] == 'held_out' for words in errors)
     assert all(words[words.index('--quantized') + 1] == first[2] for words in errors)
