@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sqap_vla_ros.evaluate.checkpoint_files import digest
+from sqap_vla_ros.support.checkpoint_files import digest
 from sqap_vla_ros.train.growth import outlook
 
 

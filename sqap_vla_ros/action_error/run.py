@@ -22,7 +22,6 @@ from .prediction import Prediction, shipped_fit
 from .resampling import Resampling
 from .summary import summarize
 from ..errors import ConfigError
-from ..evaluate.checkpoint_files import digest
 from ..evaluate.encoder_type import rounded_vision
 from ..evaluate.evaluation import auto_of, check_keep, check_rows
 from ..evaluate.plan import plan_rows, Row
@@ -33,6 +32,7 @@ from ..loading.encoder_error import read_encoder_error
 from ..options import PolicyOptions
 from ..samples.doubts import check_samples
 from ..samples.sample import Samples
+from ..support.checkpoint_files import digest
 from ..support.progress import Progress
 
 

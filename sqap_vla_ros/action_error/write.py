@@ -11,8 +11,8 @@ from pathlib import Path
 from .report import report_html
 from .run import Measured
 from ..errors import ConfigError
-from ..evaluate.checkpoint_files import digest
 from ..evaluate.encoder_type import unusual
+from ..support.checkpoint_files import digest
 from ..support.files import check_directory, listing, make_directory, save_file
 from ..support.machine import machine, versions
 

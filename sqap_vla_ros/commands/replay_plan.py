@@ -9,7 +9,6 @@ from pathlib import Path
 
 from .replay_config import numbers, seen_values
 from .replay_looking import check_text, seen_of
-from ..evaluate.checkpoint_files import digest
 from ..evaluate.encoder_type import rounded_vision, unusual
 from ..replay.play_options import check_latency
 from ..replay.recorded_commands import CommandSettings
@@ -17,6 +16,7 @@ from ..replay.run import Replay
 from ..replay.topics import TopicMap
 from ..replay.variants import VariantOptions, Variants
 from ..ros.vla.config import NodeConfig
+from ..support.checkpoint_files import digest
 from ..support.progress import Progress
 
 

@@ -17,7 +17,6 @@ from .calibration import decoder_inputs
 from .work import WorkDirectory
 from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnreadableError
-from ..evaluate.checkpoint_files import weights_digest
 from ..evaluate.converted import WEIGHTS
 from ..formats import Source
 from ..formats.checkpoint import CheckpointConfig, config_to_dict, file_contents
@@ -29,6 +28,7 @@ from ..loading.units import empty_model, make_layout, make_record, make_units, U
 from ..model.prompt import make_prompt
 from ..quant import QuantScheme
 from ..samples.sample import Samples
+from ..support.checkpoint_files import weights_digest
 from ..support.files import saving_to
 
 FLOAT_TYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}

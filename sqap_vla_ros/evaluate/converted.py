@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .checkpoint_files import weights_digest
 from ..errors import ConfigError
 from ..formats import open_checkpoint
 from ..formats.source import Source
 from ..numerics.precision import same_weights
+from ..support.checkpoint_files import weights_digest
 
 CURE = 'make one by `sqap-vla convert CHECKPOINT DIR --precision w4a8`'
 WEIGHTS = 'weights_sha256'  # in a conversion's record: of the files it was made from

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 
-from .checkpoint_files import digest, fingerprint
 from .conventions import image_doubts
 from .converted import open_converted
 from .encoder_type import rounded_vision, unusual
@@ -32,6 +31,7 @@ from ..numerics.precision import same_weights
 from ..options import PolicyOptions
 from ..sim.options import OFFICIAL_STATES, SceneOptions
 from ..sim.sensors import GRIPPER_JOINT, HAND_FRAME, WORLD_FRAME
+from ..support.checkpoint_files import digest, fingerprint
 from ..support.files import check_output, make_directory, saving_to, write_whole
 from ..support.locks import Lock
 from ..support.progress import Progress as Shown

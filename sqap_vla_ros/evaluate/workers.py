@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from .checkpoint_files import fingerprint
 from .converted import path_of
 from .noise import NoisyPolicy
 from .plan import Job
@@ -16,6 +15,7 @@ from .rollouts import EpisodeResult, MAX_STEPS, run_episode
 from ..errors import ConfigError
 from ..options import PolicyOptions
 from ..sim.options import SceneOptions
+from ..support.checkpoint_files import fingerprint
 from ..support.processes import run_jobs
 from ..support.requirements import require
 

@@ -15,10 +15,10 @@ import json
 import logging
 from pathlib import Path
 
-from ..evaluate.checkpoint_files import ENCODER_ERROR, weights_digest
 from ..formats.source import Source
 from ..kernels import levels
 from ..kernels.native import best_level
+from ..support.checkpoint_files import ENCODER_ERROR, weights_digest
 from ..support.files import save_file
 from ..support.validation import is_number
 

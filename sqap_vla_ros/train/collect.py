@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.evaluate.checkpoint_files import digest
 from sqap_vla_ros.evaluate.seeds import TRAINING_SEEDS
 from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.support.checkpoint_files import digest
 from sqap_vla_ros.support.files import (
     check_directory, make_directory, saving_to, write_whole)
 from sqap_vla_ros.support.processes import run_jobs, tell

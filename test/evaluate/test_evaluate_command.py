@@ -10,7 +10,7 @@ import shutil
 import pytest
 from sqap_vla_ros.commands import eval as evaluate
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.evaluate import checkpoint_files, evaluation, workers
+from sqap_vla_ros.evaluate import evaluation, workers
 from sqap_vla_ros.evaluate.plan import Job, plan_rows, Row
 from sqap_vla_ros.evaluate.progress import Progress
 from sqap_vla_ros.evaluate.rollouts import EpisodeResult
@@ -19,6 +19,7 @@ from sqap_vla_ros.evaluate.table import summarize, table_text
 from sqap_vla_ros.numerics.precision import PRECISIONS
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.support import checkpoint_files
 from sqap_vla_ros.support.locks import Lock
 from sqap_vla_ros.support.resources import model_directory
 from still_scene import StillScene

@@ -15,7 +15,6 @@ from sqap_vla_ros.commands import eval as command
 from sqap_vla_ros.control.action_space import TWIST_NAMES
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.evaluate import evaluation, workers
-from sqap_vla_ros.evaluate.checkpoint_files import fingerprint
 from sqap_vla_ros.evaluate.converted import open_converted
 from sqap_vla_ros.evaluate.intervals import mean_interval, wilson_interval
 from sqap_vla_ros.evaluate.motion import path_length, rms_jerk
@@ -30,6 +29,7 @@ from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.loading import vision_type
 from sqap_vla_ros.observation import ActionChunk, Observation
 from sqap_vla_ros.sim.options import SceneOptions
+from sqap_vla_ros.support.checkpoint_files import fingerprint
 from sqap_vla_ros.train.collect import CollectConfig
 from still_scene import StillArm
 from tiny_checkpoint import save_tiny_checkpoint

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from sqap_vla_ros.action_error.asking import Asked, FULL
 from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.evaluate.checkpoint_files import digest
 from sqap_vla_ros.evaluate.plan import Row
 from sqap_vla_ros.formats import checkpoint, open_checkpoint as checkpoint_source
 from sqap_vla_ros.kernels import levels, native_reason
@@ -30,6 +29,7 @@ from sqap_vla_ros.options import PolicyOptions
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.quant import packed_state, quantize_model, QuantLinear
 from sqap_vla_ros.support import machine
+from sqap_vla_ros.support.checkpoint_files import digest
 from sqap_vla_ros.support.machine import has_fast_bfloat16
 from tiny_policies import observation
 import torch

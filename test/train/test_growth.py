@@ -7,7 +7,7 @@ import runpy
 
 import numpy as np
 import pytest
-from sqap_vla_ros.evaluate.checkpoint_files import digest
+from sqap_vla_ros.support.checkpoint_files import digest
 from sqap_vla_ros.train.growth import held_out_errors, outlook, power_law
 
 SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'training_curve.py'

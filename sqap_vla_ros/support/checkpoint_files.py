@@ -1,6 +1,6 @@
 # Copyright 2026 The sqap_vla_ros Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which checkpoint was evaluated, and whether it still is the same: of any format and size."""
+"""Which checkpoint it is, and whether it still is the same: of any format and size."""
 
 from __future__ import annotations
 
