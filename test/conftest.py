@@ -10,6 +10,7 @@ each of the workers that share it (`pytest -n 2`), which leave the other cores t
 """
 from contextlib import closing, ExitStack
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 import os
 import random
@@ -116,6 +117,8 @@ def encoders_in_float32():
     """Let policies of this process have float32 encoders by auto, on any processor."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('sqap_vla_ros.support.machine.has_fast_bfloat16', lambda: False)
+        rule = import_module('sqap_vla_ros.loading.vision_type')
+        patch.setattr(rule, 'arithmetic', lambda: rule.Arithmetic(rule.SLOW, 'tests have none'))
         yield
 
 
