@@ -9,11 +9,9 @@ import golden_data
 import golden_oft
 import numpy as np
 import pytest
-from sqap_vla_ros.action_error import curve, memory, record, run, seen_once
+from sqap_vla_ros.action_error import curve, memory, run, seen_once
 from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import ConfigError
-from sqap_vla_ros.kernels import native_reason
-from sqap_vla_ros.loading.encoder_error import LARGEST
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.samples.reading import read_samples
 from tiny_checkpoint import save_tiny_checkpoint
@@ -264,45 +262,3 @@ def test_rounded_encoders_are_told(tiny, tmp_path):
     assert found['vision_dtype'] == 'bfloat16' and found['policy'] == {}
     assert by_name(found)['fp-repeat']['error']['mean'] > 0
     assert 'multiply in bfloat16' in (tmp_path / 'out' / 'report.html').read_text()
-
-
-@pytest.mark.skipif(bool(native_reason()), reason=native_reason() or 'there')
-def test_the_error_of_an_encoder_in_8_bits_is_left_beside_the_weights(tiny, tmp_path, capsys):
-    checkpoint, data = tmp_path / 'tiny', tiny[1]
-    shutil.copytree(tiny[0], checkpoint)
-    command = ['error', str(checkpoint), '--samples', str(data), '--record', '--variants', 'w8a8']
-    assert main([*command, '--frames', '16']) == 1
-    assert 'vision_dtype is auto: add --vision-dtype int8' in capsys.readouterr().err
-    command += ['--vision-dtype', 'int8']
-    assert main([*command, '--frames', '1']) == 1
-    told = capsys.readouterr()
-    assert 'samples of 1 episodes give none' in told.err and 'fp-repeat' not in told.out
-    assert not (checkpoint / 'encoder_error.json').exists()
-    assert main([*command, '--frames', '16', '--out', str(tmp_path / 'out')]) == 0
-    found = json.loads((tmp_path / 'out' / 'error.json').read_text())
-    assert found['vision_dtype'] == 'int8'
-    error, written = by_name(found)['fp-repeat']['error'], json.loads(
-        (checkpoint / 'encoder_error.json').read_text())
-    assert [written[name] for name in ('error', 'low', 'high')] == [
-        error[name] for name in ('mean', 'low', 'high')]
-    assert written['frames'] == 16 and written['episodes'] == found['episodes']
-    told = capsys.readouterr().out
-    assert f'encoder in 8 bits: error {written["error"]:.4f} (' in told
-    assert str(checkpoint / 'encoder_error.json') in told
-    assert ('auto takes int8' in told) is (written['high'] <= LARGEST)
-
-
-def test_what_cannot_be_recorded_is_told_before_any_work(tiny, monkeypatch, capsys):
-    checkpoint, data = tiny
-    command = ['error', str(checkpoint), '--samples', str(data), '--record', '--vision-dtype',
-               'int8']
-    monkeypatch.setattr(record, 'native_reason', lambda: 'no compiler')
-    assert main(command) == 1
-    assert 'the native kernels, which are not there: no compiler' in capsys.readouterr().err
-    monkeypatch.setattr(record, 'native_reason', lambda: '')
-    monkeypatch.setenv('SQAP_VLA_CPU_BLOCKS', 'plain')
-    assert main(command) == 1 and 'SQAP_VLA_CPU_BLOCKS' in capsys.readouterr().err
-    monkeypatch.delenv('SQAP_VLA_CPU_BLOCKS')
-    monkeypatch.setattr(record, 'error_file', lambda source: checkpoint / 'nowhere' / 'file')
-    assert main(command) == 1
-    assert '--record' in (told := capsys.readouterr().err) and 'nowhere' in told
