@@ -8,6 +8,7 @@ from sqap_vla_ros.commands import train
 from sqap_vla_ros.observation import end_effector_state
 from sqap_vla_ros.train.recording import pack_shard
 from sqap_vla_ros.train.shards import POINT_NAMES, write_shard
+from tiny_checkpoint import save_tiny_checkpoint
 
 INSTRUCTIONS = ('go left', 'go right')
 SIZE = 56
@@ -45,6 +46,13 @@ def write_data(path, instructions=INSTRUCTIONS, shards=2, episodes=10, points=3,
         arrays = pack_shard(records, seeds, [], instructions, names)
         write_shard(path / f'shard_{shard}.npz', arrays)
     return path
+
+
+def save_checkpoint_and_data(folder, instruction):
+    """Return (a random checkpoint of 64 tokens that knows it, shards of 10 episodes) in folder."""
+    save_tiny_checkpoint(folder / 'tiny', (instruction, 'open the drawer'))
+    (folder / 'data').mkdir()
+    return folder / 'tiny', write_data(folder / 'data', (instruction,), shards=1)
 
 
 def options(data, out, *extra):

@@ -57,8 +57,11 @@ def record(measured: Measured) -> str:
              'frames': len(measured.samples.samples), 'episodes': measured.resampling.episodes}
     files = [str(write_encoder_error(source, **facts)) for source in _sources(measured.options)]
     error = EncoderError(**facts, of='', level=levels.NAMES[best_level()])
-    then = (f'at most {LARGEST}: vision_dtype auto takes {INT8} where there is no AMX'
-            if error.is_small else f'above {LARGEST}: vision_dtype auto leaves float32')
+    served = [name for name in levels.NAMES[1:] if name != 'amx' and error.holds_for(name)]
+    then = f'above {LARGEST}: vision_dtype auto leaves float32'
+    if error.is_small:
+        then = (f'at most {LARGEST}: measured with {error.level}, so that vision_dtype auto takes '
+                f'{INT8} with {", ".join(served)}')
     return f'encoder in 8 bits: error {error}, upper end {then} ({", ".join(files)})'
 
 

@@ -14,9 +14,8 @@ from sqap_vla_ros.cli import main
 from sqap_vla_ros.errors import ConfigError
 from sqap_vla_ros.policy import load_policy
 from sqap_vla_ros.samples.reading import read_samples
-from tiny_checkpoint import save_tiny_checkpoint
 import torch
-from training_data import write_data
+from training_data import save_checkpoint_and_data
 
 TEXT = 'put the bowl on the stove'
 FRAMES = 16
@@ -25,10 +24,7 @@ FRAMES = 16
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
     """Return (a checkpoint of 64 tokens, shards of 10 episodes)."""
-    folder = tmp_path_factory.mktemp('tiny')
-    save_tiny_checkpoint(folder / 'tiny', (TEXT, 'open the drawer'))
-    (folder / 'data').mkdir()
-    return folder / 'tiny', write_data(folder / 'data', (TEXT,), shards=1)
+    return save_checkpoint_and_data(tmp_path_factory.mktemp('tiny'), TEXT)
 
 
 @pytest.fixture(scope='module')

@@ -3,14 +3,15 @@
 """`sqap-vla error --record`: what an encoder in 8 bits does, beside the weights."""
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from sqap_vla_ros.action_error import record
 from sqap_vla_ros.cli import main
-from sqap_vla_ros.kernels import native_reason
+from sqap_vla_ros.kernels import levels, native_reason
+from sqap_vla_ros.kernels.native import best_level
 from sqap_vla_ros.loading.encoder_error import LARGEST
-from tiny_checkpoint import save_tiny_checkpoint
-from training_data import write_data
+from training_data import save_checkpoint_and_data
 
 TEXT = 'put the bowl on the stove'
 
@@ -18,10 +19,7 @@ TEXT = 'put the bowl on the stove'
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
     """Return (a checkpoint of 64 tokens, shards of 10 episodes)."""
-    folder = tmp_path_factory.mktemp('recorded')
-    save_tiny_checkpoint(folder / 'tiny', (TEXT, 'open the drawer'))
-    (folder / 'data').mkdir()
-    return folder / 'tiny', write_data(folder / 'data', (TEXT,), shards=1)
+    return save_checkpoint_and_data(tmp_path_factory.mktemp('recorded'), TEXT)
 
 
 @pytest.mark.skipif(bool(native_reason()), reason=native_reason() or 'there')
@@ -48,7 +46,22 @@ def test_the_error_of_an_encoder_in_8_bits_is_left_beside_the_weights(tiny, tmp_
     told = capsys.readouterr().out
     assert f'encoder in 8 bits: error {written["error"]:.4f} (' in told
     assert str(checkpoint / 'encoder_error.json') in told
-    assert ('auto takes int8' in told) is (written['high'] <= LARGEST)
+    assert ('auto takes int8 with avx2' in told) is (written['high'] <= LARGEST)
+    assert written['level'] == levels.NAMES[best_level()]
+
+
+@pytest.mark.parametrize('level, served', [
+    ('avx2', 'with avx2 ('), ('amx', 'with avx2 ('),
+    ('avx512_vnni', 'with avx2, avx_vnni, avx512_vnni (')])
+def test_it_is_told_where_auto_goes_by_it(monkeypatch, level, served):
+    numbers = [0] * 6
+    monkeypatch.setattr(record, '_sources', lambda options: [])
+    monkeypatch.setattr(record, 'best_level', lambda: levels.NAMES.index(level))
+    told = record.record(SimpleNamespace(
+        options=None, samples=SimpleNamespace(samples=numbers), resampling=SimpleNamespace(
+            episodes=6), table=[{'name': 'fp-repeat', 'control': 'none', 'error': {
+                'mean': 0.001, 'low': 0.0, 'high': 0.002}}]))
+    assert f'measured with {level}, so that vision_dtype auto takes int8 {served}' in told
 
 
 def test_what_cannot_be_recorded_is_told_before_any_work(tiny, monkeypatch, capsys):
