@@ -5,7 +5,8 @@
 //
 // Each hands what it gives to a writer while it is in the L1 cache: write(Columns<n>, row, column,
 // value), where value(i) are columns column+i..column+i+kLanes-1 of the row, with the bias; columns
-// beyond the layer's last are 0 in rows that are finite.
+// beyond the layer's last are 0 in rows that are finite.  Some time before, write.expect(Columns<n>,
+// row, column) may ask for the memory that this will go to.
 #pragma once
 
 #include <type_traits>
@@ -22,6 +23,7 @@ namespace {
 #if defined(__AMX_INT8__)
 constexpr int64_t kRowsTogether = 2 * kTileRows;  // that a product takes at once
 constexpr int64_t kMostBytes = 2;                 // of a rounded value
+constexpr int64_t kRowsAhead = 16;                // whose memory is asked for
 #else
 constexpr int64_t kRowsTogether = kRows, kMostBytes = 1;
 #endif
@@ -68,10 +70,11 @@ int64_t rows_together(int64_t inputs, int64_t share, int64_t rows) {
   return Kind::as_packed && inputs <= kPanelInCache ? kManyRows : rows;
 }
 
-// Call done(row, sums [kPanel]) for rows of one panel, summed over all input channels.
-template <class Kind, class Done>
+// Call done(row, sums [kPanel]) for rows of one panel, summed over all input channels, and
+// expect(row) a share of the inputs or more before that.
+template <class Kind, class Expect, class Done>
 void multiply_panel(const Layer& layer, const typename Kind::Input* a, int64_t stride,
-                    int64_t panel, int64_t first, int64_t last, Done done) {
+                    int64_t panel, int64_t first, int64_t last, Expect expect, Done done) {
   const int64_t inputs = round_up(layer.inputs, Kind::multiple);
   auto* buffer = scratch<typename Kind::Weight, 0>(Kind::planes * Kind::block * kPanel);
   const int64_t share = even_share(inputs, Kind::block, kGroup);
@@ -94,11 +97,15 @@ void multiply_panel(const Layer& layer, const typename Kind::Input* a, int64_t s
         ahead = Ahead(packed_at(layer, panel, k + count),
                       is_next ? count * kPanel * layer.weight_bits / 8 : 0, tiles);
       }
-      for (int64_t row = start; row < end; row += step, ahead.fetch())
-        Kind::accumulate(smaller(step, end - row), a + row * stride + k, stride, w, count,
-                         sums + (row - start) * kPanel, k == 0);
+      const bool is_last = k + count == inputs, expects = k == 0 && !is_last;
+      for (int64_t row = start; row < end; row += step, ahead.fetch()) {
+        const int64_t rows = smaller(step, end - row);
+        auto* own = sums + (row - start) * kPanel;
+        for (int64_t r = 0; expects && r < rows; r++) expect(row + r);
+        Kind::accumulate(rows, a + row * stride + k, stride, w, count, own, k == 0);
+        for (int64_t r = 0; is_last && r < rows; r++) done(row + r, own + r * kPanel);
+      }
     }
-    for (int64_t row = start; row < end; row++) done(row, sums + (row - start) * kPanel);
   }
 }
 
@@ -110,10 +117,10 @@ inline int64_t parts_of(const Layer& layer, int64_t panel) {
 #endif
 
 // Call done(Columns, row, first column of the panel, sums) for rows of a panel of bytes,
-// multiplied by what is fastest for so many.
-template <int bits, class Done>
+// multiplied by what is fastest for so many, and before that expect(Columns, row, column).
+template <int bits, class Expect, class Done>
 void multiply_bytes(const Layer& layer, const Call& call, const int8_t* a, int64_t panel,
-                    int64_t first, int64_t last, Done done) {
+                    int64_t first, int64_t last, Expect expect, Done done) {
 #if defined(__AMX_INT8__)
   if (in_tiles(layer, call)) {
     auto* buffer = scratch<uint8_t, 0>(kMostTileBytes * kPanel);
@@ -127,13 +134,16 @@ void multiply_bytes(const Layer& layer, const Call& call, const int8_t* a, int64
                                                  count * kPanel * bits / 8, fetches)};
         },
         [&](int64_t row, int64_t part, const int32_t* sums) {
-          done(Columns<kTileColumns>{}, row, part * kTileColumns, sums);
+          const Columns<kTileColumns> columns;
+          if (row + kRowsAhead < last) expect(columns, row + kRowsAhead, part * kTileColumns);
+          done(columns, row, part * kTileColumns, sums);
         });
     return;
   }
 #endif
   multiply_panel<Bytes<bits>>(
       layer, a, byte_stride(layer.inputs), panel, first, last,
+      [&](int64_t row) { expect(Columns<kPanel>{}, row, 0); },
       [&](int64_t row, const int32_t* sums) { done(Columns<kPanel>{}, row, 0, sums); });
 }
 
@@ -144,7 +154,10 @@ void integer_panel(const Layer& layer, const Call& call, const Rows& rows, int64
   const int64_t start = panel * kPanel, n = smaller(kPanel, layer.outputs - start);
   padded_copy(layer.scale + start, n, scale);
   padded_copy(layer.bias ? layer.bias + start : nullptr, n, bias);
-  multiply_bytes<bits>(layer, call, rows.values, panel, first, last,
+  const auto expect = [&](auto columns, int64_t row, int64_t column) {
+    write.expect(columns, row, start + column);
+  };
+  multiply_bytes<bits>(layer, call, rows.values, panel, first, last, expect,
                        [&](auto columns, int64_t row, int64_t column, const int32_t* sums) {
     const Ints offset = fill_ints((bits == 4 ? 8 : 128) * rows.sums[row]);
     const Floats row_scale = fill(rows.scales[row]);
@@ -172,8 +185,11 @@ void half_panel(const Layer& layer, const A& a, int64_t panel, int64_t first, in
                            Ahead(behind + k * kPanel, count * kPanel, fetches)};
       },
       [&](int64_t row, int64_t part, const float* sums) {
+        const Columns<kTileColumns> columns;
+        const int64_t column = start + part * kTileColumns;
         const float* own = bias + part * kTileColumns;
-        write(Columns<kTileColumns>{}, row, start + part * kTileColumns,
+        if (row + kRowsAhead < last) write.expect(columns, row + kRowsAhead, column);
+        write(columns, row, column,
               [&](int64_t i) { return add(load(sums + i), load(own + i)); });
       });
 }
@@ -186,7 +202,9 @@ void float_panel(const Layer& layer, const float* values, int64_t stride, int64_
   const int64_t start = panel * kPanel;
   padded_copy(layer.bias ? layer.bias + start : nullptr, layer.outputs - start, bias);
   multiply_panel<Reals<bits>>(
-      layer, values, stride, panel, first, last, [&](int64_t row, const float* sums) {
+      layer, values, stride, panel, first, last,
+      [&](int64_t row) { write.expect(Columns<kPanel>{}, row, start); },
+      [&](int64_t row, const float* sums) {
         write(Columns<kPanel>{}, row, start, [&](int64_t i) {
           return layer.bias ? add(load(sums + i), load(bias + i)) : load(sums + i);
         });

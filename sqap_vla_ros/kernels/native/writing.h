@@ -16,22 +16,15 @@ using sqap::kPanel;
 using sqap::Layer;
 using sqap::smaller;
 
-#if defined(__AMX_INT8__)
-constexpr int64_t kRowsAhead = 16;  // whose place in memory is asked for before it is written
-#else
-constexpr int64_t kRowsAhead = 0;  // nothing was gained by it there
-#endif
-
 // Copy n values and fill up with zeros to one panel; null gives zeros.
 void padded_copy(const float* from, int64_t n, float* to) {
   for (int64_t i = 0; i < kPanel; i++) to[i] = from && i < n ? from[i] : 0.0f;
 }
 
-// Ask for memory that will be written, kRowsAhead rows behind y; `behind` rows follow there.
-inline void expect_rows(const float* y, int64_t stride, int64_t count, int64_t behind) {
-  if (kRowsAhead == 0 || kRowsAhead > behind) return;
+// Bring `count` floats of memory that will be written into the L2 cache.
+inline void expect_floats(const float* y, int64_t count) {
   for (int64_t i = 0; i < count; i += 16)
-    _mm_prefetch(reinterpret_cast<const char*>(y + kRowsAhead * stride + i), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(y + i), _MM_HINT_T1);
 }
 
 // Write value(i) for columns i..i+kLanes-1 of `count`, of which the first n are there, to y.
@@ -53,19 +46,23 @@ inline void write_columns(float* y, int64_t n, Value value) {
 struct ToFloats {
   float* y;
   const float* base;
-  int64_t stride, outputs, rows;
+  int64_t stride, outputs;
   bool by_gelu, adds;
 
   ToFloats(const Layer& layer, const Call& call)
       : y(call.y), base(call.base ? call.base : call.y), stride(call.y_stride),
-        outputs(layer.outputs), rows(call.rows), by_gelu(call.gelu), adds(call.add) {}
+        outputs(layer.outputs), by_gelu(call.gelu), adds(call.add) {}
+
+  template <class Size>
+  void expect(Size, int64_t row, int64_t column) const {
+    expect_floats(y + row * stride + column, Size::value);
+  }
 
   template <class Size, class Value>
   void operator()(Size, int64_t row, int64_t column, Value value) const {
     constexpr int64_t count = Size::value;
     const int64_t n = outputs - column;
     float* to = y + row * stride + column;
-    expect_rows(to, stride, count, rows - 1 - row);
     if (!adds) {
       if (by_gelu)
         write_columns<count>(to, n, [&](int64_t i) { return gelu_to_round(value(i), false); });
