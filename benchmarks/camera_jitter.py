@@ -8,7 +8,9 @@ How even the bundled policy's time is in vla_node while a camera streams at 30 H
 A node with its executor, observer and inference thread runs in this process; another publishes
 images, joint_states and TF.  For each number of threads: an inference's time and its processor
 time on the inference thread (the 50th, 95th and 99th percentile, and 99th / 50th), how long that
-thread waited for a core (what else the machine did), and page faults.
+thread waited for a core (what else the machine did), and page faults.  Behind each inference the
+same thread does a fixed piece of arithmetic of about its length, small products that stay in the
+cache: how uneven its time is, is the machine's doing, and no inference can be more even there.
 """
 import argparse
 import json
@@ -27,29 +29,62 @@ from rclpy.parameter import Parameter
 from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.progress import Progress
 from sqap_vla_ros.support.thread_waiting import SPIN, wait_briefly
+import torch
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'camera_jitter.json'
 NODE = {**ANY_PICTURE, 'base_frame': 'base', 'end_effector_frames': ['end_effector'],
         'gripper_joint': 'finger', 'keep_tokens': 154, 'checkpoint': 'libero_goal_w4',
         'inference_timeout': 60.0, 'image_timeout': 60.0, 'tf_timeout': 1.0}
 POINTS = 50, 95, 99
+FIRST = 3  # inferences that do not count
+
+
+class Arithmetic:
+    """Products of small matrices, so many that they take about as long as a policy."""
+
+    def __init__(self):
+        self._a, self._b, self._out = (torch.rand(192, 192) for _ in range(3))
+        self.products = 0
+
+    def fit(self, seconds: float) -> None:
+        """Find how many take that long."""
+        self.products = 20
+        self.run()
+        start = time.perf_counter()
+        self.run()
+        self.products = max(1, round(20 * seconds / (time.perf_counter() - start)))
+
+    @torch.inference_mode()
+    def run(self) -> None:
+        """Do them."""
+        for _ in range(self.products):
+            torch.mm(self._a, self._b, out=self._out)
 
 
 class Timed:
-    """A policy that notes what each inference takes."""
+    """A policy that notes what each inference takes, and arithmetic of its length behind it."""
 
     def __init__(self, policy):
-        self._policy, self.rows = policy, []
+        self._policy, self.rows, self.arithmetic, self.fixed = policy, [], [], Arithmetic()
 
     def __getattr__(self, name):
         return getattr(self._policy, name)
 
     def infer(self, *given, **named):
         """Do what the policy does."""
-        before = self._now()
-        chunk = self._policy.infer(*given, **named)
-        self.rows.append([after - start for start, after in zip(before, self._now())])
+        chunk = self._note(self.rows, self._policy.infer, *given, **named)
+        if len(self.rows) == FIRST:
+            self.fixed.fit(self.rows[-1][0])
+        elif len(self.rows) > FIRST:
+            self._note(self.arithmetic, self.fixed.run)
         return chunk
+
+    def _note(self, rows: list, function, *given, **named):
+        """Call a function, append what it took and return what it gives."""
+        before = self._now()
+        answer = function(*given, **named)
+        rows.append([after - start for start, after in zip(before, self._now())])
+        return answer
 
     def _now(self) -> tuple:
         """Return seconds, of the processor, waiting for one, and the process's page faults."""
@@ -98,7 +133,8 @@ def run(threads: int, count: int, seconds: float) -> dict:
         node.take_apart()
         executor.shutdown()
         node.destroy_node()
-    return shown(np.array(found[-1].rows[3:]))
+    return {**shown(np.array(found[-1].rows[FIRST:])),
+            'arithmetic': shown(np.array(found[-1].arithmetic))}
 
 
 def shown(rows: np.ndarray) -> dict:

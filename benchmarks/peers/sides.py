@@ -107,6 +107,6 @@ def held_to(level: str | None) -> dict[str, str]:
     if level is not None:
         found |= {'SQAP_VLA_CPU_LEVEL': level, 'ONEDNN_MAX_CPU_ISA': LEVELS[level]}
         if level != 'amx':
-            found['ATEN_CPU_CAPABILITY'] = 'avx2' if level.startswith('avx') and \
-                '512' not in level else 'avx512'
+            vectors = 'avx512' if level.startswith('avx512') else 'avx2'
+            found |= {'ATEN_CPU_CAPABILITY': vectors, 'MKL_ENABLE_INSTRUCTIONS': vectors.upper()}
     return found

@@ -97,7 +97,9 @@ def test_sides_are_held_to_a_level():
     held = sides.held_to('avx2')
     assert held['SQAP_VLA_CPU_LEVEL'] == 'avx2' and held['ONEDNN_MAX_CPU_ISA'] == 'AVX2'
     assert held['ATEN_CPU_CAPABILITY'] == 'avx2'
-    assert sides.held_to('avx512_vnni')['ATEN_CPU_CAPABILITY'] == 'avx512'
+    assert held['MKL_ENABLE_INSTRUCTIONS'] == 'AVX2'
+    vnni = sides.held_to('avx512_vnni')
+    assert (vnni['ATEN_CPU_CAPABILITY'], vnni['MKL_ENABLE_INSTRUCTIONS']) == ('avx512', 'AVX512')
     assert 'ATEN_CPU_CAPABILITY' not in sides.held_to('amx').keys() - set(sides.held_to(None))
 
 
