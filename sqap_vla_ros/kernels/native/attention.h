@@ -12,6 +12,7 @@
 
 #include "sqap_kernels.h"
 #include "functions.h"
+#include "meeting.h"
 #include "tile.h"
 #include "transpose.h"
 
@@ -179,20 +180,22 @@ void share_groups(const Attention& call, Function attend) {
   const int64_t group = call.heads / call.kv_heads;  // query heads that share keys and values
   const int64_t wanted = (call.threads + call.kv_heads - 1) / call.kv_heads;
   const int64_t share = (group + wanted - 1) / wanted, parts = (group + share - 1) / share;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
   for (int64_t task = 0; task < call.batch * call.kv_heads * parts; task++) {
     const int64_t kv = task / parts % call.kv_heads, first = task % parts * share;
     attend(task / parts / call.kv_heads, kv, kv * group + first,
            kv * group + smaller(first + share, group));
   }
+  meet();
 }
 
 // All heads; inside a parallel region.
 void share_heads(const Attention& call) {
   if (call.queries < kFewQueries) {
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (int64_t task = 0; task < call.batch * call.heads; task++)
       attend_few(call, task / call.heads, task % call.heads);
+    meet();
     return;
   }
 #if defined(__AMX_INT8__)
@@ -223,8 +226,12 @@ void share_heads(const Attention& call) {
 }
 
 void attention(const Attention& call) {
+  Meeting meeting;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
-  share_heads(call);
+  {
+    const Member member(meeting);
+    share_heads(call);
+  }
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ void turn(const Block& block, const BlockCall& call, const Between& between) {
     turn_heads(block, between.q_apart ? to : between.others + row * between.others_width,
                call.cos + token, call.sin + token, block.heads, to, width);
   }
-#pragma omp for
+#pragma omp for nowait
   for (int64_t m = 0; m < call.batch * call.length; m++) {
     const int64_t token = m % call.length * call.table_stride, *strides = call.cache_strides;
     float* k = between.others + m * between.others_width + (between.q_apart ? 0 : q_width);
@@ -151,6 +151,7 @@ void turn(const Block& block, const BlockCall& call, const Between& between) {
       std::memcpy(call.values + place + head * strides[1], k + kv_width + head * width,
                   width * sizeof(float));
   }
+  meet();
 }
 
 // The attention that follows from what `turn` left.
@@ -185,7 +186,7 @@ Attention attention_call(const Block& block, const BlockCall& call, const Betwee
 void score(const BlockCall& call, const Attention& attention, float* weights) {
   const int64_t last = call.causal ? call.first_scored + call.scored : call.length;
   const int64_t heads = attention.heads, step = round_up(call.length, kPanel);
-#pragma omp for
+#pragma omp for nowait
   for (int64_t task = 0; task < call.batch * heads; task++) {
     const int64_t image = task / heads, head = task % heads;
     const int64_t kv = head / (heads / attention.kv_heads);
@@ -202,7 +203,8 @@ void score(const BlockCall& call, const Attention& attention, float* weights) {
       for (int64_t key = 0; key < seen; key++) sums[key] += own[key] * part;
     }
   }
-#pragma omp for
+  meet();
+#pragma omp for nowait
   for (int64_t image = 0; image < call.batch; image++)
     for (int64_t key = 0; key < call.length; key++) {
       float sum = 0.0f;
@@ -210,6 +212,7 @@ void score(const BlockCall& call, const Attention& attention, float* weights) {
         sum += weights[(image * heads + head) * step + key];
       call.scores[image * call.length + key] = sum;
     }
+  meet();
 }
 
 // Output product, feed-forward, and their residuals, which y holds unless they are x.
@@ -259,8 +262,10 @@ Between between_memory(const Block& block, const BlockCall& call) {
 void block(const Block& block, const BlockCall& call) {
   const Between between = between_memory(block, call);
   const Attention attention = attention_call(block, call, between);
+  Meeting meeting;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
+    const Member member(meeting);
 #pragma omp for nowait
     for (int64_t m = 0; m < (all_rows(call) ? 0 : call.batch * call.queries); m++)
       std::memcpy(call.y + m * block.width, call.x + source_row(call, m) * block.width,

@@ -83,7 +83,7 @@ ImageRows image_rows(const ConvCall& call) {
 // Round an image to where its rows are read; inside a parallel region.
 void make_image(const ConvCall& call, const ImageRows& rows) {
   const int64_t edge = call.padding * rows.pixel, line_bytes = rows.width * rows.pixel;
-#pragma omp for
+#pragma omp for nowait
   for (int64_t line = 0; line < call.batch * rows.height; line++) {
     const int64_t y = line % rows.height - call.padding;
     int8_t* to = const_cast<int8_t*>(rows.image) + line * line_bytes;
@@ -96,6 +96,7 @@ void make_image(const ConvCall& call, const ImageRows& rows) {
     round_to_halves(call.x + (line / rows.height * call.height + y) * call.width * call.channels,
                     call.width * call.channels, reinterpret_cast<uint16_t*>(to + edge));
   }
+  meet();
 }
 #endif
 
@@ -108,11 +109,13 @@ void conv(const Layer& layer, const ConvCall& call) {
   product.gelu = call.gelu;
   product.add = call.add;
   product.base = call.base;
+  Meeting meeting;
 #if defined(__AMX_INT8__)
   if (reads_image(layer, call)) {
     const ImageRows image = image_rows(call);
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
     {
+      const Member member(meeting);
       make_image(call, image);
       share_panels(layer.outputs, product, [&](int64_t panel, int64_t first, int64_t last) {
         half_panel(layer, image, panel, first, last, ToFloats(layer, product));
@@ -125,6 +128,7 @@ void conv(const Layer& layer, const ConvCall& call) {
   const Rows rows = rows_memory(product.rows, stride, in_floats(layer));
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
+    const Member member(meeting);
     make_rows(layer, product, rows, 0.0f,
               [&](int64_t m, float* row) { seen_patch(call, m, row); });
     multiply_rows(layer, product, rows, stride);

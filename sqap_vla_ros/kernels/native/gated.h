@@ -82,9 +82,10 @@ void multiply_gate_and_up(const Block& block, const Call& call, const Rows& rows
     product.y = both;
     product.y_stride = 2 * inner;
     multiply_layers(block.gate_up, 2, product, rows, source);
-#pragma omp for
+#pragma omp for nowait
     for (int64_t m = 0; m < call.rows; m++)
       gated_row(both + m * 2 * inner, inner, call.y + m * call.y_stride);
+    meet();
     return;
   }
   const Layer &gate = *block.gate_up[0], &up = block.gate_up[1] ? *block.gate_up[1] : gate;

@@ -28,11 +28,12 @@ void share_panels(int64_t outputs, const Call& call, Function function) {
   if (call.rows == 0) return;
   const int64_t panels = round_up(outputs, kPanel) / kPanel;
   const int64_t share = rows_a_task(panels, call), parts = (call.rows + share - 1) / share;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
   for (int64_t task = 0; task < panels * parts; task++) {
     const int64_t first = task % parts * share;
     function(task / parts, first, smaller(first + share, call.rows));
   }
+  meet();
 }
 
 // Bits of a row's integers, by whether it is one of the visual rows.
@@ -48,7 +49,7 @@ void make_rows(const Layer& layer, const Call& call, const Rows& rows, float sca
                Source source) {
   const int64_t stride = round_up(layer.inputs, 64);
   float* own = scratch<float, 2>(stride);
-#pragma omp for
+#pragma omp for nowait
   for (int64_t m = 0; m < call.rows; m++) {
     float* row = in_floats(layer) ? rows.floats + m * stride : own;
     source(m, row);
@@ -73,6 +74,7 @@ void make_rows(const Layer& layer, const Call& call, const Rows& rows, float sca
     if (in_tiles(layer, call)) place_row(to, tiled_bytes(layer.inputs), m, rows.values);
 #endif
   }
+  meet();
 }
 
 // Multiply rows by a layer's weights, for a writer of panels.h; inside a parallel region.
@@ -148,8 +150,10 @@ void linear(const Layer& layer, const Call& call) {
   const float scale = call.fixed_scale > 0 || layer.per_token || layer.act_bits == 16
                           ? call.fixed_scale
                           : tensor_scale(layer, call);
+  Meeting meeting;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
+    const Member member(meeting);
     if (!as_is)
       make_rows(layer, call, rows, scale, [&](int64_t m, float* row) {
         copy_row(layer, call, m, row);

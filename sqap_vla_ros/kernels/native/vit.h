@@ -140,12 +140,13 @@ void add_branch(const Layer* layer, const float* scale, const Call& call, float*
   multiply(product);
   if (!scale) return;
   const float* base = call.base ? call.base : call.y;
-#pragma omp for
+#pragma omp for nowait
   for (int64_t m = 0; m < call.rows; m++)
     for (int64_t i = 0; i < layer->outputs; i++) {
       const int64_t at = m * call.y_stride + i;
       call.y[at] = base[at] + between[at] * scale[i];
     }
+  meet();
 }
 
 void vit_block(const VitBlock& block, const VitCall& call) {
@@ -189,8 +190,10 @@ void vit_block(const VitBlock& block, const VitCall& call) {
   const Attention of_rounded = vit_attention(block, call, nullptr, pitch, nullptr);
   const ToHalves to_halves = {hidden_rows.values, tiled_bytes(2 * block.inner), block.tanh != 0};
 #endif
+  Meeting meeting;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
+    const Member member(meeting);
 #if defined(__AMX_INT8__)
     if (attends) {
       make_rows(*block.qkv, to_qkv, made, 0.0f, normed);
