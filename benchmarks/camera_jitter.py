@@ -10,7 +10,8 @@ images, joint_states and TF.  For each number of threads: an inference's time an
 time on the inference thread (the 50th, 95th and 99th percentile, and 99th / 50th), how long that
 thread waited for a core (what else the machine did), and page faults.  Behind each inference the
 same thread does a fixed piece of arithmetic of about its length, small products that stay in the
-cache: how uneven its time is, is the machine's doing, and no inference can be more even there.
+cache: how uneven its time is on one thread is the machine's doing, and no inference can be more
+even there.
 """
 import argparse
 import json
@@ -47,12 +48,14 @@ class Arithmetic:
         self.products = 0
 
     def fit(self, seconds: float) -> None:
-        """Find how many take that long."""
+        """Find how many take so much of the thread's processor time."""
         self.products = 20
-        self.run()
-        start = time.perf_counter()
-        self.run()
-        self.products = max(1, round(20 * seconds / (time.perf_counter() - start)))
+        least = float('inf')
+        for _ in range(5):
+            start = time.thread_time()
+            self.run()
+            least = min(least, time.thread_time() - start)
+        self.products = max(1, round(self.products * seconds / least))
 
     @torch.inference_mode()
     def run(self) -> None:
@@ -74,7 +77,7 @@ class Timed:
         """Do what the policy does."""
         chunk = self._note(self.rows, self._policy.infer, *given, **named)
         if len(self.rows) == FIRST:
-            self.fixed.fit(self.rows[-1][0])
+            self.fixed.fit(self.rows[-1][1])
         elif len(self.rows) > FIRST:
             self._note(self.arithmetic, self.fixed.run)
         return chunk

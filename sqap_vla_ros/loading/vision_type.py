@@ -4,14 +4,14 @@
 What a policy's vision encoder and projector multiply in: the option vision_dtype, and 'auto'.
 
 On a GPU, and where dtype asks for another type than a CPU's float32, they have the type of all
-that is not quantized.  Of float32 on a CPU, 'auto' makes bfloat16 where the processor has AMX,
-whose bfloat16 products have many times float32's rate; docs/cpu_speed.md has the action error, and
-what was and was not timed.  With AVX512-BF16 alone, which doubles the rate, plain bfloat16
-encoders took 0.7 to 1.05 of float32's time layer by layer (benchmarks/results/cpu_bench.json).
-Blocks in one native call save as much in float32, so that 'auto' leaves float32 there, unless
-`sqap-vla error --record` has left beside the weights what the actions' error in 8 bits is.  Then
-it is int8 where the native kernels serve, up to encoder_error.LARGEST: half a point of success
-lost by action_error/'s formula, which was fitted to the first bundled policy.
+that is not quantized. Of float32 on a CPU, 'auto' makes bfloat16 where the processor has AMX,
+whose bfloat16 products have many times float32's rate; docs/vision_dtype.md has the action error
+and the times. With AVX512-BF16 alone, which doubles the rate, plain bfloat16 encoders took 0.7 to
+1.05 of float32's time layer by layer (benchmarks/results/cpu_bench.json). Blocks in one native
+call save as much in float32, so that 'auto' leaves float32 there, unless `sqap-vla error --record`
+has left beside the weights what the actions' error in 8 bits is. Then it is int8 where the native
+kernels serve, up to encoder_error.LARGEST: half a point of success lost by action_error/'s
+formula, which was fitted to the first bundled policy.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ A vision encoder and its projector that multiply in 8 bits, for CPUs without AMX
 
 Weights are rounded to nearest with a scale a channel, rows of activations with a scale each.  With
 the native kernels a convolutional stem is theirs too, each place of its output a row, and a block
-is one native call, whose attention is rounded as docs/cpu_speed.md says; elsewhere linear layers
+is one native call, whose attention is rounded as docs/cpu_kernels.md says; elsewhere linear layers
 run on what torch has, with attention of floats.  A strided stem stays in float32, and norms, the
 residual stream and FiLM's factors do everywhere.
 """

@@ -8,6 +8,7 @@ More threads than cores, and two teams at once, so that threads come late and sl
 
 from concurrent.futures import ThreadPoolExecutor
 import dataclasses
+import os
 
 import pytest
 from sqap_vla_ros.bench import sides, sizes
@@ -15,7 +16,7 @@ from sqap_vla_ros.kernels import native_reason
 import torch
 
 needs_native = pytest.mark.skipif(bool(native_reason()), reason=native_reason() or 'native')
-THREADS, TURNS = 6, 25
+THREADS, TURNS = (os.cpu_count() or 1) + 4, 25
 
 
 @pytest.fixture(scope='module')
@@ -34,6 +35,8 @@ def parts(network):
     x, patches = torch.randn(1, 90, 256), torch.randn(1, 256, 256)
     layer, encoder = network.llm.layers[0], network.vision.blocks[0]
     cos, sin = (table[:90] for table in network.llm.rotary(90, x))
+    with torch.inference_mode():
+        assert layer.native.serves(x) and encoder.native.serves(patches)
     return {'decoder': lambda: layer(x, cos, sin)[0], 'encoder': lambda: encoder(patches)}
 
 

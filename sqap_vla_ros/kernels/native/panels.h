@@ -5,8 +5,8 @@
 //
 // Each hands what it gives to a writer while it is in the L1 cache: write(Columns<n>, row, column,
 // value), where value(i) are columns column+i..column+i+kLanes-1 of the row, with the bias; columns
-// beyond the layer's last are 0 in rows that are finite.  Some time before, write.expect(Columns<n>,
-// row, column) may ask for the memory that this will go to.
+// beyond the layer's last are 0 in rows that are finite.  Some time before, where there is such a
+// time, write.expect(Columns<n>, row, column) may ask for the memory that this will go to.
 #pragma once
 
 #include <type_traits>
@@ -70,8 +70,8 @@ int64_t rows_together(int64_t inputs, int64_t share, int64_t rows) {
   return Kind::as_packed && inputs <= kPanelInCache ? kManyRows : rows;
 }
 
-// Call done(row, sums [kPanel]) for rows of one panel, summed over all input channels, and
-// expect(row) a share of the inputs or more before that.
+// Call done(row, sums [kPanel]) for rows of one panel, summed over all input channels, and, if they
+// are multiplied in several shares, expect(row) before the first.
 template <class Kind, class Expect, class Done>
 void multiply_panel(const Layer& layer, const typename Kind::Input* a, int64_t stride,
                     int64_t panel, int64_t first, int64_t last, Expect expect, Done done) {
