@@ -8,7 +8,7 @@ A decoder's float32 products by the native kernels against oneDNN's and torch's 
 Random values, one thread, its processor time.  Each product is called in turn by all three, so
 often that a lap takes about a millisecond; ratios are medians over laps with the bootstrap's
 95 % interval, above 1 where the native one is faster.  Blocks in one native call rely on it being
-at least as fast at every shape (docs/cpu_speed.md).
+at least as fast at every shape (docs/cpu_kernels.md).
 """
 import argparse
 import json

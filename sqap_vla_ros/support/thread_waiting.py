@@ -14,12 +14,12 @@ import os
 
 SPIN = 'GOMP_SPINCOUNT'
 VARIABLES = (SPIN, 'OMP_WAIT_POLICY')  # by which a user says it
-TURNS = '100'  # about a microsecond
+TURNS = '100'  # one to five microseconds
 
 
 def wait_briefly() -> None:
     """
-    Have OpenMP's threads wait awake for about a microsecond only, unless the environment says how.
+    Have OpenMP's threads wait awake for some microseconds only, unless the environment says how.
 
     It reads this once, when torch is imported: call it before.
     """
