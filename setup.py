@@ -34,6 +34,7 @@ EXTRAS = {
     'language': ['accelerate>=1.0', 'gguf>=0.10', 'transformers>=4.46'],
     # what benchmarks/cpu_peers.py times beside our kernels
     'peers': ['nncf>=3.0', 'onnx>=1.17', 'onnxruntime>=1.20', 'openvino>=2025.0'],
+    'llama-cpp': ['gguf>=0.10', 'llama-cpp-python>=0.3.30'],  # compiled by pip, minutes
     'gpu': ["triton>=3.3; platform_system == 'Linux'"],  # torch's CUDA builds bring it
     'dev': [
         'hypothesis>=6.80', 'import-linter>=2.15', 'pytest>=7', 'pytest-rerunfailures>=12',

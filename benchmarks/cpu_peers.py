@@ -37,7 +37,7 @@ from sqap_vla_ros.support.thread_waiting import SPIN, TURNS
 from sqap_vla_ros.support.timing import percentiles
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'cpu_peers.json'
-PACKAGES = 'openvino', 'nncf', 'onnx', 'onnxruntime'
+PACKAGES = 'openvino', 'nncf', 'onnx', 'onnxruntime', 'llama-cpp-python', 'gguf'
 ROWS = 'vision', 'prefill', 'total'
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 import os
 
 from sqap_vla_ros.bench.sizes import BUNDLED, KEEP
@@ -26,7 +27,7 @@ class Library:
 
     modules: that it needs.  limit: relative error of its answers against float32's, above which
     it is not the same network.  needs_bfloat16: told by has_fast_bfloat16.  obeys: whether it can
-    be held to a level of instructions.
+    be held to a level of instructions.  whole: whether it takes a decoder as a whole only.
     """
 
     runtime: Callable
@@ -34,6 +35,7 @@ class Library:
     limit: float
     needs_bfloat16: bool = False
     obeys: bool = True
+    whole: bool = False
 
     def why_not(self, level: str | None = None) -> str:
         """Return why it cannot run here, held to a level, with what brings it; '' if it can."""
@@ -49,11 +51,10 @@ class Library:
         return ''
 
 
-def _made(kind: str, *arguments) -> Callable:
-    """Return what makes a class of runtimes.py, which imports torch, when it is called."""
+def _made(kind: str, *arguments, file: str = 'runtimes') -> Callable:
+    """Return what makes a class of a file here, which imports torch, when it is called."""
     def make():
-        from . import runtimes
-        return getattr(runtimes, kind)(*arguments)
+        return getattr(import_module(f'.{file}', __package__), kind)(*arguments)
     return make
 
 
@@ -70,8 +71,11 @@ PEERS = {
     'torch.compile float32': Library(_made('TorchCompile', 'float32'), (), EXACT),
     'torch.compile bfloat16': Library(_made('TorchCompile', 'bfloat16'), (), ROUNDED, True),
     'ONNX Runtime int8': Library(
-        _made('OnnxRuntime'), ('onnx', 'onnxruntime'), QUANTIZED, obeys=False)}
-TIMED = 'openvino', 'onnxruntime'  # modules that a timed process holds
+        _made('OnnxRuntime'), ('onnx', 'onnxruntime'), QUANTIZED, obeys=False),
+    **{f'llama.cpp {kind}': Library(
+        _made('LlamaCpp', kind, file='llama_cpp_runtime'), ('gguf', 'llama_cpp'), limit,
+        obeys=False, whole=True) for kind, limit in (('Q4_0', 0.8), ('Q8_0', QUANTIZED))}}
+TIMED = 'openvino', 'onnxruntime', 'llama_cpp'  # modules that a timed process holds
 
 
 def split(side: str) -> tuple[str, bool]:
@@ -98,7 +102,8 @@ def default_sides(size: str, level: str | None = None) -> list[str]:
         names.append(f'w4a8{ENCODER}' + ('bfloat16' if in_halves else 'int8'))
     ours = ['float32', *(name + end for name in names for end in ('', SELECTED))]
     ends = ('', SELECTED) if size == BUNDLED else ('',)
-    return ours + [name + end for name in PEERS for end in ends]
+    return ours + [name + end for name, library in PEERS.items() for end in ends
+                   if size != BUNDLED or not library.whole]
 
 
 def held_to(level: str | None) -> dict[str, str]:

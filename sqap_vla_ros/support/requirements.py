@@ -34,7 +34,8 @@ EXTRAS = {'av': 'bags', 'backports': 'bags', 'libero': 'sim', 'lz4': 'bags',
 # the same of what these import themselves
 BELOW_EXTRAS = {'accelerate': 'language', 'bddl': 'sim', 'gguf': 'language', 'robosuite': 'sim'}
 # and of what benchmarks alone import
-BENCHMARKS = {'nncf': 'peers', 'onnx': 'peers', 'onnxruntime': 'peers', 'openvino': 'peers'}
+BENCHMARKS = {'llama_cpp': 'llama-cpp', 'nncf': 'peers', 'onnx': 'peers', 'onnxruntime': 'peers',
+              'openvino': 'peers'}
 BUILD_STAND_INS = ('colcon build --base-paths src/sqap_vla_ros src/sqap_vla_ros/interfaces/* '
                    'and `source install/setup.bash` again')
 BUILT = ('sqap_vla_ros.msg', 'sqap_vla_ros.action')
