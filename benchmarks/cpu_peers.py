@@ -4,6 +4,7 @@
 Our kernels beside what a sensible user would take instead, on a CPU, in turn in one run.
 
     pip install -e '.[peers]'                                  # OpenVINO, nncf, ONNX Runtime
+    pip install -e '.[llama-cpp]'                              # llama.cpp, compiled
     python benchmarks/cpu_peers.py --sizes smollm2-135m bundled --clock cpu
     python benchmarks/cpu_peers.py --sizes smollm2-360m --level avx2 --threads 2
 

@@ -84,6 +84,8 @@ class Decoder:
         context.n_ctx = context.n_batch = context.n_ubatch = 32 * -(-length // 32)
         context.n_threads = context.n_threads_batch = threads
         self._context = llama_cpp.llama_init_from_model(self._model, context)
+        if not self._context:
+            raise ValueError(f'llama.cpp makes no context of {length} tokens for {file.name}')
         vocabulary = llama_cpp.llama_model_get_vocab(self._model)
         self._width = llama_cpp.llama_vocab_n_tokens(vocabulary)
         width = llama_cpp.llama_model_n_embd(self._model)

@@ -35,7 +35,7 @@ class TorchCompile:
     def load(self, name: str, module, directory: Path, threads: int) -> Callable:
         """Return a function of numpy arrays."""
         module.to(self.dtype)
-        for layer in (*module.model.llm.layers, *module.model.vision.blocks):
+        for layer in (*module.model.llm.layers, *getattr(module.model.vision, 'blocks', ())):
             layer.compile(dynamic=False)  # alike, so that they share the code
 
         @torch.inference_mode()

@@ -73,7 +73,7 @@ PEERS = {
     'ONNX Runtime int8': Library(
         _made('OnnxRuntime'), ('onnx', 'onnxruntime'), QUANTIZED, obeys=False),
     **{f'llama.cpp {kind}': Library(
-        _made('LlamaCpp', kind, file='llama_cpp_runtime'), ('gguf', 'llama_cpp'), limit,
+        _made('LlamaCpp', kind, file='llama_cpp_runtime'), ('llama_cpp', 'gguf'), limit,
         obeys=False, whole=True) for kind, limit in (('Q4_0', 0.8), ('Q8_0', QUANTIZED))}}
 TIMED = 'openvino', 'onnxruntime', 'llama_cpp'  # modules that a timed process holds
 

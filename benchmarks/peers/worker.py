@@ -43,6 +43,9 @@ class Peer:
         if runtime.needs_module:
             modules = {name: module for name, (module, _) in
                        _parts(size, self._selects, self._given).items()}
+            if 'vision' not in self._names:
+                for module in modules.values():
+                    module.model.vision = torch.nn.Identity()
         self._call = {part: runtime.load(part, modules[part], directory, threads)
                       for part in self._names}
 
@@ -80,7 +83,7 @@ class Ours:
             config, precision, vision or 'fp'))
         self._has_vision = 'vision' in part_names(size, self._selects)
         if not self._has_vision:
-            self._model.vision = torch.nn.Identity()  # the other libraries hold none either
+            self._model.vision = torch.nn.Identity()  # as all sides of a decoder alone
         inputs = self._given.inputs
         self._plan = Plan(self._model, lambda image: inputs.pixels, inputs.pixels.device,
                           inputs.token_ids.shape[1], SELECTION if self._selects else None)
