@@ -5,8 +5,8 @@ The loss of success that an action error lets expect: a prediction, never succes
 
     loss in points = c * error^2
 
-What c is was fitted by benchmarks/error_predicts_loss.py to episodes of the first bundled policy;
-what it found is in loss_fit.json beside this file.  The interval of a prediction holds what is not
+What c is was fitted by benchmarks/error_predicts_loss.py to episodes of the bundled policy, and is
+in loss_fit.json beside this file.  The interval of a prediction holds what is not
 known of c, of the error and, as `deviation`, how far the formula was from what was seen.
 """
 
@@ -26,6 +26,8 @@ FIT = Path(__file__).with_name('loss_fit.json')
 MOST_POINTS = 100.0
 NEVER_SUCCESS = ('The predicted loss is a guess from the error, not success: only episodes show '
                  'that.')
+EARLIER = ('The first bundled policy, which had not learnt from its own mistakes, lost 35 000 '
+           'points x error^2.')
 FAILS = ('It fails for methods that change what attention does, such as raising the logits of '
          'kept tokens by how many they stand for: at 64 tokens it said 30 points gained where 65 '
          'pairs of episodes had 6.')
@@ -40,8 +42,9 @@ class Fit:
     its standard error points_error.  deviation: of losses from the formula, beside the noise of
     episodes, as a share of the loss.  freedom: rows less one.  smallest, largest: of the errors
     that were fitted.  left_out: mean absolute error of predicting each row from the others,
-    points.  rows: each a dict with name, precision, method, tokens, error, and the loss in points
-    with low and high of its paired 95 % interval.
+    points.  rows: each a dict with name, precision, method, tokens, error, weights (digest of the
+    converted checkpoint, None for the policy's own, rounded when loaded), and the loss in points
+    with low and high of its paired 95 % interval, of so many `pairs`.
     """
 
     policy: str
@@ -71,7 +74,7 @@ class Fit:
 
 @lru_cache(maxsize=1)
 def shipped_fit() -> Fit:
-    """Return what was fitted to the first bundled policy."""
+    """Return what was fitted to the bundled policy."""
     content = json.loads(FIT.read_text(encoding='utf-8'))
     return Fit(**{**content, 'rows': tuple(content['rows'])})
 
@@ -109,6 +112,7 @@ class Prediction:
               f'{fit.digest[:12]}), errors of {fit.smallest:.4f} to {fit.largest:.4f}: '
               f'{fit.points:.0f} points x error^2; a row that was left out was predicted to '
               f'{fit.left_out:.1f} points.')
-        guess = ('This is that policy.' if self.is_own else 'This is another one, for which '
-                 'it is no more than a guess: how much error a task forgives is its own.')
+        guess = ('This is that policy.' if self.is_own else
+                 'This is another one, for which it is no more than a guess: how much error a '
+                 f'task forgives is its own. {EARLIER}')
         return [NEVER_SUCCESS, of, guess, FAILS]

@@ -57,18 +57,9 @@ def _about(measured) -> str:
                       'precision in float32.' for name in measured.rounded.values()))
 
 
-def _seen(measured, row) -> dict | None:
-    """Return what episodes lost with this row, where the fit is of this very policy."""
-    if not measured.is_as_fitted(row):
-        return None
-    return next((each for each in measured.prediction.fit.rows if (
-        each['precision'], each['method'], each['tokens']) == (
-            row.precision, row.method, row.keep or measured.tokens)), None)
-
-
 def _points(measured, rows, places) -> tuple[Point, ...]:
     table_of = {(each['name'], each['control']): each for each in measured.table}
-    return tuple(Point(place, table_of[row.name, row.control]['error'], _seen(measured, row))
+    return tuple(Point(place, table_of[row.name, row.control]['error'], measured.fitted(row))
                  for row, place in sorted(zip(rows, places), key=lambda pair: pair[1]))
 
 

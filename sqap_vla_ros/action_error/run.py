@@ -72,11 +72,20 @@ class Measured:
         """Return full precision's answers with all tokens."""
         return self.answers[FULL]
 
-    def is_as_fitted(self, row: Row) -> bool:
-        """Return whether a row is what episodes were run with: this policy, rounded to nearest."""
+    def fitted(self, row: Row) -> dict | None:
+        """
+        Return what the fit has of a row: of this policy, these weights and this choice of tokens.
+
+        None where no episodes were run with it.
+        """
         chosen = row.selection(self.options.policy)
-        return (self.prediction.is_own and self.asked.source(row) == self.options.checkpoint
-                and (chosen is None or chosen.dropped == 'gone'))
+        if not self.prediction.is_own or (chosen is not None and chosen.dropped != 'gone'):
+            return None
+        source = self.asked.source(row)
+        weights = None if source == self.options.checkpoint else digest(source)
+        wanted = row.precision, row.method, row.keep or self.tokens, weights
+        return next((each for each in self.prediction.fit.rows if (
+            each['precision'], each['method'], each['tokens'], each['weights']) == wanted), None)
 
 
 def measure(options: ErrorOptions, read: Callable[..., Samples],
