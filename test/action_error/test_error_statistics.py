@@ -102,7 +102,7 @@ def test_the_loss_grows_with_the_square_and_its_interval_with_what_is_unknown():
     few = prediction.of(error[:12], Resampling(np.arange(12)))
     assert many['loss'] == pytest.approx(fit.points * error.mean() ** 2)
     assert many['low'] < many['loss'] < many['high'] and not many['beyond']
-    tiny = prediction.of(0.5 * error, Resampling(np.arange(60)))
+    tiny = prediction.of(0.2 * error, Resampling(np.arange(60)))
     assert tiny['below'] and not many['below'] and loss(tiny).endswith('), below the fit')
     assert few['high'] - few['loss'] > many['high'] - many['loss']
     even = prediction.of(np.full(60, error.mean()), Resampling(np.arange(60)))
