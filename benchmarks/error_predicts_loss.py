@@ -7,7 +7,7 @@ What success an action error costs: loss in points = c * error^2, fitted to comm
     sqap-vla error models/libero_goal --samples data/held_out --quantized models/libero_goal_w4 \
         --out runs/error --frames 128 --vision-dtype float32 --keep 154,102,64 --variants \
         w4a8,w4a4,w4a4t8,w4a4-nearest,prune,random-prune,w4a8-prune,w4a4-prune,\
-        w4a4t8-prune,w4a4-nearest-prune,w4a8-follow
+w4a4t8-prune,w4a4-nearest-prune,w4a8-follow
     python benchmarks/error_predicts_loss.py runs/error/error.json
 
 Each row of the success tables that differs from full precision with all tokens is one point: its
@@ -102,6 +102,9 @@ def paired_rows(errors: dict, tables: list[dict]) -> list[dict]:
             name = each['variant']
             if each['control'] == 'none' and name in errors['by_frame']:
                 row = _row(each, success, errors, table['quantized_sha256'])
+                if row['weights'] not in (None, errors['quantized_sha256']):
+                    raise SystemExit(f'{name}: the errors and the episodes are of different '
+                                     'converted weights: give `sqap-vla error` their --quantized')
                 if name not in rows or rows[name]['pairs'] < row['pairs']:
                     rows[name] = row
     return list(rows.values())

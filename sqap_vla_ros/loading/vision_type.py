@@ -10,8 +10,8 @@ and the times. With AVX512-BF16 alone, which doubles the rate, plain bfloat16 en
 1.05 of float32's time layer by layer (benchmarks/results/cpu_bench.json). Blocks in one native
 call save as much in float32, so that 'auto' leaves float32 there, unless `sqap-vla error --record`
 has left beside the weights what the actions' error in 8 bits is. Then it is int8 where the native
-kernels serve, up to encoder_error.LARGEST: half a point of success lost by action_error/'s
-formula, which was fitted to the first bundled policy.
+kernels serve, up to encoder_error.LARGEST: half a point of success lost by what the first bundled
+policy forgave, a seventh of one by action_error/'s formula of the present one.
 """
 
 from __future__ import annotations

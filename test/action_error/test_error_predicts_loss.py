@@ -36,6 +36,7 @@ def errors():
     """Return action errors of the rows, on six frames of three episodes."""
     spread = np.array([0.9, 1.1, 1.0, 1.0, 0.8, 1.2])
     return {'checkpoint': 'tiny', 'checkpoint_sha256': DIGEST, 'tokens': 256, 'frames': 6,
+            'quantized_sha256': CONVERTED,
             'episodes': 3, 'samples': 'held_out', 'machine': {}, 'versions': {},
             'by_frame': {'episode': [0, 0, 1, 1, 2, 2],
                          **{name: (error * spread).tolist() for name, error in ERRORS.items()}}}
@@ -53,6 +54,9 @@ def test_a_row_is_taken_from_the_table_that_has_most_pairs_of_it(errors):
         assert (rows['prune@64']['low'], rows['prune@64']['high']) == (-10.0, 90.0)
     with pytest.raises(SystemExit, match='different checkpoints'):
         error_predicts_loss.paired_rows(errors, [table(9, {'prune@64': 0.0}, rng, 'cd' * 32)])
+    converted = [table(9, {'prune@64': 0.0, 'w4a8': 0.0}, rng)]
+    with pytest.raises(SystemExit, match='w4a8: .* different converted weights'):
+        error_predicts_loss.paired_rows({**errors, 'quantized_sha256': None}, converted)
 
 
 def test_a_row_that_lost_nothing_does_not_decide_alone(errors):
