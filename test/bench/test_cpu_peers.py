@@ -9,9 +9,9 @@ import cpu_peers
 import numpy as np
 from peers import parts, sides, worker
 import pytest
+from small_peers import small_peer
 from sqap_vla_ros.bench import sizes
 from sqap_vla_ros.bench.sides import random_model
-from sqap_vla_ros.model import llama, vit
 import torch
 
 FLOAT32, INT8, SELECTED = 'float32', 'ONNX Runtime int8', 'w4a4+154'
@@ -20,12 +20,7 @@ FLOAT32, INT8, SELECTED = 'float32', 'ONNX Runtime int8', 'w4a4+154'
 @pytest.fixture
 def given(monkeypatch):
     """Return a small network as peers run it, and what it is given."""
-    monkeypatch.setitem(sizes._DECODERS, 'tiny', (64, 128, 4, 2, 1))
-    for module in (llama, vit):
-        monkeypatch.setattr(module, 'attend', module.attend)
-    monkeypatch.setattr(llama, 'HAS_RMS_NORM', llama.HAS_RMS_NORM)
-    model = parts.plain_model(parts.peer_config('tiny'))
-    return model, parts.Given.of(model)
+    return small_peer(monkeypatch, (64, 128, 4, 2, 1))
 
 
 @torch.no_grad()

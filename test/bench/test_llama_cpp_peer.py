@@ -4,8 +4,9 @@
 import numpy as np
 from peers import llama_cpp_runtime, parts, sides
 import pytest
+from small_peers import small_peer
 from sqap_vla_ros.bench import sizes
-from sqap_vla_ros.model import llama, vit
+from sqap_vla_ros.model import llama
 import torch
 
 KIND = 'Q8_0'
@@ -14,12 +15,7 @@ KIND = 'Q8_0'
 @pytest.fixture
 def network(monkeypatch):
     """Return a small network's one part as peers run it, its input and its answer."""
-    monkeypatch.setitem(sizes._DECODERS, 'tiny', (128, 256, 4, 4, 2))
-    for module in (llama, vit):
-        monkeypatch.setattr(module, 'attend', module.attend)
-    monkeypatch.setattr(llama, 'HAS_RMS_NORM', llama.HAS_RMS_NORM)
-    model = parts.plain_model(parts.peer_config('tiny'))
-    given = parts.Given.of(model)
+    model, given = small_peer(monkeypatch, (128, 256, 4, 4, 2))
     module, example = parts.parts(model, given, has_vision=False, selects=False)['backbone']
     return module, example, given.raw[False].numpy()
 
