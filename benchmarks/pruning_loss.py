@@ -23,6 +23,7 @@ from pruning.candidates import CANDIDATES, chosen, Moment, READ  # noqa: E402
 from pruning.replies import reply  # noqa: E402
 from pruning.states import clips, PHASES  # noqa: E402
 from sqap_vla_ros.policy import load_policy  # noqa: E402
+from sqap_vla_ros.support.checkpoint_files import digest  # noqa: E402
 from sqap_vla_ros.support.machine import machine, versions  # noqa: E402
 from sqap_vla_ros.support.progress import Progress  # noqa: E402
 from sqap_vla_ros.support.resources import named_checkpoint  # noqa: E402
@@ -36,11 +37,11 @@ LOOKS = 3  # of a clip; candidates are measured in the last one and in the one b
 @torch.inference_mode()
 def measured(policy, clip, keeps) -> list[dict]:
     """Return errors and facts of the last two looks of a clip."""
-    replies = [reply(policy, look) for look in clip]
-    found = []
+    moments, found = [], []
+    for look in clip:
+        moments.append(Moment(look, reply(policy, look), tuple(moments[::-1])))
     for place in (LOOKS - 2, LOOKS - 1):
-        moment = Moment(clip[place], replies[place], tuple(replies[:place][::-1]))
-        before = Moment(clip[place - 1], replies[place - 1], ())
+        moment, before = moments[place], moments[place - 1]
         row = {'clip': clip[0].seed, 'frame': moment.look.frame, 'phase': moment.look.phase,
                'instruction': moment.look.instruction, 'errors': {}, 'facts': {}, 'recall': {}}
         for keep in keeps:
@@ -85,9 +86,10 @@ def run(args, policy, found) -> list[dict]:
 
 
 def table(found, keeps) -> dict:
-    """Return by number of tokens and candidate: error, standard error, ratio, by phase."""
+    """Return by number of tokens and candidate: error, standard error, ratio, by phase, task."""
     looks = [look for each in found for look in each['looks']]
-    phases, result = np.array([look['phase'] for look in looks]), {}
+    phases, tasks = (np.array([look[name] for look in looks]) for name in ('phase', 'instruction'))
+    result = {}
     for keep in map(str, keeps):
         usual = np.array([look['errors'][keep]['as shipped'] for look in looks])
         rows = {}
@@ -102,7 +104,9 @@ def table(found, keeps) -> dict:
                 'difference': float(differences.mean()),
                 'difference_standard_error': float(differences.std(ddof=1) / root),
                 'phases': {phase: float(errors[phases == phase].mean())
-                           for phase in PHASES if (phases == phase).any()}}
+                           for phase in PHASES if (phases == phase).any()},
+                'tasks': {str(task): float(errors[tasks == task].mean())
+                          for task in np.unique(tasks)}}
         result[keep] = rows
     return result
 
@@ -164,6 +168,7 @@ def main():
         '.part.json')
     found = run(args, policy, json.loads(part.read_text()) if part.is_file() else [])
     told = {**summary(found, args.keep), 'checkpoint': Path(args.checkpoint).name,
+            'checkpoint_sha256': digest(named_checkpoint(args.checkpoint)),
             'machine': machine(), 'versions': versions()}
     show(told)
     args.out.with_suffix('.json').write_text(json.dumps(told, indent=1) + '\n')

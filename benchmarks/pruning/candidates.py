@@ -24,7 +24,7 @@ class Moment:
 
     look: Look
     reply: Reply
-    before: tuple[Reply, ...]
+    before: tuple[Moment, ...]
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -90,14 +90,14 @@ def of_scores(change: Callable):
 
 def smoothed(moment, scores):
     """Add the scores of the look before."""
-    return scores + (moment.before[0].scores(READ) if moment.before else 0)
+    return scores + (moment.before[0].reply.scores(READ) if moment.before else 0)
 
 
 def held(moment, scores):
     """Give patches that the look before preserved a bonus: a quarter of the score at the edge."""
     if not moment.before:
         return scores
-    last = np.argsort(-moment.before[0].scores(READ))[:TOP_K]
+    last = np.argsort(-moment.before[0].reply.scores(READ))[:TOP_K]
     bonus = np.zeros_like(scores)
     bonus[last] = np.sort(scores)[-TOP_K] / 4
     return scores + bonus
@@ -107,7 +107,7 @@ def united(moment, scores):
     """Preserve the better half of what the look before preserved, whatever the scores."""
     if moment.before:
         scores = scores.copy()
-        scores[np.argsort(-moment.before[0].scores(READ))[:TOP_K // 2]] += 1
+        scores[np.argsort(-moment.before[0].reply.scores(READ))[:TOP_K // 2]] += 1
     return scores
 
 
@@ -127,6 +127,17 @@ def by_later_blocks(moment, scores):
 def by_truth(moment, scores):
     """Prefer what is near the true places of object, goal and gripper."""
     return -np.min([moment.far(point) for point in moment.look.points], axis=0)
+
+
+def kept_for_two_looks(moment, keep):
+    """Choose in every other look, and keep that set in the next one."""
+    is_kept = moment.before and moment.look.frame % 2
+    return shipped()(moment.before[0] if is_kept else moment, keep)
+
+
+def kept_before(moment, keep):
+    """Keep the set of the look before: what the second of two looks pays for one choice."""
+    return shipped()(moment.before[0] if moment.before else moment, keep)
 
 
 def weighted(power: float):
@@ -166,6 +177,9 @@ CANDIDATES = {
     'scores of two looks': Candidate(of_scores(smoothed)),
     'hysteresis': Candidate(of_scores(held)),
     'union with the last set': Candidate(of_scores(united)),
+    'the set of the look before': Candidate(kept_before),
+    'each set kept for two looks': Candidate(kept_for_two_looks),
+    'one token more': Candidate(lambda moment, keep: shipped()(moment, keep + 1)),
     'neighbours of what is looked at': Candidate(of_scores(blurred)),
     'sampling weighted by scores': Candidate(weighted(1.0)),
     'sampling weighted by their roots': Candidate(weighted(0.5)),

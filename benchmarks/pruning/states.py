@@ -69,14 +69,19 @@ def _look(data: Demonstrations, mine, place: int, patch_px: int) -> Look:
     points = (data.points_px[frame, :len(POINTS)] + 0.5) / patch_px - 0.5
     return Look(int(frame), int(data.seed[frame]), int(data.frame_step[frame]),
                 data.frame(frame), data.instructions[data.instruction[frame]], data.state[frame],
-                points, _phase(data, mine[0], frame))
+                points, phase_of(data.points_xyz[mine[0], 0], data.points_xyz[frame, :len(POINTS)],
+                                 data.state[frame, 7]))
 
 
-def _phase(data: Demonstrations, first, frame) -> str:
-    """Return how far the task has come, from where object, place and gripper are."""
-    begun, place, hand = data.points_xyz[first, 0], *data.points_xyz[frame, 1:3]
-    thing = data.points_xyz[frame, 0]
-    is_shut = data.state[frame, 7] < SHUT
+def phase_of(begun, points, gripper: float) -> str:
+    """
+    Return how far a task has come.
+
+    begun [3]: where its object was at first, m.  points [3, 3]: where object, place and gripper
+    are, by POINTS.  gripper: 0 closed .. 1 open.
+    """
+    thing, place, hand = points
+    is_shut = gripper < SHUT
     if thing[2] - begun[2] > LIFTED_M or np.linalg.norm((thing - begun)[:2]) > NEAR_M:
         return 'place' if np.linalg.norm((thing - place)[:2]) < PLACE_M else 'carry'
     if np.linalg.norm((thing - hand)[:2]) > NEAR_M:

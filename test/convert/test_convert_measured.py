@@ -5,6 +5,9 @@ import dataclasses
 import json
 import re
 
+import golden_data
+from libero_bag import LIBERO_BAG
+from made_data_set import Made, made_data_set
 import numpy as np
 import pytest
 from safetensors.torch import load_file
@@ -19,6 +22,7 @@ from tiny_checkpoint import save_tiny_checkpoint
 from training_data import write_data
 
 INSTRUCTIONS = 'put the bowl on the stove', 'put the bowl on the plate'
+NODE = 'vla_node: {ros__parameters: {min_contrast: 0.0, max_image_change: 0.0}}'
 FIGURE = r'(\d\.\d{4})'
 
 
@@ -110,6 +114,24 @@ def test_another_robot_is_told_by_its_states_and_its_actions(place, tmp_path, ca
     assert ' y in' not in note
     assert re.search(r'full precision is \d\.\d\d off the recorded actions, and one constant',
                      shown)
+
+
+@pytest.mark.parametrize('kind', ['a bag', 'a data set'])
+def test_recordings_are_learnt_from(kind, place, tmp_path, capsys):
+    if kind == 'a bag':
+        checkpoint, where, options = place / 'tiny', LIBERO_BAG, ['--config', 'libero_sim']
+    else:
+        (tmp_path / 'node.yaml').write_text(NODE)
+        checkpoint, where = golden_data.openvla(), made_data_set(tmp_path / 'set', Made('v3.0'))
+        options = ['--config', str(tmp_path / 'node.yaml'), '--unnorm-key', golden_data.KEY]
+    assert main(['convert', str(checkpoint), str(tmp_path / 'out'), '--calibration', str(where),
+                 '--samples', '4', '--held-out', '2', *options]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(f'rounded to nearest {FIGURE}, GPTQ {FIGURE}', shown)
+    config = json.loads((tmp_path / 'out' / 'config.json').read_text())
+    learnt = config['conversion']['calibration']
+    assert config['quantization']['gptq'] and learnt['samples'] in (3, 4), shown
+    assert load_policy(tmp_path / 'out').precision == 'w4a8'
 
 
 @pytest.mark.parametrize('seen, told', [(0.003, 1), (0.02, 0), (None, 0)])
