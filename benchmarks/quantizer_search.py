@@ -7,8 +7,6 @@ Look for better 4-bit weights of the bundled policy: what each way does to its a
     sqap-vla collect --out judged --episodes 75 --seed 30000
     python benchmarks/quantizer_search.py calibration judged --out quantizer_search.json
 
-The committed results are the first bundled policy's.
-
 Weights are made from frames of `calibration`; the error, mean absolute and against full
 precision's actions, is that on frames of other episodes, in `judged`.  Intervals are the
 bootstrap's over episodes, paired with the usual weights of the same rounding and precision.
@@ -31,6 +29,7 @@ from sqap_vla_ros.loading.network import load_network
 from sqap_vla_ros.numerics.hadamard import Rotation
 from sqap_vla_ros.samples.answers import executed_rows
 from sqap_vla_ros.samples.reading import read_samples
+from sqap_vla_ros.support.checkpoint_files import digest
 from sqap_vla_ros.support.files import save_file
 from sqap_vla_ros.support.machine import machine, versions
 from sqap_vla_ros.support.progress import Progress
@@ -39,7 +38,7 @@ import torch
 
 PRECISIONS = ('w4a4', 'w4a4t8', 'w4a8')
 USUAL = 'seed 0'
-PARTS = ('read', 'scaling', 'corrections', 'learned', 'seeds')
+PARTS = ('read', 'scaling', 'aware', 'corrections', 'learned', 'seeds')
 _DRAWS, _AT_ONCE = 2000, 8
 
 
@@ -71,6 +70,7 @@ class Search:
         self.errors: dict[tuple, np.ndarray] = {}
         self.result = {
             'machine': {**machine(), **versions()}, 'checkpoint': args.checkpoint.name,
+            'checkpoint_sha256': digest(args.checkpoint),
             'calibration_frames': len(self.seen), 'judged_frames': len(self.judged),
             'judged_episodes': len(set(self.episodes.tolist())), 'rows': [], 'seeds': []}
         if args.out and args.out.is_file():
@@ -147,6 +147,8 @@ def run(search: Search, parts, seeds: int, steps: int) -> None:
     for exponent in (0.25, 0.5, 0.75) if 'scaling' in parts else ():
         for way in ways:
             search.try_way(f'scaling, exponent {exponent}', replace(way, smooth=exponent))
+    for way in ways if 'aware' in parts else ():
+        search.try_way('AWQ scaling', replace(way, aware=True))
     for rank in (8, 16) if 'corrections' in parts else ():
         for way in ways:
             search.try_way(f'correction, rank {rank}', replace(way, rank=rank))

@@ -16,8 +16,9 @@ from sqap_vla_ros.quant import quantize_block, QuantLinear
 from sqap_vla_ros.quant.gptq import input_hessians
 from sqap_vla_ros.quant.linear import prepare_joint
 from sqap_vla_ros.quant.packed import LAST, TOGETHER
-from sqap_vla_ros.quant.rotate import rotate_block, rotate_end, rotate_outputs, vla_stream
 import torch
+
+from . import scaling
 
 SCHEME = QuantScheme('w4a4t8')  # whose weights serve w4a4 and w4a8 too
 
@@ -28,7 +29,7 @@ class Way:
     How weights are made.
 
     rotation: of the residual stream.  gptq: round by calibration, else to nearest.  smooth:
-    exponent of SmoothQuant's scaling in front of o_proj and down_proj, 0 for none.  rank: of the
+    exponent of SmoothQuant's scaling, 0 for none.  aware: scale as AWQ does.  rank: of the
     correction of each layer's weight error, 0 for none.  read_rows: GPTQ of the last block learns
     from the rows that the head reads.
     """
@@ -36,6 +37,7 @@ class Way:
     rotation: Rotation
     gptq: bool
     smooth: float = 0.0
+    aware: bool = False
     rank: int = 0
     read_rows: bool = False
 
@@ -45,8 +47,10 @@ def quantized(plain: VLA, inputs: torch.Tensor, way: Way) -> VLA:
     """Return a quantized copy of a plain model; inputs: [n, S, D] of its decoder to learn from."""
     model = copy.deepcopy(plain)
     if way.smooth:
-        smooth(model, inputs, way.smooth)
-    rotate(model, way.rotation)
+        scaling.smooth(model, inputs, way.smooth)
+    if way.aware:
+        scaling.activation_aware(model, inputs, way.rotation, SCHEME)
+    scaling.rotate(model, way.rotation)
     exact, seen = copy.deepcopy(model), way.rotation.apply(inputs).float()
     reached = list(seen.split(8)) if way.gptq else None
     last, llm = len(model.llm.layers) - 1, model.llm
@@ -61,55 +65,6 @@ def quantized(plain: VLA, inputs: torch.Tensor, way: Way) -> VLA:
     if way.rank:
         model.corrections = corrections(exact, model, seen, way.rank)
     return model
-
-
-def rotate(model: VLA, rotation: Rotation) -> None:
-    """Rotate a plain model in place, as quant.rotate_model does with a rotation of its own."""
-    stream = vla_stream(model)
-    for layer in stream.layers:
-        rotate_block(layer, rotation, stream.head_dim)
-    for target in stream.writers:
-        rotate_outputs(target, rotation)
-    rotate_end(stream, rotation)
-
-
-def smooth(model: VLA, inputs: torch.Tensor, exponent: float) -> None:
-    """
-    Divide the inputs of o_proj and down_proj by a scale a channel, and multiply their weights.
-
-    The scale is max |x|^e / max |w|^(1 - e), after Xiao et al., "SmoothQuant", ICML 2023 (arXiv
-    2211.10438).  It goes into v_proj and up_proj, where channels of query heads that share a
-    value share a scale.  Nowhere else does a scale commute with the residual rotation.
-    """
-    for layer, largest in zip(model.llm.layers, largest_inputs(model, inputs)):
-        attention, mlp = layer.self_attn, layer.mlp
-        pairs = ((attention.v_proj, attention.o_proj, largest['o_proj']),
-                 (mlp.up_proj, mlp.down_proj, largest['down_proj']))
-        for writer, reader, most in pairs:
-            shared = reader.in_features // writer.out_features
-            width = model.llm.config.head_dim if shared > 1 else 1
-            most, weight = (x.view(-1, shared, width).amax(1).flatten() for x in (
-                most, reader.weight.abs().amax(0)))
-            scale = (most.clamp(min=1e-5) ** exponent / weight.clamp(min=1e-5) ** (1 - exponent))
-            writer.weight /= scale[:, None]
-            scale = scale.view(-1, 1, width).expand(-1, shared, -1).flatten()
-            reader.weight *= scale
-
-
-def largest_inputs(model: VLA, inputs: torch.Tensor) -> list[dict[str, torch.Tensor]]:
-    """Return of each block the largest |x| [K] that o_proj and down_proj are given."""
-    found: list[dict] = [{} for _ in model.llm.layers]
-    handles = []
-    for place, layer in zip(found, model.llm.layers):
-        for name, linear in (('o_proj', layer.self_attn.o_proj),
-                             ('down_proj', layer.mlp.down_proj)):
-            handles.append(linear.register_forward_pre_hook(
-                lambda _, given, place=place, name=name: place.__setitem__(
-                    name, given[0].abs().amax((0, 1)))))
-    model.llm.run(inputs, torch.arange(inputs.shape[1]), 0, len(found))
-    for handle in handles:
-        handle.remove()
-    return found
 
 
 def corrections(exact: VLA, model: VLA, inputs: torch.Tensor, rank: int) -> dict:
