@@ -69,14 +69,14 @@ def fitted(errors: dict, tables: list[dict]) -> dict:
     fit = Fit(errors['checkpoint'], errors['checkpoint_sha256'], float(points),
               float(draws.std()), deviation(points, error, losses, deviations), len(rows) - 1,
               float(error.min()), float(error.max()),
-              float(np.abs(np.array(left_out) - losses).mean()), tuple(told))
+              float(np.abs(np.array(left_out) - losses).mean()), tuple(told),
+              tuple(_told(row, points) for row in every if row not in rows))
     inside = [abs(row['left_out'] - row['loss']) <= student(fit.freedom) * np.hypot(
         fit.spread(row['error']), noise) for row, noise in zip(told, deviations)]
     return {'fit': asdict(fit), 'points95': np.percentile(draws, (2.5, 97.5)).tolist(),
             'residuals_chi2': chi2(0.0, points, error, losses, deviations),
             'rank_correlation': rank_correlation(error, losses),
             'left_out_within_95': [int(sum(inside)), len(inside)],
-            'not_fitted': [_told(row, points) for row in every if row not in rows],
             'frames': errors['frames'], 'episodes_of_frames': errors['episodes'],
             'samples': errors['samples'], 'tables': list(TABLES),
             'machine': errors['machine'], 'versions': errors['versions']}
@@ -204,7 +204,7 @@ def text_of(found: dict) -> str:
         seen = f'{row["loss"]:.1f} ({row["low"]:.1f} .. {row["high"]:.1f})'
         lines.append(f'{row["name"]:20}{row["error"]:8.4f}{seen:>24}{row["fitted"]:8.1f}'
                      f'{row["left_out"]:10.1f}')
-    for row in found['not_fitted']:
+    for row in fit['beside']:
         seen = f'{row["loss"]:.1f} ({row["low"]:.1f} .. {row["high"]:.1f})'
         lines.append(f'{row["name"]:20}{row["error"]:8.4f}{seen:>24}{row["fitted"]:8.1f}'
                      f'{"not fitted":>12}')

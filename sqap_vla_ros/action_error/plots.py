@@ -25,7 +25,8 @@ STYLE = ''.join(
 .line{fill:none;stroke:var(--k);stroke-width:2}.line.dashed{stroke-dasharray:6 4}
 .line.dotted{stroke-dasharray:2 4}.line.long{stroke-dasharray:14 5}
 .bar{stroke:var(--k);stroke-width:1.5}.dot{fill:var(--k)}
-.seen{fill:var(--card);stroke:var(--k);stroke-width:2}.seenbar{stroke:var(--k);stroke-width:1;
+.seen{fill:var(--card);stroke:var(--k);stroke-width:2}.seen.dashed{fill:var(--k)}
+.seen.dotted,.seen.long{fill:var(--k);fill-opacity:.35}.seenbar{stroke:var(--k);stroke-width:1;
 stroke-dasharray:2 2}
 .plot text{font:12px system-ui,sans-serif;fill:var(--ink)}.plot .soft{fill:var(--soft)}
 .plot{width:100%;height:auto;display:block}.phone{display:none}
@@ -73,11 +74,12 @@ def figure(title: str, axis: str, lines: Sequence[Line], places: Sequence[str],
     lines = [line for line in lines if line.points]
     pictures = ''.join(_Picture(width, lines, places, axis, fit).svg(name, title)
                        for name, width in WIDTHS.items())
-    seen = any(point.seen for line in lines for point in line.points)
+    seen = any(_is_seen(line) for line in lines)
     legend = ''.join(f'<li><svg viewBox="0 0 26 12" class="k{line.look % LOOKS}" '
                      f'aria-hidden="true"><path class="line {line.dash}" '
-                     f'd="M0 6H26"/>{_mark(line.look, 13, 6)}</svg>{escape(line.name)}</li>'
-                     for line in lines)
+                     f'd="M0 6H26"/>{_mark(line.look, 8, 6)}'
+                     f'{_diamond(20, 6, line.dash) if _is_seen(line) else ""}</svg>'
+                     f'{escape(line.name)}</li>' for line in lines)
     if seen:
         legend += ('<li><svg viewBox="0 0 26 12" class="k0" aria-hidden="true">'
                    f'{_diamond(13, 6)}</svg>success lost in episodes (right axis, 95 %)</li>')
@@ -152,21 +154,21 @@ class _Picture:
         points = [(self._x(point.place) + beside, point) for point in line.points]
         path = 'M' + 'L'.join(f'{x:.1f} {self._y(point.error["mean"]):.1f}'
                               for x, point in points)
-        marks = ''.join(self._marks(line.look, x, point) for x, point in points)
+        marks = ''.join(self._marks(line, x, point) for x, point in points)
         return (f'<g class="k{line.look % LOOKS}"><path class="line {line.dash}" '
                 f'd="{path}"/>{marks}</g>')
 
-    def _marks(self, look: int, x: float, point: Point) -> str:
+    def _marks(self, line: Line, x: float, point: Point) -> str:
         error, parts = point.error, []
         if error['low'] is not None:
             parts.append(f'<path class="bar" d="M{x:.1f} {self._y(error["low"]):.1f}'
                          f'V{self._y(error["high"]):.1f}"/>')
-        parts.append(_mark(look, x, self._y(error['mean'])))
+        parts.append(_mark(line.look, x, self._y(error['mean'])))
         if point.seen and self._fit:
             low, loss, high = (self._y(float(self._fit.error_of(point.seen[name])))
                                for name in ('low', 'loss', 'high'))
             parts.append(f'<path class="seenbar" d="M{x + 4:.1f} {low:.1f}V{high:.1f}"/>'
-                         f'{_diamond(x + 4, loss)}')
+                         f'{_diamond(x + 4, loss, line.dash)}')
         return ''.join(parts)
 
 
@@ -181,5 +183,10 @@ def _mark(look: int, x: float, y: float) -> str:
     return f'<path class="dot" d="{shape}"/>'
 
 
-def _diamond(x: float, y: float) -> str:
-    return f'<path class="seen" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'
+def _is_seen(line: Line) -> bool:
+    return any(point.seen for point in line.points)
+
+
+def _diamond(x: float, y: float, dash: str = '') -> str:
+    """Return the mark of episodes, filled where the line is not drawn through."""
+    return f'<path class="seen {dash}" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'

@@ -44,7 +44,8 @@ class Fit:
     that were fitted.  left_out: mean absolute error of predicting each row from the others,
     points.  rows: each a dict with name, precision, method, tokens, error, weights (digest of the
     converted checkpoint, None for the policy's own, rounded when loaded), and the loss in points
-    with low and high of its paired 95 % interval, of so many `pairs`.
+    with low and high of its paired 95 % interval, of so many `pairs`.  beside: such rows that
+    were not fitted, since dropped tokens follow in them (their method).
     """
 
     policy: str
@@ -57,6 +58,7 @@ class Fit:
     largest: float
     left_out: float
     rows: tuple[dict, ...] = ()
+    beside: tuple[dict, ...] = ()
 
     def loss(self, error):
         """Return the predicted loss in points, at most all of it."""
@@ -76,7 +78,7 @@ class Fit:
 def shipped_fit() -> Fit:
     """Return what was fitted to the bundled policy."""
     content = json.loads(FIT.read_text(encoding='utf-8'))
-    return Fit(**{**content, 'rows': tuple(content['rows'])})
+    return Fit(**{**content, **{name: tuple(content[name]) for name in ('rows', 'beside')}})
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _about(measured) -> str:
 
 def _points(measured, rows, places) -> tuple[Point, ...]:
     table_of = {(each['name'], each['control']): each for each in measured.table}
-    return tuple(Point(place, table_of[row.name, row.control]['error'], measured.fitted(row))
+    return tuple(Point(place, table_of[row.name, row.control]['error'], measured.lost(row))
                  for row, place in sorted(zip(rows, places), key=lambda pair: pair[1]))
 
 

@@ -34,6 +34,7 @@ from ..samples.doubts import check_samples
 from ..samples.sample import Samples
 from ..support.checkpoint_files import digest
 from ..support.progress import Progress
+from ..tokens.choice import FOLLOW
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,19 +73,20 @@ class Measured:
         """Return full precision's answers with all tokens."""
         return self.answers[FULL]
 
-    def fitted(self, row: Row) -> dict | None:
+    def lost(self, row: Row) -> dict | None:
         """
-        Return what the fit has of a row: of this policy, these weights and this choice of tokens.
+        Return what episodes lost with a row: of this policy, these weights, this choice of tokens.
 
-        None where no episodes were run with it.
+        It is a dict of Fit.rows or Fit.beside, None where no episodes were run with it.
         """
-        chosen = row.selection(self.options.policy)
-        if not self.prediction.is_own or (chosen is not None and chosen.dropped != 'gone'):
+        if not self.prediction.is_own:
             return None
+        fit, chosen = self.prediction.fit, row.selection(self.options.policy)
+        method = FOLLOW if chosen and chosen.dropped == FOLLOW else row.method
         source = self.asked.source(row)
         weights = None if source == self.options.checkpoint else digest(source)
-        wanted = row.precision, row.method, row.keep or self.tokens, weights
-        return next((each for each in self.prediction.fit.rows if (
+        wanted = row.precision, method, row.keep or self.tokens, weights
+        return next((each for each in (*fit.rows, *fit.beside) if (
             each['precision'], each['method'], each['tokens'], each['weights']) == wanted), None)
 
 

@@ -19,7 +19,7 @@ from ..observation import FILLED, PRESERVED, PROTECTED, SAMPLED, TokenSelection
 
 METHODS = ('sqap', 'random', 'uniform', 'attention')
 BUDGETS = ('joint', 'each')
-DROPPED = ('gone', 'follow')
+DROPPED = GONE, FOLLOW = 'gone', 'follow'
 _FREE = 255  # no reason yet
 
 

@@ -102,7 +102,7 @@ def test_rows_stand_in_the_order_that_was_asked_for_and_are_compared_with_the_fi
 def test_another_policy_is_told_that_its_prediction_is_a_guess(found, out):
     assert not found['prediction']['is_own']
     assert 'guess: how much' in ' '.join(found['prediction']['words'])
-    assert 'class="seen"' not in (out / 'report.html').read_text()  # no episodes of its own
+    assert 'class="seen ' not in (out / 'report.html').read_text()  # no episodes of its own
     assert by_name(found)['w4a4']['predicted']['low'] is not None
 
 

@@ -76,7 +76,7 @@ def test_the_fit_finds_c_of_tables_of_unequal_size_and_leaves_follow_out(errors)
     assert fit['points'] == pytest.approx(POINTS, rel=0.05) and low < fit['points'] < high
     assert [row['pairs'] for row in fit['rows'] if row['name'] == 'prune@154'] == [2000]
     assert 'follow@64' not in {row['name'] for row in fit['rows']}
-    beside, = found['not_fitted']
+    beside, = fit['beside']
     assert beside['name'] == 'follow@64' and beside['loss'] == 40.0
     assert beside['fitted'] == pytest.approx(fit['points'] * ERRORS['follow@64'] ** 2)
     assert 'follow@64' in error_predicts_loss.text_of(found)
@@ -98,19 +98,24 @@ def test_episodes_are_shown_for_the_weights_that_they_were_run_with(monkeypatch)
         return {'name': name, 'precision': precision, 'method': 'sqap', 'tokens': 154,
                 'weights': weights}
     fit = replace(shipped_fit(), rows=(
-        row('converted', 'w4a8', CONVERTED), row('nearest', 'w4a4', None)))
+        row('converted', 'w4a8', CONVERTED), row('nearest', 'w4a4', None)), beside=(
+            {**row('followed', 'w4a8', CONVERTED), 'method': 'follow'},))
     measured = SimpleNamespace(
         prediction=Prediction(fit, True), tokens=256,
         options=SimpleNamespace(policy=PolicyOptions(), checkpoint=Path('original')),
         asked=SimpleNamespace(source=lambda row: Path(
             'converted' if row.takes_converted else 'original')))
     monkeypatch.setattr(run, 'digest', lambda place: CONVERTED)
-    fitted = partial(run.Measured.fitted, measured)
-    assert fitted(Row('w4a8-prune', 154))['name'] == 'converted'
-    assert fitted(Row('w4a4-nearest-prune', 154))['name'] == 'nearest'
-    assert fitted(Row('w4a4-prune', 154)) is None  # of converted weights
-    assert fitted(Row('w4a8-prune', 102)) is fitted(Row('w4a8-follow', 154)) is None
+    lost = partial(run.Measured.lost, measured)
+    assert lost(Row('w4a8-prune', 154))['name'] == 'converted'
+    assert lost(Row('w4a4-nearest-prune', 154))['name'] == 'nearest'
+    assert lost(Row('w4a4-prune', 154)) is None  # of converted weights
+    assert lost(Row('w4a8-prune', 102)) is lost(Row('follow', 154)) is None
+    assert lost(Row('w4a8-follow', 154))['name'] == 'followed'
+    measured.options.policy = PolicyOptions(dropped='follow')
+    assert lost(Row('w4a8-prune', 154))['name'] == 'followed'
+    measured.options.policy = PolicyOptions()
     monkeypatch.setattr(run, 'digest', lambda place: DIGEST)
-    assert fitted(Row('w4a8-prune', 154)) is None
+    assert lost(Row('w4a8-prune', 154)) is None
     measured.prediction = Prediction(fit, False)
-    assert fitted(Row('w4a4-nearest-prune', 154)) is None
+    assert lost(Row('w4a4-nearest-prune', 154)) is None
