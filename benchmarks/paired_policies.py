@@ -7,16 +7,19 @@ How often two policies succeeded from the same initial states, by tables of `sqa
         --old follow_validation_64.json first_policy_580.json
 
 Files without a folder are those of benchmarks/results.  Episodes are paired by seed, in one row
-of the tables (--row fp, --control none); those that one side lacks are left out and counted.
+of the tables (--row fp, --control none; --old-row for another one of the others); those that one side lacks are left out and counted.
 Tables of other tasks, placements or step limits cannot be paired and are refused, and so are
 tables of two checkpoints on one side.
 """
 import argparse
+from collections.abc import Iterator
 import json
 from pathlib import Path
 
-from sqap_vla_ros.evaluate.intervals import paired_difference, wilson_interval
+from sqap_vla_ros.evaluate.intervals import (
+    mean_interval, paired_difference, wilson_interval)
 
+MOTION = {'steps': 'control steps', 'path_m': 'way of the hand, m', 'jerk': 'jerk, m/s3'}
 RESULTS = Path(__file__).resolve().parent / 'results'
 SCENE = {'suite': 'libero_goal', 'instructions': None, 'placement_m': 0.25,
          'initial_states': False, 'yaw_rad': 0.0, 'distractors': 0, 'camera_pose': [],
@@ -30,11 +33,16 @@ def main(arguments=None) -> None:
     parser.add_argument('--new', nargs='+', required=True, help='tables of one policy')
     parser.add_argument('--old', nargs='+', required=True, help='of the other, subtracted')
     parser.add_argument('--row', default='fp', help='such as w4a8-prune@154')
+    parser.add_argument('--old-row', help='of the others, unless it is the same')
     parser.add_argument('--control', default='none')
     args = parser.parse_args(arguments)
     tables = [[read(name) for name in names] for names in (args.new, args.old)]
-    print(text_of(*(successes(each, args.row, args.control) for each in tables),
+    rows = args.row, args.old_row or args.row
+    print(text_of(*(successes(each, row, args.control) for each, row in zip(tables, rows)),
                   [scene for each in tables for scene in map(scene_of, each)]))
+    for line in motion_of(*(motions(each, row, args.control)
+                            for each, row in zip(tables, rows))):
+        print(line)
 
 
 def read(name: str) -> dict:
@@ -66,6 +74,23 @@ def successes(tables: list[dict], row: str, control: str) -> dict[int, bool]:
     if not found:
         raise SystemExit(f'no table has episodes of {row!r} with control {control!r}')
     return found
+
+
+def motions(tables: list[dict], row: str, control: str) -> dict[int, dict]:
+    """Return {seed: episode} of those that succeeded."""
+    return {each['seed']: each for table in tables for each in table['episodes']
+            if (each['variant'], each['control']) == (row, control) and each['success']}
+
+
+def motion_of(new: dict[int, dict], old: dict[int, dict]) -> Iterator[str]:
+    """Yield how much more the new ones moved, of starts that both mastered, where it is told."""
+    both = sorted(new.keys() & old.keys())
+    for name, text in MOTION.items():
+        pairs = [(new[seed].get(name), old[seed].get(name)) for seed in both]
+        if len(pairs) > 1 and not any(None in pair for pair in pairs):
+            value, low, high = mean_interval([one - other for one, other in pairs])
+            yield (f'{text}: {value:+.3g} ({low:+.3g} .. {high:+.3g}) more in {len(pairs)} that '
+                   'both mastered')
 
 
 def text_of(new: dict[int, bool], old: dict[int, bool], scenes: list[dict]) -> str:

@@ -12,6 +12,7 @@ of the rows that are executed.  Writes OUT.json and OUT.png; finished clips are 
 so that the same command goes on.
 """
 import argparse
+import hashlib
 import json
 from pathlib import Path
 import sys
@@ -67,7 +68,13 @@ def oracles(policy, clip, keeps) -> dict:
     return found
 
 
-def run(args, policy, found) -> list[dict]:
+def part_file(args, sha256: str) -> Path:
+    """Return where finished clips are kept: of this checkpoint, what is kept, and candidates."""
+    what = json.dumps([sha256, str(args.shards), args.keep, args.oracles, list(CANDIDATES)])
+    return args.out.with_suffix(f'.{hashlib.sha256(what.encode()).hexdigest()[:8]}.part.json')
+
+
+def run(args, policy, found, part) -> list[dict]:
     """Return one dictionary a clip, with those that are there already."""
     side = policy.model.config.vision.image_size // policy.grid[1]
     steps = policy.config.action_space.execute_steps
@@ -80,7 +87,7 @@ def run(args, policy, found) -> list[dict]:
                 if place < args.oracles:
                     each['oracles'] = oracles(policy, clip, args.keep)
                 found.append(each)
-                args.out.with_suffix('.part.json').write_text(json.dumps(found))
+                part.write_text(json.dumps(found))
             progress.advance()
     return found
 
@@ -164,11 +171,11 @@ def main():
                         default=Path(__file__).parent / 'results' / 'pruning_loss')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    policy, part = load_policy(named_checkpoint(args.checkpoint)), args.out.with_suffix(
-        '.part.json')
-    found = run(args, policy, json.loads(part.read_text()) if part.is_file() else [])
+    policy, sha256 = (act(named_checkpoint(args.checkpoint)) for act in (load_policy, digest))
+    part = part_file(args, sha256)
+    found = run(args, policy, json.loads(part.read_text()) if part.is_file() else [], part)
     told = {**summary(found, args.keep), 'checkpoint': Path(args.checkpoint).name,
-            'checkpoint_sha256': digest(named_checkpoint(args.checkpoint)),
+            'checkpoint_sha256': sha256,
             'machine': machine(), 'versions': versions()}
     show(told)
     args.out.with_suffix('.json').write_text(json.dumps(told, indent=1) + '\n')

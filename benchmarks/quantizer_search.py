@@ -74,8 +74,10 @@ class Search:
             'calibration_frames': len(self.seen), 'judged_frames': len(self.judged),
             'judged_episodes': len(set(self.episodes.tolist())), 'rows': [], 'seeds': []}
         if args.out and args.out.is_file():
-            self.result.update({name: rows for name, rows in json.loads(
-                args.out.read_text()).items() if name in ('rows', 'seeds')})
+            found = json.loads(args.out.read_text())
+            if found.get('checkpoint_sha256') != self.result['checkpoint_sha256']:
+                raise SystemExit(f'{args.out} is of another checkpoint: give another --out')
+            self.result.update({name: found[name] for name in ('rows', 'seeds')})
 
     def try_way(self, name: str, way: Way, **facts) -> None:
         """Make weights, judge them at each precision, print and keep what was found."""

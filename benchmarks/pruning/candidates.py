@@ -131,7 +131,7 @@ def by_truth(moment, scores):
 
 def kept_for_two_looks(moment, keep):
     """Choose in every other look, and keep that set in the next one."""
-    is_kept = moment.before and moment.look.frame % 2
+    is_kept = moment.before and moment.look.step // moment.reply.executed % 2
     return shipped()(moment.before[0] if is_kept else moment, keep)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sqap_vla_ros.evaluate.rollouts import run_episode
 from sqap_vla_ros.inference.outputs import ModelOutputs
 from sqap_vla_ros.policy import load_policy
-from sqap_vla_ros.samples.answers import action_errors
+from sqap_vla_ros.samples.answers import action_errors, executed_rows
 from sqap_vla_ros.sim.making import make_environment
 from sqap_vla_ros.sim.options import SceneOptions
 from sqap_vla_ros.train.recording import project_points
@@ -50,8 +50,8 @@ class ChoosingPolicy:
     """
     A policy in full precision that drops tokens as a candidate does.
 
-    looks: of each look in which it dropped some, its phase, `error` against the answer with all
-    tokens, and causes.FACTS.
+    looks: of each look in which it dropped some, its control step, phase, `error` against the
+    answer with all tokens, and causes.FACTS.
     """
 
     def __init__(self, policy, env, tried: Try):
@@ -82,6 +82,8 @@ class ChoosingPolicy:
             answer = moment.reply.answers(kept, one.treatment,
                                           moment.reply.config.prune_layer + one.later)
             self._note(moment, kept, answer)
+        else:
+            self._kept = None
         return self._outputs.chunk(self._outputs.actions(answer), observation.stamp_ns,
                                    {'total': 0.0}, None)
 
@@ -90,14 +92,16 @@ class ChoosingPolicy:
         points = env.task_points()
         pixels = project_points(env, points, self._policy.image_transform)
         side = model.vision.image_size / model.vision.grid[1]
-        return Look(self._count, self._try.seed, self._count, observation.image,
+        step = self._count * executed_rows(self._policy.config)
+        return Look(self._count, self._try.seed, step, observation.image,
                     observation.instruction, observation.state, (pixels + 0.5) / side - 0.5,
                     phase_of(self._begun, points, env.gripper_open()))
 
     def _note(self, moment: Moment, kept, answer) -> None:
         whole, executed = moment.reply.whole, moment.reply.executed
         self.looks.append({
-            'phase': moment.look.phase, 'facts': facts(moment, kept, self._kept),
+            'step': moment.look.step, 'phase': moment.look.phase,
+            'facts': facts(moment, kept, self._kept),
             'error': float(action_errors(whole[None], answer[None], executed)[0])})
         self._kept = kept
 
@@ -118,13 +122,39 @@ def run_try(tried: Try) -> dict:
     result = run_episode(env, driver, tried.seed, instruction)
     return {'seed': tried.seed, 'candidate': tried.candidate, 'keep': tried.keep,
             'phases': list(tried.phases), 'instruction': instruction,
-            'success': result.success, 'steps': result.steps, 'looks': driver.looks}
+            'success': result.success, 'steps': result.steps, 'fault': result.fault,
+            'looks': driver.looks}
 
 
-def mean_errors(episodes) -> dict[str, float]:
-    """Return by phase, and under 'all', the mean error of the looks of episodes."""
-    looks = [look for each in episodes for look in each['looks']]
-    found = {'all': [look['error'] for look in looks]}
-    found.update({phase: [look['error'] for look in looks if look['phase'] == phase]
-                  for phase in PHASES})
-    return {name: float(np.mean(errors)) for name, errors in found.items() if errors}
+def mean_of_looks(episodes, steps: dict[int, int], told) -> dict[str, list | float]:
+    """
+    Return by phase, and under 'all', the mean over episodes of the mean of told(look).
+
+    steps: by seed, how many control steps count of an episode: one that goes wrong is longer, and
+    what it sees afterwards is no cause.
+    """
+    found = {}
+    for name in ('all', *PHASES):
+        means = []
+        for each in episodes:
+            values = [told(look) for look in each['looks'] if look['step'] < steps[each['seed']]
+                      and name in ('all', look['phase'])]
+            if values:
+                means.append(_mean(values))
+        if means:
+            found[name] = _told(_mean(means))
+    return found
+
+
+def _mean(values) -> np.ndarray:
+    """Return the mean over the first axis of what is known, NaN where nothing is."""
+    values = np.array(values, float)
+    known = np.isfinite(values)
+    return np.where(known, values, 0.0).sum(axis=0) / np.where(
+        known.any(axis=0), known.sum(axis=0), np.nan)
+
+
+def _told(mean: np.ndarray):
+    """Return plain values, None for what is not known."""
+    plain = [None if np.isnan(value) else float(value) for value in np.atleast_1d(mean)]
+    return plain if mean.ndim else plain[0]

@@ -25,6 +25,7 @@ EXPONENTS = tuple(step / 10 for step in range(11))
 SMALLEST = 1e-5
 
 
+@torch.no_grad()
 def smooth(model: VLA, inputs: torch.Tensor, exponent: float) -> None:
     """
     Divide the inputs of READERS by a scale a channel, and multiply their weights.
@@ -34,11 +35,12 @@ def smooth(model: VLA, inputs: torch.Tensor, exponent: float) -> None:
     """
     largest = of_inputs(model, inputs, lambda x: x.abs().amax((0, 1)))
     for index, name in readers(model):
-        weight = reader(model, index, name).weight.abs().amax(0)
-        scale(model, index, name, largest[index][name].clamp(min=SMALLEST) ** exponent
-              / weight.clamp(min=SMALLEST) ** (1 - exponent))
+        most, weight = (largest_shared(model, index, name, x).clamp(min=SMALLEST) for x in (
+            largest[index][name], reader(model, index, name).weight.abs().amax(0)))
+        scale(model, index, name, most ** exponent / weight ** (1 - exponent))
 
 
+@torch.no_grad()
 def activation_aware(model: VLA, inputs: torch.Tensor, rotation: Rotation,
                      scheme: QuantScheme) -> None:
     """
@@ -46,13 +48,16 @@ def activation_aware(model: VLA, inputs: torch.Tensor, rotation: Rotation,
 
     After Lin et al., "AWQ: Activation-aware Weight Quantization", MLSys 2024 (arXiv 2306.00978).
     The error is that of the layer's outputs for these inputs, its weights rotated and rounded to
-    nearest as `scheme` has it; EXPONENTS are tried, layer by layer.
+    nearest as `scheme` has it, activations not rounded; EXPONENTS (11, of their 20) are tried,
+    layer by layer, nothing is clipped.  Between scales and weights lies a Hadamard transform
+    here, which mixes the channels.
     """
     means = of_inputs(model, inputs, lambda x: x.abs().mean((0, 1)))
     for index, name in readers(model):
         tried = []
+        mean = largest_shared(model, index, name, means[index][name]).clamp(min=SMALLEST)
         for exponent in EXPONENTS:
-            values = means[index][name].clamp(min=SMALLEST) ** exponent
+            values = mean ** exponent
             values = values / (values.max() * values.min()).sqrt()
             scaled = copy.deepcopy(model)
             scale(scaled, index, name, values)
@@ -89,18 +94,28 @@ def reader(model: VLA, index: int, name: str):
 
 def scale(model: VLA, index: int, name: str, values: torch.Tensor) -> None:
     """
-    Divide a layer's inputs by values [K], in what writes them, and multiply its weights.
+    Divide what writes a layer's inputs by values [N], and multiply the layer's weights.
 
-    Channels that share a writer's output take their largest value.
+    N: of the writer's outputs; inputs that share one share its value.
     """
-    block, layer = model.llm.layers[index], reader(model, index, name)
-    writer = block.self_attn.v_proj if name == 'o_proj' else block.mlp.up_proj
-    shared = layer.in_features // writer.out_features
-    width = model.llm.config.head_dim if shared > 1 else 1
-    values = values.view(-1, shared, width).amax(1)
+    layer, (writer, shared, width) = reader(model, index, name), _writer(model, index, name)
     with torch.no_grad():
-        writer.weight /= values.flatten()[:, None]
+        writer.weight /= values[:, None]
         layer.weight *= values.view(-1, 1, width).expand(-1, shared, -1).flatten()
+
+
+def largest_shared(model: VLA, index: int, name: str, values: torch.Tensor) -> torch.Tensor:
+    """Return [N], of each output of what writes a layer's inputs, the largest of values [K]."""
+    _, shared, width = _writer(model, index, name)
+    return values.view(-1, shared, width).amax(1).flatten()
+
+
+def _writer(model: VLA, index: int, name: str):
+    """Return what writes a layer's inputs, how many share an output, and in runs of how many."""
+    block = model.llm.layers[index]
+    writer = block.self_attn.v_proj if name == 'o_proj' else block.mlp.up_proj
+    shared = reader(model, index, name).in_features // writer.out_features
+    return writer, shared, model.llm.config.head_dim if shared > 1 else 1
 
 
 def of_inputs(model: VLA, inputs: torch.Tensor, told: Callable) -> list[dict[str, torch.Tensor]]:

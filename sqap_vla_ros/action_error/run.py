@@ -81,8 +81,13 @@ class Measured:
         """
         if not self.prediction.is_own:
             return None
-        fit, chosen = self.prediction.fit, row.selection(self.options.policy)
-        method = FOLLOW if chosen and chosen.dropped == FOLLOW else row.method
+        fit, common = self.prediction.fit, self.options.policy
+        chosen, usual = ((row.selection(options), options.prune_layer, options.radius_patches)
+                         for options in (common, PolicyOptions(dropped=common.dropped)))
+        if row.method is not None and chosen != usual:
+            return None
+        is_followed = chosen[0] is not None and chosen[0].dropped == FOLLOW
+        method = FOLLOW if is_followed else row.method
         source = self.asked.source(row)
         weights = None if source == self.options.checkpoint else digest(source)
         wanted = row.precision, method, row.keep or self.tokens, weights

@@ -114,6 +114,9 @@ def test_episodes_are_shown_for_the_weights_that_they_were_run_with(monkeypatch)
     assert lost(Row('w4a8-follow', 154))['name'] == 'followed'
     measured.options.policy = PolicyOptions(dropped='follow')
     assert lost(Row('w4a8-prune', 154))['name'] == 'followed'
+    for other in ({'preserve_top_k': 16}, {'prune_layer': 3}, {'radius_patches': 3.0}):
+        measured.options.policy = PolicyOptions(**other)  # another choice of tokens
+        assert lost(Row('w4a8-prune', 154)) is None
     measured.options.policy = PolicyOptions()
     monkeypatch.setattr(run, 'digest', lambda place: DIGEST)
     assert lost(Row('w4a8-prune', 154)) is None

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from pruning import episodes
 from pruning.candidates import CANDIDATES
-from pruning.episodes import ALL, ChoosingPolicy, mean_errors, Try
+from pruning.episodes import ALL, ChoosingPolicy, mean_of_looks, Try
 from pruning.states import phase_of, PHASES
 import pruning_episodes
 import pytest
@@ -108,8 +108,9 @@ def test_a_set_is_kept_for_two_looks(load):
 
 
 def episode(seed, success, error=0.5):
-    return {'seed': seed, 'success': success, 'instruction': f'task {seed % 2}', 'looks': [
-        {'phase': 'far', 'error': error, 'facts': [error] * 7}]}
+    return {'seed': seed, 'success': success, 'instruction': f'task {seed % 2}', 'steps': 10,
+            'looks': [{'step': step, 'phase': 'far' if step < 8 else 'near', 'error': more * error,
+                       'facts': [error] * 7} for step, more in ((0, 1), (4, 1), (8, 4), (12, 9))]}
 
 
 def test_rows_are_paired_by_start_and_lost_ones_are_those_that_all_tokens_won():
@@ -122,15 +123,25 @@ def test_rows_are_paired_by_start_and_lost_ones_are_those_that_all_tokens_won():
     assert row['less as shipped']['difference'] == 0
     told = pruning_episodes.told_of_lost([1, 2], shipped, whole)
     assert (told['lost']['episodes'], told['won']['episodes']) == (2, 1)
+    assert told['lost']['facts']['all'] == [0.5] * 7
+    assert row['lost starts won'] == []
+    assert pruning_episodes.row_of(whole, whole, shipped)['lost starts won'] == [1, 2]
     tries = pruning_episodes.by_phase('x', KEEP, [1, 2])
     assert len(tries) == 2 * len(PHASES)
     assert tries['grasp alone'][0].phases == ('grasp',)
     assert tries['all but grasp'][1].phases == ('far', 'near', 'carry', 'place')
 
 
-def test_errors_are_means_over_looks():
-    found = mean_errors([episode(0, True, 0.2), episode(1, True, 0.4)])
-    assert found == pytest.approx({'all': 0.3, 'far': 0.3})
+def test_errors_are_means_over_episodes_up_to_a_step():
+    """Twice as many looks of one episode do not count twice, and none after its end."""
+    longer = {**episode(1, False, 0.4), 'looks': 2 * episode(1, False, 0.4)['looks']}
+    found = mean_of_looks([episode(0, True, 0.2), longer], {0: 10, 1: 10},
+                          lambda look: look['error'])
+    assert found == pytest.approx({'all': 0.6, 'far': 0.3, 'near': 1.2})  # 3 looks of 2 x 0.3
+    unknown = mean_of_looks([episode(0, True), episode(1, True)], {0: 10, 1: 10}, lambda look: [
+        np.nan if look['step'] else 2.0, np.nan])
+    assert unknown['far'] == [2.0, None] and unknown['near'] == [None, None]
+    assert 'near' not in mean_of_looks([episode(0, True)], {0: 8}, lambda look: look['error'])
 
 
 def test_finished_episodes_are_not_run_again(tmp_path, monkeypatch):
@@ -148,5 +159,8 @@ def test_finished_episodes_are_not_run_again(tmp_path, monkeypatch):
     done = pruning_episodes.run(tries, part, 1, 'x')
     assert asked == [0, 1, 2] and len({each.key for each in tries}) == 3
     assert done[tries[2].key] == json.loads(part.read_text().splitlines()[2])[1]
+    part.write_text(part.read_text() + '["cut')
+    assert pruning_episodes.run(tries, part, 1, 'x') == done and asked == [0, 1, 2]
+    assert len(part.read_text().splitlines()) == 3
     phases = dataclasses.replace(tries[0], phases=('far',))
     assert phases.key not in done

@@ -35,7 +35,8 @@ def answer(model, inputs):
 def test_a_scale_changes_weights_and_no_answer(plain, inputs, index, name):
     before, layer = answer(plain, inputs), scaling.reader(plain, index, name)
     weight = layer.weight.detach().clone()
-    values = torch.linspace(0.5, 2, layer.in_features)
+    shared = scaling.largest_shared(plain, index, name, torch.ones(layer.in_features))
+    values = torch.linspace(0.5, 2, len(shared))
     scaling.scale(plain, index, name, values)
     torch.testing.assert_close(answer(plain, inputs), before, rtol=1e-4, atol=1e-4)
     ratio = scaling.reader(plain, index, name).weight / weight
@@ -67,9 +68,28 @@ def test_the_exponent_that_errs_least_is_taken(plain, inputs, monkeypatch):
     for key, errors in tried.items():
         assert len(errors) == len(scaling.EXPONENTS) and len(set(errors)) > 1
         exponent = scaling.EXPONENTS[errors.index(min(errors))]
-        values = means[key[0]][key[1]] ** exponent
+        values = scaling.largest_shared(begun, *key, means[key[0]][key[1]]) ** exponent
         if key == (0, 'o_proj'):  # the first: nothing in front of it was scaled
             torch.testing.assert_close(kept[key], values / (values.max() * values.min()).sqrt())
             assert error(copy.deepcopy(begun), *key, inputs, rotation, SCHEME) == pytest.approx(
                 errors[0])
     torch.testing.assert_close(answer(plain, inputs), answer(begun, inputs), rtol=1e-3, atol=1e-3)
+
+
+def test_heads_that_share_a_value_share_the_largest_of_activations_and_of_weights(plain, inputs):
+    """By hand: max |x|^e / max |w|^(1 - e), each maximum over the heads of a group first."""
+    config, layer = plain.config.llm, scaling.reader(plain, 0, 'o_proj')
+    groups = config.num_heads // config.num_kv_heads
+    assert groups > 1
+    seen = scaling.of_inputs(plain, inputs, lambda x: x.abs().amax((0, 1)))[0]['o_proj']
+    before = plain.llm.layers[0].self_attn.v_proj.weight.detach().clone()
+    weight = layer.weight.detach().abs().amax(0)
+    scaling.smooth(plain, inputs, 0.5)
+    ratio = before / plain.llm.layers[0].self_attn.v_proj.weight
+    heads = [range(head * config.head_dim, (head + 1) * config.head_dim)
+             for head in range(config.num_heads)]
+    for place, channel in ((0, 3), (config.num_kv_heads - 1, 5)):
+        mine = [heads[place * groups + member][channel] for member in range(groups)]
+        expected = (max(float(seen[one]) for one in mine)
+                    / max(float(weight[one]) for one in mine)) ** 0.5
+        assert ratio[place * config.head_dim + channel, 0].item() == pytest.approx(expected, 1e-3)

@@ -29,6 +29,20 @@ def test_pairs_are_counted_by_seed_over_files(tmp_path, capsys):
     assert 'won 0, lost 0: +0.0 points' in capsys.readouterr().out
 
 
+def test_two_rows_of_one_table_are_compared_and_how_they_moved(tmp_path, capsys):
+    episodes = [{'variant': row, 'control': 'none', 'seed': seed, 'success': seed < most,
+                 'steps': 90 + seed + more, 'path_m': 0.8, 'jerk': 7.0 + more * seed}
+                for row, most, more in (('fp', 3, 0), ('prune@64', 4, 10)) for seed in range(5)]
+    (tmp_path / 'a').write_text(json.dumps({'suite': 'libero_goal', 'episodes': episodes}))
+    place = str(tmp_path / 'a')
+    main(['--new', place, '--old', place, '--row', 'prune@64', '--old-row', 'fp'])
+    said = capsys.readouterr().out
+    assert 'won 1, lost 0: +20.0 points' in said
+    assert 'control steps: +10 (+10 .. +10) more in 3 that both mastered' in said
+    assert 'jerk, m/s3: +10 (-1.32 .. +21.3) more in 3' in said
+    assert 'hand, m: +0 (+0 .. +0)' in said
+
+
 @pytest.mark.parametrize('outcomes, scene, options, reason', [
     ({501: True}, {}, (), 'no seed in common'),
     ({500: True}, {'placement_m': 0.5}, (), r'differ in placement_m: \[0.25, 0.5\]'),
