@@ -7,9 +7,9 @@ How often two policies succeeded from the same initial states, by tables of `sqa
         --old follow_validation_64.json first_policy_580.json
 
 Files without a folder are those of benchmarks/results.  Episodes are paired by seed, in one row
-of the tables (--row fp, --control none; --old-row for another one of the others); those that one side lacks are left out and counted.
-Tables of other tasks, placements or step limits cannot be paired and are refused, and so are
-tables of two checkpoints on one side.
+of the tables (--row fp, --control none; --old-row for another one of the others); those that one
+side lacks are left out and counted.  Tables of other tasks, placements or step limits cannot be
+paired and are refused, and so are tables of two checkpoints on one side.
 """
 import argparse
 from collections.abc import Iterator
