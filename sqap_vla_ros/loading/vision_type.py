@@ -11,7 +11,7 @@ and the times. With AVX512-BF16 alone, which doubles the rate, plain bfloat16 en
 call save as much in float32, so that 'auto' leaves float32 there, unless `sqap-vla error --record`
 has left beside the weights what the actions' error in 8 bits is. Then it is int8 where the native
 kernels serve, up to encoder_error.LARGEST: half a point of success lost by what the first bundled
-policy forgave, a seventh of one by action_error/'s formula of the present one.
+policy forgave, an eighth of one by action_error/'s formula of the present one.
 """
 
 from __future__ import annotations
