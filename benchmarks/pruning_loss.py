@@ -93,10 +93,14 @@ def run(args, policy, found, part) -> list[dict]:
 
 
 def table(found, keeps) -> dict:
-    """Return by number of tokens and candidate: error, standard error, ratio, by phase, task."""
+    """
+    Return by number of tokens and candidate: error, standard error, ratio, by phase, task.
+
+    Of a phase or task: error, paired difference to that as shipped, and its standard error.
+    """
     looks = [look for each in found for look in each['looks']]
     phases, tasks = (np.array([look[name] for look in looks]) for name in ('phase', 'instruction'))
-    result = {}
+    members, result = np.array([each['clip'] for each in found for _ in each['looks']]), {}
     for keep in map(str, keeps):
         usual = np.array([look['errors'][keep]['as shipped'] for look in looks])
         rows = {}
@@ -110,12 +114,25 @@ def table(found, keeps) -> dict:
                 'standard_error': float(of_clips.std(ddof=1) / root),
                 'difference': float(differences.mean()),
                 'difference_standard_error': float(differences.std(ddof=1) / root),
-                'phases': {phase: float(errors[phases == phase].mean())
+                'phases': {phase: part(errors, usual, members, phases == phase)
                            for phase in PHASES if (phases == phase).any()},
-                'tasks': {str(task): float(errors[tasks == task].mean())
+                'tasks': {str(task): part(errors, usual, members, tasks == task)
                           for task in np.unique(tasks)}}
         result[keep] = rows
     return result
+
+
+def part(errors, usual, members, which) -> list[float | None]:
+    """
+    Return the error of some looks, its difference to the usual one, and the standard error of it.
+
+    members: whose clip a look is.  The standard error is over clips, None with fewer than two.
+    """
+    differences = [(errors - usual)[which & (members == name)].mean()
+                   for name in np.unique(members[which])]
+    spread = np.std(differences, ddof=1) if len(differences) > 1 else None
+    return [float(errors[which].mean()), float(np.mean(differences)),
+            None if spread is None else float(spread / len(differences) ** 0.5)]
 
 
 def summary(found, keeps) -> dict:
@@ -148,7 +165,7 @@ def show(told) -> None:
         for name, row in sorted(rows.items(), key=lambda item: item[1]['error']):
             print(f'{name:38} {row["error"]:.4f} {row["ratio"]:6.2f} {row["difference"]:+.4f} '
                   f'+-{row["difference_standard_error"]:.4f}' + ''.join(
-                      f'{row["phases"].get(phase, float("nan")):9.4f}' for phase in PHASES))
+                      f'{row["phases"].get(phase, [float("nan")])[0]:9.4f}' for phase in PHASES))
         print('rank correlation with the error as shipped (95 %):')
         for name, (middle, low, high) in told['facts'][keep].items():
             print(f'  {name:50} {middle:+.2f} ({low:+.2f} .. {high:+.2f})')

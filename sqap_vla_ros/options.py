@@ -261,8 +261,8 @@ class PolicyOptions:
     dropped: str = option(
         'gone', 'What becomes of dropped tokens behind prune_layer: gone, or follow, where they '
         'are still seen and change as the nearest kept one does. Answers are then far nearer to '
-        'those with all tokens, for a part of what keeping them costs.', choices=DROPPED,
-        parameter='dropped_tokens')
+        'those with all tokens, for a part of what keeping them costs; best where few are kept.',
+        choices=DROPPED, parameter='dropped_tokens')
     selection_seed: int = option(0, 'Seed of random token choices.', 0, _LARGEST)
     radius_patches: float = option(
         2.0, 'Radius of the protected disk round each frame [patches].', 0.0, 64.0,

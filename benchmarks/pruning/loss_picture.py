@@ -51,7 +51,7 @@ def _by_phase(axis, table) -> None:
     keep = min(table, key=int)
     names, places = ('as shipped', 'no ring', 'log-size logits', 'follow'), np.arange(len(PHASES))
     for index, name in enumerate(names):
-        values = [table[keep][name]['phases'].get(phase, 0) for phase in PHASES]
+        values = [table[keep][name]['phases'].get(phase, [0])[0] for phase in PHASES]
         axis.bar(places + 0.2 * index, values, 0.2, label=name)
     axis.set_xticks(places + 0.3, PHASES)
     axis.set(title=f'by phase of the task, {keep} tokens', ylabel='error')
