@@ -25,6 +25,8 @@ def draw(path, told, policy, found, args) -> None:
     _by_phase(axes[0, 1], told['table'])
     _by_restoring(axes[0, 2], told['oracles'])
     keep, worst = _worst(found)
+    for axis in axes[1][len(worst):]:
+        axis.axis('off')
     looks = {each[0].seed: each for each in clips(
         args.shards, args.clips, 3, policy.config.action_space.execute_steps,
         policy.model.config.vision.image_size // policy.grid[1])}
@@ -68,8 +70,14 @@ def _by_restoring(axis, oracles) -> None:
 
 
 def _worst(found):
-    """Return the smallest number of tokens, and the clips whose last look has lost most there."""
+    """
+    Return the smallest number of tokens, and the clips whose last look has lost most there.
+
+    None and no clips where nothing was restored.
+    """
     seen = [each for each in found if 'oracles' in each]
+    if not seen:
+        return None, []
     keep = min(int(keep) for keep in seen[0]['oracles'])
     seen.sort(key=lambda each: -each['oracles'][str(keep)]['error'])
     return keep, seen[:CASES]
