@@ -16,10 +16,9 @@ from .resampling import LEAST_EPISODES, Resampling
 from ..evaluate.plan import Row
 from ..formats import open_checkpoint
 from ..formats.source import Source
-from ..samples.doubts import doubts as unlike_training, unseen
+from ..samples.doubts import doubts as unlike_training, unknown_pictures, unseen
 from ..samples.sample import Samples
 
-LOOKS = 0.7  # of a black image's error: a policy that looks at its own camera has less
 FEW_FRAMES = 30
 
 
@@ -83,10 +82,8 @@ def _unlike_the_recorded(samples: Samples, columns: Columns, full: Answers,
     truth = np.array([samples.samples[number].action for number in chosen])
     seeing, blind = (float(differences(columns, each.actions[chosen], truth).error.mean())
                      for each in (full, blank))
-    if seeing > LOOKS * blind:
-        yield (f'full precision is {seeing:.3f} from the recorded actions, and {blind:.3f} with a '
-               'black image in place of each: it does not know these pictures. Are they of '
-               "another camera or robot, or are actions in other units than the checkpoint's?")
+    if text := unknown_pictures(seeing, blind):
+        yield text
 
 
 def _share(count: int, total: int) -> str:

@@ -20,7 +20,7 @@ from ..options import PolicyOptions
 from ..policy import Policy
 from ..quant import packed_state, quantize_model
 from ..samples.answers import action_errors, answers, executed_rows, recorded_actions
-from ..samples.doubts import unseen
+from ..samples.doubts import unknown_pictures, unseen
 from ..samples.sample import chosen, Sample, Samples
 from ..support.files import MIB
 from ..support.memory import available_bytes
@@ -28,7 +28,7 @@ from ..support.progress import Progress
 
 NEAREST, GPTQ = 'rounded to nearest', 'GPTQ'
 MOST_OF_MEMORY = 0.7  # that weights may take
-BLACK = 4  # samples that are asked about with black images, too
+BLACK = 16  # samples that are asked about with black images, too
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def measured(task: Task, out, held_out: Samples) -> Measured:
             errors[name] = action_errors(
                 exact, _answers(source, network(), samples, progress), rows)
     seeing = exact[chosen(len(samples), BLACK)]
-    return Measured(held_out, rows, errors, _unlike(held_out, exact, source, rows),
+    return Measured(held_out, rows, errors, _unlike(held_out, exact, blind, source, rows),
                     float(action_errors(seeing, blind, rows).mean()))
 
 
@@ -146,15 +146,23 @@ def _rounded(task: Task, source: Source) -> VLA:
     return model
 
 
-def _unlike(held_out: Samples, exact: np.ndarray, source: Source, rows: int) -> str:
-    """Return whether a constant action is nearer to what was recorded than the policy's."""
+def _unlike(held_out: Samples, exact: np.ndarray, blind: np.ndarray, source: Source,
+            rows: int) -> str:
+    """
+    Return whether the policy's actions are too far from what was recorded.
+
+    Further than a constant action is, or hardly nearer than with black images.
+    """
     recorded = recorded_actions(held_out, source.statistics())
     if recorded is None:
         return ''
     own = action_errors(recorded, exact, rows).mean()
     constant = np.abs(recorded - np.median(recorded, axis=0))[:, :rows].mean()
     if own < constant:
-        return ''
+        few = chosen(len(exact), BLACK)
+        text = unknown_pictures(*(float(action_errors(recorded[few], actions, rows).mean())
+                                  for actions in (exact[few], blind)))
+        return f'{held_out.name}: {text}' if text else ''
     return (f'{held_out.name}: full precision is {own:.2f} off the recorded actions, and one '
             f'constant action only {constant:.2f}: is it of another robot, camera or scene than '
             'the policy was trained on?')

@@ -20,6 +20,7 @@ FEW = 8
 MOST_OUTSIDE = 0.1  # of the samples; between q01 and q99 lie 98 % of what was trained on
 LEAST_OUTSIDE = 3  # samples: one or two of a few are chance
 LEAST_SEEN = 0.02  # that black images change actions, if a policy looks; a bundled one had 0.1
+LOOKS = 0.6  # of a black image's error; a bundled policy has 0.2 to 0.3, of another camera 0.8
 LEAST_CONTRAST = 3.0  # levels, as the node's parameter min_contrast
 
 
@@ -71,6 +72,19 @@ def unseen(seen: float) -> str:
         f'{seen:.4f}, expected at least {LEAST_SEEN:g}: it sees nothing in them that it acts on, '
         'so the action error says little. Are they of the camera and scene that the policy was '
         'trained on?')
+
+
+def unknown_pictures(seeing: float, blind: float) -> str:
+    """
+    Return why full precision may not know the pictures, '' if it does.
+
+    seeing, blind: how far its actions are from those that were recorded, on average, with the
+    pictures and with black ones in their place.
+    """
+    return '' if seeing <= LOOKS * blind else (
+        f'full precision is {seeing:.3f} from the recorded actions, and {blind:.3f} with a '
+        'black image in place of each: it does not know these pictures. Are they of '
+        "another camera or robot, or are actions in other units than the checkpoint's?")
 
 
 def few(samples: Samples, source: Source) -> str:

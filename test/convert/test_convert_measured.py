@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from sqap_vla_ros.cli import main
-from sqap_vla_ros.convert.measured import GPTQ, Measured, NEAREST
+from sqap_vla_ros.convert.measured import _unlike, BLACK, GPTQ, Measured, NEAREST
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.policy import load_policy
-from sqap_vla_ros.samples.answers import action_errors, answers
+from sqap_vla_ros.samples.answers import action_errors, answers, recorded_actions
 from sqap_vla_ros.samples.reading import read_samples
-from sqap_vla_ros.samples.sample import Samples
+from sqap_vla_ros.samples.sample import chosen, Samples
 from tiny_checkpoint import save_tiny_checkpoint
 from training_data import write_data
 
@@ -139,6 +139,19 @@ def test_images_that_a_policy_does_not_act_on_are_told(seen, told):
     doubts = Measured(Samples('x', ()), 4, {NEAREST: np.zeros(2)}, seen=seen).doubts()
     assert len(doubts) == told
     assert not told or 'the same but for 0.0030, expected at least 0.02' in doubts[0]
+
+
+@pytest.mark.parametrize('nearer, told', [(0.5, False), (0.9, True)])
+def test_pictures_that_bring_it_no_nearer_to_what_was_recorded_are_told(nearer, told, place):
+    """As of another camera: with black images it is 0.1 off, with these so much of that."""
+    source = open_checkpoint(place / 'tiny').with_key('test')
+    samples = read_samples(place / 'shards', 12, source.config)
+    recorded = recorded_actions(samples, source.statistics())
+    few = chosen(len(recorded), BLACK)
+    text = _unlike(samples, recorded + 0.1 * nearer, recorded[few] + 0.1, source, 4)
+    assert ('does not know these pictures. Are they of another camera' in text) == told
+    assert not told or text.startswith('shards: full precision is 0.090 from the recorded '
+                                       'actions, and 0.100 with a black image')
 
 
 @pytest.mark.parametrize('nearest, gptq, told', [
