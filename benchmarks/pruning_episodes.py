@@ -143,7 +143,7 @@ def points(found) -> str:
             f'{found["won"]:2} won {found["lost"]:2} lost')
 
 
-def measure(args, path: str, policy: str, part: Path) -> dict:
+def measure(args, path: str, policy: str, part: Path) -> dict[str, Any]:
     """Run everything; return what the JSON file tells.  policy: its digest."""
     seeds = range(args.seed, args.seed + args.episodes)
     rows = {ALL: [Try(path, seed, ALL) for seed in seeds]}
@@ -155,7 +155,6 @@ def measure(args, path: str, policy: str, part: Path) -> dict:
     lost = lost_starts(whole, shipped)
     phases = by_phase(path, args.keep, lost)
     done = run(sum(phases.values(), []), part, args.processes, 'lost starts, by phase')
-    part.unlink()
     return {'checkpoint': Path(args.checkpoint).name, 'checkpoint_sha256': policy,
             'keep': args.keep, 'seed': args.seed,
             'table': {name: row_of(each, whole, shipped) for name, each in episodes.items()},

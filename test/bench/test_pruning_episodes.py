@@ -164,3 +164,24 @@ def test_finished_episodes_are_not_run_again(tmp_path, monkeypatch):
     assert len(part.read_text().splitlines()) == 3
     phases = dataclasses.replace(tries[0], phases=('far',))
     assert phases.key not in done
+
+
+def test_a_run_tells_its_table_and_keeps_no_part(tmp_path, monkeypatch, capsys):
+    """As shipped loses odd starts, which follow wins back, and all tokens in 'far' do, too."""
+    def jobs(function, missing, processes):
+        for each in missing:
+            won = (each.candidate != 'as shipped' or each.seed % 2 == 0
+                   or 'far' not in each.phases)
+            yield each, episode(each.seed, won)
+    monkeypatch.setattr(pruning_episodes, 'run_jobs', jobs)
+    out = tmp_path / 'found.json'
+    pruning_episodes.main(['--episodes', '4', '--seed', '820', '--keep', str(KEEP), '--candidates',
+                           'follow', '--out', str(out)])
+    assert [path.name for path in tmp_path.iterdir()] == ['found.json']
+    found = json.loads(out.read_text())
+    assert list(found['table']) == [ALL, 'as shipped', 'follow'] and found['lost'] == [821, 823]
+    assert found['table']['follow']['lost starts won'] == [821, 823]
+    assert found['table']['as shipped']['less all tokens']['lost'] == 2
+    assert found['phases']['all but far'] == [821, 823] and found['phases']['far alone'] == []
+    shown = capsys.readouterr().out
+    assert 'lost starts: [821, 823]' in shown and 'dropped in all but far    2 of 2 won' in shown
