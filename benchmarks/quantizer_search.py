@@ -3,9 +3,10 @@
 """
 Look for better 4-bit weights of the bundled policy: what each way does to its actions.
 
-    sqap-vla collect --out calibration --episodes 50 --seed 30075
-    sqap-vla collect --out judged --episodes 75 --seed 30000
-    python benchmarks/quantizer_search.py calibration judged --out quantizer_search.json
+    sqap-vla collect --out calibration --episodes 50 --seed 70000
+    sqap-vla collect --out judged --episodes 75 --seed 90000
+    python benchmarks/quantizer_search.py calibration judged --seeds 6 \
+        --out quantizer_search.json
 
 Weights are made from frames of `calibration`; the error, mean absolute and against full
 precision's actions, is that on frames of other episodes, in `judged`.  Intervals are the
@@ -53,11 +54,23 @@ def actions(model, inputs: torch.Tensor, rotation=None) -> np.ndarray:
     return torch.cat(found).numpy()
 
 
+def found_before(path: Path | None, sha256: str) -> dict:
+    """Return the rows and seeds in a file, none without one; raise SystemExit for another's."""
+    if path is None or not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    if found.get('checkpoint_sha256') != sha256:
+        raise SystemExit(f'{path} is of another checkpoint: give another --out')
+    return {name: found[name] for name in ('rows', 'seeds')}
+
+
 class Search:
     """The policy, its frames, and what was found so far."""
 
     def __init__(self, args):
         """Read frames and encode them once: the encoder is the same in all variants."""
+        sha256 = digest(args.checkpoint)
+        known = found_before(args.out, sha256)
         source = open_checkpoint(args.checkpoint)
         samples = [read_samples(directory, count, source.config) for directory, count in (
             (args.calibration, args.calibration_frames), (args.judged, args.frames))]
@@ -70,14 +83,10 @@ class Search:
         self.errors: dict[tuple, np.ndarray] = {}
         self.result = {
             'machine': {**machine(), **versions()}, 'checkpoint': args.checkpoint.name,
-            'checkpoint_sha256': digest(args.checkpoint),
+            'checkpoint_sha256': sha256,
             'calibration_frames': len(self.seen), 'judged_frames': len(self.judged),
             'judged_episodes': len(set(self.episodes.tolist())), 'rows': [], 'seeds': []}
-        if args.out and args.out.is_file():
-            found = json.loads(args.out.read_text())
-            if found.get('checkpoint_sha256') != self.result['checkpoint_sha256']:
-                raise SystemExit(f'{args.out} is of another checkpoint: give another --out')
-            self.result.update({name: found[name] for name in ('rows', 'seeds')})
+        self.result.update(known)
 
     def try_way(self, name: str, way: Way, **facts) -> None:
         """Make weights, judge them at each precision, print and keep what was found."""

@@ -20,7 +20,7 @@ FEW = 8
 MOST_OUTSIDE = 0.1  # of the samples; between q01 and q99 lie 98 % of what was trained on
 LEAST_OUTSIDE = 3  # samples: one or two of a few are chance
 LEAST_SEEN = 0.02  # that black images change actions, if a policy looks; a bundled one had 0.1
-LOOKS = 0.6  # of a black image's error; a bundled policy has 0.2 to 0.3, of another camera 0.8
+LOOKS = 0.6  # of a black image's error; the bundled policy has 0.3, of another camera 0.8
 LEAST_CONTRAST = 3.0  # levels, as the node's parameter min_contrast
 
 

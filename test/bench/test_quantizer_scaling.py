@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scales in front of o_proj and down_proj: the same function, and the exponent that errs least."""
 import copy
+import json
 
 import pytest
 from quantizer import scaling
 from quantizer.ways import SCHEME
+import quantizer_search
 from sqap_vla_ros.formats import open_checkpoint
 from sqap_vla_ros.loading.network import load_network
 from sqap_vla_ros.numerics.hadamard import Rotation
@@ -93,3 +95,13 @@ def test_heads_that_share_a_value_share_the_largest_of_activations_and_of_weight
         expected = (max(float(seen[one]) for one in mine)
                     / max(float(weight[one]) for one in mine)) ** 0.5
         assert ratio[place * config.head_dim + channel, 0].item() == pytest.approx(expected, 1e-3)
+
+
+def test_a_search_goes_on_with_rows_of_its_own_checkpoint_alone(tmp_path):
+    place = tmp_path / 'found.json'
+    assert quantizer_search.found_before(None, 'a') == {}
+    assert quantizer_search.found_before(place, 'a') == {}
+    place.write_text(json.dumps({'checkpoint_sha256': 'a', 'rows': [1], 'seeds': [2], 'other': 3}))
+    assert quantizer_search.found_before(place, 'a') == {'rows': [1], 'seeds': [2]}
+    with pytest.raises(SystemExit, match='is of another checkpoint: give another --out'):
+        quantizer_search.found_before(place, 'b')
